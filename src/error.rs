@@ -1,0 +1,58 @@
+//! What a caller should do about an error.
+//!
+//! Every module has its own error enum; all of them answer [`Classify::kind`]. A kind exists only if somebody acts
+//! differently on it. Mapping a kind to a wire code happens in `wire::status` and nowhere else.
+
+/// What a caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request is wrong and stays wrong; the text names field, value and limit.
+    Invalid,
+    /// The named thing does not exist.
+    NotFound,
+    /// The named thing exists already, with other content.
+    Conflict,
+    /// Right request, wrong moment (not loaded, switched off): the caller has to change the state first.
+    Precondition,
+    /// Stored bytes can't be right. Retrying does not help; the text names the object and the offset.
+    Corrupt,
+    /// A store or a peer did not answer; trying again may help.
+    Transient,
+    /// A limit of this process was reached (size, memory, disk).
+    Exhausted,
+    /// Somebody asked for the work to stop.
+    Cancelled,
+    /// The writer is not the leader any more (P6).
+    Fenced,
+    /// A defect in this program.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Name for logs, metrics labels and stored failure reasons.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Precondition => "precondition",
+            Self::Corrupt => "corrupt",
+            Self::Transient => "transient",
+            Self::Exhausted => "exhausted",
+            Self::Cancelled => "cancelled",
+            Self::Fenced => "fenced",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// True if the same call may succeed later without anybody changing anything.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Transient | Self::Exhausted)
+    }
+}
+
+/// Implemented by the error enum of every module.
+pub trait Classify {
+    /// What a caller can do about this error.
+    fn kind(&self) -> ErrorKind;
+}

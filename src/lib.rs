@@ -1,0 +1,58 @@
+//! datacoord: a compaction coordinator for vector data that speaks Milvus' protocols.
+//!
+//! Rows arrive over gRPC, are logged, flushed into segments of binlogs in Milvus' storage-v1 format, and compacted:
+//! delete logs are applied and small segments are merged into large ones, by themselves and on request.
+//!
+//! # Vocabulary
+//! *Segment*: rows of one group, growing in memory and then fixed in objects. *Binlog*: one object, one column of one
+//! batch of rows. *Delta log*: deletes of one segment. *Channel*: a shard of a collection. *Group*: collection,
+//! partition and channel; no plan ever crosses it. *Job*: one trigger's work, owner of *plans*.
+//!
+//! # Promises (`docs/design.md` says how each is kept)
+//! - P1 every change of the set of segments is atomic, linearizable, and durable before it is seen
+//! - P2 a plan takes effect exactly once, or not at all
+//! - P3 no acknowledged row is lost
+//! - P4 no deleted row comes back
+//! - P5 garbage collection never removes what a live segment, reader or plan names
+//! - P6 who lost the lease can't write
+//! - P7 job ids, states, counts and reasons are durable and true
+//! - P8 memory for merging is bounded, and every class of work makes progress
+//!
+//! # Map, from pure to wired (a module uses only what is above it; `tests/architecture.rs` holds this)
+//! | row | modules |
+//! |---|---|
+//! | nouns | [`model`], [`error`], [`clock`], [`config`], [`telemetry`] |
+//! | pure rules and formats | [`planner`], [`binlog`], [`wire`] |
+//! | reach behind a trait | [`storage`], [`meta`] |
+//! | work | [`ingest`], [`query`], [`compactor`] |
+//! | shell | [`scheduler`], [`coordinator`] |
+//! | edges | [`grpc`], [`http`] |
+//! | wiring | [`server`], [`cli`] |
+#![deny(rust_2018_idioms, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod model;
+pub mod telemetry;
+
+pub mod binlog;
+pub mod planner;
+pub mod wire;
+
+pub mod meta;
+pub mod storage;
+
+pub mod compactor;
+pub mod ingest;
+pub mod query;
+
+pub mod coordinator;
+pub mod scheduler;
+
+pub mod grpc;
+pub mod http;
+
+pub mod cli;
+pub mod server;

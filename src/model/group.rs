@@ -1,0 +1,45 @@
+//! Channels (shards) and groups.
+
+use std::sync::Arc;
+
+use super::{CollectionId, PartitionId};
+
+/// Name of a virtual channel, e.g. `by-dev-rootcoord-dml_4_4705…v0`: `<physical>_<collection>v<shard>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Channel(pub Arc<str>);
+
+impl Channel {
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(name.as_ref().into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The physical channel: what precedes the last underscore.
+    pub fn physical(&self) -> &str {
+        self.0.rsplit_once('_').map_or(&self.0, |(physical, _)| physical)
+    }
+}
+
+impl std::fmt::Display for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The scope that no plan crosses and that a growing segment belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Group {
+    pub collection: CollectionId,
+    pub partition: PartitionId,
+    pub channel: Channel,
+}
+
+impl std::fmt::Display for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.collection, self.partition, self.channel)
+    }
+}

@@ -1,0 +1,75 @@
+//! A job: one trigger's work. Its id is what SDKs call the compaction id.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CollectionId, JobId, PlanId, PlanState};
+
+/// What asked for the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A client called ManualCompaction: no thresholds apply.
+    Manual,
+    /// A segment became Flushed: its group is looked at.
+    Flush,
+    /// The global timer: every group is looked at.
+    Tick,
+}
+
+impl Trigger {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Flush => "flush",
+            Self::Tick => "tick",
+        }
+    }
+}
+
+/// Stored as JSON, like plans; its state follows from its plans.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    pub id: JobId,
+    pub trigger: Trigger,
+    pub collection: CollectionId,
+    pub created_at_ms: u64,
+    /// Plans in the order they were made.
+    pub plans: Vec<PlanId>,
+    /// Why there are none, when there are none.
+    pub nothing_to_do: Option<String>,
+}
+
+/// How many plans of a job are in which state.
+///
+/// Invariant: `total` is the sum of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobCounts {
+    pub total: u64,
+    /// Queued or executing.
+    pub executing: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub timed_out: u64,
+    pub cancelled: u64,
+}
+
+impl JobCounts {
+    pub fn of<'a>(states: impl IntoIterator<Item = &'a PlanState>) -> Self {
+        let mut counts = Self::default();
+        for state in states {
+            counts.total += 1;
+            match state {
+                PlanState::Queued { .. } | PlanState::Executing { .. } => counts.executing += 1,
+                PlanState::Completed { .. } => counts.completed += 1,
+                PlanState::Failed { .. } => counts.failed += 1,
+                PlanState::TimedOut { .. } => counts.timed_out += 1,
+                PlanState::Cancelled { .. } => counts.cancelled += 1,
+            }
+        }
+        counts
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.executing == 0
+    }
+}

@@ -1,0 +1,27 @@
+//! The nouns: ids, timestamps, schemas, segments, plans, jobs.
+//!
+//! Values only. Nothing here does IO, reads a clock or knows a wire format.
+
+pub mod binlog;
+pub mod collection;
+pub mod delete;
+pub mod group;
+pub mod ids;
+pub mod job;
+pub mod pk;
+pub mod plan;
+pub mod schema;
+pub mod segment;
+pub mod ts;
+
+pub use binlog::{LogFile, SegmentLogs};
+pub use collection::{Collection, IndexDef, Partition};
+pub use delete::Delete;
+pub use group::{Channel, Group};
+pub use ids::{CollectionId, FieldId, JobId, LogId, Lsn, PartitionId, PlanId, SegmentId};
+pub use job::{Job, JobCounts, Trigger};
+pub use pk::{PkRange, PrimaryKey};
+pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress};
+pub use schema::{CollectionSchema, DataType, Field};
+pub use segment::{Segment, SegmentLevel, SegmentState};
+pub use ts::Timestamp;

@@ -1,0 +1,238 @@
+//! A plan: which segments of one group are rewritten into which, and why.
+//!
+//! Comparable and serialisable; holds no handle, span or clock. Stored as JSON: a field added later needs a
+//! `#[serde(default)]`, and none is ever renamed.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Group, JobId, PlanId, SegmentId, Timestamp};
+use crate::error::ErrorKind;
+
+/// What a plan does with its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanKind {
+    /// Merge several segments, applying their deletes.
+    Mix,
+    /// Rewrite one segment, applying its deletes.
+    Single,
+}
+
+impl PlanKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Single => "single",
+        }
+    }
+}
+
+/// Why a plan exists. Each variant carries the value that was looked at and the threshold it met.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum PlanReason {
+    /// Delta entries of one segment exceed the ratio of its rows.
+    DeltaRows { delta_rows: u64, rows: u64, threshold_ratio: f64 },
+    /// Delta logs of one segment are too large.
+    DeltaBytes { delta_bytes: u64, threshold_bytes: u64 },
+    /// Delta logs of one segment are too many.
+    DeltaLogs { delta_logs: u32, threshold: u32 },
+    /// Too many rows are past the collection's time to live.
+    Expired { expired_rows: u64, rows: u64, threshold_ratio: f64 },
+    /// The group has more small segments than it should.
+    SmallSegments { small: u32, threshold: u32 },
+    /// Fewer small segments, but together they nearly fill one.
+    FullEnough { bytes: u64, threshold_bytes: u64 },
+    /// A user asked: several segments fit into fewer.
+    ManualMerge,
+    /// A user asked: the segment has deletes or expired rows.
+    ManualRewrite { delta_rows: u64 },
+}
+
+impl PlanReason {
+    /// Name for metrics labels.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DeltaRows { .. } => "delta_rows",
+            Self::DeltaBytes { .. } => "delta_bytes",
+            Self::DeltaLogs { .. } => "delta_logs",
+            Self::Expired { .. } => "expired",
+            Self::SmallSegments { .. } => "small_segments",
+            Self::FullEnough { .. } => "full_enough",
+            Self::ManualMerge => "manual_merge",
+            Self::ManualRewrite { .. } => "manual_rewrite",
+        }
+    }
+}
+
+impl std::fmt::Display for PlanReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DeltaRows { delta_rows, rows, threshold_ratio } => {
+                write!(f, "{delta_rows} delta rows of {rows} rows exceed the ratio {threshold_ratio}")
+            }
+            Self::DeltaBytes { delta_bytes, threshold_bytes } => {
+                write!(f, "{delta_bytes} bytes of delta logs exceed {threshold_bytes}")
+            }
+            Self::DeltaLogs { delta_logs, threshold } => write!(f, "{delta_logs} delta logs exceed {threshold}"),
+            Self::Expired { expired_rows, rows, threshold_ratio } => {
+                write!(f, "about {expired_rows} of {rows} rows are past their time to live, ratio {threshold_ratio}")
+            }
+            Self::SmallSegments { small, threshold } => write!(f, "{small} small segments exceed {threshold}"),
+            Self::FullEnough { bytes, threshold_bytes } => {
+                write!(f, "{bytes} bytes of small segments reach {threshold_bytes}")
+            }
+            Self::ManualMerge => f.write_str("asked for: these segments fit together"),
+            Self::ManualRewrite { delta_rows } => write!(f, "asked for: the segment has {delta_rows} delta rows"),
+        }
+    }
+}
+
+/// An input as it was when the plan was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanInput {
+    pub segment: SegmentId,
+    pub rows: u64,
+    pub bytes: u64,
+    pub delta_rows: u64,
+}
+
+/// Kinds of failure that a reader of the history can tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Inputs changed or went away between planning and commit; the group is planned again.
+    Outdated,
+    /// An input object can't be decoded; permanent.
+    Corrupt,
+    /// Transient errors used up the attempts.
+    Exhausted,
+    /// A defect.
+    Internal,
+}
+
+impl FailureKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outdated => "outdated",
+            Self::Corrupt => "corrupt",
+            Self::Exhausted => "exhausted",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl From<ErrorKind> for FailureKind {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Corrupt => Self::Corrupt,
+            ErrorKind::Transient | ErrorKind::Exhausted => Self::Exhausted,
+            ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Precondition | ErrorKind::Fenced => Self::Outdated,
+            ErrorKind::Invalid | ErrorKind::Cancelled | ErrorKind::Internal => Self::Internal,
+        }
+    }
+}
+
+/// Where a plan is in its life. Only the coordinator changes it.
+///
+/// ```text
+/// Queued ──▶ Executing ──▶ Completed
+///   ▲  │         │ transient, attempts left
+///   └──┼─────────┘
+///      └──▶ Failed | TimedOut | Cancelled   (from Queued and Executing)
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum PlanState {
+    /// Waits for a slot, not before a time (milliseconds since 1970; 0: at once).
+    Queued {
+        not_before_ms: u64,
+    },
+    Executing {
+        started_at_ms: u64,
+    },
+    /// Committed. No target when no row survived.
+    Completed {
+        targets: Vec<SegmentId>,
+        rows_out: u64,
+        bytes_out: u64,
+        ended_at_ms: u64,
+    },
+    Failed {
+        kind: FailureKind,
+        message: String,
+        ended_at_ms: u64,
+    },
+    TimedOut {
+        message: String,
+        ended_at_ms: u64,
+    },
+    Cancelled {
+        by: String,
+        ended_at_ms: u64,
+    },
+}
+
+impl PlanState {
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "queued",
+            Self::Executing { .. } => "executing",
+            Self::Completed { .. } => "completed",
+            Self::Failed { .. } => "failed",
+            Self::TimedOut { .. } => "timeout",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// True once nothing more will happen to the plan.
+    pub fn is_terminal(&self) -> bool {
+        !matches!(self, Self::Queued { .. } | Self::Executing { .. })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub id: PlanId,
+    pub job: JobId,
+    pub group: Group,
+    pub kind: PlanKind,
+    pub reason: PlanReason,
+    /// Live segments of `group`, ascending by id, at least one, each in at most one unfinished plan.
+    pub inputs: Vec<PlanInput>,
+    /// Deletes with a greater timestamp stay delta entries of the output, and their rows stay.
+    pub keep_deletes_after: Timestamp,
+    /// Rows older than this are dropped; none: no row expires.
+    pub ttl: Option<Duration>,
+    /// No output grows beyond this many bytes.
+    pub max_output_bytes: u64,
+    pub created_at_ms: u64,
+    /// Executions begun so far.
+    pub attempts: u32,
+    pub state: PlanState,
+}
+
+impl Plan {
+    pub fn input_ids(&self) -> impl ExactSizeIterator<Item = SegmentId> + '_ {
+        self.inputs.iter().map(|i| i.segment)
+    }
+
+    pub fn input_bytes(&self) -> u64 {
+        self.inputs.iter().map(|i| i.bytes).sum()
+    }
+
+    pub fn input_rows(&self) -> u64 {
+        self.inputs.iter().map(|i| i.rows).sum()
+    }
+}
+
+/// How far an executing plan is. Rows and bytes of the inputs; done never exceeds total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    pub total_rows: u64,
+    pub done_rows: u64,
+    pub total_bytes: u64,
+    pub done_bytes: u64,
+}

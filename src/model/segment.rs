@@ -1,0 +1,105 @@
+//! A segment without its log lists: what planning, routing and listing need, small enough to keep a million of them.
+
+use std::sync::Arc;
+
+use super::{Group, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
+
+/// Life of a segment: Growing → Sealed → Flushing → Flushed → Dropped. Only Flushed and Dropped segments are in the
+/// metadata store; the earlier states live in the write-ahead log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SegmentState {
+    Growing,
+    Sealed,
+    Flushing,
+    Flushed,
+    Dropped,
+}
+
+impl SegmentState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Growing => "Growing",
+            Self::Sealed => "Sealed",
+            Self::Flushing => "Flushing",
+            Self::Flushed => "Flushed",
+            Self::Dropped => "Dropped",
+        }
+    }
+}
+
+/// Which generation of compaction wrote it: flushes are L1, clustering writes L2, L0 holds deletes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SegmentLevel {
+    L0,
+    #[default]
+    L1,
+    L2,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    pub id: SegmentId,
+    pub group: Arc<Group>,
+    pub state: SegmentState,
+    pub level: SegmentLevel,
+    /// Rows in the insert logs, dead ones included.
+    pub rows: u64,
+    /// Bytes of the insert objects.
+    pub insert_bytes: u64,
+    /// Bytes of the rows in memory.
+    pub memory_bytes: u64,
+    /// Entries, bytes and number of delta logs. An entry need not hit a row: filters have false positives.
+    pub delta_rows: u64,
+    pub delta_bytes: u64,
+    pub delta_logs: u32,
+    /// Smallest timestamp of any delta entry: tells whether all of them are still inside the retention window.
+    pub delta_ts_from: Timestamp,
+    /// Smallest and largest row timestamp.
+    pub ts_from: Timestamp,
+    pub ts_to: Timestamp,
+    /// None for a segment without rows.
+    pub pk_range: Option<PkRange>,
+    /// Sources, for a compacted segment, in the order of the plan.
+    pub compaction_from: Box<[SegmentId]>,
+    /// Replacements, for a dropped source.
+    pub compaction_to: Box<[SegmentId]>,
+    /// Milliseconds since 1970; 0 while it is live.
+    pub dropped_at_ms: u64,
+    /// Position in the write-ahead log of its last row; 0 for a compacted segment.
+    pub end_lsn: Lsn,
+    /// Counts the commits that changed this segment.
+    pub version: u64,
+}
+
+impl Segment {
+    /// Takes the sums that summarise `logs`; rows, bytes, delta counts and the time range.
+    pub fn summarise(&mut self, logs: &SegmentLogs) {
+        self.rows = logs.rows();
+        self.insert_bytes = logs.insert_bytes();
+        self.memory_bytes = logs.memory_bytes();
+        self.delta_rows = logs.delta.iter().map(|l| l.rows).sum();
+        self.delta_bytes = logs.delta.iter().map(|l| l.bytes).sum();
+        self.delta_logs = logs.delta.len() as u32;
+        self.delta_ts_from = logs.delta.iter().map(|l| l.ts_from).min().unwrap_or_default();
+        let first = logs.insert.first().map_or(&[][..], |(_, l)| l);
+        self.ts_from = first.iter().map(|l| l.ts_from).min().unwrap_or_default();
+        self.ts_to = first.iter().map(|l| l.ts_to).max().unwrap_or_default();
+    }
+
+    /// Rows that are probably alive: each delta entry is taken to kill one row.
+    pub fn live_rows_estimate(&self) -> u64 {
+        self.rows.saturating_sub(self.delta_rows)
+    }
+
+    /// Bytes a rewrite of this segment would probably produce.
+    pub fn live_bytes_estimate(&self) -> u64 {
+        if self.rows == 0 {
+            return 0;
+        }
+        (u128::from(self.insert_bytes) * u128::from(self.live_rows_estimate()) / u128::from(self.rows)) as u64
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.state == SegmentState::Flushed
+    }
+}

@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""Runs the client acceptance tests: stock Milvus clients against a datacoord server.
+
+    run.py                                   every suite, each against its own server (target/release/datacoord)
+    run.py --only pymilvus-3.0.2 node        the suites whose names start so
+    run.py --endpoint HOST:PORT --http HOST:PORT      against a server that is already there
+    run.py --list
+
+Each client's environment is made once under <repo>/.envs/<name> and made again when its pin files change. A suite
+whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
+A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parent.parent
+ENVS = REPO / ".envs"
+
+READY_SECONDS = 30
+STOP_SECONDS = 20
+BUILD_SECONDS = 1200
+SUITE_SECONDS = 180
+TAIL_LINES = 80
+
+
+class Failure(Exception):
+    """A suite, an environment or a server did not do what it should."""
+
+
+class Skip(Exception):
+    """A suite can't run here; the text says why."""
+
+
+# --- environments -----------------------------------------------------------------------------------------------
+
+
+def build(command, cwd=None, **env):
+    """Runs one command that makes an environment; its output is shown only when it fails."""
+    status, output = run_bounded(command, cwd, env, BUILD_SECONDS)
+    if status != 0:
+        raise Failure(f"{' '.join(map(str, command))}: {status}\n{tail(output)}")
+
+
+def python_env(name, requirements):
+    """A virtual environment with exactly the packages of a requirements file."""
+
+    def make(target):
+        build([sys.executable, "-m", "venv", target])
+        build([target / "bin" / "pip", "install", "--quiet", "--requirement", requirements])
+
+    version = "python %d.%d" % sys.version_info[:2]
+    return Environment(name, [requirements], [], make, version)
+
+
+def node_env(name, folder):
+    """node_modules as the lock file has them."""
+
+    def make(target):
+        for pin in ("package.json", "package-lock.json"):
+            shutil.copy(folder / pin, target)
+        build(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=target)
+
+    return Environment(name, [folder / "package.json", folder / "package-lock.json"], ["node", "npm"], make)
+
+
+def go_env(name, folder):
+    """The program in a Go module, built with the versions of its go.sum."""
+
+    def make(target):
+        build(["go", "build", "-mod=readonly", "-o", target / "test", "."], cwd=folder)
+
+    return Environment(name, sorted(folder.glob("*.*")), ["go"], make)
+
+
+def go_tool(name, package, program):
+    """A program installed straight from its Go module at a fixed version."""
+
+    def make(target):
+        build(["go", "install", package], GOBIN=str(target))
+
+    return Environment(name, [], ["go"], make, f"{package} {program}")
+
+
+def maven_env(name, folder):
+    """The classes of a Maven project beside the jars it needs."""
+
+    def make(target):
+        build(["mvn", "--batch-mode", "--quiet", "compile", "dependency:copy-dependencies",
+               f"-DbuildDirectory={target}", f"-DoutputDirectory={target}/lib"], cwd=folder)
+
+    pins = [folder / "pom.xml", *sorted(folder.parent.rglob("*.java"))]
+    return Environment(name, pins, ["java", "mvn"], make)
+
+
+@dataclass
+class Environment:
+    """What a client needs to run: made once, reused while its stamp is unchanged."""
+
+    name: str
+    pins: list
+    tools: list
+    make: object
+    version: str = ""
+
+    @property
+    def path(self):
+        return ENVS / self.name
+
+    def stamp(self):
+        digest = hashlib.sha256(self.version.encode())
+        for pin in self.pins:
+            digest.update(pin.name.encode() + b"\0" + pin.read_bytes())
+        return digest.hexdigest()
+
+    def ensure(self):
+        need_tools(self.tools)
+        stamp = self.path / ".stamp"
+        if stamp.exists() and stamp.read_text() == self.stamp():
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        self.make(self.path)
+        stamp.write_text(self.stamp())
+
+
+def need_tools(tools):
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        raise Skip("no " + ", ".join(missing))
+
+
+# --- suites -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Suite:
+    """One line of the report: a command in an environment, with a server of its own."""
+
+    name: str
+    environments: list
+    command: list
+    needs: tuple = ("grpc",)
+    tools: tuple = ()
+    env: dict = field(default_factory=dict)
+
+
+def pytest(environment, script, **env):
+    """One script under pytest, stopping at nothing, with the reasons of skipped tests."""
+    python = environment.path / "bin" / "python"
+    command = [python, "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider", HERE / script]
+    return command, {"PYTHONPATH": str(HERE / "python"), "PYTHONDONTWRITEBYTECODE": "1", **env}
+
+
+def pytest_suite(name, environment, script, others=(), **options):
+    command, env = pytest(environment, script, **options.pop("env", {}))
+    return Suite(name, [environment, *others], command, env=env, **options)
+
+
+def suites():
+    found = []
+    for version in ("2.3.7", "2.6.17", "3.0.2"):
+        pymilvus = python_env(f"pymilvus-{version}", HERE / "python" / f"requirements-{version}.txt")
+        for script in ("orm", "client", "errors", "descriptors"):
+            needs = () if script == "descriptors" else ("grpc",)
+            found.append(pytest_suite(f"pymilvus-{version}/{script}", pymilvus, f"python/{script}.py", needs=needs))
+    found.append(pytest_suite("binlogs", pymilvus, "python/binlogs.py", needs=("grpc", "files")))
+
+    found.append(pytest_suite("rest", pymilvus, "shell/rest.py", needs=("grpc", "http"), tools=("curl",)))
+    grpcurl = go_tool("grpcurl-1.9.3", "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3", "grpcurl")
+    found.append(pytest_suite("grpcurl", pymilvus, "shell/grpcurl.py", others=[grpcurl],
+                              env={"E2E_GRPCURL": str(grpcurl.path / "grpcurl")}))
+    cli = python_env("milvus-cli-1.2.1", HERE / "cli" / "requirements-1.2.1.txt")
+    found.append(pytest_suite("milvus_cli-1.2.1", cli, "cli/cli.py",
+                              env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli")}))
+
+    for version in ("2.3.5", "2.6.17", "3.0.6"):
+        node = node_env(f"node-{version}", HERE / "node" / f"sdk-{version}")
+        found.append(Suite(f"node-{version}", [node], ["node", HERE / "node" / "test.js"],
+                           env={"NODE_PATH": str(node.path / "node_modules")}))
+    for folder in ("sdk-2.3.6", "client-2.6.2"):
+        go = go_env(f"go-{folder}", HERE / "go" / folder)
+        found.append(Suite(f"go-{folder}", [go], [go.path / "test"]))
+    for folder in ("sdk-2.3.5", "sdk-2.6.6"):
+        java = maven_env(f"java-{folder}", HERE / "java" / folder)
+        classes = f"{java.path}/classes:{java.path}/lib/*"
+        found.append(Suite(f"java-{folder}", [java], ["java", "-cp", classes, "CompactionTest"]))
+    return found
+
+
+# --- the server -------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """A datacoord of our own on free ports, over a fresh data directory."""
+
+    def __init__(self, binary, folder):
+        self.folder = Path(folder)
+        self.log = self.folder / "server.log"
+        self.data = self.folder / "data"
+        ready = self.folder / "ready.json"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [binary, "serve", "--data-dir", self.data, "--grpc-listen", "127.0.0.1:0",
+                 "--http-listen", "127.0.0.1:0", "--ready-file", ready],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            address = self.wait_ready(ready)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self.where = {"E2E_GRPC": address["grpc"], "E2E_HTTP": address["http"], "E2E_FILES": str(self.data / "files")}
+
+    def wait_ready(self, ready):
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready.exists():
+            if self.process.poll() is not None:
+                raise Failure(f"the server ended with {self.process.returncode} before it was ready\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise Failure(f"the server was not ready after {READY_SECONDS} s\n{self.tail()}")
+            time.sleep(0.05)
+        address = json.loads(ready.read_text())
+        if address["pid"] != self.process.pid:
+            raise Failure(f"the ready file names pid {address['pid']}, the server is {self.process.pid}")
+        return address
+
+    def stop(self):
+        """Asks the server to end and requires that it does so, in time and in order."""
+        if self.process.poll() is not None:
+            raise Failure(f"the server ended by itself with {self.process.returncode}\n{self.tail()}")
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise Failure(f"the server still ran {STOP_SECONDS} s after SIGTERM\n{self.tail()}") from None
+        if status != 0:
+            raise Failure(f"the server ended with {status} after SIGTERM\n{self.tail()}")
+
+    def tail(self):
+        return "--- end of the server's log\n" + tail(self.log.read_text(errors="replace"))
+
+
+# --- running ----------------------------------------------------------------------------------------------------
+
+
+def run_bounded(command, cwd, env, seconds):
+    """Runs a command in a session of its own; after `seconds` the whole session is killed. -> (status, output)"""
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(list(map(str, command)), cwd=cwd, env={**os.environ, **env},
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                   start_new_session=True)
+        try:
+            status = process.wait(seconds)
+        except BaseException as why:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if not isinstance(why, subprocess.TimeoutExpired):
+                raise
+            status = f"not done after {seconds} s"
+        out.seek(0)
+        return status, out.read().decode(errors="replace")
+
+
+def tail(text):
+    return "\n".join(text.splitlines()[-TAIL_LINES:])
+
+
+def run_command(suite, where):
+    status, output = run_bounded(suite.command, HERE, {**suite.env, **where}, SUITE_SECONDS)
+    if status != 0:
+        raise Failure(f"{status}\n{tail(output)}")
+
+
+def run_suite(suite, options):
+    """Runs one suite; returns on success, raises Failure or Skip."""
+    need_tools(suite.tools)
+    for environment in suite.environments:
+        environment.ensure()
+    started = time.monotonic()
+    if not suite.needs:
+        run_command(suite, {})
+    elif options.endpoint:
+        where = {"E2E_GRPC": options.endpoint}
+        if options.http:
+            where["E2E_HTTP"] = options.http
+        elif "http" in suite.needs:
+            raise Skip("no --http")
+        if "files" in suite.needs:
+            raise Skip("needs a server that the driver starts")
+        run_command(suite, where)
+    else:
+        with tempfile.TemporaryDirectory(prefix="datacoord-e2e-") as folder:
+            server = Server(options.binary, folder)
+            try:
+                run_command(suite, server.where)
+            except Failure as failed:
+                raise Failure(f"{failed}\n{server.tail()}") from None
+            finally:
+                stop_quietly = sys.exc_info()[0] is not None
+                try:
+                    server.stop()
+                except Failure:
+                    if not stop_quietly:
+                        raise
+    return time.monotonic() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--binary", type=Path, default=REPO / "target" / "release" / "datacoord")
+    parser.add_argument("--endpoint", help="gRPC address of a running server; without it each suite starts its own")
+    parser.add_argument("--http", help="HTTP address of that server")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only the suites whose names start so")
+    parser.add_argument("--list", action="store_true", help="print the names of the suites")
+    options = parser.parse_args()
+
+    chosen = suites()
+    if options.only:
+        unknown = [name for name in options.only if not any(suite.name.startswith(name) for suite in chosen)]
+        if unknown:
+            parser.error("no such suite: " + ", ".join(unknown))
+        chosen = [suite for suite in chosen if suite.name.startswith(tuple(options.only))]
+    if options.list:
+        print("\n".join(suite.name for suite in chosen))
+        return 0
+    if not options.endpoint and not options.binary.exists():
+        parser.error(f"{options.binary} does not exist: build it, or give --endpoint")
+    options.binary = options.binary.resolve()
+
+    failed = 0
+    for suite in chosen:
+        print(f"{suite.name:28} ", end="", flush=True)
+        try:
+            print(f"ok       {run_suite(suite, options):5.1f} s", flush=True)
+        except Skip as why:
+            print(f"skipped: {why}", flush=True)
+            failed += os.environ.get("CI") == "true"
+        except Failure as why:
+            print(f"FAILED: {why}", flush=True)
+            failed += 1
+    if failed:
+        print(f"{failed} of {len(chosen)} suites failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
