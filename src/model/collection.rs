@@ -16,6 +16,13 @@ pub const AUTO_COMPACTION: &str = "collection.autocompaction.enabled";
 pub const DEFAULT_DATABASE: &str = "default";
 pub const DEFAULT_PARTITION: &str = "_default";
 
+/// A name space for collections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Database {
+    pub name: String,
+    pub created_at: Timestamp,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
     pub id: PartitionId,

@@ -15,7 +15,7 @@ pub mod segment;
 pub mod ts;
 
 pub use binlog::{LogFile, SegmentLogs};
-pub use collection::{Collection, IndexDef, Partition};
+pub use collection::{Collection, Database, IndexDef, Partition};
 pub use delete::Delete;
 pub use group::{Channel, Group};
 pub use ids::{CollectionId, FieldId, JobId, LogId, Lsn, PartitionId, PlanId, SegmentId};
