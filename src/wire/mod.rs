@@ -3,6 +3,8 @@
 //! Whatever a peer can send that the model can't represent is an error here, so that no other module meets an invalid
 //! enum or a missing field. Decides nothing.
 
+pub mod segment;
+
 /// Generated from `proto/`.
 #[allow(clippy::all, clippy::pedantic, unreachable_pub, rust_2018_idioms)]
 pub mod proto {

@@ -1,0 +1,282 @@
+//! The catalog: model values in, model values out. The only user of keys and bytes, and the only thing the coordinator
+//! sees of the metadata store.
+//!
+//! Holds no copy of what it stores: the coordinator keeps the truth in memory, and folds a change in after the commit
+//! that made it durable. Every transaction carries the guard of this catalog's epoch (P6).
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn,
+    codec::{self, Groups},
+    key,
+};
+use crate::model::{
+    Channel, Collection, CollectionId, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId, SegmentLogs,
+};
+
+/// Pairs per read while loading: large enough that the cost of a call vanishes, small enough that two pages (one being
+/// read, one being decoded) are a few megabytes.
+const PAGE: usize = 8192;
+
+/// Everything the catalog knew when it was loaded, except log lists.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Ascending by name.
+    pub databases: Vec<Database>,
+    /// Ascending by id.
+    pub collections: Vec<Collection>,
+    /// Flushed and dropped ones; segments of a group share their `Arc<Group>`. In no order.
+    pub segments: Vec<Segment>,
+    /// Ascending by id, which is by age.
+    pub jobs: Vec<Job>,
+    /// Ascending by job, then by id.
+    pub plans: Vec<Plan>,
+    /// Per channel, the log position up to which deletes of flushed segments are in delta logs.
+    pub channel_delta_lsn: HashMap<Channel, Lsn>,
+}
+
+/// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    store: Arc<dyn MetaStore>,
+    epoch: Epoch,
+}
+
+impl Catalog {
+    /// Takes the next epoch: catalogs opened before over the same store can't commit from now on.
+    pub async fn open(store: Arc<dyn MetaStore>) -> Result<Self, MetaError> {
+        let epoch = Epoch::take(store.as_ref()).await?;
+        Ok(Self { store, epoch })
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Reads everything but log lists. Consistent if nobody commits meanwhile: call it before the first transaction.
+    pub async fn load(&self) -> Result<Contents, MetaError> {
+        let databases = self.pages(key::DATABASES, (), |(), key, bytes| codec::decode_json(key, bytes));
+        let collections = self.pages(key::COLLECTIONS, (), |(), key, bytes| codec::decode_collection(key, bytes));
+        let segments = self
+            .pages(key::SEGMENTS, Groups::default(), |groups, key, bytes| codec::decode_segment(key, bytes, groups));
+        let jobs = self.pages(key::JOBS, (), |(), key, bytes| codec::decode_job(key, bytes));
+        let plans = self.pages(key::PLANS, (), |(), key, bytes| codec::decode_plan(key, bytes));
+        let channels = self.pages(key::CHANNELS, (), |(), key, bytes| {
+            Ok((key::parse_channel(key)?, Lsn(codec::decode_u64(key, bytes)?)))
+        });
+        Ok(Contents {
+            databases: databases.await?,
+            collections: collections.await?,
+            segments: segments.await?,
+            jobs: jobs.await?,
+            plans: plans.await?,
+            channel_delta_lsn: channels.await?.into_iter().collect(),
+        })
+    }
+
+    /// The log lists of a segment; `NotFound` if it has none.
+    pub async fn segment_logs(&self, group: &Group, id: SegmentId) -> Result<SegmentLogs, MetaError> {
+        let key = key::logs(group, id);
+        match self.store.get(&key).await? {
+            Some(bytes) => codec::decode_logs(&key, &bytes),
+            None => Err(MetaError::NotFound { key }),
+        }
+    }
+
+    /// An empty transaction of this epoch.
+    pub fn txn(&self) -> CatalogTxn {
+        let txn = Txn { guards: vec![self.epoch.guard()], ops: Vec::new() };
+        CatalogTxn { store: self.store.clone(), epoch: self.epoch, txn, failure: None }
+    }
+
+    /// The durable bounds of id and timestamp allocation.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { store: self.store.clone(), epoch: self.epoch }
+    }
+
+    /// Decodes everything below a prefix; a page is decoded on another thread while the next one is read.
+    async fn pages<S: Send + 'static, T: Send + 'static>(
+        &self,
+        prefix: &'static str,
+        state: S,
+        decode: fn(&mut S, &str, &[u8]) -> Result<T, MetaError>,
+    ) -> Result<Vec<T>, MetaError> {
+        let mut done = (state, Vec::new());
+        let mut page = self.store.range(prefix, None, PAGE).await?;
+        while let Some((last, _)) = page.last() {
+            let (last, is_full) = (last.clone(), page.len() == PAGE);
+            let decoded = tokio::task::spawn_blocking(move || {
+                let (mut state, mut values) = done;
+                for (key, bytes) in page {
+                    values.push(decode(&mut state, &key, &bytes)?);
+                }
+                Ok::<_, MetaError>((state, values))
+            });
+            page = if is_full { self.store.range(prefix, Some(&last), PAGE).await? } else { Vec::new() };
+            done = decoded.await.map_err(|e| MetaError::Store {
+                action: "decode a page",
+                reason: e.to_string(),
+                kind: crate::error::ErrorKind::Internal,
+            })??;
+        }
+        Ok(done.1)
+    }
+}
+
+/// A transaction under construction. Operations apply in the order of the calls; nothing happens before `commit`.
+#[derive(Debug)]
+#[must_use = "nothing happens before commit"]
+pub struct CatalogTxn {
+    store: Arc<dyn MetaStore>,
+    epoch: Epoch,
+    txn: Txn,
+    /// The first value that could not be encoded: reported by `commit`.
+    failure: Option<MetaError>,
+}
+
+impl CatalogTxn {
+    /// Fails the commit with `Conflict` unless the stored record of this segment is exactly this one.
+    pub fn expect_segment(&mut self, segment: &Segment) -> &mut Self {
+        let expected = Expected::Value(codec::encode_segment(segment));
+        self.guard(key::segment(&segment.group, segment.id), expected)
+    }
+
+    /// Fails the commit with `Conflict` if there is a record with this id.
+    pub fn expect_no_segment(&mut self, group: &Group, id: SegmentId) -> &mut Self {
+        self.guard(key::segment(group, id), Expected::Absent)
+    }
+
+    pub fn put_segment(&mut self, segment: &Segment) -> &mut Self {
+        self.put(key::segment(&segment.group, segment.id), codec::encode_segment(segment))
+    }
+
+    pub fn put_logs(&mut self, group: &Group, id: SegmentId, logs: &SegmentLogs) -> &mut Self {
+        self.put(key::logs(group, id), codec::encode_logs(logs))
+    }
+
+    pub fn put_segment_and_logs(&mut self, segment: &Segment, logs: &SegmentLogs) -> &mut Self {
+        self.put_segment(segment).put_logs(&segment.group, segment.id, logs)
+    }
+
+    /// Forgets a segment and its log lists.
+    pub fn delete_segment(&mut self, group: &Group, id: SegmentId) -> &mut Self {
+        self.delete(key::segment(group, id)).delete(key::logs(group, id))
+    }
+
+    pub fn put_collection(&mut self, collection: &Collection) -> &mut Self {
+        let key = key::collection(collection.id);
+        self.put_json(key, collection)
+    }
+
+    /// Forgets the definition only; its segments go one by one, with their files.
+    pub fn delete_collection(&mut self, id: CollectionId) -> &mut Self {
+        self.delete(key::collection(id))
+    }
+
+    pub fn put_database(&mut self, database: &Database) -> &mut Self {
+        let key = key::database(&database.name);
+        self.put_json(key, database)
+    }
+
+    pub fn delete_database(&mut self, name: &str) -> &mut Self {
+        self.delete(key::database(name))
+    }
+
+    pub fn put_job(&mut self, job: &Job) -> &mut Self {
+        let key = key::job(job.id);
+        self.put_json(key, job)
+    }
+
+    pub fn put_plan(&mut self, plan: &Plan) -> &mut Self {
+        let key = key::plan(plan.job, plan.id);
+        self.put_json(key, plan)
+    }
+
+    /// Forgets a job and all its plans.
+    pub fn delete_job(&mut self, id: JobId) -> &mut Self {
+        self.txn.ops.push(Op::DeletePrefix { prefix: key::plans(id) });
+        self.delete(key::job(id))
+    }
+
+    pub fn set_channel_delta_lsn(&mut self, channel: &Channel, lsn: Lsn) -> &mut Self {
+        self.put(key::channel(channel), codec::encode_u64(lsn.0))
+    }
+
+    /// Forgets a channel, when its collection is gone.
+    pub fn delete_channel(&mut self, channel: &Channel) -> &mut Self {
+        self.delete(key::channel(channel))
+    }
+
+    /// True if a commit would change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.txn.ops.is_empty()
+    }
+
+    /// All or nothing, durable when it returns. `Fenced` when another catalog has taken over, `Conflict` when an
+    /// expected segment is not as expected, `TooLarge` when the store can't do that much at once.
+    pub async fn commit(self) -> Result<(), MetaError> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let (guards, operations, limit) = (self.txn.guards.len(), self.txn.ops.len(), self.store.max_operations());
+        if guards > limit || operations > limit {
+            return Err(MetaError::TooLarge { guards, operations, limit });
+        }
+        self.store.commit(self.txn).await.map_err(|e| self.epoch.explain(e))
+    }
+
+    fn guard(&mut self, key: String, expected: Expected) -> &mut Self {
+        self.txn.guards.push(Guard { key, expected });
+        self
+    }
+
+    fn put(&mut self, key: String, value: Bytes) -> &mut Self {
+        self.txn.ops.push(Op::Put { key, value });
+        self
+    }
+
+    fn put_json<T: serde::Serialize>(&mut self, key: String, value: &T) -> &mut Self {
+        match codec::encode_json(&key, value) {
+            Ok(bytes) => {
+                self.put(key, bytes);
+            }
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    fn delete(&mut self, key: String) -> &mut Self {
+        self.txn.ops.push(Op::Delete { key });
+        self
+    }
+}
+
+/// Durable numbers for the allocators of ids and timestamps. Blocks: for plain threads, not for tasks.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    store: Arc<dyn MetaStore>,
+    epoch: Epoch,
+}
+
+impl Bounds {
+    /// The stored bound; 0 if there is none yet.
+    pub fn load_blocking(&self, name: &str) -> Result<u64, MetaError> {
+        let key = key::bound(name);
+        self.store.get_blocking(&key)?.map_or(Ok(0), |bytes| codec::decode_u64(&key, &bytes))
+    }
+
+    /// Durable when it returns; `Fenced` when another catalog has taken over, whose bound stays as it is.
+    pub fn save_blocking(&self, name: &str, bound: u64) -> Result<(), MetaError> {
+        let put = Op::Put { key: key::bound(name), value: codec::encode_u64(bound) };
+        let txn = Txn { guards: vec![self.epoch.guard()], ops: vec![put] };
+        self.store.commit_blocking(txn).map_err(|e| self.epoch.explain(e))
+    }
+}
+
+#[cfg(test)]
+mod tests;

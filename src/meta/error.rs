@@ -1,0 +1,43 @@
+//! What can go wrong with metadata. Never holds a value that could be secret: keys only.
+
+use crate::error::{Classify, ErrorKind};
+
+/// Cloneable, because one failed group commit is the answer to many transactions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetaError {
+    #[error("metadata file {file} is in use by another process")]
+    InUse { file: String },
+    #[error("metadata file {file} can't be opened: {reason}")]
+    Open { file: String, reason: String, kind: ErrorKind },
+    #[error("key {key} is not as the transaction expects it")]
+    Conflict { key: String },
+    #[error("epoch {ours} is over: another coordinator has taken the metadata store")]
+    Fenced { ours: u64 },
+    #[error("key {key} does not exist")]
+    NotFound { key: String },
+    #[error("key {key} can't be read: {reason}")]
+    Corrupt { key: String, reason: String },
+    #[error("value for key {key} can't be written: {reason}")]
+    Encode { key: String, reason: String },
+    #[error("transaction with {guards} guards and {operations} operations exceeds the limit of {limit}")]
+    TooLarge { guards: usize, operations: usize, limit: usize },
+    #[error("metadata store failed to {action}: {reason}")]
+    Store { action: &'static str, reason: String, kind: ErrorKind },
+    #[error("metadata store is closed")]
+    Closed,
+}
+
+impl Classify for MetaError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InUse { .. } => ErrorKind::Precondition,
+            Self::Open { kind, .. } | Self::Store { kind, .. } => *kind,
+            Self::Conflict { .. } => ErrorKind::Conflict,
+            Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Encode { .. } | Self::TooLarge { .. } => ErrorKind::Internal,
+            Self::Closed => ErrorKind::Cancelled,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Segments in the messages of both APIs, and the numbers of their states and levels.
+//!
+//! SDKs raise on a number outside the enumerations, so every number that leaves comes from here.
+
+use super::proto::{common, datacoord, milvus};
+use crate::model::{Segment, SegmentLevel, SegmentState};
+
+/// Milvus' number of a state.
+pub fn state_number(state: SegmentState) -> i32 {
+    let number = match state {
+        SegmentState::Growing => common::SegmentState::Growing,
+        SegmentState::Sealed => common::SegmentState::Sealed,
+        SegmentState::Flushing => common::SegmentState::Flushing,
+        SegmentState::Flushed => common::SegmentState::Flushed,
+        SegmentState::Dropped => common::SegmentState::Dropped,
+    };
+    number as i32
+}
+
+/// The state of a number; none for states that no segment here can have (none, not existing, importing).
+pub fn state(number: i32) -> Option<SegmentState> {
+    Some(match common::SegmentState::try_from(number).ok()? {
+        common::SegmentState::Growing => SegmentState::Growing,
+        common::SegmentState::Sealed => SegmentState::Sealed,
+        common::SegmentState::Flushing => SegmentState::Flushing,
+        common::SegmentState::Flushed => SegmentState::Flushed,
+        common::SegmentState::Dropped => SegmentState::Dropped,
+        common::SegmentState::None | common::SegmentState::NotExist | common::SegmentState::Importing => return None,
+    })
+}
+
+/// Milvus' number of a level.
+pub fn level_number(level: SegmentLevel) -> i32 {
+    let number = match level {
+        SegmentLevel::L0 => common::SegmentLevel::L0,
+        SegmentLevel::L1 => common::SegmentLevel::L1,
+        SegmentLevel::L2 => common::SegmentLevel::L2,
+    };
+    number as i32
+}
+
+/// The level of a number. Legacy is what segments were before there were levels: flushed rows, today's L1.
+pub fn level(number: i32) -> Option<SegmentLevel> {
+    Some(match common::SegmentLevel::try_from(number).ok()? {
+        common::SegmentLevel::L0 => SegmentLevel::L0,
+        common::SegmentLevel::Legacy | common::SegmentLevel::L1 => SegmentLevel::L1,
+        common::SegmentLevel::L2 => SegmentLevel::L2,
+    })
+}
+
+/// A row of `GetPersistentSegmentInfo`. Rows include dead ones, as in Milvus.
+pub fn persistent_info(segment: &Segment) -> milvus::PersistentSegmentInfo {
+    milvus::PersistentSegmentInfo {
+        segment_id: segment.id.0,
+        collection_id: segment.group.collection.0,
+        partition_id: segment.group.partition.0,
+        num_rows: signed(segment.rows),
+        state: state_number(segment.state),
+        level: level_number(segment.level),
+        is_sorted: false,
+        // 0 is storage v1 in the releases that know the field.
+        storage_version: 0,
+        insert_channel: segment.group.channel.as_str().to_owned(),
+        compaction_from: segment.compaction_from.iter().map(|id| id.0).collect(),
+    }
+}
+
+/// A row of `GetQuerySegmentInfo`. A segment that can be read and not written is *Sealed* to a query node.
+pub fn query_info(segment: &Segment) -> milvus::QuerySegmentInfo {
+    let state = match segment.state {
+        SegmentState::Flushed | SegmentState::Flushing => SegmentState::Sealed,
+        other => other,
+    };
+    milvus::QuerySegmentInfo {
+        segment_id: segment.id.0,
+        collection_id: segment.group.collection.0,
+        partition_id: segment.group.partition.0,
+        mem_size: signed(segment.memory_bytes),
+        num_rows: signed(segment.rows),
+        state: state_number(state),
+        level: level_number(segment.level),
+        ..Default::default()
+    }
+}
+
+/// A row of our own `ListSegments`; `why_not_planned` is the planner's last verdict, empty if there is none.
+pub fn listed(segment: &Segment, why_not_planned: String) -> datacoord::Segment {
+    datacoord::Segment {
+        segment_id: segment.id.0,
+        collection_id: segment.group.collection.0,
+        partition_id: segment.group.partition.0,
+        channel: segment.group.channel.as_str().to_owned(),
+        state: segment.state.as_str().to_owned(),
+        rows: signed(segment.rows),
+        bytes: signed(segment.insert_bytes),
+        memory_bytes: signed(segment.memory_bytes),
+        delta_rows: signed(segment.delta_rows),
+        delta_bytes: signed(segment.delta_bytes),
+        delta_logs: i64::from(segment.delta_logs),
+        compaction_from: segment.compaction_from.iter().map(|id| id.0).collect(),
+        timestamp_from: segment.ts_from.0,
+        timestamp_to: segment.ts_to.0,
+        why_not_planned,
+    }
+}
+
+/// Counts travel as int64; no count of rows or bytes reaches the limit.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
