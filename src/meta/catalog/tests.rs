@@ -1,1 +1,317 @@
+use std::time::Instant;
 
+use super::*;
+use crate::{
+    error::{Classify, ErrorKind},
+    meta::{MemoryStore, RedbStore},
+    model::{
+        FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
+        SegmentLevel, SegmentState, Timestamp, Trigger,
+    },
+};
+
+const BASE: i64 = 470_597_209_892_000_000;
+
+fn group(c: i64, p: i64) -> Arc<Group> {
+    let channel = Channel::new(format!("by-dev-rootcoord-dml_{}_{c}v0", c % 16));
+    Arc::new(Group { collection: CollectionId(c), partition: PartitionId(p), channel })
+}
+
+fn segment(id: i64, group: &Arc<Group>) -> Segment {
+    Segment {
+        id: SegmentId(id),
+        group: group.clone(),
+        state: SegmentState::Flushed,
+        level: SegmentLevel::L1,
+        rows: 1000,
+        insert_bytes: 4_000_000,
+        memory_bytes: 5_000_000,
+        delta_rows: 12,
+        delta_bytes: 700,
+        delta_logs: 1,
+        delta_ts_from: Timestamp(BASE as u64),
+        ts_from: Timestamp(BASE as u64),
+        ts_to: Timestamp(BASE as u64 + 9),
+        pk_range: Some(PkRange { min: PrimaryKey::Int(id), max: PrimaryKey::Int(id + 999) }),
+        compaction_from: Box::default(),
+        compaction_to: Box::default(),
+        dropped_at_ms: 0,
+        end_lsn: Lsn(7),
+        version: 1,
+    }
+}
+
+fn logs(id: i64) -> SegmentLogs {
+    let log = |n: i64| LogFile {
+        id: LogId(id + n),
+        rows: 1000,
+        ts_from: Timestamp(BASE as u64),
+        ts_to: Timestamp(BASE as u64 + 9),
+        bytes: 1_000_000,
+        memory_bytes: 1_200_000,
+    };
+    let fields = [0, 1, 100, 101];
+    SegmentLogs {
+        insert: fields.iter().map(|f| (FieldId(*f), vec![log(*f)])).collect(),
+        stats: vec![(FieldId(100), vec![log(500)])],
+        delta: vec![log(600)],
+    }
+}
+
+fn job(id: i64, plans: &[i64]) -> Job {
+    Job {
+        id: JobId(id),
+        trigger: Trigger::Manual,
+        collection: CollectionId(1),
+        created_at_ms: 5,
+        plans: plans.iter().copied().map(PlanId).collect(),
+        nothing_to_do: None,
+    }
+}
+
+fn plan(job: i64, id: i64, group: &Group) -> Plan {
+    Plan {
+        id: PlanId(id),
+        job: JobId(job),
+        group: group.clone(),
+        kind: PlanKind::Mix,
+        reason: PlanReason::ManualMerge,
+        inputs: Vec::new(),
+        keep_deletes_after: Timestamp::ZERO,
+        ttl: None,
+        max_output_bytes: 1 << 29,
+        created_at_ms: 5,
+        attempts: 0,
+        state: PlanState::Queued { not_before_ms: 0 },
+    }
+}
+
+async fn memory() -> (Arc<dyn MetaStore>, Catalog) {
+    let store: Arc<dyn MetaStore> = Arc::new(MemoryStore::new());
+    let catalog = Catalog::open(store.clone()).await.unwrap();
+    (store, catalog)
+}
+
+#[tokio::test]
+async fn loads_what_was_put() {
+    let (store, catalog) = memory().await;
+    let (g, h) = (group(1, 2), group(1, 3));
+    let collection: Collection =
+        serde_json::from_str(include_str!("../../../tests/golden/meta/collection-1.json")).unwrap();
+    let database = Database { name: "default".to_owned(), created_at: Timestamp(3) };
+    let mut txn = catalog.txn();
+    txn.put_segment_and_logs(&segment(10, &g), &logs(10)).put_segment_and_logs(&segment(11, &g), &logs(11));
+    txn.put_segment(&segment(9, &h)).put_collection(&collection).put_database(&database);
+    txn.put_job(&job(100, &[101, 99]))
+        .put_job(&job(20, &[]))
+        .put_plan(&plan(100, 101, &g))
+        .put_plan(&plan(100, 99, &g));
+    txn.set_channel_delta_lsn(&g.channel, Lsn(77));
+    txn.commit().await.unwrap();
+
+    let again = Catalog::open(store).await.unwrap();
+    let contents = again.load().await.unwrap();
+    assert_eq!(contents.databases, [database]);
+    assert_eq!(contents.collections, [collection]);
+    let mut segments = contents.segments;
+    segments.sort_by_key(|s| s.id);
+    assert_eq!(segments, [segment(9, &h), segment(10, &g), segment(11, &g)]);
+    assert!(Arc::ptr_eq(&segments[1].group, &segments[2].group), "one value per group");
+    assert_eq!(contents.jobs, [job(20, &[]), job(100, &[101, 99])]);
+    assert_eq!(contents.plans, [plan(100, 99, &g), plan(100, 101, &g)]);
+    assert_eq!(contents.channel_delta_lsn, HashMap::from([(g.channel.clone(), Lsn(77))]));
+    assert_eq!(again.segment_logs(&g, SegmentId(11)).await.unwrap(), logs(11));
+    let missing = again.segment_logs(&h, SegmentId(9)).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().contains("datacoord-meta/logs/1/3/9"), "{missing}");
+}
+
+#[tokio::test]
+async fn deletes_are_complete() {
+    let (store, catalog) = memory().await;
+    let g = group(1, 2);
+    let mut txn = catalog.txn();
+    txn.put_segment_and_logs(&segment(10, &g), &logs(10)).put_segment_and_logs(&segment(11, &g), &logs(11));
+    txn.put_job(&job(1, &[2])).put_plan(&plan(1, 2, &g)).put_plan(&plan(1, 3, &g));
+    txn.put_job(&job(10, &[4])).put_plan(&plan(10, 4, &g));
+    txn.put_database(&Database { name: "d".to_owned(), created_at: Timestamp(1) });
+    txn.set_channel_delta_lsn(&g.channel, Lsn(1));
+    txn.commit().await.unwrap();
+
+    let mut txn = catalog.txn();
+    txn.delete_segment(&g, SegmentId(10)).delete_job(JobId(1)).delete_database("d").delete_channel(&g.channel);
+    txn.commit().await.unwrap();
+    let keys: Vec<String> = store.range("", None, 100).await.unwrap().into_iter().map(|(k, _)| k).collect();
+    assert_eq!(
+        keys,
+        [
+            "coordinator/epoch",
+            "datacoord-meta/logs/1/2/11",
+            "datacoord-meta/s/1/2/11",
+            "datacoord/job/0000000000000000010",
+            "datacoord/plan/0000000000000000010/0000000000000000004",
+        ]
+    );
+}
+
+/// P2: a commit whose inputs changed since they were read has no effect.
+#[tokio::test]
+async fn expected_segments_must_be_unchanged() {
+    let (store, catalog) = memory().await;
+    let g = group(1, 2);
+    let (source, mut changed) = (segment(10, &g), segment(10, &g));
+    let mut txn = catalog.txn();
+    txn.put_segment(&source);
+    txn.commit().await.unwrap();
+    changed.version += 1;
+    changed.delta_rows += 1;
+    let mut txn = catalog.txn();
+    txn.expect_segment(&source).put_segment(&changed);
+    txn.commit().await.unwrap();
+
+    let mut late = catalog.txn();
+    late.expect_segment(&source).put_segment(&segment(12, &g)).delete_segment(&g, source.id);
+    assert_eq!(late.commit().await.unwrap_err(), MetaError::Conflict { key: "datacoord-meta/s/1/2/10".to_owned() });
+    let mut taken = catalog.txn();
+    taken.expect_no_segment(&g, source.id).put_segment(&source);
+    assert_eq!(taken.commit().await.unwrap_err().kind(), ErrorKind::Conflict);
+    let contents = Catalog::open(store).await.unwrap().load().await.unwrap();
+    assert_eq!(contents.segments, [changed]);
+}
+
+/// P6: of two catalogs over one store only the later one can write, in every way a catalog can write.
+#[tokio::test]
+async fn an_older_catalog_is_fenced() {
+    let (store, first) = memory().await;
+    let g = group(1, 2);
+    first.bounds().save_blocking("id", 10).unwrap();
+    let second = Catalog::open(store).await.unwrap();
+    assert!(second.epoch() > first.epoch());
+
+    let mut txn = first.txn();
+    txn.put_segment(&segment(1, &g));
+    assert_eq!(txn.commit().await.unwrap_err(), MetaError::Fenced { ours: first.epoch().0 });
+    assert_eq!(first.txn().commit().await.unwrap_err().kind(), ErrorKind::Fenced, "even an empty one");
+    assert_eq!(first.bounds().save_blocking("id", 20).unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(second.bounds().load_blocking("id").unwrap(), 10);
+
+    second.bounds().save_blocking("id", 30).unwrap();
+    assert_eq!(first.bounds().load_blocking("id").unwrap(), 30);
+    assert_eq!(second.bounds().load_blocking("ts").unwrap(), 0, "no bound yet");
+    assert!(second.load().await.unwrap().segments.is_empty());
+}
+
+#[tokio::test]
+async fn many_catalogs_take_different_epochs() {
+    let (store, _) = memory().await;
+    let opened = futures::future::join_all((0..10).map(|_| Catalog::open(store.clone()))).await;
+    let mut epochs: Vec<u64> = opened.into_iter().map(|c| c.unwrap().epoch().0).collect();
+    epochs.sort_unstable();
+    assert_eq!(epochs, (2..12).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_store_cannot_take_is_refused_before_it_is_sent() {
+    let store: Arc<dyn MetaStore> = Arc::new(MemoryStore::with_max_operations(4));
+    let catalog = Catalog::open(store).await.unwrap();
+    let g = group(1, 2);
+    let mut txn = catalog.txn();
+    for id in 1..=5 {
+        txn.put_segment(&segment(id, &g));
+    }
+    let error = txn.commit().await.unwrap_err();
+    assert_eq!(error, MetaError::TooLarge { guards: 1, operations: 5, limit: 4 });
+    assert!(catalog.load().await.unwrap().segments.is_empty());
+}
+
+#[tokio::test]
+async fn one_bad_record_stops_the_load_by_name() {
+    let (store, catalog) = memory().await;
+    let key = "datacoord/job/0000000000000000001".to_owned();
+    let put = Op::Put { key: key.clone(), value: Bytes::from_static(b"{\"id\":1") };
+    store.commit(Txn { guards: Vec::new(), ops: vec![put] }).await.unwrap();
+    let error = catalog.load().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(&key), "{error}");
+}
+
+/// More than two pages, so that the seams between them are crossed.
+#[tokio::test]
+async fn pages_lose_and_repeat_nothing() {
+    let (_, catalog) = memory().await;
+    let g = group(1, 2);
+    let many = 2 * PAGE as i64 + 1;
+    let mut txn = catalog.txn();
+    for id in 0..many {
+        txn.put_segment(&segment(id, &g));
+    }
+    txn.commit().await.unwrap();
+    let mut ids: Vec<i64> = catalog.load().await.unwrap().segments.iter().map(|s| s.id.0).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..many).collect::<Vec<_>>());
+}
+
+/// The restart bar: 1 M live and 1 M dropped segments, 100 k jobs. `cargo test --release --lib -- --ignored
+/// --nocapture restart_with_a_million`; prints seconds, and bytes of the process before and after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn restart_with_a_million_segments() {
+    const SEGMENTS: i64 = 2_000_000;
+    let dir = tempfile::tempdir().unwrap();
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status.lines().filter(|l| l.starts_with("VmRSS") || l.starts_with("VmHWM")).collect::<Vec<_>>().join(" ")
+    };
+    let started = Instant::now();
+    {
+        let catalog = Catalog::open(Arc::new(RedbStore::open(dir.path()).unwrap())).await.unwrap();
+        let mut id = BASE;
+        for _ in 0..200 {
+            let mut txn = catalog.txn();
+            for _ in 0..SEGMENTS / 200 {
+                let g = group(BASE + id % 10_000 * 7, BASE + id % 10_000 * 7 + 1);
+                let mut s = segment(id, &g);
+                if id % 2 == 0 {
+                    s.state = SegmentState::Dropped;
+                    s.dropped_at_ms = 1_700_000_000_000;
+                    s.compaction_to = [SegmentId(id + 1)].into();
+                } else {
+                    s.compaction_from = [SegmentId(id - 1)].into();
+                }
+                txn.put_segment_and_logs(&s, &logs(id));
+                id += 1;
+            }
+            for _ in 0..500 {
+                txn.put_job(&job(id, &[id + 1])).put_plan(&plan(id, id + 1, &group(BASE, BASE)));
+                id += 2;
+            }
+            txn.commit().await.unwrap();
+        }
+    }
+    let size = std::fs::metadata(dir.path().join("meta.redb")).unwrap().len();
+    println!("wrote in {:?}: file {} MB; {}", started.elapsed(), size >> 20, resident());
+    for how in ["closed", "crashed"] {
+        let started = Instant::now();
+        let store = Arc::new(RedbStore::open(dir.path()).unwrap());
+        let opened = started.elapsed();
+        let catalog = Catalog::open(store).await.unwrap();
+        let contents = catalog.load().await.unwrap();
+        let groups = contents.segments.iter().map(|s| Arc::as_ptr(&s.group)).collect::<std::collections::HashSet<_>>();
+        println!(
+            "{how}: open {opened:?}, with load {:?}; {} segments of {} bytes in {} groups, {} jobs; {}",
+            started.elapsed(),
+            contents.segments.len(),
+            size_of::<Segment>(),
+            groups.len(),
+            contents.jobs.len(),
+            resident()
+        );
+        if how == "closed" {
+            let copy = tempfile::tempdir_in(dir.path()).unwrap();
+            std::fs::copy(dir.path().join("meta.redb"), copy.path().join("meta.redb")).unwrap();
+            let started = Instant::now();
+            drop(RedbStore::open(copy.path()).unwrap());
+            println!("a file that was not closed: open {:?}", started.elapsed());
+        }
+    }
+}
