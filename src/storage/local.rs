@@ -123,9 +123,14 @@ impl LocalFiles {
         let dir = target.parent().unwrap_or(&self.root).to_path_buf();
         let mut attempt = 1;
         loop {
-            fs::create_dir_all(&dir)?;
-            match fs::rename(staged, &target) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < RENAME_ATTEMPTS => attempt += 1,
+            match fs::create_dir_all(&dir).and_then(|()| fs::rename(staged, &target)) {
+                // A folder was removed: between making and using it, or between finding that it exists and looking.
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+                        && attempt < RENAME_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
                 Err(e) => {
                     let _ = fs::remove_file(staged);
                     return Err(e);
@@ -258,10 +263,13 @@ impl Backend for LocalFiles {
         self.lister
             .list(Some(&object_store::path::Path::from(prefix)))
             .map_err(move |e| StorageError::of_object_store("list", &failing, e))
-            .map_ok(|meta| Listed {
-                name: meta.location.to_string(),
-                bytes: meta.size,
-                modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+            .try_filter_map(|meta| async move {
+                let listed = Listed {
+                    name: meta.location.to_string(),
+                    bytes: meta.size,
+                    modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+                };
+                Ok((!listed.name.starts_with(STAGING)).then_some(listed))
             })
             .boxed()
     }
