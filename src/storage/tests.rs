@@ -13,7 +13,11 @@ use futures::TryStreamExt;
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::{bucket::Bucket, local::LocalFiles, *};
+use super::{
+    bucket::Bucket,
+    local::{LocalFiles, Step},
+    *,
+};
 use crate::{
     binlog::{InsertLog, LogIds, memory_size},
     config::{BinlogConfig, StorageConfig, StorageKind},
@@ -97,6 +101,38 @@ async fn local_files_leave_no_empty_folders_and_no_staged_files() {
     assert_eq!(error.kind(), ErrorKind::Precondition, "{error}");
     assert!(error.to_string().contains("delta_log/7"), "{error}");
     assert_eq!(later.clear_staging().await.unwrap(), 0);
+}
+
+/// P3: a file is synced before it gets its name, and after that every directory from its own up to the root.
+#[tokio::test]
+async fn local_files_are_synced_before_a_write_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = LocalFiles::open(dir.path()).unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let take = || std::mem::take(&mut *files.steps.lock());
+    let check = |steps: &[Step], names: &[&str]| {
+        for name in names {
+            let target = root.join(name);
+            let named = steps.iter().position(|s| *s == Step::Named(target.clone())).unwrap();
+            for parent in target.ancestors().skip(1).take_while(|a| a.starts_with(&root)) {
+                let synced = steps.iter().rposition(|s| *s == Step::Synced(parent.to_owned()));
+                assert!(synced.is_some_and(|at| at > named), "{} after {name}", parent.display());
+            }
+        }
+        let first_named = steps.iter().position(|s| matches!(s, Step::Named(_))).unwrap();
+        let staged = |s: &&Step| matches!(s, Step::Synced(path) if path.starts_with(root.join(".staging")));
+        assert_eq!(steps.iter().take(first_named).filter(staged).count(), names.len());
+        let synced: std::collections::BTreeSet<String> = steps.iter().map(|s| format!("{s:?}")).collect();
+        assert_eq!(synced.len(), steps.len(), "nothing is synced twice");
+    };
+    let names = ["insert_log/1/2/3/0/4", "insert_log/1/2/3/1/5", "delta_log/1/2/3/6"];
+    files.put(&names.map(|name| object(name, b"x"))).await.unwrap();
+    check(&take(), &names);
+    files.copy(names[2], "delta_log/1/2/9/6").await.unwrap();
+    check(&take(), &["delta_log/1/2/9/6"]);
+    // Directories that exist are synced too: an earlier process may have made them and died.
+    files.put(&[object("delta_log/1/2/9/7", b"y")]).await.unwrap();
+    check(&take(), &["delta_log/1/2/9/7"]);
 }
 
 #[tokio::test]
