@@ -41,16 +41,16 @@ pub(super) struct BatchSize {
     pub(super) copyable: bool,
 }
 
-impl BatchSize {
-    /// Share of `total` that surviving rows `kept` stand for; the shares of adjacent ranges add up exactly.
-    fn share(&self, total: u64, kept: &Range<u64>) -> u64 {
-        let until = |row: u64| u128::from(total) * u128::from(row.min(self.kept)) / u128::from(self.kept.max(1));
-        (until(kept.end) - until(kept.start)) as u64
-    }
+/// Share of `total` that rows `range` out of `rows` stand for; the shares of adjacent ranges add up exactly.
+pub(super) fn share(total: u64, rows: u64, range: &Range<u64>) -> u64 {
+    let until = |row: u64| u128::from(total) * u128::from(row.min(rows)) / u128::from(rows.max(1));
+    (until(range.end) - until(range.start)) as u64
+}
 
+impl BatchSize {
     /// Rows of the source, dead ones included, that a range of the surviving rows stands for.
     pub(super) fn source_rows(&self, kept: &Range<u64>) -> u64 {
-        self.share(self.rows, kept)
+        share(self.rows, self.kept, kept)
     }
 
     /// What `total` bytes of the whole batch leave after the dead rows are gone.
@@ -167,7 +167,7 @@ impl Cutter {
             };
             let mut take = rest.min(fitting);
             if take < rest && !self.output_is_empty() {
-                let crumb = batch.share(memory, &(start..start + take)) < self.limits.binlog_bytes / CRUMB;
+                let crumb = share(memory, batch.kept, &(start..start + take)) < self.limits.binlog_bytes / CRUMB;
                 if take == 0 || crumb {
                     self.close_output();
                     continue;
@@ -175,7 +175,7 @@ impl Cutter {
             }
             // An output takes one row even if that is too large: there is no other way to keep it.
             take = take.max(1);
-            let bytes = batch.share(memory, &(start..start + take));
+            let bytes = share(memory, batch.kept, &(start..start + take));
             if self.piece.memory_bytes.saturating_add(bytes) > self.limits.binlog_bytes {
                 if !self.piece.parts.is_empty() {
                     self.close_piece();
@@ -207,8 +207,8 @@ impl Cutter {
             self.piece.object_bytes = self.limits.overhead_bytes;
         }
         self.piece.rows += kept.end - kept.start;
-        self.piece.memory_bytes += batch.share(memory, &kept);
-        self.piece.object_bytes += batch.share(payload, &kept);
+        self.piece.memory_bytes += share(memory, batch.kept, &kept);
+        self.piece.object_bytes += share(payload, batch.kept, &kept);
         self.output.source_rows += batch.source_rows(&kept);
         self.piece.parts.push(Part { batch: index, kept });
     }

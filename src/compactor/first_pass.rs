@@ -181,7 +181,10 @@ async fn examine(
                 column.scan(&column.open(bytes)?, &stop, |row, array| {
                     let array = keep.slice(row, array.len()).apply(array)?;
                     let array = array.as_primitive_opt::<Int64Type>();
-                    RowIds::extend(&mut ids, array.ok_or_else(|| column.mismatch("is not a column of row ids"))?.values());
+                    RowIds::extend(
+                        &mut ids,
+                        array.ok_or_else(|| column.mismatch("is not a column of row ids"))?.values(),
+                    );
                     Ok(())
                 })?;
                 Ok(ids)

@@ -137,12 +137,7 @@ impl Inputs {
         let Some((batch, file, field)) = found else {
             return Err(CompactError::Internal(format!("no column {field} of batch {batch}")));
         };
-        let LogIds { collection, partition, segment } = batch.ids;
-        Ok(Column {
-            path: LogPath::Insert { collection, partition, segment, field: field.id, log: file.id },
-            field: field.clone(),
-            file: file.clone(),
-        })
+        Ok(Column { path: LogPath::insert(batch.ids, field.id, file.id), field: field.clone(), file: file.clone() })
     }
 }
 
@@ -156,11 +151,16 @@ impl Batch {
         self.files.get(field).map_or(0, |f| f.bytes)
     }
 
+    pub(super) fn file_memory_bytes(&self, field: usize) -> u64 {
+        self.files.get(field).map_or(0, |f| f.memory_bytes.max(f.bytes))
+    }
+
+    /// What the cuts need to know. A metadata store that does not tell sizes in memory leaves those of the objects.
     pub(super) fn size(&self, selection: &Selection) -> BatchSize {
         BatchSize {
             rows: self.rows,
             kept: selection.kept,
-            memory_bytes: self.files.iter().map(|f| f.memory_bytes).sum(),
+            memory_bytes: self.files.iter().map(|f| if f.memory_bytes == 0 { f.bytes } else { f.memory_bytes }).sum(),
             object_bytes: self.bytes(),
             copyable: selection.kept == self.rows && selection.row_ids.is_some_and(|ids| ids.ascending),
         }
@@ -169,8 +169,7 @@ impl Batch {
 
 impl DeltaLog {
     pub(super) fn path(&self) -> LogPath {
-        let LogIds { collection, partition, segment } = self.ids;
-        LogPath::Delta { collection, partition, segment, log: self.file.id }
+        LogPath::delta(self.ids, self.file.id)
     }
 }
 
@@ -244,6 +243,9 @@ mod tests {
 
     #[test]
     fn steps_follow_the_width_of_rows() {
-        assert_eq!([step(8_000, 1000), step(3_072_000, 1000), step(131_072_000, 1000), step(0, 0)], [65536, 170, 64, 65536]);
+        assert_eq!(
+            [step(8_000, 1000), step(3_072_000, 1000), step(131_072_000, 1000), step(0, 0)],
+            [65536, 170, 64, 65536]
+        );
     }
 }

@@ -38,6 +38,15 @@ impl Keep {
         }
     }
 
+    /// Surviving rows, of `len` rows in all.
+    pub(super) fn count(&self, len: usize) -> usize {
+        match self {
+            Self::All => len,
+            Self::None => 0,
+            Self::Some(bits) => bits.count_set_bits(),
+        }
+    }
+
     /// The surviving rows of `column`, whose rows are exactly those of this selection.
     pub(super) fn apply(&self, column: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
         match self {
