@@ -161,9 +161,10 @@ impl Cutter {
         while start < batch.kept {
             let rest = batch.kept - start;
             let room = self.room();
-            let fitting = match payload {
-                0 => u64::MAX,
-                payload => (u128::from(room) * u128::from(batch.kept) / u128::from(payload)) as u64,
+            let fitting = match (room, payload) {
+                (None, _) => 0,
+                (Some(_), 0) => u64::MAX,
+                (Some(room), payload) => (u128::from(room) * u128::from(batch.kept) / u128::from(payload)) as u64,
             };
             let mut take = rest.min(fitting);
             if take < rest && !self.output_is_empty() {
@@ -191,11 +192,11 @@ impl Cutter {
         }
     }
 
-    /// Bytes of rows that still fit into the output.
-    fn room(&self) -> u64 {
+    /// Bytes of rows that still fit into the output; None if it can't even take another piece.
+    fn room(&self) -> Option<u64> {
         let next_overhead = if self.piece.parts.is_empty() { self.limits.overhead_bytes } else { 0 };
         let used = self.output_bytes.saturating_add(self.piece.object_bytes).saturating_add(next_overhead);
-        self.output_limit.saturating_sub(used)
+        self.output_limit.checked_sub(used)
     }
 
     fn output_is_empty(&self) -> bool {

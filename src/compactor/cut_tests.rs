@@ -65,6 +65,13 @@ fn objects_without_rows_count_once_per_piece() {
 }
 
 #[test]
+fn rows_that_weigh_nothing_still_need_objects() {
+    let limits = Limits { binlog_bytes: 10, output_bytes: 25, overhead_bytes: 10 };
+    let light = BatchSize { object_bytes: 5, ..batch(10, 10, 10) };
+    assert_eq!(draw(&cut(&[light, light, light], limits)), "0[0..10] | 1[0..10] || 2[0..10]");
+}
+
+#[test]
 fn an_output_stands_for_the_dead_rows_too() {
     let outputs = cut(&[batch(10, 0, 10), batch(100, 50, 100), batch(7, 0, 7)], limits(100, 1000));
     assert_eq!(outputs.iter().map(|o| o.source_rows).collect::<Vec<_>>(), [117]);

@@ -110,7 +110,7 @@ impl<'a> Execution<'a> {
         if self.stop.is_cancelled() {
             return Err(CompactError::Cancelled);
         }
-        self.written.lock().push(path.clone());
+        self.written.lock().push(path);
         let len = bytes.len() as u64;
         self.store.put(&path, bytes).await?;
         self.bytes_written.fetch_add(len, Relaxed);

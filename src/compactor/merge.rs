@@ -23,7 +23,12 @@ use crate::{
 };
 
 /// What an insert object takes besides its rows: container header, page headers, parquet footer.
-const OBJECT_OVERHEAD_BYTES: u64 = 600;
+const OBJECT_OVERHEAD_BYTES: u64 = 350;
+/// Times that outputs are cut until all are below the limit; what is too large after that stays too large, which is
+/// better than never.
+const CUT_ATTEMPTS: u32 = 5;
+/// Each new aim is lower than what the last attempt would call for by this part.
+const AIM_MARGIN: u128 = 16;
 
 /// Executes plans, several at once if asked. Cheap to clone; clones share the memory budget and the cores.
 #[derive(Clone)]
@@ -41,6 +46,16 @@ struct Draft {
     keys: Arc<Mutex<PkStatsBuilder>>,
     /// Log of field f of piece p at `[p][f]`.
     pieces: Vec<Vec<Option<LogFile>>>,
+}
+
+impl Draft {
+    fn bytes(&self) -> u64 {
+        self.pieces.iter().flatten().flatten().map(|file| file.bytes).sum()
+    }
+
+    fn rows(&self) -> u64 {
+        self.pieces.iter().filter_map(|piece| piece.first()?.as_ref()).map(|file| file.rows).sum()
+    }
 }
 
 impl Compactor {
@@ -90,8 +105,7 @@ impl Compactor {
             }
         }
 
-        let (drafts, works) = self.arrange(exec, &inputs, &selections)?;
-        let drafts = self.write_pieces(exec, &inputs, &selections, drafts, works).await?;
+        let drafts = self.write(exec, &inputs, &selections).await?;
         let mut outputs = Vec::with_capacity(drafts.len());
         for draft in drafts {
             outputs.push(self.finish(exec, &inputs, draft).await?);
@@ -113,12 +127,41 @@ impl Compactor {
         })
     }
 
+    /// Writes the columns of all outputs, none of which is larger than the plan allows.
+    ///
+    /// Cuts are made by estimate, and rows that compress well may prove it wrong. Then everything is written once more
+    /// with a smaller aim: rare enough to be worth neither sequential writing nor guessing low every time.
+    async fn write(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        selections: &Selections,
+    ) -> Result<Vec<Draft>, CompactError> {
+        let most = exec.task.plan.max_output_bytes;
+        let mut aim = most;
+        for attempt in 1..=CUT_ATTEMPTS {
+            let (drafts, works) = self.arrange(exec, inputs, selections, aim)?;
+            let drafts = self.write_pieces(exec, inputs, selections, drafts, works).await?;
+            // A single row can't be divided.
+            let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
+            if largest <= most || attempt == CUT_ATTEMPTS {
+                return Ok(drafts);
+            }
+            tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "output too large, cut again");
+            exec.clean_up().await;
+            let scaled = u128::from(aim) * u128::from(most) / u128::from(largest);
+            aim = (scaled - scaled / AIM_MARGIN) as u64;
+        }
+        Err(CompactError::Internal("no attempt to write was made".to_owned()))
+    }
+
     /// Cuts the surviving rows into pieces and gives every output segment its id.
     fn arrange(
         &self,
         exec: &Execution<'_>,
         inputs: &Inputs,
         selections: &Selections,
+        output_bytes: u64,
     ) -> Result<(Vec<Draft>, Vec<PieceWork>), CompactError> {
         // By their smallest row id, batches rarely overlap, and pieces are in order as they come.
         let mut batches: Vec<usize> = (0..inputs.batches.len()).collect();
@@ -127,7 +170,7 @@ impl Compactor {
         let limits = Limits {
             // One column of a piece may be nearly all of it, is held twice, and must leave room for another one.
             binlog_bytes: self.binlog.max_bytes.min(self.budget.limit_bytes() / 2),
-            output_bytes: exec.task.plan.max_output_bytes,
+            output_bytes,
             overhead_bytes: OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64,
         };
         let (mut drafts, mut works) = (Vec::new(), Vec::new());

@@ -112,7 +112,7 @@ async fn outputs_stay_below_their_limit() {
     let total: u64 = world.inputs.iter().map(|i| i.segment.insert_bytes).sum();
     world.max_output_bytes = total * 2 / 5;
     let outcome = world.run().await.unwrap();
-    assert_eq!(outcome.outputs.len(), 3);
+    assert!(outcome.outputs.len() > 1);
     let mut last = i64::MIN;
     for output in &outcome.outputs {
         assert!(output.logs.insert_bytes() <= world.max_output_bytes, "{} bytes", output.logs.insert_bytes());
@@ -253,6 +253,7 @@ async fn check(case: Case, key_type: DataType) -> Result<(), TestCaseError> {
         let range = (rows.iter().map(|r| &r.key).min().cloned(), rows.iter().map(|r| &r.key).max().cloned());
         prop_assert_eq!(output.pk_range.clone().map(|r| (Some(r.min), Some(r.max))), Some(range));
         prop_assert!(stats_hold(&world, output, &rows).await);
+        prop_assert!(output.logs.insert_bytes() <= case.output_bytes || output.rows == 1);
         // What stays has to be where the rows are, and nothing else may be there.
         let deltas: Vec<Delete> = world.read_deltas(output).await.concat();
         let unique: BTreeSet<Delete> = deltas.iter().cloned().collect();
@@ -284,7 +285,7 @@ async fn check(case: Case, key_type: DataType) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 300, ..ProptestConfig::default() })]
 
     #[test]
     fn a_merge_of_int_keys_is_the_rule(case in cases(false)) {
