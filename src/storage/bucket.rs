@@ -37,6 +37,9 @@ impl Bucket {
 
     /// Builds the client; talks to nobody yet.
     pub(super) fn s3(config: &S3Config) -> Result<Self, StorageError> {
+        if config.bucket.is_empty() {
+            return Err(StorageError::Settings("bucket name is empty".to_owned()));
+        }
         let scheme = if config.use_ssl { "https" } else { "http" };
         let region = if config.region.is_empty() { DEFAULT_REGION } else { &config.region };
         // Retrying is the business of `SegmentStore`: one place, one bound.
@@ -139,6 +142,6 @@ mod tests {
         assert_eq!(bucket.path("delta_log/1/2/3/4").as_ref(), "files/delta_log/1/2/3/4");
         assert!(!format!("{bucket:?}").contains("hidden"));
         let error = Bucket::s3(&S3Config::default()).unwrap_err().to_string();
-        assert!(error.contains("storage settings: "), "{error}");
+        assert_eq!(error, "storage settings: bucket name is empty");
     }
 }

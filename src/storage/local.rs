@@ -45,6 +45,17 @@ pub(super) struct LocalFiles {
     lister: LocalFileSystem,
     /// Makes staging names unique within this process; other processes are told apart by the exclusive open.
     next_staged: Arc<AtomicU64>,
+    /// What was done in which order, for the test of durability: nothing else can see it short of a loss of power.
+    #[cfg(test)]
+    pub(super) steps: Arc<parking_lot::Mutex<Vec<Step>>>,
+}
+
+/// A step that durability depends on.
+#[cfg(test)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    Synced(PathBuf),
+    Named(PathBuf),
 }
 
 impl LocalFiles {
@@ -56,11 +67,33 @@ impl LocalFiles {
         fs::create_dir_all(root.join(STAGING)).map_err(|e| failed(&e))?;
         let root = root.canonicalize().map_err(|e| failed(&e))?;
         for dir in root.ancestors().take(missing + 1) {
-            sync_dir(dir).map_err(|e| failed(&e))?;
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(|e| failed(&e))?;
         }
         let lister =
             LocalFileSystem::new_with_prefix(&root).map_err(|e| StorageError::of_object_store("open", &shown, e))?;
-        Ok(Self { root: root.into(), lister, next_staged: Arc::default() })
+        Ok(Self {
+            root: root.into(),
+            lister,
+            next_staged: Arc::default(),
+            #[cfg(test)]
+            steps: Arc::default(),
+        })
+    }
+
+    /// Syncs a file or directory that is open.
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
+        file.sync_all().map_err(|e| io::Error::new(e.kind(), format!("sync of {}: {e}", path.display())))?;
+        #[cfg(test)]
+        self.steps.lock().push(Step::Synced(path.to_path_buf()));
+        Ok(())
+    }
+
+    /// Gives a file its name, replacing another one of that name.
+    fn rename(&self, staged: &Path, target: &Path) -> io::Result<()> {
+        fs::rename(staged, target)?;
+        #[cfg(test)]
+        self.steps.lock().push(Step::Named(target.to_path_buf()));
+        Ok(())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -91,7 +124,7 @@ impl LocalFiles {
     /// Writes and syncs one object outside the namespace.
     fn write_staged(&self, bytes: &[u8]) -> io::Result<PathBuf> {
         let (mut file, path) = self.stage()?;
-        match file.write_all(bytes).and_then(|()| file.sync_all()) {
+        match file.write_all(bytes).and_then(|()| self.sync(&file, &path)) {
             Ok(()) => Ok(path),
             Err(e) => {
                 let _ = fs::remove_file(&path);
@@ -107,7 +140,7 @@ impl LocalFiles {
             let path = self.next_staging_path();
             match fs::hard_link(from, &path) {
                 Ok(()) => {
-                    File::open(&path)?.sync_all()?;
+                    self.sync(&File::open(&path)?, &path)?;
                     return Ok(path);
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -123,9 +156,14 @@ impl LocalFiles {
         let dir = target.parent().unwrap_or(&self.root).to_path_buf();
         let mut attempt = 1;
         loop {
-            fs::create_dir_all(&dir)?;
-            match fs::rename(staged, &target) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < RENAME_ATTEMPTS => attempt += 1,
+            match fs::create_dir_all(&dir).and_then(|()| self.rename(staged, &target)) {
+                // A folder was removed: between making and using it, or between finding that it exists and looking.
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
+                        && attempt < RENAME_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
                 Err(e) => {
                     let _ = fs::remove_file(staged);
                     return Err(e);
@@ -147,7 +185,8 @@ impl LocalFiles {
             all.extend(below_root.map(Path::to_path_buf));
         }
         let syncs = all.into_iter().map(|dir| async move {
-            blocking(move || match sync_dir(&dir) {
+            let files = self.clone();
+            blocking(move || match File::open(&dir).and_then(|file| files.sync(&file, &dir)) {
                 Ok(()) => Ok(()),
                 Err(e) => Err(StorageError::of_io("sync", &dir.display().to_string(), &e)),
             })
@@ -165,10 +204,6 @@ impl LocalFiles {
             }
         }
     }
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Runs file operations where they may block.
@@ -258,10 +293,13 @@ impl Backend for LocalFiles {
         self.lister
             .list(Some(&object_store::path::Path::from(prefix)))
             .map_err(move |e| StorageError::of_object_store("list", &failing, e))
-            .map_ok(|meta| Listed {
-                name: meta.location.to_string(),
-                bytes: meta.size,
-                modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+            .try_filter_map(|meta| async move {
+                let listed = Listed {
+                    name: meta.location.to_string(),
+                    bytes: meta.size,
+                    modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+                };
+                Ok((!listed.name.starts_with(STAGING)).then_some(listed))
             })
             .boxed()
     }

@@ -290,7 +290,7 @@ impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> Cuts<I> {
                 bytes += self.size(&batch.slice(taken, step)) - fixed;
                 taken += step;
                 cut.rows += step;
-                if (cut.rows + 1) % CUT_ROWS == 0 && bytes > self.max_bytes {
+                if (cut.rows + 1).is_multiple_of(CUT_ROWS) && bytes > self.max_bytes {
                     cut.batches.push(batch.slice(0, taken));
                     self.rest = (taken < batch.num_rows()).then(|| batch.slice(taken, batch.num_rows() - taken));
                     return Ok(Some(cut));
@@ -329,11 +329,15 @@ async fn encode_cut(
     order.sort_unstable_by(|a, b| b.cmp(a));
 
     let mut jobs: Vec<Box<dyn FnOnce() -> Result<Encoding, StorageError> + Send>> = Vec::new();
-    for (_, at) in order {
+    for (bytes, at) in order {
         let Some(field) = fields.get(at).cloned() else { continue };
         let (column, ids, config, now) = (cut.column(at), target.ids, target.config.clone(), target.written_at_ms);
         jobs.push(Box::new(move || {
             let mut writer = InsertLogWriter::new(ids, &field, &config)?;
+            if field.data_type.is_vector() {
+                // They hardly compress.
+                writer.reserve(usize::try_from(bytes).unwrap_or(0));
+            }
             for part in &column {
                 writer.write(part)?;
             }
