@@ -18,6 +18,11 @@ use crate::{
     storage::{LogPath, SegmentStore},
 };
 
+/// An object of this size is worth its own write.
+const SMALL_BYTES: u64 = 1 << 20;
+/// Small objects wait until they have this size together.
+pub(super) const WAITING_BYTES: u64 = 8 << 20;
+
 /// Cores of the machine, shared by all plans. Merging has no more threads than this at work.
 #[derive(Debug, Clone)]
 pub(super) struct Cores {
@@ -58,6 +63,8 @@ pub(super) struct Execution<'a> {
     pub(super) bytes_written: AtomicU64,
     /// Objects that exist or may exist.
     written: Mutex<Vec<LogPath>>,
+    /// Small objects that are not written yet.
+    waiting: Mutex<Vec<(LogPath, Bytes)>>,
 }
 
 impl<'a> Execution<'a> {
@@ -80,7 +87,8 @@ impl<'a> Execution<'a> {
             stop,
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
-            written: Mutex::new(Vec::new()),
+            written: Mutex::default(),
+            waiting: Mutex::default(),
         }
     }
 
@@ -105,21 +113,47 @@ impl<'a> Execution<'a> {
         Ok(bytes)
     }
 
-    /// Not interrupted by a stop: a write that was given up half-way could still appear after the clean-up.
+    /// Writes an object, at once if it is large; small ones wait for each other, because syncing and asking once is
+    /// cheaper. Durable after [`Self::flush`].
     pub(super) async fn put(&self, path: LogPath, bytes: Bytes) -> Result<(), CompactError> {
+        if bytes.len() as u64 >= SMALL_BYTES {
+            return self.write(vec![(path, bytes)]).await;
+        }
+        let full = {
+            let mut waiting = self.waiting.lock();
+            waiting.push((path, bytes));
+            let bytes: usize = waiting.iter().map(|(_, bytes)| bytes.len()).sum();
+            if bytes as u64 >= WAITING_BYTES { std::mem::take(&mut *waiting) } else { Vec::new() }
+        };
+        self.write(full).await
+    }
+
+    /// Writes what waits. Fails if the run was stopped meanwhile: whoever stops a run wants no outcome.
+    pub(super) async fn flush(&self) -> Result<(), CompactError> {
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        self.write(waiting).await?;
+        if self.stop.is_cancelled() { Err(CompactError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Not interrupted by a stop: a write that was given up half-way could still appear after the clean-up.
+    async fn write(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), CompactError> {
+        if objects.is_empty() {
+            return Ok(());
+        }
         if self.stop.is_cancelled() {
             return Err(CompactError::Cancelled);
         }
-        self.written.lock().push(path);
-        let len = bytes.len() as u64;
-        self.store.put(&path, bytes).await?;
-        self.bytes_written.fetch_add(len, Relaxed);
+        self.written.lock().extend(objects.iter().map(|(path, _)| *path));
+        let bytes: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.store.put_all(objects).await?;
+        self.bytes_written.fetch_add(bytes as u64, Relaxed);
         self.progress.alive();
         Ok(())
     }
 
     /// Deletes what this run wrote, as far as the store allows; the rest is garbage that no segment names.
     pub(super) async fn clean_up(&self) {
+        self.waiting.lock().clear();
         let written = std::mem::take(&mut *self.written.lock());
         for path in written {
             if let Err(error) = self.store.delete(&path).await {

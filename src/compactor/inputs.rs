@@ -16,6 +16,12 @@ use crate::{
 /// Bytes of decoded rows that are handled at once; what a core's cache holds.
 const STEP_BYTES: u64 = 512 * 1024;
 
+/// Lengths inside a log are signed 32-bit numbers (specification 2.2). Sums of what is below it can't overflow.
+const FORMAT_LIMIT: u64 = i32::MAX as u64;
+
+/// What no column of a log that small takes in memory.
+const MEMORY_LIMIT: u64 = 1 << 40;
+
 /// One insert log per stored field, all with the same rows.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -97,17 +103,26 @@ impl Inputs {
         number: usize,
     ) -> Result<Batch, CompactError> {
         let files = fields.iter().map(|field| {
-            input.logs.field(field.id).get(number).cloned().ok_or_else(|| CompactError::Logs {
+            let file = input.logs.field(field.id).get(number).ok_or_else(|| CompactError::Logs {
                 segment: ids.segment,
                 field: field.id,
                 what: format!("has no insert log number {number}"),
-            })
+            })?;
+            // A hint for cuts and budgets, worth no error.
+            Ok::<_, CompactError>(LogFile { memory_bytes: file.memory_bytes.min(MEMORY_LIMIT), ..file.clone() })
         });
-        let files: Vec<LogFile> = files.collect::<Result<_, _>>()?;
+        let files: Vec<LogFile> = files.collect::<Result<_, CompactError>>()?;
         let rows = files.first().map_or(0, |f| f.rows);
         if let Some((field, file)) = fields.iter().zip(&files).find(|(_, file)| file.rows != rows) {
             let what = format!("has {} rows in insert log {}, others have {rows}", file.rows, file.id);
             return Err(CompactError::Logs { segment: ids.segment, field: field.id, what });
+        }
+        for (field, file) in fields.iter().zip(&files) {
+            let sizes = [(file.rows, "rows"), (file.bytes, "bytes")];
+            if let Some((value, unit)) = sizes.into_iter().find(|(value, _)| *value > FORMAT_LIMIT) {
+                let what = format!("has an insert log of {value} {unit}, the format's limit is {FORMAT_LIMIT}");
+                return Err(CompactError::Logs { segment: ids.segment, field: field.id, what });
+            }
         }
         let (ts_from, ts_to) =
             files.get(Self::TIMESTAMP).map_or((Timestamp::ZERO, Timestamp::ZERO), |f| (f.ts_from, f.ts_to));

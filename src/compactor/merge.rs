@@ -9,7 +9,7 @@ use super::{
     CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell,
     cut::{Limits, cut},
     deletes::Retained,
-    execution::{Cores, Execution},
+    execution::{Cores, Execution, WAITING_BYTES},
     first_pass::{Survey, read_deletes, shards, survey},
     inputs::Inputs,
     memory::{MemoryBudget, run_units},
@@ -113,6 +113,7 @@ impl Compactor {
         if retained > 0 {
             self.pass_on_deletes(exec, &inputs, &mut outputs).await?;
         }
+        exec.flush().await?;
 
         let consumed = task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id)));
         Ok(Outcome {
@@ -216,7 +217,7 @@ impl Compactor {
         }
         let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
         // Masks, and the filters of the keys: less than two bytes a row.
-        let held = inputs.rows() * 2;
+        let held = inputs.rows() * 2 + inputs.bytes().min(WAITING_BYTES);
         let _memory = exec.unless_stopped(exec.budget.reserve(largest + held)).await?;
         run_units(
             exec.budget,

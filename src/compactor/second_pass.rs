@@ -37,6 +37,8 @@ const ORDER_BYTES_PER_ROW: u64 = 8 + 4 + 16;
 /// average; shorter ones are gathered first.
 const RUN_BYTES: usize = 4096;
 
+const MAX_RESERVE_BYTES: u64 = 256 << 20;
+
 /// Selections of all batches, found by the first pass.
 pub(super) type Selections = Arc<[Selection]>;
 
@@ -99,6 +101,10 @@ impl PieceWork {
         if self.copied(selections).is_some() {
             return largest + written;
         }
+        // Vectors are appended to the object page by page; other columns are held by the parquet writer until the end
+        // and then copied.
+        let vector = inputs.fields.get(field).is_some_and(|f| f.data_type.is_vector());
+        let written = if vector { written } else { 2 * written };
         let rearranged = if self.unordered {
             let share = |(part, batch): (&Part, &Batch)| portion(batch.file_memory_bytes(field), part, selections);
             files().map(share).sum::<u64>() + self.piece.rows * ORDER_BYTES_PER_ROW
@@ -202,7 +208,9 @@ async fn rewrite(
         return Err(CompactError::Internal(format!("no field number {field}")));
     };
     let mut sink = Sink::new(work.ids, output, exec.binlog, shape.order.is_some())?;
-    sink.writer.reserve(work.written_bytes(inputs, selections, field) as usize);
+    // No more than a buffer would grow to anyway, whatever the metadata claims.
+    let room = work.written_bytes(inputs, selections, field).min(exec.binlog.max_bytes).min(MAX_RESERVE_BYTES);
+    sink.writer.reserve(room as usize);
     if field == inputs.key {
         sink.keys = Some(work.keys.clone());
     }

@@ -1,11 +1,13 @@
 //! Merges that do not come to their end: they say why and leave nothing behind.
 
+use futures::stream::BoxStream;
 use rstest::rstest;
 
 use super::*;
 use crate::{
+    config::StorageConfig,
     error::Classify,
-    storage::{Fault, FaultyBackend, Operation},
+    storage::{Backend, Fault, FaultyBackend, Listed, Object, Operation, StorageError},
 };
 
 /// Two segments of two batches, with deletes.
@@ -21,7 +23,7 @@ async fn world() -> World {
 /// The world with a backend that fails on demand.
 fn faulty(world: &mut World) -> Arc<FaultyBackend> {
     let backend = FaultyBackend::new(world.store.backend());
-    let config = crate::config::StorageConfig { retry_backoff: Duration::ZERO, ..Default::default() };
+    let config = StorageConfig { retry_backoff: Duration::ZERO, ..Default::default() };
     world.store = SegmentStore::with_backend(backend.clone(), &config);
     backend
 }
@@ -37,22 +39,80 @@ async fn cancelled_before_it_begins() {
     assert_eq!(world.objects().await, before);
 }
 
-#[tokio::test]
-async fn cancelled_in_the_middle_leaves_no_objects() {
-    let world = world().await;
-    let before = world.objects().await;
-    let cancel = CancellationToken::new();
-    // The id after those of the five columns is that of the statistics: all columns are written by then.
-    let token = cancel.clone();
-    let on_log = move |number: i64| {
-        if number == 5 {
-            token.cancel();
+/// Cancels when a number of writes have been asked for.
+#[derive(Debug)]
+struct Canceller {
+    inner: Arc<dyn Backend>,
+    puts: AtomicI64,
+    at: i64,
+    token: CancellationToken,
+}
+
+#[async_trait::async_trait]
+impl Backend for Canceller {
+    async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
+        if self.puts.fetch_add(1, SeqCst) + 1 == self.at {
+            self.token.cancel();
         }
-        Ok(())
-    };
-    let ids = Ids { on_log: Some(Box::new(on_log)), ..Ids::default() };
-    let error = world.compactor(ids).run(&world.task(), &ProgressCell::new(), &cancel).await.unwrap_err();
+        self.inner.put(objects).await
+    }
+
+    async fn get(&self, name: &str) -> Result<bytes::Bytes, StorageError> {
+        self.inner.get(name).await
+    }
+
+    fn batch(&self) -> usize {
+        self.inner.batch()
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.inner.copy(from, to).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StorageError> {
+        self.inner.delete(name).await
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
+        self.inner.list(prefix)
+    }
+
+    async fn clear_staging(&self) -> Result<u64, StorageError> {
+        self.inner.clear_staging().await
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn cancelled_in_the_middle_leaves_no_objects(#[values(1, 2, 3, 6)] at: i64) {
+    let mut world = world().await;
+    let before = world.objects().await;
+    let token = CancellationToken::new();
+    let backend = Canceller { inner: world.store.backend(), puts: AtomicI64::new(0), at, token: token.clone() };
+    let backend = Arc::new(backend);
+    world.store = SegmentStore::with_backend(backend.clone(), &StorageConfig::default());
+    let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+    assert!(backend.puts.load(SeqCst) >= at);
+    assert_eq!(world.objects().await, before);
+}
+
+/// Columns that are large enough are written as soon as they are done; none is begun after the cancellation.
+#[tokio::test]
+async fn cancelled_between_columns_writes_no_more() {
+    let mut world = World::new(DataType::Int64);
+    let rows = |from: i64| (from..from + 150_000).map(|n| int(n, n, 100)).collect::<Vec<_>>();
+    world.segment(1, &[rows(0), rows(200_000)], &[vec![delete(5, 200), delete(200_007, 200)]]).await;
+    world.binlog.max_bytes = world.inputs[0].logs.memory_bytes() / 2;
+    let before = world.objects().await;
+    let token = CancellationToken::new();
+    let backend = Canceller { inner: world.store.backend(), puts: AtomicI64::new(0), at: 1, token: token.clone() };
+    let backend = Arc::new(backend);
+    world.store = SegmentStore::with_backend(backend.clone(), &StorageConfig::default());
+    let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &token).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+    // Both columns of vectors are large and may be on their way; the others never got there.
+    assert!(backend.puts.load(SeqCst) <= 2);
     assert_eq!(world.objects().await, before);
 }
 
@@ -130,12 +190,14 @@ async fn an_object_of_other_rows_than_the_metadata_says() {
 }
 
 #[rstest]
-#[case::a_log_is_missing(|logs: &mut SegmentLogs| drop(logs.insert[2].1.pop()), "segment 1: field 100 has no insert log number 1")]
+#[case::a_log_is_missing(|logs: &mut SegmentLogs| logs.insert[2].1.truncate(1), "segment 1: field 100 has no insert log number 1")]
 #[case::a_log_too_many(|logs: &mut SegmentLogs| {
     let extra = logs.insert[2].1[0].clone();
     logs.insert[2].1.push(extra);
 }, "segment 1: field 100 has 3 insert logs, others have 2")]
-#[case::a_field_is_missing(|logs: &mut SegmentLogs| drop(logs.insert.pop()), "segment 1: field 102 has no insert log number 0")]
+#[case::a_field_is_missing(|logs: &mut SegmentLogs| logs.insert.truncate(4), "segment 1: field 102 has no insert log number 0")]
+#[case::rows_beyond_the_format(|logs: &mut SegmentLogs| logs.insert.iter_mut().for_each(|(_, f)| f[0].rows = u64::MAX), "segment 1: field 0 has an insert log of 18446744073709551615 rows, the format's limit is 2147483647")]
+#[case::bytes_beyond_the_format(|logs: &mut SegmentLogs| logs.insert[4].1[1].bytes = 1 << 31, "segment 1: field 102 has an insert log of 2147483648 bytes, the format's limit is 2147483647")]
 #[case::the_first_field_is_empty(|logs: &mut SegmentLogs| logs.insert[0].1.clear(), "segment 1: field 1 has 2 insert logs, others have 0")]
 #[tokio::test]
 async fn log_lists_that_do_not_fit_together(#[case] spoil: fn(&mut SegmentLogs), #[case] expected: &str) {

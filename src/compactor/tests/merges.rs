@@ -156,9 +156,12 @@ async fn plans_share_the_memory_and_all_come_to_their_end() {
     }
 }
 
+/// Batches and delta logs of a segment.
+type Stored = (Vec<Vec<Row>>, Vec<Vec<Delete>>);
+
 #[derive(Debug, Clone)]
 struct Case {
-    segments: Vec<(Vec<Vec<Row>>, Vec<Vec<Delete>>)>,
+    segments: Vec<Stored>,
     horizon: Option<u64>,
     ttl: Option<u64>,
     binlog_bytes: u64,
@@ -219,8 +222,8 @@ fn reference(case: &Case) -> (Vec<Row>, BTreeSet<Delete>) {
         }
     }
     let mut rows: Vec<Row> = case.segments.iter().flat_map(|(batches, _)| batches.concat()).collect();
-    rows.retain(|row| !newest.get(&row.key).is_some_and(|deleted| *deleted > ts(row.at)));
-    rows.retain(|row| !case.ttl.is_some_and(|ttl| row.at + ttl < 100));
+    rows.retain(|row| newest.get(&row.key).is_none_or(|deleted| *deleted <= ts(row.at)));
+    rows.retain(|row| case.ttl.is_none_or(|ttl| row.at + ttl >= 100));
     rows.sort();
     (rows, retained)
 }

@@ -53,8 +53,11 @@ fn delete(key: i64, at: u64) -> Delete {
     Delete { key: PrimaryKey::Int(key), ts: ts(at) }
 }
 
+/// Like real vectors it can't be compressed.
 fn vector(id: i64) -> Vec<u8> {
-    id.to_le_bytes().repeat(VECTOR_BYTES / 8)
+    let mix = |n: u64| (n ^ (n >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(31);
+    let first = mix(mix(id as u64).wrapping_mul(0x94D0_49BB_1331_11EB));
+    [first, mix(first)].iter().flat_map(|n| n.to_le_bytes()).collect()
 }
 
 fn document(id: i64) -> Vec<u8> {
@@ -92,13 +95,15 @@ fn schema(key_type: DataType) -> Arc<CollectionSchema> {
     })
 }
 
+/// Is told how many log ids were given before.
+type OnLog = Box<dyn Fn(i64) -> Result<(), CompactError> + Send + Sync>;
+
 /// Gives ids from 1000 on; may be told to fail, or to call something first.
 #[derive(Default)]
 struct Ids {
     given: AtomicI64,
     logs: AtomicI64,
-    #[allow(clippy::type_complexity)]
-    on_log: Option<Box<dyn Fn(i64) -> Result<(), CompactError> + Send + Sync>>,
+    on_log: Option<OnLog>,
 }
 
 impl OutputIds for Ids {
