@@ -1,6 +1,7 @@
 //! Files that an unmodified Milvus 2.3.5 wrote, and what it says is in them (`milvus-2.3.5/README.md`).
 
 mod codec;
+mod compaction;
 mod damage;
 mod digest;
 mod manifest;
