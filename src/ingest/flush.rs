@@ -111,6 +111,8 @@ impl Flusher {
                 let due = self.shared.state.lock().next_to_flush(self.clock.now_ms());
                 match due {
                     Some((id, group)) => {
+                        // There may be work for the others, too.
+                        self.shared.flush_wanted.notify_one();
                         // A task of its own: a panic fails one attempt, not the worker.
                         let flusher = self.clone();
                         let attempt = tokio::spawn(async move { flusher.flush(id, &group).await });

@@ -40,15 +40,15 @@ const TICK: Duration = Duration::from_secs(1);
 /// The write path. Clones share it; it ends when it is stopped or the last clone is gone.
 #[derive(Clone)]
 pub struct Ingest {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    commands: mpsc::Sender<Command>,
+pub(super) struct Inner {
+    pub(super) commands: mpsc::Sender<Command>,
     queue: Arc<Semaphore>,
-    flusher: Flusher,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) flusher: Flusher,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
 
