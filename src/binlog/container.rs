@@ -49,6 +49,13 @@ pub struct Descriptor {
     pub original_size: u64,
 }
 
+impl Descriptor {
+    /// Reads the descriptor of an insert or delta log and nothing after it.
+    pub fn read(bytes: &[u8]) -> Result<Self, BinlogError> {
+        read_descriptor(&mut Cursor { bytes, pos: 0 })
+    }
+}
+
 /// A parsed container: the descriptor and where the payloads are.
 #[derive(Debug)]
 pub(super) struct Container {
@@ -59,6 +66,30 @@ pub(super) struct Container {
 /// Reads the container of a log whose events all have the given code.
 pub(super) fn parse(bytes: &[u8], event_code: u8) -> Result<Container, BinlogError> {
     let mut at = Cursor { bytes, pos: 0 };
+    let descriptor = read_descriptor(&mut at)?;
+    let mut payloads = Vec::with_capacity(1);
+    while at.pos < bytes.len() {
+        let start = at.pos;
+        let header = at.header()?;
+        if header.code != event_code {
+            let what = format!("event has type {}, this kind of log has {event_code}", header.code);
+            return Err(BinlogError::corrupt(start, what));
+        }
+        at.take::<16>("event time range")?;
+        if at.pos > header.end {
+            return Err(BinlogError::corrupt(start, format!("event of {} bytes has no payload", header.end - start)));
+        }
+        payloads.push(at.pos..header.end);
+        at.pos = header.end;
+    }
+    if payloads.is_empty() {
+        return Err(BinlogError::corrupt(at.pos, "no event after the descriptor"));
+    }
+    Ok(Container { descriptor, payloads })
+}
+
+/// Reads magic and descriptor event; leaves the cursor after them.
+fn read_descriptor(at: &mut Cursor<'_>) -> Result<Descriptor, BinlogError> {
     if at.take::<4>("magic")? != MAGIC {
         return Err(BinlogError::corrupt(0, "magic is not BC FA FF 00"));
     }
@@ -84,30 +115,10 @@ pub(super) fn parse(bytes: &[u8], event_code: u8) -> Result<Container, BinlogErr
         return Err(BinlogError::corrupt(extra_at, format!("extra length {extra_len} disagrees with event length")));
     }
     // `header()` has checked that `header.end` lies within the file.
-    let extra = bytes.get(at.pos..header.end).unwrap_or_default();
+    let extra = at.bytes.get(at.pos..header.end).unwrap_or_default();
     let original_size = original_size(extra, at.pos)?;
     at.pos = header.end;
-
-    let mut payloads = Vec::with_capacity(1);
-    while at.pos < bytes.len() {
-        let start = at.pos;
-        let header = at.header()?;
-        if header.code != event_code {
-            let what = format!("event has type {}, this kind of log has {event_code}", header.code);
-            return Err(BinlogError::corrupt(start, what));
-        }
-        at.take::<16>("event time range")?;
-        if at.pos > header.end {
-            return Err(BinlogError::corrupt(start, format!("event of {} bytes has no payload", header.end - start)));
-        }
-        payloads.push(at.pos..header.end);
-        at.pos = header.end;
-    }
-    if payloads.is_empty() {
-        return Err(BinlogError::corrupt(at.pos, "no event after the descriptor"));
-    }
-    let descriptor = Descriptor { ids, field, ts_from, ts_to, data_type, original_size };
-    Ok(Container { descriptor, payloads })
+    Ok(Descriptor { ids, field, ts_from, ts_to, data_type, original_size })
 }
 
 /// The size is a decimal number in a string; absent keys are accepted because Milvus accepts them.

@@ -64,3 +64,6 @@ pub struct Encoded {
     pub ts_from: Timestamp,
     pub ts_to: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;

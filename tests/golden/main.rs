@@ -1,0 +1,6 @@
+//! Files that an unmodified Milvus 2.3.5 wrote, and what it says is in them (`milvus-2.3.5/README.md`).
+
+mod codec;
+mod damage;
+mod digest;
+mod manifest;
