@@ -102,6 +102,13 @@ struct Job {
     end_lsn: Lsn,
 }
 
+/// The catalogue's answer.
+enum Committed {
+    Here,
+    /// There is no such collection or partition any more.
+    Nowhere(Refusal),
+}
+
 impl Flusher {
     /// Flushes whatever is sealed and due, until cancelled. A flush that has begun is given up then: its objects are
     /// garbage, its rows are in the log.
@@ -137,13 +144,13 @@ impl Flusher {
         let Some(job) = self.collect(id) else { return };
         let upto = job.upto;
         match self.write(job).await {
-            Ok(()) => {
+            Ok(Committed::Here) => {
                 self.shared.counters.flushes.fetch_add(1, Ordering::Relaxed);
                 self.forget(id, upto);
                 self.note(id).await;
             }
-            Err(refusal) if refusal.kind == ErrorKind::NotFound => {
-                tracing::warn!(segment = %id, group = %group, reason = %refusal, "discarded a segment of a dropped collection");
+            Ok(Committed::Nowhere(reason)) => {
+                tracing::warn!(segment = %id, %group, %reason, "discarded a segment of a dropped collection");
                 self.forget(id, upto);
                 self.note(id).await;
             }
@@ -168,12 +175,17 @@ impl Flusher {
         })
     }
 
-    async fn write(&self, job: Job) -> Result<(), Refusal> {
+    async fn write(&self, job: Job) -> Result<Committed, Refusal> {
         let rows = tokio::task::spawn_blocking(move || job.into_rows())
             .await
             .map_err(|e| Refusal::new(ErrorKind::Internal, format!("sorting ended early: {e}")))??;
         let flushed = self.writer.write(rows).await?;
-        self.sink.commit_flush(flushed).await
+        match self.sink.commit_flush(flushed).await {
+            Ok(()) => Ok(Committed::Here),
+            // Only the catalogue's word counts: a store that finds no bucket must not cost rows.
+            Err(refusal) if refusal.kind == ErrorKind::NotFound => Ok(Committed::Nowhere(refusal)),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// The catalogue has the segment: takes it out of memory and tells those who wait.

@@ -18,12 +18,14 @@ use super::{
     recovery::{Recovered, recover},
     seal::size_threshold,
     shared::Shared,
+    store_writer::StoreWriter,
     wal::{Control, DiskFiles, EncodedRecord, LogFiles, LogWriter, MAX_BODY_BYTES},
 };
 use crate::{
     clock::Clock,
-    config::IngestConfig,
+    config::{BinlogConfig, IngestConfig},
     model::{CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState},
+    storage::SegmentStore,
 };
 
 /// Bytes of requests that wait for the log or are being written, all together.
@@ -62,6 +64,23 @@ pub struct IngestParts {
 }
 
 impl Ingest {
+    /// Opens the write path over an object store: [`Ingest::open_with`], with segments written through `storage`.
+    #[allow(clippy::too_many_arguments, reason = "called once, by whoever wires the process together")]
+    pub async fn open(
+        config: IngestConfig,
+        binlog: BinlogConfig,
+        wal_dir: PathBuf,
+        store: SegmentStore,
+        ids: Arc<IdAllocator>,
+        tso: Arc<Tso>,
+        clock: Arc<dyn Clock>,
+        sink: Arc<dyn FlushSink>,
+        known: RecoveredCatalog,
+    ) -> Result<(Self, RecoveryReport), IngestError> {
+        let writer = Arc::new(StoreWriter { store, config: binlog, ids: ids.clone(), clock: clock.clone() });
+        Self::open_with(config, wal_dir, IngestParts { ids, tso, clock, writer, sink }, known).await
+    }
+
     /// Reads the log in `wal_dir` back and begins to accept writes. `known` is the catalogue as it is at this moment;
     /// nobody may change the catalogue's collections, partitions or segments between reading it and this call's return,
     /// except `sink`. Sealed segments are flushed at once.

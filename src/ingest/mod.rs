@@ -52,6 +52,7 @@ mod seal;
 mod shared;
 mod snapshot;
 mod state;
+mod store_writer;
 mod wal;
 
 #[cfg(test)]

@@ -148,7 +148,11 @@ impl WriteState {
     pub(super) fn flushed(&mut self, id: SegmentId, upto: Lsn) -> bool {
         let Some(segment) = self.remove(id) else { return false };
         let collection = self.collections.entry(segment.group.collection).or_default();
-        if let Some(pending) = collection.pending.get_mut(&segment.group.channel) {
+        // After a failed attempt nobody knows which one the catalogue has kept, with which deletes: an attempt may have
+        // been committed though its answer was an error. Then the segment gets everything that waits.
+        if segment.flush.failures == 0
+            && let Some(pending) = collection.pending.get_mut(&segment.group.channel)
+        {
             pending.flushed(id, upto);
         }
         true

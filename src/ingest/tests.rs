@@ -6,4 +6,5 @@ mod flushing;
 mod logging;
 mod random;
 mod restart;
+mod stored;
 mod world;

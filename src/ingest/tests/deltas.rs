@@ -80,6 +80,26 @@ async fn a_flushed_segment_is_not_given_again_what_it_has() {
     assert!(process.live().is_empty());
 }
 
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_does_not_cost_the_deletes_of_the_second_attempt() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2, 4]).await.unwrap();
+    world.catalog.refuse(Point::FlushCommitted, ErrorKind::Transient);
+    let sealed = process.ingest.seal(COLLECTION).await.unwrap();
+    let mut changes = process.ingest.changes();
+    while process.ingest.stats().flush_failures == 0 {
+        changes.changed().await.unwrap();
+    }
+    // The catalogue has the segment without this delete, and keeps it that way when it is committed again.
+    process.delete(None, &[2]).await.unwrap();
+    world.clock.advance(std::time::Duration::from_secs(1));
+    process.ingest.tick().await.unwrap();
+    process.ingest.wait_flushed(&sealed).await.unwrap();
+    process.ingest.flush_deltas(COLLECTION).await.unwrap();
+    assert_eq!(process.live_keys(), [4]);
+}
+
 /// Where a flush stands when the delta flush is asked for, and whether the delete comes before the flush collects.
 #[rstest]
 #[case::while_writing(Point::WriteSegment)]

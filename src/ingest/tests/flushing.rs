@@ -205,6 +205,20 @@ async fn a_flush_into_a_collection_that_is_gone_discards_the_segment() {
 }
 
 #[tokio::test]
+async fn a_store_that_finds_nothing_costs_no_rows() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2]).await.unwrap();
+    world.catalog.refuse(Point::WriteSegment, ErrorKind::NotFound);
+    let sealed = process.ingest.seal(COLLECTION).await.unwrap();
+    let mut changes = process.ingest.changes();
+    while process.ingest.stats().flush_failures == 0 {
+        changes.changed().await.unwrap();
+    }
+    assert_eq!((process.live_keys(), process.ingest.is_flushed(sealed[0])), (vec![2], false));
+}
+
+#[tokio::test]
 async fn the_log_shrinks_once_everything_is_flushed() {
     let world = World::new();
     let process = world.open().await;
