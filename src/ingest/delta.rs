@@ -151,7 +151,7 @@ impl Flusher {
         self.shared.shrink_wanted.store(true, Ordering::Release);
         if let Some(commands) = self.commands.upgrade() {
             // A full queue is as good as a wake-up.
-            let _ = commands.try_send(super::log_thread::Command::Shrink);
+            let _ = commands.try_send(super::log_thread::Command::Barrier(None));
         }
     }
 }

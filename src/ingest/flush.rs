@@ -146,13 +146,13 @@ impl Flusher {
         match self.write(job).await {
             Ok(Committed::Here) => {
                 self.shared.counters.flushes.fetch_add(1, Ordering::Relaxed);
-                self.forget(id, upto);
                 self.note(id).await;
+                self.forget(id, upto);
             }
             Ok(Committed::Nowhere(reason)) => {
                 tracing::warn!(segment = %id, %group, %reason, "discarded a segment of a dropped collection");
-                self.forget(id, upto);
                 self.note(id).await;
+                self.forget(id, upto);
             }
             Err(refusal) => self.failed(id, refusal),
         }
@@ -188,16 +188,21 @@ impl Flusher {
         }
     }
 
-    /// The catalogue has the segment: takes it out of memory and tells those who wait.
+    /// The catalogue has the segment: takes it out of memory, tells those who wait, and lets the log shrink.
     fn forget(&self, id: SegmentId, upto: Lsn) {
         self.shared.state.lock().flushed(id, upto);
         self.shared.wake();
+        self.shared.shrink_wanted.store(true, Ordering::Release);
+        if let Some(commands) = self.commands.upgrade() {
+            // A full queue is as good as a wake-up.
+            let _ = commands.try_send(Command::Barrier(None));
+        }
     }
 
-    /// Notes in the log that the segment is done with, so that a replay knows it even if the catalogue has forgotten the
-    /// segment by then (compacted away and collected as garbage). Nobody waits for it; lets the log shrink, too.
+    /// Queues a note in the log that the segment is done with, so that a replay knows it even if the catalogue has
+    /// forgotten the segment by then (compacted away and collected as garbage). Comes before the segment is forgotten
+    /// here, so that `flushes_noted` covers every segment that anybody can see to be flushed.
     async fn note(&self, id: SegmentId) {
-        self.shared.shrink_wanted.store(true, Ordering::Release);
         let Some(commands) = self.commands.upgrade() else { return };
         let body = Body::Control(Control::Flushed(vec![id]));
         // A failure means that the log thread has ended, and then nothing is shrunk either.

@@ -106,15 +106,16 @@ impl Ingest {
         let IngestParts { ids, tso, clock, writer, sink } = parts;
         let (full_bytes, roll_bytes) = (size_threshold(&config), config.wal_file_bytes);
         let begin = move || {
-            let Recovered { state, log, growing, last_segment, report } = recover(&wal_dir, known, full_bytes)?;
+            let Recovered { state, log, growing, last_segment, unnoted, report } =
+                recover(&wal_dir, known, full_bytes)?;
             let log = LogWriter::begin(files, log, roll_bytes).map_err(|source| IngestError::Io {
                 action: "begin a log file in",
                 path: wal_dir,
                 source,
             })?;
-            Ok::<_, IngestError>((state, log, growing, last_segment, report))
+            Ok::<_, IngestError>((state, log, growing, last_segment, unnoted, report))
         };
-        let (state, log, growing, last_segment, report) =
+        let (state, log, growing, last_segment, unnoted, report) =
             tokio::task::spawn_blocking(begin).await.map_err(|e| IngestError::Internal(e.to_string()))??;
         tso.advance_past(log.last_ts());
         ids.advance_past(last_segment.0);
@@ -145,7 +146,11 @@ impl Ingest {
         tasks.close();
         let queue = Arc::new(Semaphore::new((QUEUE_BYTES / QUEUE_UNIT) as usize));
         let inner = Inner { commands, queue, flusher, tasks, _stop_on_drop: stop.clone().drop_guard(), stop };
-        Ok((Self { inner: Arc::new(inner) }, report))
+        let ingest = Self { inner: Arc::new(inner) };
+        if !unnoted.is_empty() {
+            ingest.append(Body::Control(Control::Flushed(unnoted)), None).await?;
+        }
+        Ok((ingest, report))
     }
 
     /// Logs a request and applies it. When this returns Ok the request is durable and every later snapshot shows it.
@@ -252,6 +257,17 @@ impl Ingest {
     /// Drops all rows of a partition that are in memory. To be called when the catalogue has dropped it.
     pub async fn forget_partition(&self, collection: CollectionId, partition: PartitionId) -> Result<(), IngestError> {
         self.append(Body::Control(Control::ForgetPartition(collection, partition)), None).await.map(drop)
+    }
+
+    /// Waits until the log itself notes every segment that was committed before this call as flushed. To be called
+    /// before the catalogue forgets segments altogether (removes the records of dropped ones): from then on only the log
+    /// can tell a restart that their rows are not to be brought back.
+    pub async fn flushes_noted(&self) -> Result<(), IngestError> {
+        let (reply, answered) = oneshot::channel();
+        self.inner.commands.send(Command::Barrier(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
+        answered.await.map_err(|_| IngestError::Stopped)?;
+        let shared = &self.inner.flusher.shared;
+        if shared.failure().is_some() { Err(shared.log_failed()) } else { Ok(()) }
     }
 
     pub fn health(&self) -> Health {

@@ -33,8 +33,8 @@ pub(super) enum Command {
     Append(Box<Append>),
     /// Look at the rules that depend on time. Answered when their decisions are in the state.
     Tick(Option<oneshot::Sender<()>>),
-    /// Something left the state: the log may have become shorter.
-    Shrink,
+    /// Look whether the log can shrink. Answered when everything queued before is durable, or the log has failed.
+    Barrier(Option<oneshot::Sender<()>>),
     /// Finish what is queued, then end.
     Stop(oneshot::Sender<()>),
 }
@@ -106,7 +106,7 @@ impl LogThread {
         let mut stopped = None;
         while let Some(first) = self.commands.blocking_recv() {
             let mut group = Vec::new();
-            let mut ticks = Vec::new();
+            let mut waiting = Vec::new();
             let mut ticked = false;
             let mut bytes = 0;
             let mut next = Some(first);
@@ -120,9 +120,9 @@ impl LogThread {
                     }
                     Command::Tick(reply) => {
                         ticked = true;
-                        ticks.extend(reply);
+                        waiting.extend(reply);
                     }
-                    Command::Shrink => {}
+                    Command::Barrier(reply) => waiting.extend(reply),
                     Command::Stop(reply) => {
                         self.commands.close();
                         stopped = Some(reply);
@@ -136,7 +136,7 @@ impl LogThread {
             self.seal_by_rule(ticked);
             self.shrink();
             self.publish_size();
-            for reply in ticks {
+            for reply in waiting {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(());
             }

@@ -1,10 +1,14 @@
 //! Rebuilds the state from the log when the process starts.
 //!
-//! Never rebuilds what the catalogue has (or had: see the Flushed frames of `wal::record`), never leaves out anything
-//! else, and changes nothing but a torn tail, so it may be interrupted and repeated.
+//! Never rebuilds what the catalogue has or had, never leaves out anything else, and changes nothing but a torn tail, so
+//! it may be interrupted and repeated.
+//!
+//! *Had*: the catalogue forgets a segment some time after it was compacted away, while its rows may still be in a log
+//! file that another segment keeps. So the log has its own notes of what was flushed (Flushed frames). A process that
+//! ended between a commit and its note leaves the note to the next one, which writes it before it accepts anything.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     path::Path,
     sync::Arc,
 };
@@ -55,7 +59,7 @@ pub struct RecoveryReport {
     pub growing: Vec<SegmentId>,
     /// Will be flushed at once.
     pub sealed: Vec<SegmentId>,
-    /// The position that the next request gets.
+    /// The position after the last one in the log.
     pub next: Lsn,
     pub torn: Option<TornTail>,
 }
@@ -68,6 +72,8 @@ pub(super) struct Recovered {
     pub(super) growing: Vec<(Arc<Group>, SegmentId, u64)>,
     /// The greatest segment id in the log.
     pub(super) last_segment: SegmentId,
+    /// In the catalogue, but the log does not say so yet.
+    pub(super) unnoted: Vec<SegmentId>,
     pub(super) report: RecoveryReport,
 }
 
@@ -100,6 +106,8 @@ struct Rebuild {
     newest: HashMap<Arc<Group>, SegmentId>,
     /// Said to be flushed by the log itself.
     flushed: HashSet<SegmentId>,
+    /// Found in the log and in the catalogue.
+    committed: BTreeSet<SegmentId>,
     /// Deletes that flushed segments have, kept for those in memory.
     given: HashMap<(CollectionId, Channel), DeleteList>,
     report: RecoveryReport,
@@ -112,7 +120,10 @@ impl Rebuild {
         let effect = match Preamble::decode(header.kind, &preamble)? {
             Preamble::Control(control) => {
                 match &control {
-                    Control::Flushed(segments) => self.flushed.extend(segments),
+                    Control::Flushed(segments) => {
+                        self.flushed.extend(segments);
+                        segments.iter().for_each(|s| drop(self.state.remove(*s)));
+                    }
                     Control::ForgetCollection(c) => self.given.retain(|(of, _), _| of != c),
                     Control::Seal(_) | Control::ForgetPartition(..) => {}
                 }
@@ -161,11 +172,13 @@ impl Rebuild {
     }
 
     /// False for rows that are in the catalogue already, or that nobody can read any more.
-    fn wants(&self, group: &Group, segment: SegmentId) -> bool {
+    fn wants(&mut self, group: &Group, segment: SegmentId) -> bool {
         let Some(collection) = self.catalog.collections.get(&group.collection) else { return false };
-        collection.partitions.contains(&group.partition)
-            && !collection.segments.contains(&segment)
-            && !self.flushed.contains(&segment)
+        if collection.segments.contains(&segment) {
+            self.committed.insert(segment);
+            return false;
+        }
+        collection.partitions.contains(&group.partition) && !self.flushed.contains(&segment)
     }
 
     /// The deletes that wait again. Those that flushed segments have are set aside.
@@ -228,6 +241,7 @@ impl Rebuild {
         report.next = log.next;
         report.torn = log.torn.clone();
         let last_segment = self.newest.values().max().copied().unwrap_or_default();
-        Recovered { state: self.state, log, growing, last_segment, report }
+        let unnoted = self.committed.iter().filter(|s| !self.flushed.contains(*s)).copied().collect();
+        Recovered { state: self.state, log, growing, last_segment, unnoted, report }
     }
 }

@@ -84,8 +84,8 @@ impl WriteState {
             Effect::Control(Control::Seal(segments)) => {
                 segments.iter().for_each(|s| self.seal(*s, SealReason::Asked));
             }
-            // Live, the flush has removed them already; in replay this says that nobody needs them.
-            Effect::Control(Control::Flushed(segments)) => segments.iter().for_each(|s| drop(self.remove(*s))),
+            // Whoever flushed them takes them out; replay does so itself.
+            Effect::Control(Control::Flushed(_)) => {}
             Effect::Control(Control::ForgetCollection(collection)) => self.forget_collection(collection),
             Effect::Control(Control::ForgetPartition(collection, partition)) => {
                 self.forget_partition(collection, partition);

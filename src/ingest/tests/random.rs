@@ -156,7 +156,7 @@ async fn run(ops: Vec<Op>) {
                 // A segment whose flush has not been answered yet can't be collected: its Flushed frame comes first.
                 let answered = process.ingest.unflushed().iter().all(|s| s.sealed.is_none());
                 if answered && collect_garbage {
-                    process.ingest.tick().await.unwrap();
+                    process.ingest.flushes_noted().await.unwrap();
                 }
                 world.catalog.compact(&process.ids, answered && collect_garbage);
             }

@@ -88,12 +88,30 @@ async fn what_was_flushed_is_skipped_even_if_the_catalogue_has_forgotten_it() {
     }
     let left = process.ingest.unflushed();
     assert_eq!(left.len(), 1, "one of the two was refused");
+    process.ingest.flushes_noted().await.unwrap();
     world.catalog.compact(&process.ids, true);
-    process.ingest.tick().await.unwrap();
     process.kill().await;
     let process = world.open().await;
     assert_eq!(process.live(), expected);
     assert_eq!(process.report.sealed, [left[0].id]);
+}
+
+#[tokio::test]
+async fn a_commit_that_the_log_did_not_note_is_noted_by_the_next_process() {
+    let world = World::new();
+    let process = world.open().await;
+    let expected: BTreeSet<_> = process.insert(1, &[2, 4]).await.unwrap().into_iter().collect();
+    let gate = world.catalog.hold(Point::FlushCommitted);
+    process.ingest.seal(COLLECTION).await.unwrap();
+    gate.arrived().await;
+    process.kill().await;
+    world.catalog.unhold(Point::FlushCommitted);
+    let process = world.open().await;
+    assert_eq!((process.live(), process.report.rows), (expected.clone(), 0));
+    world.catalog.compact(&process.ids, true);
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!((process.live(), process.report.rows), (expected, 0));
 }
 
 #[tokio::test]
