@@ -68,6 +68,42 @@ async fn an_older_segment_of_a_group_comes_back_sealed() {
 }
 
 #[tokio::test]
+async fn a_segment_sealed_by_age_does_not_grow_again() {
+    let mut world = World::new();
+    world.config.max_life = std::time::Duration::from_secs(10);
+    let process = world.open().await;
+    world.catalog.hold(Point::WriteSegment);
+    process.insert(1, &[2]).await.unwrap();
+    world.clock.advance(std::time::Duration::from_secs(10));
+    process.ingest.tick().await.unwrap();
+    process.insert(1, &[4]).await.unwrap();
+    let ids: Vec<_> = process.ingest.unflushed().iter().map(|s| s.id).collect();
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!((&process.report.sealed[..], &process.report.growing[..]), (&ids[..1], &ids[1..]));
+    assert_eq!(process.ingest.unflushed()[0].sealed, Some(SealReason::Recovered));
+}
+
+#[tokio::test]
+async fn a_waiting_delete_keeps_the_log_that_holds_it() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2, 4]).await.unwrap();
+    process.flush().await;
+    process.delete(None, &[2]).await.unwrap();
+    for n in 10..40 {
+        process.insert(1, &[n]).await.unwrap();
+    }
+    process.flush().await;
+    process.ingest.flushes_noted().await.unwrap();
+    assert_eq!(process.ingest.unflushed(), []);
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!(process.report.pending_deletes, 1);
+    assert!(!process.live_keys().contains(&2));
+}
+
+#[tokio::test]
 async fn what_was_flushed_is_skipped_even_if_the_catalogue_has_forgotten_it() {
     let mut world = World::new();
     world.config.wal_file_bytes = 1 << 20;

@@ -153,9 +153,14 @@ proptest! {
     }
 
     #[test]
-    fn any_flipped_byte_is_noticed(groups in plans(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+    fn any_flipped_byte_is_noticed(
+        groups in plans(),
+        roll_bytes in prop::sample::select(vec![600u64, 1 << 20]),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
         let dir = tempfile::tempdir().unwrap();
-        let ends = write(dir.path(), &groups, 600);
+        let ends = write(dir.path(), &groups, roll_bytes);
         let all: Vec<Plan> = groups.concat();
         // Positions of the last group: only there can a bad frame be a torn write.
         let open = all.len() - groups.last().unwrap().len();
