@@ -123,14 +123,14 @@ async fn run(shape: &Shape, dir: &Path, wanted: Duration) {
         partition: PartitionId(1),
         channel: Channel::new("by-dev-rootcoord-dml_0_7v0"),
     });
+    // The vectors are the same every time; ids are new, as a server would fill them in.
+    let template = rows(&schema, 1, shape.rows);
     let begin = Instant::now();
     let mut clients = Vec::new();
     for _ in 0..shape.in_flight {
         let (ingest, ids, schema, group) = (ingest.clone(), ids.clone(), schema.clone(), group.clone());
-        let count = shape.rows;
+        let (count, template) = (shape.rows, template.clone());
         clients.push(tokio::spawn(async move {
-            // The vectors are the same every time; ids are new, as a server would fill them in.
-            let template = rows(&schema, 1, count);
             let begin = Instant::now();
             let mut latencies = Vec::new();
             while begin.elapsed() < wanted {
@@ -173,7 +173,6 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let seconds = arguments.first().and_then(|s| s.parse().ok()).unwrap_or(5);
     let root = arguments.get(1).map_or_else(std::env::temp_dir, PathBuf::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     let shape = |name, rows, in_flight, flushes| Shape { name, rows, in_flight, flushes };
     for shape in [
         shape("29 MB, 4 in flight, log only", 9_440, 4, false),
@@ -183,7 +182,10 @@ fn main() {
         shape("1 row, 64 in flight, log only", 1, 64, false),
     ] {
         let dir = root.join(format!("datacoord-wal-bench-{}", std::process::id()));
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
         runtime.block_on(run(&shape, &dir, Duration::from_secs(seconds)));
+        // Waits for what a flush that was given up still writes.
+        drop(runtime);
         if let Err(error) = std::fs::remove_dir_all(&dir) {
             println!("can't remove {}: {error}", dir.display());
         }

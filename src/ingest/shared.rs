@@ -73,6 +73,9 @@ pub(super) struct Counters {
     pub(super) delta_flush_failures: AtomicU64,
 }
 
+/// Held shared by flushes of a channel, alone by its delta flushes.
+type ChannelLock = Arc<tokio::sync::RwLock<()>>;
+
 pub(super) struct Shared {
     pub(super) config: IngestConfig,
     pub(super) state: Mutex<WriteState>,
@@ -88,7 +91,7 @@ pub(super) struct Shared {
     /// The low water may have risen.
     pub(super) shrink_wanted: AtomicBool,
     layouts: Mutex<HashMap<CollectionId, Arc<RowLayout>>>,
-    channels: Mutex<HashMap<(CollectionId, Channel), Arc<tokio::sync::RwLock<()>>>>,
+    channels: Mutex<HashMap<(CollectionId, Channel), ChannelLock>>,
 }
 
 impl Shared {
@@ -146,7 +149,7 @@ impl Shared {
     }
 
     /// The lock that keeps flushes (shared) and delta flushes (alone) of a channel apart.
-    pub(super) fn channel(&self, collection: CollectionId, channel: &Channel) -> Arc<tokio::sync::RwLock<()>> {
+    pub(super) fn channel(&self, collection: CollectionId, channel: &Channel) -> ChannelLock {
         self.channels.lock().entry((collection, channel.clone())).or_default().clone()
     }
 
