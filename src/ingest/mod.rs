@@ -19,6 +19,8 @@
 //! - **State is the fold of the log** (`state`), live and after a restart. Besides the log only the catalogue is asked.
 //! - **A failed write or sync is final**: every later write gets an error until a restart has read the log back. A sync
 //!   is never repeated, because its second answer means nothing. Reads and flushes go on: what they see was durable.
+//! - **A flushed segment is noted in the log.** Until then only the catalogue keeps a restart from bringing its rows back,
+//!   so records of dropped segments are removed only after [`Ingest::flushes_noted`].
 //! - **Back-pressure** is in bytes: a queue of limited size, and writers wait while unflushed rows hold more than twice
 //!   the memory limit (or are refused, if flushing fails).
 //!
