@@ -1,0 +1,82 @@
+//! What can go wrong on the write path, and what a caller can do about it.
+//!
+//! Never keeps the bytes of a request; texts name the field, the value and the limit, or the file and the offset.
+
+use std::path::PathBuf;
+
+use crate::{
+    error::{Classify, ErrorKind},
+    model::{CollectionId, Lsn},
+};
+
+/// Answer of a part that ingest calls and does not own (catalogue, object store): what to do about it, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    pub kind: ErrorKind,
+    pub message: String,
+}
+
+impl Refusal {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Keeps kind and text of another module's error.
+    pub fn of(error: &(impl Classify + std::fmt::Display)) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}
+
+impl Classify for Refusal {
+    fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error("write to collection {collection} has neither rows nor deletes")]
+    Empty { collection: CollectionId },
+    #[error("rows for collection {collection} don't fit its schema: {detail}")]
+    Schema { collection: CollectionId, detail: String },
+    #[error("write of {bytes} bytes exceeds the limit of {limit} bytes")]
+    TooLarge { bytes: u64, limit: u64 },
+    /// Growing segments hold too much and flushing them fails, so waiting would not help.
+    #[error("unflushed rows hold {bytes} bytes, limit {limit}, and flushing fails: {cause}")]
+    MemoryFull { bytes: u64, limit: u64, cause: String },
+    /// A write or a sync of the log failed; nothing more is accepted until a restart has read the log back.
+    #[error("the write-ahead log failed and takes no more writes until a restart: {cause}")]
+    LogFailed { cause: String },
+    #[error("the write path has been stopped")]
+    Stopped,
+    #[error("can't {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{} is corrupt at offset {offset}: {detail}", path.display())]
+    Corrupt { path: PathBuf, offset: u64, detail: String },
+    #[error("the log ends at position {last} but the catalogue mentions {mentioned}: its newest files are missing")]
+    LogBehind { last: Lsn, mentioned: Lsn },
+    #[error("range {name:?} of ids is used up")]
+    IdsExhausted { name: &'static str },
+    /// The bound of a range of ids or timestamps could not be loaded or stored.
+    #[error("bound {name:?}: {refusal}")]
+    Bound { name: &'static str, refusal: Refusal },
+    #[error("deletes of collection {collection} on channel {channel}: {refusal}")]
+    Deltas { collection: CollectionId, channel: String, refusal: Refusal },
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Classify for IngestError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Empty { .. } | Self::Schema { .. } | Self::TooLarge { .. } => ErrorKind::Invalid,
+            Self::MemoryFull { .. } => ErrorKind::Exhausted,
+            // A restart reads the log back and goes on, so the same call may succeed later.
+            Self::LogFailed { .. } | Self::Stopped | Self::Io { .. } => ErrorKind::Transient,
+            Self::Corrupt { .. } | Self::LogBehind { .. } => ErrorKind::Corrupt,
+            Self::Bound { refusal, .. } | Self::Deltas { refusal, .. } => refusal.kind,
+            Self::IdsExhausted { .. } | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}

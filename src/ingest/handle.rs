@@ -1,0 +1,368 @@
+//! The handle that the rest of the program uses, and the start and stop of everything behind it.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use super::{
+    FlushSink, GrowingSnapshot, Health, IdAllocator, IngestError, IngestStats, RecoveredCatalog, RecoveryReport,
+    SegmentWriter, Tso, UnflushedInfo, Write, WriteAck,
+    assign::Assigner,
+    chunk::row_bytes,
+    flush::{Flusher, WORKERS},
+    log_thread::{Append, Appended, Body, Command, EncodedInsert, EncodedWrite, LogThread},
+    recovery::{Recovered, recover},
+    seal::size_threshold,
+    shared::Shared,
+    store_writer::StoreWriter,
+    wal::{Control, DiskFiles, EncodedRecord, LogFiles, LogWriter, MAX_BODY_BYTES},
+};
+use crate::{
+    clock::Clock,
+    config::{BinlogConfig, IngestConfig},
+    model::{CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState},
+    storage::SegmentStore,
+};
+
+/// Bytes of requests that wait for the log or are being written, all together.
+const QUEUE_BYTES: u64 = 128 << 20;
+/// One permit of the queue.
+const QUEUE_UNIT: u64 = 1 << 10;
+/// Requests and other commands that wait, at most.
+const QUEUE_COMMANDS: usize = 8_192;
+/// Encoding more than this would hold up an async thread.
+const INLINE_BYTES: u64 = 1 << 20;
+/// How often the rules that depend on time are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The write path. Clones share it; it ends when it is stopped or the last clone is gone.
+#[derive(Clone)]
+pub struct Ingest {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) commands: mpsc::Sender<Command>,
+    queue: Arc<Semaphore>,
+    pub(super) flusher: Flusher,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+    _stop_on_drop: DropGuard,
+}
+
+/// What a write path is made of, besides its settings.
+pub struct IngestParts {
+    pub ids: Arc<IdAllocator>,
+    pub tso: Arc<Tso>,
+    pub clock: Arc<dyn Clock>,
+    pub writer: Arc<dyn SegmentWriter>,
+    pub sink: Arc<dyn FlushSink>,
+}
+
+impl Ingest {
+    /// Opens the write path over an object store: [`Ingest::open_with`], with segments written through `storage`.
+    #[allow(clippy::too_many_arguments, reason = "called once, by whoever wires the process together")]
+    pub async fn open(
+        config: IngestConfig,
+        binlog: BinlogConfig,
+        wal_dir: PathBuf,
+        store: SegmentStore,
+        ids: Arc<IdAllocator>,
+        tso: Arc<Tso>,
+        clock: Arc<dyn Clock>,
+        sink: Arc<dyn FlushSink>,
+        known: RecoveredCatalog,
+    ) -> Result<(Self, RecoveryReport), IngestError> {
+        let writer = Arc::new(StoreWriter { store, config: binlog, ids: ids.clone(), clock: clock.clone() });
+        Self::open_with(config, wal_dir, IngestParts { ids, tso, clock, writer, sink }, known).await
+    }
+
+    /// Reads the log in `wal_dir` back and begins to accept writes. `known` is the catalogue as it is at this moment;
+    /// nobody may change the catalogue's collections, partitions or segments between reading it and this call's return,
+    /// except `sink`. Sealed segments are flushed at once.
+    ///
+    /// Fails if the log is damaged anywhere but at its torn end, naming file and offset.
+    pub async fn open_with(
+        config: IngestConfig,
+        wal_dir: PathBuf,
+        parts: IngestParts,
+        known: RecoveredCatalog,
+    ) -> Result<(Self, RecoveryReport), IngestError> {
+        let files = Box::new(DiskFiles::new(wal_dir.clone()));
+        Self::open_log(config, wal_dir, files, parts, known).await
+    }
+
+    pub(super) async fn open_log(
+        config: IngestConfig,
+        wal_dir: PathBuf,
+        files: Box<dyn LogFiles>,
+        parts: IngestParts,
+        known: RecoveredCatalog,
+    ) -> Result<(Self, RecoveryReport), IngestError> {
+        let IngestParts { ids, tso, clock, writer, sink } = parts;
+        let (full_bytes, roll_bytes) = (size_threshold(&config), config.wal_file_bytes);
+        let begin = move || {
+            let Recovered { state, log, growing, last_segment, unnoted, report } =
+                recover(&wal_dir, known, full_bytes)?;
+            let log = LogWriter::begin(files, log, roll_bytes).map_err(|source| IngestError::Io {
+                action: "begin a log file in",
+                path: wal_dir,
+                source,
+            })?;
+            Ok::<_, IngestError>((state, log, growing, last_segment, unnoted, report))
+        };
+        let (state, log, growing, last_segment, unnoted, report) =
+            tokio::task::spawn_blocking(begin).await.map_err(|e| IngestError::Internal(e.to_string()))??;
+        tso.advance_past(log.last_ts());
+        ids.advance_past(last_segment.0);
+        let mut assigner = Assigner::new(ids.clone(), full_bytes);
+        growing.into_iter().for_each(|(group, id, bytes)| assigner.resume(group, id, bytes));
+
+        let shared = Arc::new(Shared::new(config, state));
+        let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
+        let thread = LogThread {
+            commands: received,
+            shared: shared.clone(),
+            writer: log,
+            assigner,
+            tso: tso.clone(),
+            clock: clock.clone(),
+        };
+        std::thread::Builder::new().name("datacoord-log".to_owned()).spawn(move || thread.run()).map_err(|source| {
+            IngestError::Io { action: "start a thread for", path: PathBuf::from("the log"), source }
+        })?;
+
+        let flusher = Flusher { shared, writer, sink, clock, commands: commands.downgrade() };
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        for _ in 0..WORKERS {
+            tasks.spawn(flusher.clone().run(stop.clone()));
+        }
+        tasks.spawn(flusher.clone().run_deltas(stop.clone()));
+        tasks.spawn(tick(commands.downgrade(), ids, tso, stop.clone()));
+        tasks.close();
+        let queue = Arc::new(Semaphore::new((QUEUE_BYTES / QUEUE_UNIT) as usize));
+        let inner = Inner { commands, queue, flusher, tasks, _stop_on_drop: stop.clone().drop_guard(), stop };
+        let ingest = Self { inner: Arc::new(inner) };
+        if !unnoted.is_empty() {
+            ingest.append(Body::Control(Control::Flushed(unnoted)), None).await?;
+        }
+        Ok((ingest, report))
+    }
+
+    /// Logs a request and applies it. When this returns Ok the request is durable and every later snapshot shows it.
+    ///
+    /// Waits while the queue is full or unflushed rows hold more than twice the memory limit. A caller that stops
+    /// waiting after the request was queued does not take it back. After an error of the log it is unknown whether the
+    /// request will be there after a restart.
+    pub async fn write(&self, write: Write) -> Result<WriteAck, IngestError> {
+        let Write { collection, schema, deletes, inserts } = write;
+        let layout = self.inner.flusher.shared.layout(collection, &schema);
+        let wrong = |detail: String| IngestError::Schema { collection, detail };
+        let mut parts = Vec::with_capacity(inserts.len());
+        let mut bytes = 0;
+        for part in inserts.into_iter().filter(|p| p.rows.num_rows() > 0) {
+            if part.group.collection != collection {
+                return Err(wrong(format!("rows are for group {}", part.group)));
+            }
+            layout.check(&part.rows).map_err(wrong)?;
+            let insert = EncodedInsert { bytes: row_bytes(&part.rows), group: part.group, rows: part.rows };
+            bytes += insert.bytes;
+            parts.push(insert);
+        }
+        let strings = layout.schema.primary_key().data_type == DataType::VarChar;
+        let mut ops = Vec::with_capacity(deletes.len());
+        for op in deletes.into_iter().filter(|op| !op.keys.is_empty()) {
+            if let Some(key) = op.keys.iter().find(|key| matches!(key, PrimaryKey::Str(_)) != strings) {
+                return Err(wrong(format!("primary key {key} is of another type")));
+            }
+            bytes += op.keys.iter().map(key_bytes).sum::<u64>();
+            ops.push(op);
+        }
+        if parts.is_empty() && ops.is_empty() {
+            return Err(IngestError::Empty { collection });
+        }
+        if bytes > MAX_BODY_BYTES {
+            return Err(IngestError::TooLarge { bytes, limit: MAX_BODY_BYTES });
+        }
+        self.admit().await?;
+        let units = bytes.div_ceil(QUEUE_UNIT).clamp(1, QUEUE_BYTES / QUEUE_UNIT) as u32;
+        let permit = self.inner.queue.clone().acquire_many_owned(units).await.map_err(|_| IngestError::Stopped)?;
+        let encode = move || {
+            let rows: Vec<_> = parts.iter().map(|p| (p.group.clone(), p.rows.clone())).collect();
+            let record = EncodedRecord::write(collection, &ops, &rows)?;
+            Ok::<_, IngestError>(EncodedWrite { record, collection, layout, inserts: parts, deletes: ops })
+        };
+        let encoded = if bytes > INLINE_BYTES {
+            tokio::task::spawn_blocking(encode).await.map_err(|e| IngestError::Internal(e.to_string()))??
+        } else {
+            encode()?
+        };
+        Ok(self.append(Body::Write(encoded), Some(permit)).await?.ack)
+    }
+
+    /// Seals what grows in a collection. Answers with all of its segments that are sealed and not yet flushed, so also
+    /// those that were sealed earlier: whoever waits for them has waited for every row written so far.
+    pub async fn seal(&self, collection: CollectionId) -> Result<Vec<SegmentId>, IngestError> {
+        {
+            let state = self.inner.flusher.shared.state.lock();
+            if state.segments_of(collection).all(|s| s.state != SegmentState::Growing) {
+                return Ok(state.segments_of(collection).map(|s| s.id).collect());
+            }
+        }
+        Ok(self.append(Body::SealCollection(collection), None).await?.sealed)
+    }
+
+    /// Waits until none of these segments is unflushed here: flushed and committed, or dropped.
+    pub async fn wait_flushed(&self, segments: &[SegmentId]) -> Result<(), IngestError> {
+        let mut changes = self.inner.flusher.shared.changes();
+        while !segments.iter().all(|s| self.is_flushed(*s)) {
+            tokio::select! {
+                changed = changes.changed() => changed.map_err(|_| IngestError::Stopped)?,
+                () = self.inner.stop.cancelled() => return Err(IngestError::Stopped),
+            }
+        }
+        Ok(())
+    }
+
+    /// False while a segment grows, is sealed or is being flushed here. True for every other id, known or not.
+    pub fn is_flushed(&self, segment: SegmentId) -> bool {
+        self.inner.flusher.shared.state.lock().segment(segment).is_none()
+    }
+
+    /// Gives every delete that waits for a collection to the catalogue's side. When this returns Ok, every delete
+    /// acknowledged before the call is in the delta logs of the flushed segments that may hold its key.
+    pub async fn flush_deltas(&self, collection: CollectionId) -> Result<(), IngestError> {
+        self.inner.flusher.flush_deltas(collection).await
+    }
+
+    /// Everything of a collection that is in memory. To be taken before the catalogue's list: see the module overview.
+    pub fn snapshot(&self, collection: CollectionId) -> GrowingSnapshot {
+        self.inner.flusher.shared.state.lock().snapshot(collection)
+    }
+
+    /// Every unflushed segment, ascending by id.
+    pub fn unflushed(&self) -> Vec<UnflushedInfo> {
+        self.inner.flusher.shared.state.lock().unflushed()
+    }
+
+    /// Drops all rows and deletes of a collection that are in memory. To be called when the catalogue has dropped it.
+    pub async fn forget_collection(&self, collection: CollectionId) -> Result<(), IngestError> {
+        self.append(Body::Control(Control::ForgetCollection(collection)), None).await.map(drop)
+    }
+
+    /// Drops all rows of a partition that are in memory. To be called when the catalogue has dropped it.
+    pub async fn forget_partition(&self, collection: CollectionId, partition: PartitionId) -> Result<(), IngestError> {
+        self.append(Body::Control(Control::ForgetPartition(collection, partition)), None).await.map(drop)
+    }
+
+    /// Waits until the log itself notes every segment that was committed before this call as flushed. To be called
+    /// before the catalogue forgets segments altogether (removes the records of dropped ones): from then on only the log
+    /// can tell a restart that their rows are not to be brought back.
+    pub async fn flushes_noted(&self) -> Result<(), IngestError> {
+        let (reply, answered) = oneshot::channel();
+        self.inner.commands.send(Command::Barrier(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
+        answered.await.map_err(|_| IngestError::Stopped)?;
+        let shared = &self.inner.flusher.shared;
+        if shared.failure().is_some() { Err(shared.log_failed()) } else { Ok(()) }
+    }
+
+    pub fn health(&self) -> Health {
+        self.inner.flusher.shared.health()
+    }
+
+    pub fn stats(&self) -> IngestStats {
+        self.inner.flusher.shared.stats()
+    }
+
+    /// Applies the rules that depend on time at once instead of at the next tick.
+    pub async fn tick(&self) -> Result<(), IngestError> {
+        let (reply, answered) = oneshot::channel();
+        self.inner.commands.send(Command::Tick(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
+        answered.await.map_err(|_| IngestError::Stopped)
+    }
+
+    /// Finishes what is queued and ends. Flushes under way are given up: the log has their rows. Other clones get
+    /// `Stopped` from now on.
+    pub async fn stop(self) {
+        let (reply, answered) = oneshot::channel();
+        if self.inner.commands.send(Command::Stop(reply)).await.is_ok() {
+            // Everything queued is durable already when this is answered; an error means the thread is gone.
+            let _ = answered.await;
+        }
+        self.inner.stop.cancel();
+        self.inner.queue.close();
+        self.inner.tasks.wait().await;
+    }
+
+    async fn append(
+        &self,
+        body: Body,
+        permit: Option<tokio::sync::OwnedSemaphorePermit>,
+    ) -> Result<Appended, IngestError> {
+        let (reply, answered) = oneshot::channel();
+        let append = Box::new(Append { body, reply: Some(reply), permit });
+        self.inner.commands.send(Command::Append(append)).await.map_err(|_| IngestError::Stopped)?;
+        answered.await.map_err(|_| IngestError::Stopped)?
+    }
+
+    /// Waits until unflushed rows leave room.
+    async fn admit(&self) -> Result<(), IngestError> {
+        let shared = &self.inner.flusher.shared;
+        let limit = shared.config.memory_limit_bytes.saturating_mul(2);
+        let mut changes = None;
+        loop {
+            if shared.failure().is_some() {
+                return Err(shared.log_failed());
+            }
+            let bytes = shared.state.lock().memory_bytes();
+            if bytes <= limit {
+                return Ok(());
+            }
+            if let Health::FlushFailing { error: cause, .. } = shared.health() {
+                return Err(IngestError::MemoryFull { bytes, limit, cause });
+            }
+            // Subscribe first and look once more, or a change in between would be missed.
+            let Some(changes) = &mut changes else {
+                changes = Some(shared.changes());
+                continue;
+            };
+            tokio::select! {
+                changed = changes.changed() => changed.map_err(|_| IngestError::Stopped)?,
+                () = self.inner.stop.cancelled() => return Err(IngestError::Stopped),
+            }
+        }
+    }
+}
+
+/// Rough size of a key in the log.
+fn key_bytes(key: &PrimaryKey) -> u64 {
+    match key {
+        PrimaryKey::Int(_) => 8,
+        PrimaryKey::Str(text) => text.len() as u64 + 4,
+    }
+}
+
+/// Looks at the rules that depend on time once a second and keeps the bounds of ids and timestamps ahead.
+async fn tick(commands: mpsc::WeakSender<Command>, ids: Arc<IdAllocator>, tso: Arc<Tso>, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = interval.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        let Some(commands) = commands.upgrade() else { return };
+        // A full queue means that the log thread is busy; it will look at the next tick.
+        let _ = commands.try_send(Command::Tick(None));
+        let (ids, tso) = (ids.clone(), tso.clone());
+        let extended = tokio::task::spawn_blocking(move || ids.extend_ahead().and_then(|()| tso.extend_ahead())).await;
+        if let Ok(Err(error)) = extended {
+            // Whoever needs the next number gets the error; here it only means that nobody was spared the wait.
+            tracing::warn!(%error, "bounds of ids and timestamps could not be moved ahead");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Rebuilds the state from the log when the process starts.
+//!
+//! Never rebuilds what the catalogue has or had, never leaves out anything else, and changes nothing but a torn tail, so
+//! it may be interrupted and repeated.
+//!
+//! *Had*: the catalogue forgets a segment some time after it was compacted away, while its rows may still be in a log
+//! file that another segment keeps. So the log has its own notes of what was flushed (Flushed frames). A process that
+//! ended between a commit and its note leaves the note to the next one, which writes it before it accepts anything.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    DeleteOp, IngestError,
+    chunk::{RowLayout, merge, row_bytes},
+    delta::{Target, route},
+    growing::Unflushed,
+    pending::{DeleteList, DeleteRun},
+    seal::SealReason,
+    state::{Effect, Insert, Record, WriteState},
+    wal::{Control, Frame, Header, Preamble, Replayed, TornTail, decode_rows, replay},
+};
+use crate::model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState};
+
+/// What the catalogue knew when the process started.
+#[derive(Debug, Clone, Default)]
+pub struct RecoveredCatalog {
+    /// Live collections. Rows and deletes of any other are skipped.
+    pub collections: HashMap<CollectionId, RecoveredCollection>,
+    /// The newest position of the log that the catalogue mentions anywhere (`end_lsn`, `delta_lsn`).
+    pub end_lsn: Lsn,
+}
+
+#[derive(Debug, Clone)]
+pub struct RecoveredCollection {
+    pub schema: Arc<CollectionSchema>,
+    /// Live partitions. Rows of any other are skipped.
+    pub partitions: HashSet<PartitionId>,
+    /// Segments in any state, Dropped included. Their rows are skipped.
+    pub segments: HashSet<SegmentId>,
+    /// Per channel: flushed segments have every delete up to this position.
+    pub delta_lsn: HashMap<Channel, Lsn>,
+}
+
+/// What recovery found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    pub frames: u64,
+    pub log_bytes: u64,
+    /// Rows that are in memory again.
+    pub rows: u64,
+    /// Rows that were flushed, or whose collection or partition was dropped.
+    pub skipped_rows: u64,
+    /// Keys that wait for a delta flush again.
+    pub pending_deletes: u64,
+    pub growing: Vec<SegmentId>,
+    /// Will be flushed at once.
+    pub sealed: Vec<SegmentId>,
+    /// The position after the last one in the log.
+    pub next: Lsn,
+    pub torn: Option<TornTail>,
+}
+
+/// The state as the log and the catalogue together have it.
+pub(super) struct Recovered {
+    pub(super) state: WriteState,
+    pub(super) log: Replayed,
+    /// Segments that go on growing, with their bytes in memory.
+    pub(super) growing: Vec<(Arc<Group>, SegmentId, u64)>,
+    /// The greatest segment id in the log.
+    pub(super) last_segment: SegmentId,
+    /// In the catalogue, but the log does not say so yet.
+    pub(super) unnoted: Vec<SegmentId>,
+    pub(super) report: RecoveryReport,
+}
+
+/// Reads the log. `full_bytes`: at this size a segment does not go on growing.
+pub(super) fn recover(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<Recovered, IngestError> {
+    let end_lsn = catalog.end_lsn;
+    let mut rebuild = Rebuild { catalog, ..Rebuild::default() };
+    let mut log = replay(dir, |frame| rebuild.visit(frame))?;
+    if let Some(torn) = &log.torn {
+        let (file, offset) = (torn.file.display(), torn.offset);
+        tracing::warn!(%file, offset, dropped_bytes = torn.dropped_bytes, torn.reason, "cut off the torn end of the log");
+    }
+    if log.next <= end_lsn {
+        if log.found {
+            return Err(IngestError::LogBehind { last: Lsn(log.next.0 - 1), mentioned: end_lsn });
+        }
+        tracing::warn!(%end_lsn, dir = %dir.display(), "there is no log, though the catalogue mentions one: begin a new one");
+        log.next = Lsn(end_lsn.0 + 1);
+    }
+    Ok(rebuild.finish(log, full_bytes))
+}
+
+#[derive(Default)]
+struct Rebuild {
+    catalog: RecoveredCatalog,
+    state: WriteState,
+    layouts: HashMap<CollectionId, Arc<RowLayout>>,
+    groups: HashMap<(CollectionId, PartitionId, Channel), Arc<Group>>,
+    /// The newest segment of every group, flushed ones included: all others were sealed.
+    newest: HashMap<Arc<Group>, SegmentId>,
+    /// Said to be flushed by the log itself.
+    flushed: HashSet<SegmentId>,
+    /// Found in the log and in the catalogue.
+    committed: BTreeSet<SegmentId>,
+    /// Deletes that flushed segments have, kept for those in memory.
+    given: HashMap<(CollectionId, Channel), DeleteList>,
+    report: RecoveryReport,
+}
+
+impl Rebuild {
+    fn visit(&mut self, frame: Frame) -> Result<(), String> {
+        let Frame { header, preamble, parts, log_offset } = frame;
+        let (lsn, ts) = (header.lsn, header.ts);
+        let effect = match Preamble::decode(header.kind, &preamble)? {
+            Preamble::Control(control) => {
+                match &control {
+                    Control::Flushed(segments) => {
+                        self.flushed.extend(segments);
+                        segments.iter().for_each(|s| drop(self.state.remove(*s)));
+                    }
+                    Control::ForgetCollection(c) => self.given.retain(|(of, _), _| of != c),
+                    Control::Seal(_) | Control::ForgetPartition(..) => {}
+                }
+                Effect::Control(control)
+            }
+            Preamble::Write { collection, groups, deletes } => {
+                if groups.len() != parts.len() || parts.len() != header.parts.len() {
+                    return Err(format!("{} groups for {} parts", groups.len(), parts.len()));
+                }
+                let mut inserts = Vec::new();
+                for (((partition, channel), part), bytes) in groups.into_iter().zip(&header.parts).zip(parts) {
+                    let group = self.group(collection, partition, channel);
+                    let newest = self.newest.entry(group.clone()).or_insert(part.segment);
+                    *newest = part.segment.max(*newest);
+                    if !self.wants(&group, part.segment) {
+                        self.report.skipped_rows += u64::from(part.rows);
+                        continue;
+                    }
+                    let Some(layout) = self.layout(collection) else { continue };
+                    let rows = decode_rows(bytes)?;
+                    layout.check(&rows)?;
+                    if rows.num_rows() as u64 != u64::from(part.rows) {
+                        return Err(format!("part has {} rows, its header says {}", rows.num_rows(), part.rows));
+                    }
+                    let chunk = layout.stamp(&rows, ts, row_bytes(&rows)).map_err(|e| e.to_string())?;
+                    inserts.push(Insert { segment: part.segment, group, layout, chunk });
+                }
+                let deletes = self.wanted_deletes(collection, deletes, &header, log_offset);
+                Effect::Write { collection, inserts, deletes }
+            }
+        };
+        let touched: Vec<SegmentId> = match &effect {
+            Effect::Write { inserts, .. } => inserts.iter().map(|i| i.segment).collect(),
+            Effect::Control(_) => Vec::new(),
+        };
+        self.state.apply(Record { lsn, ts, log_offset, effect });
+        for id in touched {
+            let Some(segment) = self.state.segment_mut(id) else { continue };
+            if let Some(tail) = segment.small_tail()
+                && let Some(merged) = merge(&tail).map_err(|e| e.to_string())?
+            {
+                segment.replace_tail(tail.len(), merged);
+            }
+        }
+        Ok(())
+    }
+
+    /// False for rows that are in the catalogue already, or that nobody can read any more.
+    fn wants(&mut self, group: &Group, segment: SegmentId) -> bool {
+        let Some(collection) = self.catalog.collections.get(&group.collection) else { return false };
+        if collection.segments.contains(&segment) {
+            self.committed.insert(segment);
+            return false;
+        }
+        collection.partitions.contains(&group.partition) && !self.flushed.contains(&segment)
+    }
+
+    /// The deletes that wait again. Those that flushed segments have are set aside.
+    fn wanted_deletes(&mut self, id: CollectionId, deletes: Vec<DeleteOp>, header: &Header, at: u64) -> Vec<DeleteOp> {
+        let Some(collection) = self.catalog.collections.get(&id) else { return Vec::new() };
+        let live = |op: &DeleteOp| op.partition.is_none_or(|p| collection.partitions.contains(&p));
+        let (given, waiting): (Vec<_>, Vec<_>) = deletes
+            .into_iter()
+            .filter(live)
+            .partition(|op| collection.delta_lsn.get(&op.channel).is_some_and(|upto| header.lsn <= *upto));
+        for DeleteOp { channel, partition, keys } in given {
+            let run = DeleteRun { partition, keys, ts: header.ts, lsn: header.lsn, log_offset: at };
+            self.given.entry((id, channel)).or_default().push(run);
+        }
+        waiting
+    }
+
+    fn layout(&mut self, id: CollectionId) -> Option<Arc<RowLayout>> {
+        let schema = &self.catalog.collections.get(&id)?.schema;
+        Some(self.layouts.entry(id).or_insert_with(|| Arc::new(RowLayout::new(schema.clone()))).clone())
+    }
+
+    fn group(&mut self, collection: CollectionId, partition: PartitionId, channel: Channel) -> Arc<Group> {
+        let key = (collection, partition, channel.clone());
+        self.groups.entry(key).or_insert_with(|| Arc::new(Group { collection, partition, channel })).clone()
+    }
+
+    fn finish(mut self, log: Replayed, full_bytes: u64) -> Recovered {
+        for ((collection, channel), list) in std::mem::take(&mut self.given) {
+            let on_channel = self.state.segments_of(collection).filter(|s| s.group.channel == channel);
+            let targets = on_channel.map(Target::of).collect();
+            for (segment, deletes) in route(targets, &list) {
+                self.state.attach_deletes(segment, deletes);
+            }
+        }
+        let old = |s: &&Unflushed| self.newest.get(&s.group) != Some(&s.id);
+        let sealed_before: Vec<SegmentId> = self.state.segments().filter(old).map(|s| s.id).collect();
+        sealed_before.into_iter().for_each(|id| self.state.seal(id, SealReason::Recovered));
+        let full: Vec<(SegmentId, u64)> =
+            self.state.segments().filter(|s| s.bytes >= full_bytes).map(|s| (s.id, s.bytes)).collect();
+        for (id, bytes) in full {
+            self.state.seal(id, SealReason::Size { bytes, threshold_bytes: full_bytes });
+        }
+        let mut growing = Vec::new();
+        let mut report = self.report;
+        for segment in self.state.segments() {
+            report.rows += segment.rows;
+            if segment.state == SegmentState::Growing {
+                growing.push((segment.group.clone(), segment.id, segment.bytes));
+                report.growing.push(segment.id);
+            } else {
+                report.sealed.push(segment.id);
+            }
+        }
+        report.growing.sort_unstable();
+        report.sealed.sort_unstable();
+        report.pending_deletes = self.state.pending_keys();
+        report.frames = log.frames;
+        report.log_bytes = log.files.iter().map(|f| f.bytes).sum();
+        report.next = log.next;
+        report.torn = log.torn.clone();
+        let last_segment = self.newest.values().max().copied().unwrap_or_default();
+        let unnoted = self.committed.iter().filter(|s| !self.flushed.contains(*s)).copied().collect();
+        Recovered { state: self.state, log, growing, last_segment, unnoted, report }
+    }
+}

@@ -1,0 +1,83 @@
+//! Writes flushed segments through `storage`: what stands behind [`SegmentWriter`] outside of tests.
+//!
+//! Never says that a segment is written before its objects are durable, which is `storage`'s promise.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+
+use super::{FlushedSegment, IdAllocator, Refusal, SealedRows, SegmentWriter};
+use crate::{
+    binlog::LogIds,
+    clock::Clock,
+    config::BinlogConfig,
+    error::{Classify, ErrorKind},
+    model::{LogId, Segment, SegmentLevel, SegmentState, Timestamp},
+    storage::{SegmentOutput, SegmentStore, SegmentTarget, StatsLayout, StorageError, write_segment},
+};
+
+#[derive(Clone)]
+pub(super) struct StoreWriter {
+    pub(super) store: SegmentStore,
+    pub(super) config: BinlogConfig,
+    pub(super) ids: Arc<IdAllocator>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl SegmentWriter for StoreWriter {
+    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
+        let (writer, runtime) = (self.clone(), Handle::current());
+        // On a thread of its own: the compiler can't see that the future may change threads (a closure over boxed jobs
+        // inside it), and it would only wait for encoders on other threads anyway.
+        tokio::task::spawn_blocking(move || runtime.block_on(writer.write_here(rows)))
+            .await
+            .map_err(|error| Refusal::new(ErrorKind::Internal, format!("writing ended early: {error}")))?
+    }
+}
+
+impl StoreWriter {
+    async fn write_here(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
+        let ids = LogIds { collection: rows.group.collection, partition: rows.group.partition, segment: rows.id };
+        let target = SegmentTarget {
+            ids,
+            schema: &rows.schema,
+            stats: StatsLayout::Flushed,
+            config: &self.config,
+            written_at_ms: self.clock.now_ms(),
+        };
+        let mut log_ids = || match self.ids.next() {
+            Ok(id) => Ok(LogId(id)),
+            Err(error) => Err(StorageError::LogId { what: error.to_string(), kind: error.kind() }),
+        };
+        let batches = rows.batches.into_iter();
+        let output = write_segment(&self.store, &target, batches, &rows.deletes, &mut log_ids)
+            .await
+            .map_err(|error| Refusal::of(&error))?;
+        let SegmentOutput { logs, pk_range, stats, rows: _ } = output;
+        let mut segment = Segment {
+            id: rows.id,
+            group: rows.group,
+            state: SegmentState::Flushed,
+            level: SegmentLevel::L1,
+            rows: 0,
+            insert_bytes: 0,
+            memory_bytes: 0,
+            delta_rows: 0,
+            delta_bytes: 0,
+            delta_logs: 0,
+            delta_ts_from: Timestamp::ZERO,
+            ts_from: Timestamp::ZERO,
+            ts_to: Timestamp::ZERO,
+            pk_range,
+            compaction_from: Box::default(),
+            compaction_to: Box::default(),
+            dropped_at_ms: 0,
+            end_lsn: rows.end_lsn,
+            version: 1,
+        };
+        segment.summarise(&logs);
+        Ok(FlushedSegment { segment, logs, stats })
+    }
+}

@@ -1,0 +1,89 @@
+//! Log files in a directory. Names are the position of the first frame, 20 digits, so that they sort.
+//!
+//! Never leaves a directory entry to chance: creating and removing sync the directory.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, IoSlice, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{LogFile, LogFiles};
+use crate::model::Lsn;
+
+const SUFFIX: &str = "log";
+
+pub(in crate::ingest) struct DiskFiles {
+    dir: PathBuf,
+}
+
+impl DiskFiles {
+    pub(in crate::ingest) fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+}
+
+impl LogFiles for DiskFiles {
+    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn LogFile>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path(&self.dir, first))?;
+        sync_dir(&self.dir)?;
+        Ok(Box::new(DiskFile { file }))
+    }
+
+    fn remove(&mut self, first: Lsn) -> io::Result<()> {
+        match std::fs::remove_file(path(&self.dir, first)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            // Files go oldest first. Were a crash to bring back an older one without a newer one, the log would have a
+            // gap and be refused.
+            _ => sync_dir(&self.dir),
+        }
+    }
+}
+
+struct DiskFile {
+    file: File,
+}
+
+impl LogFile for DiskFile {
+    fn append(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match self.file.write_vectored(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// The file whose first frame has this position.
+pub(in crate::ingest) fn path(dir: &Path, first: Lsn) -> PathBuf {
+    dir.join(format!("{:020}.{SUFFIX}", first.0))
+}
+
+/// Positions of the first frames of all log files, ascending. Other files are none of our business.
+pub(in crate::ingest) fn list(dir: &Path) -> io::Result<Vec<Lsn>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let name = PathBuf::from(entry?.file_name());
+        if name.extension().is_some_and(|e| e == SUFFIX)
+            && let Some(first) = name.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok())
+        {
+            found.push(Lsn(first));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Makes the entries of a directory durable.
+pub(in crate::ingest) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,132 @@
+//! The log as its one writer sees it: a current file, and closed ones that go when nothing needs them.
+//!
+//! Never rolls before a sync, so that only the newest file can end in a torn frame, and always keeps the newest file,
+//! so that positions go on.
+
+use std::{collections::VecDeque, io, io::IoSlice};
+
+use super::{EncodedRecord, LogFile, LogFiles, Replayed};
+use crate::model::{Lsn, Timestamp};
+
+/// A file that is not written any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ingest) struct ClosedFile {
+    pub(in crate::ingest) first: Lsn,
+    pub(in crate::ingest) last: Lsn,
+    pub(in crate::ingest) bytes: u64,
+}
+
+pub(in crate::ingest) struct LogWriter {
+    files: Box<dyn LogFiles>,
+    closed: VecDeque<ClosedFile>,
+    current: Box<dyn LogFile>,
+    current_first: Lsn,
+    current_bytes: u64,
+    /// Bytes of all frames ever in this log as far as this process knows: measures distances between frames.
+    end_offset: u64,
+    next: Lsn,
+    durable: Lsn,
+    /// Of the newest frame that replay found.
+    last_ts: Timestamp,
+    roll_bytes: u64,
+}
+
+impl LogWriter {
+    /// Begins a new file after what replay found.
+    pub(in crate::ingest) fn begin(
+        mut files: Box<dyn LogFiles>,
+        replayed: Replayed,
+        roll_bytes: u64,
+    ) -> io::Result<Self> {
+        let Replayed { files: closed, next, last_ts, .. } = replayed;
+        let current = files.create(next)?;
+        let end_offset = closed.iter().map(|f| f.bytes).sum();
+        Ok(Self {
+            files,
+            closed: closed.into(),
+            current,
+            current_first: next,
+            current_bytes: 0,
+            end_offset,
+            next,
+            durable: Lsn(next.0.saturating_sub(1)),
+            last_ts,
+            roll_bytes,
+        })
+    }
+
+    /// The position that the next frame gets.
+    pub(in crate::ingest) fn next(&self) -> Lsn {
+        self.next
+    }
+
+    /// Timestamp of the newest frame when the log was opened.
+    pub(in crate::ingest) fn last_ts(&self) -> Timestamp {
+        self.last_ts
+    }
+
+    /// Everything up to this position is durable.
+    pub(in crate::ingest) fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Distance of the end of the log from its beginning, in bytes.
+    pub(in crate::ingest) fn end_offset(&self) -> u64 {
+        self.end_offset
+    }
+
+    /// Bytes and number of the files that exist.
+    pub(in crate::ingest) fn size(&self) -> (u64, u64) {
+        (self.closed.iter().map(|f| f.bytes).sum::<u64>() + self.current_bytes, self.closed.len() as u64 + 1)
+    }
+
+    /// Writes frames, whose positions begin at [`LogWriter::next`], and makes them durable. After an error nothing is
+    /// known about any of them and the writer must not be used again.
+    pub(in crate::ingest) fn commit(&mut self, frames: &[(&[u8], &EncodedRecord)]) -> io::Result<()> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        if self.current_bytes >= self.roll_bytes {
+            self.roll()?;
+        }
+        let mut slices: Vec<IoSlice<'_>> = Vec::new();
+        for (header, record) in frames {
+            slices.push(IoSlice::new(header));
+            slices.extend(record.slices().map(IoSlice::new));
+        }
+        let bytes: u64 = slices.iter().map(|s| s.len() as u64).sum();
+        self.current.append(&mut slices)?;
+        self.current.sync()?;
+        self.current_bytes += bytes;
+        self.end_offset += bytes;
+        self.next.0 += frames.len() as u64;
+        self.durable = Lsn(self.next.0 - 1);
+        Ok(())
+    }
+
+    /// Removes the files whose frames all lie below `low_water`, oldest first. The number removed.
+    pub(in crate::ingest) fn shrink(&mut self, low_water: Lsn) -> io::Result<u64> {
+        let mut removed = 0;
+        while let Some(oldest) = self.closed.front().copied()
+            && oldest.last < low_water
+        {
+            self.files.remove(oldest.first)?;
+            self.closed.pop_front();
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    fn roll(&mut self) -> io::Result<()> {
+        let next = self.files.create(self.next)?;
+        self.closed.push_back(ClosedFile {
+            first: self.current_first,
+            last: Lsn(self.next.0 - 1),
+            bytes: self.current_bytes,
+        });
+        self.current = next;
+        self.current_first = self.next;
+        self.current_bytes = 0;
+        Ok(())
+    }
+}
