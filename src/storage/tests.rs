@@ -1,0 +1,485 @@
+//! One suite for every backend, then the store, the segment writer and the reader on top.
+
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+
+use arrow::{
+    array::{ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, Int64Array, StringArray},
+    compute::concat_batches,
+    datatypes::Int64Type,
+    record_batch::RecordBatch,
+};
+use bytes::Bytes;
+use futures::TryStreamExt;
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::{bucket::Bucket, local::LocalFiles, *};
+use crate::{
+    binlog::{InsertLog, LogIds, memory_size},
+    config::{BinlogConfig, StorageConfig, StorageKind},
+    error::{Classify, ErrorKind},
+    model::{
+        CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, LogId, PartitionId, PkRange, PrimaryKey,
+        SegmentId, Timestamp,
+    },
+};
+
+const IDS: LogIds = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
+
+fn config() -> StorageConfig {
+    StorageConfig { retry_backoff: Duration::ZERO, ..StorageConfig::default() }
+}
+
+fn object(name: &str, bytes: &'static [u8]) -> Object {
+    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes) }
+}
+
+async fn names(backend: &dyn Backend, prefix: &str) -> Vec<String> {
+    let mut names: Vec<String> = backend.list(prefix).map_ok(|l| l.name).try_collect().await.unwrap();
+    names.sort();
+    names
+}
+
+/// What every backend promises.
+#[rstest]
+#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
+#[case::local(|dir: &Path| Arc::new(LocalFiles::open(&dir.join("a/b")).unwrap()) as Arc<dyn Backend>)]
+#[case::wrapped(|dir: &Path| FaultyBackend::new(Arc::new(LocalFiles::open(dir).unwrap())) as Arc<dyn Backend>)]
+#[tokio::test]
+async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = make(dir.path());
+    assert_eq!(names(&*backend, "insert_log").await, Vec::<String>::new());
+    assert!(matches!(backend.get("insert_log/1").await, Err(StorageError::NotFound { .. })));
+
+    let all = [object("insert_log/1/a", b"one"), object("insert_log/10/b", b""), object("delta_log/1", b"three")];
+    backend.put(&all).await.unwrap();
+    for Object { name, bytes } in &all {
+        assert_eq!(&backend.get(name).await.unwrap(), bytes, "{name}");
+    }
+    assert_eq!(names(&*backend, "insert_log").await, ["insert_log/1/a", "insert_log/10/b"]);
+    assert_eq!(names(&*backend, "insert_log/1").await, ["insert_log/1/a"], "a prefix ends at a slash");
+    let listed: Vec<Listed> = backend.list("delta_log").try_collect().await.unwrap();
+    assert_eq!((listed[0].bytes, listed[0].modified_ms > 1_600_000_000_000), (5, true));
+
+    backend.put(&[object("insert_log/1/a", b"replaced")]).await.unwrap();
+    backend.copy("insert_log/1/a", "delta_log/2/c").await.unwrap();
+    backend.copy("insert_log/1/a", "delta_log/2/c").await.unwrap();
+    backend.delete("insert_log/1/a").await.unwrap();
+    backend.delete("insert_log/1/a").await.unwrap();
+    assert_eq!(backend.get("delta_log/2/c").await.unwrap(), "replaced");
+    assert_eq!(names(&*backend, "insert_log").await, ["insert_log/10/b"]);
+    assert!(matches!(backend.copy("insert_log/1/a", "x").await, Err(StorageError::NotFound { .. })));
+    assert_eq!(backend.clear_staging().await.unwrap(), 0, "nothing is left behind");
+}
+
+#[tokio::test]
+async fn local_files_leave_no_empty_folders_and_no_staged_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = LocalFiles::open(dir.path()).unwrap();
+    files.put(&[object("insert_log/1/2/3/4/5", b"x"), object("insert_log/1/2/9/4/6", b"y")]).await.unwrap();
+    files.delete("insert_log/1/2/3/4/5").await.unwrap();
+    assert!(!dir.path().join("insert_log/1/2/3").exists() && dir.path().join("insert_log/1/2/9").exists());
+    files.delete("insert_log/1/2/9/4/6").await.unwrap();
+    assert!(!dir.path().join("insert_log").exists() && dir.path().exists());
+
+    // What a crash between writing and naming leaves: skipped, never listed, cleared on request.
+    std::fs::write(dir.path().join(".staging/0"), "left").unwrap();
+    let later = LocalFiles::open(dir.path()).unwrap();
+    later.put(&[object("delta_log/1", b"z")]).await.unwrap();
+    assert_eq!(names(&later, "").await, ["delta_log/1"]);
+    assert_eq!(later.clear_staging().await.unwrap(), 1);
+    assert_eq!(later.get("delta_log/1").await.unwrap(), "z");
+
+    // A failed put names the object and leaves nothing staged: the target is a folder.
+    std::fs::create_dir_all(dir.path().join("delta_log/7/8")).unwrap();
+    let error = later.put(&[object("delta_log/7", b"z")]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precondition, "{error}");
+    assert!(error.to_string().contains("delta_log/7"), "{error}");
+    assert_eq!(later.clear_staging().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn deletes_beside_puts_lose_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = LocalFiles::open(dir.path()).unwrap();
+    let (one, two) = (files.clone(), files);
+    let deleting = tokio::spawn(async move {
+        for _ in 0..200 {
+            one.put(&[object("delta_log/1/2/3/4", b"gone")]).await.unwrap();
+            one.delete("delta_log/1/2/3/4").await.unwrap();
+        }
+    });
+    for at in 0..200 {
+        let name = format!("delta_log/1/2/3/{}", at + 10);
+        two.put(&[object(&name, b"kept")]).await.unwrap();
+        assert_eq!(two.get(&name).await.unwrap(), "kept");
+        two.delete(&name).await.unwrap();
+    }
+    deleting.await.unwrap();
+}
+
+fn path(log: i64) -> LogPath {
+    LogPath::delta(IDS, LogId(log))
+}
+
+#[tokio::test]
+async fn only_passing_errors_are_retried_and_not_for_ever() {
+    let faulty = FaultyBackend::new(Arc::new(Bucket::in_memory()));
+    let store = SegmentStore::with_backend(faulty.clone(), &StorageConfig { max_attempts: 3, ..config() });
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+
+    faulty.fail(Some(Operation::Put), 1, Fault::Unavailable);
+    faulty.fail(Some(Operation::Put), 2, Fault::AnswerLost);
+    store.put(&path(5), Bytes::from_static(b"five")).await.unwrap();
+    assert_eq!(store.get(&path(5)).await.unwrap(), "five");
+    let put = &store.counters().put;
+    assert_eq!((count(&put.requests), count(&put.retries), count(&put.bytes), count(&put.failures)), (1, 2, 4, 0));
+
+    faulty.fail_from(Some(Operation::Get), 2, Fault::Unavailable);
+    assert_eq!(store.get(&path(5)).await.unwrap_err().kind(), ErrorKind::Transient);
+    assert_eq!(faulty.calls().iter().filter(|(o, _)| *o == Operation::Get).count(), 1 + 3);
+    assert_eq!((count(&store.counters().get.retries), count(&store.counters().get.failures)), (2, 1));
+
+    faulty.heal();
+    faulty.fail(Some(Operation::Copy), 1, Fault::Refused);
+    assert_eq!(store.copy(&path(5), &path(6)).await.unwrap_err().kind(), ErrorKind::Precondition);
+    assert_eq!(count(&store.counters().copy.retries), 0);
+    assert_eq!(store.get(&path(7)).await.unwrap_err().to_string(), "object delta_log/1/2/3/7 not found");
+}
+
+#[tokio::test]
+async fn a_torn_put_is_repaired_by_the_retry() {
+    let faulty = FaultyBackend::new(Arc::new(Bucket::in_memory()));
+    let store = SegmentStore::with_backend(faulty.clone(), &config());
+    faulty.fail(None, 1, Fault::Torn);
+    store.put(&path(5), Bytes::from_static(b"four")).await.unwrap();
+    assert_eq!(store.get(&path(5)).await.unwrap(), "four");
+}
+
+#[tokio::test]
+async fn listings_leave_foreign_names_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let kind = StorageKind::Local { root: Some(dir.path().to_owned()) };
+    let store = SegmentStore::open(&StorageConfig { kind, ..config() }, Path::new("unused")).unwrap();
+    store.put_all((2..600).map(|log| (path(log), Bytes::from_static(b"x"))).collect()).await.unwrap();
+    store.backend().put(&[object("delta_log/1/2/3/README", b"hello")]).await.unwrap();
+    let logs: Vec<ListedLog> = store.list(LogKind::Delta.folder()).try_collect().await.unwrap();
+    assert_eq!(logs.len(), 598);
+    let logs: Vec<ListedLog> = store.list(&LogKind::Delta.segment_prefix(IDS)).try_collect().await.unwrap();
+    assert!(logs.iter().any(|l| l.path == path(599) && l.bytes == 1));
+}
+
+#[test]
+fn the_default_root_is_below_the_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    SegmentStore::open(&config(), &dir.path().join("not/yet")).unwrap();
+    assert!(dir.path().join("not/yet/files").is_dir());
+}
+
+fn field(id: i64, name: &str, data_type: DataType) -> Field {
+    Field {
+        id: FieldId(id),
+        name: name.to_owned(),
+        description: String::new(),
+        data_type,
+        element_type: None,
+        is_primary_key: id == 100,
+        auto_id: false,
+        is_partition_key: false,
+        is_dynamic: false,
+        dim: data_type.is_vector().then_some(8),
+        max_length: None,
+        max_capacity: None,
+        type_params: Vec::new(),
+        index_params: Vec::new(),
+    }
+}
+
+fn schema(key: DataType) -> CollectionSchema {
+    CollectionSchema {
+        name: "c".to_owned(),
+        description: String::new(),
+        enable_dynamic_field: false,
+        fields: vec![
+            field(100, "key", key),
+            field(101, "vector", DataType::FloatVector),
+            field(102, "document", DataType::Json),
+        ],
+        primary: 0,
+    }
+}
+
+/// Rows with ascending row ids from `first`; key k belongs to row id k.
+fn rows(schema: &CollectionSchema, first: i64, count: i64) -> RecordBatch {
+    let ids = first..first + count;
+    let key: ArrayRef = match schema.primary_key().data_type {
+        DataType::VarChar => Arc::new(StringArray::from_iter_values(ids.clone().map(|i| format!("k-{i:05}")))),
+        _ => Arc::new(Int64Array::from_iter_values(ids.clone())),
+    };
+    let vectors = ids.clone().map(|i| [(i as f32).to_le_bytes(); 8].concat());
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from_iter_values(ids.clone())),
+        Arc::new(Int64Array::from_iter_values(ids.clone().map(|i| 1_000_000 + i % 7))),
+        key,
+        Arc::new(FixedSizeBinaryArray::try_from_iter(vectors).unwrap()),
+        Arc::new(BinaryArray::from_iter_values(ids.map(|i| vec![b'x'; (i % 50) as usize]))),
+    ];
+    RecordBatch::try_new(schema.arrow_schema(), columns).unwrap()
+}
+
+/// Log ids from 1000.
+fn ids() -> impl FnMut() -> Result<LogId, StorageError> + Send {
+    let mut next = 1000;
+    move || {
+        next += 1;
+        Ok(LogId(next))
+    }
+}
+
+async fn write(
+    store: &SegmentStore,
+    schema: &CollectionSchema,
+    stats: StatsLayout,
+    max_bytes: u64,
+    batches: &[RecordBatch],
+    deletes: &[Delete],
+) -> Result<SegmentOutput, StorageError> {
+    let config = BinlogConfig { max_bytes, ..BinlogConfig::default() };
+    let target = SegmentTarget { ids: IDS, schema, stats, config: &config, written_at_ms: 77 };
+    write_segment(store, &target, batches.iter().cloned(), deletes, &mut ids()).await
+}
+
+async fn read_all(store: &SegmentStore, schema: &CollectionSchema, output: &SegmentOutput) -> RecordBatch {
+    let fields: Vec<FieldId> = schema.stored_fields().iter().map(|f| f.id).collect();
+    let batches: Vec<RecordBatch> =
+        read_columns(store, IDS, &output.logs, schema, &fields, 64).try_collect().await.unwrap();
+    assert!(batches.iter().all(|b| b.num_rows() <= 64));
+    concat_batches(&schema.arrow_schema(), &batches).unwrap()
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_flushed_segment_reads_back(#[values(DataType::Int64, DataType::VarChar)] key: DataType) {
+    let (store, schema) = (SegmentStore::in_memory(), schema(key));
+    let all = rows(&schema, 500, 1000);
+    let batches = [all.slice(0, 1), all.slice(1, 0), all.slice(1, 600), all.slice(601, 399)];
+    let delete = |i: i64, ts| match key {
+        DataType::VarChar => Delete { key: PrimaryKey::Str(format!("k-{i:05}").into()), ts: Timestamp(ts) },
+        _ => Delete { key: PrimaryKey::Int(i), ts: Timestamp(ts) },
+    };
+    let deletes = [delete(700, 9), delete(600, 8), delete(700, 9)];
+    let output = write(&store, &schema, StatsLayout::Flushed, 30_000, &batches, &deletes).await.unwrap();
+
+    assert_eq!(read_all(&store, &schema, &output).await, all);
+    assert_eq!(read_deletes(&store, IDS, &output.logs).await.unwrap(), deletes);
+    let range = PkRange { min: delete(500, 0).key, max: delete(1499, 0).key };
+    assert_eq!((output.rows, output.pk_range.clone()), (1000, Some(range)));
+
+    // What the metadata says is what the files say.
+    let logs = &output.logs;
+    assert_eq!(logs.insert.iter().map(|(f, _)| f.0).collect::<Vec<_>>(), [0, 1, 100, 101, 102]);
+    assert!(logs.batches() > 1 && logs.rows() == 1000);
+    let mut seen = HashMap::new();
+    for (field, files) in &logs.insert {
+        for file in files {
+            let bytes = store.get(&LogPath::insert(IDS, *field, file.id)).await.unwrap();
+            let log = InsertLog::open(bytes.clone()).unwrap();
+            assert_eq!((log.header().ids, log.header().field, log.rows()), (IDS, *field, file.rows));
+            assert_eq!((log.header().original_size, bytes.len() as u64), (file.memory_bytes, file.bytes));
+            assert_eq!((log.header().ts_from, log.header().ts_to), (file.ts_from, file.ts_to));
+            assert_eq!((file.ts_from, file.ts_to), (Timestamp(1_000_000), Timestamp(1_000_006)));
+            assert_eq!(seen.insert(file.id, *field), None, "a log id is used once");
+        }
+    }
+    let delta = &logs.delta[0];
+    assert_eq!((delta.rows, delta.ts_from, delta.ts_to), (3, Timestamp(8), Timestamp(9)));
+
+    // One single statistics log per binlog, and the compound one with all of them.
+    let (stats_field, stats) = &logs.stats[0];
+    assert_eq!((stats_field.0, stats.len()), (100, logs.batches() + 1));
+    assert_eq!(stats.iter().filter(|f| f.id == LogId::COMPOUND_STATS).count(), 1);
+    assert_eq!(read_stats(&store, IDS, logs).await.unwrap(), output.stats);
+    let mut singles = logs.clone();
+    singles.stats[0].1.retain(|f| f.id != LogId::COMPOUND_STATS);
+    assert_eq!(read_stats(&store, IDS, &singles).await.unwrap(), output.stats);
+    for i in 500..1500 {
+        let key = delete(i, 0).key;
+        let cut = output.stats.iter().filter(|s| s.may_contain(&key)).count();
+        assert!(cut >= 1, "{key} denied");
+    }
+    let objects: Vec<ListedLog> = store.list("").try_collect().await.unwrap();
+    assert_eq!(objects.len(), 5 * logs.batches() + stats.len() + 1);
+}
+
+#[tokio::test]
+async fn a_compacted_segment_has_one_statistics_log() {
+    let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+    let all = rows(&schema, 0, 1000);
+    let layout = StatsLayout::Compacted { capacity: 2000 };
+    let output = write(&store, &schema, layout, 20_000, std::slice::from_ref(&all), &[]).await.unwrap();
+    assert!(output.logs.batches() > 2 && output.logs.delta.is_empty());
+    assert_eq!(output.logs.stats[0].1.len(), 1);
+    assert_eq!(output.logs.stats[0].1[0].rows, 1000);
+    let stats = read_stats(&store, IDS, &output.logs).await.unwrap();
+    assert_eq!((stats.len(), stats[0].filter.bits()), (1, 12_471), "made for the rows of the sources");
+    assert!((0..1000).all(|i| stats[0].may_contain(&PrimaryKey::Int(i))));
+    assert_eq!(read_all(&store, &schema, &output).await, all);
+}
+
+#[tokio::test]
+async fn without_rows_only_deletes_are_written() {
+    let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+    let empty = write(&store, &schema, StatsLayout::Flushed, 1, &[], &[]).await.unwrap();
+    assert_eq!((empty.rows, empty.pk_range, empty.logs), (0, None, Default::default()));
+    let deletes = [Delete { key: PrimaryKey::Int(1), ts: Timestamp(5) }];
+    let output = write(&store, &schema, StatsLayout::Flushed, 1, &[], &deletes).await.unwrap();
+    assert!(output.logs.insert.is_empty() && output.logs.stats.is_empty());
+    assert_eq!(read_deletes(&store, IDS, &output.logs).await.unwrap(), deletes);
+}
+
+#[tokio::test]
+async fn wrong_rows_and_ids_are_refused() {
+    let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+    let refused = async |batches: &[RecordBatch]| {
+        write(&store, &schema, StatsLayout::Flushed, 1 << 20, batches, &[]).await.unwrap_err().to_string()
+    };
+    let error = refused(&[rows(&schema, 10, 5), rows(&schema, 9, 1)]).await;
+    assert_eq!(error, "rows of segment 3: row id 9 after 14");
+    let good = rows(&schema, 1, 3);
+    let error = refused(&[good.project(&[0, 1, 2]).unwrap()]).await;
+    assert!(
+        error.starts_with("rows of segment 3: columns [\"0 Int64\", \"1 Int64\", \"100 Int64\"], expected"),
+        "{error}"
+    );
+
+    let config = BinlogConfig::default();
+    let stats = StatsLayout::Flushed;
+    let target = SegmentTarget { ids: IDS, schema: &schema, stats, config: &config, written_at_ms: 1 };
+    let mut one = || Ok(LogId(1));
+    let error = write_segment(&store, &target, [good].into_iter(), &[], &mut one).await.unwrap_err();
+    assert_eq!(error.to_string(), "no log id: 1 is reserved");
+}
+
+#[tokio::test]
+async fn a_failing_store_fails_the_write_and_a_passing_fault_does_not() {
+    let schema = schema(DataType::Int64);
+    let batches = [rows(&schema, 0, 1000)];
+    for (attempts, healthy) in [(1, false), (2, true)] {
+        for nth in 1..=3 {
+            let dir = tempfile::tempdir().unwrap();
+            let faulty = FaultyBackend::new(Arc::new(LocalFiles::open(dir.path()).unwrap()));
+            faulty.fail(Some(Operation::Put), nth, Fault::Torn);
+            let store =
+                SegmentStore::with_backend(faulty.clone(), &StorageConfig { max_attempts: attempts, ..config() });
+            let output = write(&store, &schema, StatsLayout::Flushed, 20_000, &batches, &[]).await;
+            assert_eq!(output.is_ok(), healthy, "put {nth} of {:?}", faulty.calls().len());
+            if let Ok(output) = output {
+                assert_eq!(read_all(&store, &schema, &output).await, batches[0]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn damage_names_the_object() {
+    let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+    let deletes = [Delete { key: PrimaryKey::Int(1), ts: Timestamp(5) }];
+    let batches = [rows(&schema, 0, 300)];
+    let output = write(&store, &schema, StatsLayout::Flushed, 10_000, &batches, &deletes).await.unwrap();
+    assert!(output.logs.batches() > 1);
+    let fields: Vec<FieldId> = schema.stored_fields().iter().map(|f| f.id).collect();
+    let read = async |logs: &crate::model::SegmentLogs, fields: &[FieldId]| -> Result<Vec<RecordBatch>, StorageError> {
+        read_columns(&store, IDS, logs, &schema, fields, 64).try_collect().await
+    };
+
+    let second = |field: i64| output.logs.field(FieldId(field))[1].id;
+    let victim = LogPath::insert(IDS, FieldId(101), second(101));
+    let good = store.get(&victim).await.unwrap();
+    store.put(&victim, good.slice(..good.len() - 9)).await.unwrap();
+    let error = read(&output.logs, &fields).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().starts_with(&format!("object {victim}: corrupt at byte ")), "{error}");
+    let unharmed = read(&output.logs, &fields[..3]).await.unwrap();
+    assert_eq!(unharmed.iter().map(RecordBatch::num_rows).sum::<usize>(), 300, "only wanted fields are fetched");
+
+    // The first binlog in the place of the second: right in itself, but of another number of rows.
+    let short = write(&store, &schema, StatsLayout::Flushed, 1 << 30, &[rows(&schema, 0, 7)], &[]).await.unwrap();
+    let other = LogPath::insert(IDS, FieldId(101), short.logs.field(FieldId(101))[0].id);
+    store.copy(&other, &victim).await.unwrap();
+    let error = read(&output.logs, &fields).await.unwrap_err().to_string();
+    assert!(error.ends_with("has more rows than the logs of other fields"), "{error}");
+
+    store.delete(&victim).await.unwrap();
+    assert_eq!(read(&output.logs, &fields).await.unwrap_err().kind(), ErrorKind::NotFound);
+
+    let mut logs = output.logs.clone();
+    logs.insert[1].1.pop();
+    let error = read(&logs, &fields).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().starts_with("segment 3, field 1: "), "{error}");
+
+    for path in [LogPath::delta(IDS, output.logs.delta[0].id), LogPath::stats(IDS, FieldId(100), LogId(1))] {
+        store.put(&path, Bytes::from_static(b"{")).await.unwrap();
+    }
+    let delta = read_deletes(&store, IDS, &output.logs).await.unwrap_err();
+    let stats = read_stats(&store, IDS, &output.logs).await.unwrap_err();
+    assert_eq!((delta.kind(), stats.kind()), (ErrorKind::Corrupt, ErrorKind::Corrupt));
+    assert!(stats.to_string().starts_with("object stats_log/1/2/3/100/1: "), "{stats}");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However rows arrive, no row is lost or moved, and every binlog but the last ends where specification 9.4 lets it.
+    #[test]
+    fn cuts_keep_rows_and_limits(
+        sizes in proptest::collection::vec(0..400_i64, 1..6),
+        max_bytes in 1_u64..60_000,
+    ) {
+        let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+        let mut first = 0;
+        let batches: Vec<RecordBatch> = sizes.iter().map(|count| {
+            first += count;
+            rows(&schema, first - count, *count)
+        }).collect();
+        let all = concat_batches(&schema.arrow_schema(), &batches).unwrap();
+        let output = runtime()
+            .block_on(write(&store, &schema, StatsLayout::Flushed, max_bytes, &batches, &[]))
+            .unwrap();
+        prop_assert_eq!(output.rows, all.num_rows() as u64);
+        if all.num_rows() == 0 {
+            return Ok(());
+        }
+        prop_assert_eq!(&runtime().block_on(read_all(&store, &schema, &output)), &all);
+        let cuts = output.logs.field(FieldId::ROW_ID);
+        let fields = schema.stored_fields();
+        let size = |from: usize, rows: usize| -> u64 {
+            let part = all.slice(from, rows);
+            fields.iter().zip(part.columns()).map(|(f, c)| memory_size(f, c)).sum()
+        };
+        let mut from = 0;
+        for (at, cut) in cuts.iter().enumerate() {
+            let rows = cut.rows as usize;
+            if at + 1 < cuts.len() {
+                prop_assert_eq!(rows % 100, 99);
+                prop_assert!(size(from, rows) > max_bytes);
+            }
+            // It did not end at the boundary before, so that one was within the limit.
+            if rows > 100 {
+                let before = (rows - 100) / 100 * 100 + 99;
+                let before = if before >= rows { before - 100 } else { before };
+                prop_assert!(before < rows && size(from, before) <= max_bytes);
+            }
+            let memory: u64 = output.logs.insert.iter().map(|(_, files)| files[at].memory_bytes).sum();
+            prop_assert_eq!(memory, size(from, rows));
+            from += rows;
+        }
+        let row_ids = all.column(0).as_primitive::<Int64Type>();
+        prop_assert_eq!(row_ids.len(), from);
+    }
+}
