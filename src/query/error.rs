@@ -4,6 +4,7 @@ use super::expr::ExprError;
 use crate::{
     error::{Classify, ErrorKind},
     model::FieldId,
+    storage::StorageError,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -18,27 +19,16 @@ pub enum QueryError {
     TooLarge { what: &'static str, max: u64 },
     #[error("field {field} of a stored row can't be read: {reason}")]
     Corrupt { field: FieldId, reason: String },
-    /// A source failed; it knows better than this layer what a caller can do.
-    #[error("{0}")]
-    Source(Box<dyn SourceFailure>),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("a source gave {got} rows of {wanted}")]
+    Short { got: usize, wanted: usize },
     #[error("a batch of rows has no column {field} of type {wanted}")]
     Batch { field: FieldId, wanted: String },
     #[error("a batch of rows can't be put together: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
     #[error("a reader ended without an answer: {0}")]
     Task(#[from] tokio::task::JoinError),
-}
-
-/// An error of whatever a source reads from.
-pub trait SourceFailure: std::error::Error + Classify + Send + Sync {}
-
-impl<E: std::error::Error + Classify + Send + Sync> SourceFailure for E {}
-
-impl QueryError {
-    /// Wraps a source's own error.
-    pub fn source<E: SourceFailure + 'static>(error: E) -> Self {
-        Self::Source(Box::new(error))
-    }
 }
 
 impl Classify for QueryError {
@@ -48,7 +38,8 @@ impl Classify for QueryError {
             Self::UnknownField { .. } | Self::Window { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Source(error) => error.kind(),
+            Self::Storage(error) => error.kind(),
+            Self::Short { .. } => ErrorKind::Corrupt,
             Self::Batch { .. } | Self::Arrow(_) => ErrorKind::Internal,
             Self::Task(error) if error.is_cancelled() => ErrorKind::Cancelled,
             Self::Task(_) => ErrorKind::Internal,
