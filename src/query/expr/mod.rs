@@ -40,6 +40,7 @@ mod keys;
 mod lex;
 mod like;
 mod parse;
+mod types;
 mod value;
 
 #[cfg(test)]
