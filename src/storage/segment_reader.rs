@@ -56,12 +56,11 @@ pub fn read_columns(
 
 /// Reads all deletes of a segment, log by log in order of arrival.
 pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<Delete>, StorageError> {
-    let reads = logs.delta.iter().map(|log| {
-        let path = LogPath::delta(ids, log.id);
-        async move {
-            let bytes = store.get(&path).await?;
-            blocking(move || decode_delta(bytes).map_err(|e| of_object(&path, e))).await
-        }
+    // Owned, because a future that holds a borrowing iterator is not provably `Send` inside another one.
+    let paths: Vec<LogPath> = logs.delta.iter().map(|log| LogPath::delta(ids, log.id)).collect();
+    let reads = paths.into_iter().map(|path| async move {
+        let bytes = store.get(&path).await?;
+        blocking(move || decode_delta(bytes).map_err(|e| of_object(&path, e))).await
     });
     let parts: Vec<Vec<Delete>> = stream::iter(reads).buffered(FETCH_CONCURRENCY).try_collect().await?;
     Ok(parts.concat())
@@ -70,9 +69,10 @@ pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs)
 /// Reads the primary-key statistics of a segment: the compound log if there is one, all single ones otherwise
 /// (specification 6.2).
 pub async fn read_stats(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<PkStats>, StorageError> {
-    let all = logs.stats.iter().flat_map(|(field, files)| files.iter().map(|file| (*field, file.id)));
-    let compound: Vec<_> = all.clone().filter(|(_, id)| *id == LogId::COMPOUND_STATS).collect();
-    let wanted = if compound.is_empty() { all.collect() } else { compound };
+    let all: Vec<(FieldId, LogId)> =
+        logs.stats.iter().flat_map(|(field, files)| files.iter().map(|file| (*field, file.id))).collect();
+    let compound: Vec<_> = all.iter().copied().filter(|(_, id)| *id == LogId::COMPOUND_STATS).collect();
+    let wanted = if compound.is_empty() { all } else { compound };
     let reads = wanted.into_iter().map(|(field, id)| {
         let path = LogPath::stats(ids, field, id);
         async move {

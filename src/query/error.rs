@@ -1,0 +1,48 @@
+//! What can go wrong with a read.
+
+use super::expr::ExprError;
+use crate::{
+    error::{Classify, ErrorKind},
+    model::FieldId,
+    storage::StorageError,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error(transparent)]
+    Expr(#[from] ExprError),
+    #[error("field {field} is not in collection {collection}")]
+    UnknownField { field: FieldId, collection: String },
+    #[error("invalid max query result window, (offset+limit) should be in range [1, {max}], but got {got}")]
+    Window { got: u64, max: u64 },
+    #[error("the answer has more than {max} {what}, narrow the filter or give a limit")]
+    TooLarge { what: &'static str, max: u64 },
+    #[error("field {field} of a stored row can't be read: {reason}")]
+    Corrupt { field: FieldId, reason: String },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("a source gave {got} rows of {wanted}")]
+    Short { got: usize, wanted: usize },
+    #[error("a batch of rows has no column {field} of type {wanted}")]
+    Batch { field: FieldId, wanted: String },
+    #[error("a batch of rows can't be put together: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error("a reader ended without an answer: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Classify for QueryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Expr(error) => error.kind(),
+            Self::UnknownField { .. } | Self::Window { .. } => ErrorKind::Invalid,
+            Self::TooLarge { .. } => ErrorKind::Exhausted,
+            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Storage(error) => error.kind(),
+            Self::Short { .. } => ErrorKind::Corrupt,
+            Self::Batch { .. } | Self::Arrow(_) => ErrorKind::Internal,
+            Self::Task(error) if error.is_cancelled() => ErrorKind::Cancelled,
+            Self::Task(_) => ErrorKind::Internal,
+        }
+    }
+}

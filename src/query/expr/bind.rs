@@ -1,0 +1,448 @@
+//! Names to fields, and the type rules: what Milvus 2.3.5 refuses and calls meaningful, observed on the real server.
+//!
+//! Wider than 2.3.5, where it answers with an error: arithmetic may be nested, between fields and under any
+//! comparison; lists of JSON values may mix types; `like` takes any pattern.
+
+use super::{
+    ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
+    bound::{BoundExpr, ContainsMode, FieldRef, Item, LiteralSet, Num, Number, Predicate, Source, Test},
+    error::{ExprError, Fault},
+    fold,
+    like::Pattern,
+    types::{element_item, fit, is_comparable, is_float, is_number, literal_type, mismatch, source_type, whole_json},
+};
+use crate::model::{CollectionSchema, DataType, Field};
+
+/// Checks `expr`, which is what `text` was parsed to, against a schema.
+pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema) -> Result<BoundExpr, ExprError> {
+    let mut binder = Binder { schema, fields: Vec::new() };
+    let root = binder.predicate(expr).map_err(|fault| ExprError::new(text, fault))?;
+    binder.fields.sort_unstable();
+    binder.fields.dedup();
+    Ok(BoundExpr { root, fields: binder.fields })
+}
+
+struct Binder<'s> {
+    schema: &'s CollectionSchema,
+    fields: Vec<crate::model::FieldId>,
+}
+
+/// One side of a comparison.
+enum Operand {
+    Constant(Literal),
+    List(Vec<Item>),
+    Value(Source),
+    /// A JSON field without a key.
+    WholeJson,
+    Number(Number),
+    Boolean,
+}
+
+impl Operand {
+    fn type_name(&self) -> &'static str {
+        match self {
+            Self::Constant(literal) => literal_type(literal).name(),
+            Self::List(_) => "Array",
+            Self::Value(source) => source_type(source).name(),
+            Self::WholeJson => "JSON",
+            Self::Number(_) => "arithmetic",
+            Self::Boolean => "Bool",
+        }
+    }
+}
+
+impl Binder<'_> {
+    fn predicate(&mut self, expr: &Expr) -> Result<Predicate, Fault> {
+        match &expr.node {
+            Node::All(parts) => Ok(Predicate::All(self.operands_of("and", parts)?)),
+            Node::Any(parts) => Ok(Predicate::Any(self.operands_of("or", parts)?)),
+            Node::Not(inner) if !is_predicate(inner) => {
+                Err(Fault::new(inner.at, "not op can only be applied on boolean expression"))
+            }
+            Node::Not(inner) => Ok(Predicate::Not(Box::new(self.predicate(inner)?))),
+            Node::Compare(op, left, right) => {
+                let (left, right) = (self.operand(left)?, self.operand(right)?);
+                self.compare(expr.at, *op, left, right)
+            }
+            Node::Range(low, op1, value, op2, high) => self.range(low, *op1, value, *op2, high),
+            Node::In { value, list, negated } => {
+                let found = self.membership(value, list)?;
+                Ok(if *negated { Predicate::Not(Box::new(found)) } else { found })
+            }
+            Node::Like(value, pattern) => self.like(value, pattern),
+            Node::Exists(column) => match self.value(expr.at, column)? {
+                Operand::Value(Source::Json(field, path)) => Ok(Predicate::Exists(field, path)),
+                operand => Err(Fault::new(
+                    expr.at,
+                    format!("exists operations are only supported on json keys, got: {}", operand.type_name()),
+                )),
+            },
+            Node::Call(Function::ContainsAll, arguments) => {
+                self.contains(expr.at, "contains_all", ContainsMode::All, arguments)
+            }
+            Node::Call(Function::ContainsAny, arguments) => {
+                self.contains(expr.at, "contains_any", ContainsMode::Any, arguments)
+            }
+            Node::Call(Function::Contains, arguments) => {
+                self.contains(expr.at, "contains", ContainsMode::Any, arguments)
+            }
+            Node::Literal(_)
+            | Node::Column(_)
+            | Node::List(_)
+            | Node::Negate(_)
+            | Node::Arithmetic(..)
+            | Node::Call(Function::ArrayLength, _) => {
+                let kind = self.operand(expr)?.type_name();
+                Err(Fault::new(expr.at, format!("predicate is not a boolean expression: {expr}, data type: {kind}")))
+            }
+        }
+    }
+
+    fn operands_of(&mut self, operator: &str, parts: &[Expr]) -> Result<Vec<Predicate>, Fault> {
+        parts
+            .iter()
+            .map(|part| match is_predicate(part) {
+                true => self.predicate(part),
+                false => {
+                    let message = format!("'{operator}' can only be used between boolean expressions");
+                    Err(Fault::new(part.at, message))
+                }
+            })
+            .collect()
+    }
+
+    fn operand(&mut self, expr: &Expr) -> Result<Operand, Fault> {
+        match &expr.node {
+            Node::Literal(literal) => Ok(Operand::Constant(literal.clone())),
+            Node::List(items) => Ok(Operand::List(self.items(items)?)),
+            Node::Column(column) => self.value(expr.at, column),
+            Node::Negate(inner) => match self.operand(inner)? {
+                Operand::Constant(literal) => fold::negate(expr.at, &literal).map(Operand::Constant),
+                operand => Ok(Operand::Number(Number::Negate(Box::new(number(inner.at, "-", operand)?)))),
+            },
+            Node::Arithmetic(op, left_expr, right_expr) => {
+                match (self.operand(left_expr)?, self.operand(right_expr)?) {
+                    (Operand::Constant(left), Operand::Constant(right)) => {
+                        fold::arithmetic(expr.at, *op, &left, &right).map(Operand::Constant)
+                    }
+                    (left, right) => arithmetic(expr, *op, (left_expr.at, left), (right_expr.at, right)),
+                }
+            }
+            Node::Call(Function::ArrayLength, arguments) => self.length(expr.at, arguments),
+            _ => Ok(Operand::Boolean),
+        }
+    }
+
+    fn value(&mut self, at: usize, column: &Column) -> Result<Operand, Fault> {
+        let schema = self.schema;
+        let (field, path) = match (schema.field(&column.name), schema.dynamic_field()) {
+            (Some(field), _) => (field, column.path.clone()),
+            (None, Some(dynamic)) if column.name == "$meta" => (dynamic, column.path.clone()),
+            (None, Some(dynamic)) => {
+                let mut path = vec![Step::Key(column.name.clone())];
+                path.extend(column.path.iter().cloned());
+                (dynamic, path)
+            }
+            (None, None) => return Err(Fault::new(at, format!("field {} does not exist", column.name))),
+        };
+        self.fields.push(field.id);
+        let reference = reference(field, schema);
+        match (field.data_type, path.as_slice()) {
+            (DataType::Json, []) => Ok(Operand::WholeJson),
+            (DataType::Json, _) => Ok(Operand::Value(Source::Json(reference, path))),
+            (_, []) => Ok(Operand::Value(Source::Field(reference))),
+            (DataType::Array, [Step::Index(index)]) => {
+                let kind = field
+                    .element_type
+                    .ok_or_else(|| Fault::new(at, format!("array {} has no element type", field.name)))?;
+                // An index beyond the address space is beyond every array, too.
+                let index = usize::try_from(*index).unwrap_or(usize::MAX);
+                Ok(Operand::Value(Source::Element(reference, index, kind)))
+            }
+            (DataType::Array, _) => Err(Fault::new(at, "can only access array field with integer index")),
+            (kind, _) => Err(Fault::new(at, format!("{} data type not supported accessed with []", kind.name()))),
+        }
+    }
+
+    /// Constants of a list.
+    fn items(&mut self, items: &[Expr]) -> Result<Vec<Item>, Fault> {
+        items
+            .iter()
+            .map(|item| match self.operand(item)? {
+                Operand::Constant(literal) => Ok(Item::Literal(literal)),
+                Operand::List(items) => Ok(Item::List(items)),
+                _ => Err(Fault::new(item.at, format!("value '{item}' in list cannot be a non-const expression"))),
+            })
+            .collect()
+    }
+
+    fn length(&mut self, at: usize, arguments: &[Expr]) -> Result<Operand, Fault> {
+        let [argument] = arguments else {
+            return Err(Fault::new(at, format!("array_length takes 1 argument, got {}", arguments.len())));
+        };
+        match self.operand(argument)? {
+            Operand::Value(source) if matches!(source_type(&source), DataType::Array | DataType::Json) => {
+                Ok(Operand::Number(Number::Length(source)))
+            }
+            Operand::WholeJson => Err(whole_json(argument.at)),
+            _ => Err(Fault::new(
+                argument.at,
+                format!("array_length operation are only supported on json or array fields now, got: {argument}"),
+            )),
+        }
+    }
+
+    fn range(
+        &mut self,
+        low: &Expr,
+        op1: CompareOp,
+        value: &Expr,
+        op2: CompareOp,
+        high: &Expr,
+    ) -> Result<Predicate, Fault> {
+        let mut halves = Vec::with_capacity(2);
+        for (bound, op) in [(low, op1.reversed()), (high, op2)] {
+            let Operand::Constant(literal) = self.operand(bound)? else {
+                return Err(Fault::new(
+                    bound.at,
+                    format!("bound of a range cannot be a non-const expression: {bound}"),
+                ));
+            };
+            let operand = self.operand(value)?;
+            if operand.type_name() == DataType::Bool.name() {
+                return Err(Fault::new(value.at, "invalid range operations on boolean expr"));
+            }
+            halves.push(self.compare(value.at, op, operand, Operand::Constant(literal))?);
+        }
+        Ok(Predicate::All(halves))
+    }
+
+    fn compare(&mut self, at: usize, op: CompareOp, left: Operand, right: Operand) -> Result<Predicate, Fault> {
+        use Operand::{Constant, List, Value, WholeJson};
+        match (left, right) {
+            (Constant(_) | List(_), Constant(_) | List(_)) => Err(Fault::new(at, "a comparison needs a field")),
+            (left @ (Constant(_) | List(_)), right) => self.compare(at, op.reversed(), right, left),
+            (WholeJson, _) | (_, WholeJson) => Err(whole_json(at)),
+            (Value(source), Constant(literal)) => {
+                let literal = fit(at, &source, literal)?;
+                Ok(Predicate::Test(source, Test::Compare(op, literal)))
+            }
+            (Value(source), List(items)) => list(at, op, source, items),
+            (Value(Source::Field(left)), Value(Source::Field(right)))
+                if left.kind == right.kind && matches!(left.kind, DataType::VarChar | DataType::Bool) =>
+            {
+                Ok(Predicate::Columns(left, op, right))
+            }
+            (Value(left), Value(right))
+                if !matches!((&left, &right), (Source::Field(_), Source::Field(_)))
+                    || !is_number(source_type(&left))
+                    || !is_number(source_type(&right)) =>
+            {
+                Err(mismatch(at, source_type(&left).name(), source_type(&right).name()))
+            }
+            (left, right) => {
+                let names = (left.type_name(), right.type_name());
+                match (number(at, "compare", left), number(at, "compare", right)) {
+                    (Ok(left), Ok(right)) => Ok(numbers(left, op, right)),
+                    _ => Err(mismatch(at, names.0, names.1)),
+                }
+            }
+        }
+    }
+
+    fn membership(&mut self, value: &Expr, list: &[Expr]) -> Result<Predicate, Fault> {
+        let source = match self.operand(value)? {
+            Operand::Value(source) => source,
+            Operand::WholeJson => return Err(whole_json(value.at)),
+            Operand::Constant(_) | Operand::List(_) => {
+                let message = format!("'term' can only be used on non-const expression, but got: {value}");
+                return Err(Fault::new(value.at, message));
+            }
+            Operand::Number(_) | Operand::Boolean => {
+                let message = format!("'term' can only be used on single field, but got: {value}");
+                return Err(Fault::new(value.at, message));
+            }
+        };
+        let mut set = LiteralSet::default();
+        let kind = source_type(&source).name();
+        let misfit = |item: &Expr| Fault::new(item.at, format!("value '{item}' in list cannot be casted to {kind}"));
+        for item in list {
+            let Operand::Constant(literal) = self.operand(item)? else {
+                return Err(match item.node {
+                    Node::List(_) => misfit(item),
+                    _ => Fault::new(item.at, format!("value '{item}' in list cannot be a non-const expression")),
+                });
+            };
+            set.insert(fit(item.at, &source, literal).map_err(|_| misfit(item))?);
+        }
+        if list.is_empty() && !is_comparable(source_type(&source)) {
+            return Err(Fault::new(value.at, format!("'in' is not supported on {kind}")));
+        }
+        Ok(Predicate::Test(source, Test::In(set)))
+    }
+
+    fn like(&mut self, value: &Expr, pattern: &str) -> Result<Predicate, Fault> {
+        match self.operand(value)? {
+            Operand::Value(source) if matches!(source_type(&source), DataType::VarChar | DataType::Json) => {
+                Ok(Predicate::Test(source, Test::Like(Pattern::new(pattern))))
+            }
+            Operand::WholeJson => Err(whole_json(value.at)),
+            _ => Err(Fault::new(value.at, "like operation on non-string or no-json field is unsupported")),
+        }
+    }
+
+    fn contains(&mut self, at: usize, name: &str, mode: ContainsMode, arguments: &[Expr]) -> Result<Predicate, Fault> {
+        let [container, wanted] = arguments else {
+            return Err(Fault::new(at, format!("{name} takes 2 arguments, got {}", arguments.len())));
+        };
+        let source = match self.operand(container)? {
+            Operand::Value(source) if matches!(source_type(&source), DataType::Array | DataType::Json) => source,
+            Operand::WholeJson => return Err(whole_json(container.at)),
+            _ => {
+                let message =
+                    format!("{name} operation are only supported on json or array fields now, got: {container}");
+                return Err(Fault::new(container.at, message));
+            }
+        };
+        let items = match (name, self.operand(wanted)?) {
+            ("contains", Operand::Constant(literal)) => vec![Item::Literal(literal)],
+            ("contains", Operand::List(items)) => vec![Item::List(items)],
+            ("contains", _) => {
+                let message = format!("{name} operation are only supported explicit values, got: {wanted}");
+                return Err(Fault::new(wanted.at, message));
+            }
+            (_, Operand::List(items)) if !items.is_empty() => items,
+            (_, Operand::List(_)) => return Err(Fault::new(wanted.at, format!("{name} operation has an empty list"))),
+            _ => return Err(Fault::new(wanted.at, format!("{name} operation element must be an array"))),
+        };
+        let items = match &source {
+            Source::Field(FieldRef { element: Some(element), .. }) => items
+                .into_iter()
+                .map(|item| {
+                    element_item(*element, item).map_err(|found| {
+                        let wanted_type = element.name();
+                        let message = format!(
+                            "{name} operation can't compare between array element type: {wanted_type} and {found}"
+                        );
+                        Fault::new(wanted.at, message)
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+            _ => items,
+        };
+        Ok(Predicate::Contains { source, mode, items })
+    }
+}
+
+fn is_predicate(expr: &Expr) -> bool {
+    !matches!(
+        expr.node,
+        Node::Literal(_)
+            | Node::Column(_)
+            | Node::List(_)
+            | Node::Negate(_)
+            | Node::Arithmetic(..)
+            | Node::Call(Function::ArrayLength, _)
+    )
+}
+
+fn reference(field: &Field, schema: &CollectionSchema) -> FieldRef {
+    FieldRef {
+        id: field.id,
+        column: field.column_name(),
+        kind: field.data_type,
+        element: field.element_type,
+        is_primary_key: schema.primary_key().id == field.id,
+    }
+}
+
+fn list(at: usize, op: CompareOp, source: Source, items: Vec<Item>) -> Result<Predicate, Fault> {
+    let equal = match op {
+        CompareOp::Eq => true,
+        CompareOp::Ne => false,
+        _ => return Err(Fault::new(at, "lists can only be compared with '==' and '!='")),
+    };
+    let items = match &source {
+        Source::Json(..) => items,
+        Source::Field(FieldRef { kind: DataType::Array, element: Some(element), .. }) => items
+            .into_iter()
+            .map(|item| element_item(*element, item).map_err(|found| mismatch(at, "Array", found)))
+            .collect::<Result<_, _>>()?,
+        other => return Err(mismatch(at, source_type(other).name(), "Array")),
+    };
+    Ok(Predicate::List { source, equal, items })
+}
+
+fn number(at: usize, operator: &str, operand: Operand) -> Result<Number, Fault> {
+    match operand {
+        Operand::Constant(Literal::Int(value)) => Ok(Number::Constant(Num::Int(value))),
+        Operand::Constant(Literal::Float(value)) => Ok(Number::Constant(Num::Float(value))),
+        Operand::Number(number) => Ok(number),
+        Operand::Value(source) if is_number(source_type(&source)) || source_type(&source) == DataType::Json => {
+            Ok(Number::Value(source))
+        }
+        Operand::WholeJson => Err(whole_json(at)),
+        _ => {
+            let message =
+                format!("'{operator}' can only be used between integer or floating or json field expressions");
+            Err(Fault::new(at, message))
+        }
+    }
+}
+
+fn arithmetic(
+    expr: &Expr,
+    op: ArithmeticOp,
+    (left_at, left): (usize, Operand),
+    (right_at, right): (usize, Operand),
+) -> Result<Operand, Fault> {
+    let name = op.to_string();
+    let left = number(left_at, &name, left)?;
+    let right = number(right_at, &name, right)?;
+    match op {
+        ArithmeticOp::Power => Err(Fault::new(expr.at, format!("power can only apply on constants: {expr}"))),
+        ArithmeticOp::Modulo if has_float(&left) || has_float(&right) => {
+            Err(Fault::new(expr.at, "modulo can only apply on integer types"))
+        }
+        // A whole Milvus 2.3.5 process dies of this.
+        ArithmeticOp::Divide | ArithmeticOp::Modulo if matches!(right, Number::Constant(value) if value.as_f64() == 0.0) => {
+            Err(Fault::new(right_at, "division by zero"))
+        }
+        _ => Ok(Operand::Number(Number::Arithmetic(op, Box::new(left), Box::new(right)))),
+    }
+}
+
+fn has_float(number: &Number) -> bool {
+    match number {
+        Number::Constant(value) => matches!(value, Num::Float(_)),
+        Number::Value(source) => is_float(source_type(source)),
+        Number::Length(_) => false,
+        Number::Negate(inner) => has_float(inner),
+        Number::Arithmetic(_, left, right) => has_float(left) || has_float(right),
+    }
+}
+
+fn numbers(left: Number, op: CompareOp, right: Number) -> Predicate {
+    let (mut single, mut wide, mut json) = (false, false, false);
+    for side in [&left, &right] {
+        leaves(side, &mut |source| match source_type(source) {
+            DataType::Float => single = true,
+            DataType::Json => json = true,
+            _ => wide = true,
+        });
+    }
+    // What is not there differs from every number inside JSON, and compares with nothing elsewhere.
+    Predicate::Numbers { left, op, right, single: single && !wide && !json, absent: json && op == CompareOp::Ne }
+}
+
+fn leaves(number: &Number, visit: &mut impl FnMut(&Source)) {
+    match number {
+        Number::Constant(_) | Number::Length(_) => {}
+        Number::Value(source) => visit(source),
+        Number::Negate(inner) => leaves(inner, visit),
+        Number::Arithmetic(_, left, right) => {
+            leaves(left, visit);
+            leaves(right, visit);
+        }
+    }
+}

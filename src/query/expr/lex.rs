@@ -1,0 +1,269 @@
+//! Text to tokens, one at a time, so that a list of a million keys is never held twice.
+//!
+//! Numbers and escapes are those of Milvus' grammar: decimal, `0x`, `0b` and leading-zero octal integers, decimal
+//! floats (hexadecimal ones are refused), strings in single or double quotes with C's escapes.
+
+use super::{ast::CompareOp, error::Fault};
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token<'a> {
+    /// Magnitude of an integer: the sign is an operator.
+    Int(u64),
+    Float(f64),
+    Str(String),
+    Bool(bool),
+    Name(&'a str),
+    Compare(CompareOp),
+    And,
+    Or,
+    Not,
+    In,
+    Like,
+    Exists,
+    Plus,
+    Minus,
+    Star,
+    Slash,
+    Percent,
+    Power,
+    Open,
+    Close,
+    OpenList,
+    CloseList,
+    Comma,
+    End,
+}
+
+impl Token<'_> {
+    /// How an error names it.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Int(v) => format!("'{v}'"),
+            Self::Float(v) => format!("'{v:?}'"),
+            Self::Str(_) => "a string".to_owned(),
+            Self::Bool(v) => format!("'{v}'"),
+            Self::Name(v) => format!("'{v}'"),
+            Self::Compare(op) => format!("'{op}'"),
+            Self::And => "'and'".to_owned(),
+            Self::Or => "'or'".to_owned(),
+            Self::Not => "'not'".to_owned(),
+            Self::In => "'in'".to_owned(),
+            Self::Like => "'like'".to_owned(),
+            Self::Exists => "'exists'".to_owned(),
+            Self::Plus => "'+'".to_owned(),
+            Self::Minus => "'-'".to_owned(),
+            Self::Star => "'*'".to_owned(),
+            Self::Slash => "'/'".to_owned(),
+            Self::Percent => "'%'".to_owned(),
+            Self::Power => "'**'".to_owned(),
+            Self::Open => "'('".to_owned(),
+            Self::Close => "')'".to_owned(),
+            Self::OpenList => "'['".to_owned(),
+            Self::CloseList => "']'".to_owned(),
+            Self::Comma => "','".to_owned(),
+            Self::End => "the end".to_owned(),
+        }
+    }
+}
+
+pub(super) struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// The next token and the byte offset where it begins.
+    pub(super) fn next(&mut self) -> Result<(usize, Token<'a>), Fault> {
+        let rest = self.rest();
+        self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
+        let at = self.at;
+        let rest = self.rest();
+        let Some(first) = rest.chars().next() else { return Ok((at, Token::End)) };
+        let token = match first {
+            '0'..='9' | '.' => self.number()?,
+            '"' | '\'' => self.string(first)?,
+            'a'..='z' | 'A'..='Z' | '_' | '$' => self.word()?,
+            _ => self.symbol(first)?,
+        };
+        Ok((at, token))
+    }
+
+    fn symbol(&mut self, first: char) -> Result<Token<'a>, Fault> {
+        const SYMBOLS: [(&str, Token<'static>); 20] = [
+            ("**", Token::Power),
+            ("==", Token::Compare(CompareOp::Eq)),
+            ("!=", Token::Compare(CompareOp::Ne)),
+            ("<=", Token::Compare(CompareOp::Le)),
+            (">=", Token::Compare(CompareOp::Ge)),
+            ("&&", Token::And),
+            ("||", Token::Or),
+            ("<", Token::Compare(CompareOp::Lt)),
+            (">", Token::Compare(CompareOp::Gt)),
+            ("!", Token::Not),
+            ("+", Token::Plus),
+            ("-", Token::Minus),
+            ("*", Token::Star),
+            ("/", Token::Slash),
+            ("%", Token::Percent),
+            ("(", Token::Open),
+            (")", Token::Close),
+            ("[", Token::OpenList),
+            ("]", Token::CloseList),
+            (",", Token::Comma),
+        ];
+        let rest = self.rest();
+        if rest.starts_with("<<") || rest.starts_with(">>") {
+            return Err(Fault::new(self.at, "shifts are not supported"));
+        }
+        if let Some((symbol, token)) = SYMBOLS.iter().find(|(s, _)| rest.starts_with(s)) {
+            self.at += symbol.len();
+            return Ok(token.clone());
+        }
+        Err(Fault::new(
+            self.at,
+            match first {
+                '&' | '|' | '^' | '~' => format!("bit operator '{first}' is not supported"),
+                '=' => "'=' is not an operator, equality is '=='".to_owned(),
+                _ => format!("unexpected character {first:?}"),
+            },
+        ))
+    }
+
+    fn word(&mut self) -> Result<Token<'a>, Fault> {
+        let rest = self.rest();
+        let body = rest.strip_prefix('$').unwrap_or(rest);
+        let length = rest.len() - body.len() + body.find(|c: char| !is_word(c)).unwrap_or(body.len());
+        let word = &rest[..length];
+        if word.starts_with('$') && word != "$meta" {
+            return Err(Fault::new(self.at, format!("'{word}' is not a name, only $meta begins with '$'")));
+        }
+        self.at += length;
+        Ok(match word {
+            "and" | "AND" => Token::And,
+            "or" | "OR" => Token::Or,
+            "not" | "NOT" => Token::Not,
+            "in" | "IN" => Token::In,
+            "like" | "LIKE" => Token::Like,
+            "exists" | "EXISTS" => Token::Exists,
+            "true" | "True" | "TRUE" => Token::Bool(true),
+            "false" | "False" | "FALSE" => Token::Bool(false),
+            _ => Token::Name(word),
+        })
+    }
+
+    fn number(&mut self) -> Result<Token<'a>, Fault> {
+        let rest = self.rest();
+        let bytes = rest.as_bytes();
+        let mut end = 0;
+        while let Some(&byte) = bytes.get(end) {
+            let signed = matches!(byte, b'+' | b'-')
+                && matches!(bytes.get(end.wrapping_sub(1)), Some(b'e' | b'E'))
+                && !rest.starts_with("0x")
+                && !rest.starts_with("0X");
+            if !(byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_' || signed) {
+                break;
+            }
+            end += 1;
+        }
+        let literal = &rest[..end];
+        let at = self.at;
+        self.at += end;
+        let wrong = || Fault::new(at, format!("'{literal}' is not a number"));
+        let (digits, radix) = match literal.as_bytes() {
+            [b'0', b'x' | b'X', ..] => (&literal[2..], 16),
+            [b'0', b'b' | b'B', ..] => (&literal[2..], 2),
+            [b'0', b'0'..=b'9', ..] if literal.bytes().all(|b| b.is_ascii_digit()) => (&literal[1..], 8),
+            _ => (literal, 10),
+        };
+        if !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)) {
+            return u64::from_str_radix(digits, radix)
+                .map(Token::Int)
+                .map_err(|_| Fault::new(at, format!("integer {literal} does not fit 64 bits")));
+        }
+        if radix == 16 && digits.contains(['.', 'p', 'P']) {
+            return Err(Fault::new(at, format!("hexadecimal float '{literal}' is not supported")));
+        }
+        if radix != 10 || !literal.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b)) {
+            return Err(wrong());
+        }
+        let value: f64 = literal.parse().map_err(|_| wrong())?;
+        if !value.is_finite() {
+            return Err(Fault::new(at, format!("number {literal} does not fit a double")));
+        }
+        Ok(Token::Float(value))
+    }
+
+    fn string(&mut self, quote: char) -> Result<Token<'a>, Fault> {
+        let start = self.at;
+        let rest = self.rest();
+        let mut value: Vec<u8> = Vec::new();
+        let mut offset = 1;
+        while let Some(c) = rest[offset..].chars().next() {
+            match c {
+                _ if c == quote => {
+                    self.at = start + offset + 1;
+                    let value = String::from_utf8(value).map_err(|_| Fault::new(start, "string is not valid UTF-8"))?;
+                    return Ok(Token::Str(value));
+                }
+                '\n' | '\r' => break,
+                '\\' => {
+                    offset += unescape(&rest[offset + 1..], &mut value)
+                        .map_err(|message| Fault::new(start + offset, message))?;
+                }
+                _ => value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+            // Escapes are ASCII: `offset` stays on a character boundary.
+            offset += c.len_utf8();
+        }
+        Err(Fault::new(start, "string is not closed"))
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// Appends what the escape at the beginning of `text` (behind the backslash) stands for; returns its length in bytes.
+fn unescape(text: &str, value: &mut Vec<u8>) -> Result<usize, String> {
+    let bytes = text.as_bytes();
+    let simple = match bytes.first() {
+        Some(b'a') => 7,
+        Some(b'b') => 8,
+        Some(b'f') => 12,
+        Some(b'n') => b'\n',
+        Some(b'r') => b'\r',
+        Some(b't') => b'\t',
+        Some(b'v') => 11,
+        Some(&c @ (b'\\' | b'\'' | b'"' | b'?')) => c,
+        Some(b'x') => return digits(text, 1, 2, 16, value),
+        Some(b'u') => return digits(text, 1, 4, 16, value),
+        Some(b'U') => return digits(text, 1, 8, 16, value),
+        Some(b'0'..=b'7') => return digits(text, 0, 3, 8, value),
+        _ => return Err(format!("unknown escape '\\{}'", text.chars().next().unwrap_or(' '))),
+    };
+    value.push(simple);
+    Ok(1)
+}
+
+fn digits(text: &str, skip: usize, count: usize, radix: u32, value: &mut Vec<u8>) -> Result<usize, String> {
+    let number = text
+        .get(skip..skip + count)
+        .filter(|d| d.chars().all(|c| c.is_digit(radix)))
+        .and_then(|d| u32::from_str_radix(d, radix).ok())
+        .ok_or_else(|| format!("escape needs {count} digits of base {radix}"))?;
+    if count < 4 {
+        value.push(u8::try_from(number).map_err(|_| "octal escape is over 255".to_owned())?);
+    } else {
+        let c = char::from_u32(number).ok_or_else(|| format!("U+{number:X} is not a character"))?;
+        value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    Ok(skip + count)
+}

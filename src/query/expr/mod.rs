@@ -1,0 +1,61 @@
+//! Milvus 2.3's boolean expressions: filters of queries and deletes.
+//!
+//! ```text
+//! text ──lex──▶ tokens ──parse──▶ Expr ──bind(schema)──▶ BoundExpr ──evaluate(batch)──▶ a bit per row
+//!                                                            └─keys──▶ keys or a range of keys
+//! ```
+//!
+//! The grammar is Milvus' (comparison, ranges, `in`, `like`, `and or not`, arithmetic, JSON keys and dynamic fields,
+//! `exists`, `json_contains…`, `array_contains…`, `array_length`); meanings were observed on Milvus 2.3.5. Where 2.3.5
+//! answers with an error or dies, this is more lenient; it means something else in few places:
+//!
+//! | expression | here | Milvus 2.3.5 |
+//! |---|---|---|
+//! | `not a == 1` | `not (a == 1)` | refused: `not` binds tighter |
+//! | `exists js["k"] and a == 1` | `(exists js["k"]) and …` | refused: `exists` binds looser |
+//! | `AND`, `OR`, `NOT`, `IN` | as in lower case | refused |
+//! | `a == -9223372036854775808` | the smallest integer | refused |
+//! | `a + 1 > 2`, `a + b == 3`, `(a + 1) * 2 == 4` | computed | refused |
+//! | integer overflow in arithmetic | no match | wraps |
+//! | `a / 0 == 1` | refused | the server dies |
+//! | `a + 1.5 == 2.5`, `a` an integer field | computed in doubles | never true |
+//! | `floats[0] == 0.1`, an array of Float | compared in single precision, as a Float field is | in double: never true |
+//! | `like` with `%` elsewhere than at the end | any text | refused |
+//! | `like "a_c%"` | `_` is any one character | an underscore |
+//! | `like ""` | the empty text | any text |
+//! | `js["k"] in [1, "1"]` | types may be mixed | refused |
+//!
+//! Must never: panic or recurse without bound on any input, or let a number wrap.
+
+mod array;
+mod ast;
+mod bind;
+mod bound;
+mod compute;
+mod error;
+mod eval;
+mod fold;
+mod json;
+mod keys;
+mod lex;
+mod like;
+mod parse;
+mod types;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step};
+pub use bind::bind;
+pub use bound::BoundExpr;
+pub use error::ExprError;
+pub use keys::PkFilter;
+pub use parse::{MAX_BYTES, MAX_DEPTH, parse};
+
+use crate::model::CollectionSchema;
+
+/// Parses and checks an expression; None if it is empty, which matches every row.
+pub fn compile(text: &str, schema: &CollectionSchema) -> Result<Option<BoundExpr>, ExprError> {
+    parse(text)?.map(|expr| bind(text, &expr, schema)).transpose()
+}

@@ -1,0 +1,234 @@
+//! The first pass of every read: which rows live and match, and where they are.
+//!
+//! Only cheap columns are read: the filter's, and key and timestamp where they are needed.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
+    buffer::BooleanBuffer,
+    datatypes::Int64Type,
+};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+
+use super::{
+    BoundExpr, PkFilter, QueryError, RowSource, ScopedDelete,
+    deletes::{PendingDeletes, SourceDeletes},
+};
+use crate::model::{CollectionSchema, DataType, FieldId, PartitionId, PrimaryKey, Timestamp};
+
+/// Sources that are read at once: one is decoded while the next one's objects arrive.
+const CONCURRENT_SOURCES: usize = 2;
+
+/// What a read sees.
+#[derive(Default)]
+pub struct ReadSet {
+    pub sources: Vec<Box<dyn RowSource>>,
+    /// Deletes that are not bound to sources yet. Seeing one twice is harmless.
+    pub deletes: Vec<ScopedDelete>,
+}
+
+/// Which rows of a read set are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// None: every row.
+    pub filter: Option<Arc<BoundExpr>>,
+    /// None: every partition.
+    pub partitions: Option<Vec<PartitionId>>,
+    /// Rows of a smaller timestamp have expired; see [`expire_before`].
+    pub expire_before: Option<Timestamp>,
+}
+
+/// The bound that a time to live gives at `now_ms`: a row has expired exactly if its timestamp is smaller.
+pub fn expire_before(ttl: std::time::Duration, now_ms: u64) -> Timestamp {
+    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_ms(now_ms.saturating_sub(ttl_ms))
+}
+
+/// What of a surviving row the caller needs beside its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Nothing: rows are counted.
+    Count,
+    Key,
+    KeyAndTime,
+}
+
+/// Rows of one batch of one source that live and match.
+pub(super) struct Survivors {
+    /// Index of the source in the read set.
+    pub(super) source: usize,
+    /// Their number, which may be known without having read them: then there are no places.
+    pub(super) rows: u64,
+    /// Ascending.
+    pub(super) places: Vec<u64>,
+    /// Keys and timestamps, parallel to `places`; only if asked for.
+    pub(super) keys: Option<Keys>,
+    pub(super) times: Vec<Timestamp>,
+}
+
+/// A column of primary keys.
+#[derive(Debug, Clone)]
+pub(super) struct Keys(ArrayRef);
+
+impl Keys {
+    pub(super) fn get(&self, index: usize) -> PrimaryKey {
+        match self.0.as_primitive_opt::<Int64Type>() {
+            Some(keys) => PrimaryKey::Int(keys.value(index)),
+            None => PrimaryKey::Str(self.0.as_string::<i32>().value(index).into()),
+        }
+    }
+
+    /// True if the key is greater than `other`, without making a key of it.
+    pub(super) fn exceeds(&self, index: usize, other: &PrimaryKey) -> bool {
+        match other {
+            PrimaryKey::Int(other) => {
+                self.0.as_primitive_opt::<Int64Type>().is_some_and(|keys| keys.value(index) > *other)
+            }
+            PrimaryKey::Str(other) => {
+                self.0.as_string_opt::<i32>().is_some_and(|keys| keys.value(index) > other.as_ref())
+            }
+        }
+    }
+}
+
+/// Everything about a scan that its batches share.
+struct Context {
+    schema: Arc<CollectionSchema>,
+    filter: Option<Arc<BoundExpr>>,
+    expire_before: Option<Timestamp>,
+    detail: Detail,
+    pending: PendingDeletes,
+}
+
+/// All survivors, in no particular order of batches.
+pub(super) fn survivors<'a>(
+    schema: &Arc<CollectionSchema>,
+    sources: &'a [Box<dyn RowSource>],
+    deletes: Vec<ScopedDelete>,
+    scope: Scope,
+    detail: Detail,
+) -> impl Stream<Item = Result<Survivors, QueryError>> + Send + 'a {
+    let pk_filter = scope.filter.as_ref().map_or(PkFilter::All, |filter| filter.pk_filter());
+    let context = Arc::new(Context {
+        schema: schema.clone(),
+        filter: scope.filter,
+        expire_before: scope.expire_before,
+        detail,
+        pending: PendingDeletes::of(deletes),
+    });
+    let partitions = scope.partitions;
+    let chosen: Vec<usize> = (0..sources.len())
+        .filter(|i| {
+            let source = &sources[*i];
+            source.rows() > 0
+                && partitions.as_ref().is_none_or(|wanted| wanted.contains(&source.partition()))
+                && source.pk_range().is_none_or(|range| pk_filter.overlaps(range))
+        })
+        .collect();
+    let pk_filter = Arc::new(pk_filter);
+    stream::iter(chosen)
+        .map(move |i| {
+            let opened = open(context.clone(), pk_filter.clone(), i, sources[i].as_ref());
+            stream::once(opened).try_flatten().boxed()
+        })
+        .flatten_unordered(CONCURRENT_SOURCES)
+}
+
+/// Survivors of one source.
+async fn open(
+    context: Arc<Context>,
+    pk_filter: Arc<PkFilter>,
+    index: usize,
+    source: &dyn RowSource,
+) -> Result<stream::BoxStream<'static, Result<Survivors, QueryError>>, QueryError> {
+    if let Some(keys) = pk_filter.keys()
+        && !source.may_contain(keys).await?
+    {
+        return Ok(stream::empty().boxed());
+    }
+    let deletes = context.pending.for_source(source.deletes().await?, source.channel(), source.partition());
+    let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
+    let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
+    let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
+    let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
+    if needs_key {
+        fields.push(context.schema.primary_key().id);
+    }
+    if needs_time {
+        fields.push(FieldId::TIMESTAMP);
+    }
+    if fields.is_empty() {
+        let all = Survivors { source: index, rows: source.rows(), places: Vec::new(), keys: None, times: Vec::new() };
+        return Ok(stream::iter([Ok(all)]).boxed());
+    }
+    fields.sort_unstable();
+    fields.dedup();
+    let pass = Arc::new(Pass { context, index, deletes, expiry });
+    let found = stream::try_unfold((source.read(&fields), 0u64), move |(mut batches, offset)| {
+        let pass = pass.clone();
+        async move {
+            let Some(batch) = batches.try_next().await? else { return Ok(None) };
+            let next = offset + batch.num_rows() as u64;
+            // A filter over thousands of rows is work, not waiting.
+            let found = tokio::task::spawn_blocking(move || pass.sift(&batch, offset)).await??;
+            Ok(Some((found, (batches, next))))
+        }
+    });
+    Ok(found.boxed())
+}
+
+/// What decides over the rows of one source.
+struct Pass {
+    context: Arc<Context>,
+    index: usize,
+    deletes: SourceDeletes,
+    expiry: Option<Timestamp>,
+}
+
+impl Pass {
+    fn sift(&self, batch: &RecordBatch, offset: u64) -> Result<Survivors, QueryError> {
+        let key_field = self.context.schema.primary_key();
+        let times = batch.column_by_name(&FieldId::TIMESTAMP.to_string()).and_then(|c| c.as_primitive_opt());
+        let keys = batch.column_by_name(&key_field.column_name());
+        let mut live = match &self.context.filter {
+            Some(filter) => filter.evaluate(batch)?.into_parts().0,
+            None => BooleanBuffer::new_set(batch.num_rows()),
+        };
+        let missing = |field, wanted: &str| QueryError::Batch { field, wanted: wanted.to_owned() };
+        if let Some(bound) = self.expiry {
+            let times: &Int64Array = times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))?;
+            live = &live & &BooleanBuffer::collect_bool(live.len(), |i| times.value(i) as u64 >= bound.0);
+        }
+        if !self.deletes.is_empty() {
+            let times: &Int64Array = times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))?;
+            let wrong = || missing(key_field.id, key_field.data_type.name());
+            let keys = keys.ok_or_else(wrong)?;
+            let time = |i| Timestamp(times.value(i) as u64);
+            live = if key_field.data_type == DataType::VarChar {
+                let keys = keys.as_string_opt::<i32>().ok_or_else(wrong)?;
+                let alive = |i| live.value(i) && !self.deletes.kill_text(keys.value(i), time(i));
+                BooleanBuffer::collect_bool(live.len(), alive)
+            } else {
+                let keys = keys.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+                let alive = |i| live.value(i) && !self.deletes.kill_int(keys.value(i), time(i));
+                BooleanBuffer::collect_bool(live.len(), alive)
+            };
+        }
+        let rows = live.count_set_bits() as u64;
+        let mut found = Survivors { source: self.index, rows, places: Vec::new(), keys: None, times: Vec::new() };
+        if self.context.detail == Detail::Count || rows == 0 {
+            return Ok(found);
+        }
+        found.places = live.set_indices().map(|i| offset + i as u64).collect();
+        if self.context.detail == Detail::KeyAndTime {
+            let times: &Int64Array = times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))?;
+            found.times = live.set_indices().map(|i| Timestamp(times.value(i) as u64)).collect();
+        }
+        let keys = keys
+            .filter(|keys| *keys.data_type() == key_field.arrow_type())
+            .ok_or_else(|| missing(key_field.id, key_field.data_type.name()))?;
+        found.keys = Some(Keys(arrow::compute::filter(keys, &BooleanArray::new(live, None))?));
+        Ok(found)
+    }
+}

@@ -1,0 +1,196 @@
+//! Queries: the newest row per key, in order of keys, and only then the columns that were asked for.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    compute::interleave_record_batch,
+    datatypes::{Field as ArrowField, Schema},
+};
+use futures::{TryStreamExt, pin_mut};
+
+use super::{
+    QueryError, ReadSet, RowSource, Scope,
+    scan::{Detail, Survivors, survivors},
+};
+use crate::model::{CollectionSchema, FieldId, PrimaryKey, Timestamp};
+
+/// What a client asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    pub scope: Scope,
+    /// Columns of the answer, in this order; any stored field.
+    pub output: Vec<FieldId>,
+    /// None: all rows, and the offset is ignored, as Milvus 2.3.5 does.
+    pub limit: Option<u64>,
+    pub offset: u64,
+}
+
+/// How much one read may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Limit and offset together at most.
+    pub max_window: u64,
+    /// Rows of an answer without a limit at most; also keys of [`super::matching_keys`].
+    pub max_rows: u64,
+    /// Bytes of the rows of an answer, as they are held in memory, at most.
+    pub max_bytes: u64,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        Self { max_window: 16_384, max_rows: 4_000_000, max_bytes: 128 << 20 }
+    }
+}
+
+/// Where a row of the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    ts: Timestamp,
+    source: usize,
+    row: u64,
+}
+
+impl Place {
+    /// Of two rows of one key: the newer one, else the one that comes first.
+    fn beats(&self, other: &Self) -> bool {
+        (other.ts, self.source, self.row) < (self.ts, other.source, other.row)
+    }
+}
+
+/// Answers a query with one batch: a column per output field, named and typed as in `CollectionSchema::arrow_schema`.
+pub async fn query(
+    schema: &Arc<CollectionSchema>,
+    read_set: ReadSet,
+    query: Query,
+    limits: &QueryLimits,
+) -> Result<RecordBatch, QueryError> {
+    let answer_schema = output_schema(schema, &query.output)?;
+    let window = match query.limit {
+        None => None,
+        Some(limit) => match limit.checked_add(query.offset).filter(|end| *end <= limits.max_window) {
+            Some(end) => Some(end),
+            None => {
+                let got = limit.saturating_add(query.offset);
+                return Err(QueryError::Window { got, max: limits.max_window });
+            }
+        },
+    };
+    let mut chosen = Chosen { rows: BTreeMap::new(), window, max_rows: limits.max_rows };
+    let ReadSet { sources, deletes } = read_set;
+    {
+        let found = survivors(schema, &sources, deletes, query.scope, Detail::KeyAndTime);
+        pin_mut!(found);
+        while let Some(batch) = found.try_next().await? {
+            chosen.add(&batch)?;
+        }
+    }
+    let skip = if window.is_some() { query.offset } else { 0 };
+    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+    let places: Vec<Place> = chosen.rows.into_values().skip(skip).collect();
+    fetch(answer_schema, &sources, &query.output, &places, limits).await
+}
+
+fn output_schema(schema: &CollectionSchema, output: &[FieldId]) -> Result<Arc<Schema>, QueryError> {
+    let stored = schema.stored_fields();
+    let columns = output.iter().map(|id| match stored.iter().find(|field| field.id == *id) {
+        Some(field) => Ok(ArrowField::new(field.column_name(), field.arrow_type(), false)),
+        None => Err(QueryError::UnknownField { field: *id, collection: schema.name.clone() }),
+    });
+    Ok(Arc::new(Schema::new(columns.collect::<Result<Vec<_>, _>>()?)))
+}
+
+/// The best rows so far: no more than the window, which is full of the smallest keys.
+struct Chosen {
+    rows: BTreeMap<PrimaryKey, Place>,
+    window: Option<u64>,
+    max_rows: u64,
+}
+
+impl Chosen {
+    fn add(&mut self, found: &Survivors) -> Result<(), QueryError> {
+        let Some(keys) = &found.keys else { return Ok(()) };
+        for (i, (row, ts)) in found.places.iter().zip(&found.times).enumerate() {
+            // Nothing leaves a full window but for a smaller key, so what is beyond its end now stays beyond it.
+            if self.window.is_some_and(|window| self.rows.len() as u64 >= window)
+                && self.rows.last_key_value().is_none_or(|(last, _)| keys.exceeds(i, last))
+            {
+                continue;
+            }
+            let place = Place { ts: *ts, source: found.source, row: *row };
+            match self.rows.entry(keys.get(i)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(place);
+                }
+                Entry::Occupied(mut entry) => {
+                    if place.beats(entry.get()) {
+                        entry.insert(place);
+                    }
+                }
+            }
+            match self.window {
+                Some(window) if self.rows.len() as u64 > window => {
+                    self.rows.pop_last();
+                }
+                None if self.rows.len() as u64 > self.max_rows => {
+                    return Err(QueryError::TooLarge { what: "rows", max: self.max_rows });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The second pass: output columns of the chosen rows, put into the answer's order.
+async fn fetch(
+    schema: Arc<Schema>,
+    sources: &[Box<dyn RowSource>],
+    output: &[FieldId],
+    places: &[Place],
+    limits: &QueryLimits,
+) -> Result<RecordBatch, QueryError> {
+    if places.is_empty() {
+        return Ok(RecordBatch::new_empty(schema));
+    }
+    if output.is_empty() {
+        let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
+        return Ok(RecordBatch::try_new_with_options(schema, Vec::new(), &options)?);
+    }
+    // Rows in the order in which the sources give them, each with its position in the answer.
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_unstable_by_key(|i| (places[*i].source, places[*i].row));
+    let mut batches = Vec::new();
+    let mut indices = vec![(0, 0); places.len()];
+    let mut bytes = 0;
+    let mut given = 0;
+    for group in order.chunk_by(|a, b| places[*a].source == places[*b].source) {
+        let source = &sources[places[group[0]].source];
+        let mut taken = source.take(output, group.iter().map(|i| places[*i].row).collect());
+        let end = given + group.len();
+        while let Some(batch) = taken.try_next().await? {
+            bytes += batch.get_array_memory_size() as u64;
+            if bytes > limits.max_bytes {
+                return Err(QueryError::TooLarge { what: "bytes", max: limits.max_bytes });
+            }
+            for row in 0..batch.num_rows().min(end - given) {
+                indices[order[given]] = (batches.len(), row);
+                given += 1;
+            }
+            batches.push(batch);
+        }
+        if given != end {
+            return Err(QueryError::Short { got: given + group.len() - end, wanted: group.len() });
+        }
+    }
+    // Copies up to the whole answer.
+    let answer = move || {
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        interleave_record_batch(&batches, &indices)
+    };
+    let answer = tokio::task::spawn_blocking(answer).await??;
+    Ok(RecordBatch::try_new(schema, answer.columns().to_vec())?)
+}

@@ -1,0 +1,60 @@
+//! Where rows come from: a growing segment in memory, or a flushed one in the store.
+
+mod memory;
+mod segment;
+
+use std::collections::BTreeSet;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+pub use memory::MemorySource;
+pub use segment::SegmentSource;
+
+use super::QueryError;
+use crate::model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp};
+
+/// Rows of one group, and the deletes that are bound to them.
+///
+/// Rows have places, counted from 0 in the order of [`RowSource::read`]; they stay the same as long as the source
+/// lives. Batches have one column per wanted field, in the order asked for, named and typed as in
+/// `CollectionSchema::arrow_schema`.
+#[async_trait]
+pub trait RowSource: Send + Sync {
+    fn partition(&self) -> PartitionId;
+
+    fn channel(&self) -> &Channel;
+
+    /// Number of rows, dead ones included.
+    fn rows(&self) -> u64;
+
+    /// Keys of all rows lie in it; None: not known.
+    fn pk_range(&self) -> Option<&PkRange>;
+
+    /// No row is older; zero: not known.
+    fn ts_from(&self) -> Timestamp;
+
+    /// False if none of these keys is here. True may be wrong.
+    async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError>;
+
+    /// Deletes that are stored with the rows.
+    async fn deletes(&self) -> Result<Vec<Delete>, QueryError>;
+
+    /// All rows, in batches. At least one field.
+    fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
+
+    /// The rows at these places, which ascend, in that order. At least one field.
+    fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
+}
+
+/// The rows of a batch that are wanted; `offset` is the place of its first row, and `places` ascend.
+fn take_from_batch(batch: &RecordBatch, offset: u64, places: &[u64]) -> Result<Option<RecordBatch>, QueryError> {
+    let end = offset + batch.num_rows() as u64;
+    let here = &places[places.partition_point(|p| *p < offset)..places.partition_point(|p| *p < end)];
+    if here.is_empty() {
+        return Ok(None);
+    }
+    let indices = arrow::array::UInt64Array::from_iter_values(here.iter().map(|place| place - offset));
+    Ok(Some(arrow::compute::take_record_batch(batch, &indices)?))
+}

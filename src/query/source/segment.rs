@@ -1,0 +1,144 @@
+//! Rows of a flushed segment, read through `storage` binlog by binlog.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use super::{RowSource, take_from_batch};
+use crate::{
+    binlog::{LogIds, PkStats},
+    model::{
+        Channel, CollectionSchema, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentLogs, Timestamp,
+    },
+    query::QueryError,
+    storage::{SegmentStore, read_columns, read_deletes, read_stats},
+};
+
+/// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
+const BATCH_ROWS: usize = 8_192;
+
+/// A flushed segment and its logs. The objects must not be collected while it lives (P5): whoever makes it holds them.
+#[derive(Debug, Clone)]
+pub struct SegmentSource {
+    store: SegmentStore,
+    ids: LogIds,
+    channel: Channel,
+    rows: u64,
+    ts_from: Timestamp,
+    pk_range: Option<PkRange>,
+    logs: Arc<SegmentLogs>,
+    schema: Arc<CollectionSchema>,
+    stats: Option<Arc<Vec<PkStats>>>,
+}
+
+impl SegmentSource {
+    pub fn new(store: SegmentStore, segment: &Segment, logs: Arc<SegmentLogs>, schema: Arc<CollectionSchema>) -> Self {
+        let group = &segment.group;
+        Self {
+            store,
+            ids: LogIds { collection: group.collection, partition: group.partition, segment: segment.id },
+            channel: group.channel.clone(),
+            rows: logs.rows(),
+            ts_from: segment.ts_from,
+            pk_range: segment.pk_range.clone(),
+            logs,
+            schema,
+            stats: None,
+        }
+    }
+
+    /// Statistics that are in memory already, so that they are not read again.
+    pub fn with_stats(mut self, stats: Arc<Vec<PkStats>>) -> Self {
+        self.stats = Some(stats);
+        self
+    }
+
+    /// The logs of those binlogs that hold one of the places, and the places counted in them alone.
+    fn narrow(&self, mut places: Vec<u64>) -> (SegmentLogs, Vec<u64>) {
+        let counts: Vec<u64> =
+            self.logs.insert.first().map_or(&[][..], |(_, files)| files).iter().map(|file| file.rows).collect();
+        let mut keep = Vec::with_capacity(counts.len());
+        let (mut start, mut kept, mut done) = (0, 0, 0);
+        for rows in counts {
+            let end = start + rows;
+            let upto = done + places[done..].partition_point(|place| *place < end);
+            keep.push(upto > done);
+            if upto > done {
+                for place in &mut places[done..upto] {
+                    *place = *place - start + kept;
+                }
+                kept += rows;
+                done = upto;
+            }
+            start = end;
+        }
+        let chosen =
+            |files: &Vec<_>| files.iter().zip(&keep).filter(|(_, keep)| **keep).map(|(f, _)| f).cloned().collect();
+        let insert = self.logs.insert.iter().map(|(field, files)| (*field, chosen(files))).collect();
+        (SegmentLogs { insert, ..SegmentLogs::default() }, places)
+    }
+}
+
+#[async_trait]
+impl RowSource for SegmentSource {
+    fn partition(&self) -> PartitionId {
+        self.ids.partition
+    }
+
+    fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn pk_range(&self) -> Option<&PkRange> {
+        self.pk_range.as_ref()
+    }
+
+    fn ts_from(&self) -> Timestamp {
+        self.ts_from
+    }
+
+    async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
+        let stats = match &self.stats {
+            Some(stats) => stats.clone(),
+            None => Arc::new(read_stats(&self.store, self.ids, &self.logs).await?),
+        };
+        // A segment without statistics is not known to lack anything.
+        Ok(stats.is_empty() || keys.iter().any(|key| stats.iter().any(|part| part.may_contain(key))))
+    }
+
+    async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
+        Ok(read_deletes(&self.store, self.ids, &self.logs).await?)
+    }
+
+    fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+        read_columns(&self.store, self.ids, &self.logs, &self.schema, fields, BATCH_ROWS)
+            .map_err(QueryError::from)
+            .boxed()
+    }
+
+    fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+        let (logs, places) = self.narrow(places);
+        let places: Arc<[u64]> = places.into();
+        let batches = read_columns(&self.store, self.ids, &logs, &self.schema, fields, BATCH_ROWS);
+        stream::try_unfold((batches, 0u64), move |(mut batches, mut offset)| {
+            let places = places.clone();
+            async move {
+                while let Some(batch) = batches.try_next().await? {
+                    let start = offset;
+                    offset += batch.num_rows() as u64;
+                    if let Some(taken) = take_from_batch(&batch, start, &places)? {
+                        return Ok(Some((taken, (batches, offset))));
+                    }
+                }
+                Ok(None)
+            }
+        })
+        .boxed()
+    }
+}

@@ -1,0 +1,171 @@
+//! Reads over sources in memory and in a store, by rule and against a naive model.
+
+mod model;
+mod rules;
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray},
+    datatypes::Int64Type,
+};
+
+use super::{MemorySource, RowSource, SegmentSource};
+use crate::{
+    binlog::LogIds,
+    config::BinlogConfig,
+    model::{
+        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, LogId, Lsn, PartitionId,
+        PrimaryKey, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
+    },
+    storage::{SegmentStore, SegmentTarget, StatsLayout, write_segment},
+};
+
+const KEY: FieldId = FieldId(100);
+const NUMBER: FieldId = FieldId(101);
+const VECTOR: FieldId = FieldId(102);
+
+fn field(id: FieldId, name: &str, data_type: DataType) -> Field {
+    Field {
+        id,
+        name: name.to_owned(),
+        description: String::new(),
+        data_type,
+        element_type: None,
+        is_primary_key: false,
+        auto_id: false,
+        is_partition_key: false,
+        is_dynamic: false,
+        dim: None,
+        max_length: None,
+        max_capacity: None,
+        type_params: Vec::new(),
+        index_params: Vec::new(),
+    }
+}
+
+fn schema(key: DataType) -> Arc<CollectionSchema> {
+    Arc::new(CollectionSchema {
+        name: "reads".to_owned(),
+        description: String::new(),
+        enable_dynamic_field: false,
+        fields: vec![
+            Field { is_primary_key: true, max_length: Some(64), ..field(KEY, "id", key) },
+            field(NUMBER, "n", DataType::Int64),
+            Field { dim: Some(2), ..field(VECTOR, "v", DataType::FloatVector) },
+        ],
+        primary: 0,
+    })
+}
+
+/// One row; `row_id` is unique, so it also tells which row an answer holds.
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    row_id: i64,
+    ts: u64,
+    key: i64,
+    number: i64,
+}
+
+/// Varchar keys keep the numbers' order only in part, which is the point: "10" < "9".
+fn key_of(schema: &CollectionSchema, key: i64) -> PrimaryKey {
+    match schema.primary_key().data_type {
+        DataType::VarChar => PrimaryKey::Str(key.to_string().into()),
+        _ => PrimaryKey::Int(key),
+    }
+}
+
+fn delete(schema: &CollectionSchema, key: i64, ts: u64) -> Delete {
+    Delete { key: key_of(schema, key), ts: Timestamp(ts) }
+}
+
+fn vector(row: &Row) -> Vec<u8> {
+    [row.row_id as f32, 0.5].iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Batch with the timestamp (as a segment has it) or without (as a growing chunk is held).
+fn batch(schema: &CollectionSchema, rows: &[Row], with_ts: bool) -> RecordBatch {
+    let ints = |f: fn(&Row) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef;
+    let keys: ArrayRef = match schema.primary_key().data_type {
+        DataType::VarChar => Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.key.to_string()))),
+        _ => ints(|r| r.key),
+    };
+    let vectors = FixedSizeBinaryArray::try_from_iter(rows.iter().map(vector)).unwrap();
+    let columns = vec![ints(|r| r.row_id), ints(|r| r.ts as i64), keys, ints(|r| r.number), Arc::new(vectors)];
+    let all = RecordBatch::try_new(schema.arrow_schema(), columns).unwrap();
+    if with_ts { all } else { all.project(&[0, 2, 3, 4]).unwrap() }
+}
+
+fn channel(number: u8) -> Channel {
+    Channel::new(format!("c_1v{number}"))
+}
+
+/// A growing segment; each chunk has the timestamp of its first row.
+fn growing(
+    schema: &CollectionSchema,
+    partition: i64,
+    channel_number: u8,
+    chunks: &[Vec<Row>],
+    deletes: Vec<Delete>,
+) -> Box<dyn RowSource> {
+    let chunks = chunks.iter().filter(|rows| !rows.is_empty());
+    let chunks = chunks.map(|rows| (batch(schema, rows, false), Timestamp(rows[0].ts))).collect();
+    Box::new(MemorySource::new(PartitionId(partition), channel(channel_number), chunks).with_deletes(deletes))
+}
+
+/// A flushed segment in `store`, cut into binlogs of 99 rows.
+async fn flushed(
+    store: &SegmentStore,
+    schema: &Arc<CollectionSchema>,
+    segment: i64,
+    partition: i64,
+    channel_number: u8,
+    rows: &[Row],
+    deletes: &[Delete],
+) -> SegmentSource {
+    let ids = LogIds { collection: CollectionId(1), partition: PartitionId(partition), segment: SegmentId(segment) };
+    let config = BinlogConfig { max_bytes: 1, ..BinlogConfig::default() };
+    let target = SegmentTarget { ids, schema, stats: StatsLayout::Flushed, config: &config, written_at_ms: 7 };
+    let mut next = 100;
+    let mut log_ids = move || {
+        next += 1;
+        Ok(LogId(next))
+    };
+    let rows = [batch(schema, rows, true)];
+    let output = write_segment(store, &target, rows.into_iter(), deletes, &mut log_ids).await.unwrap();
+    let group =
+        Group { collection: CollectionId(1), partition: PartitionId(partition), channel: channel(channel_number) };
+    let mut meta = Segment {
+        id: SegmentId(segment),
+        group: Arc::new(group),
+        state: SegmentState::Flushed,
+        level: SegmentLevel::L1,
+        rows: 0,
+        insert_bytes: 0,
+        memory_bytes: 0,
+        delta_rows: 0,
+        delta_bytes: 0,
+        delta_logs: 0,
+        delta_ts_from: Timestamp::ZERO,
+        ts_from: Timestamp::ZERO,
+        ts_to: Timestamp::ZERO,
+        pk_range: output.pk_range,
+        compaction_from: [].into(),
+        compaction_to: [].into(),
+        dropped_at_ms: 0,
+        end_lsn: Lsn(0),
+        version: 0,
+    };
+    meta.summarise(&output.logs);
+    SegmentSource::new(store.clone(), &meta, Arc::new(output.logs), schema.clone())
+}
+
+fn int_column(batch: &RecordBatch, index: usize) -> Vec<i64> {
+    batch.column(index).as_primitive::<Int64Type>().values().to_vec()
+}
+
+/// Row ids that an answer's vectors were made from.
+fn vector_rows(batch: &RecordBatch, index: usize) -> Vec<i64> {
+    let vectors = batch.column(index).as_fixed_size_binary();
+    (0..vectors.len()).map(|i| f32::from_le_bytes(vectors.value(i)[..4].try_into().unwrap()) as i64).collect()
+}
