@@ -224,6 +224,12 @@ impl Scheduler {
         while tasks.join_next().await.is_some() {}
     }
 
+    /// Has the loop look at the clock again.
+    #[cfg(test)]
+    pub(super) fn wake(&self) {
+        self.shared.changed.notify_one();
+    }
+
     async fn cancel_where(&self, which: impl Fn(&Ticket) -> bool, only: Option<PlanId>) -> Vec<PlanId> {
         let mut cancelled = BTreeSet::new();
         loop {
