@@ -1,7 +1,7 @@
 //! A client asked: merge whatever can be merged, rewrite whatever has deletes or expired rows.
 //!
 //! No threshold applies, but nothing is rewritten in vain: a segment that stays alone and has nothing to drop is left
-//! as it is, and a nearly full one is only touched when that is worth its bytes.
+//! as it is, and a large one is only touched when that is worth its bytes.
 
 use crate::{
     config::CompactionConfig,
@@ -26,25 +26,11 @@ pub(in crate::planner) fn propose(
     let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
     super::draft_dead(&dead, max_bytes, max_inputs, rewrite_reason, proposals);
 
-    let pack = |pool: &[&Candidate<'_>]| {
-        let sizes: Vec<u64> = pool.iter().map(|c| c.live_bytes).collect();
-        packing::pack(&sizes, max_bytes, full_bytes, max_inputs)
-    };
-    let everything = pack(&pool);
-    let (good, rest): (Vec<_>, Vec<_>) =
-        pool.iter().copied().partition(|c| c.live_bytes >= full_bytes && !c.has_work());
-    let without_good = pack(&rest);
-    // Adding crumbs to nearly full segments is worth one full segment of rewriting for each segment that it saves.
-    let saved = (without_good.len() + good.len()).saturating_sub(everything.len()) as u64;
-    let price = rewritten_bytes(&everything, &pool).saturating_sub(rewritten_bytes(&without_good, &rest));
-    let (pool, bins) = if saved > 0 && price <= saved.saturating_mul(max_bytes) {
-        (pool, everything)
-    } else {
-        for candidate in good {
-            proposals.skip(candidate.segment, left_alone(candidate, alone, full_bytes, config));
-        }
-        (rest, without_good)
-    };
+    let packing = cheapest(&pool, config);
+    for candidate in packing.untouched {
+        proposals.skip(candidate.segment, left_alone(candidate, alone, full_bytes, config));
+    }
+    let (pool, bins) = (packing.pool, packing.bins);
     for bin in bins {
         let members = bin.members(&pool);
         match members.as_slice() {
@@ -55,6 +41,39 @@ pub(in crate::planner) fn propose(
             _ => proposals.draft(PlanReason::ManualMerge, &members),
         }
     }
+}
+
+/// One way to merge the candidates.
+struct Packing<'c, 's> {
+    untouched: Vec<&'c Candidate<'s>>,
+    pool: Vec<&'c Candidate<'s>>,
+    bins: Vec<Bin>,
+}
+
+/// Packs with and without the larger clean segments as hosts for the others, and takes the cheapest: bytes written, plus
+/// one full segment for each segment that is left. So whatever can be merged is merged, for a merge never writes more
+/// than it saves; but no large segment is rewritten for crumbs that another one can take.
+fn cheapest<'c, 's>(pool: &[&'c Candidate<'s>], config: &CompactionConfig) -> Packing<'c, 's> {
+    let max_bytes = config.max_segment_bytes;
+    let full_bytes = share_of(max_bytes, config.full_proportion);
+    let small_bytes = share_of(max_bytes, config.small_proportion);
+    let with_hosts_below = |largest_host: u64| {
+        let (untouched, pool): (Vec<_>, Vec<_>) =
+            pool.iter().copied().partition(|c| c.live_bytes >= largest_host && !c.has_work());
+        let sizes: Vec<u64> = pool.iter().map(|c| c.live_bytes).collect();
+        let bins = packing::pack(&sizes, max_bytes, full_bytes, (config.max_inputs as usize).max(1));
+        let segments = untouched.len() + bins.len();
+        let cost = rewritten_bytes(&bins, &pool).saturating_add(max_bytes.saturating_mul(segments as u64));
+        ((cost, segments), Packing { untouched, pool, bins })
+    };
+    let (mut least, mut best) = with_hosts_below(u64::MAX);
+    for largest_host in [full_bytes, small_bytes] {
+        let (cost, packing) = with_hosts_below(largest_host);
+        if cost < least {
+            (least, best) = (cost, packing);
+        }
+    }
+    best
 }
 
 /// Bytes that carrying out `bins` would write.
