@@ -1,1 +1,34 @@
-//! (filled by the next commits)
+//! Segments and their objects: a store of named, immutable objects, and the writer and reader that turn rows into a
+//! segment's logs and back.
+//!
+//! Must never report a write that a loss of power could undo (P3), never retry without bound, and never touch
+//! metadata: what it wrote is garbage until somebody else commits it.
+//!
+//! ```text
+//! segment_writer   segment_reader        rows ⇄ logs (through crate::binlog)
+//!          SegmentStore                  names, bounded retries, counters, batches
+//!    local   bucket   fault              where objects are
+//! ```
+
+mod backend;
+mod bucket;
+mod counters;
+mod error;
+mod fault;
+mod local;
+mod path;
+mod segment_reader;
+mod segment_writer;
+mod store;
+
+pub use backend::{Backend, Listed, Object};
+pub use counters::{OperationCounters, StorageCounters};
+pub use error::StorageError;
+pub use fault::{Fault, FaultyBackend, Operation};
+pub use path::{LogKind, LogPath, ParsePathError};
+pub use segment_reader::{read_columns, read_deletes, read_stats};
+pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
+pub use store::{ListedLog, SegmentStore};
+
+#[cfg(test)]
+mod tests;

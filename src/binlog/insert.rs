@@ -1,0 +1,217 @@
+//! Insert logs: one column of one batch of rows.
+
+use std::collections::VecDeque;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    datatypes::DataType as Arrow,
+};
+use bytes::Bytes;
+
+use super::{
+    BinlogError, Descriptor, Encoded, LogIds,
+    container::{self, INSERT_EVENT, MAX_PREFIX_LEN},
+    payload::{ColumnWriter, Payload, PayloadReader, conform},
+    size::{column_header, value_size},
+    vector::VectorWriter,
+};
+use crate::{
+    config::BinlogConfig,
+    model::{Field, Timestamp},
+};
+
+/// Writes one insert log. Streaming: pages are compressed as arrays arrive, so memory is that of the compressed log.
+pub struct InsertLogWriter {
+    ids: LogIds,
+    field: Field,
+    engine: Engine,
+    rows: u64,
+    memory_bytes: u64,
+}
+
+enum Engine {
+    Column(Box<ColumnWriter>),
+    Vector(Box<VectorWriter>),
+}
+
+impl InsertLogWriter {
+    /// Begins a log of `field`. Fails for a vector field without a dimension and for a zstd level that does not exist.
+    pub fn new(ids: LogIds, field: &Field, config: &BinlogConfig) -> Result<Self, BinlogError> {
+        let engine = if field.data_type.is_vector() {
+            Engine::Vector(Box::new(VectorWriter::new(field, config.zstd_level)?))
+        } else {
+            Engine::Column(Box::new(ColumnWriter::new(field, config.zstd_level)?))
+        };
+        Ok(Self { ids, field: field.clone(), engine, rows: 0, memory_bytes: column_header(field) })
+    }
+
+    /// Makes room for a log of about this many bytes, which spares growing the buffer by copying it.
+    pub fn reserve(&mut self, bytes: usize) {
+        match &mut self.engine {
+            Engine::Column(writer) => writer.reserve(bytes),
+            Engine::Vector(writer) => writer.reserve(bytes),
+        }
+    }
+
+    /// Appends rows; any number of times. The column must have exactly the field's type and no nulls.
+    pub fn write(&mut self, column: &ArrayRef) -> Result<(), BinlogError> {
+        let expected = self.field.arrow_type();
+        if *column.data_type() != expected {
+            let (expected, actual) = (expected.to_string(), column.data_type().to_string());
+            return Err(BinlogError::ColumnType { field: self.field.id, expected, actual });
+        }
+        if column.null_count() > 0 {
+            return Err(BinlogError::Nulls { field: self.field.id, nulls: column.null_count() });
+        }
+        if column.is_empty() {
+            return Ok(());
+        }
+        match &mut self.engine {
+            Engine::Column(writer) => writer.write(column)?,
+            // The type was checked, so the column is one, and its data covers exactly its rows.
+            Engine::Vector(writer) => {
+                writer.write(column.as_fixed_size_binary_opt().map_or(&[][..], |vectors| vectors.value_data()))?;
+            }
+        }
+        self.rows += column.len() as u64;
+        self.memory_bytes += value_size(&self.field, column);
+        Ok(())
+    }
+
+    /// Bytes of the rows so far in memory, as [`super::memory_size`] counts them.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// Ends the log. `ts_from` and `ts_to` are the smallest and largest timestamp of its rows, `written_at_ms` is
+    /// recorded and never read. Fails for a log without rows, a zero timestamp, or 2 GiB.
+    pub fn finish(self, ts_from: Timestamp, ts_to: Timestamp, written_at_ms: u64) -> Result<Encoded, BinlogError> {
+        if self.rows == 0 {
+            return Err(BinlogError::Empty { field: self.field.id });
+        }
+        let file = match self.engine {
+            Engine::Column(writer) => writer.finish()?,
+            Engine::Vector(writer) => writer.finish()?,
+        };
+        let descriptor = Descriptor {
+            ids: self.ids,
+            field: self.field.id,
+            ts_from,
+            ts_to,
+            data_type: self.field.data_type.number(),
+            original_size: self.memory_bytes,
+        };
+        seal(file, &descriptor, INSERT_EVENT, self.rows, written_at_ms)
+    }
+}
+
+/// Completes a buffer that holds a payload after the room for the header.
+pub(super) fn seal(
+    mut file: Vec<u8>,
+    descriptor: &Descriptor,
+    event_code: u8,
+    rows: u64,
+    written_at_ms: u64,
+) -> Result<Encoded, BinlogError> {
+    let start = container::fill_prefix(&mut file, descriptor, event_code, written_at_ms)?;
+    Ok(Encoded {
+        bytes: Bytes::from(file).slice(start..),
+        rows,
+        memory_bytes: descriptor.original_size,
+        ts_from: descriptor.ts_from,
+        ts_to: descriptor.ts_to,
+    })
+}
+
+/// An opened insert log: header parsed, parquet footer read, pages not yet.
+#[derive(Debug, Clone)]
+pub struct InsertLog {
+    descriptor: Descriptor,
+    /// One; several are tolerated.
+    payloads: Vec<Payload>,
+    /// Where the first payload begins, for errors that have no better place.
+    payload_at: usize,
+}
+
+impl InsertLog {
+    /// Parses the container and the footers. The bytes are kept, not copied.
+    pub fn open(bytes: Bytes) -> Result<Self, BinlogError> {
+        let parsed = container::parse(&bytes, INSERT_EVENT)?;
+        let payload_at = parsed.payloads.first().map_or(0, |range| range.start);
+        let payloads: Result<Vec<_>, _> =
+            parsed.payloads.into_iter().map(|range| Payload::open(bytes.slice(range.clone()), range.start)).collect();
+        Ok(Self { descriptor: parsed.descriptor, payloads: payloads?, payload_at })
+    }
+
+    /// Ids, time range, type and size as the file states them.
+    pub fn header(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Rows per the footers.
+    pub fn rows(&self) -> u64 {
+        self.payloads.iter().map(Payload::rows).sum()
+    }
+
+    /// Reads the column in arrays of at most `batch_rows` rows, of exactly `field.arrow_type()` and without nulls.
+    /// Fails if the file holds another type of data than the field.
+    pub fn read(&self, field: &Field, batch_rows: usize) -> Result<ColumnReader, BinlogError> {
+        let (stored, wanted) = (self.descriptor.data_type, field.data_type.number());
+        if stored != wanted {
+            let what = format!("data type {stored}, field {} has {wanted}", field.id);
+            return Err(BinlogError::corrupt(self.payload_at, what));
+        }
+        let readers: Result<VecDeque<_>, _> = self.payloads.iter().map(|p| p.read(batch_rows)).collect();
+        Ok(ColumnReader { readers: readers?, wanted: field.arrow_type(), offset: self.payload_at })
+    }
+
+    /// The same payload under another segment's header, byte for byte: what a merge that drops nothing may copy.
+    /// Fails ([`BinlogError::NotCopyable`]) for a payload that stock readers might refuse; such a log has to be read
+    /// and written anew.
+    pub fn readdress(&self, ids: LogIds, written_at_ms: u64) -> Result<Encoded, BinlogError> {
+        let [payload] = self.payloads.as_slice() else {
+            return Err(BinlogError::NotCopyable(format!("{} events, readers take one", self.payloads.len())));
+        };
+        if !payload.has_safe_codec() {
+            return Err(BinlogError::NotCopyable("compressed by a codec other than zstd".to_owned()));
+        }
+        let original_size = match self.descriptor.original_size {
+            0 => payload.uncompressed_bytes(),
+            size => size,
+        };
+        let descriptor = Descriptor { ids, original_size, ..self.descriptor.clone() };
+        let mut file = Vec::with_capacity(MAX_PREFIX_LEN + payload.bytes().len());
+        file.resize(MAX_PREFIX_LEN, 0);
+        file.extend_from_slice(payload.bytes());
+        seal(file, &descriptor, INSERT_EVENT, payload.rows(), written_at_ms)
+    }
+}
+
+/// The arrays of an insert log; ends after the first error.
+pub struct ColumnReader {
+    readers: VecDeque<PayloadReader>,
+    wanted: Arrow,
+    offset: usize,
+}
+
+impl Iterator for ColumnReader {
+    type Item = Result<ArrayRef, BinlogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let reader = self.readers.front_mut()?;
+            let array = match reader.next() {
+                Ok(None) => {
+                    self.readers.pop_front();
+                    continue;
+                }
+                Ok(Some(array)) => conform(array, &self.wanted, self.offset),
+                Err(error) => Err(error),
+            };
+            if array.is_err() {
+                self.readers.clear();
+            }
+            return Some(array);
+        }
+    }
+}

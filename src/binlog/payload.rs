@@ -1,0 +1,258 @@
+//! The parquet files inside the containers: which encodings we choose, and how any file of the right shape becomes
+//! Arrow arrays of the field's type (specification 3).
+//!
+//! Must never write a data page v2, a codec other than zstd, or an Arrow schema into a payload.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{Array, ArrayRef, make_array},
+    compute::{CastOptions, cast_with_options},
+    datatypes::{DataType as Arrow, Field as ArrowField, Schema as ArrowSchema},
+    record_batch::RecordBatch,
+};
+use bytes::Bytes;
+use parquet::{
+    arrow::{
+        ArrowWriter,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+        },
+        arrow_writer::ArrowWriterOptions,
+    },
+    basic::{Compression, CompressionCodec, Encoding, ZstdLevel},
+    errors::ParquetError,
+    file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
+};
+
+use super::{BinlogError, container::MAX_PREFIX_LEN};
+use crate::model::{DataType, Field, FieldId};
+
+/// Name of the one column.
+pub(super) const COLUMN: &str = "val";
+/// As the original writer has it: everything is one row group.
+const MAX_ROW_GROUP_ROWS: usize = 1 << 30;
+
+/// Writes a column of any type but vectors into a buffer, after the room for the container's header.
+pub(super) struct ColumnWriter {
+    writer: ArrowWriter<Vec<u8>>,
+    schema: Arc<ArrowSchema>,
+    field: FieldId,
+}
+
+/// How the values of a column are laid out before compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Dictionary while it stays small, then plain: what the original writer does.
+    Dictionary,
+    /// Distinct or large values, for which a dictionary is only work.
+    Plain,
+    /// Integers that ascend or repeat: row ids and timestamps shrink to almost nothing, and keys are often serial.
+    Delta,
+}
+
+impl Layout {
+    fn of(field: &Field) -> Self {
+        match field.data_type {
+            DataType::Int64 if field.id.is_system() || field.is_primary_key => Self::Delta,
+            DataType::VarChar if field.is_primary_key => Self::Plain,
+            DataType::Bool | DataType::Json | DataType::Array | DataType::BinaryVector | DataType::FloatVector => {
+                Self::Plain
+            }
+            _ => Self::Dictionary,
+        }
+    }
+}
+
+impl ColumnWriter {
+    pub(super) fn new(field: &Field, zstd_level: i32) -> Result<Self, BinlogError> {
+        let layout = Layout::of(field);
+        // Statistics of documents are never asked for and may be long.
+        let statistics = match field.data_type {
+            DataType::Json | DataType::Array => EnabledStatistics::None,
+            _ => EnabledStatistics::Chunk,
+        };
+        Self::with_layout(field.id, field.arrow_type(), layout, statistics, zstd_level)
+    }
+
+    /// The JSON texts of a delta log.
+    pub(super) fn for_deletes(field: FieldId, zstd_level: i32) -> Result<Self, BinlogError> {
+        Self::with_layout(field, Arrow::Utf8, Layout::Plain, EnabledStatistics::None, zstd_level)
+    }
+
+    fn with_layout(
+        field: FieldId,
+        arrow_type: Arrow,
+        layout: Layout,
+        statistics: EnabledStatistics,
+        zstd_level: i32,
+    ) -> Result<Self, BinlogError> {
+        let failed = |e: ParquetError| encode_error(field, &e);
+        let mut properties = WriterProperties::builder()
+            .set_writer_version(WriterVersion::PARQUET_1_0)
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(zstd_level).map_err(failed)?))
+            .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS))
+            .set_statistics_enabled(statistics)
+            .set_offset_index_disabled(true)
+            .set_dictionary_enabled(layout == Layout::Dictionary);
+        if layout == Layout::Delta {
+            properties = properties.set_encoding(Encoding::DELTA_BINARY_PACKED);
+        }
+        let schema = Arc::new(ArrowSchema::new(vec![ArrowField::new(COLUMN, arrow_type, false)]));
+        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(vec![0; MAX_PREFIX_LEN], schema.clone(), options);
+        Ok(Self { writer: writer.map_err(failed)?, schema, field })
+    }
+
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.writer.inner_mut().reserve(bytes);
+    }
+
+    pub(super) fn write(&mut self, column: &ArrayRef) -> Result<(), BinlogError> {
+        let failed = |e: &dyn std::fmt::Display| encode_error(self.field, e);
+        let batch = RecordBatch::try_new(self.schema.clone(), vec![column.clone()]).map_err(|e| failed(&e))?;
+        self.writer.write(&batch).map_err(|e| failed(&e))
+    }
+
+    /// The buffer: room for the header, then the payload.
+    pub(super) fn finish(self) -> Result<Vec<u8>, BinlogError> {
+        let field = self.field;
+        self.writer.into_inner().map_err(|e| encode_error(field, &e))
+    }
+}
+
+pub(super) fn encode_error(field: FieldId, error: &dyn std::fmt::Display) -> BinlogError {
+    BinlogError::Encode { field, what: error.to_string() }
+}
+
+/// One opened payload: its bytes, where they begin in the file, and its footer.
+#[derive(Debug, Clone)]
+pub(super) struct Payload {
+    bytes: Bytes,
+    offset: usize,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Payload {
+    /// Reads the footer. Whatever Arrow schema the file carries is ignored: the types of the columns decide.
+    pub(super) fn open(bytes: Bytes, offset: usize) -> Result<Self, BinlogError> {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = guarded(offset, || ArrowReaderMetadata::load(&bytes, options))?;
+        let columns = metadata.parquet_schema().columns();
+        let [column] = columns else {
+            return Err(BinlogError::corrupt(offset, format!("payload has {} columns, one expected", columns.len())));
+        };
+        if column.max_rep_level() != 0 || metadata.schema().fields().len() != 1 {
+            return Err(BinlogError::corrupt(offset, "payload column is nested"));
+        }
+        if metadata.metadata().row_groups().iter().any(|group| group.num_rows() < 0) {
+            return Err(BinlogError::corrupt(offset, "row group with a negative number of rows"));
+        }
+        Ok(Self { bytes, offset, metadata })
+    }
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
+    }
+
+    /// Bytes of the pages before compression.
+    pub(super) fn uncompressed_bytes(&self) -> u64 {
+        let groups = self.metadata.metadata().row_groups();
+        groups.iter().flat_map(|g| g.columns()).map(|c| c.uncompressed_size().unsigned_abs()).sum()
+    }
+
+    /// True if every part is zstd or uncompressed: the codecs that both readers of Milvus have.
+    pub(super) fn has_safe_codec(&self) -> bool {
+        let groups = self.metadata.metadata().row_groups();
+        groups
+            .iter()
+            .flat_map(|g| g.columns())
+            .all(|c| matches!(c.compression_codec(), CompressionCodec::ZSTD | CompressionCodec::UNCOMPRESSED))
+    }
+
+    /// Reads the rows in arrays of at most `batch_rows`.
+    pub(super) fn read(&self, batch_rows: usize) -> Result<PayloadReader, BinlogError> {
+        let (bytes, metadata) = (self.bytes.clone(), self.metadata.clone());
+        let reader = guarded(self.offset, || {
+            ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
+                .with_batch_size(batch_rows.max(1))
+                .build()
+        })?;
+        Ok(PayloadReader { reader: Some(reader), offset: self.offset, missing: self.rows() })
+    }
+}
+
+/// The rows of one payload; ends after the first error.
+pub(super) struct PayloadReader {
+    reader: Option<ParquetRecordBatchReader>,
+    offset: usize,
+    /// Rows the footer promised and no page has given yet.
+    missing: u64,
+}
+
+impl PayloadReader {
+    /// The next array as the file has it, none at the end.
+    pub(super) fn next(&mut self) -> Result<Option<ArrayRef>, BinlogError> {
+        let Some(mut reader) = self.reader.take() else { return Ok(None) };
+        let offset = self.offset;
+        let batch = guarded(offset, || reader.next().transpose())?;
+        let Some(batch) = batch else {
+            if self.missing > 0 {
+                return Err(BinlogError::corrupt(offset, format!("payload ends {} rows early", self.missing)));
+            }
+            return Ok(None);
+        };
+        let rows = batch.num_rows() as u64;
+        self.missing = self
+            .missing
+            .checked_sub(rows)
+            .ok_or_else(|| BinlogError::corrupt(offset, "payload has more rows than its footer says"))?;
+        self.reader = Some(reader);
+        Ok(Some(batch.column(0).clone()))
+    }
+}
+
+/// An array of exactly the wanted type and without nulls. Files of other writers may hold narrow integers as int32,
+/// text without its annotation, or mark a column nullable.
+pub(super) fn conform(array: ArrayRef, wanted: &Arrow, offset: usize) -> Result<ArrayRef, BinlogError> {
+    if array.null_count() > 0 {
+        return Err(BinlogError::corrupt(offset, format!("column has {} nulls, none are allowed", array.null_count())));
+    }
+    let array = if array.nulls().is_some() { without_null_buffer(&array, offset)? } else { array };
+    if array.data_type() == wanted {
+        return Ok(array);
+    }
+    let actual = array.data_type().clone();
+    let castable = matches!(
+        (&actual, wanted),
+        (Arrow::Int32, Arrow::Int8 | Arrow::Int16) | (Arrow::Binary, Arrow::Utf8) | (Arrow::Utf8, Arrow::Binary)
+    );
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    match castable.then(|| cast_with_options(&array, wanted, &options)) {
+        Some(Ok(cast)) if cast.null_count() == 0 => Ok(cast),
+        Some(Err(e)) => Err(BinlogError::corrupt(offset, format!("column of {actual} is no {wanted}: {e}"))),
+        _ => Err(BinlogError::corrupt(offset, format!("column has type {actual}, field needs {wanted}"))),
+    }
+}
+
+fn without_null_buffer(array: &ArrayRef, offset: usize) -> Result<ArrayRef, BinlogError> {
+    let data = array.to_data().into_builder().nulls(None).build();
+    data.map(make_array).map_err(|e| BinlogError::corrupt(offset, format!("column can't be read: {e}")))
+}
+
+/// Calls the parquet library on stored bytes. It reports most damage as errors, but some of its decoders panic on bytes
+/// that no writer makes; both mean that the payload is corrupt.
+fn guarded<T, E: std::fmt::Display>(offset: usize, call: impl FnOnce() -> Result<T, E>) -> Result<T, BinlogError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(BinlogError::corrupt(offset, format!("parquet: {error}"))),
+        Err(_) => Err(BinlogError::corrupt(offset, "parquet: a page can't be decoded")),
+    }
+}

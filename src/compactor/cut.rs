@@ -1,0 +1,235 @@
+//! Where the stream of surviving rows is cut into output segments and, inside them, into binlogs.
+//!
+//! ```text
+//! input batches   |  0 (kept 90 %)  |    1    |2|      3      |     in the order of the merge
+//! pieces          |        A        |    B      |   C  |  D   |     a piece becomes one binlog per field
+//! output segments |                first               |second|     only if one would grow too large
+//! ```
+//!
+//! Any split is readable (specification 9.4), so the cuts follow the input batches wherever they can: then no object
+//! is read for two pieces, pieces are independent, and a batch that loses no row can be copied as it is. A batch is
+//! split only if it is far over the limit or if an output segment is full. Two neighbouring pieces that could have
+//! been one exist only beside a copied batch.
+//!
+//! Sizes of rows are shares of their batch, measured in the input objects. They are estimates: rows of one batch need
+//! not be equally long.
+//!
+//! Must never: lose a row, use one twice, or change their order.
+
+use std::ops::Range;
+
+/// One more quarter than the limit is accepted for a batch that would have to be split for it. Flushes cut *after* the
+/// limit is passed, so their batches are regularly a little too large.
+const SPLIT_SLACK: u64 = 4;
+/// An output segment that can't take a whole batch any more is topped up with rows only if they are at least this part
+/// of a full binlog.
+const CRUMB: u64 = 16;
+/// Room left for errors of estimation when rows have to be spread over several output segments.
+const OUTPUT_MARGIN: u64 = 64;
+
+/// One input batch: one insert log per field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BatchSize {
+    pub(super) rows: u64,
+    /// Rows that survive.
+    pub(super) kept: u64,
+    /// Of all rows and fields, in memory.
+    pub(super) memory_bytes: u64,
+    /// Of all objects.
+    pub(super) object_bytes: u64,
+    /// Every row survives, in ascending order: the objects may be copied.
+    pub(super) copyable: bool,
+}
+
+/// Share of `total` that rows `range` out of `rows` stand for; the shares of adjacent ranges add up exactly.
+pub(super) fn share(total: u64, rows: u64, range: &Range<u64>) -> u64 {
+    let until = |row: u64| u128::from(total) * u128::from(row.min(rows)) / u128::from(rows.max(1));
+    (until(range.end) - until(range.start)) as u64
+}
+
+impl BatchSize {
+    /// Rows of the source, dead ones included, that a range of the surviving rows stands for.
+    pub(super) fn source_rows(&self, kept: &Range<u64>) -> u64 {
+        share(self.rows, self.kept, kept)
+    }
+
+    /// What `total` bytes of the whole batch leave after the dead rows are gone.
+    fn surviving(&self, total: u64) -> u64 {
+        (u128::from(total) * u128::from(self.kept) / u128::from(self.rows.max(1))) as u64
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Bytes of a piece in memory.
+    pub(super) binlog_bytes: u64,
+    /// Bytes of the objects of an output segment.
+    pub(super) output_bytes: u64,
+    /// What the objects of one piece take without any row (headers and footers, all fields).
+    pub(super) overhead_bytes: u64,
+}
+
+/// Surviving rows `kept` (counted among the survivors, not among all rows) of input batch `batch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) batch: usize,
+    pub(super) kept: Range<u64>,
+}
+
+/// What becomes one binlog of every field. At least one row.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Piece {
+    pub(super) parts: Vec<Part>,
+    pub(super) rows: u64,
+    /// Estimates.
+    pub(super) memory_bytes: u64,
+    pub(super) object_bytes: u64,
+}
+
+/// One output segment. At least one piece.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct OutputCut {
+    pub(super) pieces: Vec<Piece>,
+    /// Rows of the inputs, dead ones included, that this output replaces.
+    pub(super) source_rows: u64,
+}
+
+impl OutputCut {
+    fn object_bytes(&self) -> u64 {
+        self.pieces.iter().map(|p| p.object_bytes).sum()
+    }
+}
+
+/// Cuts the surviving rows of `batches`, in this order. Empty if no row survives.
+pub(super) fn cut(batches: &[BatchSize], limits: Limits) -> Vec<OutputCut> {
+    let single = Cutter::new(limits, u64::MAX).run(batches);
+    if single.first().is_none_or(|output| output.object_bytes() <= limits.output_bytes) {
+        return single;
+    }
+    Cutter::new(limits, limits.output_bytes - limits.output_bytes / OUTPUT_MARGIN).run(batches)
+}
+
+struct Cutter {
+    limits: Limits,
+    output_limit: u64,
+    done: Vec<OutputCut>,
+    output: OutputCut,
+    output_bytes: u64,
+    piece: Piece,
+}
+
+impl Cutter {
+    fn new(limits: Limits, output_limit: u64) -> Self {
+        Self {
+            limits,
+            output_limit,
+            done: Vec::new(),
+            output: OutputCut::default(),
+            output_bytes: 0,
+            piece: Piece::default(),
+        }
+    }
+
+    fn run(mut self, batches: &[BatchSize]) -> Vec<OutputCut> {
+        for (index, batch) in batches.iter().enumerate() {
+            if batch.kept == 0 {
+                self.output.source_rows += batch.rows;
+                continue;
+            }
+            let alone = batch.copyable && batch.memory_bytes >= self.limits.binlog_bytes / 2;
+            if alone {
+                self.close_piece();
+            }
+            self.place(index, batch);
+            if alone {
+                self.close_piece();
+            }
+        }
+        self.close_output();
+        let mut outputs = self.done;
+        // Batches without survivors after the last cut count for the last output.
+        if let Some(last) = outputs.last_mut() {
+            last.source_rows += self.output.source_rows;
+        }
+        outputs
+    }
+
+    fn place(&mut self, index: usize, batch: &BatchSize) {
+        let payload = batch.surviving(batch.object_bytes.saturating_sub(self.limits.overhead_bytes));
+        let memory = batch.surviving(batch.memory_bytes);
+        let mut start = 0;
+        while start < batch.kept {
+            let rest = batch.kept - start;
+            let room = self.room();
+            let fitting = match payload {
+                0 => u64::MAX,
+                payload => (u128::from(room) * u128::from(batch.kept) / u128::from(payload)) as u64,
+            };
+            let mut take = rest.min(fitting);
+            if take < rest && !self.output_is_empty() {
+                let crumb = share(memory, batch.kept, &(start..start + take)) < self.limits.binlog_bytes / CRUMB;
+                if take == 0 || crumb {
+                    self.close_output();
+                    continue;
+                }
+            }
+            // An output takes one row even if that is too large: there is no other way to keep it.
+            take = take.max(1);
+            let bytes = share(memory, batch.kept, &(start..start + take));
+            if self.piece.memory_bytes.saturating_add(bytes) > self.limits.binlog_bytes {
+                if !self.piece.parts.is_empty() {
+                    self.close_piece();
+                    continue;
+                }
+                let limit = self.limits.binlog_bytes.max(1);
+                if bytes > limit.saturating_add(limit / SPLIT_SLACK) {
+                    take = take.div_ceil(bytes.div_ceil(limit));
+                }
+            }
+            self.append(index, batch, start..start + take, payload, memory);
+            start += take;
+        }
+    }
+
+    /// Bytes of rows that still fit into the output.
+    fn room(&self) -> u64 {
+        let next_overhead = if self.piece.parts.is_empty() { self.limits.overhead_bytes } else { 0 };
+        let used = self.output_bytes.saturating_add(self.piece.object_bytes).saturating_add(next_overhead);
+        self.output_limit.saturating_sub(used)
+    }
+
+    fn output_is_empty(&self) -> bool {
+        self.output.pieces.is_empty() && self.piece.parts.is_empty()
+    }
+
+    fn append(&mut self, index: usize, batch: &BatchSize, kept: Range<u64>, payload: u64, memory: u64) {
+        if self.piece.parts.is_empty() {
+            self.piece.object_bytes = self.limits.overhead_bytes;
+        }
+        self.piece.rows += kept.end - kept.start;
+        self.piece.memory_bytes += share(memory, batch.kept, &kept);
+        self.piece.object_bytes += share(payload, batch.kept, &kept);
+        self.output.source_rows += batch.source_rows(&kept);
+        self.piece.parts.push(Part { batch: index, kept });
+    }
+
+    fn close_piece(&mut self) {
+        if !self.piece.parts.is_empty() {
+            let piece = std::mem::take(&mut self.piece);
+            self.output_bytes = self.output_bytes.saturating_add(piece.object_bytes);
+            self.output.pieces.push(piece);
+        }
+    }
+
+    fn close_output(&mut self) {
+        self.close_piece();
+        if !self.output.pieces.is_empty() {
+            self.done.push(std::mem::take(&mut self.output));
+            self.output_bytes = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cut_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+//! One run of one plan: its reads, its writes and its share of the cores, all of which end when it is stopped.
+//!
+//! Must never: start a write after the stop, or forget an object that a write may have left.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{CompactError, CompactionTask, ProgressCell, memory::MemoryBudget};
+use crate::{
+    config::BinlogConfig,
+    storage::{LogPath, SegmentStore},
+};
+
+/// Cores of the machine, shared by all plans. Merging has no more threads than this at work.
+#[derive(Debug, Clone)]
+pub(super) struct Cores {
+    permits: Arc<Semaphore>,
+    pub(super) count: usize,
+}
+
+impl Cores {
+    pub(super) fn of_machine() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { permits: Arc::new(Semaphore::new(count)), count }
+    }
+
+    /// Runs `work` on a thread for blocking work as soon as a core is free.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, CompactError> + Send + 'static,
+    ) -> Result<T, CompactError> {
+        // The permit moves into the work: if the run is dropped, the core stays taken until the thread is done.
+        let permit = self.permits.clone().acquire_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        done.await.map_err(|e| CompactError::Internal(format!("merge thread: {e}")))?
+    }
+}
+
+pub(super) struct Execution<'a> {
+    pub(super) task: &'a CompactionTask,
+    pub(super) store: &'a SegmentStore,
+    pub(super) binlog: &'a BinlogConfig,
+    pub(super) budget: &'a MemoryBudget,
+    pub(super) cores: &'a Cores,
+    pub(super) progress: &'a ProgressCell,
+    pub(super) stop: CancellationToken,
+    pub(super) bytes_read: AtomicU64,
+    pub(super) bytes_written: AtomicU64,
+    /// Objects that exist or may exist.
+    written: Mutex<Vec<LogPath>>,
+}
+
+impl<'a> Execution<'a> {
+    pub(super) fn new(
+        task: &'a CompactionTask,
+        store: &'a SegmentStore,
+        binlog: &'a BinlogConfig,
+        budget: &'a MemoryBudget,
+        cores: &'a Cores,
+        progress: &'a ProgressCell,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            task,
+            store,
+            binlog,
+            budget,
+            cores,
+            progress,
+            stop,
+            bytes_read: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            written: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Units to run side by side: one per core, and one more that reads or writes meanwhile.
+    pub(super) fn parallel(&self) -> usize {
+        self.cores.count + 1
+    }
+
+    /// Ends with [`CompactError::Cancelled`] as soon as the run is stopped; `work` has to be safe to drop.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, CompactError> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(CompactError::Cancelled),
+            value = work => Ok(value),
+        }
+    }
+
+    pub(super) async fn get(&self, path: &LogPath) -> Result<Bytes, CompactError> {
+        let bytes = self.unless_stopped(self.store.get(path)).await??;
+        self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
+        self.progress.alive();
+        Ok(bytes)
+    }
+
+    /// Not interrupted by a stop: a write that was given up half-way could still appear after the clean-up.
+    pub(super) async fn put(&self, path: LogPath, bytes: Bytes) -> Result<(), CompactError> {
+        if self.stop.is_cancelled() {
+            return Err(CompactError::Cancelled);
+        }
+        self.written.lock().push(path.clone());
+        let len = bytes.len() as u64;
+        self.store.put(&path, bytes).await?;
+        self.bytes_written.fetch_add(len, Relaxed);
+        self.progress.alive();
+        Ok(())
+    }
+
+    /// Deletes what this run wrote, as far as the store allows; the rest is garbage that no segment names.
+    pub(super) async fn clean_up(&self) {
+        let written = std::mem::take(&mut *self.written.lock());
+        for path in written {
+            if let Err(error) = self.store.delete(&path).await {
+                tracing::debug!(plan = %self.task.plan.id, object = %path, %error, "left for garbage collection");
+            }
+        }
+    }
+}

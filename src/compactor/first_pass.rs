@@ -1,0 +1,219 @@
+//! The first pass: key, timestamp and row-id columns of every batch, read to decide which rows survive.
+//!
+//! Columns that can't change the answer are not read: no keys without deletes, no timestamps if nothing can have
+//! expired. If the deletes do not fit into memory, their keys are taken in shards and the keys of the batches are read
+//! once per shard.
+//!
+//! Must never: hold more of a batch than one object, its timestamps, and one bit per row.
+
+use std::sync::Arc;
+
+use arrow::{array::AsArray, datatypes::Int64Type};
+
+use super::{
+    CompactError,
+    deletes::{DeleteMap, Shard},
+    execution::Execution,
+    inputs::{DeltaLog, Inputs},
+    memory::run_units,
+    selection::{Mask, RowIds, Selection},
+};
+use crate::{binlog::decode_delta, model::Delete, model::Timestamp};
+
+/// What one unit of decoding takes beside the object: pages, arrays of two steps.
+const DECODE_BYTES: u64 = 4 << 20;
+
+/// A batch between two shards of deletes.
+struct Pending {
+    index: usize,
+    mask: Mask,
+    deleted: u64,
+}
+
+/// What the first pass found.
+pub(super) struct Survey {
+    /// One per batch of the inputs.
+    pub(super) selections: Vec<Selection>,
+    /// Delta entries beyond the horizon, counted once per input that logged them.
+    pub(super) retained: u64,
+}
+
+/// The shards in which the deletes of `inputs` are taken so that a map leaves room for the rest.
+pub(super) fn shards(exec: &Execution<'_>, inputs: &Inputs) -> (u64, impl ExactSizeIterator<Item = Shard> + use<>) {
+    let all = DeleteMap::estimate_bytes(inputs.key_type(), inputs.deltas.iter().map(|d| &d.file));
+    let most = exec.budget.limit_bytes() / 4;
+    (all.min(most), Shard::split(all, most))
+}
+
+pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Survey, CompactError> {
+    let (map_bytes, shards) = shards(exec, inputs);
+    let mask_bytes = inputs.rows() / 8;
+    let unit_bytes = |index: usize| {
+        let batch = inputs.batches.get(index);
+        let objects = inputs.narrow().into_iter().filter_map(|field| batch.map(|b| b.file_bytes(field))).max();
+        objects.unwrap_or(0) + batch.map_or(0, |b| b.rows * 8) + DECODE_BYTES
+    };
+    let largest = (0..inputs.batches.len()).map(unit_bytes).max().unwrap_or(0);
+    let _memory = exec.unless_stopped(exec.budget.reserve(map_bytes + mask_bytes + largest)).await?;
+
+    let mut retained = 0;
+    let mut pending: Vec<Pending> = inputs
+        .batches
+        .iter()
+        .enumerate()
+        .map(|(index, batch)| Pending { index, mask: Mask::new(batch.rows as usize), deleted: 0 })
+        .collect();
+    let mut selections: Vec<Option<Selection>> = inputs.batches.iter().map(|_| None).collect();
+    for shard in shards {
+        let map = Arc::new(load(exec, inputs, shard, &mut retained).await?);
+        let last = shard.is_last();
+        let units = std::mem::take(&mut pending).into_iter().map(|p| (unit_bytes(p.index), p));
+        run_units(
+            exec.budget,
+            units,
+            exec.parallel(),
+            |batch| examine(exec, inputs, batch, map.clone(), last),
+            |examined| match examined {
+                Examined::Pending(batch) => pending.push(batch),
+                Examined::Selected(index, selection) => {
+                    if let Some(slot) = selections.get_mut(index) {
+                        *slot = Some(selection);
+                    }
+                }
+            },
+            || exec.stop.cancel(),
+        )
+        .await?;
+    }
+    let selections: Option<Vec<Selection>> = selections.into_iter().collect();
+    let selections = selections.ok_or_else(|| CompactError::Internal("a batch was not examined".to_owned()))?;
+    Ok(Survey { selections, retained })
+}
+
+/// The entries of one delta log.
+pub(super) async fn read_deletes(exec: &Execution<'_>, delta: &DeltaLog) -> Result<Vec<Delete>, CompactError> {
+    let path = delta.path();
+    let bytes = exec.get(&path).await?;
+    let object = path.to_string();
+    exec.cores.run(move || decode_delta(bytes).map_err(|source| CompactError::Object { object, source })).await
+}
+
+async fn load(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    shard: Shard,
+    retained: &mut u64,
+) -> Result<DeleteMap, CompactError> {
+    let mut map = DeleteMap::new(inputs.key_type());
+    for delta in &inputs.deltas {
+        let deletes = read_deletes(exec, delta).await?;
+        let beyond = map.absorb(deletes, exec.task.plan.keep_deletes_after, shard).map_err(|wrong| {
+            CompactError::KeyType { object: delta.path().to_string(), key: wrong.key, expected: wrong.expected }
+        })?;
+        *retained += beyond;
+    }
+    Ok(map)
+}
+
+enum Examined {
+    Pending(Pending),
+    Selected(usize, Selection),
+}
+
+async fn examine(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    batch: Pending,
+    deletes: Arc<DeleteMap>,
+    last: bool,
+) -> Result<Examined, CompactError> {
+    let Pending { index, mut mask, mut deleted } = batch;
+    let (from, to) =
+        inputs.batches.get(index).map_or((Timestamp::ZERO, Timestamp::ZERO), |batch| (batch.ts_from, batch.ts_to));
+    let rows = inputs.batches.get(index).map_or(0, |batch| batch.rows);
+
+    let keys = !deletes.is_empty() && mask.kept() > 0;
+    let ttl = exec.task.plan.ttl.filter(|ttl| last && from.is_expired(*ttl, exec.task.now_ms));
+    let range_is_known = mask.kept() as u64 == rows && from > Timestamp::ZERO && to >= from;
+    let timestamps: Arc<[i64]> = if keys || ttl.is_some() || (last && !range_is_known) {
+        read_values(exec, inputs, index, Inputs::TIMESTAMP).await?.into()
+    } else {
+        Arc::default()
+    };
+
+    if keys {
+        let column = inputs.column(index, inputs.key)?;
+        let bytes = exec.get(&column.path).await?;
+        let (timestamps, stop) = (timestamps.clone(), exec.stop.clone());
+        let (examined, count) = exec
+            .cores
+            .run(move || {
+                let mut count = 0;
+                column.scan(&column.open(bytes)?, &stop, |row, keys| {
+                    let dropped = mask.drop_deleted(row, keys, &timestamps, &deletes);
+                    count += dropped.ok_or_else(|| column.mismatch("is not a column of primary keys"))?;
+                    Ok(())
+                })?;
+                Ok((mask, count))
+            })
+            .await?;
+        (mask, deleted) = (examined, deleted + count);
+        exec.progress.alive();
+    }
+    if !last {
+        return Ok(Examined::Pending(Pending { index, mask, deleted }));
+    }
+
+    let expired = ttl.map_or(0, |ttl| mask.drop_expired(&timestamps, ttl, exec.task.now_ms));
+    let (ts_from, ts_to) =
+        if timestamps.is_empty() { (from, to) } else { mask.time_range(&timestamps).unwrap_or_default() };
+    drop(timestamps);
+    let (kept, keep) = (mask.kept() as u64, mask.finish());
+    let mut row_ids = None;
+    if kept > 0 {
+        let column = inputs.column(index, Inputs::ROW_ID)?;
+        let bytes = exec.get(&column.path).await?;
+        let (keep, stop) = (keep.clone(), exec.stop.clone());
+        row_ids = exec
+            .cores
+            .run(move || {
+                let mut ids = None;
+                column.scan(&column.open(bytes)?, &stop, |row, array| {
+                    let array = keep.slice(row, array.len()).apply(array)?;
+                    let array = array.as_primitive_opt::<Int64Type>();
+                    RowIds::extend(
+                        &mut ids,
+                        array.ok_or_else(|| column.mismatch("is not a column of row ids"))?.values(),
+                    );
+                    Ok(())
+                })?;
+                Ok(ids)
+            })
+            .await?;
+        exec.progress.alive();
+    }
+    Ok(Examined::Selected(index, Selection { keep, kept, deleted, expired, ts_from, ts_to, row_ids }))
+}
+
+/// All values of an Int64 column of one batch.
+async fn read_values(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    batch: usize,
+    field: usize,
+) -> Result<Vec<i64>, CompactError> {
+    let column = inputs.column(batch, field)?;
+    let bytes = exec.get(&column.path).await?;
+    let stop = exec.stop.clone();
+    exec.cores
+        .run(move || {
+            let mut values = Vec::new();
+            column.scan(&column.open(bytes)?, &stop, |_, array| {
+                let array = array.as_primitive_opt::<Int64Type>();
+                values.extend_from_slice(array.ok_or_else(|| column.mismatch("is not an int64 column"))?.values());
+                Ok(())
+            })?;
+            Ok(values)
+        })
+        .await
+}

@@ -1,0 +1,251 @@
+//! The inputs of a plan as a list of batches, and how one column of one batch is read.
+//!
+//! Must never: trust the log lists. Every field has to have equally many logs with equal numbers of rows, and an
+//! object has to hold as many rows as its log says.
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::{CompactError, CompactionTask, cut::BatchSize, selection::Selection};
+use crate::{
+    binlog::{BinlogError, InsertLog, LogIds},
+    model::{DataType, Field, FieldId, LogFile, Timestamp},
+    storage::LogPath,
+};
+
+/// Bytes of decoded rows that are handled at once; what a core's cache holds.
+const STEP_BYTES: u64 = 512 * 1024;
+
+/// One insert log per stored field, all with the same rows.
+#[derive(Debug)]
+pub(super) struct Batch {
+    ids: LogIds,
+    pub(super) rows: u64,
+    /// In the order of [`Inputs::fields`].
+    files: Vec<LogFile>,
+    /// Of the rows, as the metadata says; 0 if it does not.
+    pub(super) ts_from: Timestamp,
+    pub(super) ts_to: Timestamp,
+}
+
+#[derive(Debug)]
+pub(super) struct DeltaLog {
+    ids: LogIds,
+    pub(super) file: LogFile,
+}
+
+#[derive(Debug)]
+pub(super) struct Inputs {
+    /// Stored fields, ascending by id.
+    pub(super) fields: Vec<Field>,
+    /// Position of the primary key in `fields`.
+    pub(super) key: usize,
+    pub(super) batches: Vec<Batch>,
+    pub(super) deltas: Vec<DeltaLog>,
+}
+
+impl Inputs {
+    /// RowID and Timestamp have the smallest ids, so they come first.
+    pub(super) const ROW_ID: usize = 0;
+    pub(super) const TIMESTAMP: usize = 1;
+
+    /// Fails if the task's inputs are not those of its plan, or a segment's log lists do not fit together.
+    pub(super) fn open(task: &CompactionTask) -> Result<Self, CompactError> {
+        let planned = task.plan.input_ids();
+        if planned.len() != task.inputs.len() || !planned.eq(task.inputs.iter().map(|i| i.segment.id)) {
+            return Err(CompactError::Internal(format!("plan {}: task has other inputs than the plan", task.plan.id)));
+        }
+        let fields = task.schema.stored_fields();
+        let position = |id: FieldId| fields.iter().position(|f| f.id == id);
+        let key = task.schema.fields.iter().find(|f| f.is_primary_key).and_then(|f| position(f.id));
+        let (Some(key), Some(Self::ROW_ID), Some(Self::TIMESTAMP)) =
+            (key, position(FieldId::ROW_ID), position(FieldId::TIMESTAMP))
+        else {
+            return Err(CompactError::Internal(format!("plan {}: schema without a primary key", task.plan.id)));
+        };
+        let mut inputs = Self { fields, key, batches: Vec::new(), deltas: Vec::new() };
+        for input in &task.inputs {
+            let ids = LogIds {
+                collection: input.segment.group.collection,
+                partition: input.segment.group.partition,
+                segment: input.segment.id,
+            };
+            if *input.segment.group != task.plan.group {
+                let what = format!("plan {}: segment {} is of another group", task.plan.id, ids.segment);
+                return Err(CompactError::Internal(what));
+            }
+            for number in 0..input.logs.batches() {
+                inputs.batches.push(Self::batch(&inputs.fields, ids, input, number)?);
+            }
+            // Fewer batches than another field has would lose that one's rows unseen.
+            for field in &inputs.fields {
+                let (logs, batches) = (input.logs.field(field.id).len(), input.logs.batches());
+                if logs != batches {
+                    let what = format!("has {logs} insert logs, others have {batches}");
+                    return Err(CompactError::Logs { segment: ids.segment, field: field.id, what });
+                }
+            }
+            inputs.deltas.extend(input.logs.delta.iter().map(|file| DeltaLog { ids, file: file.clone() }));
+        }
+        Ok(inputs)
+    }
+
+    fn batch(
+        fields: &[Field],
+        ids: LogIds,
+        input: &super::CompactionInput,
+        number: usize,
+    ) -> Result<Batch, CompactError> {
+        let files = fields.iter().map(|field| {
+            input.logs.field(field.id).get(number).cloned().ok_or_else(|| CompactError::Logs {
+                segment: ids.segment,
+                field: field.id,
+                what: format!("has no insert log number {number}"),
+            })
+        });
+        let files: Vec<LogFile> = files.collect::<Result<_, _>>()?;
+        let rows = files.first().map_or(0, |f| f.rows);
+        if let Some((field, file)) = fields.iter().zip(&files).find(|(_, file)| file.rows != rows) {
+            let what = format!("has {} rows in insert log {}, others have {rows}", file.rows, file.id);
+            return Err(CompactError::Logs { segment: ids.segment, field: field.id, what });
+        }
+        let (ts_from, ts_to) =
+            files.get(Self::TIMESTAMP).map_or((Timestamp::ZERO, Timestamp::ZERO), |f| (f.ts_from, f.ts_to));
+        Ok(Batch { ids, rows, files, ts_from, ts_to })
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.batches.iter().map(|b| b.rows).sum()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.batches.iter().map(Batch::bytes).sum()
+    }
+
+    pub(super) fn key_type(&self) -> DataType {
+        self.fields.get(self.key).map_or(DataType::Int64, |f| f.data_type)
+    }
+
+    /// Positions of the fields that the first pass reads.
+    pub(super) fn narrow(&self) -> [usize; 3] {
+        [Self::ROW_ID, Self::TIMESTAMP, self.key]
+    }
+
+    /// One column of one batch, not read yet.
+    pub(super) fn column(&self, batch: usize, field: usize) -> Result<Column, CompactError> {
+        let found = self.batches.get(batch).and_then(|b| Some((b, b.files.get(field)?, self.fields.get(field)?)));
+        let Some((batch, file, field)) = found else {
+            return Err(CompactError::Internal(format!("no column {field} of batch {batch}")));
+        };
+        Ok(Column { path: LogPath::insert(batch.ids, field.id, file.id), field: field.clone(), file: file.clone() })
+    }
+}
+
+impl Batch {
+    /// Bytes of all objects.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().map(|f| f.bytes).sum()
+    }
+
+    pub(super) fn file_bytes(&self, field: usize) -> u64 {
+        self.files.get(field).map_or(0, |f| f.bytes)
+    }
+
+    pub(super) fn file_memory_bytes(&self, field: usize) -> u64 {
+        self.files.get(field).map_or(0, |f| f.memory_bytes.max(f.bytes))
+    }
+
+    /// What the cuts need to know. A metadata store that does not tell sizes in memory leaves those of the objects.
+    pub(super) fn size(&self, selection: &Selection) -> BatchSize {
+        BatchSize {
+            rows: self.rows,
+            kept: selection.kept,
+            memory_bytes: self.files.iter().map(|f| if f.memory_bytes == 0 { f.bytes } else { f.memory_bytes }).sum(),
+            object_bytes: self.bytes(),
+            copyable: selection.kept == self.rows && selection.row_ids.is_some_and(|ids| ids.ascending),
+        }
+    }
+}
+
+impl DeltaLog {
+    pub(super) fn path(&self) -> LogPath {
+        LogPath::delta(self.ids, self.file.id)
+    }
+}
+
+/// An insert log with what the metadata knows about it.
+#[derive(Debug, Clone)]
+pub(super) struct Column {
+    pub(super) path: LogPath,
+    pub(super) field: Field,
+    pub(super) file: LogFile,
+}
+
+impl Column {
+    /// Rows to decode at once.
+    pub(super) fn step(&self) -> usize {
+        step(self.file.memory_bytes.max(self.file.bytes), self.file.rows)
+    }
+
+    pub(super) fn corrupt(&self, source: BinlogError) -> CompactError {
+        CompactError::Object { object: self.path.to_string(), source }
+    }
+
+    pub(super) fn mismatch(&self, what: impl Into<String>) -> CompactError {
+        CompactError::Mismatch { object: self.path.to_string(), what: what.into() }
+    }
+
+    /// Parses header and footer; fails if the object is not the one that the metadata describes.
+    pub(super) fn open(&self, bytes: Bytes) -> Result<InsertLog, CompactError> {
+        let log = InsertLog::open(bytes).map_err(|e| self.corrupt(e))?;
+        if log.rows() != self.file.rows {
+            return Err(self.mismatch(format!("holds {} rows, metadata says {}", log.rows(), self.file.rows)));
+        }
+        Ok(log)
+    }
+
+    /// Decodes the column and hands over its arrays, each with the row it begins at. CPU work: not for async threads.
+    pub(super) fn scan(
+        &self,
+        log: &InsertLog,
+        stop: &CancellationToken,
+        mut each: impl FnMut(usize, &arrow::array::ArrayRef) -> Result<(), CompactError>,
+    ) -> Result<(), CompactError> {
+        let rows = self.file.rows as usize;
+        let mut next = 0usize;
+        for array in log.read(&self.field, self.step()).map_err(|e| self.corrupt(e))? {
+            if stop.is_cancelled() {
+                return Err(CompactError::Cancelled);
+            }
+            let array = array.map_err(|e| self.corrupt(e))?;
+            let end = next.saturating_add(array.len());
+            if end > rows {
+                return Err(self.mismatch(format!("decodes to {end} rows or more, metadata says {rows}")));
+            }
+            each(next, &array)?;
+            next = end;
+        }
+        if next != rows {
+            return Err(self.mismatch(format!("decodes to {next} rows, metadata says {rows}")));
+        }
+        Ok(())
+    }
+}
+
+/// Rows that make up about [`STEP_BYTES`] if `rows` take `bytes`.
+pub(super) fn step(bytes: u64, rows: u64) -> usize {
+    (STEP_BYTES / (bytes / rows.max(1)).max(1)).clamp(64, 64 * 1024) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_follow_the_width_of_rows() {
+        assert_eq!(
+            [step(8_000, 1000), step(3_072_000, 1000), step(131_072_000, 1000), step(0, 0)],
+            [65536, 170, 64, 65536]
+        );
+    }
+}

@@ -1,0 +1,278 @@
+//! The run of a plan from its task to its outcome.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell,
+    cut::{Limits, cut},
+    deletes::Retained,
+    execution::{Cores, Execution},
+    first_pass::{Survey, read_deletes, shards, survey},
+    inputs::Inputs,
+    memory::{MemoryBudget, run_units},
+    second_pass::{PieceWork, Selections, Written, write_column},
+};
+use crate::{
+    binlog::{LogIds, PkStats, PkStatsBuilder, encode_delta},
+    config::{BinlogConfig, WorkerConfig},
+    model::{LogFile, SegmentLogs, Timestamp},
+    storage::{LogPath, SegmentStore},
+};
+
+/// What an insert object takes besides its rows: container header, page headers, parquet footer.
+const OBJECT_OVERHEAD_BYTES: u64 = 600;
+
+/// Executes plans, several at once if asked. Cheap to clone; clones share the memory budget and the cores.
+#[derive(Clone)]
+pub struct Compactor {
+    store: SegmentStore,
+    binlog: BinlogConfig,
+    ids: Arc<dyn OutputIds>,
+    budget: MemoryBudget,
+    cores: Cores,
+}
+
+/// An output segment under construction.
+struct Draft {
+    ids: LogIds,
+    keys: Arc<Mutex<PkStatsBuilder>>,
+    /// Log of field f of piece p at `[p][f]`.
+    pieces: Vec<Vec<Option<LogFile>>>,
+}
+
+impl Compactor {
+    /// The memory limit of `worker` holds for all plans that this compactor and its clones run.
+    pub fn new(store: SegmentStore, binlog: BinlogConfig, worker: &WorkerConfig, ids: Arc<dyn OutputIds>) -> Self {
+        let budget = MemoryBudget::new(worker.memory_limit_bytes);
+        Self { store, binlog, ids, budget, cores: Cores::of_machine() }
+    }
+
+    /// Merges the inputs of a task into new segments. Waits for memory first if other plans hold it.
+    ///
+    /// Whatever goes wrong, the inputs are untouched. After an error or a cancellation the objects of this run are
+    /// deleted as far as the store allows; if the future is dropped, they are left for garbage collection.
+    ///
+    /// # Errors
+    /// [`CompactError::Cancelled`] soon after `cancel`; errors of kind corrupt name object and offset.
+    pub async fn run(
+        &self,
+        task: &CompactionTask,
+        progress: &ProgressCell,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome, CompactError> {
+        let stop = cancel.child_token();
+        // Work on other threads ends early if this future is dropped.
+        let _stop_on_drop = stop.clone().drop_guard();
+        let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop);
+        match self.merge(&exec).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => {
+                exec.clean_up().await;
+                Err(if cancel.is_cancelled() { CompactError::Cancelled } else { error })
+            }
+        }
+    }
+
+    async fn merge(&self, exec: &Execution<'_>) -> Result<Outcome, CompactError> {
+        let task = exec.task;
+        let inputs = Inputs::open(task)?;
+        exec.progress.start(inputs.rows(), inputs.bytes());
+        let Survey { selections, retained } = survey(exec, &inputs).await?;
+        let selections: Selections = selections.into();
+        for (batch, selection) in inputs.batches.iter().zip(selections.iter()) {
+            // Nothing more will be done about a batch without survivors.
+            if selection.kept == 0 {
+                exec.progress.add_rows(batch.rows);
+                exec.progress.add_bytes(batch.bytes());
+            }
+        }
+
+        let (drafts, works) = self.arrange(exec, &inputs, &selections)?;
+        let drafts = self.write_pieces(exec, &inputs, &selections, drafts, works).await?;
+        let mut outputs = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            outputs.push(self.finish(exec, &inputs, draft).await?);
+        }
+        if retained > 0 {
+            self.pass_on_deletes(exec, &inputs, &mut outputs).await?;
+        }
+
+        let consumed = task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id)));
+        Ok(Outcome {
+            rows_in: inputs.rows(),
+            rows_deleted: selections.iter().map(|s| s.deleted).sum(),
+            rows_expired: selections.iter().map(|s| s.expired).sum(),
+            rows_out: outputs.iter().map(|(output, _)| output.rows).sum(),
+            outputs: outputs.into_iter().map(|(output, _)| output).collect(),
+            bytes_read: exec.bytes_read.load(Relaxed),
+            bytes_written: exec.bytes_written.load(Relaxed),
+            consumed_deltas: consumed.collect(),
+        })
+    }
+
+    /// Cuts the surviving rows into pieces and gives every output segment its id.
+    fn arrange(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        selections: &Selections,
+    ) -> Result<(Vec<Draft>, Vec<PieceWork>), CompactError> {
+        // By their smallest row id, batches rarely overlap, and pieces are in order as they come.
+        let mut batches: Vec<usize> = (0..inputs.batches.len()).collect();
+        batches.sort_by_key(|batch| selections.get(*batch).and_then(|s| s.row_ids).map(|ids| ids.min));
+        let sizes = batches.iter().filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?)));
+        let limits = Limits {
+            // One column of a piece may be nearly all of it, is held twice, and must leave room for another one.
+            binlog_bytes: self.binlog.max_bytes.min(self.budget.limit_bytes() / 2),
+            output_bytes: exec.task.plan.max_output_bytes,
+            overhead_bytes: OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64,
+        };
+        let (mut drafts, mut works) = (Vec::new(), Vec::new());
+        for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
+            let group = &exec.task.plan.group;
+            let segment = self.ids.next_segment()?;
+            let ids = LogIds { collection: group.collection, partition: group.partition, segment };
+            let key = exec.task.schema.primary_key();
+            let rate = self.binlog.bloom_false_positive;
+            // As stock Milvus has it: room for the rows of the sources, dead ones included (specification 6.3).
+            let keys = PkStatsBuilder::new(key.id, key.data_type, outline.source_rows, rate);
+            let keys = Arc::new(Mutex::new(keys));
+            let pieces = vec![vec![None; inputs.fields.len()]; outline.pieces.len()];
+            for (number, mut piece) in outline.pieces.into_iter().enumerate() {
+                for part in &mut piece.parts {
+                    part.batch = batches.get(part.batch).copied().unwrap_or(part.batch);
+                }
+                let place = (output, number);
+                works.push(PieceWork::new(place, piece, ids, keys.clone(), selections, inputs.fields.len()));
+            }
+            drafts.push(Draft { ids, keys, pieces });
+        }
+        Ok((drafts, works))
+    }
+
+    async fn write_pieces(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        selections: &Selections,
+        mut drafts: Vec<Draft>,
+        works: Vec<PieceWork>,
+    ) -> Result<Vec<Draft>, CompactError> {
+        let mut units = Vec::with_capacity(works.len() * inputs.fields.len());
+        for work in works.into_iter().map(Arc::new) {
+            let mut columns: Vec<(u64, usize)> =
+                (0..inputs.fields.len()).map(|field| (work.memory_bytes(inputs, selections, field), field)).collect();
+            // The widest first: the narrow ones fill the gaps.
+            columns.sort_unstable_by_key(|(bytes, field)| (std::cmp::Reverse(*bytes), *field));
+            for (bytes, field) in columns {
+                units.push((bytes, (work.clone(), field, self.ids.next_log()?)));
+            }
+        }
+        let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
+        // Masks, and the filters of the keys: less than two bytes a row.
+        let held = inputs.rows() * 2;
+        let _memory = exec.unless_stopped(exec.budget.reserve(largest + held)).await?;
+        run_units(
+            exec.budget,
+            units,
+            exec.parallel(),
+            |(work, field, log)| async move { write_column(exec, inputs, selections, &work, (field, log)).await },
+            |Written { output, number, field, file }| {
+                let slot = drafts.get_mut(output).and_then(|d| d.pieces.get_mut(number)?.get_mut(field));
+                if let Some(slot) = slot {
+                    *slot = Some(file);
+                }
+            },
+            || exec.stop.cancel(),
+        )
+        .await?;
+        Ok(drafts)
+    }
+
+    /// Writes the statistics of an output whose columns are all written.
+    async fn finish(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        draft: Draft,
+    ) -> Result<(OutputSegment, PkStats), CompactError> {
+        let segment = draft.ids.segment;
+        let mut logs = SegmentLogs::default();
+        for (number, field) in inputs.fields.iter().enumerate() {
+            let files = draft.pieces.iter().map(|piece| piece.get(number).cloned().flatten());
+            let files: Option<Vec<LogFile>> = files.collect();
+            let missing = || CompactError::Internal(format!("output {segment}: field {} was not written", field.id));
+            logs.insert.push((field.id, files.ok_or_else(missing)?));
+        }
+        let rows = logs.rows();
+        if let Some((field, _)) = logs.insert.iter().find(|(_, f)| f.iter().map(|f| f.rows).sum::<u64>() != rows) {
+            return Err(CompactError::Internal(format!("output {segment}: field {field} has not {rows} rows")));
+        }
+
+        // All users of the builder are done; the lock is a formality.
+        let key = exec.task.schema.primary_key();
+        let empty = PkStatsBuilder::new(key.id, key.data_type, 0, self.binlog.bloom_false_positive);
+        let stats = std::mem::replace(&mut *draft.keys.lock(), empty).finish();
+        let (bytes, log) = (stats.encode(), self.ids.next_log()?);
+        let size = bytes.len() as u64;
+        exec.put(LogPath::stats(draft.ids, key.id, log), bytes).await?;
+        let file = LogFile {
+            id: log,
+            rows,
+            ts_from: Timestamp::ZERO,
+            ts_to: Timestamp::ZERO,
+            bytes: size,
+            memory_bytes: size,
+        };
+        logs.stats.push((key.id, vec![file]));
+        let output = OutputSegment { id: segment, logs, rows, pk_range: stats.range.clone() };
+        Ok((output, stats))
+    }
+
+    /// Gives the delta entries beyond the horizon to every output that may hold their key, shard by shard.
+    async fn pass_on_deletes(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        outputs: &mut [(OutputSegment, PkStats)],
+    ) -> Result<(), CompactError> {
+        let (bytes, shards) = shards(exec, inputs);
+        let _memory = exec.unless_stopped(exec.budget.reserve(bytes)).await?;
+        let group = &exec.task.plan.group;
+        for shard in shards {
+            let mut retained = Retained::default();
+            for delta in &inputs.deltas {
+                retained.absorb(read_deletes(exec, delta).await?, exec.task.plan.keep_deletes_after, shard);
+            }
+            let deletes = retained.into_deletes();
+            for (output, stats) in &mut *outputs {
+                let here: Vec<_> = deletes.iter().filter(|d| stats.may_contain(&d.key)).cloned().collect();
+                if here.is_empty() {
+                    continue;
+                }
+                let log = self.ids.next_log()?;
+                let ids = LogIds { collection: group.collection, partition: group.partition, segment: output.id };
+                let path = LogPath::delta(ids, log);
+                let object = path.to_string();
+                let (config, now_ms) = (self.binlog.clone(), exec.task.now_ms);
+                let encoded = exec.cores.run(move || {
+                    encode_delta(ids, &here, &config, now_ms).map_err(|source| CompactError::Object { object, source })
+                });
+                let encoded = encoded.await?;
+                output.logs.delta.push(LogFile {
+                    id: log,
+                    rows: encoded.rows,
+                    ts_from: encoded.ts_from,
+                    ts_to: encoded.ts_to,
+                    bytes: encoded.bytes.len() as u64,
+                    memory_bytes: encoded.memory_bytes,
+                });
+                exec.put(path, encoded.bytes).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! How far a running plan is, readable from any thread while it runs.
+//!
+//! Must never: go backwards inside one execution, or show more done than there is.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::model::Progress;
+
+/// Counters of one execution. The worker adds, everybody else reads.
+#[derive(Debug, Default)]
+pub struct ProgressCell {
+    total_rows: AtomicU64,
+    done_rows: AtomicU64,
+    total_bytes: AtomicU64,
+    done_bytes: AtomicU64,
+    beat: AtomicU64,
+}
+
+impl ProgressCell {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Rows and bytes of the inputs, done and in total. Done never exceeds the total.
+    pub fn snapshot(&self) -> Progress {
+        // Done is read first: it can't pass the total that is read after it.
+        let (done_rows, done_bytes) = (self.done_rows.load(Relaxed), self.done_bytes.load(Relaxed));
+        let (total_rows, total_bytes) = (self.total_rows.load(Relaxed), self.total_bytes.load(Relaxed));
+        Progress {
+            total_rows,
+            done_rows: done_rows.min(total_rows),
+            total_bytes,
+            done_bytes: done_bytes.min(total_bytes),
+        }
+    }
+
+    /// Grows with every batch of rows that was read or written and never falls, also when an execution starts anew:
+    /// a value that stays the same for long means that the plan is stuck.
+    pub fn beat(&self) -> u64 {
+        self.beat.load(Relaxed)
+    }
+
+    pub(super) fn start(&self, total_rows: u64, total_bytes: u64) {
+        self.done_rows.store(0, Relaxed);
+        self.done_bytes.store(0, Relaxed);
+        self.total_rows.store(total_rows, Relaxed);
+        self.total_bytes.store(total_bytes, Relaxed);
+        self.alive();
+    }
+
+    pub(super) fn alive(&self) {
+        self.beat.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn add_rows(&self, rows: u64) {
+        self.done_rows.fetch_add(rows, Relaxed);
+        self.alive();
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.done_bytes.fetch_add(bytes, Relaxed);
+        self.alive();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starting_again_clears_the_counts_but_not_the_beat() {
+        let cell = ProgressCell::new();
+        cell.start(10, 100);
+        cell.add_rows(4);
+        cell.add_bytes(40);
+        let beat = cell.beat();
+        assert_eq!(cell.snapshot(), Progress { total_rows: 10, done_rows: 4, total_bytes: 100, done_bytes: 40 });
+        cell.start(7, 70);
+        assert_eq!(cell.snapshot(), Progress { total_rows: 7, done_rows: 0, total_bytes: 70, done_bytes: 0 });
+        assert!(cell.beat() > beat);
+    }
+}

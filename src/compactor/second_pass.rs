@@ -1,0 +1,385 @@
+//! The second pass: every column of every piece, read, filtered, put in order and written.
+//!
+//! Must never: mix rows of two pieces, or write one field of a piece in another order than the others.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::AcqRel},
+};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    datatypes::{DataType as Arrow, Int64Type},
+};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::{
+    CompactError,
+    cut::{Part, Piece, share},
+    execution::Execution,
+    inputs::{Batch, Column, Inputs, step},
+    order::{Rearranged, may_be_unordered, permutation},
+    selection::{Keep, Selection},
+};
+use crate::{
+    binlog::{BinlogError, Encoded, InsertLogWriter, LogIds, PkStatsBuilder},
+    config::BinlogConfig,
+    model::{Field, LogFile, LogId, Timestamp},
+    storage::LogPath,
+};
+
+/// What one unit of decoding and encoding takes beside the objects: pages, arrays, compressors.
+const CODEC_BYTES: u64 = 6 << 20;
+/// Row ids, their positions, and the sorted pairs of both.
+const ORDER_BYTES_PER_ROW: u64 = 8 + 4 + 16;
+/// Surviving vectors are written straight from the decoded page while the runs of survivors are at least this long on
+/// average; shorter ones are gathered first.
+const RUN_BYTES: usize = 4096;
+
+/// Selections of all batches, found by the first pass.
+pub(super) type Selections = Arc<[Selection]>;
+
+/// One piece of one output segment, and what its columns share.
+pub(super) struct PieceWork {
+    /// Position of the output, and of the piece in it.
+    pub(super) output: usize,
+    pub(super) number: usize,
+    piece: Piece,
+    ids: LogIds,
+    keys: Arc<Mutex<PkStatsBuilder>>,
+    unordered: bool,
+    /// Found by whichever column comes first.
+    shape: OnceCell<Arc<Shape>>,
+    columns_left: AtomicUsize,
+}
+
+/// What has to be the same for all columns of a piece.
+struct Shape {
+    ts_from: Timestamp,
+    ts_to: Timestamp,
+    order: Option<Vec<u32>>,
+}
+
+/// A written column.
+pub(super) struct Written {
+    pub(super) output: usize,
+    pub(super) number: usize,
+    pub(super) field: usize,
+    pub(super) file: LogFile,
+}
+
+impl PieceWork {
+    pub(super) fn new(
+        (output, number): (usize, usize),
+        piece: Piece,
+        ids: LogIds,
+        keys: Arc<Mutex<PkStatsBuilder>>,
+        selections: &[Selection],
+        columns: usize,
+    ) -> Self {
+        let unordered = may_be_unordered(&piece, selections);
+        let columns_left = AtomicUsize::new(columns);
+        Self { output, number, piece, ids, keys, unordered, shape: OnceCell::new(), columns_left }
+    }
+
+    /// The one part, if it is a whole batch as it stands in its objects.
+    fn copied(&self, selections: &[Selection]) -> Option<&Part> {
+        let [part] = self.piece.parts.as_slice() else { return None };
+        let selection = selections.get(part.batch)?;
+        let whole = selection.keep == Keep::All && part.kept == (0..selection.kept);
+        (whole && !self.unordered).then_some(part)
+    }
+
+    /// Bytes that writing one field takes at most at once.
+    pub(super) fn memory_bytes(&self, inputs: &Inputs, selections: &[Selection], field: usize) -> u64 {
+        let files = || self.piece.parts.iter().filter_map(|p| Some((p, inputs.batches.get(p.batch)?)));
+        let largest = files().map(|(_, batch)| batch.file_bytes(field)).max().unwrap_or(0);
+        let written = self.written_bytes(inputs, selections, field);
+        if self.copied(selections).is_some() {
+            return largest + written;
+        }
+        let rearranged = if self.unordered {
+            let share = |(part, batch): (&Part, &Batch)| portion(batch.file_memory_bytes(field), part, selections);
+            files().map(share).sum::<u64>() + self.piece.rows * ORDER_BYTES_PER_ROW
+        } else {
+            0
+        };
+        largest + written + rearranged + CODEC_BYTES
+    }
+
+    /// Bytes that the object of a field will probably have.
+    fn written_bytes(&self, inputs: &Inputs, selections: &[Selection], field: usize) -> u64 {
+        let bytes = |part: &Part| inputs.batches.get(part.batch).map_or(0, |batch| batch.file_bytes(field));
+        self.piece.parts.iter().map(|part| portion(bytes(part), part, selections)).sum()
+    }
+}
+
+/// Share of `total` that the rows of a part make up in their batch, dead rows included in the batch.
+fn portion(total: u64, part: &Part, selections: &[Selection]) -> u64 {
+    let rows = selections.get(part.batch).map_or(0, |s| s.kept + s.deleted + s.expired);
+    (u128::from(total) * u128::from(part.kept.end - part.kept.start) / u128::from(rows.max(1))) as u64
+}
+
+/// Writes field number `field` of a piece as log `log`.
+pub(super) async fn write_column(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    selections: &Selections,
+    work: &PieceWork,
+    (field, log): (usize, LogId),
+) -> Result<Written, CompactError> {
+    let copy = match work.copied(selections) {
+        Some(part) => copy(exec, inputs, work, part, field).await?,
+        None => None,
+    };
+    let encoded = match copy {
+        Some(encoded) => encoded,
+        None => rewrite(exec, inputs, selections, work, field).await?,
+    };
+    let Some(id) = inputs.fields.get(field).map(|f| f.id) else {
+        return Err(CompactError::Internal(format!("no field number {field}")));
+    };
+    let file = LogFile {
+        id: log,
+        rows: encoded.rows,
+        ts_from: encoded.ts_from,
+        ts_to: encoded.ts_to,
+        bytes: encoded.bytes.len() as u64,
+        memory_bytes: encoded.memory_bytes,
+    };
+    exec.put(LogPath::insert(work.ids, id, log), encoded.bytes).await?;
+
+    let source = |part: &Part, total: u64| {
+        let kept = selections.get(part.batch).map_or(0, |s| s.kept);
+        share(total, kept, &part.kept)
+    };
+    let parts = || work.piece.parts.iter().filter_map(|part| Some((part, inputs.batches.get(part.batch)?)));
+    exec.progress.add_bytes(parts().map(|(part, batch)| source(part, batch.file_bytes(field))).sum());
+    if work.columns_left.fetch_sub(1, AcqRel) == 1 {
+        exec.progress.add_rows(parts().map(|(part, batch)| source(part, batch.rows)).sum());
+    }
+    Ok(Written { output: work.output, number: work.number, field, file })
+}
+
+/// The object of a whole batch under the output's header; None if stock readers might refuse it as it is.
+async fn copy(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    work: &PieceWork,
+    part: &Part,
+    field: usize,
+) -> Result<Option<Encoded>, CompactError> {
+    let column = inputs.column(part.batch, field)?;
+    let bytes = exec.get(&column.path).await?;
+    let keys = (field == inputs.key).then(|| work.keys.clone());
+    let (ids, stop, now_ms) = (work.ids, exec.stop.clone(), exec.task.now_ms);
+    exec.cores
+        .run(move || {
+            let log = column.open(bytes)?;
+            let encoded = match log.readdress(ids, now_ms) {
+                Ok(encoded) => encoded,
+                Err(BinlogError::NotCopyable(_)) => return Ok(None),
+                Err(error) => return Err(column.corrupt(error)),
+            };
+            if let Some(keys) = keys {
+                column.scan(&log, &stop, |_, array| add_keys(&keys, &column.field, array))?;
+            }
+            Ok(Some(encoded))
+        })
+        .await
+}
+
+async fn rewrite(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    selections: &Selections,
+    work: &PieceWork,
+    field: usize,
+) -> Result<Encoded, CompactError> {
+    let shape = shape(exec, inputs, selections, work).await?;
+    let Some(output) = inputs.fields.get(field) else {
+        return Err(CompactError::Internal(format!("no field number {field}")));
+    };
+    let mut sink = Sink::new(work.ids, output, exec.binlog, shape.order.is_some())?;
+    sink.writer.reserve(work.written_bytes(inputs, selections, field) as usize);
+    if field == inputs.key {
+        sink.keys = Some(work.keys.clone());
+    }
+    for part in &work.piece.parts {
+        let column = inputs.column(part.batch, field)?;
+        let bytes = exec.get(&column.path).await?;
+        let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
+        sink = exec
+            .cores
+            .run(move || {
+                let log = column.open(bytes)?;
+                survivors(&column, &log, &selections, &part, &stop, |keep, array| sink.write(keep, array))?;
+                Ok(sink)
+            })
+            .await?;
+        exec.progress.alive();
+    }
+    let now_ms = exec.task.now_ms;
+    exec.cores.run(move || sink.finish(&shape, now_ms)).await
+}
+
+/// Hands over the decoded arrays of a batch, each with the rows of it that belong to the part.
+fn survivors(
+    column: &Column,
+    log: &crate::binlog::InsertLog,
+    selections: &[Selection],
+    part: &Part,
+    stop: &tokio_util::sync::CancellationToken,
+    mut each: impl FnMut(Keep, &ArrayRef) -> Result<(), CompactError>,
+) -> Result<(), CompactError> {
+    let Some(selection) = selections.get(part.batch) else {
+        return Err(CompactError::Internal(format!("batch {} was not examined", part.batch)));
+    };
+    let (first, last) = (part.kept.start as usize, part.kept.end as usize);
+    let mut passed = 0;
+    column.scan(log, stop, |row, array| {
+        let keep = selection.keep.slice(row, array.len());
+        let here = keep.count(array.len());
+        let (from, to) = (first.clamp(passed, passed + here) - passed, last.clamp(passed, passed + here) - passed);
+        passed += here;
+        if from == to {
+            return Ok(());
+        }
+        if to - from == here {
+            return each(keep, array);
+        }
+        let rows = keep.apply(array)?.slice(from, to - from);
+        each(Keep::All, &rows)
+    })
+}
+
+/// Time range and order of a piece.
+async fn shape(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    selections: &Selections,
+    work: &PieceWork,
+) -> Result<Arc<Shape>, CompactError> {
+    let find = || async {
+        // Of a part of a batch only the batch's range is known.
+        let whole = |part: &Part| selections.get(part.batch).filter(|s| part.kept == (0..s.kept));
+        let ranges: Option<Vec<_>> =
+            work.piece.parts.iter().map(|part| whole(part).map(|s| (s.ts_from, s.ts_to))).collect();
+        let ranges = match ranges {
+            Some(ranges) => ranges,
+            None => values(exec, inputs, selections, work, Inputs::TIMESTAMP)
+                .await?
+                .into_iter()
+                .map(|ts| (Timestamp(ts as u64), Timestamp(ts as u64)))
+                .collect(),
+        };
+        let order = if work.unordered {
+            let row_ids = values(exec, inputs, selections, work, Inputs::ROW_ID).await?;
+            exec.cores.run(move || Ok(permutation(&row_ids))).await?
+        } else {
+            None
+        };
+        Ok(Arc::new(Shape {
+            ts_from: ranges.iter().map(|(from, _)| *from).min().unwrap_or_default(),
+            ts_to: ranges.iter().map(|(_, to)| *to).max().unwrap_or_default(),
+            order,
+        }))
+    };
+    work.shape.get_or_try_init(find).await.cloned()
+}
+
+/// The surviving values of an int64 column of a piece, in the order of its parts.
+async fn values(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    selections: &Selections,
+    work: &PieceWork,
+    field: usize,
+) -> Result<Vec<i64>, CompactError> {
+    let mut values = Vec::new();
+    for part in &work.piece.parts {
+        let column = inputs.column(part.batch, field)?;
+        let bytes = exec.get(&column.path).await?;
+        let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
+        values = exec
+            .cores
+            .run(move || {
+                let log = column.open(bytes)?;
+                survivors(&column, &log, &selections, &part, &stop, |keep, array| {
+                    let rows = keep.apply(array)?;
+                    let rows = rows.as_primitive_opt::<Int64Type>();
+                    values.extend_from_slice(rows.ok_or_else(|| column.mismatch("is not an int64 column"))?.values());
+                    Ok(())
+                })?;
+                Ok(values)
+            })
+            .await?;
+    }
+    Ok(values)
+}
+
+fn add_keys(keys: &Mutex<PkStatsBuilder>, field: &Field, column: &ArrayRef) -> Result<(), CompactError> {
+    keys.lock().add_column(column).map_err(|source| CompactError::Encode { field: field.id, source })
+}
+
+/// Where the surviving rows of one column of a piece go.
+struct Sink {
+    field: Field,
+    writer: InsertLogWriter,
+    keys: Option<Arc<Mutex<PkStatsBuilder>>>,
+    /// All rows, if they have to be put in order.
+    held: Option<Vec<ArrayRef>>,
+}
+
+impl Sink {
+    fn new(ids: LogIds, field: &Field, config: &BinlogConfig, hold: bool) -> Result<Self, CompactError> {
+        let writer = InsertLogWriter::new(ids, field, config)
+            .map_err(|source| CompactError::Encode { field: field.id, source })?;
+        Ok(Self { field: field.clone(), writer, keys: None, held: hold.then(Vec::new) })
+    }
+
+    fn write(&mut self, keep: Keep, array: &ArrayRef) -> Result<(), CompactError> {
+        if let Some(runs) = self.runs(&keep, array) {
+            for (start, end) in runs {
+                self.encode(&array.slice(start, end - start))?;
+            }
+            return Ok(());
+        }
+        let rows = keep.apply(array)?;
+        if let Some(keys) = &self.keys {
+            add_keys(keys, &self.field, &rows)?;
+        }
+        match &mut self.held {
+            Some(held) => held.push(rows),
+            None => self.encode(&rows)?,
+        }
+        Ok(())
+    }
+
+    /// Runs of surviving vectors, if writing them one by one is cheaper than gathering them first.
+    fn runs(&self, keep: &Keep, array: &ArrayRef) -> Option<Vec<(usize, usize)>> {
+        let (Keep::Some(bits), Arrow::FixedSizeBinary(width), None) = (keep, array.data_type(), &self.held) else {
+            return None;
+        };
+        let runs: Vec<(usize, usize)> = bits.set_slices().collect();
+        let bytes = bits.count_set_bits() * usize::try_from(*width).unwrap_or(0);
+        (bytes >= runs.len() * RUN_BYTES).then_some(runs)
+    }
+
+    fn encode(&mut self, rows: &ArrayRef) -> Result<(), CompactError> {
+        self.writer.write(rows).map_err(|source| CompactError::Encode { field: self.field.id, source })
+    }
+
+    fn finish(mut self, shape: &Shape, now_ms: u64) -> Result<Encoded, CompactError> {
+        if let (Some(held), Some(order)) = (self.held.take(), &shape.order) {
+            let bytes: usize = held.iter().map(|rows| rows.get_buffer_memory_size()).sum();
+            for rows in Rearranged::new(&held, order, step(bytes as u64, order.len() as u64)) {
+                self.encode(&rows?)?;
+            }
+        }
+        self.writer
+            .finish(shape.ts_from, shape.ts_to, now_ms)
+            .map_err(|source| CompactError::Encode { field: self.field.id, source })
+    }
+}

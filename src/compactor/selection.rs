@@ -1,0 +1,201 @@
+//! Which rows of an input batch survive, decided from its key, timestamp and row-id columns alone.
+//!
+//! First deletes (a row dies if its key was deleted at a strictly greater timestamp), then expiry; a row that both
+//! would drop counts as deleted (specification 9.1, 9.2). Columns come in slices of any length, so nothing here needs
+//! a whole key column in memory.
+//!
+//! Must never: look at another batch. Equal keys without a delete between them all survive.
+
+use std::time::Duration;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BooleanArray},
+    buffer::{BooleanBuffer, Buffer},
+    datatypes::Int64Type,
+};
+
+use super::deletes::DeleteMap;
+use crate::model::Timestamp;
+
+/// The surviving rows of one batch, in file order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Keep {
+    All,
+    None,
+    Some(BooleanBuffer),
+}
+
+impl Keep {
+    /// Surviving rows among `len` rows from `offset` on.
+    pub(super) fn slice(&self, offset: usize, len: usize) -> Self {
+        match self {
+            Self::Some(bits) => match bits.slice(offset, len) {
+                part if part.count_set_bits() == len => Self::All,
+                part if part.count_set_bits() == 0 => Self::None,
+                part => Self::Some(part),
+            },
+            whole => whole.clone(),
+        }
+    }
+
+    /// Surviving rows, of `len` rows in all.
+    pub(super) fn count(&self, len: usize) -> usize {
+        match self {
+            Self::All => len,
+            Self::None => 0,
+            Self::Some(bits) => bits.count_set_bits(),
+        }
+    }
+
+    /// The surviving rows of `column`, whose rows are exactly those of this selection.
+    pub(super) fn apply(&self, column: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
+        match self {
+            Self::All => Ok(column.clone()),
+            Self::None => Ok(column.slice(0, 0)),
+            Self::Some(bits) => arrow::compute::filter(column, &BooleanArray::new(bits.clone(), None)),
+        }
+    }
+}
+
+/// A selection under construction: every row survives until it is dropped.
+#[derive(Debug)]
+pub(super) struct Mask {
+    rows: usize,
+    kept: usize,
+    /// One bit per row, set while the row survives; absent until the first row is dropped.
+    bits: Option<Vec<u8>>,
+}
+
+impl Mask {
+    pub(super) fn new(rows: usize) -> Self {
+        Self { rows, kept: rows, bits: None }
+    }
+
+    /// Rows that survive so far.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    fn is_kept(&self, row: usize) -> bool {
+        self.bits.as_ref().is_none_or(|bits| bits.get(row / 8).is_some_and(|byte| byte & (1 << (row % 8)) != 0))
+    }
+
+    /// True if the row survived until now.
+    fn drop_row(&mut self, row: usize) -> bool {
+        if row >= self.rows || !self.is_kept(row) {
+            return false;
+        }
+        let bits = self.bits.get_or_insert_with(|| vec![0xFF; self.rows.div_ceil(8)]);
+        if let Some(byte) = bits.get_mut(row / 8) {
+            *byte &= !(1 << (row % 8));
+        }
+        self.kept -= 1;
+        true
+    }
+
+    /// Drops the rows of `keys`, which begin at row `offset`, that `deletes` kills. `timestamps` are those of the whole
+    /// batch. Returns how many went; None if `keys` is no key column or longer than the batch.
+    pub(super) fn drop_deleted(
+        &mut self,
+        offset: usize,
+        keys: &ArrayRef,
+        timestamps: &[i64],
+        deletes: &DeleteMap,
+    ) -> Option<u64> {
+        let timestamps = timestamps.get(offset..offset.checked_add(keys.len())?)?;
+        let before = self.kept;
+        match deletes {
+            DeleteMap::Int(map) => {
+                let keys = keys.as_primitive_opt::<Int64Type>()?.values();
+                for (row, (key, ts)) in keys.iter().zip(timestamps).enumerate() {
+                    if map.get(key).is_some_and(|deleted| deleted.0 > *ts as u64) {
+                        self.drop_row(offset + row);
+                    }
+                }
+            }
+            DeleteMap::Str(map) => {
+                let keys = keys.as_string_opt::<i32>()?;
+                for (row, ts) in timestamps.iter().enumerate() {
+                    if map.get(keys.value(row)).is_some_and(|deleted| deleted.0 > *ts as u64) {
+                        self.drop_row(offset + row);
+                    }
+                }
+            }
+        }
+        Some((before - self.kept) as u64)
+    }
+
+    /// Drops the rows that have outlived `ttl` at `now_ms`. Returns how many went.
+    pub(super) fn drop_expired(&mut self, timestamps: &[i64], ttl: Duration, now_ms: u64) -> u64 {
+        let before = self.kept;
+        for (row, ts) in timestamps.iter().enumerate() {
+            if Timestamp(*ts as u64).is_expired(ttl, now_ms) {
+                self.drop_row(row);
+            }
+        }
+        (before - self.kept) as u64
+    }
+
+    /// Smallest and largest timestamp of the surviving rows; None if there are none.
+    pub(super) fn time_range(&self, timestamps: &[i64]) -> Option<(Timestamp, Timestamp)> {
+        let kept = timestamps.iter().enumerate().filter(|(row, _)| self.is_kept(*row)).map(|(_, ts)| *ts as u64);
+        kept.fold(None, |range, ts| match range {
+            None => Some((ts, ts)),
+            Some((from, to)) => Some((ts.min(from), ts.max(to))),
+        })
+        .map(|(from, to)| (Timestamp(from), Timestamp(to)))
+    }
+
+    pub(super) fn finish(self) -> Keep {
+        match self.bits {
+            None if self.rows == 0 => Keep::None,
+            None => Keep::All,
+            Some(_) if self.kept == 0 => Keep::None,
+            Some(bits) => Keep::Some(BooleanBuffer::new(Buffer::from_vec(bits), 0, self.rows)),
+        }
+    }
+}
+
+/// Row ids of a batch's surviving rows: their range, and whether they ascend already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RowIds {
+    pub(super) min: i64,
+    pub(super) max: i64,
+    pub(super) ascending: bool,
+    last: i64,
+}
+
+impl RowIds {
+    /// Takes the row ids of the next surviving rows.
+    pub(super) fn extend(range: &mut Option<Self>, ids: &[i64]) {
+        for id in ids.iter().copied() {
+            match range {
+                None => *range = Some(Self { min: id, max: id, ascending: true, last: id }),
+                Some(range) => {
+                    range.min = range.min.min(id);
+                    range.max = range.max.max(id);
+                    range.ascending &= range.last <= id;
+                    range.last = id;
+                }
+            }
+        }
+    }
+}
+
+/// What the first pass found out about one batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Selection {
+    pub(super) keep: Keep,
+    pub(super) kept: u64,
+    pub(super) deleted: u64,
+    pub(super) expired: u64,
+    /// Time range of the surviving rows; both 0 if there are none.
+    pub(super) ts_from: Timestamp,
+    pub(super) ts_to: Timestamp,
+    /// None if no row survives.
+    pub(super) row_ids: Option<RowIds>,
+}
+
+#[cfg(test)]
+#[path = "selection_tests.rs"]
+mod tests;

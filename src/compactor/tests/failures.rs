@@ -1,0 +1,191 @@
+//! Merges that do not come to their end: they say why and leave nothing behind.
+
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    error::Classify,
+    storage::{Fault, FaultyBackend, Operation},
+};
+
+/// Two segments of two batches, with deletes.
+async fn world() -> World {
+    let mut world = World::new(DataType::Int64);
+    for segment in 1..=2 {
+        let rows = |from: i64| (from..from + 50).map(|n| int(segment * 1000 + n, n, 100)).collect::<Vec<_>>();
+        world.segment(segment, &[rows(0), rows(50)], &[vec![delete(3, 200), delete(segment, 200)]]).await;
+    }
+    world
+}
+
+/// The world with a backend that fails on demand.
+fn faulty(world: &mut World) -> Arc<FaultyBackend> {
+    let backend = FaultyBackend::new(world.store.backend());
+    let config = crate::config::StorageConfig { retry_backoff: Duration::ZERO, ..Default::default() };
+    world.store = SegmentStore::with_backend(backend.clone(), &config);
+    backend
+}
+
+#[tokio::test]
+async fn cancelled_before_it_begins() {
+    let world = world().await;
+    let before = world.objects().await;
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &cancel).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(world.objects().await, before);
+}
+
+#[tokio::test]
+async fn cancelled_in_the_middle_leaves_no_objects() {
+    let world = world().await;
+    let before = world.objects().await;
+    let cancel = CancellationToken::new();
+    // The id after those of the five columns is that of the statistics: all columns are written by then.
+    let token = cancel.clone();
+    let on_log = move |number: i64| {
+        if number == 5 {
+            token.cancel();
+        }
+        Ok(())
+    };
+    let ids = Ids { on_log: Some(Box::new(on_log)), ..Ids::default() };
+    let error = world.compactor(ids).run(&world.task(), &ProgressCell::new(), &cancel).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
+    assert_eq!(world.objects().await, before);
+}
+
+#[rstest]
+#[case::refused(Fault::Refused, ErrorKind::Precondition)]
+#[case::down(Fault::Unavailable, ErrorKind::Transient)]
+#[case::torn(Fault::Torn, ErrorKind::Transient)]
+#[case::answers_lost(Fault::AnswerLost, ErrorKind::Transient)]
+#[tokio::test]
+async fn a_write_that_fails_leaves_no_objects(
+    #[case] fault: Fault,
+    #[case] kind: ErrorKind,
+    #[values(1, 2, 5, 6)] nth: u64,
+) {
+    let mut world = world().await;
+    let before = world.objects().await;
+    let backend = faulty(&mut world);
+    backend.fail_from(Some(Operation::Put), nth, fault);
+    let error = world.run().await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert_eq!(world.objects().await, before);
+}
+
+#[tokio::test]
+async fn after_passing_trouble_the_outcome_is_complete() {
+    let mut world = world().await;
+    let backend = faulty(&mut world);
+    backend.fail(Some(Operation::Put), 2, Fault::Torn);
+    backend.fail(Some(Operation::Get), 3, Fault::Unavailable);
+    let outcome = world.run().await.unwrap();
+    let rows = world.read(&outcome.outputs[0]).await.concat();
+    assert_eq!(rows.len(), 200 - 2 * 3);
+}
+
+/// Every input object in turn: missing, cut in half, or with a byte of its magic changed.
+#[tokio::test]
+async fn a_bad_input_is_named_and_left_alone() {
+    let world = world().await;
+    let before = world.objects().await;
+    assert_eq!(before.len(), 2 * (2 * 5 + 1));
+    for name in &before {
+        let path: LogPath = name.parse().unwrap();
+        let good = world.store.get(&path).await.unwrap();
+        let mut magic = good.to_vec();
+        magic[2] ^= 1;
+        for bad in [good.slice(..good.len() / 2), magic.into()] {
+            world.store.put(&path, bad.clone()).await.unwrap();
+            let error = world.run().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(error.to_string().contains(name) && error.to_string().contains("byte"), "{error}");
+            assert_eq!(world.objects().await, before, "{name}");
+            assert_eq!(world.store.get(&path).await.unwrap(), bad);
+        }
+        world.store.delete(&path).await.unwrap();
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+        world.store.put(&path, good).await.unwrap();
+    }
+    world.run().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_of_other_rows_than_the_metadata_says() {
+    let mut world = world().await;
+    let field = FieldId(102);
+    let files = |world: &World, segment: usize| world.inputs[segment].logs.field(field).to_vec();
+    let other = LogPath::insert(world.ids(SegmentId(1)), field, files(&world, 0)[0].id);
+    world.segment(3, &[vec![int(1, 1, 1)]], &[]).await;
+    let small = LogPath::insert(world.ids(SegmentId(3)), field, files(&world, 2)[0].id);
+    world.store.put(&other, world.store.get(&small).await.unwrap()).await.unwrap();
+    let error = world.run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.to_string(), format!("{other}: holds 1 rows, metadata says 50"));
+}
+
+#[rstest]
+#[case::a_log_is_missing(|logs: &mut SegmentLogs| drop(logs.insert[2].1.pop()), "segment 1: field 100 has no insert log number 1")]
+#[case::a_log_too_many(|logs: &mut SegmentLogs| {
+    let extra = logs.insert[2].1[0].clone();
+    logs.insert[2].1.push(extra);
+}, "segment 1: field 100 has 3 insert logs, others have 2")]
+#[case::a_field_is_missing(|logs: &mut SegmentLogs| drop(logs.insert.pop()), "segment 1: field 102 has no insert log number 0")]
+#[case::the_first_field_is_empty(|logs: &mut SegmentLogs| logs.insert[0].1.clear(), "segment 1: field 1 has 2 insert logs, others have 0")]
+#[tokio::test]
+async fn log_lists_that_do_not_fit_together(#[case] spoil: fn(&mut SegmentLogs), #[case] expected: &str) {
+    let mut world = world().await;
+    spoil(&mut world.inputs[0].logs);
+    let error = world.run().await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Corrupt, expected));
+}
+
+#[tokio::test]
+async fn a_delta_log_of_the_other_key_type() {
+    let mut world = World::new(DataType::Int64);
+    let odd = Delete { key: PrimaryKey::Str("a".into()), ts: ts(1) };
+    world.segment(1, &[vec![int(1, 1, 1)]], &[vec![odd]]).await;
+    let error = world.run().await.unwrap_err();
+    let path = LogPath::delta(world.ids(SegmentId(1)), world.inputs[0].logs.delta[0].id);
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.to_string(), format!("{path}: delete of key \"a\", but keys of the collection are Int64"));
+}
+
+#[tokio::test]
+async fn a_task_that_is_not_its_plan() {
+    let world = world().await;
+    let mut fewer = world.task();
+    fewer.inputs.pop();
+    let mut swapped = world.task();
+    swapped.inputs.reverse();
+    let mut elsewhere = world.task();
+    elsewhere.plan.group.partition = PartitionId(3);
+    for task in [fewer, swapped, elsewhere] {
+        assert_eq!(failure(&world, task).await, ErrorKind::Internal);
+    }
+}
+
+async fn failure(world: &World, task: CompactionTask) -> ErrorKind {
+    let run = world.compactor(Ids::default());
+    run.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap_err().kind()
+}
+
+#[tokio::test]
+async fn without_an_id_nothing_is_left() {
+    let world = world().await;
+    let before = world.objects().await;
+    let on_log = |number| match number {
+        5 => Err(CompactError::Ids { kind: ErrorKind::Fenced, message: "not the leader".to_owned() }),
+        _ => Ok(()),
+    };
+    let ids = Ids { on_log: Some(Box::new(on_log)), ..Ids::default() };
+    let run = world.compactor(ids);
+    let error = run.run(&world.task(), &ProgressCell::new(), &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fenced);
+    assert_eq!(world.objects().await, before);
+}

@@ -1,0 +1,54 @@
+//! Where objects really are: the few operations a store needs, behind a trait with three implementations (a local
+//! directory, an object store, and either of them with faults).
+//!
+//! A backend does not retry, count or interpret; [`super::SegmentStore`] does.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use super::StorageError;
+
+/// One object to be written.
+#[derive(Debug, Clone)]
+pub struct Object {
+    /// Relative to the backend's root.
+    pub name: String,
+    pub bytes: Bytes,
+}
+
+/// One object of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    pub bytes: u64,
+    /// Milliseconds since 1970, by the backend's clock.
+    pub modified_ms: u64,
+}
+
+/// A flat namespace of objects. Names are relative paths with `/`.
+#[async_trait]
+pub trait Backend: Send + Sync + std::fmt::Debug {
+    /// Reads a whole object.
+    async fn get(&self, name: &str) -> Result<Bytes, StorageError>;
+
+    /// Writes objects, replacing those that exist. Each appears whole or not at all; when this returns Ok, all of them
+    /// survive a loss of power. After an error any of them may be there. Repeating it is harmless.
+    async fn put(&self, objects: &[Object]) -> Result<(), StorageError>;
+
+    /// How many objects one `put` should be given: where writing together is cheaper than one by one.
+    fn batch(&self) -> usize;
+
+    /// Copies an object, as durably as `put`.
+    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError>;
+
+    /// Removes an object; one that is absent is fine.
+    async fn delete(&self, name: &str) -> Result<(), StorageError>;
+
+    /// Objects below a folder, in no order. Objects that come and go meanwhile may be missed.
+    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>>;
+
+    /// Removes what interrupted writes left outside the namespace; returns how many. Must not run beside a writer of
+    /// another process.
+    async fn clear_staging(&self) -> Result<u64, StorageError>;
+}

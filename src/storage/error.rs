@@ -1,0 +1,104 @@
+//! What can go wrong between a segment and its objects.
+
+use std::io;
+
+use crate::{
+    binlog::BinlogError,
+    error::{Classify, ErrorKind},
+    model::FieldId,
+};
+
+/// Errors of the store, with the name of the object.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageError {
+    /// The object is not there.
+    #[error("object {object} not found")]
+    NotFound { object: String },
+    /// The store did not answer, or failed in a way that may pass.
+    #[error("{operation} of {object} failed: {what}")]
+    Unavailable { operation: &'static str, object: String, what: String },
+    /// The store refuses, and would again: permissions, credentials, settings.
+    #[error("{operation} of {object} refused: {what}")]
+    Refused { operation: &'static str, object: String, what: String },
+    /// No room left.
+    #[error("{operation} of {object}: no space left: {what}")]
+    Full { operation: &'static str, object: String, what: String },
+    /// The object was read, and its bytes can't be right.
+    #[error("object {object}: {source}")]
+    Object { object: String, source: BinlogError },
+    /// Rows can't be written as logs.
+    #[error(transparent)]
+    Encode(#[from] BinlogError),
+    /// The logs of a segment contradict each other or the schema.
+    #[error("segment {segment}, field {field}: {what}")]
+    Segment { segment: i64, field: FieldId, what: String },
+    /// Rows handed over for writing are not as they have to be.
+    #[error("rows of segment {segment}: {what}")]
+    Rows { segment: i64, what: String },
+    /// No id for a new object.
+    #[error("no log id: {what}")]
+    LogId { what: String, kind: ErrorKind },
+    /// A setting that no store can be built from.
+    #[error("storage settings: {0}")]
+    Settings(String),
+    /// A task of the runtime ended without an answer.
+    #[error("storage task ended early: {0}")]
+    Task(String),
+}
+
+impl Classify for StorageError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Unavailable { .. } => ErrorKind::Transient,
+            Self::Refused { .. } => ErrorKind::Precondition,
+            Self::Full { .. } => ErrorKind::Exhausted,
+            Self::Object { source, .. } => source.kind(),
+            Self::Encode(source) => source.kind(),
+            Self::Segment { .. } => ErrorKind::Corrupt,
+            Self::Rows { .. } | Self::Task(_) => ErrorKind::Internal,
+            Self::LogId { kind, .. } => *kind,
+            Self::Settings(_) => ErrorKind::Invalid,
+        }
+    }
+}
+
+impl StorageError {
+    /// Files: whatever is not known to last counts as passing (a failing disk is retried and then reported).
+    pub(super) fn of_io(operation: &'static str, object: &str, error: &io::Error) -> Self {
+        let (object, what) = (object.to_owned(), error.to_string());
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { object },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Full { operation, object, what }
+            }
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidFilename
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory => Self::Refused { operation, object, what },
+            _ => Self::Unavailable { operation, object, what },
+        }
+    }
+
+    /// Buckets: everything that the client library has no name for (connections, time-outs, server errors) counts as
+    /// passing.
+    pub(super) fn of_object_store(operation: &'static str, object: &str, error: object_store::Error) -> Self {
+        use object_store::Error;
+        let (object, what) = (object.to_owned(), error.to_string());
+        match error {
+            Error::NotFound { .. } => Self::NotFound { object },
+            Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::AlreadyExists { .. }
+            | Error::Precondition { .. }
+            | Error::NotModified { .. }
+            | Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::UnknownConfigurationKey { .. } => Self::Refused { operation, object, what },
+            _ => Self::Unavailable { operation, object, what },
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Objects as files below a directory.
+//!
+//! `put` and `copy` keep P3's half of the bargain: a file is written and synced under a name outside the namespace,
+//! renamed, and then its directory and every directory above it up to the root are synced, because any of them may be
+//! new. Nothing is remembered about directories that were synced before: two writers and a crash between them would
+//! make the memory wrong, and syncing a clean directory is cheap. Files of one `put` share the directory syncs.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::{
+    TryStreamExt,
+    stream::{self, BoxStream, StreamExt},
+};
+use object_store::{ObjectStore, local::LocalFileSystem};
+
+use super::{
+    StorageError,
+    backend::{Backend, Listed, Object},
+};
+
+/// Where files are before they have their name. On the same file system as the names, or renaming would not do.
+const STAGING: &str = ".staging";
+/// Files and directories synced at once: the file system's journal commits them together.
+const SYNC_CONCURRENCY: usize = 16;
+/// Objects given to one `put`: enough to share the directory syncs of a flush.
+const BATCH: usize = 256;
+/// A delete may remove a directory that was just made for a new file; then it is made again.
+const RENAME_ATTEMPTS: usize = 8;
+
+#[derive(Debug, Clone)]
+pub(super) struct LocalFiles {
+    root: Arc<Path>,
+    /// Lists; everything else is done here.
+    lister: LocalFileSystem,
+    /// Makes staging names unique within this process; other processes are told apart by the exclusive open.
+    next_staged: Arc<AtomicU64>,
+}
+
+impl LocalFiles {
+    /// Opens a directory and makes it if need be.
+    pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
+        let shown = root.display().to_string();
+        let failed = |e: &io::Error| StorageError::of_io("open", &shown, e);
+        let missing = root.ancestors().take_while(|dir| !dir.exists() && !dir.as_os_str().is_empty()).count();
+        fs::create_dir_all(root.join(STAGING)).map_err(|e| failed(&e))?;
+        let root = root.canonicalize().map_err(|e| failed(&e))?;
+        for dir in root.ancestors().take(missing + 1) {
+            sync_dir(dir).map_err(|e| failed(&e))?;
+        }
+        let lister =
+            LocalFileSystem::new_with_prefix(&root).map_err(|e| StorageError::of_object_store("open", &shown, e))?;
+        Ok(Self { root: root.into(), lister, next_staged: Arc::default() })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.root.join(STAGING)
+    }
+
+    fn next_staging_path(&self) -> PathBuf {
+        self.staging().join(self.next_staged.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// A new file outside the namespace.
+    fn stage(&self) -> io::Result<(File, PathBuf)> {
+        loop {
+            let path = self.next_staging_path();
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok((file, path)),
+                // Left by an earlier process.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Writes and syncs one object outside the namespace.
+    fn write_staged(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        let (mut file, path) = self.stage()?;
+        match file.write_all(bytes).and_then(|()| file.sync_all()) {
+            Ok(()) => Ok(path),
+            Err(e) => {
+                let _ = fs::remove_file(&path);
+                Err(e)
+            }
+        }
+    }
+
+    /// The same for a copy. A second name for the file is enough, because files are never changed; a file system that
+    /// has no such names gets a second file.
+    fn copy_staged(&self, from: &Path) -> io::Result<PathBuf> {
+        loop {
+            let path = self.next_staging_path();
+            match fs::hard_link(from, &path) {
+                Ok(()) => {
+                    File::open(&path)?.sync_all()?;
+                    return Ok(path);
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e),
+                Err(_) => return self.write_staged(&fs::read(from)?),
+            }
+        }
+    }
+
+    /// Gives a staged file its name; returns the directory it is in now.
+    fn publish(&self, staged: &Path, name: &str) -> io::Result<PathBuf> {
+        let target = self.path(name);
+        let dir = target.parent().unwrap_or(&self.root).to_path_buf();
+        let mut attempt = 1;
+        loop {
+            fs::create_dir_all(&dir)?;
+            match fs::rename(staged, &target) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound && attempt < RENAME_ATTEMPTS => attempt += 1,
+                Err(e) => {
+                    let _ = fs::remove_file(staged);
+                    return Err(e);
+                }
+                Ok(()) => {
+                    // Renaming onto another name of the same file does nothing: a copy that is repeated.
+                    let _ = fs::remove_file(staged);
+                    return Ok(dir);
+                }
+            }
+        }
+    }
+
+    /// Syncs directories and all above them up to the root, each once.
+    async fn sync_dirs(&self, dirs: impl IntoIterator<Item = PathBuf>) -> Result<(), StorageError> {
+        let mut all = BTreeSet::new();
+        for dir in dirs {
+            let below_root = dir.ancestors().take_while(|a| a.starts_with(&self.root));
+            all.extend(below_root.map(Path::to_path_buf));
+        }
+        let syncs = all.into_iter().map(|dir| async move {
+            blocking(move || match sync_dir(&dir) {
+                Ok(()) => Ok(()),
+                Err(e) => Err(StorageError::of_io("sync", &dir.display().to_string(), &e)),
+            })
+            .await
+        });
+        stream::iter(syncs).buffer_unordered(SYNC_CONCURRENCY).try_collect().await
+    }
+
+    /// Removes the directories above a deleted object that are empty now. Another writer may fill one meanwhile, which
+    /// then can't be removed, or find it gone, and makes it again.
+    fn prune(&self, deleted: &Path) {
+        for dir in deleted.ancestors().skip(1).take_while(|dir| **dir != *self.root && dir.starts_with(&self.root)) {
+            if fs::remove_dir(dir).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Runs file operations where they may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StorageError::Task(e.to_string()))?
+}
+
+#[async_trait]
+impl Backend for LocalFiles {
+    async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
+        let (path, name) = (self.path(name), name.to_owned());
+        // Reads into one allocation of the file's size.
+        blocking(move || fs::read(path).map(Bytes::from).map_err(|e| StorageError::of_io("get", &name, &e))).await
+    }
+
+    async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
+        let writes = objects.iter().cloned().map(|object| {
+            let files = self.clone();
+            async move {
+                blocking(move || match files.write_staged(&object.bytes) {
+                    Ok(staged) => Ok((staged, object.name)),
+                    Err(e) => Err(StorageError::of_io("put", &object.name, &e)),
+                })
+                .await
+            }
+        });
+        let mut writes = stream::iter(writes).buffer_unordered(SYNC_CONCURRENCY);
+        let mut staged = Vec::with_capacity(objects.len());
+        let mut failure = None;
+        // To the end even after a failure, so that every staged file is known.
+        while let Some(written) = writes.next().await {
+            match written {
+                Ok(file) => staged.push(file),
+                Err(e) => failure = Some(e),
+            }
+        }
+        drop(writes);
+        let files = self.clone();
+        let dirs = blocking(move || {
+            if let Some(failure) = failure {
+                staged.iter().for_each(|(path, _)| drop(fs::remove_file(path)));
+                return Err(failure);
+            }
+            let mut dirs = BTreeSet::new();
+            for (path, name) in &staged {
+                dirs.insert(files.publish(path, name).map_err(|e| StorageError::of_io("put", name, &e))?);
+            }
+            Ok(dirs)
+        })
+        .await?;
+        self.sync_dirs(dirs).await
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        let (files, from, to) = (self.clone(), from.to_owned(), to.to_owned());
+        let dir = blocking(move || {
+            let staged = files.copy_staged(&files.path(&from));
+            let published = staged.and_then(|staged| files.publish(&staged, &to));
+            published.map_err(|e| StorageError::of_io("copy", &from, &e))
+        })
+        .await?;
+        self.sync_dirs([dir]).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StorageError> {
+        let (files, name) = (self.clone(), name.to_owned());
+        blocking(move || {
+            let path = files.path(&name);
+            match fs::remove_file(&path) {
+                Ok(()) => files.prune(&path),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(StorageError::of_io("delete", &name, &e)),
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
+        let failing = prefix.to_owned();
+        self.lister
+            .list(Some(&object_store::path::Path::from(prefix)))
+            .map_err(move |e| StorageError::of_object_store("list", &failing, e))
+            .map_ok(|meta| Listed {
+                name: meta.location.to_string(),
+                bytes: meta.size,
+                modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
+            })
+            .boxed()
+    }
+
+    async fn clear_staging(&self) -> Result<u64, StorageError> {
+        let dir = self.staging();
+        blocking(move || {
+            let failed = |e: io::Error| StorageError::of_io("clear", STAGING, &e);
+            let mut removed = 0;
+            for entry in fs::read_dir(dir).map_err(failed)? {
+                fs::remove_file(entry.map_err(failed)?.path()).map_err(failed)?;
+                removed += 1;
+            }
+            Ok(removed)
+        })
+        .await
+    }
+}

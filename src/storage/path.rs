@@ -1,0 +1,186 @@
+//! Names of objects: built and parsed here and nowhere else (specification 1).
+//!
+//! Names are relative: the root (a directory, or a prefix in a bucket) is the backend's business.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    binlog::LogIds,
+    model::{CollectionId, FieldId, LogId, PartitionId, SegmentId},
+};
+
+/// The three kinds of objects, each with its own top folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogKind {
+    Insert,
+    Stats,
+    Delta,
+}
+
+impl LogKind {
+    pub const ALL: [Self; 3] = [Self::Insert, Self::Stats, Self::Delta];
+
+    /// The top folder, which is also the prefix that lists all objects of this kind.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Insert => "insert_log",
+            Self::Stats => "stats_log",
+            Self::Delta => "delta_log",
+        }
+    }
+
+    /// Prefix of one segment's objects of this kind.
+    pub fn segment_prefix(self, ids: LogIds) -> String {
+        format!("{}/{}/{}/{}", self.folder(), ids.collection, ids.partition, ids.segment)
+    }
+}
+
+/// Name of one object. A log id belongs to one object only, except 1 (the compound statistics file of its segment) and
+/// those of delta logs that a compaction carried over to its output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogPath {
+    Insert { collection: CollectionId, partition: PartitionId, segment: SegmentId, field: FieldId, log: LogId },
+    Stats { collection: CollectionId, partition: PartitionId, segment: SegmentId, field: FieldId, log: LogId },
+    Delta { collection: CollectionId, partition: PartitionId, segment: SegmentId, log: LogId },
+}
+
+impl LogPath {
+    pub fn insert(ids: LogIds, field: FieldId, log: LogId) -> Self {
+        let LogIds { collection, partition, segment } = ids;
+        Self::Insert { collection, partition, segment, field, log }
+    }
+
+    /// `field` is the primary key.
+    pub fn stats(ids: LogIds, field: FieldId, log: LogId) -> Self {
+        let LogIds { collection, partition, segment } = ids;
+        Self::Stats { collection, partition, segment, field, log }
+    }
+
+    pub fn delta(ids: LogIds, log: LogId) -> Self {
+        let LogIds { collection, partition, segment } = ids;
+        Self::Delta { collection, partition, segment, log }
+    }
+
+    pub fn kind(&self) -> LogKind {
+        match self {
+            Self::Insert { .. } => LogKind::Insert,
+            Self::Stats { .. } => LogKind::Stats,
+            Self::Delta { .. } => LogKind::Delta,
+        }
+    }
+
+    /// Whose object it is.
+    pub fn ids(&self) -> LogIds {
+        match *self {
+            Self::Insert { collection, partition, segment, .. }
+            | Self::Stats { collection, partition, segment, .. }
+            | Self::Delta { collection, partition, segment, .. } => LogIds { collection, partition, segment },
+        }
+    }
+
+    pub fn log(&self) -> LogId {
+        match *self {
+            Self::Insert { log, .. } | Self::Stats { log, .. } | Self::Delta { log, .. } => log,
+        }
+    }
+
+    /// None for delta logs.
+    pub fn field(&self) -> Option<FieldId> {
+        match *self {
+            Self::Insert { field, .. } | Self::Stats { field, .. } => Some(field),
+            Self::Delta { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for LogPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LogIds { collection, partition, segment } = self.ids();
+        write!(f, "{}/{collection}/{partition}/{segment}/", self.kind().folder())?;
+        if let Some(field) = self.field() {
+            write!(f, "{field}/")?;
+        }
+        self.log().fmt(f)
+    }
+}
+
+/// A name that is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("object name {0:?} is not that of a log")]
+pub struct ParsePathError(pub String);
+
+impl FromStr for LogPath {
+    type Err = ParsePathError;
+
+    /// Takes exactly what `Display` prints, so that two names never mean one object.
+    fn from_str(name: &str) -> Result<Self, ParsePathError> {
+        parse(name).filter(|path| path.to_string() == name).ok_or_else(|| ParsePathError(name.to_owned()))
+    }
+}
+
+fn parse(name: &str) -> Option<LogPath> {
+    let (folder, rest) = name.split_once('/')?;
+    let numbers: Vec<i64> = rest.split('/').map(str::parse).collect::<Result<_, _>>().ok()?;
+    let kind = LogKind::ALL.into_iter().find(|kind| kind.folder() == folder)?;
+    let ids = |c, p, s| LogIds { collection: CollectionId(c), partition: PartitionId(p), segment: SegmentId(s) };
+    match (kind, numbers.as_slice()) {
+        (LogKind::Insert, &[c, p, s, field, log]) => Some(LogPath::insert(ids(c, p, s), FieldId(field), LogId(log))),
+        (LogKind::Stats, &[c, p, s, field, log]) => Some(LogPath::stats(ids(c, p, s), FieldId(field), LogId(log))),
+        (LogKind::Delta, &[c, p, s, log]) => Some(LogPath::delta(ids(c, p, s), LogId(log))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    const IDS: LogIds = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
+
+    #[rstest]
+    #[case(LogPath::insert(IDS, FieldId(0), LogId(4)), "insert_log/1/2/3/0/4")]
+    #[case(LogPath::stats(IDS, FieldId(100), LogId::COMPOUND_STATS), "stats_log/1/2/3/100/1")]
+    #[case(LogPath::delta(IDS, LogId(i64::MAX)), "delta_log/1/2/3/9223372036854775807")]
+    fn names_are_those_of_milvus(#[case] path: LogPath, #[case] name: &str) {
+        assert_eq!(path.to_string(), name);
+        assert_eq!(name.parse(), Ok(path));
+        assert!(name.starts_with(&path.kind().segment_prefix(IDS)));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("insert_log/1/2/3/4")]
+    #[case("insert_log/1/2/3/4/5/6")]
+    #[case("delta_log/1/2/3/4/5")]
+    #[case("delta_log/1/2/3/04")]
+    #[case("delta_log/1/2/3/+4")]
+    #[case("delta_log/1/2/3/4/")]
+    #[case("/delta_log/1/2/3/4")]
+    #[case("delta_log/1/2/3/9223372036854775808")]
+    #[case("index_files/1/2/3/4")]
+    #[case("delta_log/1/2/3/4#1")]
+    fn foreign_names_are_refused(#[case] name: &str) {
+        assert_eq!(name.parse::<LogPath>(), Err(ParsePathError(name.to_owned())));
+    }
+
+    proptest! {
+        #[test]
+        fn every_path_parses_back(kind in 0..3, c: i64, p: i64, s: i64, field: i64, log: i64) {
+            let ids = LogIds { collection: CollectionId(c), partition: PartitionId(p), segment: SegmentId(s) };
+            let path = match kind {
+                0 => LogPath::insert(ids, FieldId(field), LogId(log)),
+                1 => LogPath::stats(ids, FieldId(field), LogId(log)),
+                _ => LogPath::delta(ids, LogId(log)),
+            };
+            prop_assert_eq!(path.to_string().parse(), Ok(path));
+        }
+
+        #[test]
+        fn parsing_never_panics(name in "[a-z_0-9/+#-]{0,60}") {
+            let _ = name.parse::<LogPath>();
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The logs of a segment become rows, deletes and statistics again.
+//!
+//! Rows are read binlog by binlog: the n-th log of every wanted field is fetched, decoded batch by batch, and dropped
+//! before the next is fetched. Errors name the object.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef},
+    datatypes::{Field as ArrowField, Schema as ArrowSchema},
+    record_batch::RecordBatch,
+};
+use futures::{
+    TryStreamExt,
+    stream::{self, BoxStream, StreamExt},
+};
+
+use super::{LogPath, SegmentStore, StorageError};
+use crate::{
+    binlog::{BinlogError, ColumnReader, InsertLog, LogIds, PkStats, decode_delta, decode_stats},
+    model::{CollectionSchema, Delete, Field, FieldId, LogId, SegmentLogs},
+};
+
+/// Objects of one segment fetched at once.
+const FETCH_CONCURRENCY: usize = 8;
+
+/// Reads columns of a segment in batches of at most `batch_rows`, with one column per wanted field, in the order given,
+/// named and typed as in `schema.arrow_schema()`. Memory is bounded by one binlog per field and one batch. No fields:
+/// no batches.
+pub fn read_columns(
+    store: &SegmentStore,
+    ids: LogIds,
+    logs: &SegmentLogs,
+    schema: &CollectionSchema,
+    fields: &[FieldId],
+    batch_rows: usize,
+) -> BoxStream<'static, Result<RecordBatch, StorageError>> {
+    let source = match Source::new(store, ids, logs, schema, fields, batch_rows) {
+        Ok(source) => source,
+        Err(e) => return stream::iter([Err(e)]).boxed(),
+    };
+    stream::try_unfold((source, None), |(mut source, mut current)| async move {
+        loop {
+            if current.is_none() {
+                current = source.open_next().await?;
+            }
+            let Some(mut binlog) = current.take() else { return Ok(None) };
+            let (batch, binlog) = blocking(move || Ok((binlog.next_batch()?, binlog))).await?;
+            if let Some(batch) = batch {
+                return Ok(Some((batch, (source, Some(binlog)))));
+            }
+        }
+    })
+    .boxed()
+}
+
+/// Reads all deletes of a segment, log by log in order of arrival.
+pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<Delete>, StorageError> {
+    let reads = logs.delta.iter().map(|log| {
+        let path = LogPath::delta(ids, log.id);
+        async move {
+            let bytes = store.get(&path).await?;
+            blocking(move || decode_delta(bytes).map_err(|e| of_object(&path, e))).await
+        }
+    });
+    let parts: Vec<Vec<Delete>> = stream::iter(reads).buffered(FETCH_CONCURRENCY).try_collect().await?;
+    Ok(parts.concat())
+}
+
+/// Reads the primary-key statistics of a segment: the compound log if there is one, all single ones otherwise
+/// (specification 6.2).
+pub async fn read_stats(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<PkStats>, StorageError> {
+    let all = logs.stats.iter().flat_map(|(field, files)| files.iter().map(|file| (*field, file.id)));
+    let compound: Vec<_> = all.clone().filter(|(_, id)| *id == LogId::COMPOUND_STATS).collect();
+    let wanted = if compound.is_empty() { all.collect() } else { compound };
+    let reads = wanted.into_iter().map(|(field, id)| {
+        let path = LogPath::stats(ids, field, id);
+        async move {
+            let bytes = store.get(&path).await?;
+            let decode = move || decode_stats(&bytes, id == LogId::COMPOUND_STATS);
+            blocking(move || decode().map_err(|e| of_object(&path, e))).await
+        }
+    });
+    let parts: Vec<Vec<PkStats>> = stream::iter(reads).buffered(FETCH_CONCURRENCY).try_collect().await?;
+    Ok(parts.concat())
+}
+
+fn of_object(path: &LogPath, source: BinlogError) -> StorageError {
+    StorageError::Object { object: path.to_string(), source }
+}
+
+/// Decoding is work, not waiting: it is kept off the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StorageError::Task(e.to_string()))?
+}
+
+/// What is still to be read.
+struct Source {
+    store: SegmentStore,
+    fields: Vec<Field>,
+    schema: Arc<ArrowSchema>,
+    batch_rows: usize,
+    /// Per binlog the object of every wanted field; the next one last.
+    binlogs: Vec<Vec<LogPath>>,
+}
+
+impl Source {
+    fn new(
+        store: &SegmentStore,
+        ids: LogIds,
+        logs: &SegmentLogs,
+        schema: &CollectionSchema,
+        wanted: &[FieldId],
+        batch_rows: usize,
+    ) -> Result<Self, StorageError> {
+        let stored = schema.stored_fields();
+        let mut fields = Vec::with_capacity(wanted.len());
+        let mut binlogs: Vec<Vec<LogPath>> = vec![Vec::new(); if wanted.is_empty() { 0 } else { logs.batches() }];
+        for id in wanted {
+            let wrong = |what: String| StorageError::Segment { segment: ids.segment.0, field: *id, what };
+            let field = stored.iter().find(|field| field.id == *id);
+            fields.push(field.cloned().ok_or_else(|| wrong("not in the schema".to_owned()))?);
+            let files = logs.field(*id);
+            if files.len() != binlogs.len() {
+                return Err(wrong(format!("{} binlogs, other fields have {}", files.len(), binlogs.len())));
+            }
+            for (binlog, file) in binlogs.iter_mut().zip(files) {
+                binlog.push(LogPath::insert(ids, *id, file.id));
+            }
+        }
+        binlogs.reverse();
+        let columns: Vec<ArrowField> =
+            fields.iter().map(|f| ArrowField::new(f.column_name(), f.arrow_type(), false)).collect();
+        let schema = Arc::new(ArrowSchema::new(columns));
+        Ok(Self { store: store.clone(), fields, schema, batch_rows, binlogs })
+    }
+
+    /// Fetches the next binlog of every field.
+    async fn open_next(&mut self) -> Result<Option<OpenBinlog>, StorageError> {
+        let Some(paths) = self.binlogs.pop() else { return Ok(None) };
+        let store = &self.store;
+        let fetches = paths.into_iter().map(|path| async move { store.get(&path).await.map(|bytes| (path, bytes)) });
+        let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
+        let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
+        let columns = blocking(move || {
+            let open = |(field, (path, bytes)): (&Field, _)| {
+                let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
+                let reader = reader.map_err(|e| of_object(&path, e))?;
+                Ok(OpenColumn { path, reader, next: None })
+            };
+            fields.iter().zip(objects).map(open).collect::<Result<Vec<_>, _>>()
+        })
+        .await?;
+        Ok(Some(OpenBinlog { columns, schema: self.schema.clone() }))
+    }
+}
+
+struct OpenColumn {
+    path: LogPath,
+    reader: ColumnReader,
+    /// Decoded and not handed out yet.
+    next: Option<ArrayRef>,
+}
+
+/// The same rows of every wanted field.
+struct OpenBinlog {
+    columns: Vec<OpenColumn>,
+    schema: Arc<ArrowSchema>,
+}
+
+impl OpenBinlog {
+    /// The next rows that are there for every field. Logs of one binlog have equally many rows, but need not come in
+    /// equal arrays.
+    fn next_batch(&mut self) -> Result<Option<RecordBatch>, StorageError> {
+        let mut rows = usize::MAX;
+        for column in &mut self.columns {
+            if column.next.is_none() {
+                column.next = column.reader.next().transpose().map_err(|e| of_object(&column.path, e))?;
+            }
+            rows = rows.min(column.next.as_ref().map_or(0, |array| array.len()));
+        }
+        if rows == 0 {
+            // Some have ended: then all must have.
+            return match self.columns.iter().find(|column| column.next.is_some()) {
+                None => Ok(None),
+                Some(longer) => {
+                    let what = "has more rows than the logs of other fields".to_owned();
+                    Err(of_object(&longer.path, BinlogError::Corrupt { offset: 0, what }))
+                }
+            };
+        }
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            let Some(array) = column.next.take() else { continue };
+            if array.len() > rows {
+                column.next = Some(array.slice(rows, array.len() - rows));
+            }
+            arrays.push(array.slice(0, rows));
+        }
+        let batch = RecordBatch::try_new(self.schema.clone(), arrays);
+        batch.map(Some).map_err(|e| StorageError::Task(format!("record batch: {e}")))
+    }
+}

@@ -1,0 +1,173 @@
+//! The store: named objects with bounded retries and counters, wherever they are.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{
+    TryStreamExt,
+    stream::{self, BoxStream, StreamExt},
+};
+
+use super::{
+    StorageError,
+    backend::{Backend, Object},
+    bucket::Bucket,
+    counters::{OperationCounters, StorageCounters},
+    local::LocalFiles,
+    path::LogPath,
+};
+use crate::{
+    config::{StorageConfig, StorageKind},
+    error::Classify,
+};
+
+/// Folder below the data directory, unless another root is configured.
+const LOCAL_FOLDER: &str = "files";
+/// Batches written at once: what hides the latency of a bucket.
+const PUT_CONCURRENCY: usize = 8;
+/// Pauses between attempts do not grow beyond this.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// One object of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedLog {
+    pub path: LogPath,
+    pub bytes: u64,
+    /// Milliseconds since 1970, by the store's clock.
+    pub modified_ms: u64,
+}
+
+/// Objects of segments. Cheap to clone; clones share the counters.
+///
+/// Only errors of kind `Transient` are retried: `max_attempts` times in all, with pauses that double from
+/// `retry_backoff`. All operations may be repeated: names are never used for other bytes.
+#[derive(Debug, Clone)]
+pub struct SegmentStore {
+    backend: Arc<dyn Backend>,
+    counters: Arc<StorageCounters>,
+    max_attempts: u32,
+    backoff: Duration,
+}
+
+impl SegmentStore {
+    /// Opens what the settings name: a local directory (made if need be; `<data_dir>/files` by default) or a bucket
+    /// (not contacted yet).
+    pub fn open(config: &StorageConfig, data_dir: &Path) -> Result<Self, StorageError> {
+        let backend: Arc<dyn Backend> = match &config.kind {
+            StorageKind::Local { root: Some(root) } => Arc::new(LocalFiles::open(root)?),
+            StorageKind::Local { root: None } => Arc::new(LocalFiles::open(&data_dir.join(LOCAL_FOLDER))?),
+            StorageKind::S3(bucket) => Arc::new(Bucket::s3(bucket)?),
+        };
+        Ok(Self::with_backend(backend, config))
+    }
+
+    /// A store that is forgotten with its last clone, for tests.
+    pub fn in_memory() -> Self {
+        let config = StorageConfig { retry_backoff: Duration::ZERO, ..StorageConfig::default() };
+        Self::with_backend(Arc::new(Bucket::in_memory()), &config)
+    }
+
+    /// A store over any backend; of the settings only those for retries are used.
+    pub fn with_backend(backend: Arc<dyn Backend>, config: &StorageConfig) -> Self {
+        let (max_attempts, backoff) = (config.max_attempts.max(1), config.retry_backoff);
+        Self { backend, counters: Arc::default(), max_attempts, backoff }
+    }
+
+    /// The backend below, to be wrapped.
+    pub fn backend(&self) -> Arc<dyn Backend> {
+        self.backend.clone()
+    }
+
+    pub fn counters(&self) -> &StorageCounters {
+        &self.counters
+    }
+
+    /// Reads a whole object.
+    pub async fn get(&self, path: &LogPath) -> Result<Bytes, StorageError> {
+        let name = path.to_string();
+        let get = || self.backend.get(&name);
+        self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await
+    }
+
+    /// Writes an object; durable when this returns.
+    pub async fn put(&self, path: &LogPath, bytes: Bytes) -> Result<(), StorageError> {
+        self.put_all(vec![(*path, bytes)]).await
+    }
+
+    /// Writes objects, several at once; all of them durable when this returns Ok. After an error any of them may exist.
+    pub async fn put_all(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
+        let mut batches = Vec::new();
+        let mut objects = objects.into_iter().map(|(path, bytes)| Object { name: path.to_string(), bytes }).peekable();
+        while objects.peek().is_some() {
+            batches.push(objects.by_ref().take(self.backend.batch().max(1)).collect::<Vec<_>>());
+        }
+        let puts = batches.into_iter().map(|batch| async move {
+            let bytes = batch.iter().map(|object| object.bytes.len() as u64).sum();
+            self.attempt(&self.counters.put, || self.backend.put(&batch), |()| bytes).await
+        });
+        stream::iter(puts).buffer_unordered(PUT_CONCURRENCY).try_collect().await
+    }
+
+    /// Copies an object under another name; durable when this returns.
+    pub async fn copy(&self, from: &LogPath, to: &LogPath) -> Result<(), StorageError> {
+        let (from, to) = (from.to_string(), to.to_string());
+        self.attempt(&self.counters.copy, || self.backend.copy(&from, &to), |()| 0).await
+    }
+
+    /// Removes an object; one that is absent is fine.
+    pub async fn delete(&self, path: &LogPath) -> Result<(), StorageError> {
+        let name = path.to_string();
+        self.attempt(&self.counters.delete, || self.backend.delete(&name), |()| 0).await
+    }
+
+    /// Objects below a folder ([`super::LogKind::folder`], [`super::LogKind::segment_prefix`]), in no order; names that
+    /// are none of ours are left out. Not retried: whoever lists does so again later.
+    pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<ListedLog, StorageError>> {
+        let counters = self.counters.clone();
+        counters.list.requested();
+        self.backend
+            .list(prefix)
+            .inspect_err(move |_| counters.list.failed())
+            .try_filter_map(|listed| async move {
+                let path = listed.name.parse().ok();
+                Ok(path.map(|path| ListedLog { path, bytes: listed.bytes, modified_ms: listed.modified_ms }))
+            })
+            .boxed()
+    }
+
+    /// Removes what writes interrupted by a crash left behind outside the namespace; returns how many files. Only for
+    /// the process that owns the data directory, before it writes.
+    pub async fn clear_staging(&self) -> Result<u64, StorageError> {
+        self.backend.clear_staging().await
+    }
+
+    async fn attempt<T, F: Future<Output = Result<T, StorageError>>>(
+        &self,
+        counters: &OperationCounters,
+        call: impl Fn() -> F,
+        bytes: impl Fn(&T) -> u64,
+    ) -> Result<T, StorageError> {
+        counters.requested();
+        let mut pause = self.backoff;
+        let mut attempt = 1;
+        loop {
+            match call().await {
+                Ok(value) => {
+                    counters.succeeded(bytes(&value));
+                    return Ok(value);
+                }
+                Err(e) if attempt < self.max_attempts && e.kind() == crate::error::ErrorKind::Transient => {
+                    tracing::debug!(attempt, error = %e, "object store request failed, trying again");
+                    counters.retried();
+                    attempt += 1;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(MAX_BACKOFF);
+                }
+                Err(e) => {
+                    counters.failed();
+                    return Err(e);
+                }
+            }
+        }
+    }
+}
