@@ -27,11 +27,9 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use rustc_hash::FxHashMap;
 
 use crate::{
     config::CompactionConfig,
@@ -183,8 +181,7 @@ fn refuse_invalid(view: &GroupView<'_>, ctx: &PlanContext<'_>, proposals: &mut P
     if proposals.drafts.is_empty() {
         return;
     }
-    let by_id: HashMap<SegmentId, &Segment, rustc_hash::FxBuildHasher> =
-        view.segments.iter().map(|s| (s.id, s)).collect();
+    let by_id: FxHashMap<SegmentId, &Segment> = view.segments.iter().map(|s| (s.id, s)).collect();
     let rules = Rules { group: view.group, max_inputs: ctx.config.max_inputs, reserved: ctx.reserved };
     let skipped = &mut proposals.skipped;
     proposals.drafts.retain(|draft| match validate(&draft.inputs, &rules, |id| by_id.get(&id).copied()) {

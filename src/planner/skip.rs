@@ -114,7 +114,7 @@ struct Megabytes(u64);
 
 impl fmt::Display for Megabytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tenths = u128::from(self.0) * 10 >> 20;
+        let tenths = (u128::from(self.0) * 10) >> 20;
         match tenths % 10 {
             0 => write!(f, "{}", tenths / 10),
             tenth => write!(f, "{}.{tenth}", tenths / 10),

@@ -3,7 +3,7 @@
 //! Asked three times: when a plan is proposed, when it is dispatched and when it is committed. So a plan that comes
 //! from a client or out of the store after a restart meets the same rules as one just made.
 
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 use crate::{
     error::{Classify, ErrorKind},
@@ -70,7 +70,7 @@ pub fn validate<'s>(
     if inputs.len() > rules.max_inputs.max(1) as usize {
         return Err(Violation::TooManyInputs { inputs: inputs.len(), limit: rules.max_inputs });
     }
-    let mut seen = HashSet::with_capacity(inputs.len());
+    let mut seen = FxHashSet::default();
     for input in inputs {
         let id = input.segment;
         if !seen.insert(id) {
