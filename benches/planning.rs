@@ -78,6 +78,7 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
                     collection_auto: true,
                     ttl: None,
                     reserved: &reserved,
+                    failed: &|_| None,
                     scope: Scope::All,
                     retain_after: Timestamp::MAX,
                 },

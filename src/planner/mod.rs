@@ -33,7 +33,9 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     config::CompactionConfig,
-    model::{Group, PlanInput, PlanKind, PlanReason, Segment, SegmentId, SegmentLevel, Timestamp, Trigger},
+    model::{
+        FailureKind, Group, PlanInput, PlanKind, PlanReason, Segment, SegmentId, SegmentLevel, Timestamp, Trigger,
+    },
 };
 use measure::Candidate;
 pub use skip::SkipReason;
@@ -77,6 +79,9 @@ pub struct PlanContext<'a> {
     pub ttl: Option<Duration>,
     /// True for inputs of unfinished plans.
     pub reserved: &'a dyn Fn(SegmentId) -> bool,
+    /// How the last plan of a segment failed for good, while that still holds. Such a segment is left to a client's
+    /// request: the triggers that come by themselves would fail with it again, for ever.
+    pub failed: &'a dyn Fn(SegmentId) -> Option<FailureKind>,
     pub scope: Scope<'a>,
     /// Deletes newer than this stay; [`Timestamp::MAX`]: no retention window.
     pub retain_after: Timestamp,
@@ -168,7 +173,13 @@ fn ineligible(segment: &Segment, ctx: &PlanContext<'_>) -> Option<SkipReason> {
     if !ctx.scope.contains(segment.id) {
         return Some(SkipReason::OutOfScope);
     }
-    (ctx.reserved)(segment.id).then_some(SkipReason::Reserved)
+    if (ctx.reserved)(segment.id) {
+        return Some(SkipReason::Reserved);
+    }
+    if ctx.trigger == Trigger::Manual {
+        return None;
+    }
+    (ctx.failed)(segment.id).map(|kind| SkipReason::LastPlanFailed { kind })
 }
 
 /// Pointers first: a group of a thousand segments shares one name.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::Violation;
-use crate::model::SegmentLevel;
+use crate::model::{FailureKind, SegmentLevel};
 
 /// Why no draft has this segment. Sizes in bytes, shares from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,8 @@ pub enum SkipReason {
     OutOfScope,
     /// Input of an unfinished plan.
     Reserved,
+    /// Its last plan failed for good; only a client's request tries again.
+    LastPlanFailed { kind: FailureKind },
     /// The only live segment of its group, and nothing in it to drop.
     Alone,
     /// Not small, and nothing in it to drop.
@@ -48,6 +50,7 @@ impl SkipReason {
             Self::Level { .. } => "level",
             Self::OutOfScope => "out_of_scope",
             Self::Reserved => "reserved",
+            Self::LastPlanFailed { .. } => "last_plan_failed",
             Self::Alone => "alone",
             Self::AlreadyFull { .. } => "already_full",
             Self::FewDeletes { .. } => "few_deletes",
@@ -69,6 +72,9 @@ impl fmt::Display for SkipReason {
             Self::Level { level } => write!(f, "level {level:?}, only L1 is merged or rewritten"),
             Self::OutOfScope => f.write_str("not among the segments asked for"),
             Self::Reserved => f.write_str("reserved by another plan"),
+            Self::LastPlanFailed { kind } => {
+                write!(f, "its last plan failed ({}), tried again on request only", kind.as_str())
+            }
             Self::Alone => f.write_str("alone in its group"),
             Self::AlreadyFull { bytes, max_bytes } => write!(f, "already {} % full", Percent::of(*bytes, *max_bytes)),
             Self::FewDeletes { delta_rows, rows, threshold_ratio } => {
@@ -132,6 +138,10 @@ mod tests {
 
     #[rstest]
     #[case(SkipReason::Alone, "alone in its group")]
+    #[case(
+        SkipReason::LastPlanFailed { kind: FailureKind::Corrupt },
+        "its last plan failed (corrupt), tried again on request only"
+    )]
     #[case(SkipReason::AutoOff { by_collection: false }, "auto-compaction is off")]
     #[case(SkipReason::AlreadyFull { bytes: 93 * MB, max_bytes: 100 * MB }, "already 93 % full")]
     #[case(SkipReason::AlreadyFull { bytes: 9_399, max_bytes: 10_000 }, "already 93.9 % full")]

@@ -60,6 +60,7 @@ struct Case {
     ttl: Option<Duration>,
     retain_after: Timestamp,
     reserved: BTreeSet<SegmentId>,
+    failed: BTreeSet<SegmentId>,
     scope: Option<BTreeSet<SegmentId>>,
     collection_auto: bool,
 }
@@ -71,6 +72,7 @@ fn automatic() -> Case {
         ttl: None,
         retain_after: Timestamp::MAX,
         reserved: BTreeSet::new(),
+        failed: BTreeSet::new(),
         scope: None,
         collection_auto: true,
     }
@@ -83,6 +85,7 @@ fn manual() -> Case {
 impl Case {
     fn propose(&self, segments: &[Segment]) -> Proposals {
         let reserved = |id| self.reserved.contains(&id);
+        let failed = |id| self.failed.contains(&id).then_some(FailureKind::Corrupt);
         propose(
             &GroupView { group: &group(), segments },
             &PlanContext {
@@ -92,6 +95,7 @@ impl Case {
                 collection_auto: self.collection_auto,
                 ttl: self.ttl,
                 reserved: &reserved,
+                failed: &failed,
                 scope: self.scope.as_ref().map_or(Scope::All, Scope::Segments),
                 retain_after: self.retain_after,
             },
@@ -303,6 +307,15 @@ fn only_free_live_segments_of_the_group_and_scope_are_taken() {
     assert_eq!(case.drafts(&segments), [(vec![1, 2], "manual_merge")]);
     let skipped: Vec<_> = case.propose(&segments).skipped.iter().map(|(id, reason)| (id.0, reason.code())).collect();
     assert_eq!(skipped, [(3, "reserved"), (4, "out_of_scope"), (7, "level")]);
+}
+
+#[test]
+fn what_failed_for_good_waits_for_a_client() {
+    let segments = [deleted(1, 400, 50)];
+    let failed = BTreeSet::from([SegmentId(1)]);
+    let case = Case { failed: failed.clone(), ..automatic() };
+    assert_eq!((case.drafts(&segments), case.skips(&segments)), (vec![], vec!["last_plan_failed"]));
+    assert_eq!(Case { failed, ..manual() }.drafts(&segments), [(vec![1], "manual_rewrite")]);
 }
 
 #[rstest]

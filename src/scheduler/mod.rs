@@ -12,7 +12,7 @@
 //!                                              who cancels, records it; who stops, resumes at the next start
 //! ```
 //!
-//! `queue`, `slots`, `liveness`, `retry` and `lifecycle` are values with methods and a time argument; [`dispatch`] is
+//! `queue`, `slots`, `liveness`, `retry` and `lifecycle` are values with methods and a time argument; `dispatch` is
 //! the only loop.
 //!
 //! Invariants: (1) a plan is in the queue, in one slot, or neither; (2) no more executions than slots; (3) of two

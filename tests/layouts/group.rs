@@ -124,6 +124,7 @@ impl Simulated {
                 collection_auto: true,
                 ttl: self.ttl,
                 reserved: &reserved,
+                failed: &|_| None,
                 scope: Scope::All,
                 retain_after: self.retain_after,
             },
