@@ -1,0 +1,221 @@
+//! Flush event and global tick: rewrite what exceeds a threshold, merge small segments when there are too many of them
+//! or when they fill one.
+//!
+//! Must keep the bytes rewritten per byte flushed low: a segment that is not small is never touched for the sake of
+//! another one, and a merge of clean segments either fills its output well or stays small itself. An output in between
+//! could neither grow later nor be called full.
+
+use crate::{
+    config::CompactionConfig,
+    model::PlanReason,
+    planner::{
+        Proposals, SkipReason,
+        measure::{Candidate, share_of},
+        packing::{self, Bin},
+    },
+};
+
+/// `candidates` ascending by live bytes and id; `alone`: the group has no other live segment.
+pub(in crate::planner) fn propose(
+    candidates: &[Candidate<'_>],
+    alone: bool,
+    config: &CompactionConfig,
+    proposals: &mut Proposals,
+) {
+    let limits = Limits::of(config);
+    let mut dead = Vec::new();
+    let mut pool = Vec::new();
+    for candidate in candidates {
+        if candidate.rewrite.is_some() && candidate.is_dead() {
+            dead.push(candidate);
+        } else if candidate.rewrite.is_some() || candidate.small {
+            pool.push(candidate);
+        } else {
+            proposals.skip(candidate.segment, healthy(candidate, config));
+        }
+    }
+    super::draft_dead(&dead, limits.max_bytes, limits.max_inputs, |dead| reason(dead, &limits), proposals);
+
+    let small = pool.iter().filter(|c| c.small).count();
+    let small_bytes: u64 = pool.iter().filter(|c| c.small).map(|c| c.live_bytes).sum();
+    let too_many = small > limits.max_small;
+    if too_many || small_bytes >= limits.full_bytes || pool.iter().any(|c| c.rewrite.is_some()) {
+        pool = take_full(pool, &limits, proposals);
+        pool = take_surplus(pool, small, &limits, proposals);
+    }
+
+    let (rest, rewrites): (Vec<_>, Vec<_>) = pool.into_iter().partition(|c| c.rewrite.is_none());
+    for candidate in rewrites {
+        proposals.draft(reason(&[candidate], &limits), &[candidate]);
+    }
+    let left = Leftover { count: rest.len(), bytes: rest.iter().map(|c| c.live_bytes).sum(), alone };
+    for candidate in rest {
+        proposals.skip(candidate.segment, left.reason(candidate, &limits));
+    }
+}
+
+struct Limits {
+    max_bytes: u64,
+    /// An output of this size is worth making.
+    full_bytes: u64,
+    /// A segment below this is small.
+    small_bytes: u64,
+    max_small: usize,
+    max_inputs: usize,
+}
+
+impl Limits {
+    fn of(config: &CompactionConfig) -> Self {
+        Self {
+            max_bytes: config.max_segment_bytes,
+            full_bytes: share_of(config.max_segment_bytes, config.full_proportion),
+            small_bytes: share_of(config.max_segment_bytes, config.small_proportion),
+            max_small: config.max_small_segments as usize,
+            max_inputs: (config.max_inputs as usize).max(1),
+        }
+    }
+}
+
+/// Drafts every merge that fills a segment, and returns the rest in its order.
+fn take_full<'c, 's>(
+    pool: Vec<&'c Candidate<'s>>,
+    limits: &Limits,
+    proposals: &mut Proposals,
+) -> Vec<&'c Candidate<'s>> {
+    let sizes: Vec<u64> = pool.iter().map(|c| c.live_bytes).collect();
+    let bins = packing::pack(&sizes, limits.max_bytes, limits.full_bytes, limits.max_inputs);
+    let mut rest = take_bins(pool, bins, limits, proposals);
+    // A bin missed by looking at one item at a time; each round removes at least two.
+    loop {
+        let sizes: Vec<u64> = rest.iter().map(|c| c.live_bytes).collect();
+        if sizes.iter().sum::<u64>() < limits.full_bytes {
+            return rest;
+        }
+        let before = rest.len();
+        let bin = packing::fullest(&sizes, limits.max_bytes, limits.max_inputs);
+        rest = take_bins(rest, bin.into_iter().collect(), limits, proposals);
+        if rest.len() == before {
+            return rest;
+        }
+    }
+}
+
+fn take_bins<'c, 's>(
+    pool: Vec<&'c Candidate<'s>>,
+    bins: Vec<Bin>,
+    limits: &Limits,
+    proposals: &mut Proposals,
+) -> Vec<&'c Candidate<'s>> {
+    let mut taken = vec![false; pool.len()];
+    for bin in bins.into_iter().filter(|b| b.bytes >= limits.full_bytes && b.items.len() > 1) {
+        let members = bin.members(&pool);
+        proposals.draft(reason(&members, limits), &members);
+        for item in bin.items {
+            taken[item] = true;
+        }
+    }
+    pool.into_iter().zip(taken).filter_map(|(c, taken)| (!taken).then_some(c)).collect()
+}
+
+/// Merges the smallest until no more than the allowed number of small segments remain, and returns the rest.
+fn take_surplus<'c, 's>(
+    pool: Vec<&'c Candidate<'s>>,
+    small: usize,
+    limits: &Limits,
+    proposals: &mut Proposals,
+) -> Vec<&'c Candidate<'s>> {
+    // What a rewrite turns into a small segment counts as one.
+    let (mut tier, mut rest): (Vec<_>, Vec<_>) = pool.into_iter().partition(|c| c.live_bytes < limits.small_bytes);
+    let reason = PlanReason::SmallSegments { small: count(small.max(tier.len())), threshold: count(limits.max_small) };
+    let mut remaining = tier.len();
+    while remaining > limits.max_small {
+        let sizes: Vec<u64> = tier.iter().map(|c| c.live_bytes).collect();
+        let limit = limits.small_bytes.min(limits.max_bytes);
+        let merged = packing::cheapest_prefix(&sizes, remaining - limits.max_small, limit, limits.max_inputs);
+        if merged < 2 {
+            break;
+        }
+        let members: Vec<_> = tier.drain(..merged).collect();
+        proposals.draft(reason.clone(), &members);
+        remaining -= merged - 1;
+    }
+    if remaining > limits.max_small {
+        // No two of them stay small together, so none of these merges will be repeated.
+        let sizes: Vec<u64> = tier.iter().map(|c| c.live_bytes).collect();
+        let mut bins = packing::best_fit(&sizes, limits.max_bytes, limits.max_inputs);
+        bins.retain(|b| b.items.len() > 1);
+        bins.sort_by_key(|b| std::cmp::Reverse(b.bytes));
+        let mut taken = vec![false; tier.len()];
+        for bin in bins {
+            if remaining <= limits.max_small {
+                break;
+            }
+            remaining -= bin.items.len() - 1;
+            proposals.draft(reason.clone(), &bin.members(&tier));
+            for item in bin.items {
+                taken[item] = true;
+            }
+        }
+        tier = tier.into_iter().zip(taken).filter_map(|(c, taken)| (!taken).then_some(c)).collect();
+    }
+    rest.extend(tier);
+    rest
+}
+
+/// Why these are rewritten: small segments fill the output by themselves, or they are merged along with one that has to
+/// be rewritten anyway; of several the largest speaks.
+fn reason(members: &[&Candidate<'_>], limits: &Limits) -> PlanReason {
+    let bytes = members.iter().filter(|c| c.small).map(|c| c.live_bytes).sum();
+    let own = members
+        .iter()
+        .filter_map(|c| Some((c.segment.insert_bytes, c.segment.id, c.rewrite.as_ref()?)))
+        .max_by_key(|(bytes, id, _)| (*bytes, *id));
+    match own {
+        Some((_, _, own)) if bytes < limits.full_bytes => own.clone(),
+        _ => PlanReason::FullEnough { bytes, threshold_bytes: limits.full_bytes },
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Neither small nor in need of a rewrite.
+fn healthy(candidate: &Candidate<'_>, config: &CompactionConfig) -> SkipReason {
+    let rows = candidate.segment.rows;
+    if candidate.retained || candidate.is_held_back() {
+        SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
+    } else if candidate.delta_rows > 0 {
+        SkipReason::FewDeletes { delta_rows: candidate.delta_rows, rows, threshold_ratio: config.delta_ratio }
+    } else if candidate.expired_rows > 0 {
+        SkipReason::FewExpired { expired_rows: candidate.expired_rows, rows, threshold_ratio: config.expired_ratio }
+    } else {
+        SkipReason::AlreadyFull { bytes: candidate.segment.insert_bytes, max_bytes: config.max_segment_bytes }
+    }
+}
+
+/// The small segments that no draft took.
+struct Leftover {
+    count: usize,
+    bytes: u64,
+    alone: bool,
+}
+
+impl Leftover {
+    fn reason(&self, candidate: &Candidate<'_>, limits: &Limits) -> SkipReason {
+        if candidate.retained {
+            SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
+        } else if self.alone {
+            SkipReason::Alone
+        } else if self.bytes >= limits.full_bytes || self.count > limits.max_small {
+            SkipReason::NothingFits { bytes: candidate.live_bytes, max_bytes: limits.max_bytes }
+        } else {
+            SkipReason::TooFewSmall {
+                small: count(self.count),
+                needed: count(limits.max_small).saturating_add(1),
+                bytes: self.bytes,
+                needed_bytes: limits.full_bytes,
+            }
+        }
+    }
+}

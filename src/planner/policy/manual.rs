@@ -1,0 +1,108 @@
+//! A client asked: merge whatever can be merged, rewrite whatever has deletes or expired rows.
+//!
+//! No threshold applies, but nothing is rewritten in vain: a segment that stays alone and has nothing to drop is left
+//! as it is, and a large one is only touched when that is worth its bytes.
+
+use crate::{
+    config::CompactionConfig,
+    model::PlanReason,
+    planner::{
+        Proposals, SkipReason,
+        measure::{Candidate, share_of},
+        packing::{self, Bin},
+    },
+};
+
+/// `candidates` ascending by live bytes and id; `alone`: the group has no other live segment.
+pub(in crate::planner) fn propose(
+    candidates: &[Candidate<'_>],
+    alone: bool,
+    config: &CompactionConfig,
+    proposals: &mut Proposals,
+) {
+    let max_bytes = config.max_segment_bytes;
+    let full_bytes = share_of(max_bytes, config.full_proportion);
+    let max_inputs = (config.max_inputs as usize).max(1);
+    let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
+    super::draft_dead(&dead, max_bytes, max_inputs, rewrite_reason, proposals);
+
+    let packing = cheapest(&pool, config);
+    for candidate in packing.untouched {
+        proposals.skip(candidate.segment, left_alone(candidate, alone, full_bytes, config));
+    }
+    let (pool, bins) = (packing.pool, packing.bins);
+    for bin in bins {
+        let members = bin.members(&pool);
+        match members.as_slice() {
+            [single] if !single.has_work() => {
+                proposals.skip(single.segment, left_alone(single, alone, full_bytes, config));
+            }
+            [_] => proposals.draft(rewrite_reason(&members), &members),
+            _ => proposals.draft(PlanReason::ManualMerge, &members),
+        }
+    }
+}
+
+/// One way to merge the candidates.
+struct Packing<'c, 's> {
+    untouched: Vec<&'c Candidate<'s>>,
+    pool: Vec<&'c Candidate<'s>>,
+    bins: Vec<Bin>,
+}
+
+/// Packs with and without the larger clean segments as hosts for the others, and takes the cheapest: bytes written, plus
+/// one full segment for each segment that is left. So whatever can be merged is merged, for a merge never writes more
+/// than it saves; but no large segment is rewritten for crumbs that another one can take.
+fn cheapest<'c, 's>(pool: &[&'c Candidate<'s>], config: &CompactionConfig) -> Packing<'c, 's> {
+    let max_bytes = config.max_segment_bytes;
+    let full_bytes = share_of(max_bytes, config.full_proportion);
+    let small_bytes = share_of(max_bytes, config.small_proportion);
+    let with_hosts_below = |largest_host: u64| {
+        let (untouched, pool): (Vec<_>, Vec<_>) =
+            pool.iter().copied().partition(|c| c.live_bytes >= largest_host && !c.has_work());
+        let sizes: Vec<u64> = pool.iter().map(|c| c.live_bytes).collect();
+        let bins = packing::pack(&sizes, max_bytes, full_bytes, (config.max_inputs as usize).max(1));
+        let segments = untouched.len() + bins.len();
+        let cost = rewritten_bytes(&bins, &pool).saturating_add(max_bytes.saturating_mul(segments as u64));
+        ((cost, segments), Packing { untouched, pool, bins })
+    };
+    let (mut least, mut best) = with_hosts_below(u64::MAX);
+    for largest_host in [full_bytes, small_bytes] {
+        let (cost, packing) = with_hosts_below(largest_host);
+        if cost < least {
+            (least, best) = (cost, packing);
+        }
+    }
+    best
+}
+
+/// Bytes that carrying out `bins` would write.
+fn rewritten_bytes(bins: &[Bin], pool: &[&Candidate<'_>]) -> u64 {
+    let is_rewritten = |b: &&Bin| b.items.len() > 1 || b.members(pool).iter().any(|c| c.has_work());
+    bins.iter().filter(is_rewritten).map(|b| b.bytes).fold(0, u64::saturating_add)
+}
+
+fn rewrite_reason(members: &[&Candidate<'_>]) -> PlanReason {
+    let delta_rows = members.iter().map(|c| c.delta_rows).sum();
+    if delta_rows > 0 {
+        return PlanReason::ManualRewrite { delta_rows };
+    }
+    PlanReason::Expired {
+        expired_rows: members.iter().map(|c| c.expired_rows).sum(),
+        rows: members.iter().map(|c| c.segment.rows).sum(),
+        threshold_ratio: 0.0,
+    }
+}
+
+fn left_alone(candidate: &Candidate<'_>, alone: bool, full_bytes: u64, config: &CompactionConfig) -> SkipReason {
+    let (bytes, max_bytes) = (candidate.live_bytes, config.max_segment_bytes);
+    if candidate.is_held_back() {
+        SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
+    } else if alone {
+        SkipReason::Alone
+    } else if bytes >= full_bytes {
+        SkipReason::AlreadyFull { bytes, max_bytes }
+    } else {
+        SkipReason::NothingFits { bytes, max_bytes }
+    }
+}

@@ -1,0 +1,164 @@
+//! Why a segment was looked at and left alone.
+//!
+//! Every reason carries the value and the threshold it was compared with, so that its text answers "why is this segment
+//! not compacted?" without a look at the settings. Values only; nothing here decides.
+
+use std::fmt;
+
+use super::Violation;
+use crate::model::{FailureKind, SegmentLevel};
+
+/// Why no draft has this segment. Sizes in bytes, shares from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SkipReason {
+    /// All compaction is switched off.
+    Disabled,
+    /// Automatic compaction is switched off, for everybody or by the collection's property.
+    AutoOff { by_collection: bool },
+    /// Not a segment of this level's policies: deletes only, or clustered.
+    Level { level: SegmentLevel },
+    /// The request named other segments.
+    OutOfScope,
+    /// Input of an unfinished plan.
+    Reserved,
+    /// Its last plan failed for good; only a client's request tries again.
+    LastPlanFailed { kind: FailureKind },
+    /// The only live segment of its group, and nothing in it to drop.
+    Alone,
+    /// Not small, and nothing in it to drop.
+    AlreadyFull { bytes: u64, max_bytes: u64 },
+    /// It has deletes, but not enough for a rewrite.
+    FewDeletes { delta_rows: u64, rows: u64, threshold_ratio: f64 },
+    /// It has expired rows, but not enough for a rewrite.
+    FewExpired { expired_rows: u64, rows: u64, threshold_ratio: f64 },
+    /// Small, but the small segments of the group are neither many enough nor do they fill one together.
+    TooFewSmall { small: u32, needed: u32, bytes: u64, needed_bytes: u64 },
+    /// No other candidate fits into one segment with it, or no choice of them fills one.
+    NothingFits { bytes: u64, max_bytes: u64 },
+    /// Its deletes are inside the retention window.
+    Retained { delta_rows: u64 },
+    /// A draft had it and broke a rule of [`super::validate`].
+    Refused(Violation),
+}
+
+impl SkipReason {
+    /// Name for metrics labels.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::AutoOff { .. } => "auto_off",
+            Self::Level { .. } => "level",
+            Self::OutOfScope => "out_of_scope",
+            Self::Reserved => "reserved",
+            Self::LastPlanFailed { .. } => "last_plan_failed",
+            Self::Alone => "alone",
+            Self::AlreadyFull { .. } => "already_full",
+            Self::FewDeletes { .. } => "few_deletes",
+            Self::FewExpired { .. } => "few_expired",
+            Self::TooFewSmall { .. } => "too_few_small",
+            Self::NothingFits { .. } => "nothing_fits",
+            Self::Retained { .. } => "retained",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disabled => f.write_str("compaction is off"),
+            Self::AutoOff { by_collection: false } => f.write_str("auto-compaction is off"),
+            Self::AutoOff { by_collection: true } => f.write_str("auto-compaction is off for this collection"),
+            Self::Level { level } => write!(f, "level {level:?}, only L1 is merged or rewritten"),
+            Self::OutOfScope => f.write_str("not among the segments asked for"),
+            Self::Reserved => f.write_str("reserved by another plan"),
+            Self::LastPlanFailed { kind } => {
+                write!(f, "its last plan failed ({}), tried again on request only", kind.as_str())
+            }
+            Self::Alone => f.write_str("alone in its group"),
+            Self::AlreadyFull { bytes, max_bytes } => write!(f, "already {} % full", Percent::of(*bytes, *max_bytes)),
+            Self::FewDeletes { delta_rows, rows, threshold_ratio } => {
+                let share = Percent::of(*delta_rows, *rows);
+                write!(f, "{share} % delta rows, rewritten above {} %", Percent(*threshold_ratio))
+            }
+            Self::FewExpired { expired_rows, rows, threshold_ratio } => {
+                let share = Percent::of(*expired_rows, *rows);
+                write!(f, "about {share} % expired rows, rewritten above {} %", Percent(*threshold_ratio))
+            }
+            Self::TooFewSmall { small, needed, bytes, needed_bytes } => {
+                let (bytes, needed_bytes) = (Megabytes(*bytes), Megabytes(*needed_bytes));
+                write!(f, "too few small segments: {small} of {needed}, {bytes} of {needed_bytes} MB")
+            }
+            Self::NothingFits { bytes, max_bytes } => {
+                write!(f, "{} % full, nothing that would fill it fits beside it", Percent::of(*bytes, *max_bytes))
+            }
+            Self::Retained { delta_rows } => write!(f, "{delta_rows} delta rows inside the retention window"),
+            Self::Refused(violation) => write!(f, "refused: {violation}"),
+        }
+    }
+}
+
+/// A share in percent, cut (never rounded up to the threshold it stays below) to one decimal.
+struct Percent(f64);
+
+impl Percent {
+    fn of(part: u64, whole: u64) -> Self {
+        Self(if whole == 0 { 0.0 } else { part as f64 / whole as f64 })
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // 0.29 * 1000 is 289.999…: what is a whole tenth in decimal stays one.
+        let tenths = (self.0 * 1000.0 + 1e-6).floor();
+        write!(f, "{}", tenths / 10.0)
+    }
+}
+
+/// Bytes in units of 2^20, as Milvus counts megabytes, cut to one decimal.
+struct Megabytes(u64);
+
+impl fmt::Display for Megabytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = (u128::from(self.0) * 10) >> 20;
+        match tenths % 10 {
+            0 => write!(f, "{}", tenths / 10),
+            tenth => write!(f, "{}.{tenth}", tenths / 10),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    #[rstest]
+    #[case(SkipReason::Alone, "alone in its group")]
+    #[case(
+        SkipReason::LastPlanFailed { kind: FailureKind::Corrupt },
+        "its last plan failed (corrupt), tried again on request only"
+    )]
+    #[case(SkipReason::AutoOff { by_collection: false }, "auto-compaction is off")]
+    #[case(SkipReason::AlreadyFull { bytes: 93 * MB, max_bytes: 100 * MB }, "already 93 % full")]
+    #[case(SkipReason::AlreadyFull { bytes: 9_399, max_bytes: 10_000 }, "already 93.9 % full")]
+    #[case(
+        SkipReason::FewDeletes { delta_rows: 12, rows: 100, threshold_ratio: 0.2 },
+        "12 % delta rows, rewritten above 20 %"
+    )]
+    #[case(
+        SkipReason::FewDeletes { delta_rows: 28_999, rows: 100_000, threshold_ratio: 0.29 },
+        "28.9 % delta rows, rewritten above 29 %"
+    )]
+    #[case(
+        SkipReason::TooFewSmall { small: 4, needed: 11, bytes: 120 * MB, needed_bytes: 435 * MB + MB / 5 },
+        "too few small segments: 4 of 11, 120 of 435.1 MB"
+    )]
+    #[case(SkipReason::FewDeletes { delta_rows: 1, rows: 0, threshold_ratio: 0.2 }, "0 % delta rows, rewritten above 20 %")]
+    fn says_value_and_threshold(#[case] reason: SkipReason, #[case] text: &str) {
+        assert_eq!(reason.to_string(), text);
+    }
+}

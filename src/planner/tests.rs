@@ -1,0 +1,394 @@
+//! One table per rule. Numbers are the settings' defaults, so that a row can be read without them: 512 MB at most,
+//! small below 256 MB, 11 small ones or 435.2 MB of them for a merge, 20 % deletes for a rewrite.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::model::{CollectionId, PartitionId, SegmentState, segment::SegmentLevel};
+
+const MB: u64 = 1 << 20;
+const NOW_MS: u64 = 1_000_000;
+
+fn group() -> Arc<Group> {
+    Arc::new(Group {
+        collection: CollectionId(1),
+        partition: PartitionId(2),
+        channel: crate::model::Channel::new("c_1v0"),
+    })
+}
+
+/// A clean segment of `mb` megabytes and as many thousand rows, written over the last 100 seconds.
+fn segment(id: i64, mb: u64) -> Segment {
+    Segment {
+        id: SegmentId(id),
+        group: group(),
+        state: SegmentState::Flushed,
+        level: SegmentLevel::L1,
+        rows: mb * 1000,
+        insert_bytes: mb * MB,
+        memory_bytes: mb * MB,
+        delta_rows: 0,
+        delta_bytes: 0,
+        delta_logs: 0,
+        delta_ts_from: Timestamp::ZERO,
+        ts_from: Timestamp::from_ms(NOW_MS - 100_000),
+        ts_to: Timestamp::from_ms(NOW_MS),
+        pk_range: None,
+        compaction_from: Box::default(),
+        compaction_to: Box::default(),
+        dropped_at_ms: 0,
+        end_lsn: Default::default(),
+        version: 1,
+    }
+}
+
+/// The same with `percent` of its rows deleted, 50 seconds ago and later.
+fn deleted(id: i64, mb: u64, percent: u64) -> Segment {
+    Segment {
+        delta_rows: mb * 10 * percent,
+        delta_bytes: 1,
+        delta_logs: 1,
+        delta_ts_from: Timestamp::from_ms(NOW_MS - 50_000),
+        ..segment(id, mb)
+    }
+}
+
+struct Case {
+    trigger: Trigger,
+    config: CompactionConfig,
+    ttl: Option<Duration>,
+    retain_after: Timestamp,
+    reserved: BTreeSet<SegmentId>,
+    failed: BTreeSet<SegmentId>,
+    scope: Option<BTreeSet<SegmentId>>,
+    collection_auto: bool,
+}
+
+fn automatic() -> Case {
+    Case {
+        trigger: Trigger::Tick,
+        config: CompactionConfig::default(),
+        ttl: None,
+        retain_after: Timestamp::MAX,
+        reserved: BTreeSet::new(),
+        failed: BTreeSet::new(),
+        scope: None,
+        collection_auto: true,
+    }
+}
+
+fn manual() -> Case {
+    Case { trigger: Trigger::Manual, ..automatic() }
+}
+
+impl Case {
+    fn propose(&self, segments: &[Segment]) -> Proposals {
+        let reserved = |id| self.reserved.contains(&id);
+        let failed = |id| self.failed.contains(&id).then_some(FailureKind::Corrupt);
+        propose(
+            &GroupView { group: &group(), segments },
+            &PlanContext {
+                now_ms: NOW_MS,
+                trigger: self.trigger,
+                config: &self.config,
+                collection_auto: self.collection_auto,
+                ttl: self.ttl,
+                reserved: &reserved,
+                failed: &failed,
+                scope: self.scope.as_ref().map_or(Scope::All, Scope::Segments),
+                retain_after: self.retain_after,
+            },
+        )
+    }
+
+    /// Inputs of each draft and the code of its reason.
+    fn drafts(&self, segments: &[Segment]) -> Vec<(Vec<i64>, &'static str)> {
+        let drafts = self.propose(segments).drafts;
+        drafts.iter().map(|d| (d.inputs.iter().map(|i| i.segment.0).collect(), d.reason.code())).collect()
+    }
+
+    /// Codes of the skip reasons, by segment.
+    fn skips(&self, segments: &[Segment]) -> Vec<&'static str> {
+        self.propose(segments).skipped.iter().map(|(_, reason)| reason.code()).collect()
+    }
+}
+
+#[rstest]
+#[case::a_fifth_deleted_is_not_yet_too_much(deleted(1, 400, 20), None)]
+#[case::more_than_a_fifth(Segment { delta_rows: 80_001, ..deleted(1, 400, 20) }, Some("delta_rows"))]
+#[case::bytes_at_the_limit(Segment { delta_bytes: 10 * MB, ..deleted(1, 400, 1) }, None)]
+#[case::bytes_beyond(Segment { delta_bytes: 10 * MB + 1, ..deleted(1, 400, 1) }, Some("delta_bytes"))]
+#[case::logs_at_the_limit(Segment { delta_logs: 200, ..deleted(1, 400, 1) }, None)]
+#[case::logs_beyond(Segment { delta_logs: 201, ..deleted(1, 400, 1) }, Some("delta_logs"))]
+#[case::all_rows_deleted(deleted(1, 400, 100), Some("delta_rows"))]
+#[case::more_entries_than_rows(deleted(1, 400, 150), Some("delta_rows"))]
+#[case::deletes_without_rows(Segment { rows: 0, insert_bytes: 0, ..deleted(1, 400, 1) }, Some("delta_rows"))]
+#[case::clean(segment(1, 400), None)]
+fn a_segment_is_rewritten_beyond_a_threshold(#[case] segment: Segment, #[case] reason: Option<&str>) {
+    let drafts = automatic().drafts(&[segment]);
+    assert_eq!(drafts, reason.map(|r| (vec![1], r)).into_iter().collect::<Vec<_>>());
+}
+
+#[rstest]
+#[case::nothing_expired(100, None)]
+#[case::a_fifth_of_the_range(80, None)]
+#[case::more_than_a_fifth(79, Some("expired"))]
+#[case::all_of_it(0, Some("expired"))]
+fn a_segment_is_rewritten_when_its_rows_expire(#[case] ttl_seconds: u64, #[case] reason: Option<&str>) {
+    let case = Case { ttl: Some(Duration::from_secs(ttl_seconds)), ..automatic() };
+    assert_eq!(case.drafts(&[segment(1, 400)]), reason.map(|r| (vec![1], r)).into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn expired_rows_shrink_the_estimate() {
+    let case = Case { ttl: Some(Duration::from_secs(60)), ..automatic() };
+    let proposals = case.propose(&[segment(1, 400), deleted(2, 400, 50)]);
+    // 40 of 100 seconds are over: 60 % of each stay, and half of the second. Together they would be neither full nor
+    // small, so each is rewritten by itself.
+    let estimates: Vec<u64> = proposals.drafts.iter().map(|d| d.estimated_output_bytes / MB).collect();
+    assert_eq!(estimates, [240, 120]);
+}
+
+/// `count` segments of `mb` each.
+fn small(count: i64, mb: u64) -> Vec<Segment> {
+    (1..=count).map(|id| segment(id, mb)).collect()
+}
+
+#[rstest]
+#[case::ten_small_ones(small(10, 1), vec![])]
+#[case::eleven_small_ones(small(11, 1), vec![((1..=11).collect(), "small_segments")])]
+#[case::too_little_together(small(10, 43), vec![])]
+#[case::enough_together(small(10, 44), vec![((1..=10).collect(), "full_enough")])]
+#[case::one_less_does_it(small(9, 49), vec![((1..=9).collect(), "full_enough")])]
+#[case::half_full_is_not_small(small(11, 256), vec![])]
+#[case::two_fill_one(small(4, 250), vec![(vec![1, 2], "full_enough"), (vec![3, 4], "full_enough")])]
+#[case::three_of_four(small(4, 170), vec![(vec![1, 2, 3], "full_enough")])]
+fn small_segments_are_merged(#[case] segments: Vec<Segment>, #[case] drafts: Vec<(Vec<i64>, &'static str)>) {
+    assert_eq!(automatic().drafts(&segments), drafts);
+}
+
+#[test]
+fn the_largest_small_segment_is_left_alone_when_the_others_suffice() {
+    let mut segments = small(10, 4);
+    segments.push(segment(99, 200));
+    assert_eq!(automatic().drafts(&segments), [((1..=10).collect(), "small_segments")]);
+}
+
+#[test]
+fn a_nearly_full_segment_is_not_rewritten_for_crumbs() {
+    let segments = [segment(1, 480), segment(2, 10)];
+    assert_eq!(automatic().drafts(&segments), []);
+    assert_eq!(automatic().skips(&segments), ["already_full", "too_few_small"]);
+    assert_eq!(manual().drafts(&segments), [(vec![1, 2], "manual_merge")]);
+}
+
+#[test]
+fn a_choice_that_best_fit_misses_is_found() {
+    // In MB of 512: best fit puts 250 + 153 and 153 + 130 together, neither reaches 435; 153 + 153 + 130 does.
+    let segments = [segment(1, 250), segment(2, 153), segment(3, 153), segment(4, 130)];
+    assert_eq!(automatic().drafts(&segments), [(vec![2, 3, 4], "full_enough")]);
+}
+
+#[test]
+fn segments_that_cannot_fill_one_say_so() {
+    let segments = small(3, 180);
+    assert_eq!(automatic().drafts(&segments), []);
+    assert_eq!(automatic().skips(&segments), ["nothing_fits"; 3]);
+}
+
+#[test]
+fn too_many_that_cannot_stay_small_together_are_merged_all_the_same() {
+    // Two of them make 360 MB, three are too much: 20 become 10 by ten merges.
+    let drafts = automatic().drafts(&small(20, 180));
+    assert!(drafts.iter().all(|(inputs, reason)| inputs.len() == 2 && *reason == "small_segments"), "{drafts:?}");
+    assert_eq!(drafts.len(), 10);
+}
+
+#[test]
+fn rewrites_are_merged_along() {
+    // The rewrite alone leaves 300 MB; with 150 MB beside it the output is well filled.
+    let segments = [deleted(1, 500, 40), segment(2, 150)];
+    assert_eq!(automatic().drafts(&segments), [(vec![1, 2], "delta_rows")]);
+    // With 50 MB it would be neither full nor small.
+    let segments = [deleted(1, 500, 40), segment(2, 50)];
+    assert_eq!(automatic().drafts(&segments), [(vec![1], "delta_rows")]);
+}
+
+#[rstest]
+#[case::clean_ones_that_fit(vec![segment(1, 200), segment(2, 300)], vec![(vec![1, 2], "manual_merge")], vec![])]
+#[case::clean_ones_that_do_not(
+    vec![segment(1, 300), segment(2, 500)], vec![], vec!["nothing_fits", "already_full"]
+)]
+#[case::one_delete_is_enough(vec![deleted(1, 300, 1), segment(2, 500)], vec![(vec![1], "manual_rewrite")], vec!["already_full"])]
+#[case::deletes_make_room(vec![deleted(1, 300, 30), segment(2, 300)], vec![(vec![1, 2], "manual_merge")], vec![])]
+#[case::alone_and_clean(vec![segment(1, 3)], vec![], vec!["alone"])]
+#[case::alone_with_deletes(vec![deleted(1, 3, 1)], vec![(vec![1], "manual_rewrite")], vec![])]
+#[case::dead_ones_keep_to_themselves(
+    vec![segment(1, 500), deleted(2, 100, 100), deleted(3, 100, 100)],
+    vec![(vec![2, 3], "manual_rewrite")],
+    vec!["already_full"]
+)]
+#[case::crumbs_join_each_other_rather_than_full_ones(
+    vec![segment(1, 490), segment(2, 491), segment(3, 20), segment(4, 21)],
+    vec![(vec![3, 4], "manual_merge")],
+    vec!["already_full", "already_full"]
+)]
+fn a_client_needs_no_threshold(
+    #[case] segments: Vec<Segment>,
+    #[case] drafts: Vec<(Vec<i64>, &'static str)>,
+    #[case] skips: Vec<&'static str>,
+) {
+    assert_eq!(manual().drafts(&segments), drafts);
+    assert_eq!(manual().skips(&segments), skips);
+}
+
+#[test]
+fn a_client_rewrites_expired_rows() {
+    let case = Case { ttl: Some(Duration::from_secs(99)), ..manual() };
+    assert_eq!(case.drafts(&[segment(1, 400)]), [(vec![1], "expired")]);
+    let case = Case { ttl: Some(Duration::from_secs(100)), ..manual() };
+    assert_eq!(case.drafts(&[segment(1, 400)]), [], "the oldest row is exactly as old as it may be");
+}
+
+#[rstest]
+#[case::all_deletes_newer(NOW_MS - 50_001, true)]
+#[case::the_oldest_at_the_edge(NOW_MS - 50_000, true)]
+#[case::two_fifths_outside(NOW_MS - 30_000, true)]
+#[case::half_outside(NOW_MS - 25_000, true)]
+#[case::three_fifths_outside(NOW_MS - 20_000, false)]
+fn the_retention_window_keeps_deletes(#[case] until_ms: u64, #[case] retained: bool) {
+    // 40 % deleted: more than half of it must be outside the window for a rewrite.
+    let segments = [deleted(1, 400, 40)];
+    let case = Case { retain_after: Timestamp::from_ms(until_ms), ..automatic() };
+    assert_eq!(case.drafts(&segments), if retained { vec![] } else { vec![(vec![1], "delta_rows")] });
+    assert_eq!(case.skips(&segments), if retained { vec!["retained"] } else { vec![] });
+}
+
+#[test]
+fn a_client_leaves_retained_deletes() {
+    let case = Case { retain_after: Timestamp::from_ms(NOW_MS - 50_001), ..manual() };
+    assert_eq!(case.skips(&[deleted(1, 400, 40)]), ["retained"]);
+    let case = Case { retain_after: Timestamp::from_ms(NOW_MS - 50_000), ..manual() };
+    assert_eq!(case.drafts(&[deleted(1, 400, 40)]), [(vec![1], "manual_rewrite")]);
+}
+
+#[test]
+fn switches() {
+    let segments = [deleted(1, 400, 50)];
+    let off = |case: Case| (case.drafts(&segments).len(), case.skips(&segments));
+    let disabled = CompactionConfig { enabled: false, ..CompactionConfig::default() };
+    let auto_off = CompactionConfig { auto_enabled: false, ..CompactionConfig::default() };
+    assert_eq!(off(Case { config: disabled.clone(), ..automatic() }), (0, vec!["disabled"]));
+    assert_eq!(off(Case { config: disabled, ..manual() }), (0, vec!["disabled"]));
+    assert_eq!(off(Case { config: auto_off.clone(), ..automatic() }), (0, vec!["auto_off"]));
+    assert_eq!(off(Case { config: auto_off, ..manual() }), (1, vec![]));
+    assert_eq!(off(Case { collection_auto: false, ..automatic() }), (0, vec!["auto_off"]));
+    assert_eq!(off(Case { collection_auto: false, ..manual() }), (1, vec![]));
+}
+
+#[test]
+fn only_free_live_segments_of_the_group_and_scope_are_taken() {
+    let elsewhere = Arc::new(Group { partition: PartitionId(3), ..(*group()).clone() });
+    let segments = [
+        segment(1, 100),
+        segment(2, 100),
+        segment(3, 100),
+        segment(4, 100),
+        Segment { state: SegmentState::Dropped, ..segment(5, 100) },
+        Segment { group: elsewhere, ..segment(6, 100) },
+        Segment { level: SegmentLevel::L0, ..segment(7, 100) },
+    ];
+    let case = Case {
+        reserved: BTreeSet::from([SegmentId(3)]),
+        scope: Some([1, 2, 3, 5, 6, 7].map(SegmentId).into()),
+        ..manual()
+    };
+    assert_eq!(case.drafts(&segments), [(vec![1, 2], "manual_merge")]);
+    let skipped: Vec<_> = case.propose(&segments).skipped.iter().map(|(id, reason)| (id.0, reason.code())).collect();
+    assert_eq!(skipped, [(3, "reserved"), (4, "out_of_scope"), (7, "level")]);
+}
+
+#[test]
+fn what_failed_for_good_waits_for_a_client() {
+    let segments = [deleted(1, 400, 50)];
+    let failed = BTreeSet::from([SegmentId(1)]);
+    let case = Case { failed: failed.clone(), ..automatic() };
+    assert_eq!((case.drafts(&segments), case.skips(&segments)), (vec![], vec!["last_plan_failed"]));
+    assert_eq!(Case { failed, ..manual() }.drafts(&segments), [(vec![1], "manual_rewrite")]);
+}
+
+#[rstest]
+#[case::fine(&[1, 2], 2, None)]
+#[case::empty(&[], 2, Some(Violation::Empty))]
+#[case::too_many(&[1, 2], 1, Some(Violation::TooManyInputs { inputs: 2, limit: 1 }))]
+#[case::twice(&[1, 1], 2, Some(Violation::Repeated { segment: SegmentId(1) }))]
+#[case::missing(&[1, 9], 2, Some(Violation::Missing { segment: SegmentId(9) }))]
+#[case::dropped(&[3], 2, Some(Violation::NotLive { segment: SegmentId(3), state: SegmentState::Dropped }))]
+#[case::foreign(&[4], 2, Some(Violation::OtherGroup { segment: SegmentId(4) }))]
+#[case::reserved(&[5], 2, Some(Violation::Reserved { segment: SegmentId(5) }))]
+#[case::rows(&[6], 2, Some(Violation::RowsChanged { segment: SegmentId(6), planned: 100_000, found: 7 }))]
+fn a_plan_meets_the_rules(#[case] ids: &[i64], #[case] max_inputs: u32, #[case] violation: Option<Violation>) {
+    let elsewhere = Arc::new(Group { partition: PartitionId(3), ..(*group()).clone() });
+    let segments = [
+        segment(1, 100),
+        segment(2, 100),
+        Segment { state: SegmentState::Dropped, ..segment(3, 100) },
+        Segment { group: elsewhere, ..segment(4, 100) },
+        segment(5, 100),
+        Segment { rows: 7, ..segment(6, 100) },
+    ];
+    let inputs: Vec<PlanInput> = ids
+        .iter()
+        .map(|id| PlanInput { segment: SegmentId(*id), rows: 100_000, bytes: 100 * MB, delta_rows: 0 })
+        .collect();
+    let rules = Rules { group: &group(), max_inputs, reserved: &|id| id == SegmentId(5) };
+    let result = validate(&inputs, &rules, |id| segments.iter().find(|s| s.id == id));
+    assert_eq!(result.err(), violation);
+}
+
+proptest! {
+    /// Bins hold every item once and keep both limits.
+    #[test]
+    fn packing_loses_nothing(
+        sizes in prop::collection::vec(0u64..130, 0..60), max_items in 1usize..12, full in 0u64..100,
+    ) {
+        for bins in [packing::pack(&sizes, 100, full, max_items), packing::best_fit(&sizes, 100, max_items)] {
+            let mut items: Vec<usize> = bins.iter().flat_map(|b| b.items.iter().copied()).collect();
+            items.sort_unstable();
+            prop_assert_eq!(items, (0..sizes.len()).collect::<Vec<_>>());
+            for bin in &bins {
+                prop_assert_eq!(bin.bytes, bin.items.iter().map(|i| sizes[*i]).sum::<u64>());
+                prop_assert!(bin.items.len() <= max_items);
+                prop_assert!(bin.bytes <= 100 || bin.items.len() == 1);
+            }
+        }
+    }
+
+    /// Best fit leaves no two bins that fit into one.
+    #[test]
+    fn packing_leaves_no_pair(sizes in prop::collection::vec(0u64..100, 0..60)) {
+        let bins = packing::best_fit(&sizes, 100, usize::MAX);
+        for (i, one) in bins.iter().enumerate() {
+            for other in &bins[i + 1..] {
+                prop_assert!(one.bytes + other.bytes > 100);
+            }
+        }
+    }
+
+    /// A prefix stays below the limit, has no single item, and removes the surplus unless a limit forbids it.
+    #[test]
+    fn a_prefix_keeps_its_limits(
+        mut sizes in prop::collection::vec(0u64..100, 0..40), surplus in 1usize..30, max_items in 1usize..40,
+    ) {
+        sizes.sort_unstable();
+        let count = packing::cheapest_prefix(&sizes, surplus, 300, max_items);
+        prop_assert!(count != 1 && count <= max_items);
+        prop_assert!(sizes[..count].iter().sum::<u64>() < 300);
+        if count <= surplus && count < sizes.len() {
+            let next = count.max(1) + 1;
+            let stopped = next > max_items || next > sizes.len() || sizes[..next].iter().sum::<u64>() >= 300;
+            prop_assert!(stopped, "{count} of {sizes:?}");
+        }
+    }
+}

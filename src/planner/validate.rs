@@ -1,0 +1,94 @@
+//! The rules that the inputs of a plan obey, in one list.
+//!
+//! Asked three times: when a plan is proposed, when it is dispatched and when it is committed. So a plan that comes
+//! from a client or out of the store after a restart meets the same rules as one just made.
+
+use rustc_hash::FxHashSet;
+
+use crate::{
+    error::{Classify, ErrorKind},
+    model::{Group, PlanInput, Segment, SegmentId, SegmentState},
+};
+
+/// What the inputs are held against.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// No plan crosses it.
+    pub group: &'a Group,
+    pub max_inputs: u32,
+    /// True for inputs of unfinished plans other than the one that is checked.
+    pub reserved: &'a dyn Fn(SegmentId) -> bool,
+}
+
+/// A rule that a plan breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    #[error("a plan needs at least one input")]
+    Empty,
+    #[error("{inputs} inputs, the limit is {limit}")]
+    TooManyInputs { inputs: usize, limit: u32 },
+    #[error("segment {segment} is an input twice")]
+    Repeated { segment: SegmentId },
+    #[error("segment {segment} does not exist")]
+    Missing { segment: SegmentId },
+    #[error("segment {segment} is {}, an input must be Flushed", state.as_str())]
+    NotLive { segment: SegmentId, state: SegmentState },
+    #[error("segment {segment} belongs to another group")]
+    OtherGroup { segment: SegmentId },
+    #[error("segment {segment} is reserved by another plan")]
+    Reserved { segment: SegmentId },
+    #[error("segment {segment} has {found} rows, the plan was made for {planned}")]
+    RowsChanged { segment: SegmentId, planned: u64, found: u64 },
+}
+
+impl Classify for Violation {
+    /// What can come about by itself between planning and commit is not `Invalid`: the group is planned again.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Empty | Self::Repeated { .. } | Self::OtherGroup { .. } => ErrorKind::Invalid,
+            Self::Missing { .. } => ErrorKind::NotFound,
+            Self::TooManyInputs { .. } | Self::NotLive { .. } => ErrorKind::Precondition,
+            Self::Reserved { .. } | Self::RowsChanged { .. } => ErrorKind::Conflict,
+        }
+    }
+}
+
+/// Checks a plan's inputs against the segments as they are now; `segment` looks one up.
+///
+/// Deltas may have grown since: those that a plan did not read are carried over to its output.
+///
+/// # Errors
+/// The first rule broken, in the order of the inputs.
+pub fn validate<'s>(
+    inputs: &[PlanInput],
+    rules: &Rules<'_>,
+    segment: impl Fn(SegmentId) -> Option<&'s Segment>,
+) -> Result<(), Violation> {
+    if inputs.is_empty() {
+        return Err(Violation::Empty);
+    }
+    if inputs.len() > rules.max_inputs.max(1) as usize {
+        return Err(Violation::TooManyInputs { inputs: inputs.len(), limit: rules.max_inputs });
+    }
+    let mut seen = FxHashSet::default();
+    for input in inputs {
+        let id = input.segment;
+        if !seen.insert(id) {
+            return Err(Violation::Repeated { segment: id });
+        }
+        let found = segment(id).ok_or(Violation::Missing { segment: id })?;
+        if !found.is_live() {
+            return Err(Violation::NotLive { segment: id, state: found.state });
+        }
+        if *found.group != *rules.group {
+            return Err(Violation::OtherGroup { segment: id });
+        }
+        if (rules.reserved)(id) {
+            return Err(Violation::Reserved { segment: id });
+        }
+        if found.rows != input.rows {
+            return Err(Violation::RowsChanged { segment: id, planned: input.rows, found: found.rows });
+        }
+    }
+    Ok(())
+}

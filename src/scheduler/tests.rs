@@ -1,0 +1,514 @@
+//! The loop with a clock moved by hand, a worker that does as it is told and a sink that writes everything down.
+//!
+//! Every test runs on one thread: when nothing is left to do but wait, everything that could happen has happened.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    clock::{Clock, ManualClock},
+    config::WorkerConfig,
+    model::{
+        Channel, CollectionId, CollectionSchema, Group, JobId, PartitionId, Plan, PlanKind, PlanReason, PlanState,
+        Progress, Timestamp, Trigger,
+    },
+};
+
+/// What an execution does.
+#[derive(Debug, Clone, PartialEq)]
+enum Step {
+    Succeed,
+    Fail(ErrorKind),
+    Panic,
+    /// Runs until the test releases it, then succeeds; stops when it is told to.
+    Work,
+    /// The same, but hears nothing.
+    Deaf,
+    /// Succeeds when it is told to stop.
+    Late,
+}
+
+#[derive(Default)]
+struct Gauge {
+    beat: AtomicU64,
+    release: Notify,
+}
+
+impl Observe for Gauge {
+    fn progress(&self) -> Progress {
+        Progress { total_rows: 100, done_rows: self.beat(), total_bytes: 0, done_bytes: 0 }
+    }
+
+    fn beat(&self) -> u64 {
+        self.beat.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Default)]
+struct World {
+    /// Next steps of a plan; when they are used up it succeeds.
+    script: Mutex<HashMap<i64, Vec<Step>>>,
+    refusals: Mutex<HashMap<i64, Vec<Refusal>>>,
+    commit_refusals: Mutex<HashMap<i64, Vec<Refusal>>>,
+    gauges: Mutex<HashMap<i64, Arc<Gauge>>>,
+    log: Mutex<Vec<String>>,
+    /// While it is there, failures are recorded only after it fires.
+    hold_failures: Mutex<Option<CancellationToken>>,
+}
+
+impl World {
+    fn note(&self, line: String) {
+        self.log.lock().push(line);
+    }
+
+    fn take_log(&self) -> Vec<String> {
+        std::mem::take(&mut *self.log.lock())
+    }
+
+    fn gauge(&self, plan: i64) -> Arc<Gauge> {
+        Arc::clone(&self.gauges.lock()[&plan])
+    }
+}
+
+fn next<T>(steps: &Mutex<HashMap<i64, Vec<T>>>, plan: i64) -> Option<T> {
+    let mut steps = steps.lock();
+    let steps = steps.get_mut(&plan)?;
+    (!steps.is_empty()).then(|| steps.remove(0))
+}
+
+impl Worker for World {
+    fn start(&self, task: CompactionTask, cancel: CancellationToken) -> Execution {
+        let plan = task.plan.id.0;
+        let step = next(&self.script, plan).unwrap_or(Step::Succeed);
+        let gauge = Arc::new(Gauge::default());
+        self.gauges.lock().insert(plan, Arc::clone(&gauge));
+        let progress = Arc::clone(&gauge);
+        let done = async move {
+            match step {
+                Step::Succeed => Ok(outcome()),
+                Step::Fail(kind) => Err(WorkerError { kind, message: format!("it is {}", kind.as_str()) }),
+                Step::Panic => panic!("oops"),
+                Step::Deaf => {
+                    gauge.release.notified().await;
+                    Ok(outcome())
+                }
+                Step::Work | Step::Late => tokio::select! {
+                    () = gauge.release.notified() => Ok(outcome()),
+                    () = cancel.cancelled() => match step {
+                        Step::Late => Ok(outcome()),
+                        _ => Err(WorkerError { kind: ErrorKind::Cancelled, message: "cancelled".into() }),
+                    },
+                },
+            }
+        };
+        Execution { progress, done: done.boxed() }
+    }
+}
+
+#[async_trait]
+impl JobSink for World {
+    async fn prepare(&self, attempt: Attempt) -> Result<CompactionTask, Refusal> {
+        self.note(format!("{} begins {}", attempt.plan, attempt.number));
+        match next(&self.refusals, attempt.plan.0) {
+            Some(refusal) => Err(refusal),
+            None => Ok(task(attempt.plan)),
+        }
+    }
+
+    async fn completed(&self, attempt: Attempt, _: Outcome) -> Result<(), Refusal> {
+        if let Some(refusal) = next(&self.commit_refusals, attempt.plan.0) {
+            return Err(refusal);
+        }
+        self.note(format!("{} completed {}", attempt.plan, attempt.number));
+        Ok(())
+    }
+
+    async fn failed(&self, attempt: Attempt, failure: Failure) {
+        let hold = self.hold_failures.lock().clone();
+        if let Some(hold) = hold {
+            hold.cancelled().await;
+        }
+        let retry = failure.retry_at_ms.map_or("never again".to_owned(), |at| format!("again at {at}"));
+        self.note(format!("{} failed {}: {}, {retry}", attempt.plan, attempt.number, failure.message));
+    }
+
+    async fn timed_out(&self, attempt: Attempt, message: String) {
+        self.note(format!("{} timed out {}: {message}", attempt.plan, attempt.number));
+    }
+}
+
+fn outcome() -> Outcome {
+    Outcome {
+        outputs: vec![],
+        rows_in: 0,
+        rows_deleted: 0,
+        rows_expired: 0,
+        rows_out: 0,
+        bytes_read: 0,
+        bytes_written: 0,
+        consumed_deltas: vec![],
+    }
+}
+
+fn plan(id: i64, collection: i64) -> Plan {
+    Plan {
+        id: PlanId(id),
+        job: JobId(id / 100),
+        group: Group {
+            collection: CollectionId(collection),
+            partition: PartitionId(1),
+            channel: Channel::new("c_1v0"),
+        },
+        kind: PlanKind::Mix,
+        reason: PlanReason::ManualMerge,
+        inputs: vec![],
+        keep_deletes_after: Timestamp::MAX,
+        ttl: None,
+        max_output_bytes: 1,
+        created_at_ms: 0,
+        attempts: 0,
+        state: PlanState::Queued { not_before_ms: 0 },
+    }
+}
+
+fn task(id: PlanId) -> CompactionTask {
+    let schema = Arc::new(CollectionSchema {
+        name: "c".into(),
+        description: String::new(),
+        enable_dynamic_field: false,
+        fields: vec![],
+        primary: 0,
+    });
+    CompactionTask { plan: plan(id.0, 1), schema, inputs: vec![], now_ms: 0 }
+}
+
+struct Bench {
+    world: Arc<World>,
+    clock: Arc<ManualClock>,
+    scheduler: Scheduler,
+    stop: CancellationToken,
+    run: tokio::task::JoinHandle<()>,
+}
+
+impl Bench {
+    /// Three attempts, one second between the first two; stuck after 80 seconds.
+    fn new(slots: usize, script: &[(i64, &[Step])]) -> Self {
+        let world = Arc::new(World::default());
+        world.script.lock().extend(script.iter().map(|(plan, steps)| (*plan, steps.to_vec())));
+        let clock = Arc::new(ManualClock::at(1_000_000));
+        let config = WorkerConfig {
+            max_concurrency: slots,
+            progress_timeout: Duration::from_secs(80),
+            max_attempts: 3,
+            retry_backoff: Duration::from_secs(1),
+            ..WorkerConfig::default()
+        };
+        let scheduler = Scheduler::new(
+            &config,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&world) as Arc<dyn JobSink>,
+            Arc::clone(&world) as Arc<dyn Worker>,
+        );
+        let stop = CancellationToken::new();
+        let run = tokio::spawn({
+            let (scheduler, stop) = (scheduler.clone(), stop.clone());
+            async move { scheduler.run(stop).await }
+        });
+        Self { world, clock, scheduler, stop, run }
+    }
+
+    fn enqueue(&self, id: i64, collection: i64) {
+        self.scheduler.enqueue(&plan(id, collection), Trigger::Tick);
+    }
+
+    /// Lets everything happen that can happen at this time.
+    async fn settle(&self) -> Vec<String> {
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        self.world.take_log()
+    }
+
+    /// Moves the clock and has the loop look at it.
+    async fn advance(&self, seconds: u64) -> Vec<String> {
+        self.clock.advance(Duration::from_secs(seconds));
+        self.scheduler.wake();
+        self.settle().await
+    }
+
+    fn release(&self, plan: i64) {
+        self.world.gauge(plan).release.notify_one();
+    }
+
+    fn executing(&self) -> usize {
+        self.scheduler.stats().executing.total()
+    }
+}
+
+#[tokio::test]
+async fn runs_what_is_queued() {
+    let bench = Bench::new(2, &[]);
+    bench.enqueue(1, 1);
+    bench.enqueue(2, 1);
+    let log = bench.settle().await;
+    assert_eq!(log, ["1 begins 1", "1 completed 1", "2 begins 1", "2 completed 1"]);
+    let stats = bench.scheduler.stats();
+    assert_eq!((stats.queued.total(), stats.executing.total()), (0, 0));
+    assert_eq!((stats.totals.started, stats.totals.completed), (2, 2));
+}
+
+#[tokio::test]
+async fn never_more_than_the_slots() {
+    let bench = Bench::new(2, &[(1, &[Step::Work]), (2, &[Step::Work]), (3, &[Step::Work])]);
+    for id in [1, 2, 3] {
+        bench.enqueue(id, 1);
+    }
+    assert_eq!(bench.settle().await, ["1 begins 1", "2 begins 1"]);
+    bench.release(2);
+    assert_eq!(bench.settle().await, ["2 completed 1", "3 begins 1"]);
+    assert_eq!(bench.executing(), 2);
+}
+
+#[tokio::test]
+async fn a_busy_collection_delays_another_by_one_plan_per_slot() {
+    let work: Vec<(i64, &[Step])> = (1..=1001).map(|id| (id, &[Step::Work][..])).collect();
+    let bench = Bench::new(2, &work);
+    for id in 1..=1000 {
+        bench.enqueue(id, 1);
+    }
+    bench.settle().await;
+    bench.enqueue(1001, 2);
+    let mut begun = Vec::new();
+    let mut running = vec![1, 2];
+    // Each slot may turn to one more plan of the first collection before the second one has its turn.
+    for _ in 0..2 {
+        bench.release(running.remove(0));
+        let log = bench.settle().await;
+        let begins = log.iter().filter_map(|l| l.strip_suffix(" begins 1")).map(|id| id.parse::<i64>().unwrap());
+        begun.extend(begins.inspect(|id| running.push(*id)));
+    }
+    assert!(begun.contains(&1001), "{begun:?}");
+}
+
+#[tokio::test]
+async fn transient_failures_are_repeated_with_doubling_pauses_and_an_end() {
+    let flaky = [Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Exhausted)];
+    let bench = Bench::new(1, &[(1, &flaky)]);
+    bench.enqueue(1, 1);
+    assert_eq!(bench.settle().await, ["1 begins 1", "1 failed 1: it is transient, again at 1001000"]);
+    assert_eq!(bench.scheduler.stats().queued.total(), 1);
+    bench.clock.advance(Duration::from_millis(999));
+    assert_eq!(bench.advance(0).await, [""; 0]);
+    bench.clock.advance(Duration::from_millis(1));
+    assert_eq!(bench.advance(0).await, ["1 begins 2", "1 failed 2: it is transient, again at 1003000"]);
+    assert_eq!(bench.advance(2).await, ["1 begins 3", "1 failed 3: it is exhausted, never again"]);
+    assert_eq!(bench.advance(1000).await, [""; 0]);
+    let totals = bench.scheduler.stats().totals;
+    assert_eq!((totals.started, totals.retried, totals.failed), (3, 2, 1));
+}
+
+#[tokio::test]
+async fn permanent_failures_are_not_repeated() {
+    for step in [Step::Fail(ErrorKind::Corrupt), Step::Fail(ErrorKind::Conflict), Step::Panic] {
+        let bench = Bench::new(1, &[(1, std::slice::from_ref(&step))]);
+        bench.enqueue(1, 1);
+        let log = bench.settle().await;
+        assert!(log[1].starts_with("1 failed 1: ") && log[1].ends_with(", never again"), "{log:?}");
+        assert_eq!(bench.executing(), 0, "the slot is free again");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_plan_does_not_hold_up_others() {
+    let bench = Bench::new(1, &[(1, &[Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Transient)])]);
+    bench.enqueue(1, 1);
+    bench.enqueue(2, 1);
+    let log = bench.settle().await;
+    assert_eq!(log[2..], ["2 begins 1", "2 completed 1"], "the pause of the first one is no pause of the second");
+}
+
+#[tokio::test]
+async fn the_sink_may_refuse_before_and_after() {
+    let bench = Bench::new(1, &[]);
+    let transient = Refusal::Failed { kind: ErrorKind::Transient, message: "the store is away".into() };
+    let outdated = Refusal::Failed { kind: ErrorKind::Conflict, message: "segment 7 is gone".into() };
+    bench.world.refusals.lock().extend([(1, vec![Refusal::Ended]), (2, vec![transient.clone()]), (3, vec![outdated])]);
+    bench.world.commit_refusals.lock().insert(4, vec![transient]);
+    for id in 1..=4 {
+        bench.enqueue(id, 1);
+    }
+    assert_eq!(
+        bench.settle().await,
+        [
+            "1 begins 1",
+            "2 begins 1",
+            "2 failed 1: the store is away, again at 1001000",
+            "3 begins 1",
+            "3 failed 1: segment 7 is gone, never again",
+            "4 begins 1",
+            "4 failed 1: the store is away, again at 1001000",
+        ]
+    );
+    assert_eq!(bench.advance(1).await, ["2 begins 2", "2 completed 2", "4 begins 2", "4 completed 2"]);
+}
+
+#[tokio::test]
+async fn stuck_is_who_does_not_get_on() {
+    let bench = Bench::new(2, &[(1, &[Step::Work]), (2, &[Step::Work])]);
+    // Waits in the queue first: that time does not count.
+    bench.scheduler.pause();
+    bench.enqueue(1, 1);
+    bench.enqueue(2, 1);
+    assert_eq!(bench.advance(500).await, [""; 0]);
+    bench.scheduler.resume();
+    assert_eq!(bench.settle().await, ["1 begins 1", "2 begins 1"]);
+    for _ in 0..7 {
+        bench.world.gauge(1).beat.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(bench.advance(11).await, [""; 0]);
+    }
+    bench.world.gauge(1).beat.fetch_add(1, Ordering::SeqCst);
+    assert_eq!(bench.advance(3).await, ["2 timed out 1: no progress for 80 s"]);
+    assert_eq!(bench.advance(79).await, [""; 0], "the other one moved 3 seconds before that");
+    assert_eq!(bench.advance(1).await, ["1 timed out 1: no progress for 80 s"]);
+    assert_eq!((bench.executing(), bench.scheduler.stats().totals.timed_out), (0, 2));
+}
+
+#[tokio::test]
+async fn cancels_what_waits_and_what_runs() {
+    let bench = Bench::new(1, &[(1, &[Step::Work])]);
+    bench.enqueue(1, 1);
+    bench.enqueue(2, 1);
+    bench.settle().await;
+    assert!(bench.scheduler.cancel(PlanId(2)).await, "waits");
+    assert!(bench.scheduler.cancel(PlanId(1)).await, "executes");
+    assert_eq!(bench.executing(), 0);
+    assert_eq!(bench.settle().await, [""; 0], "neither is reported, and neither begins again");
+    assert!(!bench.scheduler.cancel(PlanId(1)).await, "has ended");
+    assert!(!bench.scheduler.cancel(PlanId(99)).await, "never was");
+    assert_eq!(bench.scheduler.stats().totals.cancelled, 2);
+}
+
+#[tokio::test]
+async fn cancels_jobs_and_collections() {
+    let work: Vec<(i64, &[Step])> = [101, 201, 202].map(|id| (id, &[Step::Work][..])).into();
+    let bench = Bench::new(2, &work);
+    for (id, collection) in [(101, 1), (201, 2), (102, 1), (202, 2), (103, 2)] {
+        bench.enqueue(id, collection);
+    }
+    bench.settle().await;
+    assert_eq!(bench.scheduler.cancel_job(JobId(1)).await, [101, 102, 103].map(PlanId));
+    assert_eq!(bench.scheduler.cancel_collection(CollectionId(2)).await, [201, 202].map(PlanId));
+}
+
+#[tokio::test]
+async fn a_result_after_the_stop_is_refused() {
+    let bench = Bench::new(2, &[(1, &[Step::Late]), (2, &[Step::Late])]);
+    bench.enqueue(1, 1);
+    bench.enqueue(2, 1);
+    bench.settle().await;
+    assert!(bench.scheduler.cancel(PlanId(1)).await);
+    assert_eq!(bench.advance(80).await, ["2 timed out 1: no progress for 80 s"]);
+    assert_eq!(bench.scheduler.stats().totals.completed, 0);
+}
+
+#[tokio::test]
+async fn who_does_not_listen_is_dropped() {
+    let bench = Bench::new(1, &[(1, &[Step::Deaf])]);
+    bench.enqueue(1, 1);
+    bench.settle().await;
+    let gauge = bench.world.gauge(1);
+    let cancelled = tokio::time::timeout(Duration::from_secs(1), bench.scheduler.cancel(PlanId(1))).await;
+    assert_eq!(cancelled, Ok(true));
+    bench.world.gauges.lock().clear();
+    assert_eq!(Arc::strong_count(&gauge), 1, "nothing of it is left");
+}
+
+#[tokio::test]
+async fn cancelling_catches_a_plan_on_its_way_back_to_the_queue() {
+    let bench = Bench::new(1, &[(1, &[Step::Fail(ErrorKind::Transient)])]);
+    let hold = CancellationToken::new();
+    *bench.world.hold_failures.lock() = Some(hold.clone());
+    bench.enqueue(1, 1);
+    assert_eq!(bench.settle().await, ["1 begins 1"]);
+    let cancel = tokio::spawn({
+        let scheduler = bench.scheduler.clone();
+        async move { scheduler.cancel(PlanId(1)).await }
+    });
+    bench.settle().await;
+    assert!(!cancel.is_finished(), "the failure is being recorded");
+    hold.cancel();
+    assert!(cancel.await.unwrap());
+    assert_eq!(bench.settle().await.len(), 1);
+    assert_eq!(bench.advance(10).await, [""; 0]);
+    assert_eq!(bench.scheduler.stats().queued.total(), 0);
+}
+
+#[tokio::test]
+async fn a_pause_lets_work_go_on() {
+    let bench = Bench::new(2, &[(1, &[Step::Work])]);
+    bench.enqueue(1, 1);
+    bench.settle().await;
+    bench.scheduler.pause();
+    bench.enqueue(2, 1);
+    bench.release(1);
+    assert_eq!(bench.settle().await, ["1 completed 1"]);
+    assert!(bench.scheduler.stats().paused);
+    bench.scheduler.resume();
+    assert_eq!(bench.settle().await, ["2 begins 1", "2 completed 1"]);
+}
+
+#[tokio::test]
+async fn progress_is_that_of_the_execution() {
+    let bench = Bench::new(1, &[(1, &[Step::Work])]);
+    bench.enqueue(1, 1);
+    assert_eq!(bench.scheduler.progress(PlanId(1)), None, "queued");
+    bench.settle().await;
+    bench.world.gauge(1).beat.fetch_add(42, Ordering::SeqCst);
+    assert_eq!(bench.scheduler.progress(PlanId(1)).map(|p| (p.done_rows, p.total_rows)), Some((42, 100)));
+    bench.release(1);
+    bench.settle().await;
+    assert_eq!(bench.scheduler.progress(PlanId(1)), None, "ended");
+}
+
+#[tokio::test]
+async fn stopping_reports_nothing() {
+    let bench = Bench::new(1, &[(1, &[Step::Work])]);
+    bench.enqueue(1, 1);
+    bench.enqueue(2, 1);
+    bench.settle().await;
+    bench.stop.cancel();
+    bench.run.await.unwrap();
+    assert_eq!(bench.world.take_log(), [""; 0], "the plans are durable as they were and begin again at the next start");
+}
+
+#[tokio::test]
+async fn a_plan_is_not_queued_twice() {
+    let bench = Bench::new(1, &[(1, &[Step::Work])]);
+    bench.enqueue(1, 1);
+    bench.enqueue(1, 1);
+    bench.settle().await;
+    bench.enqueue(1, 1);
+    assert_eq!((bench.executing(), bench.scheduler.stats().queued.total()), (1, 0));
+}
+
+#[tokio::test]
+async fn attempts_go_on_counting_after_a_restart() {
+    let bench = Bench::new(1, &[(1, &[Step::Fail(ErrorKind::Transient)])]);
+    bench.scheduler.enqueue(&Plan { attempts: 2, ..plan(1, 1) }, Trigger::Tick);
+    assert_eq!(bench.settle().await, ["1 begins 3", "1 failed 3: it is transient, never again"]);
+    let interrupted = Plan { attempts: 6, state: PlanState::Executing { started_at_ms: 1 }, ..plan(2, 1) };
+    bench.scheduler.enqueue(&interrupted, Trigger::Tick);
+    assert_eq!(bench.settle().await, ["2 failed 7: begun 6 times without an end, never again"]);
+}

@@ -1,0 +1,222 @@
+//! A group of segments that exist on paper only.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use datacoord::{
+    config::CompactionConfig,
+    model::{
+        Channel, CollectionId, Group, Lsn, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
+        Trigger, segment,
+    },
+    planner::{Draft, GroupView, PlanContext, Proposals, Rules, Scope, propose, validate},
+};
+
+pub const MB: u64 = 1 << 20;
+
+pub struct Simulated {
+    pub group: Arc<Group>,
+    pub config: CompactionConfig,
+    pub ttl: Option<Duration>,
+    pub retain_after: Timestamp,
+    pub now_ms: u64,
+    pub segments: Vec<Segment>,
+    pub reserved: BTreeSet<SegmentId>,
+    pub flushed_bytes: u64,
+    /// Bytes written by plans, by reason.
+    pub rewritten: BTreeMap<&'static str, u64>,
+    last_id: i64,
+}
+
+impl Simulated {
+    pub fn new() -> Self {
+        Self::with(CompactionConfig::default())
+    }
+
+    pub fn with(config: CompactionConfig) -> Self {
+        Self {
+            group: Arc::new(Group {
+                collection: CollectionId(1),
+                partition: PartitionId(1),
+                channel: Channel::new("by-dev-rootcoord-dml_0_1v0"),
+            }),
+            config,
+            ttl: None,
+            retain_after: Timestamp::MAX,
+            now_ms: 1_000_000_000,
+            segments: Vec::new(),
+            reserved: BTreeSet::new(),
+            flushed_bytes: 0,
+            rewritten: BTreeMap::new(),
+            last_id: 0,
+        }
+    }
+
+    /// Writes a segment with one row per KiB, over the last `span`.
+    pub fn flush_over(&mut self, bytes: u64, span: Duration) -> SegmentId {
+        self.flushed_bytes += bytes;
+        let from = self.now_ms - span.as_millis() as u64;
+        self.add(bytes.div_ceil(1024), bytes, from, self.now_ms)
+    }
+
+    pub fn flush(&mut self, bytes: u64) -> SegmentId {
+        self.flush_over(bytes, Duration::ZERO)
+    }
+
+    /// Deletes a share of a segment's rows, in one delta log whose first entry is `age` old.
+    pub fn delete(&mut self, id: SegmentId, percent: u64, age: Duration) {
+        let from = Timestamp::from_ms(self.now_ms - age.as_millis() as u64);
+        if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
+            let rows = segment.rows * percent / 100;
+            if rows == 0 {
+                return;
+            }
+            let first = segment.delta_logs == 0;
+            segment.delta_rows += rows;
+            segment.delta_bytes += rows * 20;
+            segment.delta_logs += 1;
+            segment.delta_ts_from = if first { from } else { segment.delta_ts_from.min(from) };
+        }
+    }
+
+    fn add(&mut self, rows: u64, bytes: u64, from_ms: u64, to_ms: u64) -> SegmentId {
+        self.last_id += 1;
+        let id = SegmentId(self.last_id);
+        self.segments.push(Segment {
+            id,
+            group: Arc::clone(&self.group),
+            state: SegmentState::Flushed,
+            level: SegmentLevel::L1,
+            rows,
+            insert_bytes: bytes,
+            memory_bytes: bytes,
+            delta_rows: 0,
+            delta_bytes: 0,
+            delta_logs: 0,
+            delta_ts_from: Timestamp::ZERO,
+            ts_from: Timestamp::from_ms(from_ms),
+            ts_to: Timestamp::from_ms(to_ms),
+            pk_range: None,
+            compaction_from: Box::default(),
+            compaction_to: Box::default(),
+            dropped_at_ms: 0,
+            end_lsn: Lsn(0),
+            version: 1,
+        });
+        id
+    }
+
+    pub fn get(&self, id: SegmentId) -> Option<&Segment> {
+        self.segments.iter().find(|s| s.id == id)
+    }
+
+    pub fn propose(&self, trigger: Trigger) -> Proposals {
+        let reserved = |id| self.reserved.contains(&id);
+        propose(
+            &GroupView { group: &self.group, segments: &self.segments },
+            &PlanContext {
+                now_ms: self.now_ms,
+                trigger,
+                config: &self.config,
+                collection_auto: true,
+                ttl: self.ttl,
+                reserved: &reserved,
+                failed: &|_| None,
+                scope: Scope::All,
+                retain_after: self.retain_after,
+            },
+        )
+    }
+
+    /// Replaces the inputs by what the draft promises; an estimate beyond the maximum size becomes several segments.
+    pub fn carry_out(&mut self, draft: &Draft) {
+        let free = |_| false;
+        let rules = Rules { group: &self.group, max_inputs: self.config.max_inputs, reserved: &free };
+        validate(&draft.inputs, &rules, |id| self.get(id)).expect("a proposal keeps the rules");
+        let ids: BTreeSet<SegmentId> = draft.inputs.iter().map(|i| i.segment).collect();
+        let (inputs, others): (Vec<_>, Vec<_>) = self.segments.drain(..).partition(|s| ids.contains(&s.id));
+        self.segments = others;
+        let oldest_ms = self.ttl.map_or(0, |ttl| self.now_ms - ttl.as_millis() as u64);
+        let from = inputs.iter().map(|s| s.ts_from.physical_ms().max(oldest_ms)).min().unwrap_or_default();
+        let to = inputs.iter().map(|s| s.ts_to.physical_ms().max(oldest_ms)).max().unwrap_or_default();
+        let retained: u64 = inputs.iter().map(|s| self.retained_rows(s)).sum();
+        let mut left = draft.estimated_output_bytes;
+        while left > 0 {
+            let bytes = left.min(self.config.max_segment_bytes);
+            let id = self.add(bytes.div_ceil(1024), bytes, from, to);
+            let retained = retained.min(bytes.div_ceil(1024));
+            if let Some(output) = self.segments.last_mut().filter(|s| s.id == id && retained > 0) {
+                output.delta_rows = retained;
+                output.delta_bytes = retained * 20;
+                output.delta_logs = 1;
+                output.delta_ts_from = Timestamp(self.retain_after.0 + 1);
+            }
+            left -= bytes;
+        }
+        *self.rewritten.entry(draft.reason.code()).or_default() += draft.estimated_output_bytes;
+    }
+
+    /// Deletes inside the retention window, if they are spread evenly from the first one until now.
+    fn retained_rows(&self, segment: &Segment) -> u64 {
+        let (from, now) = (segment.delta_ts_from.0, Timestamp::from_ms(self.now_ms).0);
+        if segment.delta_rows == 0 || self.retain_after.0 >= now {
+            0
+        } else if from > self.retain_after.0 {
+            segment.delta_rows
+        } else {
+            let share = (now - self.retain_after.0) as f64 / (now - from) as f64;
+            (segment.delta_rows as f64 * share) as u64
+        }
+    }
+
+    /// Proposes and carries out until nothing is proposed; returns the number of rounds with drafts.
+    pub fn run(&mut self, trigger: Trigger) -> usize {
+        for round in 0..10_000 {
+            let drafts = self.propose(trigger).drafts;
+            if drafts.is_empty() {
+                return round;
+            }
+            for draft in &drafts {
+                self.carry_out(draft);
+            }
+        }
+        panic!("no end of planning: {}", self.layout());
+    }
+
+    pub fn rewritten_bytes(&self) -> u64 {
+        self.rewritten.values().sum()
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|s| s.insert_bytes).sum()
+    }
+
+    /// Share of the bytes that are in segments filled to at least `share` of the maximum.
+    pub fn share_in_segments_filled(&self, share: f64) -> f64 {
+        let limit = self.config.max_segment_bytes as f64 * share;
+        let filled: u64 = self.segments.iter().map(|s| s.insert_bytes).filter(|b| *b as f64 >= limit).sum();
+        filled as f64 / self.bytes().max(1) as f64
+    }
+
+    /// One line per segment, a bar of 32 cells for the maximum size.
+    pub fn layout(&self) -> String {
+        let mut lines = String::new();
+        for segment in &self.segments {
+            lines.push_str(&self.line(segment));
+            lines.push('\n');
+        }
+        lines
+    }
+
+    fn line(&self, segment: &segment::Segment) -> String {
+        const CELLS: u64 = 32;
+        let cells = |bytes: u64| (bytes * CELLS).div_ceil(self.config.max_segment_bytes) as usize;
+        let live = cells(segment.live_bytes_estimate());
+        let dead = cells(segment.insert_bytes).saturating_sub(live);
+        let bar = format!("{}{}", "#".repeat(live), "x".repeat(dead));
+        format!("{:>4} [{bar:<32}] {:>3} MB", segment.id, segment.insert_bytes / MB)
+    }
+}

@@ -1,0 +1,8 @@
+//! The planner over whole lives of a group: what it plans, what that costs, and what the segments look like after it.
+//!
+//! No data: a simulated group ([`group`]) carries plans out on paper, as if every estimate came true.
+
+mod amplification;
+mod group;
+mod properties;
+mod scenarios;

@@ -1,0 +1,179 @@
+//! What holds for every group, whatever it looks like: the invariants of the planner by number.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use datacoord::{
+    config::CompactionConfig,
+    model::{Segment, SegmentId, Timestamp, Trigger},
+    planner::{Draft, SkipReason},
+};
+use proptest::prelude::*;
+
+use crate::group::{MB, Simulated};
+
+/// A segment to be: kilobytes, percent deleted, age of the first delete and of the first row in seconds.
+type Drawn = (u64, u64, u64, u64);
+
+#[derive(Debug, Clone)]
+struct Case {
+    drawn: Vec<Drawn>,
+    config: CompactionConfig,
+    ttl_seconds: Option<u64>,
+    window_seconds: Option<u64>,
+    reserved: Vec<bool>,
+    trigger: Trigger,
+    order: Vec<u32>,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let kilobytes = prop_oneof![
+        4 => 0u64..2_000,
+        4 => 2_000u64..60_000,
+        2 => 60_000u64..140_000,
+    ];
+    let percent = prop_oneof![3 => Just(0u64), 3 => 1u64..40, 1 => 40u64..130];
+    let segment = (kilobytes, percent, 0u64..1000, 0u64..1000);
+    let limits = (2u32..14, prop_oneof![Just(1000u32), 1u32..9], prop::sample::select(vec![0.3, 0.5, 0.9]));
+    (
+        prop::collection::vec(segment, 0..50),
+        limits,
+        prop::option::of(0u64..1200),
+        prop::option::of(0u64..1200),
+        prop::collection::vec(prop::bool::weighted(0.1), 50),
+        prop::sample::select(vec![Trigger::Manual, Trigger::Flush, Trigger::Tick]),
+        prop::collection::vec(any::<u32>(), 50),
+    )
+        .prop_map(|(drawn, (small, inputs, proportion), ttl_seconds, window_seconds, reserved, trigger, order)| {
+            Case {
+                drawn,
+                // A tenth of the real sizes and lower counts, so that every rule comes into play with few segments.
+                config: CompactionConfig {
+                    max_segment_bytes: 100 * MB,
+                    delta_bytes: MB / 2,
+                    delta_logs: 2,
+                    max_small_segments: small,
+                    max_inputs: inputs,
+                    small_proportion: proportion,
+                    ..CompactionConfig::default()
+                },
+                ttl_seconds,
+                window_seconds,
+                reserved,
+                trigger,
+                order,
+            }
+        })
+}
+
+impl Case {
+    fn group(&self) -> Simulated {
+        let mut group = Simulated::with(self.config.clone());
+        group.ttl = self.ttl_seconds.map(Duration::from_secs);
+        if let Some(window) = self.window_seconds {
+            group.retain_after = Timestamp::from_ms(group.now_ms - window * 1000);
+        }
+        for ((kilobytes, percent, deleted, written), reserved) in self.drawn.iter().zip(&self.reserved) {
+            let id = group.flush_over(kilobytes * 1024, Duration::from_secs(*written));
+            group.delete(id, *percent, Duration::from_secs(*deleted));
+            if *reserved {
+                group.reserved.insert(id);
+            }
+        }
+        group
+    }
+}
+
+/// True if a rewrite of it changes something.
+fn has_work(segment: &Segment, group: &Simulated) -> bool {
+    segment.delta_rows > 0 && segment.delta_ts_from <= group.retain_after
+        || group.ttl.is_some_and(|ttl| segment.rows > 0 && segment.ts_from.is_expired(ttl, group.now_ms))
+}
+
+fn ids(draft: &Draft) -> Vec<SegmentId> {
+    draft.inputs.iter().map(|i| i.segment).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_round_keeps_the_invariants(case in cases()) {
+        let mut group = case.group();
+        let segments = group.segments.len();
+        for round in 0.. {
+            // 5: each round has fewer segments or fewer with something to drop.
+            prop_assert!(round <= 2 * segments + 1, "no end of planning:\n{}", group.layout());
+            let proposals = group.propose(case.trigger);
+
+            // 1: each live segment once.
+            let mut seen: Vec<SegmentId> = proposals.drafts.iter().flat_map(ids).collect();
+            seen.extend(proposals.skipped.iter().map(|(id, _)| *id));
+            seen.sort_unstable();
+            let mut all: Vec<SegmentId> = group.segments.iter().map(|s| s.id).collect();
+            all.sort_unstable();
+            prop_assert_eq!(&seen, &all);
+
+            // 2: in any order.
+            let mut shuffled = case.group();
+            shuffled.segments = group.segments.clone();
+            let mut keyed: Vec<_> = shuffled.segments.drain(..).zip(case.order.iter().cycle()).collect();
+            keyed.sort_by_key(|(_, key)| **key);
+            shuffled.segments = keyed.into_iter().map(|(s, _)| s).collect();
+            prop_assert_eq!(&shuffled.propose(case.trigger), &proposals);
+
+            for draft in &proposals.drafts {
+                let inputs: Vec<&Segment> = draft.inputs.iter().filter_map(|i| group.get(i.segment)).collect();
+                let sorted: BTreeSet<SegmentId> = ids(draft).into_iter().collect();
+                prop_assert_eq!(sorted.into_iter().collect::<Vec<_>>(), ids(draft));
+                // 3: within the limits, and nobody else's.
+                prop_assert!(inputs.len() <= case.config.max_inputs as usize);
+                prop_assert!(inputs.len() == 1 || draft.estimated_output_bytes <= case.config.max_segment_bytes);
+                prop_assert!(inputs.iter().all(|s| !group.reserved.contains(&s.id)));
+                // 4: never in vain.
+                prop_assert!(inputs.len() > 1 || inputs.iter().all(|s| has_work(s, &group)), "{draft:?}");
+            }
+            let refused = |(_, reason): &(SegmentId, SkipReason)| matches!(reason, SkipReason::Refused(_));
+            prop_assert!(!proposals.skipped.iter().any(refused));
+            if proposals.drafts.is_empty() {
+                prop_assert_eq!(group.propose(case.trigger), proposals);
+                break;
+            }
+            for draft in &proposals.drafts {
+                group.carry_out(draft);
+            }
+        }
+
+        // At the fixed point a trigger's promise is kept, as far as the number of inputs and reserved segments let it be.
+        let free: Vec<&Segment> = group.segments.iter().filter(|s| !group.reserved.contains(&s.id)).collect();
+        if case.trigger == Trigger::Manual {
+            prop_assert!(free.iter().all(|s| !has_work(s, &group)), "deletes are left:\n{}", group.layout());
+        } else {
+            let clean = free.iter().filter(|s| s.delta_rows == 0);
+            let small = clean.filter(|s| (s.insert_bytes as f64) < 100.0 * MB as f64 * case.config.small_proportion);
+            let small = small.count();
+            let limited = case.config.max_inputs < 2 || case.config.small_proportion > 0.5;
+            prop_assert!(limited || small <= case.config.max_small_segments as usize, "{small} small:\n{}", group.layout());
+        }
+    }
+}
+
+/// Where no limit is in the way, hardly anything is left in badly filled segments.
+#[test]
+fn nearly_all_bytes_end_in_well_filled_segments() {
+    for seed in 0..12 {
+        for trigger in [Trigger::Manual, Trigger::Tick] {
+            let mut group = Simulated::new();
+            let mut numbers = crate::amplification::Numbers::new(seed);
+            // From a few to many times the maximum, in sizes from tiny to nearly half of it.
+            let largest = [4, 20, 118, 250][seed as usize % 4] * MB;
+            while group.flushed_bytes < (5 + 2 * seed) * 512 * MB {
+                group.flush(numbers.below(largest));
+            }
+            group.run(trigger);
+            let share = group.share_in_segments_filled(0.8);
+            // What automatic compaction leaves for the next flush is less than one segment.
+            let waiting = if trigger == Trigger::Manual { 0.05 } else { 435.0 / (group.bytes() / MB) as f64 };
+            assert!(share >= 1.0 - waiting.max(0.05), "seed {seed}, {trigger:?}: {share:.3}\n{}", group.layout());
+        }
+    }
+}
