@@ -280,16 +280,22 @@ fn number_param(params: &[(String, String)], key: &str, max: u32, field: &str) -
     if number == 0 || number > max { Err(range()) } else { Ok(number) }
 }
 
-/// Names of collections, aliases, partitions' relatives and fields: letters, digits and underscores, no digit first.
+/// Names of collections, aliases, databases, indexes and fields: letters, digits and underscores, no digit first.
 /// `what` begins the message, e.g. `collection name`.
 pub fn check_name(what: &str, name: &str, limits: &LimitsConfig) -> Result<(), String> {
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!("Invalid {what}: {name}. the first character must be an underscore or letter"));
+    }
+    check_partition_name(what, name, limits)
+}
+
+/// Names of partitions may also begin with a digit.
+pub fn check_partition_name(what: &str, name: &str, limits: &LimitsConfig) -> Result<(), String> {
     let max = limits.max_name_length;
     let reason = if name.is_empty() {
         return Err(format!("{what} should not be empty"));
     } else if name.len() > max {
         format!("its length {} exceeds {max}", name.len())
-    } else if !name.starts_with(|c: char| c == '_' || c.is_ascii_alphabetic()) {
-        "the first character must be an underscore or letter".to_owned()
     } else if !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
         "it can only contain numbers, letters and underscores".to_owned()
     } else {
