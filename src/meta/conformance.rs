@@ -85,6 +85,8 @@ pub(super) async fn guards_decide(store: Arc<dyn MetaStore>) {
         (guard("here", Expected::Absent), false),
         (guard("here", value("old")), true),
         (guard("here", value("other")), false),
+        (guard("here", value("")), false),
+        (guard("here", value("older")), false),
         (guard("gone", Expected::Absent), true),
         (guard("gone", Expected::Present), false),
         (guard("gone", value("")), false),

@@ -195,6 +195,9 @@ fn ensure_table(database: &Database) -> Result<(), MetaError> {
 fn begin(database: &Database) -> Result<::redb::WriteTransaction, Failure> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
+    // Saves the state of the page allocator with every commit. Measured at 2 M segments (2.7 GB): a commit takes 1.3 ms
+    // instead of 0.8 ms, and the first open after a crash 45 ms instead of the 8 s of reading the whole file.
+    write.set_quick_repair(true);
     Ok(write)
 }
 

@@ -3,7 +3,11 @@
 //! Whatever a peer can send that the model can't represent is an error here, so that no other module meets an invalid
 //! enum or a missing field. Decides nothing.
 
+pub mod compaction;
+pub mod rows;
+pub mod schema;
 pub mod segment;
+pub mod status;
 
 /// Generated from `proto/`.
 #[allow(clippy::all, clippy::pedantic, unreachable_pub, rust_2018_idioms)]

@@ -108,3 +108,95 @@ pub fn listed(segment: &Segment, why_not_planned: String) -> datacoord::Segment 
 pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::model::{Channel, CollectionId, Group, Lsn, PartitionId, SegmentId, Timestamp};
+
+    fn segment(state: SegmentState, level: SegmentLevel) -> Segment {
+        Segment {
+            id: SegmentId(9),
+            group: Arc::new(Group {
+                collection: CollectionId(7),
+                partition: PartitionId(8),
+                channel: Channel::new("by-dev-rootcoord-dml_0_7v0"),
+            }),
+            state,
+            level,
+            rows: 100,
+            insert_bytes: 1000,
+            memory_bytes: 2000,
+            delta_rows: 3,
+            delta_bytes: 30,
+            delta_logs: 2,
+            delta_ts_from: Timestamp(5),
+            ts_from: Timestamp(1),
+            ts_to: Timestamp(2),
+            pk_range: None,
+            compaction_from: [SegmentId(3), SegmentId(4)].into(),
+            compaction_to: Box::default(),
+            dropped_at_ms: 0,
+            end_lsn: Lsn(0),
+            version: 1,
+        }
+    }
+
+    /// Numbers of the published enumeration, which SDKs compare with.
+    #[rstest]
+    #[case(SegmentState::Growing, 2, 2)]
+    #[case(SegmentState::Sealed, 3, 3)]
+    #[case(SegmentState::Flushed, 4, 3)]
+    #[case(SegmentState::Flushing, 5, 3)]
+    #[case(SegmentState::Dropped, 6, 6)]
+    fn states(#[case] state: SegmentState, #[case] number: i32, #[case] queried: i32) {
+        assert_eq!(state_number(state), number);
+        assert_eq!(super::state(number), Some(state));
+        let segment = segment(state, SegmentLevel::L1);
+        assert_eq!(persistent_info(&segment).state, number);
+        assert_eq!(query_info(&segment).state, queried);
+    }
+
+    #[rstest]
+    #[case(0)]
+    #[case(1)]
+    #[case(7)]
+    #[case(8)]
+    #[case(-1)]
+    fn states_that_no_segment_has(#[case] number: i32) {
+        assert_eq!(state(number), None);
+    }
+
+    #[rstest]
+    #[case(0, Some(SegmentLevel::L1))]
+    #[case(1, Some(SegmentLevel::L0))]
+    #[case(2, Some(SegmentLevel::L1))]
+    #[case(3, Some(SegmentLevel::L2))]
+    #[case(4, None)]
+    fn levels(#[case] number: i32, #[case] expected: Option<SegmentLevel>) {
+        assert_eq!(level(number), expected);
+        if let Some(level) = expected.filter(|_| number > 0) {
+            assert_eq!(level_number(level), number);
+        }
+    }
+
+    #[test]
+    fn listings() {
+        let segment = segment(SegmentState::Flushed, SegmentLevel::L2);
+        let info = persistent_info(&segment);
+        assert_eq!((info.segment_id, info.collection_id, info.partition_id, info.num_rows), (9, 7, 8, 100));
+        assert_eq!((info.level, info.compaction_from.as_slice()), (3, &[3, 4][..]));
+        assert_eq!(info.insert_channel, "by-dev-rootcoord-dml_0_7v0");
+        let info = query_info(&segment);
+        assert_eq!((info.segment_id, info.num_rows, info.mem_size), (9, 100, 2000));
+        let listed = listed(&segment, "too large".to_owned());
+        assert_eq!((listed.state.as_str(), listed.bytes, listed.memory_bytes), ("Flushed", 1000, 2000));
+        assert_eq!((listed.delta_rows, listed.delta_bytes, listed.delta_logs), (3, 30, 2));
+        assert_eq!((listed.timestamp_from, listed.timestamp_to), (1, 2));
+        assert_eq!(listed.why_not_planned, "too large");
+    }
+}

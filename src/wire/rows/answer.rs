@@ -1,0 +1,196 @@
+//! Columns as `FieldData`, and keys as `IDs`, for the answers of Query and Search.
+//!
+//! The type's member is always set, also for zero rows: SDKs raise on a `FieldData` without one, and report an answer
+//! without any `FieldData` as an error.
+
+use std::{borrow::Cow, fmt};
+
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
+use arrow::datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
+use bytes::Bytes;
+use prost::Message;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::RowError;
+use crate::{
+    model::{DataType, Field},
+    wire::proto::schema::{
+        self as proto, FieldData, IDs, ScalarField, field_data, i_ds, scalar_field::Data, vector_field,
+    },
+};
+
+/// Name of the field that answers `count(*)`.
+pub const COUNT: &str = "count(*)";
+
+/// A column, which must be of the field's arrow type, as clients read it.
+pub fn field_data(field: &Field, column: &ArrayRef) -> Result<FieldData, RowError> {
+    if *column.data_type() != field.arrow_type() {
+        let reason = format!("{} instead of {}", column.data_type(), field.arrow_type());
+        return Err(RowError::Column { field: field.name.clone(), reason });
+    }
+    let data = match field.data_type {
+        DataType::FloatVector | DataType::BinaryVector => field_data::Field::Vectors(vectors(field, column)),
+        _ => field_data::Field::Scalars(ScalarField { data: Some(scalars(field, column)?) }),
+    };
+    Ok(with_data(field, data))
+}
+
+/// The dynamic field, of each object only the named keys. Values are copied as text, so that numbers stay as they were
+/// written.
+pub fn dynamic_keys(field: &Field, column: &ArrayRef, keys: &[String]) -> Result<FieldData, RowError> {
+    let Some(column) = column.as_binary_opt::<i32>() else {
+        let reason = format!("{} instead of Binary", column.data_type());
+        return Err(RowError::Column { field: field.name.clone(), reason });
+    };
+    let pick = |(row, cell): (usize, &[u8])| {
+        pick_keys(cell, keys).map_err(|reason| RowError::Cell { field: field.name.clone(), row, reason })
+    };
+    let data = column.iter().flatten().enumerate().map(pick).collect::<Result<_, _>>()?;
+    let data = Data::JsonData(proto::JsonArray { data });
+    Ok(with_data(field, field_data::Field::Scalars(ScalarField { data: Some(data) })))
+}
+
+/// The answer to `count(*)`.
+pub fn count(rows: u64) -> FieldData {
+    let data = Data::LongData(proto::LongArray { data: vec![i64::try_from(rows).unwrap_or(i64::MAX)] });
+    FieldData {
+        r#type: DataType::Int64.number(),
+        field_name: COUNT.to_owned(),
+        field: Some(field_data::Field::Scalars(ScalarField { data: Some(data) })),
+        ..Default::default()
+    }
+}
+
+/// Primary keys.
+pub fn ids(field: &Field, column: &ArrayRef) -> Result<IDs, RowError> {
+    let id_field = if let Some(keys) = column.as_primitive_opt::<Int64Type>() {
+        i_ds::IdField::IntId(proto::LongArray { data: keys.values().to_vec() })
+    } else if let Some(keys) = column.as_string_opt::<i32>() {
+        i_ds::IdField::StrId(proto::StringArray { data: keys.iter().flatten().map(str::to_owned).collect() })
+    } else {
+        let reason = format!("{} can't be a primary key", column.data_type());
+        return Err(RowError::Column { field: field.name.clone(), reason });
+    };
+    Ok(IDs { id_field: Some(id_field) })
+}
+
+fn with_data(field: &Field, data: field_data::Field) -> FieldData {
+    FieldData {
+        r#type: field.data_type.number(),
+        field_name: field.name.clone(),
+        field: Some(data),
+        field_id: field.id.0,
+        is_dynamic: field.is_dynamic,
+        valid_data: Vec::new(),
+    }
+}
+
+/// The column's type was compared with the field's before.
+fn scalars(field: &Field, column: &ArrayRef) -> Result<Data, RowError> {
+    Ok(match field.data_type {
+        DataType::Bool => Data::BoolData(proto::BoolArray { data: column.as_boolean().values().iter().collect() }),
+        DataType::Int8 => {
+            let values = column.as_primitive::<Int8Type>().values();
+            Data::IntData(proto::IntArray { data: values.iter().copied().map(i32::from).collect() })
+        }
+        DataType::Int16 => {
+            let values = column.as_primitive::<Int16Type>().values();
+            Data::IntData(proto::IntArray { data: values.iter().copied().map(i32::from).collect() })
+        }
+        DataType::Int32 => {
+            Data::IntData(proto::IntArray { data: column.as_primitive::<Int32Type>().values().to_vec() })
+        }
+        DataType::Int64 => {
+            Data::LongData(proto::LongArray { data: column.as_primitive::<Int64Type>().values().to_vec() })
+        }
+        DataType::Float => {
+            Data::FloatData(proto::FloatArray { data: column.as_primitive::<Float32Type>().values().to_vec() })
+        }
+        DataType::Double => {
+            Data::DoubleData(proto::DoubleArray { data: column.as_primitive::<Float64Type>().values().to_vec() })
+        }
+        DataType::VarChar => {
+            let values = column.as_string::<i32>().iter().flatten();
+            Data::StringData(proto::StringArray { data: values.map(str::to_owned).collect() })
+        }
+        DataType::Json => Data::JsonData(proto::JsonArray { data: cells(column.as_binary()).collect() }),
+        DataType::Array => {
+            let element_type = field.element_type.map_or(0, DataType::number);
+            let decode = |(row, cell)| {
+                ScalarField::decode(cell).map_err(|e| RowError::Cell {
+                    field: field.name.clone(),
+                    row,
+                    reason: e.to_string(),
+                })
+            };
+            let data = cells(column.as_binary()).enumerate().map(decode).collect::<Result<_, _>>()?;
+            Data::ArrayData(proto::ArrayArray { data, element_type })
+        }
+        DataType::FloatVector | DataType::BinaryVector => {
+            return Err(RowError::Column { field: field.name.clone(), reason: "a vector is no scalar".to_owned() });
+        }
+    })
+}
+
+/// The cells of a column, sharing one copy of it.
+fn cells(column: &BinaryArray) -> impl Iterator<Item = Bytes> + '_ {
+    let offsets = column.value_offsets();
+    let first = offsets.first().map_or(0, |o| *o as usize);
+    let last = offsets.last().map_or(0, |o| *o as usize);
+    let all = Bytes::copy_from_slice(column.value_data().get(first..last).unwrap_or(&[]));
+    let ends = offsets.iter().skip(1).map(move |o| *o as usize - first);
+    ends.scan(0, move |start, end| Some(all.slice(std::mem::replace(start, end)..end)))
+}
+
+fn vectors(field: &Field, column: &ArrayRef) -> proto::VectorField {
+    let column = column.as_fixed_size_binary();
+    let bytes = column.value_data();
+    let data = match field.data_type {
+        DataType::BinaryVector => vector_field::Data::BinaryVector(Bytes::copy_from_slice(bytes)),
+        _ => {
+            let (numbers, _) = bytes.as_chunks::<4>();
+            let data = numbers.iter().map(|n| f32::from_le_bytes(*n)).collect();
+            vector_field::Data::FloatVector(proto::FloatArray { data })
+        }
+    };
+    proto::VectorField { dim: i64::from(field.dim.unwrap_or(0)), data: Some(data) }
+}
+
+fn pick_keys(cell: &[u8], keys: &[String]) -> Result<Bytes, String> {
+    let text = std::str::from_utf8(cell).map_err(|e| e.to_string())?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let out = reader.deserialize_map(Pick { keys }).map_err(|e| e.to_string())?;
+    Ok(out.into())
+}
+
+/// Copies the wanted members of an object.
+struct Pick<'a> {
+    keys: &'a [String],
+}
+
+impl<'de> Visitor<'de> for Pick<'_> {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut out = vec![b'{'];
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            let value = map.next_value::<&RawValue>()?;
+            if !self.keys.iter().any(|wanted| *wanted == key) {
+                continue;
+            }
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            serde_json::to_writer(&mut out, &key).map_err(serde::de::Error::custom)?;
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+        out.push(b'}');
+        Ok(out)
+    }
+}

@@ -1,0 +1,431 @@
+//! `fields_data` of Insert and Upsert as a record batch, checked by the rules of Milvus 2.3.5 (specification: sdk-wire
+//! a.3 and c).
+
+use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+
+use arrow::{
+    array::{
+        ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, Int16Array,
+        Int32Array, Int64Array, RecordBatch, StringArray,
+    },
+    buffer::{Buffer, OffsetBuffer, ScalarBuffer},
+    datatypes::{Field as ArrowField, Schema as ArrowSchema},
+};
+use prost::Message;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::RowError;
+use crate::{
+    config::LimitsConfig,
+    model::{CollectionSchema, DataType, Field},
+    wire::{
+        proto::{
+            milvus,
+            schema::{self as proto, FieldData, ScalarField, field_data, scalar_field::Data, vector_field},
+        },
+        schema::DYNAMIC_FIELD,
+    },
+};
+
+#[cfg(target_endian = "big")]
+compile_error!("vectors are stored little-endian and taken over from requests as they lie in memory");
+
+/// Rows of an Insert: every stored column but RowID and Timestamp, and without the primary key when the collection
+/// makes it itself; ascending by field id. Takes `fields_data` out of the request.
+pub fn insert_batch(
+    schema: &CollectionSchema,
+    request: &mut milvus::InsertRequest,
+    limits: &LimitsConfig,
+) -> Result<RecordBatch, RowError> {
+    batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)
+}
+
+/// Rows of an Upsert, like [`insert_batch`]; the client has to give the key.
+pub fn upsert_batch(
+    schema: &CollectionSchema,
+    request: &mut milvus::UpsertRequest,
+    limits: &LimitsConfig,
+) -> Result<RecordBatch, RowError> {
+    let key = schema.primary_key();
+    if key.auto_id {
+        return Err(RowError::Value(format!("can not upsert when auto id is enabled: field {}", key.name)));
+    }
+    if request.partial_update {
+        return Err(RowError::Parameter("partial_update is not supported".to_owned()));
+    }
+    batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)
+}
+
+fn batch(
+    schema: &CollectionSchema,
+    fields: Vec<FieldData>,
+    num_rows: u32,
+    limits: &LimitsConfig,
+) -> Result<RecordBatch, RowError> {
+    if num_rows == 0 {
+        return Err(RowError::Parameter("num_rows should be greater than 0".to_owned()));
+    }
+    let rows = num_rows as usize;
+    let mut given = HashMap::with_capacity(fields.len());
+    for data in fields {
+        let field = resolve(schema, &data)?;
+        if given.insert(field.id, data).is_some() {
+            return Err(RowError::Parameter(format!("field {} is given twice", field.name)));
+        }
+    }
+    let mut wanted: Vec<&Field> = schema.fields.iter().filter(|f| !(f.is_primary_key && f.auto_id)).collect();
+    wanted.sort_by_key(|f| f.id);
+    let mut columns = Vec::with_capacity(wanted.len());
+    for field in &wanted {
+        columns.push(match given.remove(&field.id) {
+            Some(data) => column(schema, field, data, rows, limits)?,
+            // A client leaves the dynamic field out when no row has a key outside the schema.
+            None if field.is_dynamic => binary(field, std::iter::repeat_n(&b"{}"[..], rows))?,
+            None => return Err(RowError::Parameter(format!("field {} is missing", field.name))),
+        });
+    }
+    let arrow = wanted.iter().map(|f| ArrowField::new(f.column_name(), f.arrow_type(), false)).collect::<Vec<_>>();
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(arrow)), columns)
+        .map_err(|e| RowError::Column { field: schema.name.clone(), reason: e.to_string() })
+}
+
+/// The field that a client means. pymilvus 2.3 sends the dynamic field without a name.
+fn resolve<'a>(schema: &'a CollectionSchema, data: &FieldData) -> Result<&'a Field, RowError> {
+    let name = if data.is_dynamic { DYNAMIC_FIELD } else { data.field_name.as_str() };
+    let Some(field) = schema.field(name) else {
+        return Err(RowError::Parameter(format!("field {name} does not exist in collection {}", schema.name)));
+    };
+    if field.is_primary_key && field.auto_id {
+        return Err(RowError::Parameter(format!("can not assign field {name} when auto id is enabled")));
+    }
+    Ok(field)
+}
+
+fn column(
+    schema: &CollectionSchema,
+    field: &Field,
+    data: FieldData,
+    rows: usize,
+    limits: &LimitsConfig,
+) -> Result<ArrayRef, RowError> {
+    if data.r#type != field.data_type.number() {
+        let sent = type_name(data.r#type);
+        return Err(mismatch(field, &format!("type {sent}")));
+    }
+    if data.valid_data.contains(&false) {
+        return Err(RowError::Parameter(format!("null values are not supported: field {}", field.name)));
+    }
+    match data.field {
+        Some(field_data::Field::Scalars(ScalarField { data: Some(data) })) => {
+            scalars(schema, field, data, rows, limits)
+        }
+        Some(field_data::Field::Vectors(proto::VectorField { data: Some(data), .. })) => vectors(field, data, rows),
+        _ => Err(mismatch(field, "no data")),
+    }
+}
+
+fn scalars(
+    schema: &CollectionSchema,
+    field: &Field,
+    data: Data,
+    rows: usize,
+    limits: &LimitsConfig,
+) -> Result<ArrayRef, RowError> {
+    Ok(match (field.data_type, data) {
+        (DataType::Bool, Data::BoolData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(BooleanArray::from(a.data))
+        }
+        (DataType::Int8, Data::IntData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(Int8Array::from(narrow::<i8>(field, &a.data)?))
+        }
+        (DataType::Int16, Data::IntData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(Int16Array::from(narrow::<i16>(field, &a.data)?))
+        }
+        (DataType::Int32, Data::IntData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(Int32Array::from(a.data))
+        }
+        (DataType::Int64, Data::LongData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(Int64Array::from(a.data))
+        }
+        (DataType::Float, Data::FloatData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(Float32Array::from(a.data))
+        }
+        (DataType::Double, Data::DoubleData(a)) => {
+            count(field, a.data.len(), rows)?;
+            Arc::new(Float64Array::from(a.data))
+        }
+        (DataType::VarChar, Data::StringData(a)) => {
+            count(field, a.data.len(), rows)?;
+            strings(field, &a.data)?
+        }
+        (DataType::Json, Data::JsonData(a)) => {
+            count(field, a.data.len(), rows)?;
+            for (row, text) in a.data.iter().enumerate() {
+                json(schema, field, row, text, limits)?;
+            }
+            binary(field, a.data.iter().map(AsRef::as_ref))?
+        }
+        (DataType::Array, Data::ArrayData(a)) => {
+            count(field, a.data.len(), rows)?;
+            arrays(field, a.data)?
+        }
+        (_, other) => return Err(mismatch(field, data_name(&other))),
+    })
+}
+
+fn vectors(field: &Field, data: vector_field::Data, rows: usize) -> Result<ArrayRef, RowError> {
+    let dim = field.dim.unwrap_or(0).max(1) as usize;
+    let buffer = match (field.data_type, data) {
+        (DataType::FloatVector, vector_field::Data::FloatVector(a)) => {
+            let length = a.data.len();
+            if length % dim != 0 {
+                let text =
+                    format!("the length({length}) of float data should divide the dim({dim}): field {}", field.name);
+                return Err(RowError::Value(text));
+            }
+            count(field, length / dim, rows)?;
+            finite(field, &a.data, dim)?;
+            Buffer::from_vec(a.data)
+        }
+        (DataType::BinaryVector, vector_field::Data::BinaryVector(bytes)) => {
+            let bits = bytes.len() * 8;
+            if bits % dim != 0 {
+                let text = format!("the num({bits}) of all bits should divide the dim({dim}): field {}", field.name);
+                return Err(RowError::Value(text));
+            }
+            count(field, bits / dim, rows)?;
+            Buffer::from(bytes)
+        }
+        _ => return Err(mismatch(field, "another kind of vector")),
+    };
+    let width = i32::try_from(field.vector_bytes()).map_err(|_| too_large(field))?;
+    let array = FixedSizeBinaryArray::try_new(width, buffer, None);
+    Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
+}
+
+fn finite(field: &Field, values: &[f32], dim: usize) -> Result<(), RowError> {
+    // Without an exit from the loop over a chunk it compiles to vector instructions.
+    const CHUNK: usize = 4096;
+    let is_bad = |chunk: &[f32]| chunk.iter().fold(false, |bad, v| bad | !v.is_finite());
+    let Some(bad) = values.chunks(CHUNK).position(is_bad) else { return Ok(()) };
+    let at = values.iter().skip(bad * CHUNK).position(|v| !v.is_finite()).unwrap_or(0) + bad * CHUNK;
+    let value = values.get(at).copied().unwrap_or(f32::NAN);
+    let text = format!("value '{value}' is not a number or infinity: row {} of field {}", at / dim, field.name);
+    Err(RowError::Value(text))
+}
+
+fn narrow<T: TryFrom<i32> + Bounds>(field: &Field, values: &[i32]) -> Result<Vec<T>, RowError> {
+    let convert = |(row, value): (usize, &i32)| T::try_from(*value).map_err(|_| out_of_range::<T>(field, row, *value));
+    values.iter().enumerate().map(convert).collect()
+}
+
+/// The ends of a narrow integer, for messages.
+trait Bounds {
+    const RANGE: (i32, i32);
+}
+
+impl Bounds for i8 {
+    const RANGE: (i32, i32) = (i8::MIN as i32, i8::MAX as i32);
+}
+
+impl Bounds for i16 {
+    const RANGE: (i32, i32) = (i16::MIN as i32, i16::MAX as i32);
+}
+
+fn out_of_range<T: Bounds>(field: &Field, row: usize, value: i32) -> RowError {
+    let (min, max) = T::RANGE;
+    RowError::Parameter(format!("the {row}th element ({value}) out of range: [{min}, {max}]: field {}", field.name))
+}
+
+fn strings(field: &Field, values: &[String]) -> Result<ArrayRef, RowError> {
+    check_lengths(field, values)?;
+    let (offsets, bytes) = concatenate(field, values.iter().map(String::as_bytes))?;
+    let array = StringArray::try_new(offsets, bytes, None);
+    Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
+}
+
+fn check_lengths(field: &Field, values: &[String]) -> Result<(), RowError> {
+    let max = field.max_length.unwrap_or(0) as usize;
+    match values.iter().enumerate().find(|(_, text)| text.len() > max) {
+        None => Ok(()),
+        Some((row, text)) => {
+            let length = text.len();
+            let text =
+                format!("the length ({length}) of {row}th string exceeds max length ({max}): field {}", field.name);
+            Err(RowError::Parameter(text))
+        }
+    }
+}
+
+fn binary<'a>(field: &Field, values: impl Iterator<Item = &'a [u8]> + Clone) -> Result<ArrayRef, RowError> {
+    let (offsets, bytes) = concatenate(field, values)?;
+    let array = BinaryArray::try_new(offsets, bytes, None);
+    Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
+}
+
+/// Offsets are 32 bits in this format; arrow panics beyond, so the sum is checked first.
+fn concatenate<'a>(
+    field: &Field,
+    values: impl Iterator<Item = &'a [u8]> + Clone,
+) -> Result<(OffsetBuffer<i32>, Buffer), RowError> {
+    let total: usize = values.clone().map(<[u8]>::len).sum();
+    if i32::try_from(total).is_err() {
+        return Err(too_large(field));
+    }
+    let offsets = OffsetBuffer::from_lengths(values.clone().map(<[u8]>::len));
+    let mut bytes = Vec::with_capacity(total);
+    values.for_each(|value| bytes.extend_from_slice(value));
+    Ok((offsets, Buffer::from_vec(bytes)))
+}
+
+/// JSON of any kind, but an object in the dynamic field, with keys that are free.
+fn json(
+    schema: &CollectionSchema,
+    field: &Field,
+    row: usize,
+    bytes: &[u8],
+    limits: &LimitsConfig,
+) -> Result<(), RowError> {
+    let (name, length, max) = (&field.name, bytes.len(), limits.max_json_bytes);
+    if length > max {
+        let text = format!("the length ({length}) of json field ({name}) exceeds max length ({max}): row {row}");
+        return Err(RowError::Parameter(text));
+    }
+    let invalid = |why: String| RowError::Parameter(format!("row {row} of json field ({name}) is invalid: {why}"));
+    let text = std::str::from_utf8(bytes).map_err(|e| invalid(e.to_string()))?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    if !field.is_dynamic {
+        return serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|e| invalid(e.to_string()));
+    }
+    let taken = reader.deserialize_map(KeyCheck { schema }).map_err(|e| invalid(e.to_string()))?;
+    reader.end().map_err(|e| invalid(e.to_string()))?;
+    match taken {
+        None => Ok(()),
+        Some(key) if key == DYNAMIC_FIELD => Err(RowError::Value(format!("cannot set json key to: {key}: row {row}"))),
+        Some(key) => {
+            let text = format!("dynamic field name cannot include the static field name: {key}: row {row}");
+            Err(RowError::Value(text))
+        }
+    }
+}
+
+/// Reads an object over and finds a key that belongs to the schema.
+struct KeyCheck<'a> {
+    schema: &'a CollectionSchema,
+}
+
+impl<'de> Visitor<'de> for KeyCheck<'_> {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut taken = None;
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            map.next_value::<IgnoredAny>()?;
+            if self.schema.field(&key).is_some() {
+                taken = Some(key.into_owned());
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// Each cell as one `ScalarField` message of the element's kind (specification: binlog-v1 3.1).
+fn arrays(field: &Field, cells: Vec<ScalarField>) -> Result<ArrayRef, RowError> {
+    let mut ends = Vec::with_capacity(cells.len());
+    let mut bytes = Vec::new();
+    for (row, cell) in cells.into_iter().enumerate() {
+        let cell = ScalarField { data: Some(check_cell(field, row, cell.data)?) };
+        cell.encode(&mut bytes).map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?;
+        ends.push(i32::try_from(bytes.len()).map_err(|_| too_large(field))?);
+    }
+    let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+    let array = BinaryArray::try_new(offsets, Buffer::from_vec(bytes), None);
+    Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
+}
+
+/// A cell without data is an empty array: which kind it is follows from the schema.
+fn check_cell(field: &Field, row: usize, data: Option<Data>) -> Result<Data, RowError> {
+    let element = field.element_type.unwrap_or(DataType::Int64);
+    let data = data.unwrap_or_else(|| empty_cell(element));
+    let length = match (element, &data) {
+        (DataType::Bool, Data::BoolData(a)) => a.data.len(),
+        (DataType::Int8, Data::IntData(a)) => narrow::<i8>(field, &a.data)?.len(),
+        (DataType::Int16, Data::IntData(a)) => narrow::<i16>(field, &a.data)?.len(),
+        (DataType::Int32, Data::IntData(a)) => a.data.len(),
+        (DataType::Int64, Data::LongData(a)) => a.data.len(),
+        (DataType::Float, Data::FloatData(a)) => a.data.len(),
+        (DataType::Double, Data::DoubleData(a)) => a.data.len(),
+        (DataType::VarChar, Data::StringData(a)) => {
+            check_lengths(field, &a.data)?;
+            a.data.len()
+        }
+        _ => {
+            let (name, sent) = (&field.name, data_name(&data));
+            let text = format!("row {row} of field {name} should be an array of {}, not {sent}", element.name());
+            return Err(RowError::Parameter(text));
+        }
+    };
+    let max = field.max_capacity.unwrap_or(0) as usize;
+    if length > max {
+        let text = format!("the length ({length}) of {row}th array exceeds max capacity ({max}): field {}", field.name);
+        return Err(RowError::Parameter(text));
+    }
+    Ok(data)
+}
+
+fn empty_cell(element: DataType) -> Data {
+    match element {
+        DataType::Bool => Data::BoolData(proto::BoolArray::default()),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => Data::IntData(proto::IntArray::default()),
+        DataType::Float => Data::FloatData(proto::FloatArray::default()),
+        DataType::Double => Data::DoubleData(proto::DoubleArray::default()),
+        DataType::VarChar => Data::StringData(proto::StringArray::default()),
+        _ => Data::LongData(proto::LongArray::default()),
+    }
+}
+
+fn count(field: &Field, given: usize, rows: usize) -> Result<(), RowError> {
+    if given == rows {
+        return Ok(());
+    }
+    let name = &field.name;
+    let text = format!("the num_rows ({given}) of field ({name}) is not equal to passed num_rows ({rows})");
+    Err(RowError::Parameter(text))
+}
+
+fn mismatch(field: &Field, sent: &str) -> RowError {
+    RowError::Parameter(format!("field {} is of type {}, the request has {sent}", field.name, field.data_type.name()))
+}
+
+fn too_large(field: &Field) -> RowError {
+    RowError::Parameter(format!("the values of field {} exceed {} bytes together", field.name, i32::MAX))
+}
+
+fn type_name(number: i32) -> String {
+    proto::DataType::try_from(number).map_or_else(|_| number.to_string(), |t| t.as_str_name().to_owned())
+}
+
+fn data_name(data: &Data) -> &'static str {
+    match data {
+        Data::BoolData(_) => "bool_data",
+        Data::IntData(_) => "int_data",
+        Data::LongData(_) => "long_data",
+        Data::FloatData(_) => "float_data",
+        Data::DoubleData(_) => "double_data",
+        Data::StringData(_) => "string_data",
+        Data::BytesData(_) => "bytes_data",
+        Data::ArrayData(_) => "array_data",
+        Data::JsonData(_) => "json_data",
+    }
+}

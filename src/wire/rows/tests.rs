@@ -1,0 +1,503 @@
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType as Arrow, Int8Type};
+use bytes::Bytes;
+use proptest::{collection::vec, prelude::*};
+use rstest::rstest;
+
+use super::{answer, insert::*, *};
+use crate::{
+    config::LimitsConfig,
+    model::{CollectionSchema, DataType, Field, FieldId},
+    wire::proto::{
+        milvus,
+        schema::{self as proto, FieldData, ScalarField, field_data, i_ds, scalar_field::Data, vector_field},
+    },
+};
+
+fn field(id: i64, name: &str, data_type: DataType) -> Field {
+    Field {
+        id: FieldId(id),
+        name: name.to_owned(),
+        description: String::new(),
+        data_type,
+        element_type: None,
+        is_primary_key: false,
+        auto_id: false,
+        is_partition_key: false,
+        is_dynamic: false,
+        dim: data_type.is_vector().then_some(8),
+        max_length: (data_type == DataType::VarChar).then_some(8),
+        max_capacity: None,
+        type_params: Vec::new(),
+        index_params: Vec::new(),
+    }
+}
+
+fn array_field(id: i64, name: &str, element: DataType) -> Field {
+    Field {
+        element_type: Some(element),
+        max_capacity: Some(4),
+        max_length: (element == DataType::VarChar).then_some(8),
+        ..field(id, name, DataType::Array)
+    }
+}
+
+const ELEMENTS: [DataType; 8] = [
+    DataType::Bool,
+    DataType::Int8,
+    DataType::Int16,
+    DataType::Int32,
+    DataType::Int64,
+    DataType::Float,
+    DataType::Double,
+    DataType::VarChar,
+];
+
+/// Every field type, arrays of every element type, and the dynamic field.
+fn every_type() -> CollectionSchema {
+    let mut fields = vec![
+        Field { is_primary_key: true, ..field(100, "id", DataType::Int64) },
+        field(101, "flag", DataType::Bool),
+        field(102, "i8", DataType::Int8),
+        field(103, "i16", DataType::Int16),
+        field(104, "i32", DataType::Int32),
+        field(105, "f", DataType::Float),
+        field(106, "d", DataType::Double),
+        field(107, "name", DataType::VarChar),
+        field(108, "doc", DataType::Json),
+        field(109, "bits", DataType::BinaryVector),
+        field(110, "vec", DataType::FloatVector),
+    ];
+    for (i, element) in ELEMENTS.into_iter().enumerate() {
+        fields.push(array_field(111 + i as i64, &format!("array_{}", element.name()), element));
+    }
+    fields.push(Field { is_dynamic: true, ..field(119, "$meta", DataType::Json) });
+    CollectionSchema {
+        name: "books".to_owned(),
+        description: String::new(),
+        enable_dynamic_field: true,
+        fields,
+        primary: 0,
+    }
+}
+
+fn scalar(data: Data) -> field_data::Field {
+    field_data::Field::Scalars(ScalarField { data: Some(data) })
+}
+
+fn vector(data: vector_field::Data) -> field_data::Field {
+    field_data::Field::Vectors(proto::VectorField { dim: 8, data: Some(data) })
+}
+
+fn given(field: &Field, data: field_data::Field) -> FieldData {
+    FieldData {
+        r#type: field.data_type.number(),
+        field_name: field.name.clone(),
+        is_dynamic: field.is_dynamic,
+        field: Some(data),
+        ..Default::default()
+    }
+}
+
+fn cell(element: DataType, n: &[i32]) -> ScalarField {
+    let data = match element {
+        DataType::Bool => Data::BoolData(proto::BoolArray { data: n.iter().map(|v| v % 2 == 0).collect() }),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => Data::IntData(proto::IntArray { data: n.to_vec() }),
+        DataType::Int64 => Data::LongData(proto::LongArray { data: n.iter().map(|v| i64::from(*v)).collect() }),
+        DataType::Float => Data::FloatData(proto::FloatArray { data: n.iter().map(|v| *v as f32).collect() }),
+        DataType::Double => Data::DoubleData(proto::DoubleArray { data: n.iter().map(|v| f64::from(*v)).collect() }),
+        _ => Data::StringData(proto::StringArray { data: n.iter().map(|v| v.to_string()).collect() }),
+    };
+    ScalarField { data: Some(data) }
+}
+
+fn json(texts: &[&str]) -> field_data::Field {
+    let data = texts.iter().map(|t| Bytes::copy_from_slice(t.as_bytes())).collect();
+    scalar(Data::JsonData(proto::JsonArray { data }))
+}
+
+/// One row of a value made from two random numbers.
+fn row(field: &Field, rows: &[(i64, i8)]) -> field_data::Field {
+    let ints = || rows.iter().map(|(_, small)| i32::from(*small)).collect();
+    let text = |(n, _): &(i64, i8)| format!("{{\"k{n}\":[{n},\"é\"]}}");
+    match field.data_type {
+        DataType::Bool => scalar(Data::BoolData(proto::BoolArray { data: rows.iter().map(|r| r.0 > 0).collect() })),
+        DataType::Int8 | DataType::Int16 => scalar(Data::IntData(proto::IntArray { data: ints() })),
+        DataType::Int32 => scalar(Data::IntData(proto::IntArray { data: rows.iter().map(|r| r.0 as i32).collect() })),
+        DataType::Int64 => scalar(Data::LongData(proto::LongArray { data: rows.iter().map(|r| r.0).collect() })),
+        DataType::Float => {
+            scalar(Data::FloatData(proto::FloatArray { data: rows.iter().map(|r| r.0 as f32).collect() }))
+        }
+        DataType::Double => {
+            scalar(Data::DoubleData(proto::DoubleArray { data: rows.iter().map(|r| r.0 as f64).collect() }))
+        }
+        DataType::VarChar => {
+            let data = rows.iter().map(|r| "é".repeat(r.1.unsigned_abs() as usize % 5)).collect();
+            scalar(Data::StringData(proto::StringArray { data }))
+        }
+        DataType::Json => {
+            let texts: Vec<String> = rows.iter().map(text).collect();
+            json(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+        }
+        DataType::BinaryVector => {
+            let data: Vec<u8> = rows.iter().map(|r| r.1 as u8).collect();
+            vector(vector_field::Data::BinaryVector(data.into()))
+        }
+        DataType::FloatVector => {
+            let data = rows.iter().flat_map(|r| (0..8).map(|i| r.0 as f32 / (i as f32 + 1.0))).collect();
+            vector(vector_field::Data::FloatVector(proto::FloatArray { data }))
+        }
+        DataType::Array => {
+            let element = field.element_type.unwrap();
+            let cells = rows.iter().map(|r| cell(element, &vec![i32::from(r.1); r.1.unsigned_abs() as usize % 5]));
+            scalar(Data::ArrayData(proto::ArrayArray { data: cells.collect(), element_type: element.number() }))
+        }
+    }
+}
+
+fn batch_of(schema: &CollectionSchema, fields_data: Vec<FieldData>, num_rows: usize) -> Result<RecordBatch, RowError> {
+    let mut request = milvus::InsertRequest { fields_data, num_rows: num_rows as u32, ..Default::default() };
+    insert_batch(schema, &mut request, &LimitsConfig::default())
+}
+
+/// What a client would read back.
+fn answered(schema: &CollectionSchema, batch: &RecordBatch) -> Vec<FieldData> {
+    let column = |field: &Field| batch.column_by_name(&field.column_name()).unwrap().clone();
+    schema.fields.iter().map(|f| answer::field_data(f, &column(f)).unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Rows of every type come back as they were sent, with the field's id.
+    #[test]
+    fn round_trip(rows in vec(any::<(i64, i8)>(), 1..40), order in any::<proptest::sample::Index>()) {
+        let schema = every_type();
+        let mut sent: Vec<FieldData> = schema.fields.iter().map(|f| given(f, row(f, &rows))).collect();
+        let mut shuffled = sent.clone();
+        shuffled.rotate_left(order.index(sent.len()));
+        let batch = batch_of(&schema, shuffled, rows.len()).unwrap();
+        let types: Vec<_> = schema.arrow_schema().fields().iter().skip(2).cloned().collect();
+        prop_assert_eq!(batch.schema().fields().iter().cloned().collect::<Vec<_>>(), types);
+        for (data, field) in sent.iter_mut().zip(&schema.fields) {
+            data.field_id = field.id.0;
+        }
+        prop_assert_eq!(&answered(&schema, &batch), &sent);
+
+        // A slice is answered like the rows it has.
+        let half = rows.len() / 2;
+        let rest = batch.slice(half, rows.len() - half);
+        let expected: Vec<FieldData> = schema.fields.iter().map(|f| {
+            FieldData { field_id: f.id.0, ..given(f, row(f, &rows[half..])) }
+        }).collect();
+        prop_assert_eq!(answered(&schema, &rest), expected);
+    }
+}
+
+/// SDKs raise on a `FieldData` without its member, also for no rows.
+#[test]
+fn no_rows_still_have_their_member() {
+    let schema = every_type();
+    let empty = RecordBatch::new_empty(schema.arrow_schema());
+    for (data, field) in answered(&schema, &empty).iter().zip(&schema.fields) {
+        let expected = FieldData { field_id: field.id.0, ..given(field, row(field, &[])) };
+        assert_eq!(*data, expected);
+    }
+}
+
+/// Cells as real files have them (specification: binlog-v1 3.1).
+#[rstest]
+#[case(DataType::Int64, Some(Data::LongData(proto::LongArray { data: vec![] })), "1a00")]
+#[case(DataType::Int64, Some(Data::LongData(proto::LongArray { data: vec![-1, 0] })), "1a0d0a0bffffffffffffffffff0100")]
+#[case(DataType::VarChar, Some(Data::StringData(proto::StringArray { data: vec!["a".into()] })), "32030a0161")]
+#[case::no_data(DataType::Int64, None, "1a00")]
+#[case::no_data(DataType::VarChar, None, "3200")]
+#[case::no_data(DataType::Bool, None, "0a00")]
+#[case::no_data(DataType::Int8, None, "1200")]
+#[case::no_data(DataType::Float, None, "2200")]
+#[case::no_data(DataType::Double, None, "2a00")]
+fn array_cells(#[case] element: DataType, #[case] data: Option<Data>, #[case] hex: &str) {
+    let schema = schema_of(array_field(101, "x", element));
+    let array = proto::ArrayArray { data: vec![ScalarField { data }], element_type: element.number() };
+    let batch = batch_of(&schema, with_key(&schema, scalar(Data::ArrayData(array)), 1), 1).unwrap();
+    assert_eq!(hex::encode(batch.column(1).as_binary::<i32>().value(0)), hex);
+}
+
+/// A schema of a key and one more field.
+fn schema_of(other: Field) -> CollectionSchema {
+    CollectionSchema {
+        name: "books".to_owned(),
+        description: String::new(),
+        enable_dynamic_field: other.is_dynamic,
+        fields: vec![Field { is_primary_key: true, ..field(100, "id", DataType::Int64) }, other],
+        primary: 0,
+    }
+}
+
+fn keys(n: usize) -> field_data::Field {
+    scalar(Data::LongData(proto::LongArray { data: (0..n as i64).collect() }))
+}
+
+fn with_key(schema: &CollectionSchema, data: field_data::Field, rows: usize) -> Vec<FieldData> {
+    vec![given(&schema.fields[0], keys(rows)), given(&schema.fields[1], data)]
+}
+
+fn floats(n: usize) -> field_data::Field {
+    vector(vector_field::Data::FloatVector(proto::FloatArray { data: vec![1.5; n] }))
+}
+
+fn float_at(at: usize, value: f32) -> field_data::Field {
+    let mut data = vec![1.5; 16];
+    data[at] = value;
+    vector(vector_field::Data::FloatVector(proto::FloatArray { data }))
+}
+
+fn texts(list: &[&str]) -> field_data::Field {
+    scalar(Data::StringData(proto::StringArray { data: list.iter().map(|t| (*t).to_owned()).collect() }))
+}
+
+fn ints(list: &[i32]) -> field_data::Field {
+    scalar(Data::IntData(proto::IntArray { data: list.to_vec() }))
+}
+
+fn array(cells: Vec<ScalarField>) -> field_data::Field {
+    scalar(Data::ArrayData(proto::ArrayArray { data: cells, element_type: 0 }))
+}
+
+fn long_json() -> String {
+    format!("\"{}\"", "x".repeat(65_535))
+}
+
+/// Two rows whose second column is wrong: code and beginning of the text, which names field, row, value and limit.
+#[rstest]
+#[case::float_dim(
+    field(101, "x", DataType::FloatVector),
+    floats(10),
+    65535,
+    "the length(10) of float data should divide the dim(8): field x"
+)]
+#[case::float_rows(
+    field(101, "x", DataType::FloatVector),
+    floats(24),
+    1100,
+    "the num_rows (3) of field (x) is not equal to passed num_rows (2)"
+)]
+#[case::nan(
+    field(101, "x", DataType::FloatVector),
+    float_at(9, f32::NAN),
+    65535,
+    "value 'NaN' is not a number or infinity: row 1 of field x"
+)]
+#[case::infinity(
+    field(101, "x", DataType::FloatVector),
+    float_at(0, f32::INFINITY),
+    65535,
+    "value 'inf' is not a number or infinity: row 0"
+)]
+#[case::binary_rows(field(101, "x", DataType::BinaryVector), vector(vector_field::Data::BinaryVector(Bytes::from_static(&[1]))), 1100, "the num_rows (1)")]
+#[case::binary_dim(Field { dim: Some(16), ..field(101, "x", DataType::BinaryVector) }, vector(vector_field::Data::BinaryVector(Bytes::from_static(&[1, 2, 3]))), 65535, "the num(24) of all bits should divide the dim(16)")]
+#[case::other_vector(
+    field(101, "x", DataType::FloatVector),
+    vector(vector_field::Data::BinaryVector(Bytes::new())),
+    1100,
+    "field x is of type FloatVector"
+)]
+#[case::too_long(field(101, "x", DataType::VarChar), texts(&["ok", "ninechars"]), 1100, "the length (9) of 1th string exceeds max length (8): field x")]
+#[case::bytes_not_letters(field(101, "x", DataType::VarChar), texts(&["éééé", "ééééé"]), 1100, "the length (10) of 1th string")]
+#[case::too_few(field(101, "x", DataType::VarChar), texts(&["one"]), 1100, "the num_rows (1) of field (x)")]
+#[case::other_kind(field(101, "x", DataType::VarChar), ints(&[1, 2]), 1100, "field x is of type VarChar, the request has int_data")]
+#[case::int8_high(field(101, "x", DataType::Int8), ints(&[127, 128]), 1100, "the 1th element (128) out of range: [-128, 127]: field x")]
+#[case::int8_low(field(101, "x", DataType::Int8), ints(&[-129, 0]), 1100, "the 0th element (-129)")]
+#[case::int16(field(101, "x", DataType::Int16), ints(&[0, 32768]), 1100, "the 1th element (32768) out of range: [-32768, 32767]")]
+#[case::json_syntax(field(101, "x", DataType::Json), json(&["{}", "{\"a\":}"]), 1100, "row 1 of json field (x) is invalid")]
+#[case::json_trailing(field(101, "x", DataType::Json), json(&["{}", "{} {}"]), 1100, "row 1 of json field (x) is invalid")]
+#[case::json_empty(field(101, "x", DataType::Json), json(&["{}", ""]), 1100, "row 1 of json field (x) is invalid")]
+#[case::json_size(field(101, "x", DataType::Json), json(&[&long_json(), "{}"]), 1100, "the length (65537) of json field (x) exceeds max length (65536): row 0")]
+#[case::capacity(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[1; 4]), cell(DataType::Int64, &[1; 5])]), 1100, "the length (5) of 1th array exceeds max capacity (4): field x")]
+#[case::element_kind(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[]), cell(DataType::VarChar, &[1])]), 1100, "row 1 of field x should be an array of Int64, not string_data")]
+#[case::element_range(array_field(101, "x", DataType::Int8), array(vec![cell(DataType::Int8, &[200]), cell(DataType::Int8, &[])]), 1100, "the 0th element (200) out of range")]
+#[case::element_length(array_field(101, "x", DataType::VarChar), array(vec![cell(DataType::VarChar, &[123456789]), cell(DataType::VarChar, &[])]), 1100, "the length (9) of 0th string")]
+#[case::dynamic_kind(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{}", "[1]"]), 1100, "row 1 of json field ($meta) is invalid")]
+#[case::dynamic_trailing(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{}", "{} 1"]), 1100, "row 1 of json field ($meta) is invalid")]
+#[case::dynamic_meta(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{}", "{\"$meta\":1}"]), 65535, "cannot set json key to: $meta: row 1")]
+#[case::dynamic_field(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{\"a\":{\"id\":1}}", "{\"a\":1,\"id\":2}"]), 65535, "dynamic field name cannot include the static field name: id: row 1")]
+fn refuses_column(#[case] other: Field, #[case] data: field_data::Field, #[case] code: i32, #[case] says: &str) {
+    let schema = schema_of(other);
+    let error = batch_of(&schema, with_key(&schema, data, 2), 2).unwrap_err();
+    assert!(error.to_string().starts_with(says), "{error}");
+    assert_eq!(error.status().code, code);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn json_that_is_not_utf_8_is_refused() {
+    let schema = schema_of(field(101, "x", DataType::Json));
+    let data = vec![Bytes::from_static(b"\"\xff\"")];
+    let error = batch_of(&schema, with_key(&schema, scalar(Data::JsonData(proto::JsonArray { data })), 1), 1);
+    assert!(error.unwrap_err().to_string().contains("row 0 of json field (x)"));
+}
+
+/// A number that is bad far behind the start is found, and named by its row.
+#[test]
+fn a_bad_number_is_found_anywhere() {
+    let schema = schema_of(field(101, "x", DataType::FloatVector));
+    for at in [4095, 4096, 8191, 9999] {
+        let mut data = vec![0.0_f32; 10_000];
+        data[at] = f32::NEG_INFINITY;
+        let data = vector(vector_field::Data::FloatVector(proto::FloatArray { data }));
+        let error = batch_of(&schema, with_key(&schema, data, 1250), 1250).unwrap_err();
+        let text = format!("value '-inf' is not a number or infinity: row {} of field x", at / 8);
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+fn two_columns() -> (CollectionSchema, Vec<FieldData>) {
+    let schema = schema_of(field(101, "vec", DataType::FloatVector));
+    let data = with_key(&schema, floats(16), 2);
+    (schema, data)
+}
+
+#[rstest]
+#[case::missing(|d: &mut Vec<FieldData>| { d.pop(); }, "field vec is missing")]
+#[case::key_missing(|d: &mut Vec<FieldData>| { d.remove(0); }, "field id is missing")]
+#[case::twice(|d: &mut Vec<FieldData>| d.push(d[1].clone()), "field vec is given twice")]
+#[case::unknown(|d: &mut Vec<FieldData>| d[1].field_name = "other".into(), "field other does not exist in collection books")]
+#[case::no_name(|d: &mut Vec<FieldData>| d[1].field_name = String::new(), "field  does not exist")]
+#[case::dynamic(|d: &mut Vec<FieldData>| d.push(FieldData { is_dynamic: true, ..Default::default() }), "field $meta does not exist")]
+#[case::other_type(|d: &mut Vec<FieldData>| d[1].r#type = 100, "field vec is of type FloatVector, the request has type BinaryVector")]
+#[case::unknown_type(|d: &mut Vec<FieldData>| d[1].r#type = 999, "field vec is of type FloatVector, the request has type 999")]
+#[case::nothing(|d: &mut Vec<FieldData>| d[1].field = None, "field vec is of type FloatVector, the request has no data")]
+#[case::no_member(|d: &mut Vec<FieldData>| d[1].field = Some(field_data::Field::Scalars(ScalarField::default())), "field vec is of type FloatVector")]
+#[case::scalars(|d: &mut Vec<FieldData>| d[1].field = Some(ints(&[1])), "field vec is of type FloatVector, the request has int_data")]
+#[case::null(|d: &mut Vec<FieldData>| d[1].valid_data = vec![true, false], "null values are not supported: field vec")]
+fn refuses_request(#[case] change: impl Fn(&mut Vec<FieldData>), #[case] says: &str) {
+    let (schema, mut data) = two_columns();
+    change(&mut data);
+    let error = batch_of(&schema, data, 2).unwrap_err();
+    assert!(error.to_string().starts_with(says), "{error}");
+    assert_eq!((error.status().code, error.status().error_code), (1100, 5));
+}
+
+#[test]
+fn no_rows_are_refused() {
+    let (schema, data) = two_columns();
+    let error = batch_of(&schema, data, 0).unwrap_err();
+    assert_eq!((error.status().code, error.to_string().as_str()), (1100, "num_rows should be greater than 0"));
+}
+
+/// Nullable fields of newer clients carry `valid_data`; where nothing is null it says nothing.
+#[test]
+fn valid_data_without_a_null_is_let_through() {
+    let (schema, mut data) = two_columns();
+    data[1].valid_data = vec![true, true];
+    assert_eq!(batch_of(&schema, data, 2).unwrap().num_rows(), 2);
+}
+
+#[test]
+fn a_generated_key_must_not_be_given() {
+    let (mut schema, mut data) = two_columns();
+    schema.fields[0].auto_id = true;
+    let error = batch_of(&schema, data.clone(), 2).unwrap_err();
+    assert!(error.to_string().contains("field id when auto id is enabled"), "{error}");
+    data.remove(0);
+    let batch = batch_of(&schema, data.clone(), 2).unwrap();
+    assert_eq!(batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>(), ["101"]);
+
+    let mut request = milvus::UpsertRequest { fields_data: data, num_rows: 2, ..Default::default() };
+    let error = upsert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap_err();
+    assert_eq!(error.status().code, 65535);
+}
+
+#[test]
+fn an_upsert_of_part_of_a_row_is_refused() {
+    let (schema, fields_data) = two_columns();
+    let mut request = milvus::UpsertRequest { fields_data, num_rows: 2, partial_update: true, ..Default::default() };
+    let error = upsert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap_err();
+    assert!(error.to_string().contains("partial_update"), "{error}");
+    request.partial_update = false;
+    assert_eq!(upsert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap().num_rows(), 2);
+}
+
+fn dynamic_schema() -> CollectionSchema {
+    schema_of(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) })
+}
+
+/// pymilvus 2.3 sends the dynamic field without a name, later ones call it `$meta`; left out it is `{}`.
+#[rstest]
+#[case::unnamed(Some(""), &["{\"a\":1}", "{}"])]
+#[case::named(Some("$meta"), &["{\"a\":1}", "{}"])]
+#[case::left_out(None, &["{}", "{}"])]
+fn dynamic_field(#[case] name: Option<&str>, #[case] expected: &[&str]) {
+    let schema = dynamic_schema();
+    let mut data = with_key(&schema, json(&["{\"a\":1}", "{}"]), 2);
+    match name {
+        Some(name) => data[1].field_name = name.to_owned(),
+        None => drop(data.pop()),
+    }
+    let batch = batch_of(&schema, data, 2).unwrap();
+    let cells: Vec<&[u8]> = batch.column(1).as_binary::<i32>().iter().flatten().collect();
+    assert_eq!(cells, expected.iter().map(|t| t.as_bytes()).collect::<Vec<_>>());
+}
+
+/// The vectors of a request become the column without being copied.
+#[test]
+fn vectors_are_taken_over() {
+    let schema = schema_of(field(101, "vec", DataType::FloatVector));
+    let data = vec![0.5_f32; 16];
+    let address = data.as_ptr() as usize;
+    let floats = vector(vector_field::Data::FloatVector(proto::FloatArray { data }));
+    let batch = batch_of(&schema, with_key(&schema, floats, 2), 2).unwrap();
+    let column = batch.column(1).as_fixed_size_binary();
+    assert_eq!(column.value_data().as_ptr() as usize, address);
+    assert_eq!(*column.data_type(), Arrow::FixedSizeBinary(32));
+    assert_eq!(column.value(1), 0.5_f32.to_le_bytes().repeat(8));
+
+    let schema = schema_of(field(101, "bits", DataType::BinaryVector));
+    let bytes = Bytes::from(vec![1, 2]);
+    let address = bytes.as_ptr() as usize;
+    let bits = vector(vector_field::Data::BinaryVector(bytes));
+    let batch = batch_of(&schema, with_key(&schema, bits, 2), 2).unwrap();
+    assert_eq!(batch.column(1).as_fixed_size_binary().value_data().as_ptr() as usize, address);
+}
+
+#[test]
+fn dynamic_keys_are_picked_as_they_were_written() {
+    let schema = dynamic_schema();
+    let sent = json(&[r#"{"a":1.50,"b":{"a":2},"big":12345678901234567890123,"é\n":"x"}"#, "{}"]);
+    let batch = batch_of(&schema, with_key(&schema, sent, 2), 2).unwrap();
+    let keys = ["big".to_owned(), "a".to_owned(), "é\n".to_owned(), "none".to_owned()];
+    let data = answer::dynamic_keys(&schema.fields[1], batch.column(1), &keys).unwrap();
+    let expected = json(&[r#"{"a":1.50,"big":12345678901234567890123,"é\n":"x"}"#, "{}"]);
+    assert_eq!((data.field, data.is_dynamic, data.field_name.as_str()), (Some(expected), true, "$meta"));
+}
+
+#[test]
+fn counts_and_keys() {
+    let count = answer::count(7);
+    assert_eq!((count.r#type, count.field_name.as_str()), (5, "count(*)"));
+    assert_eq!(count.field, Some(scalar(Data::LongData(proto::LongArray { data: vec![7] }))));
+
+    let (schema, data) = two_columns();
+    let batch = batch_of(&schema, data, 2).unwrap();
+    let ids = answer::ids(&schema.fields[0], batch.column(0)).unwrap();
+    assert_eq!(ids.id_field, Some(i_ds::IdField::IntId(proto::LongArray { data: vec![0, 1] })));
+    let names: ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec!["a", "b"]));
+    let ids = answer::ids(&schema.fields[0], &names).unwrap();
+    assert_eq!(ids.id_field, Some(i_ds::IdField::StrId(proto::StringArray { data: vec!["a".into(), "b".into()] })));
+    assert_eq!(answer::ids(&schema.fields[0], batch.column(1)).unwrap_err().kind(), ErrorKind::Internal);
+}
+
+/// A column of another type is a defect, and stored bytes that don't decode are corruption; neither is a panic.
+#[test]
+fn bad_columns_are_errors() {
+    let schema = every_type();
+    let small: ArrayRef = std::sync::Arc::new(arrow::array::PrimitiveArray::<Int8Type>::from(vec![1]));
+    for field in schema.fields.iter().filter(|f| f.data_type != DataType::Int8) {
+        assert_eq!(answer::field_data(field, &small).unwrap_err().kind(), ErrorKind::Internal, "{}", field.name);
+    }
+    let cells: ArrayRef = std::sync::Arc::new(arrow::array::BinaryArray::from(vec![&b"\x1a\x00"[..], b"\xff"]));
+    let error = answer::field_data(schema.field("array_Int64").unwrap(), &cells).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().starts_with("cell 1 of field array_Int64"), "{error}");
+    let error = answer::dynamic_keys(schema.dynamic_field().unwrap(), &cells, &[]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+}

@@ -1,0 +1,246 @@
+//! Errors as answers: `common.Status` for Milvus' services, gRPC codes for our own.
+//!
+//! The only place that knows Milvus' code numbers (specification: sdk-wire, error catalogue). Clients look at `code`
+//! and `error_code`, rarely at a phrase of the text. A business error of Milvus' services is never a gRPC error: most
+//! gRPC codes make SDKs retry for minutes.
+
+use std::fmt::Display;
+
+use super::proto::common::{self, ErrorCode};
+use crate::error::{Classify, ErrorKind};
+
+/// A pair of Milvus numbers: the newer `code` and the older `error_code`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    pub code: i32,
+    pub error_code: ErrorCode,
+    pub retriable: bool,
+}
+
+impl Code {
+    const fn new(code: i32, error_code: ErrorCode) -> Self {
+        Self { code, error_code, retriable: false }
+    }
+
+    const fn retriable(code: i32, error_code: ErrorCode) -> Self {
+        Self { code, error_code, retriable: true }
+    }
+
+    pub const SERVICE_UNAVAILABLE: Self = Self::retriable(2, ErrorCode::UnexpectedError);
+    /// SDKs answer this one by trying again, for up to 210 s.
+    pub const RATE_LIMIT: Self = Self::retriable(8, ErrorCode::RateLimit);
+    pub const COLLECTION_NOT_FOUND: Self = Self::new(100, ErrorCode::CollectionNotExists);
+    /// What DescribeCollection alone answers, and `has_collection` of SDKs expects.
+    pub const COLLECTION_NOT_DESCRIBED: Self = Self::new(100, ErrorCode::UnexpectedError);
+    pub const COLLECTION_NOT_LOADED: Self = Self::new(101, ErrorCode::UnexpectedError);
+    pub const PARTITION_NOT_FOUND: Self = Self::new(200, ErrorCode::MetaFailed);
+    pub const INDEX_NOT_FOUND: Self = Self::new(700, ErrorCode::IndexNotExist);
+    pub const DATABASE_NOT_FOUND: Self = Self::new(800, ErrorCode::UnexpectedError);
+    pub const PARAMETER_INVALID: Self = Self::new(1100, ErrorCode::IllegalArgument);
+    pub const ALIAS_NOT_FOUND: Self = Self::new(1600, ErrorCode::UnexpectedError);
+    pub const ALIAS_CONFLICT: Self = Self::new(1601, ErrorCode::UnexpectedError);
+    pub const UNEXPECTED: Self = Self::new(65535, ErrorCode::UnexpectedError);
+
+    /// The answer with this code; `detail` repeats the reason, as in Milvus.
+    pub fn with(self, reason: impl Display) -> common::Status {
+        let reason = reason.to_string();
+        common::Status {
+            error_code: self.error_code as i32,
+            detail: reason.clone(),
+            reason,
+            code: self.code,
+            retriable: self.retriable,
+            ..Default::default()
+        }
+    }
+}
+
+/// Success: every number zero.
+pub fn ok() -> common::Status {
+    common::Status::default()
+}
+
+/// An error of any module that has no code of its own in the catalogue.
+///
+/// `Exhausted` becomes the rate limit, which SDKs wait for; what is gone for good must be reported by name with the
+/// functions below.
+pub fn of_error(error: &(impl Classify + Display + ?Sized)) -> common::Status {
+    let code = match error.kind() {
+        ErrorKind::Invalid => Code::PARAMETER_INVALID,
+        ErrorKind::Transient | ErrorKind::Fenced => Code::SERVICE_UNAVAILABLE,
+        ErrorKind::Exhausted => Code::RATE_LIMIT,
+        ErrorKind::NotFound
+        | ErrorKind::Conflict
+        | ErrorKind::Precondition
+        | ErrorKind::Corrupt
+        | ErrorKind::Cancelled
+        | ErrorKind::Internal => Code::UNEXPECTED,
+    };
+    code.with(error)
+}
+
+/// The same error on our own API.
+pub fn grpc_of_error(error: &(impl Classify + Display + ?Sized)) -> tonic::Status {
+    tonic::Status::new(grpc_code(error.kind()), error.to_string())
+}
+
+/// The gRPC code of a kind.
+pub fn grpc_code(kind: ErrorKind) -> tonic::Code {
+    match kind {
+        ErrorKind::Invalid => tonic::Code::InvalidArgument,
+        ErrorKind::NotFound => tonic::Code::NotFound,
+        ErrorKind::Conflict => tonic::Code::AlreadyExists,
+        ErrorKind::Precondition => tonic::Code::FailedPrecondition,
+        ErrorKind::Corrupt => tonic::Code::DataLoss,
+        ErrorKind::Transient => tonic::Code::Unavailable,
+        ErrorKind::Exhausted => tonic::Code::ResourceExhausted,
+        ErrorKind::Cancelled => tonic::Code::Cancelled,
+        ErrorKind::Fenced => tonic::Code::Aborted,
+        ErrorKind::Internal => tonic::Code::Internal,
+    }
+}
+
+/// For every call but DescribeCollection.
+pub fn collection_not_found(database: &str, collection: impl Display) -> common::Status {
+    Code::COLLECTION_NOT_FOUND.with(format_args!("collection not found[database={database}][collection={collection}]"))
+}
+
+/// For DescribeCollection, by name or id: SDKs look for the first words.
+pub fn collection_not_described(database: &str, collection: impl Display) -> common::Status {
+    Code::COLLECTION_NOT_DESCRIBED
+        .with(format_args!("can't find collection[database={database}][collection={collection}]"))
+}
+
+pub fn collection_not_loaded(collection: impl Display) -> common::Status {
+    Code::COLLECTION_NOT_LOADED.with(format_args!("collection not loaded[collection={collection}]"))
+}
+
+pub fn partition_not_found(partition: impl Display) -> common::Status {
+    Code::PARTITION_NOT_FOUND.with(format_args!("partition not found[partition={partition}]"))
+}
+
+pub fn database_not_found(database: &str) -> common::Status {
+    Code::DATABASE_NOT_FOUND.with(format_args!("database not found[database={database}]"))
+}
+
+/// DescribeCollection in a database that does not exist.
+pub fn database_not_described(database: &str) -> common::Status {
+    Code::COLLECTION_NOT_DESCRIBED.with(format_args!("can't find collection: database not found[database={database}]"))
+}
+
+pub fn index_not_found(index: impl Display) -> common::Status {
+    Code::INDEX_NOT_FOUND.with(format_args!("index not found[index={index}]"))
+}
+
+pub fn alias_not_found(database: &str, alias: &str) -> common::Status {
+    Code::ALIAS_NOT_FOUND.with(format_args!("alias not found[database={database}][alias={alias}]"))
+}
+
+/// An alias that is the name of a collection.
+pub fn alias_conflict(database: &str, alias: &str) -> common::Status {
+    Code::ALIAS_CONFLICT.with(format_args!("alias and collection name conflict[database={database}][alias={alias}]"))
+}
+
+/// A collection of this name exists and is different, or the name is an alias.
+pub fn duplicate_collection(collection: &str) -> common::Status {
+    Code::UNEXPECTED
+        .with(format_args!("create duplicate collection with different parameters, collection: {collection}"))
+}
+
+pub fn drop_through_alias(alias: &str) -> common::Status {
+    Code::UNEXPECTED.with(format_args!("cannot drop the collection via alias = {alias}"))
+}
+
+/// Compaction is switched off: answered at once.
+pub fn compaction_disabled() -> common::Status {
+    service_unavailable("compaction disabled")
+}
+
+pub fn service_unavailable(why: impl Display) -> common::Status {
+    Code::SERVICE_UNAVAILABLE.with(format_args!("service unavailable: {why}"))
+}
+
+pub fn parameter_invalid(reason: impl Display) -> common::Status {
+    Code::PARAMETER_INVALID.with(reason)
+}
+
+pub fn unexpected(reason: impl Display) -> common::Status {
+    Code::UNEXPECTED.with(reason)
+}
+
+/// An expression that does not parse or does not fit the schema.
+pub fn bad_expression(expression: &str, why: impl Display) -> common::Status {
+    Code::UNEXPECTED.with(format_args!("failed to create expr plan, expr = {expression}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Numbers and phrases of the error catalogue.
+    #[rstest]
+    #[case(collection_not_found("default", "X"), 100, 4, "collection not found[database=default][collection=X]")]
+    #[case(collection_not_described("default", "X"), 100, 1, "can't find collection")]
+    #[case(collection_not_described("default", 7), 100, 1, "can't find collection")]
+    #[case(database_not_described("nope"), 100, 1, "can't find collection")]
+    #[case(collection_not_loaded(5), 101, 1, "collection not loaded[collection=5]")]
+    #[case(partition_not_found("p"), 200, 15, "partition not found[partition=p]")]
+    #[case(index_not_found("i"), 700, 25, "index not found[")]
+    #[case(database_not_found("d"), 800, 1, "database not found[database=d]")]
+    #[case(parameter_invalid("text"), 1100, 5, "text")]
+    #[case(alias_not_found("default", "a"), 1600, 1, "alias not found")]
+    #[case(alias_conflict("default", "a"), 1601, 1, "alias and collection name conflict")]
+    #[case(unexpected("text"), 65535, 1, "text")]
+    #[case(duplicate_collection("X"), 65535, 1, "create duplicate collection with different parameters, collection: X")]
+    #[case(drop_through_alias("a"), 65535, 1, "cannot drop the collection via alias = a")]
+    #[case(bad_expression("a >", "end"), 65535, 1, "failed to create expr plan, expr = a >")]
+    fn catalogue(#[case] status: common::Status, #[case] code: i32, #[case] error_code: i32, #[case] starts: &str) {
+        assert_eq!((status.code, status.error_code, status.retriable), (code, error_code, false));
+        assert!(status.reason.starts_with(starts), "{}", status.reason);
+        assert_eq!(status.detail, status.reason);
+    }
+
+    #[test]
+    fn switched_off_is_retriable() {
+        let status = compaction_disabled();
+        assert_eq!((status.code, status.error_code, status.retriable), (2, 1, true));
+        assert_eq!(status.reason, "service unavailable: compaction disabled");
+    }
+
+    #[derive(Debug)]
+    struct Failed(ErrorKind);
+
+    impl Display for Failed {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{} failure", self.0.as_str())
+        }
+    }
+
+    impl Classify for Failed {
+        fn kind(&self) -> ErrorKind {
+            self.0
+        }
+    }
+
+    #[rstest]
+    #[case(ErrorKind::Invalid, 1100, tonic::Code::InvalidArgument)]
+    #[case(ErrorKind::NotFound, 65535, tonic::Code::NotFound)]
+    #[case(ErrorKind::Conflict, 65535, tonic::Code::AlreadyExists)]
+    #[case(ErrorKind::Precondition, 65535, tonic::Code::FailedPrecondition)]
+    #[case(ErrorKind::Corrupt, 65535, tonic::Code::DataLoss)]
+    #[case(ErrorKind::Transient, 2, tonic::Code::Unavailable)]
+    #[case(ErrorKind::Exhausted, 8, tonic::Code::ResourceExhausted)]
+    #[case(ErrorKind::Cancelled, 65535, tonic::Code::Cancelled)]
+    #[case(ErrorKind::Fenced, 2, tonic::Code::Aborted)]
+    #[case(ErrorKind::Internal, 65535, tonic::Code::Internal)]
+    fn kinds(#[case] kind: ErrorKind, #[case] code: i32, #[case] grpc: tonic::Code) {
+        let status = of_error(&Failed(kind));
+        assert_eq!((status.code, status.retriable), (code, kind.is_retryable() || kind == ErrorKind::Fenced));
+        assert_eq!(status.reason, format!("{} failure", kind.as_str()));
+        assert_ne!(status.error_code, 0, "both numbers say that it failed");
+        let own = grpc_of_error(&Failed(kind));
+        assert_eq!((own.code(), own.message()), (grpc, status.reason.as_str()));
+    }
+}
