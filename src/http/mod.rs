@@ -18,6 +18,7 @@ mod answer;
 mod compaction;
 mod health;
 mod request;
+mod service;
 
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ use axum::{
     routing::{get, post},
 };
 
+pub use service::ServiceBackend;
+
 use crate::{
     telemetry::Metrics,
     wire::proto::milvus::{
@@ -42,8 +45,8 @@ use crate::{
 /// A request here is a few names and numbers.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// What the routes ask. The gRPC service is the natural implementation: both sides of each call are its messages, with
-/// business errors in the answer's `status`; an `Err` is a failure below that and becomes HTTP 500.
+/// What the routes ask; [`ServiceBackend`] asks the gRPC service. Both sides of each call are its messages, with business
+/// errors in the answer's `status`; an `Err` is a failure below that and becomes HTTP 500.
 #[async_trait]
 pub trait Backend: Send + Sync {
     async fn manual_compaction(
