@@ -56,16 +56,16 @@ const STATE_V2: Message = Message { name: "GetCompactionStateReq", members: &[("
 type Body = Result<Bytes, BytesRejection>;
 
 /// Reads the members of a request, or says why not.
-fn read(message: &Message, uri: &Uri, body: Body) -> Result<Values, Response> {
-    let body = body.map_err(|_| answer::too_large(MAX_BODY_BYTES))?;
-    message.read(uri, &body).map_err(answer::bad_request)
+fn read(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response>> {
+    let body = body.map_err(|_| Box::new(answer::too_large(MAX_BODY_BYTES)))?;
+    message.read(uri, &body).map_err(|reason| Box::new(answer::bad_request(reason)))
 }
 
 /// `POST /api/v1/compaction`
 pub(super) async fn start(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
     let mut values = match read(&MANUAL, &uri, body) {
         Ok(values) => values,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let request = ManualCompactionRequest {
         collection_id: values.int("collectionID"),
@@ -89,7 +89,7 @@ pub(super) async fn start(State(shared): State<Shared>, uri: Uri, body: Body) ->
 pub(super) async fn state(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
     let values = match read(&STATE, &uri, body) {
         Ok(values) => values,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let request = GetCompactionStateRequest { compaction_id: values.int("compactionID") };
     match shared.backend.compaction_state(request).await {
@@ -102,7 +102,7 @@ pub(super) async fn state(State(shared): State<Shared>, uri: Uri, body: Body) ->
 pub(super) async fn plans(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
     let mut values = match read(&PLANS, &uri, body) {
         Ok(values) => values,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let request = GetCompactionPlansRequest {
         compaction_id: values.int("compactionID"),
@@ -117,11 +117,11 @@ pub(super) async fn plans(State(shared): State<Shared>, uri: Uri, body: Body) ->
 }
 
 /// Like [`read`]; the newer style answers 200 with a code whatever is wrong with the body.
-fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Response> {
-    let body = body.map_err(|_| answer::too_large(MAX_BODY_BYTES))?;
+fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response>> {
+    let body = body.map_err(|_| Box::new(answer::too_large(MAX_BODY_BYTES)))?;
     message.read(uri, &body).map_err(|reason| {
         let text = format!("can only accept json format request, error: {reason}");
-        answer::json(StatusCode::OK, &V2::<()>::error(NOT_JSON, text))
+        Box::new(answer::json(StatusCode::OK, &V2::<()>::error(NOT_JSON, text)))
     })
 }
 
@@ -129,7 +129,7 @@ fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Response>
 pub(super) async fn start_v2(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
     let mut values = match read_v2(&MANUAL_V2, &uri, body) {
         Ok(values) => values,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let collection_name = values.text("collectionName");
     if collection_name.is_empty() {
@@ -155,7 +155,7 @@ pub(super) async fn start_v2(State(shared): State<Shared>, uri: Uri, body: Body)
 pub(super) async fn state_v2(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
     let values = match read_v2(&STATE_V2, &uri, body) {
         Ok(values) => values,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let compaction_id = values.int("jobID");
     match shared.backend.compaction_state(GetCompactionStateRequest { compaction_id }).await {

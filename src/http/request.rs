@@ -81,7 +81,7 @@ impl Message {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|e| bad_query(e.to_string()))?;
         for (name, text) in pairs {
             if let Some((name, kind)) = self.member(&name) {
-                values.0.insert(name, self.from_text(name, kind, text).map_err(bad_query)?);
+                values.0.insert(name, self.text_member(name, kind, text).map_err(bad_query)?);
             }
         }
         if !body.iter().all(u8::is_ascii_whitespace) {
@@ -112,13 +112,13 @@ impl Message {
             if let Some((name, kind)) = self.member(&name)
                 && !value.is_null()
             {
-                values.0.insert(name, self.from_json(name, kind, value)?);
+                values.0.insert(name, self.json_member(name, kind, value)?);
             }
         }
         Ok(())
     }
 
-    fn from_json(&self, name: &str, kind: Kind, value: Value) -> Result<Member, String> {
+    fn json_member(&self, name: &str, kind: Kind, value: Value) -> Result<Member, String> {
         let refusal = |value: &Value, kind: Kind| {
             let (what, field) = (describe(value), format!("{}.{name}", self.name));
             format!("json: cannot unmarshal {what} into Go struct field {field} of type {}", kind.name())
@@ -138,7 +138,7 @@ impl Message {
     }
 
     /// A member of the query string; a list is separated by commas.
-    fn from_text(&self, name: &str, kind: Kind, text: String) -> Result<Member, String> {
+    fn text_member(&self, name: &str, kind: Kind, text: String) -> Result<Member, String> {
         let refusal = |text: &str| format!("{name} is {text:?}: must be of type {}", kind.name());
         match kind {
             Kind::Text => Ok(Member::Text(text)),
