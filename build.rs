@@ -11,7 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = ["common.proto", "schema.proto", "milvus.proto", "data_coord.proto", "datacoord/v1/datacoord.proto"];
     let descriptors: FileDescriptorSet = protox::compile(files, ["proto/milvus", "proto"])?;
-    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
 
     let mut config = Config::new();

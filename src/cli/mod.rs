@@ -1,4 +1,105 @@
-//! (filled by the next commits)
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The command line: parses, loads the configuration, calls the library, maps errors to exit codes.
+//!
+//! Answers go to standard output, log lines and errors to standard error. Decides nothing about data.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed while running; `demo`: also when a check did not hold |
+//! | 2 | the command line is wrong |
+//! | 78 | the configuration is wrong (`EX_CONFIG` of sysexits.h) |
+
+mod args;
+mod demo;
+mod healthcheck;
+mod table;
+
+use std::{future::Future, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use self::args::{Cli, Command};
+use crate::{
+    config::{self, LoadError, Loaded, layers},
+    server, telemetry,
+};
+
+const FAILURE: u8 = 1;
+const CONFIGURATION: u8 = 78;
+
+/// How a command can fail.
+enum Failure {
+    Configuration(LoadError),
+    Running(anyhow::Error),
 }
+
+impl From<anyhow::Error> for Failure {
+    fn from(e: anyhow::Error) -> Self {
+        Self::Running(e)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(e: LoadError) -> Self {
+        Self::Configuration(e)
+    }
+}
+
+/// Runs the process from its arguments and environment to its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Also `--help` and `--version`, which are no failures; nothing can be done if the terminal is gone.
+            let _ = e.print();
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(FAILURE));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Configuration(e)) => {
+            eprintln!("datacoord: {e}");
+            ExitCode::from(CONFIGURATION)
+        }
+        Err(Failure::Running(e)) => {
+            eprintln!("datacoord: {e:#}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(serve) => {
+            let loaded = layers::load(&cli.layers.sources())?;
+            telemetry::init(&loaded.config.log).context("logging")?;
+            report_ignored(&loaded);
+            block_on(server::run(loaded.config, serve.ready_file))?;
+        }
+        Command::Demo(demo) => block_on(demo::run(demo))?,
+        Command::Healthcheck(check) => {
+            let loaded = layers::load(&cli.layers.sources())?;
+            let endpoint = check.endpoint.unwrap_or_else(|| healthcheck::default_endpoint(&loaded.config));
+            block_on(healthcheck::run(&endpoint))?;
+        }
+        Command::Config { example: true } => print!("{}", config::milvus_yaml::example()),
+        Command::Config { example: false } => print!("{}", layers::load(&cli.layers.sources())?.render()),
+    }
+    Ok(())
+}
+
+/// A whole milvus.yaml is welcome, so what means nothing here is worth one line and no more.
+fn report_ignored(loaded: &Loaded) {
+    if !loaded.ignored.is_empty() {
+        tracing::info!(count = loaded.ignored.len(), "keys of the configuration file that mean nothing here");
+        tracing::debug!(keys = ?loaded.ignored, "ignored keys");
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,19 @@
 //! Typed settings. Every number here has its unit in its type or its name; how Milvus spells a key and in which unit
-//! its bare numbers are is `config::milvus_yaml`'s business alone.
+//! its bare numbers are is [`milvus_yaml`]'s business alone.
 //!
-//! Layers: these defaults < file < environment < flags. Settings are values: they hold no store, clock or socket.
+//! Layers: these defaults < file < environment < flags ([`layers`]). Settings are values: they hold no store, clock or
+//! socket. This module must never print a secret: `Debug` and [`milvus_yaml::render`] leave them out.
+
+mod keys;
+pub mod layers;
+pub mod milvus_yaml;
+pub mod setting;
+pub mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use layers::{LoadError, Loaded, Origin, Sources};
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -235,6 +247,8 @@ impl Default for WorkerConfig {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct GcConfig {
+    /// Off: nothing is deleted unless a user asks for it.
+    pub enabled: bool,
     pub interval: Duration,
     /// Files of a segment that a compaction replaced go after this.
     pub drop_tolerance: Duration,
@@ -245,6 +259,7 @@ pub struct GcConfig {
 impl Default for GcConfig {
     fn default() -> Self {
         Self {
+            enabled: true,
             interval: Duration::from_secs(3600),
             drop_tolerance: Duration::from_secs(10_800),
             missing_tolerance: Duration::from_secs(3600),

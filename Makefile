@@ -1,0 +1,36 @@
+# Plain recipes; each is one command that can be run by hand.
+.PHONY: help demo test check fmt clippy doc bench image clean
+
+help:
+	@echo "make demo    build, start a server, write, delete, compact, check"
+	@echo "make test    all tests, then the clients of Milvus against a server"
+	@echo "make check   what must hold before a commit: format, lints, documentation"
+	@echo "make bench   criterion benchmarks"
+	@echo "make image   container image (buildah, podman or docker)"
+
+demo:
+	tools/demo.sh
+
+test:
+	tools/test.sh
+
+check: fmt clippy doc
+
+fmt:
+	cargo fmt --check
+
+clippy:
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+bench:
+	cargo bench --locked
+
+image:
+	tools/image.sh
+
+clean:
+	cargo clean
+	rm -rf data .envs

@@ -1,0 +1,106 @@
+//! What the command line looks like. Nothing is done here.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Sources;
+
+/// A compaction coordinator for vector data that speaks Milvus' protocols.
+#[derive(Debug, Parser)]
+#[command(name = "datacoord", version, args_conflicts_with_subcommands = false)]
+#[command(after_help = "Without a command, the server is started.")]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) layers: LayerFlags,
+    #[command(flatten)]
+    pub(super) serve: ServeFlags,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// Flags of the configuration; they win over the environment, which wins over the file.
+#[derive(Debug, Default, Args)]
+pub(super) struct LayerFlags {
+    /// YAML file with keys as in milvus.yaml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Directory of the metadata store, the write-ahead log and local binlogs [datacoord.dataDir]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Address of the gRPC services, e.g. 127.0.0.1:19530 [datacoord.grpc.address, proxy.port]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub(super) grpc_listen: Option<SocketAddr>,
+    /// Address of REST, health and metrics, e.g. 127.0.0.1:9091 [datacoord.http.address, common.MetricsPort]
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub(super) http_listen: Option<SocketAddr>,
+    /// debug, info, warn, error, or directives such as datacoord=debug,info [log.level]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log_level: Option<String>,
+}
+
+impl LayerFlags {
+    /// All layers: the file that a flag names, the environment, the flags.
+    pub(super) fn sources(&self) -> Sources {
+        let mut flags = Vec::new();
+        if let Some(folder) = &self.data_dir {
+            flags.push(("datacoord.dataDir", folder.display().to_string()));
+        }
+        for (listen, address, port) in [
+            (self.grpc_listen, "datacoord.grpc.address", "proxy.port"),
+            (self.http_listen, "datacoord.http.address", "common.MetricsPort"),
+        ] {
+            if let Some(listen) = listen {
+                flags.push((address, listen.ip().to_string()));
+                flags.push((port, listen.port().to_string()));
+            }
+        }
+        if let Some(level) = &self.log_level {
+            flags.push(("log.level", level.clone()));
+        }
+        Sources { file: self.config.clone(), flags, ..Sources::of_process() }
+    }
+}
+
+#[derive(Debug, Default, Args)]
+pub(super) struct ServeFlags {
+    /// Written when the server answers calls: {"pid": …, "grpc": "host:port", "http": "host:port"}
+    #[arg(long, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start the server (also without a command)
+    Serve(ServeFlags),
+    /// Write, delete, compact and check against a running server
+    Demo(DemoFlags),
+    /// Ask a running server whether it is well; for containers
+    Healthcheck(HealthcheckFlags),
+    /// Print the configuration in effect, with the layer of each value
+    Config {
+        /// Print every key with its default, unit and a sentence instead
+        #[arg(long)]
+        example: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoFlags {
+    /// Address of the gRPC services
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:19530")]
+    pub(super) endpoint: String,
+    /// Small flushes to make
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=200))]
+    pub(super) flushes: u16,
+    /// Rows of each
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    pub(super) rows: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthcheckFlags {
+    /// Address of REST and health; without it the one of the configuration
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) endpoint: Option<String>,
+}

@@ -1,0 +1,66 @@
+use std::collections::HashSet;
+
+use super::*;
+
+/// What `write` does for two flushes of 100 rows, without a server.
+fn written() -> Books {
+    let mut books = Books::default();
+    books.insert(&(0..100).collect::<Vec<_>>());
+    books.insert(&(100..200).collect::<Vec<_>>());
+    let deleted: Vec<i64> = (0..100).filter(|key| key % 5 == 0).collect();
+    books.delete(&deleted);
+    books.upsert(&[0, 50]);
+    books
+}
+
+#[test]
+fn the_model_knows_what_is_left() {
+    let books = written();
+    assert_eq!((books.inserted, books.deleted, books.upserted), (200, 20, 2));
+    assert_eq!(books.live.len(), 182);
+    assert_eq!((books.live.get(&0), books.live.get(&5), books.live.get(&7)), (Some(&2), None, Some(&1)));
+}
+
+#[test]
+fn lost_and_revived_keys_are_noticed() {
+    let books = written();
+    let right: BTreeSet<i64> = books.live.keys().copied().collect();
+    compare_keys(&books, &right).unwrap();
+    let mut lost = right.clone();
+    lost.remove(&7);
+    assert_eq!(compare_keys(&books, &lost).unwrap_err().to_string(), "1 keys are lost, the first is 7");
+    let mut revived = right;
+    revived.extend([5, 10]);
+    assert_eq!(compare_keys(&books, &revived).unwrap_err().to_string(), "2 deleted keys are back, the first is 5");
+}
+
+#[test]
+fn rows_survive_the_columns_and_differ() {
+    let rows: Vec<_> = (0..3000).flat_map(|key| [books::row(key, 1), books::row(key, 2)]).collect();
+    let columns = books::columns(rows.clone());
+    assert_eq!(books::from_columns(&columns).unwrap(), rows);
+    let distinct: HashSet<_> = rows.iter().map(|row| format!("{row:?}")).collect();
+    assert_eq!(distinct.len(), rows.len());
+    assert_eq!(books::from_columns(&columns[..2]), None);
+}
+
+#[test]
+fn a_listing_ends_with_the_sums() {
+    let segment = |segment_id, rows, delta_rows| Segment {
+        segment_id,
+        rows,
+        bytes: rows * 100,
+        delta_rows,
+        state: "Flushed".to_owned(),
+        ..Segment::default()
+    };
+    let dropped = Segment { state: "Dropped".to_owned(), ..segment(3, 1, 1) };
+    let segments = live(vec![segment(2, 30, 0), dropped, segment(1, 10, 4)]);
+    let lines = [
+        "  segment  state    rows   bytes  delta rows  made from",
+        "  1        Flushed    10  1000 B           4  flush",
+        "  2        Flushed    30  2.9 kB           0  flush",
+        "  total 2             40  3.9 kB           4",
+    ];
+    assert_eq!(segments_table(&segments).lines().collect::<Vec<_>>(), lines);
+}

@@ -1,0 +1,91 @@
+//! `datacoord healthcheck`: asks `/healthz` of a server, so that a container image needs no HTTP client.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::config::Config;
+
+/// Longer than a healthy server ever needs, shorter than the usual interval of such checks.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The answer is a word; more is not read.
+const MAX_ANSWER_BYTES: u64 = 8192;
+
+/// Where a server of this configuration answers on this machine.
+pub(super) fn default_endpoint(config: &Config) -> String {
+    let mut address = config.server.http_listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address.to_string()
+}
+
+/// Fails unless the server answers 200 in time; the error is what it said instead.
+pub(super) async fn run(endpoint: &str) -> anyhow::Result<()> {
+    let (status, body) = tokio::time::timeout(PATIENCE, get(endpoint))
+        .await
+        .with_context(|| format!("{endpoint} did not answer within {} s", PATIENCE.as_secs()))?
+        .with_context(|| format!("asking {endpoint}"))?;
+    if status != 200 {
+        bail!("{endpoint} answered {status}: {}", body.trim());
+    }
+    println!("{}", body.trim());
+    Ok(())
+}
+
+/// Status code and body of `GET /healthz`.
+async fn get(endpoint: &str) -> anyhow::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(endpoint).await?;
+    let request = format!("GET /healthz HTTP/1.0\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is not HTTP")?;
+    let status = head.split_ascii_whitespace().nth(1).and_then(|code| code.parse().ok());
+    Ok((status.context("the answer is not HTTP")?, body.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A server that answers every call with these bytes.
+    async fn answering(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).await.unwrap();
+            assert!(request[..read].starts_with(b"GET /healthz HTTP/1.0\r\n"));
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        endpoint
+    }
+
+    #[tokio::test]
+    async fn only_200_is_healthy() {
+        run(&answering("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nOK").await).await.unwrap();
+        let sick = "HTTP/1.0 500 Internal Server Error\r\n\r\ncomponent datacoord state is Initializing";
+        let error = format!("{:#}", run(&answering(sick).await).await.unwrap_err());
+        assert!(error.ends_with("answered 500: component datacoord state is Initializing"), "{error}");
+        let error = format!("{:#}", run(&answering("hello").await).await.unwrap_err());
+        assert!(error.ends_with("the answer is not HTTP"), "{error}");
+        assert!(run("127.0.0.1:1").await.is_err());
+    }
+
+    #[test]
+    fn asks_on_loopback_when_every_address_is_listened_on() {
+        let mut config = Config::default();
+        assert_eq!(default_endpoint(&config), "127.0.0.1:9091");
+        config.server.http_listen = "10.0.0.7:80".parse().unwrap();
+        assert_eq!(default_endpoint(&config), "10.0.0.7:80");
+    }
+}

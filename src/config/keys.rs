@@ -1,0 +1,291 @@
+//! The one table of keys: name, unit, range, sentence, and which typed setting each is.
+//!
+//! Keys that Milvus has keep its name, meaning and unit; ours are under `datacoord:`. Says nothing about layers.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use super::{
+    LogFormat,
+    milvus_yaml::Key,
+    setting::{
+        Setting,
+        Unit::{Bytes, Count, Flag, Megabytes, Milliseconds, Ratio, Seconds, Secret, Text},
+    },
+};
+
+macro_rules! key {
+    ($name:literal $([$($alias:literal),+])?, $unit:ident, $range:expr, $kind:ident($($field:ident).+), $doc:literal) => {
+        Key {
+            name: $name,
+            aliases: &[$($($alias),+)?],
+            unit: $unit,
+            range: $range,
+            choices: &[],
+            doc: $doc,
+            get: |draft| key!(@get $kind, draft.$($field).+),
+            set: |draft, setting| {
+                if let Setting::$kind(value) = setting {
+                    key!(@set $kind, draft.$($field).+, value);
+                }
+                Ok(())
+            },
+        }
+    };
+    (@get Count, $place:expr) => { Setting::Count($place as u64) };
+    (@get Bytes, $place:expr) => { Setting::Bytes($place as u64) };
+    (@get $kind:ident, $place:expr) => { Setting::$kind($place.clone()) };
+    // The range of the key keeps the value inside the field's type.
+    (@set Count, $place:expr, $value:ident) => { $place = $value as _ };
+    (@set Bytes, $place:expr, $value:ident) => { $place = $value as _ };
+    (@set $kind:ident, $place:expr, $value:ident) => { $place = $value };
+}
+
+macro_rules! address {
+    ($name:literal, $field:ident, $doc:literal) => {
+        Key {
+            name: $name,
+            aliases: &[],
+            unit: Text,
+            range: None,
+            choices: &[],
+            doc: $doc,
+            get: |draft| Setting::Text(draft.config.server.$field.ip().to_string()),
+            set: |draft, setting| {
+                if let Setting::Text(text) = setting {
+                    let ip: IpAddr = text.parse().map_err(|_| "expected an IP address, e.g. 127.0.0.1".to_owned())?;
+                    draft.config.server.$field.set_ip(ip);
+                }
+                Ok(())
+            },
+        }
+    };
+}
+
+macro_rules! port {
+    ($name:literal, $field:ident, $doc:literal) => {
+        Key {
+            name: $name,
+            aliases: &[],
+            unit: Count,
+            range: Some((0.0, 65_535.0)),
+            choices: &[],
+            doc: $doc,
+            get: |draft| Setting::Count(draft.config.server.$field.port().into()),
+            set: |draft, setting| {
+                if let Setting::Count(port) = setting {
+                    draft.config.server.$field.set_port(port as u16);
+                }
+                Ok(())
+            },
+        }
+    };
+}
+
+const YEAR_SECONDS: f64 = 366.0 * 86_400.0;
+const MAX_MB: f64 = 1_048_576.0;
+const SHARE: Option<(f64, f64)> = Some((0.01, 1.0));
+const TIME: Option<(f64, f64)> = Some((1.0, YEAR_SECONDS));
+
+/// All keys, sections together, in the order of the example file.
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    port!("proxy.port", grpc_listen, "Port of the gRPC services; 0 takes a free one."),
+    key!("proxy.grpc.serverMaxRecvSize", Bytes, Some((1_048_576.0, 2_147_483_647.0)),
+        Bytes(config.server.max_request_bytes), "A larger request is refused with RESOURCE_EXHAUSTED."),
+    key!("proxy.maxNameLength", Count, Some((1.0, 255.0)), Count(config.limits.max_name_length),
+        "Longest name of a collection, partition, alias or field."),
+    key!("proxy.maxFieldNum", Count, Some((1.0, 1024.0)), Count(config.limits.max_fields),
+        "Most fields of a collection."),
+    key!("proxy.maxShardNum", Count, Some((1.0, 64.0)), Count(config.limits.max_shards),
+        "Most shards of a collection."),
+    key!("proxy.maxDimension", Count, Some((1.0, 32_768.0)), Count(config.limits.max_dimension),
+        "Largest dimension of a vector."),
+    key!("rootCoord.maxPartitionNum", Count, Some((1.0, 65_536.0)), Count(config.limits.max_partitions),
+        "Most partitions of a collection."),
+    key!("quotaAndLimits.limits.maxQueryResultWindow", Count, Some((1.0, 1_048_576.0)),
+        Count(config.limits.max_query_rows), "Most rows of one query, limit and offset together."),
+    key!("dataCoord.segment.maxSize", Megabytes, Some((0.0625, 65_536.0)), Bytes(config.compaction.max_segment_bytes),
+        "Largest size of a segment."),
+    key!("dataCoord.segment.sealProportion", Ratio, SHARE, Ratio(config.ingest.seal_proportion),
+        "A growing segment is sealed at this share of the maximum size."),
+    key!("dataCoord.segment.maxLife", Seconds, TIME, Time(config.ingest.max_life),
+        "A growing segment is sealed at this age."),
+    key!("dataCoord.segment.maxIdleTime", Seconds, TIME, Time(config.ingest.max_idle),
+        "A growing segment is sealed when nothing was written to it for this long."),
+    key!("dataCoord.segment.minSizeFromIdleToSealed", Megabytes, Some((0.0, 65_536.0)),
+        Bytes(config.ingest.min_idle_bytes), "An idle segment below this size is left alone."),
+    key!("dataCoord.segment.smallProportion", Ratio, SHARE, Ratio(config.compaction.small_proportion),
+        "A segment below this share of the maximum size is small."),
+    key!("dataCoord.segment.compactableProportion", Ratio, SHARE, Ratio(config.compaction.full_proportion),
+        "Few small segments are merged if they fill this share of the maximum size together."),
+    key!("dataCoord.enableCompaction", Flag, None, Flag(config.compaction.enabled),
+        "Switches all compaction, also what users ask for."),
+    key!("dataCoord.compaction.enableAutoCompaction", Flag, None, Flag(config.compaction.auto_enabled),
+        "Switches compaction that nobody asked for."),
+    key!("dataCoord.compaction.global.interval", Seconds, TIME, Time(config.compaction.global_interval),
+        "How often every group of segments is looked at."),
+    Key {
+        name: "dataCoord.compaction.min.segment",
+        aliases: &[],
+        unit: Count,
+        range: Some((2.0, 100_000.0)),
+        choices: &[],
+        doc: "This many small segments of a group are merged, however small.",
+        // Milvus counts from the first number that is enough, the setting is the last that is not.
+        get: |draft| Setting::Count(u64::from(draft.config.compaction.max_small_segments) + 1),
+        set: |draft, setting| {
+            if let Setting::Count(enough) = setting {
+                draft.config.compaction.max_small_segments = enough.saturating_sub(1) as u32;
+            }
+            Ok(())
+        },
+    },
+    key!("dataCoord.compaction.max.segment", Count, Some((2.0, 100_000.0)), Count(config.compaction.max_inputs),
+        "Most segments that one plan merges."),
+    key!("dataCoord.compaction.single.ratio.threshold", Ratio, SHARE, Ratio(config.compaction.delta_ratio),
+        "A segment is rewritten beyond this share of deleted rows."),
+    key!("dataCoord.compaction.single.deltalog.maxsize", Bytes, Some((1.0, 1e12)), Bytes(config.compaction.delta_bytes),
+        "A segment is rewritten beyond this many bytes of delta logs."),
+    key!("dataCoord.compaction.single.deltalog.maxnum", Count, Some((1.0, 100_000.0)),
+        Count(config.compaction.delta_logs), "A segment is rewritten beyond this many delta logs."),
+    key!("dataCoord.compaction.timeout", Seconds, TIME, Time(config.worker.progress_timeout),
+        "A running plan without progress for this long has timed out."),
+    key!("dataCoord.enableGarbageCollection", Flag, None, Flag(config.gc.enabled),
+        "Switches the deletion of files that nobody needs."),
+    key!("dataCoord.gc.interval", Seconds, TIME, Time(config.gc.interval),
+        "How often files that nobody needs are looked for."),
+    key!("dataCoord.gc.missingTolerance", Seconds, Some((0.0, YEAR_SECONDS)), Time(config.gc.missing_tolerance),
+        "Files that no segment names are deleted after this."),
+    key!("dataCoord.gc.dropTolerance", Seconds, Some((0.0, YEAR_SECONDS)), Time(config.gc.drop_tolerance),
+        "Files of segments that a compaction replaced are deleted after this."),
+    key!("dataNode.segment.binlog.maxsize", Bytes, Some((65_536.0, 2_147_483_647.0)), Bytes(config.binlog.max_bytes),
+        "A batch of rows is cut into a new binlog beyond this size in memory."),
+    key!("dataNode.compaction.maxConcurrency" ["dataCoord.compaction.workerMaxParallelTaskNum"], Count,
+        Some((1.0, 1024.0)), Count(config.worker.max_concurrency), "Plans that run at once."),
+    Key {
+        name: "common.storageType",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &["local", "minio", "remote"],
+        doc: "Where binlogs are kept; minio and remote both mean an S3-compatible bucket.",
+        get: |draft| Setting::Text(draft.storage.kind.clone()),
+        set: |draft, setting| {
+            if let Setting::Text(kind) = setting {
+                draft.storage.kind = kind;
+            }
+            Ok(())
+        },
+    },
+    key!("common.chanNamePrefix.cluster" ["msgChannel.chanNamePrefix.cluster"], Text, None,
+        Text(config.server.channel_prefix), "First part of every channel name."),
+    key!("common.maxBloomFalsePositive", Ratio, Some((0.0001, 0.5)), Ratio(config.binlog.bloom_false_positive),
+        "False-positive rate of the filters over primary keys."),
+    key!("common.retentionDuration" ["dataCoord.compaction.retentionDuration"], Seconds, Some((0.0, YEAR_SECONDS)),
+        Time(config.compaction.retention), "Deletes newer than this are not compacted away."),
+    key!("common.JSONMaxLength", Bytes, Some((1.0, 16_777_216.0)), Bytes(config.limits.max_json_bytes),
+        "Largest JSON value."),
+    port!("common.MetricsPort", http_listen, "Port of REST, health and metrics; 0 takes a free one."),
+    key!("common.gracefulStopTimeout", Seconds, Some((0.0, 86_400.0)), Time(config.server.drain_timeout),
+        "How long a stop waits for calls in flight."),
+    key!("localStorage.path", Text, None, Text(storage.local_path),
+        "Directory of the binlogs with local storage; empty: `files` below the data directory."),
+    key!("minio.address", Text, None, Text(storage.address), "Host of the S3-compatible store, or host:port."),
+    key!("minio.port", Count, Some((1.0, 65_535.0)), Count(storage.port),
+        "Port of the S3-compatible store, unless the address has one."),
+    key!("minio.accessKeyID", Secret, None, Text(storage.s3.access_key), "Access key."),
+    key!("minio.secretAccessKey", Secret, None, Text(storage.s3.secret_key), "Secret key."),
+    key!("minio.useSSL", Flag, None, Flag(storage.s3.use_ssl), "Speak HTTPS to the store."),
+    key!("minio.bucketName", Text, None, Text(storage.s3.bucket), "Bucket."),
+    key!("minio.rootPath", Text, None, Text(storage.s3.root_path), "Prefix of every object name."),
+    key!("minio.region", Text, None, Text(storage.s3.region), "Region, if the store wants one."),
+    key!("minio.useVirtualHost", Flag, None, Flag(storage.s3.virtual_host), "The bucket is part of the host name."),
+    Key {
+        name: "log.level",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &[],
+        doc: "debug, info, warn or error, or directives such as datacoord=debug,info.",
+        get: |draft| Setting::Text(draft.config.log.level.clone()),
+        set: |draft, setting| {
+            if let Setting::Text(level) = setting {
+                // Milvus has two levels that we never log at.
+                draft.config.log.level =
+                    if matches!(level.as_str(), "panic" | "fatal") { "error".to_owned() } else { level };
+            }
+            Ok(())
+        },
+    },
+    Key {
+        name: "log.format",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &["text", "json"],
+        doc: "Shape of a log line.",
+        get: |draft| {
+            Setting::Text(match draft.config.log.format {
+                LogFormat::Text => "text".to_owned(),
+                LogFormat::Json => "json".to_owned(),
+            })
+        },
+        set: |draft, setting| {
+            draft.config.log.format =
+                if setting == Setting::Text("json".to_owned()) { LogFormat::Json } else { LogFormat::Text };
+            Ok(())
+        },
+    },
+    Key {
+        name: "datacoord.dataDir",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &[],
+        doc: "Metadata store, write-ahead log and, with local storage, the binlogs are below it.",
+        get: |draft| Setting::Text(draft.config.server.data_dir.display().to_string()),
+        set: |draft, setting| {
+            if let Setting::Text(path) = setting {
+                draft.config.server.data_dir = PathBuf::from(path);
+            }
+            Ok(())
+        },
+    },
+    address!("datacoord.grpc.address", grpc_listen, "IP address the gRPC services listen on."),
+    address!("datacoord.http.address", http_listen, "IP address of REST, health and metrics."),
+    key!("datacoord.storage.maxAttempts", Count, Some((1.0, 100.0)), Count(config.storage.max_attempts),
+        "Attempts of one request to the object store, the first included."),
+    key!("datacoord.storage.retryBackoff", Milliseconds, Some((1.0, 60_000.0)), Time(config.storage.retry_backoff),
+        "First pause between attempts; it doubles each time."),
+    key!("datacoord.binlog.zstdLevel", Count, Some((1.0, 22.0)), Count(config.binlog.zstd_level),
+        "Level of the zstd compression of binlogs."),
+    key!("datacoord.ingest.memoryLimit", Megabytes, Some((16.0, MAX_MB)), Bytes(config.ingest.memory_limit_bytes),
+        "Growing segments are sealed, largest first, while they hold more than this."),
+    key!("datacoord.wal.maxSize", Megabytes, Some((1.0, MAX_MB)), Bytes(config.ingest.wal_max_bytes),
+        "The oldest growing segments are sealed while the write-ahead log is longer than this."),
+    key!("datacoord.wal.fileSize", Megabytes, Some((0.0625, 65_536.0)), Bytes(config.ingest.wal_file_bytes),
+        "A new file of the log is begun beyond this size."),
+    key!("datacoord.delta.maxRows", Count, Some((1.0, 1e9)), Count(config.ingest.delta_max_rows),
+        "Deletes of flushed segments are written when this many wait."),
+    key!("datacoord.delta.maxAge", Seconds, TIME, Time(config.ingest.delta_max_age),
+        "Deletes of flushed segments are written when the oldest waits for this long."),
+    key!("datacoord.compaction.expiredRatio", Ratio, SHARE, Ratio(config.compaction.expired_ratio),
+        "A segment is rewritten beyond this share of rows past the collection's time to live."),
+    key!("datacoord.compaction.memoryLimit", Megabytes, Some((16.0, MAX_MB)), Bytes(config.worker.memory_limit_bytes),
+        "Memory for merging, all plans together."),
+    key!("datacoord.compaction.maxAttempts", Count, Some((1.0, 100.0)), Count(config.worker.max_attempts),
+        "Executions of a plan, the first included, before transient errors make it fail."),
+    key!("datacoord.compaction.retryBackoff", Milliseconds, Some((1.0, 3_600_000.0)), Time(config.worker.retry_backoff),
+        "First pause between attempts; it doubles each time."),
+    key!("datacoord.compaction.historyAge", Seconds, Some((60.0, 100.0 * YEAR_SECONDS)),
+        Time(config.compaction.history_age), "Finished jobs are kept this long."),
+    key!("datacoord.compaction.historyJobs", Count, Some((1.0, 1e8)), Count(config.compaction.history_jobs),
+        "Not more finished jobs than this are kept."),
+    key!("datacoord.limits.maxVarCharLength", Count, Some((1.0, 65_535.0)), Count(config.limits.max_varchar_length),
+        "Longest varchar that a field may allow."),
+    key!("datacoord.limits.maxArrayCapacity", Count, Some((1.0, 4096.0)), Count(config.limits.max_array_capacity),
+        "Most elements that an array field may allow."),
+    key!("datacoord.limits.defaultPartitionCount", Count, Some((1.0, 4096.0)),
+        Count(config.limits.default_partition_count),
+        "Partitions of a collection with a partition key, when the client names no number."),
+];

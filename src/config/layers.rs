@@ -1,0 +1,287 @@
+//! Reads the layers (defaults < file < environment < flags), merges them and says where each value came from.
+//!
+//! The environment is read here and nowhere else in the program. A value that can't be used is an error that names
+//! key, value and limit; nothing is corrected silently.
+
+use std::path::{Path, PathBuf};
+
+use config::{File, FileFormat, Map, Source, Value, ValueKind};
+
+use super::{
+    Config,
+    milvus_yaml::{self, Draft, KEYS, Key, Note, REFUSED, normal},
+    setting::{Setting, Unit},
+    validate,
+};
+use crate::error::{Classify, ErrorKind};
+
+/// Begins the variables that are ours; an unknown one is refused.
+const PREFIX: &str = "DATACOORD__";
+
+/// Why the settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("configuration file {path}: {message}")]
+    File { path: String, message: String },
+    #[error("{origin}: unknown key {key}")]
+    UnknownKey { origin: String, key: String },
+    #[error("{origin}: {key} is {value}: {expected}")]
+    Value { origin: String, key: String, value: String, expected: String },
+    #[error("{origin}: {key} is {value}, which is not supported: {instead}")]
+    Refused { origin: String, key: &'static str, value: String, instead: &'static str },
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+impl Classify for LoadError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    /// Path of the file.
+    File(String),
+    Environment,
+    Flag,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => f.write_str(path),
+            Self::Environment => f.write_str("environment"),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// What to read.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// A YAML file; it must exist.
+    pub file: Option<PathBuf>,
+    /// Variables, name and value.
+    pub environment: Vec<(String, String)>,
+    /// Keys of the table with values, as the command line gave them.
+    pub flags: Vec<(&'static str, String)>,
+}
+
+impl Sources {
+    /// The process' environment, no file, no flags. Variables that are not UTF-8 are left out.
+    pub fn of_process() -> Self {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        Self { environment, ..Self::default() }
+    }
+}
+
+/// The settings, and how they came about.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// Keys of the file that mean nothing here (a whole milvus.yaml is welcome), in the order of their names.
+    pub ignored: Vec<String>,
+    draft: Draft,
+    origins: Vec<Origin>,
+}
+
+impl Loaded {
+    /// Every key with its value and where that came from, as YAML; secrets are masked.
+    pub fn render(&self) -> String {
+        milvus_yaml::render(KEYS.iter().zip(&self.origins).map(|(key, origin)| {
+            let note = Note { above: Vec::new(), behind: origin.to_string() };
+            (key, (key.get)(&self.draft).yaml(key.unit), note)
+        }))
+    }
+}
+
+/// Reads and merges all layers.
+pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
+    let mut ignored = Vec::new();
+    let mut builder = config::Config::builder();
+    if let Some(path) = &sources.file {
+        let entries = read_file(path)?;
+        builder = builder.add_source(file_layer(path, entries, &mut ignored)?);
+    }
+    builder = builder.add_source(environment_layer(&sources.environment)?);
+    let mut flags = Layer::new(Origin::Flag);
+    for (name, value) in &sources.flags {
+        flags.put(name, ValueKind::String(value.clone()))?;
+    }
+    let merged = builder
+        .add_source(flags)
+        .build()
+        .and_then(|merged| merged.collect())
+        .map_err(|e| LoadError::Contradiction(e.to_string()))?;
+
+    let mut draft = Draft::default();
+    let mut origins = Vec::with_capacity(KEYS.len());
+    for key in KEYS {
+        let Some(value) = merged.get(&normal(key.name)) else {
+            origins.push(Origin::Default);
+            continue;
+        };
+        let origin = origin_of(value, sources);
+        apply(&mut draft, key, value, &origin)?;
+        origins.push(origin);
+    }
+    // Milvus has one size for both: what writes segments and what merges them.
+    draft.config.ingest.max_segment_bytes = draft.config.compaction.max_segment_bytes;
+    let config = draft.clone().finish();
+    validate::validate(&config)?;
+    Ok(Loaded { config, ignored, draft, origins })
+}
+
+fn origin_of(value: &Value, sources: &Sources) -> Origin {
+    match value.origin() {
+        Some("environment") => Origin::Environment,
+        Some("flag") => Origin::Flag,
+        _ => Origin::File(sources.file.as_deref().unwrap_or(Path::new("")).display().to_string()),
+    }
+}
+
+/// Converts one value, checks its range and stores it.
+fn apply(draft: &mut Draft, key: &Key, value: &Value, origin: &Origin) -> Result<(), LoadError> {
+    let fail = |expected: String| LoadError::Value {
+        origin: origin.to_string(),
+        key: key.name.to_owned(),
+        value: shown(key.unit, &value.kind),
+        expected,
+    };
+    let setting = Setting::parse(key.unit, &value.kind).map_err(fail)?;
+    if let (Some((min, max)), Some(number)) = (key.range, setting.magnitude(key.unit))
+        && !(min..=max).contains(&number)
+    {
+        let unit = if matches!(key.unit, Unit::Count | Unit::Ratio) { "" } else { key.unit.describe() };
+        return Err(fail(format!("must be {min} to {max} {unit}").trim_end().to_owned()));
+    }
+    if let (Setting::Text(text), false) = (&setting, key.choices.is_empty())
+        && !key.choices.contains(&text.as_str())
+    {
+        return Err(fail(format!("must be one of {}", key.choices.join(", "))));
+    }
+    (key.set)(draft, setting).map_err(fail)
+}
+
+fn shown(unit: Unit, kind: &ValueKind) -> String {
+    if unit == Unit::Secret { "***".to_owned() } else { kind.to_string() }
+}
+
+/// One layer: values by the normal form of their key.
+#[derive(Debug, Clone)]
+struct Layer {
+    origin: String,
+    values: Map<String, Value>,
+    /// Normal forms that were given by their proper name, which wins over an alias of the same layer.
+    named: Vec<String>,
+}
+
+impl Layer {
+    fn new(origin: Origin) -> Self {
+        Self { origin: origin.to_string(), values: Map::new(), named: Vec::new() }
+    }
+
+    /// Takes a value if the key is known; says so. An empty value counts as unset, as in Milvus.
+    fn put(&mut self, name: &str, value: ValueKind) -> Result<bool, LoadError> {
+        let empty = matches!(&value, ValueKind::Nil) || matches!(&value, ValueKind::String(text) if text.is_empty());
+        if let Some(refused) = REFUSED.iter().find(|refused| normal(refused.name) == normal(name)) {
+            let given = value.to_string();
+            if !empty && !refused.accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
+                return Err(LoadError::Refused {
+                    origin: self.origin.clone(),
+                    key: refused.name,
+                    value: given,
+                    instead: refused.instead,
+                });
+            }
+            return Ok(true);
+        }
+        let Some(key) = milvus_yaml::find(name) else { return Ok(false) };
+        let canonical = normal(key.name);
+        let proper = normal(name) == canonical;
+        let named = self.named.contains(&canonical);
+        if !empty && proper && named {
+            return Err(LoadError::Contradiction(format!("{}: {} is given twice", self.origin, key.name)));
+        }
+        if !empty && (proper || !named) {
+            self.values.insert(canonical.clone(), Value::new(Some(&self.origin), value));
+            if proper {
+                self.named.push(canonical);
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.values.clone())
+    }
+}
+
+/// All leaves of a YAML file, by dotted name.
+fn read_file(path: &Path) -> Result<Vec<(String, ValueKind)>, LoadError> {
+    let fail = |message: String| LoadError::File { path: path.display().to_string(), message };
+    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    let root = File::from_str(&text, FileFormat::Yaml).collect().map_err(|e| fail(e.to_string()))?;
+    let mut entries = Vec::new();
+    flatten(String::new(), root, &mut entries);
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(entries)
+}
+
+fn flatten(prefix: String, table: Map<String, Value>, into: &mut Vec<(String, ValueKind)>) {
+    for (name, value) in table {
+        let name = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+        match value.kind {
+            ValueKind::Table(inner) => flatten(name, inner, into),
+            leaf => into.push((name, leaf)),
+        }
+    }
+}
+
+fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<String>) -> Result<Layer, LoadError> {
+    let mut layer = Layer::new(Origin::File(path.display().to_string()));
+    for (name, value) in entries {
+        if layer.put(&name, value)? {
+            continue;
+        }
+        // Spelt like this the section is ours alone; `dataCoord:` is Milvus' and may hold what we don't have.
+        if name == "datacoord" || name.starts_with("datacoord.") {
+            return Err(LoadError::UnknownKey { origin: layer.origin, key: name });
+        }
+        ignored.push(name);
+    }
+    Ok(layer)
+}
+
+/// Variables in two habits: ours (`DATACOORD__` and a key, its `datacoord.` left out or not; unknown ones are refused)
+/// and Milvus' (a key with underscores for dots; other variables are none of our business). Ours win.
+fn environment_layer(variables: &[(String, String)]) -> Result<Layer, LoadError> {
+    let mut layer = Layer::new(Origin::Environment);
+    for (name, value) in variables.iter().filter(|(name, _)| !name.starts_with(PREFIX)) {
+        // Kubernetes sets e.g. MINIO_PORT to the URL of a service that happens to be called minio.
+        if !value.starts_with("tcp://") && !value.starts_with("udp://") {
+            layer.put(name, ValueKind::String(value.clone()))?;
+        }
+    }
+    layer.named.clear();
+    for (name, value) in variables {
+        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let value = ValueKind::String(value.clone());
+        if !layer.put(&format!("datacoord.{rest}"), value.clone())? && !layer.put(rest, value)? {
+            return Err(LoadError::UnknownKey { origin: layer.origin, key: name.clone() });
+        }
+    }
+    Ok(layer)
+}

@@ -1,0 +1,58 @@
+//! Rules over several settings at once. The range of a single key is in the table of `milvus_yaml`.
+
+use super::{Config, LoadError, StorageKind};
+
+/// Refuses settings that contradict each other; names both keys and both values.
+pub fn validate(config: &Config) -> Result<(), LoadError> {
+    let contradiction = |text: String| Err(LoadError::Contradiction(text));
+
+    let (small, full) = (config.compaction.small_proportion, config.compaction.full_proportion);
+    if small > full {
+        return contradiction(format!(
+            "dataCoord.segment.smallProportion is {small}: must not exceed dataCoord.segment.compactableProportion, \
+             which is {full}"
+        ));
+    }
+    let ingest = &config.ingest;
+    if ingest.wal_file_bytes > ingest.wal_max_bytes {
+        return contradiction(format!(
+            "datacoord.wal.fileSize is {} bytes: must not exceed datacoord.wal.maxSize, which is {} bytes",
+            ingest.wal_file_bytes, ingest.wal_max_bytes
+        ));
+    }
+    let server = &config.server;
+    if server.grpc_listen == server.http_listen && server.grpc_listen.port() != 0 {
+        return contradiction(format!(
+            "proxy.port and common.MetricsPort are both {}: must differ on one address",
+            server.grpc_listen.port()
+        ));
+    }
+    if server.data_dir.as_os_str().is_empty() {
+        return contradiction("datacoord.dataDir is empty: must name a directory".to_owned());
+    }
+    let prefix = &server.channel_prefix;
+    if prefix.is_empty() || !prefix.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        return contradiction(format!(
+            "common.chanNamePrefix.cluster is {prefix:?}: must be letters, digits, - and _, at least one"
+        ));
+    }
+    if let StorageKind::S3(s3) = &config.storage.kind
+        && (s3.bucket.contains('/') || s3.root_path.split('/').any(|part| part == ".."))
+    {
+        return contradiction(format!(
+            "minio.bucketName is {:?} and minio.rootPath is {:?}: a bucket has no slash, a path no ..",
+            s3.bucket, s3.root_path
+        ));
+    }
+    let level = &config.log.level;
+    // A bare word that is no level would be taken for the name of a module, and nothing would be logged.
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let misspelt = |part: &str| !part.contains(['=', '[']) && !levels.contains(&part.to_ascii_lowercase().as_str());
+    if let Some(part) = level.split(',').map(str::trim).find(|part| misspelt(part)) {
+        return contradiction(format!("log.level is {level:?}: {part:?} is none of {}", levels.join(", ")));
+    }
+    if let Err(e) = tracing_subscriber::EnvFilter::try_new(level) {
+        return contradiction(format!("log.level is {level:?}: {e}"));
+    }
+    Ok(())
+}

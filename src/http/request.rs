@@ -1,0 +1,193 @@
+//! Requests: members from a JSON body or from the query string, by the rules of Milvus' server, which is written in Go.
+//!
+//! Member names are compared without case, unknown ones are ignored, `null` is as good as absent. A number must be
+//! whole and fit; a string is no number. Messages are worded as clients of Milvus know them.
+
+use std::collections::BTreeMap;
+
+use axum::{extract::Query, http::Uri};
+use serde_json::Value;
+
+/// Type of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Uint,
+    Flag,
+    Text,
+    Ints,
+}
+
+impl Kind {
+    /// Name of the type in messages.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Int | Self::Ints => "int64",
+            Self::Uint => "uint64",
+            Self::Flag => "bool",
+            Self::Text => "string",
+        }
+    }
+}
+
+/// A kind of request: its name in messages, and its members.
+pub(super) struct Message {
+    pub(super) name: &'static str,
+    pub(super) members: &'static [(&'static str, Kind)],
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Member {
+    Int(i64),
+    Uint(u64),
+    Flag(bool),
+    Text(String),
+    Ints(Vec<i64>),
+}
+
+/// The members that were given; absent ones read as zero.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Values(BTreeMap<&'static str, Member>);
+
+impl Values {
+    pub(super) fn int(&self, name: &str) -> i64 {
+        if let Some(Member::Int(value)) = self.0.get(name) { *value } else { 0 }
+    }
+
+    pub(super) fn uint(&self, name: &str) -> u64 {
+        if let Some(Member::Uint(value)) = self.0.get(name) { *value } else { 0 }
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.0.get(name) == Some(&Member::Flag(true))
+    }
+
+    /// Takes the text out.
+    pub(super) fn text(&mut self, name: &str) -> String {
+        if let Some(Member::Text(value)) = self.0.remove(name) { value } else { String::new() }
+    }
+
+    /// Takes the list out.
+    pub(super) fn ints(&mut self, name: &str) -> Vec<i64> {
+        if let Some(Member::Ints(value)) = self.0.remove(name) { value } else { Vec::new() }
+    }
+}
+
+impl Message {
+    /// Reads the query string, then the body, which wins. The error is the reason of the answer.
+    pub(super) fn read(&self, uri: &Uri, body: &[u8]) -> Result<Values, String> {
+        let mut values = Values::default();
+        let bad_query = |text: String| format!("bad request: parse query failed: {text}");
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|e| bad_query(e.to_string()))?;
+        for (name, text) in pairs {
+            if let Some((name, kind)) = self.member(&name) {
+                values.0.insert(name, self.text_member(name, kind, text).map_err(bad_query)?);
+            }
+        }
+        if !body.iter().all(u8::is_ascii_whitespace) {
+            self.read_body(body, &mut values).map_err(|text| format!("bad request: parse body failed: {text}"))?;
+        }
+        Ok(values)
+    }
+
+    fn member(&self, name: &str) -> Option<(&'static str, Kind)> {
+        let exact = self.members.iter().find(|(member, _)| *member == name);
+        exact.or_else(|| self.members.iter().find(|(member, _)| member.eq_ignore_ascii_case(name))).copied()
+    }
+
+    fn read_body(&self, body: &[u8], values: &mut Values) -> Result<(), String> {
+        let root: Value = serde_json::from_slice(body).map_err(|e| syntax(body, &e))?;
+        let members = match root {
+            Value::Null => return Ok(()),
+            Value::Object(members) => members,
+            other => {
+                return Err(format!(
+                    "json: cannot unmarshal {} into Go value of type milvuspb.{}",
+                    describe(&other),
+                    self.name
+                ));
+            }
+        };
+        for (name, value) in members {
+            if let Some((name, kind)) = self.member(&name)
+                && !value.is_null()
+            {
+                values.0.insert(name, self.json_member(name, kind, value)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn json_member(&self, name: &str, kind: Kind, value: Value) -> Result<Member, String> {
+        let refusal = |value: &Value, kind: Kind| {
+            let (what, field) = (describe(value), format!("{}.{name}", self.name));
+            format!("json: cannot unmarshal {what} into Go struct field {field} of type {}", kind.name())
+        };
+        match (kind, value) {
+            (Kind::Flag, Value::Bool(flag)) => Ok(Member::Flag(flag)),
+            (Kind::Text, Value::String(text)) => Ok(Member::Text(text)),
+            (Kind::Ints, Value::Array(list)) => list
+                .iter()
+                .map(|entry| entry.as_i64().ok_or_else(|| refusal(entry, Kind::Int)))
+                .collect::<Result<_, _>>()
+                .map(Member::Ints),
+            (Kind::Int, value) => value.as_i64().map(Member::Int).ok_or_else(|| refusal(&value, kind)),
+            (Kind::Uint, value) => value.as_u64().map(Member::Uint).ok_or_else(|| refusal(&value, kind)),
+            (kind, value) => Err(refusal(&value, kind)),
+        }
+    }
+
+    /// A member of the query string; a list is separated by commas.
+    fn text_member(&self, name: &str, kind: Kind, text: String) -> Result<Member, String> {
+        let refusal = |text: &str| format!("{name} is {text:?}: must be of type {}", kind.name());
+        match kind {
+            Kind::Text => Ok(Member::Text(text)),
+            Kind::Int => text.parse().map(Member::Int).map_err(|_| refusal(&text)),
+            Kind::Uint => text.parse().map(Member::Uint).map_err(|_| refusal(&text)),
+            Kind::Flag => text.parse().map(Member::Flag).map_err(|_| refusal(&text)),
+            Kind::Ints => text
+                .split(',')
+                .map(|entry| entry.parse().map_err(|_| refusal(entry)))
+                .collect::<Result<_, _>>()
+                .map(Member::Ints),
+        }
+    }
+}
+
+/// What a value is, in Go's words.
+fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(number) => format!("number {number}"),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    }
+}
+
+/// A syntax error in Go's words where it has the same kind, else in the parser's.
+fn syntax(body: &[u8], error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "unexpected EOF".to_owned();
+    }
+    let text = error.to_string();
+    let expected = [
+        ("key must be a string", "looking for beginning of object key string"),
+        ("trailing comma", "looking for beginning of object key string"),
+        ("expected value", "looking for beginning of value"),
+        ("expected ident", "looking for beginning of value"),
+        ("expected `:`", "after object key"),
+        ("expected `,` or `}`", "after object key:value pair"),
+        ("expected `,` or `]`", "after array element"),
+        ("trailing characters", "after top-level value"),
+    ]
+    .iter()
+    .find(|(ours, _)| text.starts_with(ours));
+    let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let found = line.and_then(|line| line.get(error.column().saturating_sub(1)));
+    match (expected, found) {
+        (Some((_, context)), Some(found)) => format!("invalid character '{}' {context}", char::from(*found)),
+        _ => text,
+    }
+}

@@ -1,0 +1,358 @@
+//! Every metric of the process, by area. `docs/metrics.md` lists them; a test compares the two.
+//!
+//! Names are `datacoord_<area>_<thing>_<unit>`; a counter's unit is `total`, or ends in it. Handles are cheap to clone
+//! and safe to use from anywhere. An area's owner updates it; nobody reads a metric to decide something.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
+};
+
+use super::TelemetryError;
+
+/// 1 ms to about 9 min, doubling.
+const SECONDS: (f64, f64, usize) = (0.001, 2.0, 20);
+
+/// A metric as the inventory lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub labels: Vec<&'static str>,
+    pub help: &'static str,
+}
+
+/// Counters that differ in `N` labels. Values are static strings, so that a set of them can't grow with the data.
+#[derive(Debug, Clone)]
+pub struct CounterBy<const N: usize>(IntCounterVec);
+
+impl<const N: usize> CounterBy<N> {
+    pub fn with(&self, labels: [&'static str; N]) -> IntCounter {
+        self.0.with_label_values(&labels)
+    }
+}
+
+/// Gauges that differ in `N` labels.
+#[derive(Debug, Clone)]
+pub struct GaugeBy<const N: usize>(IntGaugeVec);
+
+impl<const N: usize> GaugeBy<N> {
+    pub fn with(&self, labels: [&'static str; N]) -> IntGauge {
+        self.0.with_label_values(&labels)
+    }
+}
+
+/// Histograms that differ in `N` labels.
+#[derive(Debug, Clone)]
+pub struct HistogramBy<const N: usize>(HistogramVec);
+
+impl<const N: usize> HistogramBy<N> {
+    pub fn with(&self, labels: [&'static str; N]) -> Histogram {
+        self.0.with_label_values(&labels)
+    }
+}
+
+/// Registers metrics and remembers what they are called.
+struct Registrar {
+    registry: Registry,
+    inventory: Vec<Described>,
+}
+
+impl Registrar {
+    fn add<C: Collector + Clone + 'static>(
+        &mut self,
+        kind: &'static str,
+        (name, labels, help): (&'static str, &[&'static str], &'static str),
+        made: Result<C, prometheus::Error>,
+    ) -> Result<C, TelemetryError> {
+        let fail = |source| TelemetryError::Metric { name, source };
+        let metric = made.map_err(fail)?;
+        self.registry.register(Box::new(metric.clone())).map_err(fail)?;
+        self.inventory.push(Described { name, kind, labels: labels.to_vec(), help });
+        Ok(metric)
+    }
+
+    fn counter(&mut self, name: &'static str, help: &'static str) -> Result<IntCounter, TelemetryError> {
+        self.add("counter", (name, &[], help), IntCounter::new(name, help))
+    }
+
+    fn gauge(&mut self, name: &'static str, help: &'static str) -> Result<IntGauge, TelemetryError> {
+        self.add("gauge", (name, &[], help), IntGauge::new(name, help))
+    }
+
+    fn histogram(&mut self, name: &'static str, help: &'static str) -> Result<Histogram, TelemetryError> {
+        let made = buckets().and_then(|b| Histogram::with_opts(HistogramOpts::new(name, help).buckets(b)));
+        self.add("histogram", (name, &[], help), made)
+    }
+
+    fn counter_by<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Result<CounterBy<N>, TelemetryError> {
+        let made = IntCounterVec::new(Opts::new(name, help), &labels);
+        self.add("counter", (name, &labels, help), made).map(CounterBy)
+    }
+
+    fn gauge_by<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Result<GaugeBy<N>, TelemetryError> {
+        let made = IntGaugeVec::new(Opts::new(name, help), &labels);
+        self.add("gauge", (name, &labels, help), made).map(GaugeBy)
+    }
+
+    fn histogram_by<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Result<HistogramBy<N>, TelemetryError> {
+        let made = buckets().and_then(|b| HistogramVec::new(HistogramOpts::new(name, help).buckets(b), &labels));
+        self.add("histogram", (name, &labels, help), made).map(HistogramBy)
+    }
+}
+
+fn buckets() -> Result<Vec<f64>, prometheus::Error> {
+    prometheus::exponential_buckets(SECONDS.0, SECONDS.1, SECONDS.2)
+}
+
+/// Declares an area: a struct of handles and how each is registered. `by [..]` makes one handle per label value.
+macro_rules! area {
+    ($(#[$doc:meta])* $struct:ident { $($field:ident: $kind:ident $(by [$($label:literal),+])? $name:literal, $help:literal;)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $struct {
+            $(#[doc = $help] pub $field: area!(@type $kind $([$($label),+])?),)+
+        }
+
+        impl $struct {
+            fn register(registrar: &mut Registrar) -> Result<Self, TelemetryError> {
+                Ok(Self {
+                    $($field: area!(@make registrar, $kind $([$($label),+])?, $name, $help)?,)+
+                })
+            }
+        }
+    };
+    (@type counter) => { IntCounter };
+    (@type gauge) => { IntGauge };
+    (@type histogram) => { Histogram };
+    (@type counter [$($label:literal),+]) => { CounterBy<{ [$($label),+].len() }> };
+    (@type gauge [$($label:literal),+]) => { GaugeBy<{ [$($label),+].len() }> };
+    (@type histogram [$($label:literal),+]) => { HistogramBy<{ [$($label),+].len() }> };
+    (@make $r:ident, counter, $name:literal, $help:literal) => { $r.counter($name, $help) };
+    (@make $r:ident, gauge, $name:literal, $help:literal) => { $r.gauge($name, $help) };
+    (@make $r:ident, histogram, $name:literal, $help:literal) => { $r.histogram($name, $help) };
+    (@make $r:ident, counter [$($label:literal),+], $name:literal, $help:literal) => {
+        $r.counter_by($name, [$($label),+], $help)
+    };
+    (@make $r:ident, gauge [$($label:literal),+], $name:literal, $help:literal) => {
+        $r.gauge_by($name, [$($label),+], $help)
+    };
+    (@make $r:ident, histogram [$($label:literal),+], $name:literal, $help:literal) => {
+        $r.histogram_by($name, [$($label),+], $help)
+    };
+}
+
+area! {
+    /// What the coordinator knows; updated with every commit.
+    CatalogMetrics {
+        collections: gauge "datacoord_catalog_collections_count", "Collections.";
+        segments: gauge by ["state", "level"] "datacoord_catalog_segments_count", "Segments by state and level.";
+        rows: gauge by ["state"] "datacoord_catalog_segment_rows", "Rows of segments, dead ones included.";
+        bytes: gauge by ["state"] "datacoord_catalog_segment_bytes", "Bytes of the insert logs of segments.";
+        delta_rows: gauge "datacoord_catalog_delta_rows", "Delta entries of live segments.";
+    }
+}
+
+area! {
+    /// Jobs and plans, from trigger to commit.
+    CompactionMetrics {
+        jobs: counter by ["trigger"] "datacoord_compaction_jobs_total", "Jobs by what asked for them.";
+        plans: gauge by ["state"] "datacoord_compaction_plans_count", "Unfinished plans: queued or executing.";
+        ended: counter by ["kind", "outcome"] "datacoord_compaction_plans_total", "Ended plans by kind and outcome.";
+        planned: counter by ["reason"] "datacoord_compaction_planned_total", "Plans made, by reason.";
+        skipped: counter by ["reason"] "datacoord_compaction_skipped_total", "Segments looked at and not planned, by reason.";
+        failures: counter by ["kind"] "datacoord_compaction_failures_total", "Failed attempts by kind of error.";
+        input_rows: counter "datacoord_compaction_input_rows_total", "Rows read by completed plans.";
+        output_rows: counter "datacoord_compaction_output_rows_total", "Rows written by completed plans.";
+        input_bytes: counter "datacoord_compaction_input_bytes_total", "Bytes of the inputs of completed plans.";
+        output_bytes: counter "datacoord_compaction_output_bytes_total", "Bytes of the outputs of completed plans.";
+        duration: histogram by ["kind"] "datacoord_compaction_duration_seconds", "Execution of a plan, commit included.";
+        wait: histogram "datacoord_compaction_queue_seconds", "From the making of a plan to its execution.";
+        planning: histogram "datacoord_compaction_planning_seconds", "One round of planning.";
+        memory: gauge "datacoord_compaction_memory_bytes", "Memory that running plans hold.";
+    }
+}
+
+area! {
+    /// Writes, growing segments and flushes.
+    IngestMetrics {
+        inserted_rows: counter "datacoord_ingest_inserted_rows_total", "Rows acknowledged.";
+        inserted_bytes: counter "datacoord_ingest_inserted_bytes_total", "Bytes of rows acknowledged, in memory.";
+        deleted_keys: counter "datacoord_ingest_deleted_keys_total", "Deleted keys acknowledged.";
+        growing_segments: gauge "datacoord_ingest_growing_segments_count", "Segments that are not flushed yet.";
+        growing_bytes: gauge "datacoord_ingest_growing_bytes", "Memory of segments that are not flushed yet.";
+        pending_deletes: gauge "datacoord_ingest_pending_deletes_count", "Deletes that are not in a delta log yet.";
+        sealed: counter by ["reason"] "datacoord_ingest_sealed_total", "Sealed segments by reason.";
+        flushes: counter by ["outcome"] "datacoord_ingest_flushes_total", "Flushes by outcome.";
+        flushed_rows: counter "datacoord_ingest_flushed_rows_total", "Rows flushed.";
+        flushed_bytes: counter "datacoord_ingest_flushed_bytes_total", "Bytes of objects written by flushes.";
+        flush_duration: histogram "datacoord_ingest_flush_seconds", "One flush of one segment.";
+    }
+}
+
+area! {
+    /// The write-ahead log.
+    WalMetrics {
+        size: gauge "datacoord_wal_size_bytes", "Length of the log.";
+        files: gauge "datacoord_wal_files_count", "Files of the log.";
+        records: counter "datacoord_wal_records_total", "Records written.";
+        written: counter "datacoord_wal_written_bytes_total", "Bytes written.";
+        syncs: histogram "datacoord_wal_sync_seconds", "One sync to the disk; its count is the number of group commits.";
+    }
+}
+
+area! {
+    /// The metadata store.
+    MetaMetrics {
+        commits: counter by ["outcome"] "datacoord_meta_commits_total", "Transactions by outcome.";
+        duration: histogram "datacoord_meta_commit_seconds", "One transaction, durable when it ends.";
+    }
+}
+
+area! {
+    /// The object store.
+    StorageMetrics {
+        requests: counter by ["operation", "outcome"] "datacoord_storage_requests_total", "Requests by operation and outcome.";
+        duration: histogram by ["operation"] "datacoord_storage_request_seconds", "One request, its retries included.";
+        retries: counter "datacoord_storage_retries_total", "Attempts after the first.";
+        read: counter "datacoord_storage_read_bytes_total", "Bytes read.";
+        written: counter "datacoord_storage_written_bytes_total", "Bytes written.";
+    }
+}
+
+area! {
+    /// Garbage collection.
+    GcMetrics {
+        runs: counter by ["outcome"] "datacoord_gc_runs_total", "Rounds by outcome.";
+        deleted_objects: counter "datacoord_gc_deleted_objects_total", "Objects deleted.";
+        deleted_bytes: counter "datacoord_gc_deleted_bytes_total", "Bytes deleted.";
+    }
+}
+
+area! {
+    /// The gRPC services; use [`Metrics::grpc_request`].
+    GrpcMetrics {
+        requests: counter by ["method", "code"] "datacoord_grpc_requests_total", "Calls by method and gRPC code.";
+        duration: histogram by ["method"] "datacoord_grpc_request_seconds", "One call.";
+        in_flight: gauge "datacoord_grpc_in_flight_count", "Calls being answered.";
+    }
+}
+
+area! {
+    /// REST.
+    HttpMetrics {
+        requests: counter by ["route", "code"] "datacoord_http_requests_total", "Requests by route and HTTP code.";
+    }
+}
+
+/// All metrics on one registry.
+#[derive(Clone)]
+pub struct Metrics {
+    pub catalog: CatalogMetrics,
+    pub compaction: CompactionMetrics,
+    pub ingest: IngestMetrics,
+    pub wal: WalMetrics,
+    pub meta: MetaMetrics,
+    pub storage: StorageMetrics,
+    pub gc: GcMetrics,
+    pub grpc: GrpcMetrics,
+    pub http: HttpMetrics,
+    registry: Registry,
+    inventory: Vec<Described>,
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").field("metrics", &self.inventory.len()).finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Registers everything. Fails if the registry has one of the names already.
+    pub fn new(registry: Registry) -> Result<Self, TelemetryError> {
+        let mut registrar = Registrar { registry, inventory: Vec::new() };
+        let (name, help) = ("datacoord_process_info", "Always 1; the version is the label.");
+        let opts = Opts::new(name, help).const_label("version", env!("CARGO_PKG_VERSION"));
+        registrar.add("gauge", (name, &["version"], help), Gauge::with_opts(opts))?.set(1.0);
+        let r = &mut registrar;
+        Ok(Self {
+            catalog: CatalogMetrics::register(r)?,
+            compaction: CompactionMetrics::register(r)?,
+            ingest: IngestMetrics::register(r)?,
+            wal: WalMetrics::register(r)?,
+            meta: MetaMetrics::register(r)?,
+            storage: StorageMetrics::register(r)?,
+            gc: GcMetrics::register(r)?,
+            grpc: GrpcMetrics::register(r)?,
+            http: HttpMetrics::register(r)?,
+            registry: registrar.registry,
+            inventory: registrar.inventory,
+        })
+    }
+
+    /// All metrics, in the order of their areas.
+    pub fn inventory(&self) -> &[Described] {
+        &self.inventory
+    }
+
+    /// The registry in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory fails only if a family is empty, and the registry gathers none of those.
+        if TextEncoder::new().encode(&self.registry.gather(), &mut text).is_err() {
+            return String::new();
+        }
+        String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Counts one gRPC call. `path` is `/package.Service/Method` as the client sent it, `code` the gRPC status code.
+    ///
+    /// A path that nobody implements was chosen by the client: it is counted as `other`, so that the number of series
+    /// stays bounded.
+    pub fn grpc_request(&self, path: &str, code: tonic::Code, took: Duration) {
+        let method = if code == tonic::Code::Unimplemented { "other" } else { path.trim_start_matches('/') };
+        self.grpc.requests.0.with_label_values(&[method, code_name(code)]).inc();
+        self.grpc.duration.0.with_label_values(&[method]).observe(took.as_secs_f64());
+    }
+}
+
+/// gRPC's own names of the codes.
+fn code_name(code: tonic::Code) -> &'static str {
+    use tonic::Code;
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,52 @@
+//! What the process says about itself: log lines and metrics.
+//!
+//! Nothing here is global except the one subscriber that [`init`] installs. Labels of metrics are closed sets (states,
+//! kinds, reasons, methods); ids and names of users never become labels, because each value costs a series for ever.
+
+mod metrics;
+
+pub use metrics::{
+    CatalogMetrics, CompactionMetrics, CounterBy, Described, GaugeBy, GcMetrics, GrpcMetrics, HistogramBy, HttpMetrics,
+    IngestMetrics, MetaMetrics, Metrics, StorageMetrics, WalMetrics,
+};
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+use crate::{
+    config::{LogConfig, LogFormat},
+    error::{Classify, ErrorKind},
+};
+
+/// Why telemetry can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("log.level is {level:?}: {source}")]
+    Level { level: String, source: ParseError },
+    #[error("logging is set up already")]
+    Twice,
+    #[error("metric {name}: {source}")]
+    Metric { name: &'static str, source: prometheus::Error },
+}
+
+impl Classify for TelemetryError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Level { .. } => ErrorKind::Invalid,
+            Self::Twice | Self::Metric { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Sends log lines to standard error; standard output belongs to the answers of the command line.
+pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|source| TelemetryError::Level { level: config.level.clone(), source })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let installed = match config.format {
+        LogFormat::Text => lines.with_ansi(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    installed.map_err(|_| TelemetryError::Twice)
+}
+
+#[cfg(test)]
+mod tests;

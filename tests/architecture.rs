@@ -1,0 +1,175 @@
+//! Holds the direction of dependencies: a module uses only modules of rows above its own, and in its own row only what
+//! is drawn here. Reads the source text; what counts is every path that begins with `crate::`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Modules by row, from pure to wired.
+const ROWS: &[&[&str]] = &[
+    &["model", "error", "clock", "config", "telemetry"],
+    &["planner", "binlog", "wire"],
+    &["storage", "meta"],
+    &["ingest", "query", "compactor"],
+    &["scheduler", "coordinator"],
+    &["grpc", "http"],
+    &["server", "cli"],
+];
+
+/// Uses inside one row.
+const SIDEWAYS: &[(&str, &str)] = &[
+    ("model", "error"),
+    ("config", "error"),
+    ("telemetry", "config"),
+    ("telemetry", "error"),
+    ("coordinator", "scheduler"),
+    ("cli", "server"),
+];
+
+/// Modules that only some may use, although they are above: generated protocol types go no further.
+const RESTRICTED: &[(&str, &[&str])] = &[("wire", &["meta", "grpc", "http", "server", "cli"])];
+
+fn row(module: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&module))
+}
+
+/// Why `from` must not use `to`, if it must not.
+fn objection(from: &str, to: &str) -> Option<String> {
+    if from == to {
+        return None;
+    }
+    let (Some(own), Some(other)) = (row(from), row(to)) else {
+        return Some(format!("{to} is not on the map"));
+    };
+    if let Some((_, users)) = RESTRICTED.iter().find(|(module, _)| *module == to)
+        && !users.contains(&from)
+    {
+        return Some(format!("{to} is for {} only", users.join(", ")));
+    }
+    if other < own || (other == own && SIDEWAYS.contains(&(from, to))) {
+        return None;
+    }
+    Some(format!("{from} is in row {own}, {to} in row {other}"))
+}
+
+fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// First path segments after `crate::` in the code of a file; comments don't count.
+fn uses(text: &str) -> BTreeSet<String> {
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        // `$crate::` and `foo_crate::` are something else.
+        if code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => found.extend(first_names_of_list(list)),
+            None => found.extend([identifier(rest)]),
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+fn identifier(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The names that begin the entries of `{a::b, c::{d, e}, f}`; `text` starts behind the first brace.
+fn first_names_of_list(text: &str) -> Vec<String> {
+    let (mut depth, mut names, mut at_start) = (0, Vec::new(), true);
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => at_start = true,
+            c if depth == 0 && at_start && !c.is_whitespace() => {
+                names.push(identifier(&text[at..]));
+                at_start = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// Every use in `src/`: (module, used module) -> files.
+fn all_uses() -> BTreeMap<(String, String), Vec<String>> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for file in files {
+        let relative = file.strip_prefix(&src).unwrap();
+        let module = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        for used in uses(&fs::read_to_string(&file).unwrap()) {
+            all.entry((module.clone(), used)).or_default().push(relative.display().to_string());
+        }
+    }
+    all
+}
+
+#[test]
+fn modules_use_only_what_is_above_them() {
+    let all = all_uses();
+    assert!(all.contains_key(&("cli".to_owned(), "server".to_owned())), "the search finds nothing: {all:?}");
+    let broken: Vec<String> = all
+        .iter()
+        .filter_map(|((from, to), files)| Some(format!("{} ({})", objection(from, to)?, files.join(", "))))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let declared: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let mapped: BTreeSet<&str> = ROWS.iter().flat_map(|row| row.iter().copied()).collect();
+    assert_eq!(declared, mapped);
+}
+
+#[test]
+fn the_rules_can_be_broken() {
+    for (from, to) in [
+        ("model", "config"),
+        ("planner", "wire"),
+        ("planner", "storage"),
+        ("compactor", "wire"),
+        ("ingest", "query"),
+        ("scheduler", "coordinator"),
+        ("grpc", "http"),
+        ("server", "cli"),
+        ("meta", "nowhere"),
+    ] {
+        assert!(objection(from, to).is_some(), "{from} -> {to}");
+    }
+    for (from, to) in [("cli", "server"), ("coordinator", "scheduler"), ("http", "wire"), ("meta", "model")] {
+        assert_eq!(objection(from, to), None, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn paths_are_found_in_every_form() {
+    let text = "use crate::{\n    error::{Classify, ErrorKind},\n    model::Plan,\n    wire,\n};\nuse crate::meta::Key;\n\
+                // crate::comment::x\nfn f() { crate::clock::now(); $crate::x!(); my_crate::y(); }";
+    let found: Vec<String> = uses(text).into_iter().collect();
+    assert_eq!(found, ["clock", "error", "meta", "model", "wire"]);
+}
