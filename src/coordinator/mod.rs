@@ -1,1 +1,204 @@
-//! (filled by the next commits)
+//! The shell around the pure parts: holds the truth in memory, takes every change through the catalog, and connects
+//! the write path, the planner and the scheduler.
+//!
+//! ```text
+//!            edges (grpc, http)
+//!                  │ definitions, writes, reads, triggers
+//!            Coordinator ──────────────▶ Ingest (log, growing segments)
+//!                  │ job + plans durable       │ flushed segments, deletes
+//!                  ▼                           ▼
+//!              Scheduler ── results ──▶  Core: commit, state, jobs ──▶ Catalog
+//!                  ▲                           │ flush event
+//!                  └───────── triggers ◀───────┘
+//! ```
+//!
+//! Invariants:
+//! 1. Memory shows a change only after the catalog holds it (P1). [`commit`] and [`ddl`] are the only writers.
+//! 2. A segment is an input of at most one unfinished plan (the job book's reservations).
+//! 3. Commits that touch one collection's segments take turns (the cell's commit lock), so a delete is always routed
+//!    to a segment that is live, or carried over to what replaced it (P4).
+//! 4. A job or plan id is answered only after it is durable, and answered for as long as its history is kept (P7).
+//!
+//! Nothing here parses requests, decodes files or decides what to compact.
+
+mod commit;
+mod core;
+mod ddl;
+mod dml;
+mod error;
+mod events;
+mod execution;
+mod failures;
+mod gauges;
+mod gc;
+mod jobs;
+mod reads;
+mod start;
+mod state;
+mod stats_cache;
+mod triggers;
+mod verdicts;
+
+use std::{collections::HashSet, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::core::Core;
+pub use ddl::NewCollection;
+pub(crate) use ddl::partition_ids;
+pub use dml::{FlushedCollection, Mutation};
+pub use error::CoordinatorError;
+pub use gc::Collected;
+pub use jobs::{JobBook, JobView, ended_at_ms};
+pub use reads::ReadRequest;
+pub use start::Parts;
+pub use state::{CollectionCell, CollectionName, State};
+pub use triggers::{CompactionScope, Triggered};
+
+use crate::{
+    config::Config,
+    ingest::{Health, Ingest, IngestStats},
+    model::{Plan, PlanState, Progress, Segment, SegmentId, Timestamp},
+    scheduler::{Scheduler, Stats},
+    storage::SegmentStore,
+};
+
+/// One running coordinator with everything below it. Made by [`Coordinator::start`].
+pub struct Coordinator {
+    core: Arc<Core>,
+    ingest: Ingest,
+    scheduler: Scheduler,
+    /// Serialises changes of definitions.
+    ddl: tokio::sync::Mutex<()>,
+    /// Ends the loops.
+    stop: CancellationToken,
+    loops: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coordinator").field("state", &self.core.state).finish_non_exhaustive()
+    }
+}
+
+/// Whether the process does its work, and what is wrong if not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthReport {
+    pub healthy: bool,
+    pub reasons: Vec<String>,
+}
+
+impl Coordinator {
+    pub fn config(&self) -> &Config {
+        &self.core.config
+    }
+
+    pub fn state(&self) -> &State {
+        &self.core.state
+    }
+
+    pub fn jobs(&self) -> &JobBook {
+        &self.core.jobs
+    }
+
+    pub fn store(&self) -> &SegmentStore {
+        &self.core.store
+    }
+
+    pub fn ingest_stats(&self) -> IngestStats {
+        self.ingest.stats()
+    }
+
+    pub fn scheduler_stats(&self) -> Stats {
+        self.scheduler.stats()
+    }
+
+    pub fn health(&self) -> HealthReport {
+        match self.ingest.health() {
+            Health::Healthy => HealthReport { healthy: true, reasons: Vec::new() },
+            Health::FlushFailing { segments, error } => HealthReport {
+                healthy: false,
+                reasons: vec![format!("{} sealed segments can't be flushed: {error}", segments.len())],
+            },
+            Health::LogFailed { error } => {
+                HealthReport { healthy: false, reasons: vec![format!("the write-ahead log failed: {error}")] }
+            }
+        }
+    }
+
+    /// All segments of a collection, those in memory first: growing, sealed and flushing, then flushed and dropped.
+    pub fn segments(&self, cell: &CollectionCell) -> Vec<Segment> {
+        let unflushed = self.ingest.unflushed().into_iter().filter(|u| u.group.collection == cell.id);
+        let mut all: Vec<Segment> = unflushed
+            .filter(|u| !cell.is_known(u.id))
+            .map(|u| Segment {
+                id: u.id,
+                group: u.group,
+                state: u.state,
+                level: Default::default(),
+                rows: u.rows,
+                insert_bytes: 0,
+                memory_bytes: u.bytes,
+                delta_rows: 0,
+                delta_bytes: 0,
+                delta_logs: 0,
+                delta_ts_from: Timestamp::ZERO,
+                ts_from: Timestamp::ZERO,
+                ts_to: Timestamp::ZERO,
+                pk_range: None,
+                compaction_from: Box::default(),
+                compaction_to: Box::default(),
+                dropped_at_ms: 0,
+                end_lsn: Default::default(),
+                version: 0,
+            })
+            .collect();
+        all.extend(cell.live());
+        all.extend(cell.dropped());
+        all
+    }
+
+    /// The planner's last verdict on a live segment that is in no plan.
+    pub fn why_not_planned(&self, segment: &Segment) -> Option<String> {
+        if !segment.is_live() {
+            return None;
+        }
+        if let Some(plan) = self.core.jobs.reserved_by(segment.id) {
+            return Some(format!("it is in plan {plan}"));
+        }
+        self.core.verdicts.of(segment.id).map(|reason| reason.to_string())
+    }
+
+    /// How far a plan is: measured while it executes, all or nothing otherwise.
+    pub fn plan_progress(&self, plan: &Plan) -> Progress {
+        let (total_rows, total_bytes) = (plan.input_rows(), plan.input_bytes());
+        match plan.state {
+            PlanState::Executing { .. } => {
+                self.scheduler.progress(plan.id).unwrap_or(Progress { total_rows, total_bytes, ..Progress::default() })
+            }
+            PlanState::Completed { .. } => {
+                Progress { total_rows, done_rows: total_rows, total_bytes, done_bytes: total_bytes }
+            }
+            _ => Progress { total_rows, total_bytes, ..Progress::default() },
+        }
+    }
+
+    pub fn job_progress(&self, job: &JobView) -> Progress {
+        job.plans.iter().map(|plan| self.plan_progress(plan)).fold(Progress::default(), |sum, p| Progress {
+            total_rows: sum.total_rows + p.total_rows,
+            done_rows: sum.done_rows + p.done_rows,
+            total_bytes: sum.total_bytes + p.total_bytes,
+            done_bytes: sum.done_bytes + p.done_bytes,
+        })
+    }
+
+    /// True if no unflushed segment began before this timestamp.
+    pub fn is_flushed_until(&self, _ts: Timestamp) -> bool {
+        self.ingest.unflushed().iter().all(|u| u.sealed.is_none())
+    }
+
+    /// Ids of segments that are not yet in files.
+    pub fn unflushed(&self) -> HashSet<SegmentId> {
+        self.ingest.unflushed().iter().map(|u| u.id).collect()
+    }
+}

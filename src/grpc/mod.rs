@@ -1,1 +1,105 @@
-//! (filled by the next commits)
+//! The gRPC edge: Milvus' services, our own, health and reflection on one port.
+//!
+//! Handlers convert, call the coordinator, convert back. They never decide and never hold state.
+
+mod data_coord;
+mod datacoord;
+mod failure;
+mod milvus;
+mod stock_status;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    coordinator::Coordinator,
+    telemetry::Metrics,
+    wire::proto::{
+        self,
+        data::data_coord_server::DataCoordServer,
+        datacoord::data_coord_server::DataCoordServer as OwnServer,
+        milvus::milvus_service_server::{MilvusService, MilvusServiceServer},
+    },
+};
+
+/// Idle connections are probed this often, so that a vanished client doesn't hold one for ever.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// The services over one coordinator, ready to be served.
+#[derive(Debug)]
+pub struct GrpcServer {
+    coordinator: Arc<Coordinator>,
+    metrics: Arc<Metrics>,
+    max_request_bytes: usize,
+}
+
+impl GrpcServer {
+    pub fn new(coordinator: Arc<Coordinator>, metrics: Arc<Metrics>) -> Self {
+        let max_request_bytes = coordinator.config().server.max_request_bytes;
+        Self { coordinator, metrics, max_request_bytes }
+    }
+
+    /// The Milvus service itself, for whoever serves it in another form.
+    pub fn milvus(&self) -> impl MilvusService + use<> {
+        milvus::MilvusApi::new(Arc::clone(&self.coordinator))
+    }
+
+    /// Serves until `stop` resolves, then lets calls in flight finish.
+    ///
+    /// # Errors
+    /// Failures of the listener; a bad call never ends the server.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<(), tonic::transport::Error> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        set_serving(&health).await;
+        let milvus = milvus::MilvusApi::new(Arc::clone(&self.coordinator));
+        let milvus_service = MilvusServiceServer::new(milvus.clone())
+            .max_decoding_message_size(self.max_request_bytes)
+            .max_encoding_message_size(usize::MAX);
+        let data_coord = DataCoordServer::new(data_coord::DataCoordApi::new(milvus));
+        let own = OwnServer::new(datacoord::DatacoordApi::new(self.coordinator));
+        // Newer clients ask for reflection by v1, older ones (and many builds of grpcurl) by v1alpha. Without a usable
+        // descriptor set there is no reflection, only a log line.
+        let log = |error: &tonic_reflection::server::Error| tracing::error!(%error, "no gRPC reflection");
+        let reflection = reflection().build_v1().inspect_err(log).ok();
+        let reflection_alpha = self::reflection().build_v1alpha().inspect_err(log).ok();
+        Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            // Large inserts must not wait for window updates.
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(2 * WINDOW_BYTES)
+            .layer(stock_status::StockStatusLayer { max_request_bytes: self.max_request_bytes, metrics: self.metrics })
+            .add_service(health_service)
+            .add_service(milvus_service)
+            .add_service(data_coord)
+            .add_service(own)
+            .add_optional_service(reflection)
+            .add_optional_service(reflection_alpha)
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+            .await
+    }
+}
+
+const WINDOW_BYTES: u32 = 8 << 20;
+
+async fn set_serving(health: &HealthReporter) {
+    // The empty name stands for the whole server.
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    health.set_serving::<MilvusServiceServer<milvus::MilvusApi>>().await;
+    health.set_serving::<DataCoordServer<data_coord::DataCoordApi>>().await;
+    health.set_serving::<OwnServer<datacoord::DatacoordApi>>().await;
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

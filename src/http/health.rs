@@ -54,6 +54,7 @@ pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
 
 /// `GET /metrics`, in the text format of Prometheus.
 pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
+    shared.backend.refresh_metrics();
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], shared.metrics.render()).into_response()
 }
 

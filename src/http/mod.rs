@@ -66,6 +66,9 @@ pub trait Backend: Send + Sync {
 
     /// Every component with its state; cheap, called for each health check.
     fn health(&self) -> Vec<Component>;
+
+    /// Brings gauges up to date; called before the metrics are answered.
+    fn refresh_metrics(&self);
 }
 
 /// A part of the process that can be well or not.

@@ -9,28 +9,32 @@ use crate::wire::proto::milvus::{
     ManualCompactionRequest, ManualCompactionResponse, milvus_service_server::MilvusService,
 };
 
-/// Calls a Milvus service in this process, and asks `health` for the state of the components.
+/// Calls a Milvus service in this process, asks `health` for the state of the components, and has `refresh` bring the
+/// gauges up to date.
 #[derive(Debug, Clone)]
-pub struct ServiceBackend<S, H> {
+pub struct ServiceBackend<S, H, R> {
     service: S,
     health: H,
+    refresh: R,
 }
 
-impl<S, H> ServiceBackend<S, H>
+impl<S, H, R> ServiceBackend<S, H, R>
 where
     S: MilvusService,
     H: Fn() -> Vec<Component> + Send + Sync,
+    R: Fn() + Send + Sync,
 {
-    pub fn new(service: S, health: H) -> Self {
-        Self { service, health }
+    pub fn new(service: S, health: H, refresh: R) -> Self {
+        Self { service, health, refresh }
     }
 }
 
 #[async_trait]
-impl<S, H> Backend for ServiceBackend<S, H>
+impl<S, H, R> Backend for ServiceBackend<S, H, R>
 where
     S: MilvusService,
     H: Fn() -> Vec<Component> + Send + Sync,
+    R: Fn() + Send + Sync,
 {
     async fn manual_compaction(&self, request: ManualCompactionRequest) -> Result<ManualCompactionResponse, Status> {
         Ok(self.service.manual_compaction(Request::new(request)).await?.into_inner())
@@ -46,5 +50,9 @@ where
 
     fn health(&self) -> Vec<Component> {
         (self.health)()
+    }
+
+    fn refresh_metrics(&self) {
+        (self.refresh)();
     }
 }

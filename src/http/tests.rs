@@ -60,6 +60,8 @@ impl Backend for Fake {
     fn health(&self) -> Vec<Component> {
         self.components.clone()
     }
+
+    fn refresh_metrics(&self) {}
 }
 
 struct Answer {

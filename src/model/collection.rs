@@ -59,6 +59,9 @@ pub struct Collection {
     pub indexes: Vec<IndexDef>,
     /// Partitions that are loaded; reads need no load here, but clients ask for the state.
     pub loaded: Vec<PartitionId>,
+    /// Dropped by its user; the record stays until the files of its segments are gone.
+    #[serde(default)]
+    pub dropped: bool,
 }
 
 impl Collection {

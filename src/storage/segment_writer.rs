@@ -355,9 +355,9 @@ async fn encode_cut(
     drop(cut);
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut done = stream::iter(jobs)
-        .map(|job| async { tokio::task::spawn_blocking(job).await.map_err(|e| StorageError::Task(e.to_string()))? })
-        .buffer_unordered(cores);
+    // Futures are made before the stream: a closure over boxed jobs inside it would not be `Send` enough for callers.
+    let encodings: Vec<_> = jobs.into_iter().map(encode).collect();
+    let mut done = stream::iter(encodings).buffer_unordered(cores);
     let mut logs = Vec::with_capacity(fields.len());
     let mut builder = None;
     while let Some(encoding) = done.try_next().await? {
@@ -369,6 +369,12 @@ async fn encode_cut(
     logs.sort_unstable_by_key(|(at, _)| *at);
     let builder = builder.ok_or_else(|| StorageError::Task("statistics of the keys".to_owned()))?;
     Ok((logs.into_iter().map(|(_, log)| log).collect(), builder))
+}
+
+type EncodeJob = Box<dyn FnOnce() -> Result<Encoding, StorageError> + Send + 'static>;
+
+async fn encode(job: EncodeJob) -> Result<Encoding, StorageError> {
+    tokio::task::spawn_blocking(job).await.map_err(|e| StorageError::Task(e.to_string()))?
 }
 
 /// Timestamps are Int64 with the bits of a u64.

@@ -186,7 +186,6 @@ area! {
         duration: histogram by ["kind"] "datacoord_compaction_duration_seconds", "Execution of a plan, commit included.";
         wait: histogram "datacoord_compaction_queue_seconds", "From the making of a plan to its execution.";
         planning: histogram "datacoord_compaction_planning_seconds", "One round of planning.";
-        memory: gauge "datacoord_compaction_memory_bytes", "Memory that running plans hold.";
     }
 }
 
@@ -199,11 +198,9 @@ area! {
         growing_segments: gauge "datacoord_ingest_growing_segments_count", "Segments that are not flushed yet.";
         growing_bytes: gauge "datacoord_ingest_growing_bytes", "Memory of segments that are not flushed yet.";
         pending_deletes: gauge "datacoord_ingest_pending_deletes_count", "Deletes that are not in a delta log yet.";
-        sealed: counter by ["reason"] "datacoord_ingest_sealed_total", "Sealed segments by reason.";
         flushes: counter by ["outcome"] "datacoord_ingest_flushes_total", "Flushes by outcome.";
         flushed_rows: counter "datacoord_ingest_flushed_rows_total", "Rows flushed.";
         flushed_bytes: counter "datacoord_ingest_flushed_bytes_total", "Bytes of objects written by flushes.";
-        flush_duration: histogram "datacoord_ingest_flush_seconds", "One flush of one segment.";
     }
 }
 
@@ -214,26 +211,17 @@ area! {
         files: gauge "datacoord_wal_files_count", "Files of the log.";
         records: counter "datacoord_wal_records_total", "Records written.";
         written: counter "datacoord_wal_written_bytes_total", "Bytes written.";
-        syncs: histogram "datacoord_wal_sync_seconds", "One sync to the disk; its count is the number of group commits.";
-    }
-}
-
-area! {
-    /// The metadata store.
-    MetaMetrics {
-        commits: counter by ["outcome"] "datacoord_meta_commits_total", "Transactions by outcome.";
-        duration: histogram "datacoord_meta_commit_seconds", "One transaction, durable when it ends.";
+        syncs: counter "datacoord_wal_syncs_total", "Syncs to the disk: each is one group commit.";
     }
 }
 
 area! {
     /// The object store.
     StorageMetrics {
-        requests: counter by ["operation", "outcome"] "datacoord_storage_requests_total", "Requests by operation and outcome.";
-        duration: histogram by ["operation"] "datacoord_storage_request_seconds", "One request, its retries included.";
-        retries: counter "datacoord_storage_retries_total", "Attempts after the first.";
-        read: counter "datacoord_storage_read_bytes_total", "Bytes read.";
-        written: counter "datacoord_storage_written_bytes_total", "Bytes written.";
+        requests: counter by ["operation"] "datacoord_storage_requests_total", "Requests by operation.";
+        failures: counter by ["operation"] "datacoord_storage_failures_total", "Requests that failed in the end.";
+        retries: counter by ["operation"] "datacoord_storage_retries_total", "Attempts after the first.";
+        bytes: counter by ["operation"] "datacoord_storage_bytes_total", "Bytes of objects, of requests that succeeded.";
     }
 }
 
@@ -269,7 +257,6 @@ pub struct Metrics {
     pub compaction: CompactionMetrics,
     pub ingest: IngestMetrics,
     pub wal: WalMetrics,
-    pub meta: MetaMetrics,
     pub storage: StorageMetrics,
     pub gc: GcMetrics,
     pub grpc: GrpcMetrics,
@@ -297,7 +284,6 @@ impl Metrics {
             compaction: CompactionMetrics::register(r)?,
             ingest: IngestMetrics::register(r)?,
             wal: WalMetrics::register(r)?,
-            meta: MetaMetrics::register(r)?,
             storage: StorageMetrics::register(r)?,
             gc: GcMetrics::register(r)?,
             grpc: GrpcMetrics::register(r)?,

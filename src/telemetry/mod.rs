@@ -7,7 +7,7 @@ mod metrics;
 
 pub use metrics::{
     CatalogMetrics, CompactionMetrics, CounterBy, Described, GaugeBy, GcMetrics, GrpcMetrics, HistogramBy, HttpMetrics,
-    IngestMetrics, MetaMetrics, Metrics, StorageMetrics, WalMetrics,
+    IngestMetrics, Metrics, StorageMetrics, WalMetrics,
 };
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 

@@ -31,16 +31,19 @@ pub enum SchemaError {
     /// Bad or mismatched names of the collection.
     #[error("{0}")]
     Name(String),
+    /// A length of text outside its limits.
+    #[error("{0}")]
+    Length(String),
     /// Everything else.
     #[error("{0}")]
     Definition(String),
 }
 
 impl SchemaError {
-    /// The numbers this error has in Milvus: names are invalid parameters, all else is an unexpected error.
+    /// The numbers this error has in Milvus: names and lengths are invalid parameters, all else is an unexpected error.
     pub fn code(&self) -> Code {
         match self {
-            Self::Name(_) => Code::PARAMETER_INVALID,
+            Self::Name(_) | Self::Length(_) => Code::PARAMETER_INVALID,
             Self::Definition(_) => Code::UNEXPECTED,
         }
     }
@@ -275,7 +278,10 @@ fn number_param(params: &[(String, String)], key: &str, max: u32, field: &str) -
     let Some((_, text)) = params.iter().find(|(k, _)| k == key) else {
         return Err(invalid(format!("type param {key} should be specified for field {field}")));
     };
-    let range = || invalid(format!("invalid {key}: {text} of field {field} should be in range 1 ~ {max}"));
+    let range = || {
+        let reason = format!("invalid {key}: {text} of field {field} should be in range 1 ~ {max}");
+        if key == "max_length" { SchemaError::Length(reason) } else { SchemaError::Definition(reason) }
+    };
     let number: u32 = text.trim().parse().map_err(|_| range())?;
     if number == 0 || number > max { Err(range()) } else { Ok(number) }
 }

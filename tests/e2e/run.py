@@ -32,6 +32,7 @@ READY_SECONDS = 30
 STOP_SECONDS = 20
 BUILD_SECONDS = 1200
 SUITE_SECONDS = 180
+FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
 
 
@@ -81,7 +82,8 @@ def go_env(name, folder):
     def make(target):
         build(["go", "build", "-mod=readonly", "-o", target / "test", "."], cwd=folder)
 
-    return Environment(name, sorted(folder.glob("*.*")), ["go"], make)
+    shared = folder.parent / "check"
+    return Environment(name, sorted([*folder.glob("*.*"), *shared.glob("*.*")]), ["go"], make)
 
 
 def go_tool(name, package, program):
@@ -100,7 +102,7 @@ def maven_env(name, folder):
         build(["mvn", "--batch-mode", "--quiet", "compile", "dependency:copy-dependencies",
                f"-DbuildDirectory={target}", f"-DoutputDirectory={target}/lib"], cwd=folder)
 
-    pins = [folder / "pom.xml", *sorted(folder.parent.rglob("*.java"))]
+    pins = [folder / "pom.xml", *sorted(folder.glob("*.java")), *sorted((folder.parent / "common").glob("*.java"))]
     return Environment(name, pins, ["java", "mvn"], make)
 
 
@@ -156,30 +158,28 @@ class Suite:
     env: dict = field(default_factory=dict)
 
 
-def pytest(environment, script, **env):
-    """One script under pytest, stopping at nothing, with the reasons of skipped tests."""
+def pytest_suite(name, environment, script, others=(), env=None, **options):
+    """One script under pytest, with the reasons of skipped tests."""
     python = environment.path / "bin" / "python"
     command = [python, "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider", HERE / script]
-    return command, {"PYTHONPATH": str(HERE / "python"), "PYTHONDONTWRITEBYTECODE": "1", **env}
-
-
-def pytest_suite(name, environment, script, others=(), **options):
-    command, env = pytest(environment, script, **options.pop("env", {}))
+    env = {"PYTHONPATH": str(HERE / "python"), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
     return Suite(name, [environment, *others], command, env=env, **options)
 
 
 def suites():
     found = []
-    for version in ("2.3.7", "2.6.17", "3.0.2"):
-        pymilvus = python_env(f"pymilvus-{version}", HERE / "python" / f"requirements-{version}.txt")
+    pymilvus = {version: python_env(f"pymilvus-{version}", HERE / "python" / f"requirements-{version}.txt")
+                for version in ("2.3.7", "2.6.17", "3.0.2")}
+    for version, environment in pymilvus.items():
         for script in ("orm", "client", "errors", "descriptors"):
             needs = () if script == "descriptors" else ("grpc",)
-            found.append(pytest_suite(f"pymilvus-{version}/{script}", pymilvus, f"python/{script}.py", needs=needs))
-    found.append(pytest_suite("binlogs", pymilvus, "python/binlogs.py", needs=("grpc", "files")))
+            found.append(pytest_suite(f"pymilvus-{version}/{script}", environment, f"python/{script}.py", needs=needs))
+    newest = pymilvus["3.0.2"]
+    found.append(pytest_suite("binlogs", newest, "python/binlogs.py", needs=("grpc", "files")))
 
-    found.append(pytest_suite("rest", pymilvus, "shell/rest.py", needs=("grpc", "http"), tools=("curl",)))
+    found.append(pytest_suite("rest", newest, "shell/rest.py", needs=("grpc", "http"), tools=("curl",)))
     grpcurl = go_tool("grpcurl-1.9.3", "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3", "grpcurl")
-    found.append(pytest_suite("grpcurl", pymilvus, "shell/grpcurl.py", others=[grpcurl],
+    found.append(pytest_suite("grpcurl", newest, "shell/grpcurl.py", others=[grpcurl],
                               env={"E2E_GRPCURL": str(grpcurl.path / "grpcurl")}))
     cli = python_env("milvus-cli-1.2.1", HERE / "cli" / "requirements-1.2.1.txt")
     found.append(pytest_suite("milvus_cli-1.2.1", cli, "cli/cli.py",
@@ -236,6 +236,19 @@ class Server:
             raise Failure(f"the ready file names pid {address['pid']}, the server is {self.process.pid}")
         return address
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, why, trace):
+        """Requires an orderly end; a failure that is already under way goes first and takes the log with it."""
+        try:
+            self.stop()
+        except Failure:
+            if kind is None:
+                raise
+        if kind is Failure:
+            raise Failure(f"{why}\n{self.tail()}") from None
+
     def stop(self):
         """Asks the server to end and requires that it does so, in time and in order."""
         if self.process.poll() is not None:
@@ -279,8 +292,8 @@ def tail(text):
     return "\n".join(text.splitlines()[-TAIL_LINES:])
 
 
-def run_command(suite, where):
-    status, output = run_bounded(suite.command, HERE, {**suite.env, **where}, SUITE_SECONDS)
+def run_command(suite, where, seconds):
+    status, output = run_bounded(suite.command, HERE, {**suite.env, **where}, seconds)
     if status != 0:
         raise Failure(f"{status}\n{tail(output)}")
 
@@ -292,7 +305,7 @@ def run_suite(suite, options):
         environment.ensure()
     started = time.monotonic()
     if not suite.needs:
-        run_command(suite, {})
+        run_command(suite, {}, SUITE_SECONDS)
     elif options.endpoint:
         where = {"E2E_GRPC": options.endpoint}
         if options.http:
@@ -301,21 +314,11 @@ def run_suite(suite, options):
             raise Skip("no --http")
         if "files" in suite.needs:
             raise Skip("needs a server that the driver starts")
-        run_command(suite, where)
+        run_command(suite, where, FOREIGN_SECONDS)
     else:
         with tempfile.TemporaryDirectory(prefix="datacoord-e2e-") as folder:
-            server = Server(options.binary, folder)
-            try:
-                run_command(suite, server.where)
-            except Failure as failed:
-                raise Failure(f"{failed}\n{server.tail()}") from None
-            finally:
-                stop_quietly = sys.exc_info()[0] is not None
-                try:
-                    server.stop()
-                except Failure:
-                    if not stop_quietly:
-                        raise
+            with Server(options.binary, folder) as server:
+                run_command(suite, server.where, SUITE_SECONDS)
     return time.monotonic() - started
 
 
@@ -337,7 +340,7 @@ def main():
     if options.list:
         print("\n".join(suite.name for suite in chosen))
         return 0
-    if not options.endpoint and not options.binary.exists():
+    if not options.endpoint and any(suite.needs for suite in chosen) and not options.binary.exists():
         parser.error(f"{options.binary} does not exist: build it, or give --endpoint")
     options.binary = options.binary.resolve()
 

@@ -9,7 +9,6 @@ use super::{
     error::{ExprError, Fault},
     fold,
     like::Pattern,
-    types::{element_item, fit, is_comparable, is_float, is_number, literal_type, mismatch, source_type, whole_json},
 };
 use crate::model::{CollectionSchema, DataType, Field};
 
@@ -49,6 +48,31 @@ impl Operand {
             Self::Boolean => "Bool",
         }
     }
+}
+
+fn literal_type(literal: &Literal) -> DataType {
+    match literal {
+        Literal::Bool(_) => DataType::Bool,
+        Literal::Int(_) => DataType::Int64,
+        Literal::Float(_) => DataType::Double,
+        Literal::Str(_) => DataType::VarChar,
+    }
+}
+
+fn source_type(source: &Source) -> DataType {
+    match source {
+        Source::Field(field) => field.kind,
+        Source::Json(..) => DataType::Json,
+        Source::Element(_, _, kind) => *kind,
+    }
+}
+
+fn is_integer(kind: DataType) -> bool {
+    matches!(kind, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
+}
+
+fn is_float(kind: DataType) -> bool {
+    matches!(kind, DataType::Float | DataType::Double)
 }
 
 impl Binder<'_> {
@@ -353,6 +377,63 @@ fn reference(field: &Field, schema: &CollectionSchema) -> FieldRef {
         kind: field.data_type,
         element: field.element_type,
         is_primary_key: schema.primary_key().id == field.id,
+    }
+}
+
+fn is_number(kind: DataType) -> bool {
+    is_integer(kind) || is_float(kind)
+}
+
+fn is_comparable(kind: DataType) -> bool {
+    is_number(kind) || matches!(kind, DataType::Bool | DataType::VarChar | DataType::Json)
+}
+
+fn whole_json(at: usize) -> Fault {
+    Fault::new(at, "can not comparisons jsonField directly")
+}
+
+fn mismatch(at: usize, left: &str, right: &str) -> Fault {
+    Fault::new(at, format!("comparisons between {left} and {right} are not supported"))
+}
+
+/// The constant as a value of the source's type. Integers become floats where those are wanted, never the reverse;
+/// their range is not checked, because a comparison with a number out of range has a plain answer.
+fn fit(at: usize, source: &Source, literal: Literal) -> Result<Literal, Fault> {
+    let kind = source_type(source);
+    match (kind, literal) {
+        (DataType::Json, literal)
+        | (DataType::Bool, literal @ Literal::Bool(_))
+        | (DataType::VarChar, literal @ Literal::Str(_)) => Ok(literal),
+        (kind, literal @ Literal::Int(_)) if is_integer(kind) => Ok(literal),
+        (kind, Literal::Float(value)) if is_integer(kind) => {
+            Err(Fault::new(at, format!("cannot cast value to {}, value: {value:?}", kind.name())))
+        }
+        (kind, Literal::Int(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value as f64))),
+        (kind, Literal::Float(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value))),
+        (DataType::Array, _) => Err(Fault::new(at, "can not comparisons array fields directly")),
+        (kind, literal) => Err(mismatch(at, kind.name(), literal_type(&literal).name())),
+    }
+}
+
+fn rounded(kind: DataType, value: f64) -> f64 {
+    if kind == DataType::Float { f64::from(value as f32) } else { value }
+}
+
+/// An item as an element of an array of this type, or the name of its own type.
+fn element_item(element: DataType, item: Item) -> Result<Item, &'static str> {
+    match item {
+        Item::Literal(Literal::Int(value)) if is_float(element) => {
+            Ok(Item::Literal(Literal::Float(rounded(element, value as f64))))
+        }
+        Item::Literal(Literal::Float(value)) if is_float(element) => {
+            Ok(Item::Literal(Literal::Float(rounded(element, value))))
+        }
+        Item::Literal(literal) => match (&literal, element) {
+            (Literal::Int(_) | Literal::Float(_), kind) if is_integer(kind) => Ok(Item::Literal(literal)),
+            (Literal::Bool(_), DataType::Bool) | (Literal::Str(_), DataType::VarChar) => Ok(Item::Literal(literal)),
+            _ => Err(literal_type(&literal).name()),
+        },
+        Item::List(_) => Err("Array"),
     }
 }
 

@@ -40,7 +40,6 @@ mod keys;
 mod lex;
 mod like;
 mod parse;
-mod types;
 mod value;
 
 #[cfg(test)]

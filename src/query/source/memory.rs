@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, Int64Array, RecordBatch},
-    datatypes::{DataType, Field as ArrowField, Schema},
-};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 
@@ -15,19 +12,19 @@ use crate::{
     query::QueryError,
 };
 
-/// Chunks of rows; each was one part of a request and has that request's timestamp.
+/// Rows of one growing segment, in the order of their arrival.
 #[derive(Debug, Clone)]
 pub struct MemorySource {
     partition: PartitionId,
     channel: Channel,
-    /// The columns of `CollectionSchema::arrow_schema` without the timestamp.
-    chunks: Arc<Vec<(RecordBatch, Timestamp)>>,
+    /// All columns of `CollectionSchema::arrow_schema`.
+    chunks: Arc<Vec<RecordBatch>>,
     deletes: Vec<Delete>,
     pk_range: Option<PkRange>,
 }
 
 impl MemorySource {
-    pub fn new(partition: PartitionId, channel: Channel, chunks: Vec<(RecordBatch, Timestamp)>) -> Self {
+    pub fn new(partition: PartitionId, channel: Channel, chunks: Vec<RecordBatch>) -> Self {
         Self { partition, channel, chunks: Arc::new(chunks), deletes: Vec::new(), pk_range: None }
     }
 
@@ -55,7 +52,7 @@ impl RowSource for MemorySource {
     }
 
     fn rows(&self) -> u64 {
-        self.chunks.iter().map(|(rows, _)| rows.num_rows() as u64).sum()
+        self.chunks.iter().map(|rows| rows.num_rows() as u64).sum()
     }
 
     fn pk_range(&self) -> Option<&PkRange> {
@@ -63,7 +60,8 @@ impl RowSource for MemorySource {
     }
 
     fn ts_from(&self) -> Timestamp {
-        self.chunks.iter().map(|(_, ts)| *ts).min().unwrap_or_default()
+        // Nothing would be saved by knowing it: the rows are in memory.
+        Timestamp::ZERO
     }
 
     async fn may_contain(&self, _: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
@@ -76,40 +74,28 @@ impl RowSource for MemorySource {
 
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
         let (chunks, fields) = (self.chunks.clone(), fields.to_vec());
-        let batches = (0..chunks.len()).map(move |i| {
-            let (rows, ts) = &chunks[i];
-            project(rows, *ts, &fields)
-        });
+        let batches = (0..chunks.len()).map(move |i| project(&chunks[i], &fields));
         stream::iter(batches).boxed()
     }
 
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
         let (chunks, fields) = (self.chunks.clone(), fields.to_vec());
         let batches = (0..chunks.len()).scan(0, move |offset, i| {
-            let (rows, ts) = &chunks[i];
+            let rows = &chunks[i];
             let start = *offset;
             *offset += rows.num_rows() as u64;
-            Some(project(rows, *ts, &fields).and_then(|batch| take_from_batch(&batch, start, &places)))
+            Some(project(rows, &fields).and_then(|batch| take_from_batch(&batch, start, &places)))
         });
         stream::iter(batches.filter_map(Result::transpose)).boxed()
     }
 }
 
-/// The wanted columns of a chunk; the timestamp, which is one for all rows, is made here.
-fn project(rows: &RecordBatch, ts: Timestamp, fields: &[FieldId]) -> Result<RecordBatch, QueryError> {
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(fields.len());
-    let mut declared = Vec::with_capacity(fields.len());
-    for field in fields {
-        let name = field.to_string();
-        if *field == FieldId::TIMESTAMP {
-            columns.push(Arc::new(Int64Array::from_value(ts.0 as i64, rows.num_rows())));
-            declared.push(ArrowField::new(name, DataType::Int64, false));
-            continue;
-        }
-        let column = rows.column_by_name(&name);
+/// The wanted columns of a chunk.
+fn project(rows: &RecordBatch, fields: &[FieldId]) -> Result<RecordBatch, QueryError> {
+    let columns = fields.iter().map(|field| {
+        let column = rows.column_by_name(&field.to_string());
         let column = column.ok_or_else(|| QueryError::Batch { field: *field, wanted: "any type".to_owned() })?;
-        declared.push(ArrowField::new(name, column.data_type().clone(), false));
-        columns.push(column.clone());
-    }
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(declared)), columns)?)
+        Ok((field.to_string(), column.clone(), false))
+    });
+    Ok(RecordBatch::try_from_iter_with_nullable(columns.collect::<Result<Vec<_>, QueryError>>()?)?)
 }

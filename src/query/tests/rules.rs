@@ -3,13 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::{FutureExt, StreamExt, stream::BoxStream};
-use tokio::sync::Notify;
 
 use super::*;
 use crate::{
     config::StorageConfig,
     error::{Classify, ErrorKind},
-    model::PkRange,
     query::{
         Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, expire_before, matching_keys,
         query,
@@ -152,10 +150,7 @@ async fn expiry_is_the_rule_of_compaction() {
 async fn keys_of_a_delete_by_filter() {
     let schema = schema(DataType::VarChar);
     let rows = vec![row(1, 10, 9, 1), row(2, 10, 10, 1), row(3, 10, 9, 1), row(4, 10, 8, 2)];
-    let set = || ReadSet {
-        sources: vec![growing(&schema, 1, 0, std::slice::from_ref(&rows), Vec::new())],
-        deletes: Vec::new(),
-    };
+    let set = || ReadSet { sources: vec![growing(&schema, 1, 0, &[rows.clone()], Vec::new())], deletes: Vec::new() };
     let limits = QueryLimits::default();
     let keys = matching_keys(&schema, set(), scope(&schema, "n == 1"), &limits).await.unwrap();
     // By bytes, not by number.
@@ -169,10 +164,7 @@ async fn keys_of_a_delete_by_filter() {
 async fn answers_are_bounded() {
     let schema = schema(DataType::Int64);
     let rows: Vec<Row> = (0..50).map(|i| row(i, 10, i, 0)).collect();
-    let set = || ReadSet {
-        sources: vec![growing(&schema, 1, 0, std::slice::from_ref(&rows), Vec::new())],
-        deletes: Vec::new(),
-    };
+    let set = || ReadSet { sources: vec![growing(&schema, 1, 0, &[rows.clone()], Vec::new())], deletes: Vec::new() };
     let fits = QueryLimits { max_rows: 50, ..QueryLimits::default() };
     assert_eq!(query(&schema, set(), ask(&schema, ""), &fits).await.unwrap().num_rows(), 50);
     let few = QueryLimits { max_rows: 49, ..QueryLimits::default() };
@@ -329,120 +321,14 @@ async fn a_source_that_fails_fails_the_read() {
     }
 }
 
-/// A source with something wrong or slow about it.
-struct Odd {
-    inner: Box<dyn RowSource>,
-    /// Its deletes come only after this.
-    waits_for: Option<Arc<Notify>>,
-    /// Told when all rows were read.
-    tells: Option<Arc<Notify>>,
-    /// Does not give the first row it is asked for.
-    loses_a_row: bool,
-}
-
-impl Odd {
-    fn new(inner: Box<dyn RowSource>) -> Self {
-        Self { inner, waits_for: None, tells: None, loses_a_row: false }
-    }
-}
-
-#[async_trait::async_trait]
-impl RowSource for Odd {
-    fn partition(&self) -> PartitionId {
-        self.inner.partition()
-    }
-
-    fn channel(&self) -> &Channel {
-        self.inner.channel()
-    }
-
-    fn rows(&self) -> u64 {
-        self.inner.rows()
-    }
-
-    fn pk_range(&self) -> Option<&PkRange> {
-        self.inner.pk_range()
-    }
-
-    fn ts_from(&self) -> Timestamp {
-        self.inner.ts_from()
-    }
-
-    async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
-        self.inner.may_contain(keys).await
-    }
-
-    async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
-        if let Some(notify) = &self.waits_for {
-            notify.notified().await;
-        }
-        self.inner.deletes().await
-    }
-
-    fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
-        let tells = self.tells.clone();
-        let end = futures::stream::poll_fn(move |_| {
-            if let Some(notify) = &tells {
-                notify.notify_one();
-            }
-            std::task::Poll::Ready(None)
-        });
-        self.inner.read(fields).chain(end).boxed()
-    }
-
-    fn take(&self, fields: &[FieldId], mut places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
-        places.drain(..usize::from(self.loses_a_row));
-        self.inner.take(fields, places)
-    }
-}
-
-#[tokio::test]
-async fn the_answer_does_not_depend_on_which_source_is_faster() {
-    let schema = schema(DataType::Int64);
-    let one = |row_id| growing(&schema, 1, 0, &[vec![row(row_id, 10, 7, 0)]], Vec::new());
-    let done = Arc::new(Notify::new());
-    let slow = Odd { waits_for: Some(done.clone()), ..Odd::new(one(1)) };
-    let fast = Odd { tells: Some(done), ..Odd::new(one(2)) };
-    let set = ReadSet { sources: vec![Box::new(slow), Box::new(fast)], deletes: Vec::new() };
-    assert_eq!(row_ids(&schema, set, ask(&schema, "")).await, [1]);
-}
-
-#[tokio::test]
-async fn a_source_that_loses_rows_is_noticed() {
-    let schema = schema(DataType::Int64);
-    let rows = (0..5).map(|i| row(i, 10, i, 0)).collect();
-    let source = Odd { loses_a_row: true, ..Odd::new(growing(&schema, 1, 0, &[rows], Vec::new())) };
-    let set = ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() };
-    let error = query(&schema, set, ask(&schema, ""), &QueryLimits::default()).await.unwrap_err();
-    assert!(matches!(error, QueryError::Short { got: 4, wanted: 5 }), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-}
-
-#[tokio::test]
-async fn reads_can_be_spawned() {
-    let schema = schema(DataType::Int64);
-    let set = duplicates(&schema);
-    let asked = ask(&schema, "id == 1");
-    let read = async move { query(&schema, set, asked, &QueryLimits::default()).await };
-    assert_eq!(tokio::spawn(read).await.unwrap().unwrap().num_rows(), 1);
-    let schema = super::schema(DataType::Int64);
-    let set = duplicates(&schema);
-    let read = async move { count(&schema, set, Scope::default()).await };
-    assert_eq!(tokio::spawn(read).await.unwrap().unwrap(), 6);
-    let schema = super::schema(DataType::Int64);
-    let set = duplicates(&schema);
-    let read = async move { matching_keys(&schema, set, Scope::default(), &QueryLimits::default()).await };
-    assert_eq!(tokio::spawn(read).await.unwrap().unwrap().len(), 3);
-}
-
 /// Gives one batch and then never another.
 struct Stuck {
     rows: RecordBatch,
     channel: Channel,
-    dropped: Arc<Notify>,
+    dropped: Arc<tokio::sync::Notify>,
 }
 
-struct NotifyOnDrop(Arc<Notify>);
+struct NotifyOnDrop(Arc<tokio::sync::Notify>);
 
 impl Drop for NotifyOnDrop {
     fn drop(&mut self) {
@@ -464,7 +350,7 @@ impl RowSource for Stuck {
         1 << 40
     }
 
-    fn pk_range(&self) -> Option<&PkRange> {
+    fn pk_range(&self) -> Option<&crate::model::PkRange> {
         None
     }
 
@@ -491,6 +377,7 @@ impl RowSource for Stuck {
     }
 
     fn take(&self, _: &[FieldId], _: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+        // Fewer rows than were asked for.
         futures::stream::empty().boxed()
     }
 }
@@ -498,7 +385,7 @@ impl RowSource for Stuck {
 #[tokio::test]
 async fn a_dropped_read_lets_go_of_its_sources() {
     let schema = schema(DataType::Int64);
-    let dropped = Arc::new(Notify::new());
+    let dropped = Arc::new(tokio::sync::Notify::new());
     let rows = batch(&schema, &[row(1, 10, 1, 0)], true);
     let source = Stuck { rows, channel: channel(0), dropped: dropped.clone() };
     let set = ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() };
@@ -506,4 +393,47 @@ async fn a_dropped_read_lets_go_of_its_sources() {
     assert!((&mut read).now_or_never().is_none());
     drop(read);
     dropped.notified().await;
+}
+
+#[tokio::test]
+async fn a_source_that_loses_rows_is_noticed() {
+    struct Short(Box<dyn RowSource>);
+
+    #[async_trait::async_trait]
+    impl RowSource for Short {
+        fn partition(&self) -> PartitionId {
+            self.0.partition()
+        }
+        fn channel(&self) -> &Channel {
+            self.0.channel()
+        }
+        fn rows(&self) -> u64 {
+            self.0.rows()
+        }
+        fn pk_range(&self) -> Option<&crate::model::PkRange> {
+            None
+        }
+        fn ts_from(&self) -> Timestamp {
+            Timestamp::ZERO
+        }
+        async fn may_contain(&self, _: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
+            Ok(true)
+        }
+        async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
+            Ok(Vec::new())
+        }
+        fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+            self.0.read(fields)
+        }
+        fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+            self.0.take(fields, places[1..].to_vec())
+        }
+    }
+
+    let schema = schema(DataType::Int64);
+    let rows = (0..5).map(|i| row(i, 10, i, 0)).collect();
+    let set =
+        ReadSet { sources: vec![Box::new(Short(growing(&schema, 1, 0, &[rows], Vec::new())))], deletes: Vec::new() };
+    let error = query(&schema, set, ask(&schema, ""), &QueryLimits::default()).await.unwrap_err();
+    assert!(matches!(error, QueryError::Short { got: 4, wanted: 5 }), "{error}");
 }

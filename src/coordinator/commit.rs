@@ -1,0 +1,282 @@
+//! Commits: the only place that changes the set of segments.
+//!
+//! Every change has the same shape: files are written first, then one catalog transaction that names them, then the
+//! fold into memory, then whoever waits is told. A crash before the transaction leaves files that nobody names; a
+//! crash after it is a finished change. The transaction carries the coordinator's epoch (P6) and expects each input to
+//! be stored exactly as it was read (P2).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use tracing::{debug, info};
+
+use super::{CoordinatorError, Core};
+use crate::{
+    binlog::{self, LogIds},
+    compactor::{Outcome, OutputSegment},
+    ingest::{DeltaBatch, FlushSink, FlushedSegment, Refusal},
+    model::{
+        Delete, Group, LogFile, LogId, Lsn, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, SegmentLogs,
+        SegmentState, Timestamp,
+    },
+    scheduler::{Event, transition},
+    storage::{self, LogPath},
+};
+
+#[async_trait]
+impl FlushSink for Core {
+    /// A growing segment became Flushed.
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<(), Refusal> {
+        self.add_flushed(flushed).await.map_err(|e| Refusal::of(&e))
+    }
+
+    /// Deletes leave memory for the delta logs of the segments that may hold their keys.
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<(), Refusal> {
+        self.add_deltas(batch).await.map_err(|e| Refusal::of(&e))
+    }
+}
+
+impl Core {
+    async fn add_flushed(&self, flushed: FlushedSegment) -> Result<(), CoordinatorError> {
+        let FlushedSegment { segment, logs, stats } = flushed;
+        let group = Arc::clone(&segment.group);
+        let cell = self.state.by_id(group.collection)?;
+        let _commit = cell.commit.lock().await;
+        if !cell.meta().partitions.iter().any(|p| p.id == group.partition) {
+            return Err(CoordinatorError::PartitionNotFound(group.partition.to_string()));
+        }
+        if cell.is_known(segment.id) {
+            // A repeated call: the first one was committed, its answer was lost.
+            return Ok(());
+        }
+        let mut txn = self.catalog.txn();
+        txn.expect_no_segment(&group, segment.id);
+        txn.put_segment_and_logs(&segment, &logs);
+        txn.commit().await?;
+        info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
+        self.metrics.ingest.flushed_rows.inc_by(segment.rows);
+        self.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
+        self.stats_cache.put(segment.id, Arc::new(stats));
+        cell.fold([segment]);
+        self.flush_events.raise(Group::clone(&group));
+        Ok(())
+    }
+
+    /// Routes deletes to the live segments of the channel that may hold their keys, writes one delta log for each, and
+    /// commits them together with the position up to which the channel's deletes are now in files.
+    ///
+    /// Holding the commit lock throughout makes this and a compaction's commit take turns: a delete is routed either
+    /// to a source before it is replaced, and then carried over, or to the output (P4).
+    async fn add_deltas(&self, batch: DeltaBatch) -> Result<(), CoordinatorError> {
+        let cell = self.state.by_id(batch.collection)?;
+        let _commit = cell.commit.lock().await;
+        let mut txn = self.catalog.txn();
+        let mut changed = Vec::new();
+        for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
+            let hits = self.route(&segment, &batch).await?;
+            if hits.is_empty() {
+                continue;
+            }
+            let mut logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
+            logs.delta.push(self.write_delta(&segment.group, segment.id, &hits).await?);
+            let mut next = Segment { version: segment.version + 1, ..segment.clone() };
+            next.summarise(&logs);
+            txn.expect_segment(&segment);
+            txn.put_segment_and_logs(&next, &logs);
+            changed.push(next);
+        }
+        txn.set_channel_delta_lsn(&batch.channel, batch.upto);
+        txn.commit().await?;
+        debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
+        let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
+        cell.fold(changed);
+        for group in groups {
+            self.flush_events.raise(Group::clone(&group));
+        }
+        Ok(())
+    }
+
+    /// Those deletes of a batch that may kill a row of the segment, by partition, time, key range and filter.
+    async fn route(&self, segment: &Segment, batch: &DeltaBatch) -> Result<Vec<Delete>, CoordinatorError> {
+        let Some(range) = &segment.pk_range else { return Ok(Vec::new()) };
+        let near: Vec<Delete> = batch
+            .for_segment(segment.id, segment.group.partition)
+            .filter(|delete| delete.ts > segment.ts_from && range.contains(&delete.key))
+            .collect();
+        // Most segments are far from all of the deletes: no filter is read for them.
+        if near.is_empty() {
+            return Ok(near);
+        }
+        let stats = self.stats(segment).await?;
+        Ok(near.into_iter().filter(|delete| stats.iter().any(|s| s.may_contain(&delete.key))).collect())
+    }
+
+    async fn write_delta(
+        &self,
+        group: &Group,
+        segment: SegmentId,
+        deletes: &[Delete],
+    ) -> Result<LogFile, CoordinatorError> {
+        let ids = LogIds { collection: group.collection, partition: group.partition, segment };
+        let log = LogId(self.ids.next()?);
+        let encoded = binlog::encode_delta(ids, deletes, &self.config.binlog, self.clock.now_ms())
+            .map_err(|e| CoordinatorError::Internal(format!("delta log of segment {segment}: {e}")))?;
+        let bytes = encoded.bytes.len() as u64;
+        self.store.put(&LogPath::delta(ids, log), encoded.bytes).await?;
+        Ok(LogFile {
+            id: log,
+            rows: encoded.rows,
+            ts_from: encoded.ts_from,
+            ts_to: encoded.ts_to,
+            bytes,
+            memory_bytes: encoded.memory_bytes,
+        })
+    }
+
+    /// Makes a finished merge true: outputs become Flushed, inputs Dropped, the plan Completed, deletes that reached
+    /// the inputs meanwhile are carried over; all in one transaction.
+    ///
+    /// # Errors
+    /// A Conflict or Precondition kind when an input changed in a way that can't be carried over: the plan is outdated.
+    pub(super) async fn commit_compaction(&self, plan: &Plan, outcome: Outcome) -> Result<Plan, CoordinatorError> {
+        let cell = self.state.by_id(plan.group.collection)?;
+        let _commit = cell.commit.lock().await;
+        let mut inputs = Vec::new();
+        let mut late = Vec::new();
+        for id in plan.input_ids() {
+            let segment =
+                cell.segment(id).filter(Segment::is_live).ok_or_else(|| outdated(id, "it is not live any more"))?;
+            let logs = self.catalog.segment_logs(&segment.group, id).await?;
+            let unseen: Vec<LogFile> =
+                logs.delta.into_iter().filter(|log| !outcome.consumed_deltas.contains(&(id, log.id))).collect();
+            if !unseen.is_empty() {
+                let logs = SegmentLogs { delta: unseen, ..SegmentLogs::default() };
+                late.extend(storage::read_deletes(&self.store, log_ids(&segment), &logs).await?);
+            }
+            inputs.push(segment);
+        }
+
+        let now_ms = self.clock.now_ms();
+        let mut txn = self.catalog.txn();
+        let mut changed = Vec::new();
+        let targets: Vec<SegmentId> = outcome.outputs.iter().map(|o| o.id).collect();
+        for output in outcome.outputs {
+            let (segment, logs) = self.as_segment(plan, &inputs, output, &late).await?;
+            txn.put_segment_and_logs(&segment, &logs);
+            changed.push(segment);
+        }
+        for input in &inputs {
+            txn.expect_segment(input);
+            let dropped = Segment {
+                state: SegmentState::Dropped,
+                dropped_at_ms: now_ms,
+                compaction_to: targets.clone().into(),
+                version: input.version + 1,
+                ..input.clone()
+            };
+            txn.put_segment(&dropped);
+            self.stats_cache.forget(input.id);
+            changed.push(dropped);
+        }
+        let mut done = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
+        let event =
+            Event::Commit { targets, rows_out: outcome.rows_out, bytes_out: outcome.bytes_written, at_ms: now_ms };
+        done.state = transition(&done.state, event)?;
+        txn.put_plan(&done);
+        txn.commit().await?;
+        // Both folds happen before the commit lock goes: a reader of the plan's state finds its targets.
+        cell.fold(changed);
+        self.jobs.update(done.clone());
+        self.count_ended(&done);
+        let metrics = &self.metrics.compaction;
+        metrics.input_rows.inc_by(outcome.rows_in);
+        metrics.output_rows.inc_by(outcome.rows_out);
+        metrics.input_bytes.inc_by(plan.input_bytes());
+        metrics.output_bytes.inc_by(outcome.bytes_written);
+        if let PlanState::Executing { started_at_ms } = plan.state {
+            let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
+            metrics.duration.with([plan.kind.as_str()]).observe(seconds);
+        }
+        info!(
+            plan = %plan.id, job = %plan.job, rows_in = outcome.rows_in, rows_out = outcome.rows_out,
+            deleted = outcome.rows_deleted, expired = outcome.rows_expired, late_deletes = late.len(),
+            bytes_out = outcome.bytes_written, "plan committed"
+        );
+        self.flush_events.raise(plan.group.clone());
+        Ok(done)
+    }
+
+    /// The output as the catalog will hold it, with the late deletes that may hit its rows in **one** delta log.
+    async fn as_segment(
+        &self,
+        plan: &Plan,
+        inputs: &[Segment],
+        output: OutputSegment,
+        late: &[Delete],
+    ) -> Result<(Segment, SegmentLogs), CoordinatorError> {
+        let mut logs = output.logs;
+        let hits: Vec<Delete> = late
+            .iter()
+            .filter(|d| output.pk_range.as_ref().is_some_and(|range| range.contains(&d.key)))
+            .cloned()
+            .collect();
+        if !hits.is_empty() {
+            logs.delta.push(self.write_delta(&plan.group, output.id, &hits).await?);
+        }
+        let group = inputs.first().map_or_else(|| Arc::new(plan.group.clone()), |s| Arc::clone(&s.group));
+        let mut segment = Segment {
+            id: output.id,
+            group,
+            state: SegmentState::Flushed,
+            level: SegmentLevel::L1,
+            rows: 0,
+            insert_bytes: 0,
+            memory_bytes: 0,
+            delta_rows: 0,
+            delta_bytes: 0,
+            delta_logs: 0,
+            delta_ts_from: Timestamp::ZERO,
+            ts_from: Timestamp::ZERO,
+            ts_to: Timestamp::ZERO,
+            pk_range: output.pk_range,
+            compaction_from: plan.input_ids().collect(),
+            compaction_to: Box::default(),
+            dropped_at_ms: 0,
+            end_lsn: Lsn(0),
+            version: 1,
+        };
+        segment.summarise(&logs);
+        Ok((segment, logs))
+    }
+
+    /// Takes a plan to its next state without changing segments. One that has ended already stays as it is.
+    pub(super) async fn advance_plan(&self, id: PlanId, event: Event) -> Result<(), CoordinatorError> {
+        let mut plan = self.jobs.plan(id).ok_or(CoordinatorError::PlanNotFound(id))?;
+        if plan.state.is_terminal() {
+            return Ok(());
+        }
+        let what = event.as_str();
+        plan.state = transition(&plan.state, event)?;
+        let mut txn = self.catalog.txn();
+        txn.put_plan(&plan);
+        txn.commit().await?;
+        info!(plan = %id, job = %plan.job, state = plan.state.as_str(), "plan {what}");
+        self.count_ended(&plan);
+        self.jobs.update(plan);
+        Ok(())
+    }
+
+    pub(super) fn count_ended(&self, plan: &Plan) {
+        if plan.state.is_terminal() {
+            self.metrics.compaction.ended.with([plan.kind.as_str(), plan.state.as_str()]).inc();
+        }
+    }
+}
+
+pub(super) fn outdated(segment: SegmentId, why: &str) -> CoordinatorError {
+    CoordinatorError::Rejected(format!("input segment {segment}: {why}"))
+}
+
+pub(super) fn log_ids(segment: &Segment) -> LogIds {
+    LogIds { collection: segment.group.collection, partition: segment.group.partition, segment: segment.id }
+}

@@ -1,0 +1,522 @@
+//! Definitions: databases, collections, aliases, partitions, properties, indexes, load state.
+//!
+//! One change at a time, durable before it is seen. Knows schemas only as values: parsing and checking what a client
+//! sent is the edge's work. Index definitions and load states are kept to be described; nothing is built or loaded.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Coordinator, CoordinatorError,
+    state::{CollectionCell, CollectionName},
+};
+use crate::model::{
+    Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId, Segment,
+    SegmentState, Timestamp,
+    collection::{DEFAULT_DATABASE, DEFAULT_PARTITION},
+};
+
+/// Physical channels that collections are spread over, as in stock Milvus.
+const PHYSICAL_CHANNELS: i64 = 16;
+
+/// A collection to be created; the schema is checked and its field ids are given.
+#[derive(Debug, Clone)]
+pub struct NewCollection {
+    pub database: String,
+    pub schema: CollectionSchema,
+    pub shards: u32,
+    pub consistency_level: i32,
+    pub properties: BTreeMap<String, String>,
+    /// Number of partitions, exactly when there is a partition key.
+    pub partitions: Option<u32>,
+}
+
+impl Coordinator {
+    pub async fn create_database(&self, name: &str) -> Result<(), CoordinatorError> {
+        check_name("database", name, self.core.config.limits.max_name_length)?;
+        let _ddl = self.ddl.lock().await;
+        if self.core.state.database(name).is_ok() {
+            return Err(CoordinatorError::Rejected(format!("database already exist: {name}")));
+        }
+        let database = Database { name: name.to_owned(), created_at: self.timestamp()? };
+        let mut txn = self.core.catalog.txn();
+        txn.put_database(&database);
+        txn.commit().await?;
+        self.core.state.put_database(database);
+        Ok(())
+    }
+
+    /// Drops an empty database.
+    pub async fn drop_database(&self, name: &str) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        if name == DEFAULT_DATABASE {
+            return Err(CoordinatorError::Rejected("can not drop default database".to_owned()));
+        }
+        self.core.state.database(name)?;
+        let left = self.core.state.collections(Some(name)).len();
+        if left > 0 {
+            return Err(CoordinatorError::Rejected(format!(
+                "database {name} is not empty: it has {left} collections, drop them first"
+            )));
+        }
+        let mut txn = self.core.catalog.txn();
+        txn.delete_database(name);
+        txn.commit().await?;
+        self.core.state.remove_database(name);
+        Ok(())
+    }
+
+    /// Creates a collection. Creating the same one again succeeds and changes nothing.
+    pub async fn create_collection(&self, new: NewCollection) -> Result<(), CoordinatorError> {
+        let name = new.schema.name.clone();
+        let _ddl = self.ddl.lock().await;
+        self.core.state.database(&new.database)?;
+        let duplicate = || {
+            CoordinatorError::Rejected(format!(
+                "create duplicate collection with different parameters, collection: {name}"
+            ))
+        };
+        if self.core.state.alias(&new.database, &name).is_some() {
+            return Err(CoordinatorError::Rejected(format!(
+                "create duplicate collection with different parameters, collection: {name}: \
+                 the name is taken by an alias"
+            )));
+        }
+        if self.core.state.has_collection(&new.database, &name) {
+            let old = self.core.state.resolve(CollectionName::new(&new.database, &name))?.meta();
+            let same = *old.schema == new.schema
+                && old.channels.len() == new.shards as usize
+                && old.properties == new.properties
+                && old.consistency_level == new.consistency_level;
+            return if same { Ok(()) } else { Err(duplicate()) };
+        }
+
+        let created_at = self.timestamp()?;
+        let id = CollectionId(self.core.ids.next()?);
+        let prefix = &self.core.config.server.channel_prefix;
+        let channels = (0..i64::from(new.shards))
+            .map(|shard| {
+                let physical = (id.0 + shard).rem_euclid(PHYSICAL_CHANNELS);
+                Channel::new(format!("{prefix}-rootcoord-dml_{physical}_{id}v{shard}"))
+            })
+            .collect();
+        let names: Vec<String> = match new.partitions {
+            Some(count) => (0..count).map(|i| format!("{DEFAULT_PARTITION}_{i}")).collect(),
+            None => vec![DEFAULT_PARTITION.to_owned()],
+        };
+        let first = self.core.ids.alloc(names.len() as u64)?.start;
+        let partitions =
+            (first..).zip(names).map(|(id, name)| Partition { id: PartitionId(id), name, created_at }).collect();
+        let collection = Collection {
+            id,
+            database: new.database,
+            name,
+            schema: Arc::new(new.schema),
+            channels,
+            partitions,
+            aliases: Vec::new(),
+            properties: new.properties,
+            consistency_level: new.consistency_level,
+            created_at,
+            updated_at: created_at,
+            indexes: Vec::new(),
+            loaded: Vec::new(),
+            dropped: false,
+        };
+        let mut txn = self.core.catalog.txn();
+        txn.put_collection(&collection);
+        txn.commit().await?;
+        self.core.state.add(Arc::new(CollectionCell::new(collection)));
+        Ok(())
+    }
+
+    /// Drops a collection and all its rows; a missing one is no error. Its files go with garbage collection.
+    pub async fn drop_collection(&self, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        self.core.state.database(name.database)?;
+        if self.core.state.alias(name.database, name.name).is_some() {
+            return Err(CoordinatorError::Rejected(format!("cannot drop the collection via alias = {}", name.name)));
+        }
+        let Ok(cell) = self.core.state.resolve(name) else { return Ok(()) };
+        self.cancel_plans(|plan| plan.group.collection == cell.id, "the collection was dropped").await;
+        let _commit = cell.commit.lock().await;
+        let dropped = self.as_dropped(cell.live());
+        let mut txn = self.core.catalog.txn();
+        if dropped.is_empty() && cell.dropped().is_empty() {
+            txn.delete_collection(cell.id);
+        } else {
+            // Somebody has to own the files until they are collected.
+            txn.put_collection(&Collection { dropped: true, ..Collection::clone(&cell.meta()) });
+        }
+        for segment in &dropped {
+            txn.put_segment(segment);
+        }
+        txn.commit().await?;
+        self.core.state.bury(cell.id);
+        cell.fold(dropped);
+        self.ingest.forget_collection(cell.id).await?;
+        Ok(())
+    }
+
+    fn as_dropped(&self, live: Vec<Segment>) -> Vec<Segment> {
+        let now = self.core.clock.now_ms();
+        live.into_iter()
+            .map(|s| Segment { state: SegmentState::Dropped, dropped_at_ms: now, version: s.version + 1, ..s })
+            .collect()
+    }
+
+    /// Drops all rows of a collection and keeps its definition.
+    pub async fn truncate_collection(&self, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        self.cancel_plans(|plan| plan.group.collection == cell.id, "the collection was truncated").await;
+        // First out of memory and log: a flush that is under way afterwards finds its segment forgotten.
+        self.ingest.forget_collection(cell.id).await?;
+        let _commit = cell.commit.lock().await;
+        let dropped = self.as_dropped(cell.live());
+        let mut txn = self.core.catalog.txn();
+        for segment in &dropped {
+            txn.put_segment(segment);
+        }
+        txn.commit().await?;
+        cell.fold(dropped);
+        Ok(())
+    }
+
+    /// Applies a change to a collection's definition, durably.
+    async fn change<T>(
+        &self,
+        cell: &CollectionCell,
+        change: impl FnOnce(&mut Collection) -> Result<T, CoordinatorError>,
+    ) -> Result<T, CoordinatorError> {
+        let mut next = Collection::clone(&cell.meta());
+        let outcome = change(&mut next)?;
+        if next == *cell.meta() {
+            return Ok(outcome);
+        }
+        let mut txn = self.core.catalog.txn();
+        txn.put_collection(&next);
+        txn.commit().await?;
+        self.core.state.replace(cell, next);
+        Ok(outcome)
+    }
+
+    pub async fn alter_collection(
+        &self,
+        name: CollectionName<'_>,
+        set: BTreeMap<String, String>,
+        delete: &[String],
+    ) -> Result<(), CoordinatorError> {
+        if set.is_empty() && delete.is_empty() {
+            return Err(CoordinatorError::Rejected("alter collection: no properties and no delete keys given".into()));
+        }
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        let at = self.timestamp()?;
+        self.change(&cell, |c| {
+            c.properties.extend(set);
+            for key in delete {
+                c.properties.remove(key);
+            }
+            c.updated_at = at;
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn rename_collection(
+        &self,
+        from: CollectionName<'_>,
+        to_database: &str,
+        to: &str,
+    ) -> Result<(), CoordinatorError> {
+        check_name("collection", to, self.core.config.limits.max_name_length)?;
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(from)?;
+        let database = if to_database.is_empty() { from.database } else { to_database };
+        self.core.state.database(database)?;
+        if self.core.state.alias(from.database, from.name).is_some() {
+            return Err(CoordinatorError::Rejected(format!(
+                "unsupported use an alias to rename collection, alias:{}",
+                from.name
+            )));
+        }
+        if self.core.state.alias(database, to).is_some() {
+            return Err(CoordinatorError::Rejected(format!("cannot rename collection to an existing alias: {to}")));
+        }
+        if self.core.state.has_collection(database, to) {
+            return Err(CoordinatorError::Rejected(format!(
+                "duplicated new collection name {to} in database {database}"
+            )));
+        }
+        let at = self.timestamp()?;
+        self.change(&cell, |c| {
+            let mut schema = CollectionSchema::clone(&c.schema);
+            schema.name = to.to_owned();
+            c.schema = Arc::new(schema);
+            c.name = to.to_owned();
+            c.database = database.to_owned();
+            c.updated_at = at;
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
+        check_name("alias", alias, self.core.config.limits.max_name_length)?;
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        self.check_alias_is_no_collection(name.database, alias)?;
+        if let Some(owner) = self.core.state.alias(name.database, alias) {
+            if owner.id == cell.id {
+                return Ok(());
+            }
+            return Err(CoordinatorError::Rejected(format!(
+                "{alias} is alias to another collection: {}",
+                owner.meta().name
+            )));
+        }
+        self.change(&cell, |c| {
+            c.aliases.push(alias.to_owned());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Points an existing alias to another collection.
+    pub async fn alter_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        self.check_alias_is_no_collection(name.database, alias)?;
+        let owner = self.core.state.alias(name.database, alias).ok_or_else(|| alias_not_found(name.database, alias))?;
+        if owner.id == cell.id {
+            return Ok(());
+        }
+        // Both definitions in one transaction: at no moment does the alias point nowhere, or to both.
+        let mut old = Collection::clone(&owner.meta());
+        old.aliases.retain(|a| a != alias);
+        let mut new = Collection::clone(&cell.meta());
+        new.aliases.push(alias.to_owned());
+        let mut txn = self.core.catalog.txn();
+        txn.put_collection(&old);
+        txn.put_collection(&new);
+        txn.commit().await?;
+        self.core.state.replace(&owner, old);
+        self.core.state.replace(&cell, new);
+        Ok(())
+    }
+
+    /// Drops an alias; a missing one is no error.
+    pub async fn drop_alias(&self, database: &str, alias: &str) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        self.core.state.database(database)?;
+        let Some(cell) = self.core.state.alias(database, alias) else { return Ok(()) };
+        self.change(&cell, |c| {
+            c.aliases.retain(|a| a != alias);
+            Ok(())
+        })
+        .await
+    }
+
+    pub fn describe_alias(&self, database: &str, alias: &str) -> Result<Arc<Collection>, CoordinatorError> {
+        self.core.state.database(database)?;
+        self.core.state.alias(database, alias).map(|c| c.meta()).ok_or_else(|| alias_not_found(database, alias))
+    }
+
+    fn check_alias_is_no_collection(&self, database: &str, alias: &str) -> Result<(), CoordinatorError> {
+        if self.core.state.has_collection(database, alias) {
+            return Err(CoordinatorError::AliasConflict { database: database.to_owned(), alias: alias.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Creates a partition; an existing one is no error.
+    pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), CoordinatorError> {
+        check_name("partition", partition, self.core.config.limits.max_name_length)?;
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        self.refuse_partition_key(&cell, "create")?;
+        let meta = cell.meta();
+        if meta.partition(partition).is_some() {
+            return Ok(());
+        }
+        let limit = self.core.config.limits.max_partitions;
+        if meta.partitions.len() >= limit {
+            return Err(CoordinatorError::Rejected(format!(
+                "partition number ({}) exceeds max configuration ({limit}), collection: {}",
+                meta.partitions.len() + 1,
+                meta.name
+            )));
+        }
+        let id = PartitionId(self.core.ids.next()?);
+        let created_at = self.timestamp()?;
+        let loaded = !meta.loaded.is_empty();
+        self.change(&cell, |c| {
+            c.partitions.push(Partition { id, name: partition.to_owned(), created_at });
+            if loaded {
+                c.loaded.push(id);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops a partition and its rows; a missing one is no error.
+    pub async fn drop_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        self.refuse_partition_key(&cell, "drop")?;
+        if partition == DEFAULT_PARTITION {
+            return Err(CoordinatorError::Rejected("default partition cannot be deleted".to_owned()));
+        }
+        let Some(id) = cell.meta().partition(partition).map(|p| p.id) else { return Ok(()) };
+        self.cancel_plans(|plan| plan.group.partition == id, "the partition was dropped").await;
+        let _commit = cell.commit.lock().await;
+        let mut next = Collection::clone(&cell.meta());
+        next.partitions.retain(|p| p.id != id);
+        next.loaded.retain(|p| *p != id);
+        let dropped = self.as_dropped(cell.live().into_iter().filter(|s| s.group.partition == id).collect());
+        let mut txn = self.core.catalog.txn();
+        txn.put_collection(&next);
+        for segment in &dropped {
+            txn.put_segment(segment);
+        }
+        txn.commit().await?;
+        self.core.state.replace(&cell, next);
+        cell.fold(dropped);
+        self.ingest.forget_partition(cell.id, id).await?;
+        Ok(())
+    }
+
+    fn refuse_partition_key(&self, cell: &CollectionCell, verb: &str) -> Result<(), CoordinatorError> {
+        if cell.meta().schema.partition_key().is_some() {
+            return Err(CoordinatorError::Rejected(format!(
+                "disable {verb} partition if partition key mode is used, collection: {}",
+                cell.meta().name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Stores an index definition. The same definition again succeeds.
+    pub async fn create_index(
+        &self,
+        name: CollectionName<'_>,
+        field: &str,
+        index: &str,
+        params: Vec<(String, String)>,
+    ) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        let meta = cell.meta();
+        let field =
+            meta.schema.field(field).filter(|f| !f.is_dynamic).ok_or_else(|| {
+                CoordinatorError::Rejected(format!("cannot create index on non-exist field: {field}"))
+            })?;
+        let index_name = if index.is_empty() { field.name.clone() } else { index.to_owned() };
+        check_name("index", &index_name, self.core.config.limits.max_name_length)?;
+        if let Some(old) = meta.indexes.iter().find(|i| i.name == index_name || i.field == field.id) {
+            if old.name == index_name && old.field == field.id && old.params == params {
+                return Ok(());
+            }
+            return Err(CoordinatorError::Rejected(format!(
+                "CreateIndex failed: at most one distinct index is allowed per field; field {} has index {}",
+                field.name, old.name
+            )));
+        }
+        let id = self.core.ids.next()?;
+        let field = field.id;
+        self.change(&cell, |c| {
+            c.indexes.push(IndexDef { id, name: index_name, field, params });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Drops an index by name or by field; a missing one is no error.
+    pub async fn drop_index(&self, name: CollectionName<'_>, field: &str, index: &str) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        let meta = cell.meta();
+        let field = meta.schema.field(field).map(|f| f.id);
+        self.change(&cell, |c| {
+            c.indexes.retain(|i| if index.is_empty() { Some(i.field) != field } else { i.name != index });
+            Ok(())
+        })
+        .await
+    }
+
+    /// Marks partitions as loaded (all of them when none is named). Reads need no load here; clients ask for the
+    /// state, and Milvus refuses to load what has no index.
+    pub async fn load(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        let meta = cell.meta();
+        if let Some(field) = meta.schema.fields.iter().find(|f| f.data_type.is_vector())
+            && !meta.indexes.iter().any(|i| i.field == field.id)
+        {
+            return Err(CoordinatorError::IndexNotFound(format!(
+                "none on vector field {} of {}: create one before loading",
+                field.name, meta.name
+            )));
+        }
+        let ids = partition_ids(&meta, partitions)?;
+        self.change(&cell, |c| {
+            for id in ids {
+                if !c.loaded.contains(&id) {
+                    c.loaded.push(id);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn release(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), CoordinatorError> {
+        let _ddl = self.ddl.lock().await;
+        let cell = self.core.state.resolve(name)?;
+        let ids = partition_ids(&cell.meta(), partitions)?;
+        self.change(&cell, |c| {
+            c.loaded.retain(|p| !ids.contains(p));
+            Ok(())
+        })
+        .await
+    }
+
+    /// A fresh hybrid timestamp.
+    pub fn timestamp(&self) -> Result<Timestamp, CoordinatorError> {
+        Ok(self.core.tso.next()?)
+    }
+}
+
+/// Ids of the named partitions; of all when none is named.
+pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<PartitionId>, CoordinatorError> {
+    if names.is_empty() {
+        return Ok(meta.partitions.iter().map(|p| p.id).collect());
+    }
+    names
+        .iter()
+        .map(|n| meta.partition(n).map(|p| p.id).ok_or_else(|| CoordinatorError::PartitionNotFound(n.clone())))
+        .collect()
+}
+
+fn alias_not_found(database: &str, alias: &str) -> CoordinatorError {
+    CoordinatorError::AliasNotFound { database: database.to_owned(), alias: alias.to_owned() }
+}
+
+/// Names of collections, aliases, partitions and so on: a letter or underscore, then letters, digits, underscores.
+fn check_name(what: &str, name: &str, limit: usize) -> Result<(), CoordinatorError> {
+    let invalid = |why: String| Err(CoordinatorError::Invalid(format!("Invalid {what} name: {name}. {why}")));
+    if name.trim().is_empty() {
+        return invalid(format!("the {what} name should not be empty"));
+    }
+    if name.len() > limit {
+        return invalid(format!("the length ({}) of a {what} name must be at most {limit}", name.len()));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
+        return invalid(format!("the first character of a {what} name must be an underscore or letter"));
+    }
+    if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return invalid(format!("a {what} name can only contain numbers, letters and underscores"));
+    }
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! Writes: gives rows their ids, routes them to partitions and channels, and hands them to the log.
+//!
+//! Checked rows come in (`wire::rows`); an answer goes out only after the log is durable (P3). Does no IO of its own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array},
+    compute::take_record_batch,
+    datatypes::{Field as ArrowField, Schema as ArrowSchema},
+};
+
+use super::{Coordinator, CoordinatorError, state::CollectionCell};
+use crate::{
+    ingest::{DeleteOp, InsertPart, Write},
+    model::{
+        Collection, CollectionSchema, DataType, FieldId, Group, Partition, PartitionId, PrimaryKey, SegmentId,
+        Timestamp, collection::DEFAULT_PARTITION,
+    },
+    query::BoundExpr,
+};
+
+/// What a write did.
+#[derive(Debug, Clone)]
+pub struct Mutation {
+    /// Keys of inserted rows, in the order of the request; none for a delete.
+    pub keys: Option<ArrayRef>,
+    pub count: u64,
+    pub ts: Timestamp,
+}
+
+/// What a flush sealed.
+#[derive(Debug, Clone)]
+pub struct FlushedCollection {
+    /// Sealed by this call.
+    pub sealed: Vec<SegmentId>,
+    /// Flushed before it.
+    pub flushed: Vec<SegmentId>,
+    pub ts: Timestamp,
+}
+
+impl Coordinator {
+    /// Inserts rows: all of them, or none. `rows` has the user's columns, named by field id, without the auto-id key.
+    ///
+    /// # Errors
+    /// `PartitionNotFound`; `Rejected` when a partition is named though a partition key decides; log failures.
+    pub async fn insert(
+        &self,
+        cell: &CollectionCell,
+        partition: &str,
+        rows: RecordBatch,
+    ) -> Result<Mutation, CoordinatorError> {
+        self.write_rows(cell, partition, rows, false).await
+    }
+
+    /// Replaces rows by key: one delete and one insert of the same timestamp, atomically.
+    pub async fn upsert(
+        &self,
+        cell: &CollectionCell,
+        partition: &str,
+        rows: RecordBatch,
+    ) -> Result<Mutation, CoordinatorError> {
+        self.write_rows(cell, partition, rows, true).await
+    }
+
+    async fn write_rows(
+        &self,
+        cell: &CollectionCell,
+        partition: &str,
+        rows: RecordBatch,
+        replace: bool,
+    ) -> Result<Mutation, CoordinatorError> {
+        let meta = cell.meta();
+        let schema = &meta.schema;
+        let target = Target::of(&meta, partition)?;
+        let count = rows.num_rows();
+        let first_row_id = self.core.ids.alloc(count as u64)?.start;
+        let rows = complete(schema, rows, first_row_id)?;
+        let keys = column(&rows, schema.primary_key().id)?;
+        let parts = split(&meta, &target, &rows, keys)?;
+        let mut write =
+            Write { collection: cell.id, schema: Arc::clone(schema), deletes: Vec::new(), inserts: Vec::new() };
+        for ((partition, shard), indices) in parts {
+            let channel = meta.channels[shard].clone();
+            let rows = match indices {
+                None => rows.clone(),
+                Some(indices) => take_record_batch(&rows, &UInt32Array::from(indices)).map_err(internal)?,
+            };
+            if replace {
+                let keys = all_keys(column(&rows, schema.primary_key().id)?)?;
+                // With a partition key the old row may live in another partition: its key decided that.
+                let scope = if schema.partition_key().is_some() { None } else { Some(partition) };
+                write.deletes.push(DeleteOp { partition: scope, channel: channel.clone(), keys: keys.into() });
+            }
+            let group = Arc::new(Group { collection: cell.id, partition, channel });
+            write.inserts.push(InsertPart { group, rows });
+        }
+        let keys = Some(Arc::clone(keys));
+        let bytes = rows.get_array_memory_size() as u64;
+        let ack = self.ingest.write(write).await?;
+        self.core.metrics.ingest.inserted_rows.inc_by(count as u64);
+        self.core.metrics.ingest.inserted_bytes.inc_by(bytes);
+        Ok(Mutation { keys, count: count as u64, ts: ack.ts })
+    }
+
+    /// Deletes by expression: by key where it names keys, otherwise those rows that match it now.
+    ///
+    /// The count is that of the keys named, whether or not they exist, as in Milvus.
+    pub async fn delete(
+        &self,
+        cell: &Arc<CollectionCell>,
+        partition: &str,
+        expr: &BoundExpr,
+    ) -> Result<Mutation, CoordinatorError> {
+        let meta = cell.meta();
+        let scope = match partition {
+            "" => None,
+            name => Some(partition_of(&meta, name)?.id),
+        };
+        let keys = match expr.exact_keys() {
+            Some(keys) => keys,
+            None => self.matching_keys(cell, expr, scope).await?,
+        };
+        let count = keys.len() as u64;
+        let mut by_channel: BTreeMap<usize, Vec<PrimaryKey>> = BTreeMap::new();
+        for key in keys {
+            by_channel.entry(shard_of(&key, meta.channels.len())).or_default().push(key);
+        }
+        let deletes: Vec<_> = by_channel
+            .into_iter()
+            .map(|(shard, keys)| DeleteOp {
+                partition: scope,
+                channel: meta.channels[shard].clone(),
+                keys: keys.into(),
+            })
+            .collect();
+        if deletes.is_empty() {
+            return Ok(Mutation { keys: None, count, ts: self.timestamp()? });
+        }
+        let write = Write { collection: cell.id, schema: Arc::clone(&meta.schema), deletes, inserts: Vec::new() };
+        let ack = self.ingest.write(write).await?;
+        self.core.metrics.ingest.deleted_keys.inc_by(count);
+        Ok(Mutation { keys: None, count, ts: ack.ts })
+    }
+
+    /// Seals the collection's growing rows and waits a while for their segments, so that the client's first question
+    /// after the state is usually answered with yes.
+    pub async fn flush(&self, cell: &CollectionCell) -> Result<FlushedCollection, CoordinatorError> {
+        let flushed = cell.live().iter().map(|s| s.id).collect();
+        let sealed = self.ingest.seal(cell.id).await?;
+        let ts = self.timestamp()?;
+        let done = async {
+            self.ingest.wait_flushed(&sealed).await?;
+            self.ingest.flush_deltas(cell.id).await
+        };
+        // A flush that takes longer goes on; the client polls.
+        match tokio::time::timeout(FLUSH_WAIT, done).await {
+            Ok(outcome) => outcome?,
+            Err(_elapsed) => {}
+        }
+        Ok(FlushedCollection { sealed, flushed, ts })
+    }
+
+    /// True if none of the segments has unflushed rows. Unknown ids are flushed: their segments have been compacted
+    /// and collected since.
+    pub fn is_flushed(&self, segments: &[SegmentId]) -> bool {
+        segments.iter().all(|id| self.ingest.is_flushed(*id))
+    }
+}
+
+/// How long a flush call waits for its segments before it leaves the waiting to the client.
+const FLUSH_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Where rows may go.
+enum Target {
+    One(PartitionId),
+    /// By hash of the partition key.
+    ByKey {
+        field: FieldId,
+        partitions: Vec<PartitionId>,
+    },
+}
+
+impl Target {
+    fn of(meta: &Collection, partition: &str) -> Result<Self, CoordinatorError> {
+        if let Some(field) = meta.schema.partition_key() {
+            if !partition.is_empty() {
+                return Err(CoordinatorError::Rejected(format!(
+                    "not support manually specifying the partition names if partition key mode is used: {partition}"
+                )));
+            }
+            return Ok(Self::ByKey { field: field.id, partitions: meta.partitions.iter().map(|p| p.id).collect() });
+        }
+        let name = if partition.is_empty() { DEFAULT_PARTITION } else { partition };
+        Ok(Self::One(partition_of(meta, name)?.id))
+    }
+}
+
+fn partition_of<'a>(meta: &'a Collection, name: &str) -> Result<&'a Partition, CoordinatorError> {
+    meta.partition(name).ok_or_else(|| CoordinatorError::PartitionNotFound(name.to_owned()))
+}
+
+/// Adds the row ids, and the keys where the collection makes them, and puts the columns into the stored order.
+fn complete(schema: &CollectionSchema, rows: RecordBatch, first_row_id: i64) -> Result<RecordBatch, CoordinatorError> {
+    let count = rows.num_rows();
+    let row_ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first_row_id..first_row_id + count as i64));
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for field in schema.stored_fields() {
+        let column = if field.id == FieldId::TIMESTAMP {
+            continue;
+        } else if field.id == FieldId::ROW_ID {
+            Arc::clone(&row_ids)
+        } else if field.is_primary_key && field.auto_id {
+            match field.data_type {
+                DataType::VarChar => {
+                    let text = (first_row_id..first_row_id + count as i64).map(|id| id.to_string());
+                    Arc::new(StringArray::from_iter_values(text)) as ArrayRef
+                }
+                _ => Arc::clone(&row_ids),
+            }
+        } else {
+            Arc::clone(column(&rows, field.id)?)
+        };
+        fields.push(ArrowField::new(field.column_name(), field.arrow_type(), false));
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(internal)
+}
+
+type Part = (PartitionId, usize);
+
+/// Rows per partition and shard, in the order of the request; no indices means all rows.
+fn split(
+    meta: &Collection,
+    target: &Target,
+    rows: &RecordBatch,
+    keys: &ArrayRef,
+) -> Result<Vec<(Part, Option<Vec<u32>>)>, CoordinatorError> {
+    let shards = meta.channels.len();
+    if let (Target::One(partition), 1) = (target, shards) {
+        return Ok(vec![((*partition, 0), None)]);
+    }
+    let shard_hashes = hashes(keys)?;
+    let partition_hashes = match target {
+        Target::One(_) => None,
+        Target::ByKey { field, .. } => Some(hashes(column(rows, *field)?)?),
+    };
+    let mut parts: BTreeMap<Part, Vec<u32>> = BTreeMap::new();
+    for row in 0..rows.num_rows() {
+        let partition = match (target, &partition_hashes) {
+            (Target::ByKey { partitions, .. }, Some(hashes)) => partitions[hashes[row] as usize % partitions.len()],
+            (Target::One(partition), _) => *partition,
+            (Target::ByKey { .. }, None) => return Err(CoordinatorError::Internal("partition key not hashed".into())),
+        };
+        parts.entry((partition, shard_hashes[row] as usize % shards)).or_default().push(row as u32);
+    }
+    Ok(parts.into_iter().map(|(part, indices)| (part, Some(indices))).collect())
+}
+
+/// The column of a field in a batch whose columns are named by field id.
+fn column(rows: &RecordBatch, field: FieldId) -> Result<&ArrayRef, CoordinatorError> {
+    rows.column_by_name(&field.to_string())
+        .ok_or_else(|| CoordinatorError::Internal(format!("rows have no column for field {field}")))
+}
+
+fn hashes(keys: &ArrayRef) -> Result<Vec<u32>, CoordinatorError> {
+    if let Some(ints) = keys.as_any().downcast_ref::<Int64Array>() {
+        return Ok(ints.values().iter().map(|k| hash_int(*k)).collect());
+    }
+    if let Some(texts) = keys.as_any().downcast_ref::<StringArray>() {
+        return Ok((0..texts.len()).map(|i| hash_str(texts.value(i))).collect());
+    }
+    Err(CoordinatorError::Internal(format!("a key column of type {}", keys.data_type())))
+}
+
+fn all_keys(keys: &ArrayRef) -> Result<Vec<PrimaryKey>, CoordinatorError> {
+    if let Some(ints) = keys.as_any().downcast_ref::<Int64Array>() {
+        return Ok(ints.values().iter().map(|k| PrimaryKey::Int(*k)).collect());
+    }
+    if let Some(texts) = keys.as_any().downcast_ref::<StringArray>() {
+        return Ok((0..texts.len()).map(|i| PrimaryKey::Str(texts.value(i).into())).collect());
+    }
+    Err(CoordinatorError::Internal(format!("a key column of type {}", keys.data_type())))
+}
+
+/// The shard a key belongs to: every row and every delete of a key goes through the same channel.
+pub(super) fn shard_of(key: &PrimaryKey, shards: usize) -> usize {
+    let hash = match key {
+        PrimaryKey::Int(k) => hash_int(*k),
+        PrimaryKey::Str(k) => hash_str(k),
+    };
+    hash as usize % shards.max(1)
+}
+
+/// Murmur3 (32 bit) of the eight little-endian bytes, as Milvus routes int64 keys.
+fn hash_int(key: i64) -> u32 {
+    let mut bytes = &key.to_le_bytes()[..];
+    // Reading from memory can't fail; 0 would only make the routing lopsided.
+    murmur3::murmur3_32(&mut bytes, 0).unwrap_or(0) & 0x7fff_ffff
+}
+
+/// CRC-32 of the first 100 bytes, as Milvus routes varchar keys.
+fn hash_str(key: &str) -> u32 {
+    let bytes = key.as_bytes();
+    crc32fast::hash(&bytes[..bytes.len().min(100)])
+}
+
+fn internal(e: arrow::error::ArrowError) -> CoordinatorError {
+    CoordinatorError::Internal(e.to_string())
+}

@@ -1,0 +1,90 @@
+//! What can go wrong when the coordinator is asked for something.
+
+use crate::{
+    error::{Classify, ErrorKind},
+    ingest::IngestError,
+    meta::MetaError,
+    model::{CollectionId, JobId, PlanId},
+    planner::Violation,
+    query::QueryError,
+    scheduler::IllegalTransition,
+    storage::StorageError,
+};
+
+/// Errors of [`super::Coordinator`]. The variants that users cause carry what the answer has to name; which wire code
+/// each one becomes is the edge's business.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    #[error("database not found[database={0}]")]
+    DatabaseNotFound(String),
+    #[error("collection not found[database={database}][collection={collection}]")]
+    CollectionNotFound { database: String, collection: String },
+    #[error("collection not found[collection={0}]")]
+    CollectionIdNotFound(CollectionId),
+    #[error("partition not found[partition={0}]")]
+    PartitionNotFound(String),
+    #[error("alias not found[database={database}][alias={alias}]")]
+    AliasNotFound { database: String, alias: String },
+    #[error("alias and collection name conflict[database={database}][alias={alias}]")]
+    AliasConflict { database: String, alias: String },
+    #[error("index not found[index={0}]")]
+    IndexNotFound(String),
+    #[error("collection not loaded[collection={0}]")]
+    NotLoaded(String),
+    #[error("compaction job {0} is not known: it never was, or its history has been dropped")]
+    JobNotFound(JobId),
+    #[error("plan {0} is not known")]
+    PlanNotFound(PlanId),
+    #[error("compaction disabled")]
+    CompactionDisabled,
+    #[error("the server is stopping")]
+    Stopping,
+    /// A wrong parameter.
+    #[error("{0}")]
+    Invalid(String),
+    /// A request that is well formed and refused all the same.
+    #[error("{0}")]
+    Rejected(String),
+    #[error(transparent)]
+    Ingest(#[from] IngestError),
+    #[error(transparent)]
+    Meta(#[from] MetaError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A plan does not fit the segments as they are now.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error(transparent)]
+    Transition(#[from] IllegalTransition),
+    /// A defect: something that the program itself guarantees did not hold.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl Classify for CoordinatorError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::DatabaseNotFound(_)
+            | Self::CollectionNotFound { .. }
+            | Self::CollectionIdNotFound(_)
+            | Self::PartitionNotFound(_)
+            | Self::AliasNotFound { .. }
+            | Self::IndexNotFound(_)
+            | Self::JobNotFound(_)
+            | Self::PlanNotFound(_) => ErrorKind::NotFound,
+            Self::AliasConflict { .. } | Self::Rejected(_) => ErrorKind::Conflict,
+            Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
+            Self::Stopping => ErrorKind::Transient,
+            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Ingest(e) => e.kind(),
+            Self::Meta(e) => e.kind(),
+            Self::Storage(e) => e.kind(),
+            Self::Query(e) => e.kind(),
+            Self::Violation(e) => e.kind(),
+            Self::Transition(e) => e.kind(),
+            Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}

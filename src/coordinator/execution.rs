@@ -1,0 +1,138 @@
+//! The scheduler's side of a plan's life: every step becomes durable here before the scheduler goes on.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::{info, warn};
+
+use super::{CoordinatorError, Core};
+use crate::{
+    compactor::{CompactError, CompactionInput, CompactionTask, Outcome, OutputIds},
+    error::{Classify, ErrorKind},
+    model::{FailureKind, LogId, Plan, PlanId, SegmentId},
+    planner::{Rules, validate},
+    scheduler::{Attempt, Event, Failure, JobSink, Refusal, transition},
+};
+
+#[async_trait]
+impl JobSink for Core {
+    async fn prepare(&self, attempt: Attempt) -> Result<CompactionTask, Refusal> {
+        let plan = self.step(attempt, Event::Begin { at_ms: self.clock.now_ms() }).await?;
+        let waited_ms = self.clock.now_ms().saturating_sub(plan.created_at_ms);
+        self.metrics.compaction.wait.observe(waited_ms as f64 / 1000.0);
+        info!(plan = %plan.id, job = %plan.job, attempt = attempt.number, group = %plan.group, "plan executing");
+        self.task(plan).await.map_err(refusal)
+    }
+
+    async fn completed(&self, attempt: Attempt, outcome: Outcome) -> Result<(), Refusal> {
+        let plan = self.current(attempt)?;
+        let outputs: Vec<SegmentId> = outcome.outputs.iter().map(|o| o.id).collect();
+        let committed = self.commit_compaction(&plan, outcome).await;
+        self.outputs_in_flight.remove(outputs);
+        committed.map(|_| ()).map_err(refusal)
+    }
+
+    async fn failed(&self, attempt: Attempt, failure: Failure) {
+        warn!(plan = %attempt.plan, attempt = attempt.number, kind = failure.kind.as_str(), retry_at_ms = failure.retry_at_ms, message = %failure.message, "plan attempt failed");
+        self.metrics.compaction.failures.with([failure.kind.as_str()]).inc();
+        let at_ms = self.clock.now_ms();
+        let event = match failure.retry_at_ms {
+            Some(not_before_ms) => Event::Retry { not_before_ms },
+            None => {
+                let kind = FailureKind::from(failure.kind);
+                self.remember_failure(attempt.plan, kind);
+                Event::Fail { kind, message: failure.message, at_ms }
+            }
+        };
+        self.record(attempt, event).await;
+    }
+
+    async fn timed_out(&self, attempt: Attempt, message: String) {
+        warn!(plan = %attempt.plan, attempt = attempt.number, %message, "plan timed out");
+        self.record(attempt, Event::TimeOut { message, at_ms: self.clock.now_ms() }).await;
+    }
+}
+
+impl Core {
+    /// The plan, if this is still its attempt.
+    fn current(&self, attempt: Attempt) -> Result<Plan, Refusal> {
+        self.jobs
+            .plan(attempt.plan)
+            .filter(|p| !p.state.is_terminal() && p.attempts == attempt.number)
+            .ok_or(Refusal::Ended)
+    }
+
+    /// Takes a plan to its next state, durably.
+    async fn step(&self, attempt: Attempt, event: Event) -> Result<Plan, Refusal> {
+        let mut plan = self.jobs.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(Refusal::Ended)?;
+        plan.state = transition(&plan.state, event).map_err(|e| refusal(e.into()))?;
+        plan.attempts = attempt.number;
+        let mut txn = self.catalog.txn();
+        txn.put_plan(&plan);
+        txn.commit().await.map_err(|e| refusal(e.into()))?;
+        self.count_ended(&plan);
+        self.jobs.update(plan.clone());
+        Ok(plan)
+    }
+
+    async fn record(&self, attempt: Attempt, event: Event) {
+        if let Err(Refusal::Failed { message, .. }) = self.step(attempt, event).await {
+            // The plan stays as it was in the store; the next start queues it again.
+            warn!(plan = %attempt.plan, %message, "the end of an attempt could not be recorded");
+        }
+    }
+
+    /// An outdated plan is planned again at once; inputs that failed otherwise are left alone until they change.
+    fn remember_failure(&self, plan: PlanId, kind: FailureKind) {
+        let Some(plan) = self.jobs.plan(plan) else { return };
+        if kind == FailureKind::Outdated {
+            self.flush_events.raise(plan.group);
+            return;
+        }
+        if let Ok(cell) = self.state.by_id(plan.group.collection) {
+            let inputs: Vec<_> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
+            self.failures.note(&inputs, kind);
+        }
+    }
+
+    /// Loads what the merge needs, and checks the inputs against the rules that they were proposed by.
+    async fn task(&self, plan: Plan) -> Result<CompactionTask, CoordinatorError> {
+        let cell = self.state.by_id(plan.group.collection)?;
+        let live = cell.live_in(&plan.group);
+        {
+            let reserved = |id: SegmentId| self.jobs.reserved_by(id).is_some_and(|p: PlanId| p != plan.id);
+            let max_inputs = self.config.compaction.max_inputs;
+            let rules = Rules { group: &plan.group, max_inputs, reserved: &reserved };
+            validate(&plan.inputs, &rules, |id| live.iter().find(|s| s.id == id))?;
+        }
+        let mut inputs = Vec::with_capacity(plan.inputs.len());
+        for id in plan.input_ids() {
+            let segment = live.iter().find(|s| s.id == id).ok_or_else(|| super::commit::outdated(id, "it is gone"))?;
+            let logs = self.catalog.segment_logs(&segment.group, id).await?;
+            inputs.push(CompactionInput { segment: segment.clone(), logs });
+        }
+        Ok(CompactionTask { plan, schema: Arc::clone(&cell.meta().schema), inputs, now_ms: self.clock.now_ms() })
+    }
+}
+
+/// Ids of outputs, remembered until their plan ends so that garbage collection leaves their objects alone (P5).
+impl OutputIds for Core {
+    fn next_segment(&self) -> Result<SegmentId, CompactError> {
+        let id = SegmentId(self.ids.next().map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })?);
+        self.outputs_in_flight.add(id);
+        Ok(id)
+    }
+
+    fn next_log(&self) -> Result<LogId, CompactError> {
+        self.ids.next().map(LogId).map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })
+    }
+}
+
+fn refusal(error: CoordinatorError) -> Refusal {
+    // A plan whose inputs or collection went away can't succeed by being tried again.
+    let kind = match error.kind() {
+        ErrorKind::NotFound => ErrorKind::Precondition,
+        kind => kind,
+    };
+    Refusal::Failed { kind, message: error.to_string() }
+}

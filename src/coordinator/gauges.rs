@@ -1,0 +1,115 @@
+//! Gauges and totals that are read off the parts when somebody asks for the metrics.
+//!
+//! What happens at a moment (a commit, a failed attempt) is counted where it happens; this is the rest.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+use prometheus::IntCounter;
+
+use super::Coordinator;
+use crate::{
+    model::{SegmentLevel, SegmentState},
+    storage::OperationCounters,
+};
+
+const STATES: [SegmentState; 5] =
+    [SegmentState::Growing, SegmentState::Sealed, SegmentState::Flushing, SegmentState::Flushed, SegmentState::Dropped];
+
+fn level_name(level: SegmentLevel) -> &'static str {
+    match level {
+        SegmentLevel::L0 => "L0",
+        SegmentLevel::L1 => "L1",
+        SegmentLevel::L2 => "L2",
+    }
+}
+
+/// Brings a counter up to a total that is counted elsewhere.
+fn catch_up(counter: &IntCounter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+#[derive(Default, Clone, Copy)]
+struct Sum {
+    segments: i64,
+    rows: u64,
+    bytes: u64,
+}
+
+impl Coordinator {
+    /// Brings gauges and totals up to date.
+    pub fn refresh_metrics(&self) {
+        self.refresh_segments();
+        self.refresh_ingest();
+        self.refresh_storage();
+        let stats = self.scheduler.stats();
+        let plans = &self.core.metrics.compaction.plans;
+        plans.with(["queued"]).set((stats.queued.manual + stats.queued.automatic) as i64);
+        plans.with(["executing"]).set((stats.executing.manual + stats.executing.automatic) as i64);
+    }
+
+    fn refresh_segments(&self) {
+        let metrics = &self.core.metrics.catalog;
+        let cells = self.core.state.collections(None);
+        metrics.collections.set(cells.len() as i64);
+        let mut sums: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
+        for state in STATES {
+            sums.insert((state.as_str(), level_name(SegmentLevel::L1)), Sum::default());
+        }
+        let mut delta_rows = 0;
+        for cell in &cells {
+            for segment in self.segments(cell) {
+                let sum = sums.entry((segment.state.as_str(), level_name(segment.level))).or_default();
+                sum.segments += 1;
+                sum.rows += segment.rows;
+                sum.bytes += segment.insert_bytes;
+                delta_rows += if segment.is_live() { segment.delta_rows } else { 0 };
+            }
+        }
+        metrics.delta_rows.set(delta_rows as i64);
+        let mut by_state: BTreeMap<&'static str, Sum> = BTreeMap::new();
+        for ((state, level), sum) in sums {
+            metrics.segments.with([state, level]).set(sum.segments);
+            let total = by_state.entry(state).or_default();
+            total.rows += sum.rows;
+            total.bytes += sum.bytes;
+        }
+        for (state, sum) in by_state {
+            metrics.rows.with([state]).set(sum.rows as i64);
+            metrics.bytes.with([state]).set(sum.bytes as i64);
+        }
+    }
+
+    fn refresh_ingest(&self) {
+        let stats = self.ingest.stats();
+        let metrics = &self.core.metrics.ingest;
+        metrics.growing_segments.set(stats.unflushed_segments as i64);
+        metrics.growing_bytes.set(stats.memory_bytes as i64);
+        metrics.pending_deletes.set(stats.pending_deletes as i64);
+        catch_up(&metrics.flushes.with(["done"]), stats.flushes);
+        catch_up(&metrics.flushes.with(["failed"]), stats.flush_failures);
+        let wal = &self.core.metrics.wal;
+        wal.size.set(stats.wal_bytes as i64);
+        wal.files.set(stats.wal_files as i64);
+        catch_up(&wal.records, stats.appended_frames);
+        catch_up(&wal.written, stats.appended_bytes);
+        catch_up(&wal.syncs, stats.fsyncs);
+    }
+
+    fn refresh_storage(&self) {
+        let counters = self.core.store.counters();
+        let operations: [(&'static str, &OperationCounters); 5] = [
+            ("get", &counters.get),
+            ("put", &counters.put),
+            ("copy", &counters.copy),
+            ("delete", &counters.delete),
+            ("list", &counters.list),
+        ];
+        let metrics = &self.core.metrics.storage;
+        for (name, operation) in operations {
+            catch_up(&metrics.requests.with([name]), operation.requests.load(Ordering::Relaxed));
+            catch_up(&metrics.failures.with([name]), operation.failures.load(Ordering::Relaxed));
+            catch_up(&metrics.retries.with([name]), operation.retries.load(Ordering::Relaxed));
+            catch_up(&metrics.bytes.with([name]), operation.bytes.load(Ordering::Relaxed));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Reads: gathers what a query may see, and pins it.
+//!
+//! The order matters (see `ingest`): first what is in memory, then the catalog's list, then whatever the catalog knows
+//! is dropped from the first. So a row that moves from memory to files meanwhile is seen exactly once, and no deleted
+//! row is seen at all.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use super::{CollectionCell, Coordinator, CoordinatorError, state::PinGuard};
+use crate::{
+    model::{Delete, FieldId, PartitionId, PrimaryKey},
+    query::{
+        self, BoundExpr, MemorySource, Query, QueryLimits, ReadSet, RowSource, Scope, ScopedDelete, SegmentSource,
+    },
+};
+
+/// What a client wants to read.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    /// None: every row.
+    pub filter: Option<BoundExpr>,
+    /// None: every partition.
+    pub partitions: Option<Vec<PartitionId>>,
+    /// Columns of the answer, in this order.
+    pub fields: Vec<FieldId>,
+    pub limit: Option<u64>,
+    pub offset: u64,
+}
+
+impl Coordinator {
+    /// Rows that match, one per key, ascending by key; columns are named by field id.
+    pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<RecordBatch, CoordinatorError> {
+        let ReadRequest { filter, partitions, fields, limit, offset } = request;
+        let schema = Arc::clone(&cell.meta().schema);
+        let (read_set, _pins) = self.read_set(cell, partitions.as_deref()).await?;
+        let scope = self.scope(cell, filter, partitions);
+        let limits = QueryLimits { max_window: self.core.config.limits.max_query_rows, ..QueryLimits::default() };
+        Ok(query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?)
+    }
+
+    /// How many live rows match.
+    pub async fn count(
+        &self,
+        cell: &CollectionCell,
+        filter: Option<BoundExpr>,
+        partitions: Option<Vec<PartitionId>>,
+    ) -> Result<u64, CoordinatorError> {
+        let schema = Arc::clone(&cell.meta().schema);
+        let (read_set, _pins) = self.read_set(cell, partitions.as_deref()).await?;
+        Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
+    }
+
+    /// Keys of the rows that match now, for a delete by filter.
+    pub(super) async fn matching_keys(
+        &self,
+        cell: &CollectionCell,
+        filter: &BoundExpr,
+        partition: Option<PartitionId>,
+    ) -> Result<Vec<PrimaryKey>, CoordinatorError> {
+        let schema = Arc::clone(&cell.meta().schema);
+        let partitions = partition.map(|p| vec![p]);
+        let (read_set, _pins) = self.read_set(cell, partitions.as_deref()).await?;
+        let scope = self.scope(cell, Some(filter.clone()), partitions);
+        Ok(query::matching_keys(&schema, read_set, scope, &QueryLimits::default()).await?)
+    }
+
+    fn scope(&self, cell: &CollectionCell, filter: Option<BoundExpr>, partitions: Option<Vec<PartitionId>>) -> Scope {
+        let now_ms = self.core.clock.now_ms();
+        Scope {
+            filter: filter.map(Arc::new),
+            partitions,
+            expire_before: cell.meta().ttl().map(|ttl| query::expire_before(ttl, now_ms)),
+        }
+    }
+
+    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives.
+    async fn read_set(
+        &self,
+        cell: &CollectionCell,
+        partitions: Option<&[PartitionId]>,
+    ) -> Result<(ReadSet, PinGuard), CoordinatorError> {
+        let wanted = |partition: PartitionId| partitions.is_none_or(|list| list.contains(&partition));
+        let memory = self.ingest.snapshot(cell.id);
+        let (live, pins) = self.core.state.live_pinned(cell);
+        let schema = Arc::clone(&cell.meta().schema);
+        let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
+        for rows in memory.segments {
+            if !wanted(rows.group.partition) || cell.is_known(rows.id) {
+                continue;
+            }
+            let batches = rows.chunks.iter().map(|chunk| chunk.batch.clone()).collect();
+            let source = MemorySource::new(rows.group.partition, rows.group.channel.clone(), batches);
+            sources.push(Box::new(source.with_deletes(rows.deletes)));
+        }
+        for segment in live.iter().filter(|s| wanted(s.group.partition)) {
+            let logs = Arc::new(self.core.catalog.segment_logs(&segment.group, segment.id).await?);
+            let mut source = SegmentSource::new(self.core.store.clone(), segment, logs, Arc::clone(&schema));
+            if let Some(stats) = self.core.stats_cache.get(segment.id) {
+                source = source.with_stats(stats);
+            }
+            sources.push(Box::new(source));
+        }
+        let mut deletes = Vec::new();
+        for (channel, list) in &memory.deletes {
+            for run in list.iter() {
+                deletes.extend(run.keys.iter().map(|key| ScopedDelete {
+                    delete: Delete { key: key.clone(), ts: run.ts },
+                    partition: run.partition,
+                    channel: channel.clone(),
+                }));
+            }
+        }
+        Ok((ReadSet { sources, deletes }, pins))
+    }
+}

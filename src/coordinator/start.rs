@@ -1,0 +1,292 @@
+//! Start and stop: loads the catalog, replays the log, puts unfinished plans back into the queue, and runs the loops.
+//!
+//! Serves nobody before everything that was acknowledged is back (P3, P7).
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tracing::{info, warn};
+
+use super::{
+    CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State, core::OutputsInFlight, events::FlushEvents,
+    failures::Failures, stats_cache::StatsCache, verdicts::Verdicts,
+};
+use crate::{
+    clock::Clock,
+    compactor::{Compactor, OutputIds},
+    config::Config,
+    error::Classify,
+    ingest::{BoundStore, FlushSink, IdAllocator, Ingest, RecoveredCatalog, RecoveredCollection, Refusal, Tso},
+    meta::{Bounds, Catalog, Contents, MetaStore},
+    model::{Database, Job, Lsn, Plan, PlanState, Trigger, collection::DEFAULT_DATABASE},
+    scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
+    storage::SegmentStore,
+    telemetry::Metrics,
+};
+
+/// How often the durable bounds of ids and timestamps are moved ahead of need.
+const BOUNDS_EVERY: Duration = Duration::from_secs(1);
+
+/// What a coordinator is built on.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub meta: Arc<dyn MetaStore>,
+    pub store: SegmentStore,
+}
+
+impl Coordinator {
+    /// Loads, replays and starts. Nothing is lost if it is interrupted at any point.
+    ///
+    /// # Errors
+    /// A store that can't be read, a log that is damaged before its end, an epoch that somebody else took.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, CoordinatorError> {
+        let Parts { config, clock, metrics, meta, store } = parts;
+        let catalog = Catalog::open(meta).await?;
+        let contents = catalog.load().await?;
+        let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
+        let (ids, tso) = {
+            let (bounds, clock) = (Arc::clone(&bounds), Arc::clone(&clock));
+            blocking(move || {
+                Ok::<_, CoordinatorError>((IdAllocator::open(Arc::clone(&bounds), &*clock)?, Tso::open(bounds, clock)?))
+            })
+            .await??
+        };
+        let known = known(&contents);
+        let state = State::default();
+        let jobs = JobBook::default();
+        let database = fill(&state, &jobs, contents, &tso)?;
+        if let Some(database) = database {
+            let mut txn = catalog.txn();
+            txn.put_database(&database);
+            txn.commit().await?;
+            state.put_database(database);
+        }
+
+        let core = Arc::new(Core {
+            config: Arc::clone(&config),
+            catalog,
+            store: store.clone(),
+            ids: Arc::new(ids),
+            tso: Arc::new(tso),
+            clock: Arc::clone(&clock),
+            metrics,
+            state,
+            jobs,
+            flush_events: FlushEvents::default(),
+            verdicts: Verdicts::default(),
+            failures: Failures::default(),
+            outputs_in_flight: OutputsInFlight::default(),
+            stats_cache: StatsCache::default(),
+        });
+        let sink: Arc<dyn FlushSink> = core.clone();
+        let wal_dir = config.server.data_dir.join("wal");
+        let (ingest, report) = Ingest::open(
+            config.ingest.clone(),
+            config.binlog.clone(),
+            wal_dir,
+            store.clone(),
+            Arc::clone(&core.ids),
+            Arc::clone(&core.tso),
+            Arc::clone(&clock),
+            sink,
+            known,
+        )
+        .await?;
+        info!(
+            frames = report.frames,
+            bytes = report.log_bytes,
+            rows = report.rows,
+            skipped = report.skipped_rows,
+            waiting_deletes = report.pending_deletes,
+            "write-ahead log replayed"
+        );
+
+        let output_ids: Arc<dyn OutputIds> = core.clone();
+        let compactor = Arc::new(Compactor::new(store, config.binlog.clone(), &config.worker, output_ids));
+        let job_sink: Arc<dyn JobSink> = core.clone();
+        let worker = Arc::new(LocalWorker::new(compactor));
+        let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, worker);
+        let coordinator = Arc::new(Self {
+            core,
+            ingest,
+            scheduler,
+            ddl: tokio::sync::Mutex::default(),
+            stop: Default::default(),
+            loops: Default::default(),
+        });
+        coordinator.resume_plans().await?;
+        coordinator.run_loops();
+        Ok(coordinator)
+    }
+
+    /// Queues the plans that were not finished when the last process ended. One that was executing left at most files
+    /// that nobody names: it starts afresh. The interrupted attempt counts, or a plan that kills the process would do
+    /// so for ever.
+    async fn resume_plans(&self) -> Result<(), CoordinatorError> {
+        for mut plan in self.core.jobs.unfinished() {
+            if let PlanState::Executing { .. } = plan.state {
+                plan.state = transition(&plan.state, Event::Restart)?;
+                let mut txn = self.core.catalog.txn();
+                txn.put_plan(&plan);
+                txn.commit().await?;
+                self.core.jobs.update(plan.clone());
+            }
+            let trigger = self.core.jobs.job(plan.job).map_or(Trigger::Tick, |view| view.job.trigger);
+            info!(plan = %plan.id, job = %plan.job, "unfinished plan queued again");
+            self.scheduler.enqueue(&plan, trigger);
+        }
+        Ok(())
+    }
+
+    fn run_loops(self: &Arc<Self>) {
+        let (scheduler, stop) = (self.scheduler.clone(), self.stop.clone());
+        let mut loops = vec![
+            tokio::spawn(async move { scheduler.run(stop).await }),
+            tokio::spawn(Arc::clone(self).run_triggers()),
+            tokio::spawn(Arc::clone(self).run_bounds()),
+        ];
+        if self.core.config.gc.enabled {
+            loops.push(tokio::spawn(Arc::clone(self).run_gc()));
+        }
+        self.loops.lock().append(&mut loops);
+    }
+
+    async fn run_gc(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(self.core.config.gc.interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let gc = &self.core.metrics.gc;
+            match self.core.collect_garbage(&self.unflushed()).await {
+                Ok(collected) => {
+                    gc.runs.with(["done"]).inc();
+                    gc.deleted_objects.inc_by(collected.files);
+                    gc.deleted_bytes.inc_by(collected.bytes);
+                }
+                Err(error) => {
+                    gc.runs.with(["failed"]).inc();
+                    warn!(%error, "garbage collection stopped half way; the next round goes on");
+                }
+            }
+        }
+    }
+
+    async fn run_bounds(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(BOUNDS_EVERY);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let (ids, tso) = (Arc::clone(&self.core.ids), Arc::clone(&self.core.tso));
+            let moved = blocking(move || ids.extend_ahead().and_then(|()| tso.extend_ahead())).await;
+            if let Ok(Err(error)) = moved {
+                warn!(%error, "bounds of ids and timestamps could not be moved ahead; the next caller tries itself");
+            }
+        }
+    }
+
+    /// Stops gracefully: no new work, running merges are given up (their plans resume at the next start), the log is
+    /// synced. Growing rows stay in the log.
+    pub async fn shutdown(&self) {
+        self.stop.cancel();
+        let loops = std::mem::take(&mut *self.loops.lock());
+        for running in loops {
+            if let Err(error) = running.await {
+                warn!(%error, "a loop did not end cleanly");
+            }
+        }
+        self.ingest.clone().stop().await;
+    }
+}
+
+/// Runs what blocks off the async threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CoordinatorError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| CoordinatorError::Internal(e.to_string()))
+}
+
+/// Bounds of ids and timestamps, kept in the catalog's store.
+struct CatalogBounds(Bounds);
+
+impl BoundStore for CatalogBounds {
+    fn load(&self, name: &str) -> Result<u64, Refusal> {
+        self.0.load_blocking(name).map_err(|e| Refusal::new(e.kind(), e.to_string()))
+    }
+
+    fn save(&self, name: &str, bound: u64) -> Result<(), Refusal> {
+        self.0.save_blocking(name, bound).map_err(|e| Refusal::new(e.kind(), e.to_string()))
+    }
+}
+
+/// What the log needs to know of the catalog to tell rows that are flushed from rows that are not.
+fn known(contents: &Contents) -> RecoveredCatalog {
+    let mut collections: HashMap<_, _> = contents
+        .collections
+        .iter()
+        .filter(|c| !c.dropped)
+        .map(|c| {
+            let delta_lsn = c
+                .channels
+                .iter()
+                .filter_map(|ch| contents.channel_delta_lsn.get(ch).map(|lsn| (ch.clone(), *lsn)))
+                .collect();
+            let recovered = RecoveredCollection {
+                schema: Arc::clone(&c.schema),
+                partitions: c.partitions.iter().map(|p| p.id).collect(),
+                segments: HashSet::new(),
+                delta_lsn,
+            };
+            (c.id, recovered)
+        })
+        .collect();
+    for segment in &contents.segments {
+        if let Some(collection) = collections.get_mut(&segment.group.collection) {
+            collection.segments.insert(segment.id);
+        }
+    }
+    let flushed = contents.segments.iter().map(|s| s.end_lsn).max().unwrap_or_default();
+    let deltas = contents.channel_delta_lsn.values().copied().max().unwrap_or_default();
+    RecoveredCatalog { collections, end_lsn: Lsn::max(flushed, deltas) }
+}
+
+/// Puts what the catalog knew into memory. Returns the default database if there is none yet.
+fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<Option<Database>, CoordinatorError> {
+    let Contents { databases, collections, segments, jobs: stored_jobs, plans, channel_delta_lsn: _ } = contents;
+    let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
+    databases.into_iter().for_each(|d| state.put_database(d));
+    for collection in collections {
+        let dropped = collection.dropped;
+        let cell = Arc::new(CollectionCell::new(collection));
+        if dropped { state.add_grave(cell) } else { state.add(cell) }
+    }
+    let mut by_collection: HashMap<_, Vec<_>> = HashMap::new();
+    for segment in segments {
+        by_collection.entry(segment.group.collection).or_default().push(segment);
+    }
+    for (id, segments) in by_collection {
+        let cell = state.cell_or_grave(id).ok_or_else(|| {
+            CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
+        })?;
+        cell.fold(segments);
+    }
+    let mut plans_of: HashMap<_, Vec<Plan>> = HashMap::new();
+    for plan in plans {
+        plans_of.entry(plan.job).or_default().push(plan);
+    }
+    for job in stored_jobs {
+        let plans = plans_of.remove(&job.id).unwrap_or_default();
+        jobs.add(Job::clone(&job), plans);
+    }
+    if has_default {
+        return Ok(None);
+    }
+    Ok(Some(Database { name: DEFAULT_DATABASE.to_owned(), created_at: tso.next()? }))
+}

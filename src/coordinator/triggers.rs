@@ -1,0 +1,290 @@
+//! Why now: turns a flush event, the global tick or a client's request into a job with plans.
+//!
+//! Looks at one group at a time, lets the planner decide, and makes job and plans durable before anybody hears of
+//! them (P7). A segment is reserved for at most one unfinished plan. Decides nothing itself.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use tracing::{Instrument, info, info_span, warn};
+
+use super::{Coordinator, CoordinatorError, state::CollectionCell};
+use crate::{
+    model::{Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, SegmentId, Timestamp, Trigger},
+    planner::{self, GroupView, PlanContext, Scope, SkipReason},
+    scheduler::Event,
+};
+
+/// What of a collection a manual compaction may touch. Empty: all of it.
+#[derive(Debug, Clone, Default)]
+pub struct CompactionScope {
+    pub partition: Option<PartitionId>,
+    pub channel: Option<Channel>,
+    pub segments: Vec<SegmentId>,
+    /// Operations newer than this stay; none: the configured retention window decides.
+    pub timetravel: Option<Timestamp>,
+}
+
+impl CompactionScope {
+    fn covers(&self, group: &Group) -> bool {
+        self.partition.is_none_or(|p| p == group.partition) && self.channel.as_ref().is_none_or(|c| *c == group.channel)
+    }
+}
+
+/// What a trigger led to.
+#[derive(Debug, Clone)]
+pub struct Triggered {
+    pub job: JobId,
+    pub plans: usize,
+    /// Why there are no plans, when there are none.
+    pub nothing_to_do: Option<String>,
+}
+
+impl Coordinator {
+    /// Plans and starts a compaction that a client asked for. Job and plans are durable when it returns.
+    ///
+    /// Plans that already work on segments of the scope are adopted: the job is finished when they are.
+    pub async fn manual_compaction(
+        &self,
+        cell: &Arc<CollectionCell>,
+        scope: CompactionScope,
+    ) -> Result<Triggered, CoordinatorError> {
+        self.check_compaction_enabled()?;
+        self.check_scope(cell, &scope)?;
+        // Deletes that still wait in memory belong to the files before the planner counts them.
+        self.ingest.flush_deltas(cell.id).await?;
+        let span = info_span!("planning", trigger = "manual", collection = %cell.id);
+        let triggered = self.plan_collection(cell, Trigger::Manual, &scope).instrument(span).await?;
+        triggered.ok_or_else(|| CoordinatorError::Internal("a manual trigger made no job".into()))
+    }
+
+    /// Refused at once, with a reason, while compaction is switched off.
+    pub fn check_compaction_enabled(&self) -> Result<(), CoordinatorError> {
+        if self.core.config.compaction.enabled { Ok(()) } else { Err(CoordinatorError::CompactionDisabled) }
+    }
+
+    fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {
+        let meta = cell.meta();
+        if let Some(partition) = scope.partition
+            && !meta.partitions.iter().any(|p| p.id == partition)
+        {
+            return Err(CoordinatorError::PartitionNotFound(partition.to_string()));
+        }
+        if let Some(channel) = &scope.channel
+            && !meta.channels.contains(channel)
+        {
+            return Err(CoordinatorError::Invalid(format!(
+                "channel {channel} is not one of collection {}: {}",
+                meta.name,
+                meta.channels.iter().map(Channel::as_str).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        for id in &scope.segments {
+            if !cell.segment(*id).is_some_and(|s| s.is_live()) {
+                return Err(CoordinatorError::Invalid(format!(
+                    "segment {id} is not a flushed segment of collection {}",
+                    meta.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The loop behind the automatic triggers: flush events as they come, and the global tick.
+    pub(super) async fn run_triggers(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(self.core.config.compaction.global_interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                group = self.core.flush_events.next() => self.on_flush(&group).await,
+                _ = tick.tick() => self.on_tick().await,
+            }
+        }
+    }
+
+    fn is_automatic(&self, cell: &CollectionCell) -> bool {
+        self.core.config.compaction.enabled && self.core.config.compaction.auto_enabled && cell.meta().auto_compaction()
+    }
+
+    async fn on_flush(&self, group: &Group) {
+        let Ok(cell) = self.core.state.by_id(group.collection) else { return };
+        if !self.is_automatic(&cell) {
+            return;
+        }
+        let scope = CompactionScope {
+            partition: Some(group.partition),
+            channel: Some(group.channel.clone()),
+            ..CompactionScope::default()
+        };
+        let span = info_span!("planning", trigger = "flush", group = %group);
+        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &scope).instrument(span).await {
+            warn!(%group, %error, "planning after a flush failed; the next tick looks again");
+        }
+    }
+
+    async fn on_tick(&self) {
+        for cell in self.core.state.collections(None) {
+            if !self.is_automatic(&cell) {
+                continue;
+            }
+            let span = info_span!("planning", trigger = "tick", collection = %cell.id);
+            let everything = CompactionScope::default();
+            if let Err(error) = self.plan_collection(&cell, Trigger::Tick, &everything).instrument(span).await {
+                warn!(collection = %cell.id, %error, "planning at a tick failed; the next one looks again");
+            }
+        }
+        self.trim_history().await;
+    }
+
+    /// Plans all groups of a collection that the scope covers. An automatic trigger that finds nothing makes no job.
+    async fn plan_collection(
+        &self,
+        cell: &Arc<CollectionCell>,
+        trigger: Trigger,
+        scope: &CompactionScope,
+    ) -> Result<Option<Triggered>, CoordinatorError> {
+        let _planning = cell.planning.lock().await;
+        let metrics = &self.core.metrics.compaction;
+        let _timed = metrics.planning.start_timer();
+        let meta = cell.meta();
+        let now_ms = self.core.clock.now_ms();
+        let retain_after = match scope.timetravel {
+            Some(ts) => ts,
+            None if self.core.config.compaction.retention.is_zero() => Timestamp::MAX,
+            None => Timestamp::from_ms(now_ms.saturating_sub(self.core.config.compaction.retention.as_millis() as u64)),
+        };
+        let wanted: BTreeSet<SegmentId> = scope.segments.iter().copied().collect();
+        let mut drafts = Vec::new();
+        let mut adopted: Vec<PlanId> = Vec::new();
+        let mut skipped = Vec::new();
+        for group in cell.groups().into_iter().filter(|g| scope.covers(g)) {
+            let segments = cell.live_in(&group);
+            let reserved = |id: SegmentId| self.core.jobs.reserved_by(id).is_some();
+            let failed = |id: SegmentId| segments.iter().find(|s| s.id == id).and_then(|s| self.core.failures.of(s));
+            let proposals = planner::propose(
+                &GroupView { group: &group, segments: &segments },
+                &PlanContext {
+                    now_ms,
+                    trigger,
+                    config: &self.core.config.compaction,
+                    collection_auto: meta.auto_compaction(),
+                    ttl: meta.ttl(),
+                    reserved: &reserved,
+                    failed: &failed,
+                    scope: if wanted.is_empty() { Scope::All } else { Scope::Segments(&wanted) },
+                    retain_after,
+                },
+            );
+            if trigger == Trigger::Manual {
+                let busy = segments
+                    .iter()
+                    .filter(|s| wanted.is_empty() || wanted.contains(&s.id))
+                    .filter_map(|s| self.core.jobs.reserved_by(s.id));
+                adopted.extend(busy);
+            }
+            for (_, reason) in &proposals.skipped {
+                metrics.skipped.with([reason.code()]).inc();
+            }
+            for draft in &proposals.drafts {
+                metrics.planned.with([draft.reason.code()]).inc();
+            }
+            self.core.verdicts.note(&proposals.skipped);
+            drafts.extend(proposals.drafts.into_iter().map(|d| (Group::clone(&group), d)));
+            skipped.extend(proposals.skipped);
+        }
+        adopted.sort_unstable();
+        adopted.dedup();
+        if drafts.is_empty() && trigger != Trigger::Manual {
+            return Ok(None);
+        }
+
+        let job = JobId(self.core.ids.next()?);
+        let first = self.core.ids.alloc(drafts.len() as u64)?.start;
+        let plans: Vec<Plan> = (first..)
+            .zip(drafts)
+            .map(|(id, (group, draft))| Plan {
+                id: PlanId(id),
+                job,
+                group,
+                kind: draft.kind,
+                reason: draft.reason,
+                inputs: draft.inputs,
+                keep_deletes_after: retain_after,
+                ttl: meta.ttl(),
+                max_output_bytes: self.core.config.compaction.max_segment_bytes,
+                created_at_ms: now_ms,
+                attempts: 0,
+                state: PlanState::Queued { not_before_ms: 0 },
+            })
+            .collect();
+        let all: Vec<PlanId> = plans.iter().map(|p| p.id).chain(adopted).collect();
+        let nothing_to_do = all.is_empty().then(|| why_nothing(&skipped));
+        let job = Job {
+            id: job,
+            trigger,
+            collection: cell.id,
+            created_at_ms: now_ms,
+            plans: all,
+            nothing_to_do: nothing_to_do.clone(),
+        };
+        let mut txn = self.core.catalog.txn();
+        txn.put_job(&job);
+        for plan in &plans {
+            txn.put_plan(plan);
+        }
+        txn.commit().await?;
+        metrics.jobs.with([trigger.as_str()]).inc();
+        let triggered = Triggered { job: job.id, plans: job.plans.len(), nothing_to_do };
+        info!(job = %job.id, trigger = trigger.as_str(), plans = plans.len(), adopted = job.plans.len() - plans.len(), "compaction job made");
+        self.core.jobs.add(job, plans.clone());
+        for plan in &plans {
+            info!(plan = %plan.id, job = %plan.job, group = %plan.group, inputs = plan.inputs.len(), reason = %plan.reason, "plan queued");
+            self.scheduler.enqueue(plan, trigger);
+        }
+        Ok(Some(triggered))
+    }
+
+    /// Ends unfinished plans that `which` picks, durably.
+    pub(super) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool, why: &str) {
+        for plan in self.core.jobs.unfinished().into_iter().filter(|p| which(p)) {
+            self.scheduler.cancel(plan.id).await;
+            let event = Event::Cancel { by: why.to_owned(), at_ms: self.core.clock.now_ms() };
+            if let Err(error) = self.core.advance_plan(plan.id, event).await {
+                warn!(plan = %plan.id, %error, "a cancelled plan could not be recorded; it ends as outdated");
+            }
+        }
+    }
+
+    /// Drops finished jobs that are too old or too many.
+    async fn trim_history(&self) {
+        let config = &self.core.config.compaction;
+        let older_than = self.core.clock.now_ms().saturating_sub(config.history_age.as_millis() as u64);
+        let surplus = self.core.jobs.surplus(older_than, config.history_jobs);
+        for chunk in surplus.chunks(HISTORY_CHUNK) {
+            let mut txn = self.core.catalog.txn();
+            for job in chunk {
+                txn.delete_job(*job);
+            }
+            if let Err(error) = txn.commit().await {
+                warn!(%error, "old jobs could not be dropped; the next tick tries again");
+                return;
+            }
+            self.core.jobs.forget(chunk);
+        }
+    }
+}
+
+/// Jobs dropped per transaction.
+const HISTORY_CHUNK: usize = 1000;
+
+/// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.
+fn why_nothing(skipped: &[(SegmentId, SkipReason)]) -> String {
+    match skipped {
+        [] => "there are no flushed segments in scope".to_owned(),
+        [(id, reason)] => format!("segment {id}: {reason}"),
+        [(id, reason), ..] => {
+            format!("none of {} segments needs compaction, e.g. segment {id}: {reason}", skipped.len())
+        }
+    }
+}

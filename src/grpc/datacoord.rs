@@ -1,0 +1,108 @@
+//! `datacoord.v1.DataCoord`: our own typed API. Errors are gRPC status codes.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use crate::{
+    coordinator::{CollectionCell, CollectionName, CompactionScope, Coordinator, CoordinatorError},
+    model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
+    wire::{
+        compaction,
+        proto::datacoord::{data_coord_server::DataCoord, *},
+        segment, status,
+    },
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct DatacoordApi {
+    coordinator: Arc<Coordinator>,
+}
+
+impl DatacoordApi {
+    pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
+        Self { coordinator }
+    }
+
+    fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {
+        let named = named.unwrap_or_default();
+        let state = self.coordinator.state();
+        if !named.collection_name.is_empty() {
+            return state.resolve(CollectionName::new(&named.db_name, &named.collection_name)).map_err(grpc_status);
+        }
+        if named.collection_id <= 0 {
+            return Err(Status::invalid_argument(format!(
+                "collection: collection_name is empty and collection_id is {}, expected a name or an id above 0",
+                named.collection_id
+            )));
+        }
+        state.by_id(CollectionId(named.collection_id)).map_err(grpc_status)
+    }
+}
+
+fn grpc_status(error: CoordinatorError) -> Status {
+    status::grpc_of_error(&error)
+}
+
+#[tonic::async_trait]
+impl DataCoord for DatacoordApi {
+    async fn manual_compaction(
+        &self,
+        request: Request<ManualCompactionRequest>,
+    ) -> Result<Response<ManualCompactionResponse>, Status> {
+        let request = request.into_inner();
+        let cell = self.collection(request.collection)?;
+        let scope = CompactionScope {
+            partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
+            channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
+            segments: request.segment_ids.into_iter().map(SegmentId).collect(),
+            timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
+        };
+        let triggered = self.coordinator.manual_compaction(&cell, scope).await.map_err(grpc_status)?;
+        Ok(Response::new(ManualCompactionResponse {
+            job_id: triggered.job.0,
+            plans: triggered.plans as i32,
+            reason: triggered.nothing_to_do.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_compaction_state(
+        &self,
+        request: Request<GetCompactionStateRequest>,
+    ) -> Result<Response<GetCompactionStateResponse>, Status> {
+        let id = JobId(request.into_inner().job_id);
+        let view = self.coordinator.jobs().job(id).ok_or_else(|| grpc_status(CoordinatorError::JobNotFound(id)))?;
+        let progress = self.coordinator.job_progress(&view);
+        Ok(Response::new(compaction::job_state(&view.job, &view.counts(), progress)))
+    }
+
+    async fn get_compaction_plans(
+        &self,
+        request: Request<GetCompactionPlansRequest>,
+    ) -> Result<Response<GetCompactionPlansResponse>, Status> {
+        let id = JobId(request.into_inner().job_id);
+        let view = self.coordinator.jobs().job(id).ok_or_else(|| grpc_status(CoordinatorError::JobNotFound(id)))?;
+        let plans = view
+            .plans
+            .iter()
+            .map(|plan| compaction::plan_message(plan, Some(self.coordinator.plan_progress(plan))))
+            .collect();
+        Ok(Response::new(GetCompactionPlansResponse { plans }))
+    }
+
+    async fn list_segments(
+        &self,
+        request: Request<ListSegmentsRequest>,
+    ) -> Result<Response<ListSegmentsResponse>, Status> {
+        let request = request.into_inner();
+        let cell = self.collection(request.collection)?;
+        let segments = self
+            .coordinator
+            .segments(&cell)
+            .iter()
+            .filter(|s| request.include_dropped || s.state != SegmentState::Dropped)
+            .map(|s| segment::listed(s, self.coordinator.why_not_planned(s).unwrap_or_default()))
+            .collect();
+        Ok(Response::new(ListSegmentsResponse { segments }))
+    }
+}

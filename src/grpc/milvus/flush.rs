@@ -1,0 +1,71 @@
+//! Flush and its state.
+
+use super::{super::failure::invalid, *};
+use crate::{model::SegmentId, wire::proto::schema::LongArray};
+
+impl MilvusApi {
+    /// Every map has an entry for each name, under the name as it was sent: clients look nowhere else.
+    pub(super) async fn do_flush(&self, request: Request<FlushRequest>) -> Outcome<FlushResponse> {
+        let (call, request) = CallContext::split(request);
+        let mut cells = Vec::new();
+        // All names are looked up before anything is sealed: an unknown one leaves nothing half done.
+        for name in &request.collection_names {
+            cells.push((name.clone(), self.collection(&call, &request.db_name, name)?));
+        }
+        let mut answer = FlushResponse { db_name: call.database(&request.db_name).to_owned(), ..Default::default() };
+        for (name, cell) in cells {
+            let done = self.coordinator.flush(&cell).await?;
+            answer.coll_seg_i_ds.insert(name.clone(), long_array(&done.sealed));
+            answer.flush_coll_seg_i_ds.insert(name.clone(), long_array(&done.flushed));
+            answer.coll_seal_times.insert(name.clone(), (done.ts.physical_ms() / 1000) as i64);
+            answer.coll_flush_ts.insert(name, done.ts.0);
+        }
+        Ok(answer)
+    }
+
+    /// Segment ids alone decide; without any (and without a name) nothing is unflushed.
+    pub(super) async fn do_get_flush_state(
+        &self,
+        request: Request<GetFlushStateRequest>,
+    ) -> Outcome<GetFlushStateResponse> {
+        let (call, request) = CallContext::split(request);
+        if !request.collection_name.is_empty() {
+            self.collection(&call, &request.db_name, &request.collection_name)?;
+        }
+        let segments: Vec<_> = request.segment_i_ds.iter().map(|id| SegmentId(*id)).collect();
+        Ok(GetFlushStateResponse { flushed: self.coordinator.is_flushed(&segments), ..Default::default() })
+    }
+
+    /// Flushes every collection of the database, or of all databases when none is named.
+    pub(super) async fn do_flush_all(&self, request: Request<FlushAllRequest>) -> Outcome<FlushAllResponse> {
+        let (call, request) = CallContext::split(request);
+        let state = self.coordinator.state();
+        let database = call.database(&request.db_name);
+        let cells = if database.is_empty() {
+            state.collections(None)
+        } else {
+            state.collections(Some(&state.database(database)?.name))
+        };
+        for cell in cells {
+            self.coordinator.flush(&cell).await?;
+        }
+        Ok(FlushAllResponse { flush_all_ts: self.coordinator.timestamp()?.0, ..Default::default() })
+    }
+
+    /// True once no row older than the timestamp waits in memory.
+    pub(super) async fn do_get_flush_all_state(
+        &self,
+        request: Request<GetFlushAllStateRequest>,
+    ) -> Outcome<GetFlushAllStateResponse> {
+        let (_, request) = CallContext::split(request);
+        if request.flush_all_ts == 0 {
+            return Err(invalid("flush_all_ts is 0: it must be the timestamp that FlushAll answered"));
+        }
+        let flushed = self.coordinator.is_flushed_until(crate::model::Timestamp(request.flush_all_ts));
+        Ok(GetFlushAllStateResponse { flushed, ..Default::default() })
+    }
+}
+
+fn long_array(ids: &[SegmentId]) -> LongArray {
+    LongArray { data: ids.iter().map(|id| id.0).collect() }
+}

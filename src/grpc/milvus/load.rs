@@ -1,0 +1,101 @@
+//! Load states. Rows are always readable here; loading succeeds at once and is remembered, because clients ask.
+
+use super::*;
+use crate::{
+    coordinator::{CoordinatorError, partition_ids},
+    model::Collection,
+};
+
+impl MilvusApi {
+    pub(super) async fn do_load_collection(&self, request: Request<LoadCollectionRequest>) -> Outcome<()> {
+        let (call, request) = CallContext::split(request);
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        Ok(self.coordinator.load(name, &[]).await?)
+    }
+
+    pub(super) async fn do_load_partitions(&self, request: Request<LoadPartitionsRequest>) -> Outcome<()> {
+        let (call, request) = CallContext::split(request);
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        Ok(self.coordinator.load(name, &request.partition_names).await?)
+    }
+
+    pub(super) async fn do_release_collection(&self, request: Request<ReleaseCollectionRequest>) -> Outcome<()> {
+        let (call, request) = CallContext::split(request);
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        Ok(self.coordinator.release(name, &[]).await?)
+    }
+
+    pub(super) async fn do_release_partitions(&self, request: Request<ReleasePartitionsRequest>) -> Outcome<()> {
+        let (call, request) = CallContext::split(request);
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        Ok(self.coordinator.release(name, &request.partition_names).await?)
+    }
+
+    /// A load that has begun is complete; without one there is no progress to tell.
+    pub(super) async fn do_get_loading_progress(
+        &self,
+        request: Request<GetLoadingProgressRequest>,
+    ) -> Outcome<GetLoadingProgressResponse> {
+        let (call, request) = CallContext::split(request);
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        let meta = cell.meta();
+        if !is_loaded(&meta, &request.partition_names)? {
+            return Err(CoordinatorError::NotLoaded(meta.id.to_string()).into());
+        }
+        Ok(GetLoadingProgressResponse { progress: 100, refresh_progress: 100, ..Default::default() })
+    }
+
+    pub(super) async fn do_get_load_state(
+        &self,
+        request: Request<GetLoadStateRequest>,
+    ) -> Outcome<GetLoadStateResponse> {
+        let (call, request) = CallContext::split(request);
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        let state = match self.coordinator.state().resolve(name) {
+            Ok(cell) if is_loaded(&cell.meta(), &request.partition_names)? => common::LoadState::Loaded,
+            Ok(_) => common::LoadState::NotLoad,
+            Err(CoordinatorError::CollectionNotFound { .. }) => common::LoadState::NotExist,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(GetLoadStateResponse { state: state.into(), ..Default::default() })
+    }
+
+    /// One replica on this one node, for a loaded collection.
+    pub(super) async fn do_get_replicas(&self, request: Request<GetReplicasRequest>) -> Outcome<GetReplicasResponse> {
+        let (call, request) = CallContext::split(request);
+        let cell = match (request.collection_name.as_str(), request.collection_id) {
+            ("", id) if id > 0 => self.coordinator.state().by_id(crate::model::CollectionId(id))?,
+            (name, _) => self.collection(&call, &request.db_name, name)?,
+        };
+        let meta = cell.meta();
+        if meta.loaded.is_empty() {
+            return Err(CoordinatorError::NotLoaded(meta.id.to_string()).into());
+        }
+        let replica = ReplicaInfo {
+            replica_id: meta.id.0,
+            collection_id: meta.id.0,
+            partition_ids: meta.loaded.iter().map(|p| p.0).collect(),
+            shard_replicas: meta
+                .channels
+                .iter()
+                .map(|c| ShardReplica {
+                    leader_id: 1,
+                    leader_addr: String::new(),
+                    dm_channel_name: c.as_str().to_owned(),
+                    node_ids: vec![1],
+                })
+                .collect(),
+            node_ids: vec![1],
+            ..Default::default()
+        };
+        Ok(GetReplicasResponse { replicas: vec![replica], ..Default::default() })
+    }
+}
+
+/// All of the named partitions are loaded; without names, any.
+fn is_loaded(meta: &Collection, names: &[String]) -> Outcome<bool> {
+    if names.is_empty() {
+        return Ok(!meta.loaded.is_empty());
+    }
+    Ok(partition_ids(meta, names)?.iter().all(|p| meta.loaded.contains(p)))
+}

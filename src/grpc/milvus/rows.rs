@@ -1,0 +1,62 @@
+//! Insert, upsert, delete.
+
+use super::{
+    super::failure::{invalid, rejected},
+    *,
+};
+use crate::{
+    coordinator::Mutation,
+    model::CollectionSchema,
+    query::compile,
+    wire::rows::{answer, insert},
+};
+
+impl MilvusApi {
+    pub(super) async fn do_insert(&self, request: Request<InsertRequest>) -> Outcome<MutationResult> {
+        let (call, mut request) = CallContext::split(request);
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        let schema = Arc::clone(&cell.meta().schema);
+        let rows = insert::insert_batch(&schema, &mut request, &self.coordinator.config().limits)
+            .map_err(|e| Failure(e.status()))?;
+        let done = self.coordinator.insert(&cell, &request.partition_name, rows).await?;
+        Ok(MutationResult { insert_cnt: done.count as i64, ..written(&schema, done)? })
+    }
+
+    pub(super) async fn do_upsert(&self, request: Request<UpsertRequest>) -> Outcome<MutationResult> {
+        let (call, mut request) = CallContext::split(request);
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        let schema = Arc::clone(&cell.meta().schema);
+        let rows = insert::upsert_batch(&schema, &mut request, &self.coordinator.config().limits)
+            .map_err(|e| Failure(e.status()))?;
+        let done = self.coordinator.upsert(&cell, &request.partition_name, rows).await?;
+        let count = done.count as i64;
+        // Milvus counts the replaced keys as inserted, deleted and upserted alike.
+        Ok(MutationResult { insert_cnt: count, delete_cnt: count, upsert_cnt: count, ..written(&schema, done)? })
+    }
+
+    pub(super) async fn do_delete(&self, request: Request<DeleteRequest>) -> Outcome<MutationResult> {
+        let (call, request) = CallContext::split(request);
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        if !request.expr_template_values.is_empty() {
+            return Err(invalid(
+                "expression templates (expr_template_values) are not supported: put the values into expr",
+            ));
+        }
+        let schema = Arc::clone(&cell.meta().schema);
+        let expr = compile(&request.expr, &schema)
+            .map_err(|e| rejected(e.delete_reason()))?
+            .ok_or_else(|| rejected("failed to create expr plan, expr = : a delete needs an expression"))?;
+        let done = self.coordinator.delete(&cell, &request.partition_name, &expr).await?;
+        Ok(MutationResult { delete_cnt: done.count as i64, timestamp: done.ts.0, ..Default::default() })
+    }
+}
+
+fn written(schema: &CollectionSchema, done: Mutation) -> Outcome<MutationResult> {
+    let ids = done.keys.as_ref().map(|keys| answer::ids(schema.primary_key(), keys)).transpose();
+    Ok(MutationResult {
+        succ_index: (0..done.count as u32).collect(),
+        i_ds: ids.map_err(|e| rejected(e.to_string()))?,
+        timestamp: done.ts.0,
+        ..Default::default()
+    })
+}

@@ -1,0 +1,130 @@
+//! Connecting, versions, health, databases, timestamps.
+
+use std::collections::BTreeMap;
+
+use super::{super::failure::invalid, *};
+use crate::coordinator::HealthReport;
+
+/// What clients see as the server's version: the release whose behaviour we keep, then our own.
+const VERSION: &str = concat!("2.3.5-datacoord-", env!("CARGO_PKG_VERSION"));
+
+/// Milvus' names of the roles that this one process fills; health checks expect to find them.
+const ROLES: [&str; 4] = ["rootcoord", "datacoord", "datanode", "proxy"];
+
+impl MilvusApi {
+    pub(super) async fn do_connect(&self, _request: Request<ConnectRequest>) -> Outcome<ConnectResponse> {
+        let identifier = self.coordinator.timestamp()?;
+        Ok(ConnectResponse {
+            server_info: Some(common::ServerInfo {
+                build_tags: VERSION.to_owned(),
+                build_time: String::new(),
+                git_commit: String::new(),
+                go_version: String::new(),
+                deploy_mode: "STANDALONE".to_owned(),
+                reserved: Default::default(),
+            }),
+            identifier: identifier.0 as i64,
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn do_get_version(&self, _request: Request<GetVersionRequest>) -> Outcome<GetVersionResponse> {
+        Ok(GetVersionResponse { version: VERSION.to_owned(), ..Default::default() })
+    }
+
+    pub(super) async fn do_check_health(&self, _request: Request<CheckHealthRequest>) -> Outcome<CheckHealthResponse> {
+        let HealthReport { healthy, reasons } = self.coordinator.health();
+        Ok(CheckHealthResponse { is_healthy: healthy, reasons, ..Default::default() })
+    }
+
+    pub(super) async fn do_alloc_timestamp(
+        &self,
+        _request: Request<AllocTimestampRequest>,
+    ) -> Outcome<AllocTimestampResponse> {
+        Ok(AllocTimestampResponse { timestamp: self.coordinator.timestamp()?.0, ..Default::default() })
+    }
+
+    /// Only `system_info` is known: one node that is this process.
+    pub(super) async fn do_get_metrics(&self, request: Request<GetMetricsRequest>) -> Outcome<GetMetricsResponse> {
+        let request = request.into_inner().request;
+        let asked: serde_json::Value =
+            serde_json::from_str(&request).map_err(|e| invalid(format!("metrics request is not JSON: {e}")))?;
+        let kind = asked.get("metric_type").and_then(|v| v.as_str()).unwrap_or("");
+        if kind != "system_info" {
+            return Err(invalid(format!("metric_type {kind:?} is not served: only \"system_info\" is")));
+        }
+        let nodes: Vec<_> = ROLES
+            .iter()
+            .map(|role| serde_json::json!({"infos": {"has_error": false, "name": role, "type": role, "system_info": {"system_version": VERSION, "deploy_mode": "STANDALONE"}}}))
+            .collect();
+        Ok(GetMetricsResponse {
+            response: serde_json::json!({ "nodes_info": nodes }).to_string(),
+            component_name: "datacoord".to_owned(),
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn do_get_component_states(
+        &self,
+        _request: Request<GetComponentStatesRequest>,
+    ) -> Outcome<ComponentStates> {
+        let code =
+            if self.coordinator.health().healthy { common::StateCode::Healthy } else { common::StateCode::Abnormal };
+        let component = |role: &str| ComponentInfo {
+            node_id: 1,
+            role: role.to_owned(),
+            state_code: code.into(),
+            extra_info: Vec::new(),
+        };
+        Ok(ComponentStates {
+            state: Some(component("datacoord")),
+            subcomponent_states: ROLES.map(component).into(),
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn do_list_databases(
+        &self,
+        _request: Request<ListDatabasesRequest>,
+    ) -> Outcome<ListDatabasesResponse> {
+        let databases = self.coordinator.state().databases();
+        Ok(ListDatabasesResponse {
+            created_timestamp: databases.iter().map(|d| d.created_at.0).collect(),
+            db_names: databases.into_iter().map(|d| d.name).collect(),
+            ..Default::default()
+        })
+    }
+
+    pub(super) async fn do_create_database(&self, request: Request<CreateDatabaseRequest>) -> Outcome<()> {
+        let request = request.into_inner();
+        if !request.properties.is_empty() {
+            return Err(invalid("properties of a database are not supported"));
+        }
+        Ok(self.coordinator.create_database(&request.db_name).await?)
+    }
+
+    pub(super) async fn do_drop_database(&self, request: Request<DropDatabaseRequest>) -> Outcome<()> {
+        Ok(self.coordinator.drop_database(&request.into_inner().db_name).await?)
+    }
+
+    pub(super) async fn do_describe_database(
+        &self,
+        request: Request<DescribeDatabaseRequest>,
+    ) -> Outcome<DescribeDatabaseResponse> {
+        let database = self.coordinator.state().database(&request.into_inner().db_name)?;
+        Ok(DescribeDatabaseResponse {
+            db_name: database.name,
+            created_timestamp: database.created_at.0,
+            ..Default::default()
+        })
+    }
+}
+
+/// Key-value pairs as a map; a key given twice keeps its last value.
+pub(super) fn pairs_to_map(pairs: Vec<common::KeyValuePair>) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|p| (p.key, p.value)).collect()
+}
+
+pub(super) fn pair(key: impl Into<String>, value: impl Into<String>) -> common::KeyValuePair {
+    common::KeyValuePair { key: key.into(), value: value.into() }
+}

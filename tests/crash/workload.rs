@@ -1,0 +1,309 @@
+//! What the clients do until the server is killed under them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::{Result, ensure};
+use datacoord::wire::proto::{
+    common::{KeyValuePair, Status},
+    milvus::{milvus_service_client::MilvusServiceClient, *},
+    schema::{
+        CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField, VectorField,
+        field_data, scalar_field, vector_field,
+    },
+};
+use prost::Message;
+use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
+use tokio::sync::Notify;
+use tonic::transport::Channel;
+
+use crate::{
+    journal::{Doubt, Journal},
+    server::Server,
+};
+
+pub const COLLECTION: &str = "crash";
+const DIM: usize = 8;
+type Client = MilvusServiceClient<Channel>;
+
+#[derive(Debug, Clone, Copy)]
+pub enum Work {
+    Insert,
+    Flush,
+    Compact,
+}
+
+impl Work {
+    /// The kill comes after at most this many answered calls.
+    pub fn most_events(self) -> u64 {
+        match self {
+            Self::Insert => 60,
+            Self::Flush => 12,
+            Self::Compact => 25,
+        }
+    }
+}
+
+pub fn check(status: Option<Status>, what: &str) -> Result<()> {
+    let status = status.unwrap_or_default();
+    ensure!(status.code == 0, "{what}: {status:?}");
+    Ok(())
+}
+
+pub async fn create(client: &mut Client) -> Result<()> {
+    let field = |name: &str, data_type: DataType| FieldSchema {
+        name: name.into(),
+        data_type: data_type.into(),
+        is_primary_key: name == "id",
+        type_params: if data_type == DataType::FloatVector {
+            vec![KeyValuePair { key: "dim".into(), value: DIM.to_string() }]
+        } else {
+            Vec::new()
+        },
+        ..Default::default()
+    };
+    let schema = CollectionSchema {
+        name: COLLECTION.into(),
+        fields: vec![
+            field("id", DataType::Int64),
+            field("value", DataType::Int64),
+            field("vec", DataType::FloatVector),
+        ],
+        ..Default::default()
+    };
+    let request = CreateCollectionRequest {
+        collection_name: COLLECTION.into(),
+        schema: schema.encode_to_vec(),
+        shards_num: 2,
+        ..Default::default()
+    };
+    check(Some(client.create_collection(request).await?.into_inner()), "create")
+}
+
+fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {
+    let longs = |name: &str, data: Vec<i64>| FieldData {
+        r#type: DataType::Int64.into(),
+        field_name: name.into(),
+        field: Some(field_data::Field::Scalars(ScalarField {
+            data: Some(scalar_field::Data::LongData(LongArray { data })),
+        })),
+        ..Default::default()
+    };
+    let vectors = FieldData {
+        r#type: DataType::FloatVector.into(),
+        field_name: "vec".into(),
+        field: Some(field_data::Field::Vectors(VectorField {
+            dim: DIM as i64,
+            data: Some(vector_field::Data::FloatVector(FloatArray {
+                data: rows.iter().flat_map(|(key, _)| vec![*key as f32; DIM]).collect(),
+            })),
+        })),
+        ..Default::default()
+    };
+    vec![longs("id", rows.iter().map(|r| r.0).collect()), longs("value", rows.iter().map(|r| r.1).collect()), vectors]
+}
+
+/// Sends one write. Without an answer it stays in doubt.
+async fn write(client: &mut Client, request: Doubt) -> (Doubt, bool) {
+    let outcome = match &request {
+        Doubt::Insert(rows) => {
+            let insert = InsertRequest {
+                collection_name: COLLECTION.into(),
+                num_rows: rows.len() as u32,
+                fields_data: columns(rows),
+                ..Default::default()
+            };
+            client.insert(insert).await
+        }
+        Doubt::Upsert(rows) => {
+            let upsert = UpsertRequest {
+                collection_name: COLLECTION.into(),
+                num_rows: rows.len() as u32,
+                fields_data: columns(rows),
+                ..Default::default()
+            };
+            client.upsert(upsert).await
+        }
+        Doubt::Delete(keys) => {
+            let list = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            let delete = DeleteRequest {
+                collection_name: COLLECTION.into(),
+                expr: format!("id in [{list}]"),
+                ..Default::default()
+            };
+            client.delete(delete).await
+        }
+    };
+    let acknowledged = outcome.is_ok_and(|answer| check(answer.into_inner().status, "write").is_ok());
+    (request, acknowledged)
+}
+
+/// Counts answered calls and tells the killer when it is time.
+#[derive(Debug)]
+struct Fuse {
+    left: AtomicU64,
+    burnt: Notify,
+}
+
+impl Fuse {
+    fn tick(&self) {
+        if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.burnt.notify_one();
+        }
+    }
+}
+
+/// Works until `events` calls have been answered, then kills the server while the next ones are under way.
+pub async fn run_until_killed(
+    server: &mut Server,
+    work: Work,
+    events: u64,
+    rng: &mut StdRng,
+    journal: &mut Journal,
+) -> Result<()> {
+    let fuse = Arc::new(Fuse { left: AtomicU64::new(events), burnt: Notify::new() });
+    let mut tasks = tokio::task::JoinSet::new();
+    // Two writers with keys of their own, so that an unanswered request is never overtaken by another one.
+    let live = journal.live_keys();
+    let (even, odd): (Vec<i64>, Vec<i64>) = live.iter().partition(|key| *key % 2 == 0);
+    for victims in [even, odd] {
+        let keys = journal.fresh_keys(4_000);
+        let (client, fuse, seed) = (server.client(), Arc::clone(&fuse), rng.random());
+        tasks.spawn(writer(client, keys, victims, fuse, seed, matches!(work, Work::Insert)));
+    }
+    if matches!(work, Work::Flush | Work::Compact) {
+        let (client, fuse) = (server.client(), Arc::clone(&fuse));
+        tasks.spawn(flusher(client, fuse));
+    }
+    if matches!(work, Work::Compact) {
+        let (client, fuse) = (server.client(), Arc::clone(&fuse));
+        tasks.spawn(compactor(client, fuse));
+    }
+    fuse.burnt.notified().await;
+    server.kill()?;
+    while let Some(done) = tasks.join_next().await {
+        for entry in done? {
+            match entry {
+                Entry::Acknowledged(request) => journal.acknowledge(request),
+                Entry::Doubtful(request) => journal.doubt(request),
+                Entry::Job(id) => journal.job(id),
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Entry {
+    Acknowledged(Doubt),
+    Doubtful(Doubt),
+    Job(i64),
+}
+
+/// Inserts, upserts and deletes keys of its own until a call fails. Its calls burn the fuse only if they are the work.
+async fn writer(
+    mut client: Client,
+    fresh: Vec<i64>,
+    mut victims: Vec<i64>,
+    fuse: Arc<Fuse>,
+    seed: u64,
+    burns: bool,
+) -> Vec<Entry> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut entries = Vec::new();
+    let mut fresh = fresh.into_iter();
+    loop {
+        let mut some_victims = || {
+            let count = rng.random_range(1..30);
+            let chosen: Vec<i64> = victims.sample(&mut rng, count).copied().collect();
+            chosen
+        };
+        let chosen = some_victims();
+        let request = match rng.random_range(0..10) {
+            0..6 => {
+                let keys: Vec<i64> = fresh.by_ref().take(rng.random_range(1..60)).collect();
+                if keys.is_empty() {
+                    None
+                } else {
+                    Some(Doubt::Insert(keys.into_iter().map(|k| (k, rng.random())).collect()))
+                }
+            }
+            6..8 if !chosen.is_empty() => Some(Doubt::Upsert(chosen.iter().map(|k| (*k, rng.random())).collect())),
+            8.. if !chosen.is_empty() => {
+                victims.retain(|k| !chosen.contains(k));
+                Some(Doubt::Delete(chosen))
+            }
+            _ => None,
+        };
+        let Some(request) = request else {
+            if fresh.len() == 0 && victims.is_empty() {
+                return entries;
+            }
+            continue;
+        };
+        let (request, acknowledged) = write(&mut client, request).await;
+        if !acknowledged {
+            entries.push(Entry::Doubtful(request));
+            return entries;
+        }
+        if let Doubt::Insert(rows) = &request {
+            victims.extend(rows.iter().map(|r| r.0));
+        }
+        entries.push(Entry::Acknowledged(request));
+        if burns {
+            fuse.tick();
+        }
+    }
+}
+
+async fn flusher(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
+    loop {
+        let request = FlushRequest { collection_names: vec![COLLECTION.into()], ..Default::default() };
+        if client.flush(request).await.is_err() {
+            return Vec::new();
+        }
+        fuse.tick();
+    }
+}
+
+/// Compacts again and again, and asks for the state while a job runs.
+async fn compactor(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    loop {
+        let request = ManualCompactionRequest { collection_name: COLLECTION.into(), ..Default::default() };
+        let Ok(answer) = client.manual_compaction(request).await else { return entries };
+        let answer = answer.into_inner();
+        if check(answer.status, "compact").is_ok() {
+            entries.push(Entry::Job(answer.compaction_id));
+        }
+        fuse.tick();
+        let request = GetCompactionStateRequest { compaction_id: answer.compaction_id };
+        loop {
+            let Ok(state) = client.get_compaction_state(request).await else { return entries };
+            if state.into_inner().state == 2 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub async fn compact_to_the_end(client: &mut Client, journal: &mut Journal) -> Result<()> {
+    let flush = FlushRequest { collection_names: vec![COLLECTION.into()], ..Default::default() };
+    check(client.flush(flush).await?.into_inner().status, "flush")?;
+    let request = ManualCompactionRequest { collection_name: COLLECTION.into(), ..Default::default() };
+    let answer = client.manual_compaction(request).await?.into_inner();
+    check(answer.status, "compact")?;
+    journal.job(answer.compaction_id);
+    loop {
+        let request = GetCompactionStateRequest { compaction_id: answer.compaction_id };
+        let state = client.get_compaction_state(request).await?.into_inner();
+        check(state.status, "state")?;
+        if state.state == 2 {
+            ensure!(state.failed_plan_no == 0 && state.timeout_plan_no == 0, "plans failed: {state:?}");
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
+    }
+}

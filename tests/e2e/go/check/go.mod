@@ -1,0 +1,4 @@
+// What the Go suites share.
+module datacoord.test/e2e/check
+
+go 1.21
