@@ -28,11 +28,11 @@ impl Noise {
         z ^ z >> 31
     }
 
-    /// Near a normal distribution, as components of embeddings are.
+    /// Normally distributed, as components of embeddings are, and with all bits of the mantissa.
     fn float(&mut self) -> f32 {
-        let uniform = |bits: u64| (bits & 0xFFFF) as f32 / 65_536.0 - 0.5;
-        let bits = self.next();
-        uniform(bits) + uniform(bits >> 16) + uniform(bits >> 32) + uniform(bits >> 48)
+        let uniform = |bits: u64| ((bits >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        let (radius, angle) = (uniform(self.next()), uniform(self.next()));
+        ((-2.0 * radius.ln()).sqrt() * (angle * std::f64::consts::TAU).cos()) as f32
     }
 }
 

@@ -150,7 +150,7 @@ impl InsertLog {
 
     /// Rows per the footers.
     pub fn rows(&self) -> u64 {
-        self.payloads.iter().map(Payload::rows).sum()
+        self.payloads.iter().map(Payload::rows).fold(0, u64::saturating_add)
     }
 
     /// Reads the column in arrays of at most `batch_rows` rows, of exactly `field.arrow_type()` and without nulls.

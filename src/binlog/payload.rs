@@ -158,14 +158,17 @@ impl Payload {
         &self.bytes
     }
 
+    /// A footer can claim any number.
     pub(super) fn rows(&self) -> u64 {
-        self.metadata.metadata().row_groups().iter().map(|group| group.num_rows().unsigned_abs()).sum()
+        let groups = self.metadata.metadata().row_groups();
+        groups.iter().map(|group| group.num_rows().unsigned_abs()).fold(0, u64::saturating_add)
     }
 
     /// Bytes of the pages before compression.
     pub(super) fn uncompressed_bytes(&self) -> u64 {
         let groups = self.metadata.metadata().row_groups();
-        groups.iter().flat_map(|g| g.columns()).map(|c| c.uncompressed_size().unsigned_abs()).sum()
+        let sizes = groups.iter().flat_map(|g| g.columns()).map(|c| c.uncompressed_size().unsigned_abs());
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// True if every part is zstd or uncompressed: the codecs that both readers of Milvus have.

@@ -168,7 +168,8 @@ pub(super) async fn write_column(
     Ok(Written { output: work.output, number: work.number, field, file })
 }
 
-/// The object of a whole batch under the output's header; None if stock readers might refuse it as it is.
+/// The object of a whole batch under the output's header; None if it is not fit for that and has to be written anew.
+/// Pages are not looked into, except those of keys: damage there is carried over, not made worse.
 async fn copy(
     exec: &Execution<'_>,
     inputs: &Inputs,
@@ -183,6 +184,11 @@ async fn copy(
     exec.cores
         .run(move || {
             let log = column.open(bytes)?;
+            // A header of another field or type would be copied too. Decoding takes or refuses it with a reason.
+            let header = log.header();
+            if header.field != column.field.id || header.data_type != column.field.data_type.number() {
+                return Ok(None);
+            }
             let encoded = match log.readdress(ids, now_ms) {
                 Ok(encoded) => encoded,
                 Err(BinlogError::NotCopyable(_)) => return Ok(None),

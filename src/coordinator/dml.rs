@@ -230,13 +230,16 @@ fn complete(schema: &CollectionSchema, rows: RecordBatch, first_row_id: i64) -> 
 
 type Part = (PartitionId, usize);
 
-/// Rows per partition and shard, in the order of the request; no indices means all rows.
+/// The rows of a request that one part takes, in their order; None means all of them.
+type RowIndices = Option<Vec<u32>>;
+
+/// Rows per partition and shard.
 fn split(
     meta: &Collection,
     target: &Target,
     rows: &RecordBatch,
     keys: &ArrayRef,
-) -> Result<Vec<(Part, Option<Vec<u32>>)>, CoordinatorError> {
+) -> Result<Vec<(Part, RowIndices)>, CoordinatorError> {
     let shards = meta.channels.len();
     if let (Target::One(partition), 1) = (target, shards) {
         return Ok(vec![((*partition, 0), None)]);

@@ -17,7 +17,7 @@ impl Verdicts {
     pub(super) fn note(&self, skipped: &[(SegmentId, SkipReason)]) {
         let mut last = self.last.lock();
         for (id, reason) in skipped {
-            last.insert(*id, reason.clone());
+            last.insert(*id, *reason);
         }
     }
 
@@ -29,6 +29,6 @@ impl Verdicts {
     }
 
     pub(super) fn of(&self, id: SegmentId) -> Option<SkipReason> {
-        self.last.lock().get(&id).cloned()
+        self.last.lock().get(&id).copied()
     }
 }

@@ -50,7 +50,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() -> Result<()> {
     workload::compact_to_the_end(&mut server.client(), &mut journal).await?;
     journal.verify(&mut server.client()).await.context("after the last compaction")?;
     server.stop().await?;
-    let mut server = Server::start(dir.path()).await?;
+    let server = Server::start(dir.path()).await?;
     journal.verify(&mut server.client()).await.context("after a graceful restart")?;
     server.stop().await
 }

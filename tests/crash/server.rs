@@ -34,8 +34,8 @@ impl Server {
             .arg("--ready-file")
             .arg(&ready)
             // Small logs, so that rolling and shrinking them happens within the test; garbage goes at once.
-            .env("DATACOORD__DATACOORD__WAL__FILESIZE", "1")
-            .env("DATACOORD__DATACOORD__GC__DROPTOLERANCE", "0")
+            .env("DATACOORD__WAL__FILESIZE", "1")
+            .env("DATACOORD__GC__DROPTOLERANCE", "0")
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

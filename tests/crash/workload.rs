@@ -299,7 +299,7 @@ pub async fn compact_to_the_end(client: &mut Client, journal: &mut Journal) -> R
     loop {
         let request = GetCompactionStateRequest { compaction_id: answer.compaction_id };
         let state = client.get_compaction_state(request).await?.into_inner();
-        check(state.status, "state")?;
+        check(state.status.clone(), "state")?;
         if state.state == 2 {
             ensure!(state.failed_plan_no == 0 && state.timeout_plan_no == 0, "plans failed: {state:?}");
             return Ok(());

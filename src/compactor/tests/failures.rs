@@ -189,6 +189,20 @@ async fn an_object_of_other_rows_than_the_metadata_says() {
     assert_eq!(error.to_string(), format!("{other}: holds 1 rows, metadata says 50"));
 }
 
+/// Without deletes batches are copied; that is no reason to copy the object of another field.
+#[tokio::test]
+async fn an_object_of_another_type_is_not_copied() {
+    let mut world = World::new(DataType::Int64);
+    world.segment(1, &[vec![int(1, 1, 1), int(2, 2, 2)]], &[]).await;
+    let path = |field| {
+        LogPath::insert(world.ids(SegmentId(1)), FieldId(field), world.inputs[0].logs.field(FieldId(field))[0].id)
+    };
+    world.store.put(&path(102), world.store.get(&path(100)).await.unwrap()).await.unwrap();
+    let error = world.run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().starts_with(&format!("{}: corrupt at byte", path(102))), "{error}");
+}
+
 #[rstest]
 #[case::a_log_is_missing(|logs: &mut SegmentLogs| logs.insert[2].1.truncate(1), "segment 1: field 100 has no insert log number 1")]
 #[case::a_log_too_many(|logs: &mut SegmentLogs| {

@@ -145,7 +145,7 @@ proptest! {
         let (seen, torn) = read(dir.path(), &all).unwrap();
         prop_assert_eq!((&seen, torn), (&expected, None));
         let more = vec![Plan { parts: vec![3], deletes: vec![] }];
-        write(dir.path(), &[more.clone()], 600);
+        write(dir.path(), std::slice::from_ref(&more), 600);
         let mut whole: Vec<Plan> = expected.iter().map(|n| all[*n as usize - 1].clone()).collect();
         whole.extend(more);
         let (seen, _) = read(dir.path(), &whole).unwrap();

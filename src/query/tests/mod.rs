@@ -83,8 +83,8 @@ fn vector(row: &Row) -> Vec<u8> {
     [row.row_id as f32, 0.5].iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// Batch with the timestamp (as a segment has it) or without (as a growing chunk is held).
-fn batch(schema: &CollectionSchema, rows: &[Row], with_ts: bool) -> RecordBatch {
+/// Rows as both a segment and a growing chunk hold them: system columns first.
+fn batch(schema: &CollectionSchema, rows: &[Row]) -> RecordBatch {
     let ints = |f: fn(&Row) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef;
     let keys: ArrayRef = match schema.primary_key().data_type {
         DataType::VarChar => Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.key.to_string()))),
@@ -92,15 +92,14 @@ fn batch(schema: &CollectionSchema, rows: &[Row], with_ts: bool) -> RecordBatch 
     };
     let vectors = FixedSizeBinaryArray::try_from_iter(rows.iter().map(vector)).unwrap();
     let columns = vec![ints(|r| r.row_id), ints(|r| r.ts as i64), keys, ints(|r| r.number), Arc::new(vectors)];
-    let all = RecordBatch::try_new(schema.arrow_schema(), columns).unwrap();
-    if with_ts { all } else { all.project(&[0, 2, 3, 4]).unwrap() }
+    RecordBatch::try_new(schema.arrow_schema(), columns).unwrap()
 }
 
 fn channel(number: u8) -> Channel {
     Channel::new(format!("c_1v{number}"))
 }
 
-/// A growing segment; each chunk has the timestamp of its first row.
+/// A growing segment.
 fn growing(
     schema: &CollectionSchema,
     partition: i64,
@@ -109,7 +108,7 @@ fn growing(
     deletes: Vec<Delete>,
 ) -> Box<dyn RowSource> {
     let chunks = chunks.iter().filter(|rows| !rows.is_empty());
-    let chunks = chunks.map(|rows| (batch(schema, rows, false), Timestamp(rows[0].ts))).collect();
+    let chunks = chunks.map(|rows| batch(schema, rows)).collect();
     Box::new(MemorySource::new(PartitionId(partition), channel(channel_number), chunks).with_deletes(deletes))
 }
 
@@ -131,7 +130,7 @@ async fn flushed(
         next += 1;
         Ok(LogId(next))
     };
-    let rows = [batch(schema, rows, true)];
+    let rows = [batch(schema, rows)];
     let output = write_segment(store, &target, rows.into_iter(), deletes, &mut log_ids).await.unwrap();
     let group =
         Group { collection: CollectionId(1), partition: PartitionId(partition), channel: channel(channel_number) };

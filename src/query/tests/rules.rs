@@ -150,7 +150,10 @@ async fn expiry_is_the_rule_of_compaction() {
 async fn keys_of_a_delete_by_filter() {
     let schema = schema(DataType::VarChar);
     let rows = vec![row(1, 10, 9, 1), row(2, 10, 10, 1), row(3, 10, 9, 1), row(4, 10, 8, 2)];
-    let set = || ReadSet { sources: vec![growing(&schema, 1, 0, &[rows.clone()], Vec::new())], deletes: Vec::new() };
+    let set = || ReadSet {
+        sources: vec![growing(&schema, 1, 0, std::slice::from_ref(&rows), Vec::new())],
+        deletes: Vec::new(),
+    };
     let limits = QueryLimits::default();
     let keys = matching_keys(&schema, set(), scope(&schema, "n == 1"), &limits).await.unwrap();
     // By bytes, not by number.
@@ -164,7 +167,10 @@ async fn keys_of_a_delete_by_filter() {
 async fn answers_are_bounded() {
     let schema = schema(DataType::Int64);
     let rows: Vec<Row> = (0..50).map(|i| row(i, 10, i, 0)).collect();
-    let set = || ReadSet { sources: vec![growing(&schema, 1, 0, &[rows.clone()], Vec::new())], deletes: Vec::new() };
+    let set = || ReadSet {
+        sources: vec![growing(&schema, 1, 0, std::slice::from_ref(&rows), Vec::new())],
+        deletes: Vec::new(),
+    };
     let fits = QueryLimits { max_rows: 50, ..QueryLimits::default() };
     assert_eq!(query(&schema, set(), ask(&schema, ""), &fits).await.unwrap().num_rows(), 50);
     let few = QueryLimits { max_rows: 49, ..QueryLimits::default() };
@@ -386,7 +392,7 @@ impl RowSource for Stuck {
 async fn a_dropped_read_lets_go_of_its_sources() {
     let schema = schema(DataType::Int64);
     let dropped = Arc::new(tokio::sync::Notify::new());
-    let rows = batch(&schema, &[row(1, 10, 1, 0)], true);
+    let rows = batch(&schema, &[row(1, 10, 1, 0)]);
     let source = Stuck { rows, channel: channel(0), dropped: dropped.clone() };
     let set = ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() };
     let mut read = Box::pin(count(&schema, set, scope(&schema, "id == 1")));
