@@ -253,12 +253,12 @@ fn rows(schema: &CollectionSchema, first: i64, count: i64) -> RecordBatch {
         DataType::VarChar => Arc::new(StringArray::from_iter_values(ids.clone().map(|i| format!("k-{i:05}")))),
         _ => Arc::new(Int64Array::from_iter_values(ids.clone())),
     };
-    let vectors = ids.clone().map(|i| [(i as f32).to_le_bytes(); 8].concat());
+    let vectors = ids.clone().map(|i| Some([(i as f32).to_le_bytes(); 8].concat()));
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from_iter_values(ids.clone())),
         Arc::new(Int64Array::from_iter_values(ids.clone().map(|i| 1_000_000 + i % 7))),
         key,
-        Arc::new(FixedSizeBinaryArray::try_from_iter(vectors).unwrap()),
+        Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(vectors, 32).unwrap()),
         Arc::new(BinaryArray::from_iter_values(ids.map(|i| vec![b'x'; (i % 50) as usize]))),
     ];
     RecordBatch::try_new(schema.arrow_schema(), columns).unwrap()
