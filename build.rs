@@ -10,10 +10,11 @@ use prost_types::FileDescriptorSet;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = ["common.proto", "schema.proto", "milvus.proto", "data_coord.proto", "datacoord/v1/datacoord.proto"];
-    let descriptors: FileDescriptorSet = protox::compile(files, ["proto/milvus", "proto"])?;
+    let mut descriptors: FileDescriptorSet = protox::compile(files, ["proto/milvus", "proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
 
+    spell_out_maps(&mut descriptors, "FlushResponse");
     let mut config = Config::new();
     // Row payloads are handed on as they came: no copy from the request buffer.
     config.bytes([".milvus.proto.schema.VectorField", ".milvus.proto.schema.JSONArray"]);
@@ -24,4 +25,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_server(true)
         .compile_fds_with_config(descriptors, config)?;
     Ok(())
+}
+
+/// Makes the maps of a message repeated pairs in the generated code, which is the same on the wire.
+///
+/// Code generated for a map leaves out a value that is an empty message. Servers in Go always write it, and the Node SDK
+/// fails without it. With pairs it is for us to say.
+fn spell_out_maps(descriptors: &mut FileDescriptorSet, message: &str) {
+    for file in &mut descriptors.file {
+        for entry in file.message_type.iter_mut().filter(|m| m.name() == message).flat_map(|m| &mut m.nested_type) {
+            entry.options = None;
+            // The generator looks for the comments of the pairs, and there are none.
+            file.source_code_info = None;
+        }
+    }
 }

@@ -195,8 +195,8 @@ impl Server {
         let sealed = self.client().flush(flush).await?.into_inner();
         check(sealed.status.clone(), "flush")?;
         let request = GetFlushStateRequest {
-            segment_i_ds: sealed.coll_seg_i_ds.get(name).map(|s| s.data.clone()).unwrap_or_default(),
-            flush_ts: sealed.coll_flush_ts.get(name).copied().unwrap_or_default(),
+            segment_i_ds: sealed.coll_seg_i_ds.into_iter().filter_map(|s| s.value).flat_map(|ids| ids.data).collect(),
+            flush_ts: sealed.coll_flush_ts.first().map_or(0, |entry| entry.value),
             collection_name: name.into(),
             ..Default::default()
         };

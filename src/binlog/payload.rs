@@ -17,15 +17,16 @@ use arrow::{
 use bytes::Bytes;
 use parquet::{
     arrow::{
-        ArrowWriter,
+        ArrowSchemaConverter, ArrowWriter,
         arrow_reader::{
             ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
         },
         arrow_writer::ArrowWriterOptions,
     },
-    basic::{Compression, CompressionCodec, Encoding, ZstdLevel},
+    basic::{Compression, CompressionCodec, Encoding, LogicalType, Repetition, Type as PhysicalType, ZstdLevel},
     errors::ParquetError,
     file::properties::{EnabledStatistics, WriterProperties, WriterVersion},
+    schema::types::{SchemaDescriptor, Type as SchemaType},
 };
 
 use super::{BinlogError, container::MAX_PREFIX_LEN};
@@ -102,7 +103,10 @@ impl ColumnWriter {
             properties = properties.set_encoding(Encoding::DELTA_BINARY_PACKED);
         }
         let schema = Arc::new(ArrowSchema::new(vec![ArrowField::new(COLUMN, arrow_type, false)]));
-        let options = ArrowWriterOptions::new().with_properties(properties.build()).with_skip_arrow_metadata(true);
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties.build())
+            .with_skip_arrow_metadata(true)
+            .with_parquet_schema(parquet_schema(&schema).map_err(failed)?);
         let writer = ArrowWriter::try_new_with_options(vec![0; MAX_PREFIX_LEN], schema.clone(), options);
         Ok(Self { writer: writer.map_err(failed)?, schema, field })
     }
@@ -122,6 +126,22 @@ impl ColumnWriter {
         let field = self.field;
         self.writer.into_inner().map_err(|e| encode_error(field, &e))
     }
+}
+
+/// The column as the original writer declares it: it annotates the width of wide integers too, which the general
+/// conversion leaves out because the physical type says it already.
+fn parquet_schema(schema: &ArrowSchema) -> Result<SchemaDescriptor, ParquetError> {
+    let (physical, bits) = match schema.field(0).data_type() {
+        Arrow::Int32 => (PhysicalType::INT32, 32),
+        Arrow::Int64 => (PhysicalType::INT64, 64),
+        _ => return ArrowSchemaConverter::new().convert(schema),
+    };
+    let column = SchemaType::primitive_type_builder(COLUMN, physical)
+        .with_repetition(Repetition::REQUIRED)
+        .with_logical_type(Some(LogicalType::integer(bits, true)))
+        .build()?;
+    let root = SchemaType::group_type_builder("schema").with_fields(vec![Arc::new(column)]).build()?;
+    Ok(SchemaDescriptor::new(Arc::new(root)))
 }
 
 pub(super) fn encode_error(field: FieldId, error: &dyn std::fmt::Display) -> BinlogError {

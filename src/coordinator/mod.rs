@@ -193,8 +193,8 @@ impl Coordinator {
     }
 
     /// True if no unflushed segment began before this timestamp.
-    pub fn is_flushed_until(&self, _ts: Timestamp) -> bool {
-        self.ingest.unflushed().iter().all(|u| u.sealed.is_none())
+    pub fn is_flushed_until(&self, ts: Timestamp) -> bool {
+        self.ingest.unflushed().iter().all(|u| u.ts_from > ts)
     }
 
     /// Ids of segments that are not yet in files.

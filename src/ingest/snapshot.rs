@@ -9,7 +9,7 @@ use super::{
     seal::SealReason,
     state::WriteState,
 };
-use crate::model::{Channel, CollectionId, CollectionSchema, Delete, Group, Lsn, SegmentId, SegmentState};
+use crate::model::{Channel, CollectionId, CollectionSchema, Delete, Group, Lsn, SegmentId, SegmentState, Timestamp};
 
 /// Everything of one collection that is in memory, at one position. The module overview says how to read it together
 /// with the catalogue.
@@ -48,6 +48,8 @@ pub struct UnflushedInfo {
     pub rows: u64,
     /// Bytes of its rows in memory.
     pub bytes: u64,
+    /// Of its oldest row.
+    pub ts_from: Timestamp,
     /// Why it was sealed; None while it grows.
     pub sealed: Option<SealReason>,
     pub flush: FlushAttempts,
@@ -61,6 +63,7 @@ impl UnflushedInfo {
             state: segment.state,
             rows: segment.rows,
             bytes: segment.bytes,
+            ts_from: segment.ts_from,
             sealed: segment.sealed.clone(),
             flush: segment.flush.clone(),
         }

@@ -152,8 +152,9 @@ impl Client {
         let request = FlushRequest { collection_names: vec![name.to_owned()], ..Default::default() };
         let answer = self.milvus.flush(request).await?.into_inner();
         succeeded(answer.status).context("Flush")?;
-        let segments = answer.coll_seg_i_ds.get(name).map(|ids| ids.data.clone()).unwrap_or_default();
-        let flush_ts = answer.coll_flush_ts.get(name).copied().unwrap_or_default();
+        let segments = answer.coll_seg_i_ds.into_iter().filter_map(|entry| entry.value).flat_map(|ids| ids.data);
+        let segments = segments.collect::<Vec<_>>();
+        let flush_ts = answer.coll_flush_ts.first().map_or(0, |entry| entry.value);
         let request = GetFlushStateRequest {
             segment_i_ds: segments,
             flush_ts,

@@ -1,7 +1,13 @@
 //! Flush and its state.
 
 use super::{super::failure::invalid, *};
-use crate::{model::SegmentId, wire::proto::schema::LongArray};
+use crate::{
+    model::SegmentId,
+    wire::proto::{
+        milvus::flush_response::{CollFlushTsEntry, CollSealTimesEntry, CollSegIDsEntry, FlushCollSegIDsEntry},
+        schema::LongArray,
+    },
+};
 
 impl MilvusApi {
     /// Every map has an entry for each name, under the name as it was sent: clients look nowhere else.
@@ -15,10 +21,13 @@ impl MilvusApi {
         let mut answer = FlushResponse { db_name: call.database(&request.db_name).to_owned(), ..Default::default() };
         for (name, cell) in cells {
             let done = self.coordinator.flush(&cell).await?;
-            answer.coll_seg_i_ds.insert(name.clone(), long_array(&done.sealed));
-            answer.flush_coll_seg_i_ds.insert(name.clone(), long_array(&done.flushed));
-            answer.coll_seal_times.insert(name.clone(), (done.ts.physical_ms() / 1000) as i64);
-            answer.coll_flush_ts.insert(name, done.ts.0);
+            let (key, value) = (name.clone(), Some(long_array(&done.sealed)));
+            answer.coll_seg_i_ds.push(CollSegIDsEntry { key, value });
+            let (key, value) = (name.clone(), Some(long_array(&done.flushed)));
+            answer.flush_coll_seg_i_ds.push(FlushCollSegIDsEntry { key, value });
+            let (key, value) = (name.clone(), (done.ts.physical_ms() / 1000) as i64);
+            answer.coll_seal_times.push(CollSealTimesEntry { key, value });
+            answer.coll_flush_ts.push(CollFlushTsEntry { key: name, value: done.ts.0 });
         }
         Ok(answer)
     }
