@@ -39,7 +39,7 @@ mod stats_cache;
 mod triggers;
 mod verdicts;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -58,7 +58,7 @@ pub use triggers::{CompactionScope, Triggered};
 use crate::{
     config::Config,
     ingest::{Health, Ingest, IngestStats},
-    model::{Plan, PlanState, Progress, Segment, SegmentId, Timestamp},
+    model::{Plan, PlanState, Progress, Segment, Timestamp},
     scheduler::{Scheduler, Stats},
     storage::SegmentStore,
 };
@@ -195,10 +195,5 @@ impl Coordinator {
     /// True if no unflushed segment began before this timestamp.
     pub fn is_flushed_until(&self, ts: Timestamp) -> bool {
         self.ingest.unflushed().iter().all(|u| u.ts_from > ts)
-    }
-
-    /// Ids of segments that are not yet in files.
-    pub fn unflushed(&self) -> HashSet<SegmentId> {
-        self.ingest.unflushed().iter().map(|u| u.id).collect()
     }
 }
