@@ -17,7 +17,7 @@ RUN . /etc/os-release && cd /etc/apt \
  && apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates g++ libc6-dev \
  && apt-get install --yes --no-install-recommends --target-release "$VERSION_CODENAME-backports" cargo rustc \
- && rm -rf /var/lib/apt/lists/*
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 WORKDIR /build
 COPY . .
 RUN cargo build --locked --profile dist --bin datacoord
@@ -25,7 +25,7 @@ RUN cargo build --locked --profile dist --bin datacoord
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
  && useradd --system --uid 10001 --create-home --home-dir /var/lib/datacoord datacoord
 COPY --from=build /build/target/dist/datacoord /usr/local/bin/datacoord
 COPY --from=build /build/milvus.yaml.example /build/LICENSE /usr/share/doc/datacoord/
