@@ -146,6 +146,7 @@ impl Coordinator {
                 ts_from: Timestamp::ZERO,
                 ts_to: Timestamp::ZERO,
                 pk_range: None,
+                cluster_range: None,
                 compaction_from: Box::default(),
                 compaction_to: Box::default(),
                 dropped_at_ms: 0,

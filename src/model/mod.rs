@@ -10,6 +10,7 @@ pub mod ids;
 pub mod job;
 pub mod pk;
 pub mod plan;
+pub mod scalar;
 pub mod schema;
 pub mod segment;
 pub mod ts;
@@ -22,6 +23,7 @@ pub use ids::{CollectionId, FieldId, JobId, LogId, Lsn, PartitionId, PlanId, Seg
 pub use job::{Job, JobCounts, Trigger};
 pub use pk::{PkRange, PrimaryKey};
 pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress};
+pub use scalar::{ClusterRange, Scalar};
 pub use schema::{CollectionSchema, DataType, Field};
 pub use segment::{Segment, SegmentLevel, SegmentState};
 pub use ts::Timestamp;
