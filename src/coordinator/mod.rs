@@ -22,6 +22,8 @@
 //! Nothing here parses requests, decodes files or decides what to compact.
 
 mod commit;
+#[cfg(test)]
+mod compaction_tests;
 mod core;
 mod ddl;
 mod dml;
