@@ -58,7 +58,11 @@ fn schema(name: &str) -> CollectionSchema {
         name: name.to_owned(),
         description: String::new(),
         enable_dynamic_field: false,
-        fields: vec![field(KEY, DataType::Int64), field(CLUSTER, DataType::Int64), field(VECTOR, DataType::FloatVector)],
+        fields: vec![
+            field(KEY, DataType::Int64),
+            field(CLUSTER, DataType::Int64),
+            field(VECTOR, DataType::FloatVector),
+        ],
         primary: 0,
     }
 }
@@ -106,8 +110,7 @@ impl World {
     async fn start(&self) -> Arc<Coordinator> {
         let mut config = Config::default();
         config.server.data_dir = self.folder.path().to_owned();
-        config.compaction =
-            CompactionConfig { auto_enabled: false, max_segment_bytes: 4 * MIB, ..config.compaction };
+        config.compaction = CompactionConfig { auto_enabled: false, max_segment_bytes: 4 * MIB, ..config.compaction };
         let parts = Parts {
             config: Arc::new(config),
             clock: Arc::new(SystemClock::new()),
@@ -251,9 +254,18 @@ async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
     let other = cell.meta().partition("_default").unwrap().id;
     for policy in POLICIES {
         let cases = [
-            (CompactionScope { partition: Some(PartitionId(77)), ..asked(policy) }, "partition not found[partition=77]"),
-            (CompactionScope { partition: Some(PartitionId(-1)), ..asked(policy) }, "partition not found[partition=-1]"),
-            (CompactionScope { channel: Some(Channel::new("nowhere_v0")), ..asked(policy) }, "channel nowhere_v0 is not"),
+            (
+                CompactionScope { partition: Some(PartitionId(77)), ..asked(policy) },
+                "partition not found[partition=77]",
+            ),
+            (
+                CompactionScope { partition: Some(PartitionId(-1)), ..asked(policy) },
+                "partition not found[partition=-1]",
+            ),
+            (
+                CompactionScope { channel: Some(Channel::new("nowhere_v0")), ..asked(policy) },
+                "channel nowhere_v0 is not",
+            ),
             (CompactionScope { segments: vec![segment, SegmentId(88)], ..asked(policy) }, "segment 88 is not"),
             (
                 CompactionScope { segments: vec![segment], partition: Some(other), ..asked(policy) },
@@ -284,8 +296,7 @@ async fn every_policy_keeps_to_its_scope(#[case] policy: Policy, #[case] kind: P
         coordinator.flushed(&cell, partition, from..from + 100).await;
     }
     let partition = cell.meta().partition("p").unwrap().id;
-    let of_p: Vec<SegmentId> =
-        cell.live().iter().filter(|s| s.group.partition == partition).map(|s| s.id).collect();
+    let of_p: Vec<SegmentId> = cell.live().iter().filter(|s| s.group.partition == partition).map(|s| s.id).collect();
     let of_default: Vec<SegmentId> = cell.live().iter().map(|s| s.id).filter(|id| !of_p.contains(id)).collect();
 
     let two = CompactionScope { segments: of_p[..2].to_vec(), ..asked(policy) };

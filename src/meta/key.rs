@@ -73,7 +73,8 @@ pub(super) fn parse_segment(key: &str) -> Result<(CollectionId, PartitionId, Seg
     let mut ids = rest(key, SEGMENTS)?.split('/');
     let collection = ids.next().and_then(plain).map(CollectionId);
     // Milvus files L0 segments that are of no one partition under -1.
-    let partition = ids.next().and_then(|id| if id == "-1" { Some(PartitionId::ALL) } else { plain(id).map(PartitionId) });
+    let partition =
+        ids.next().and_then(|id| if id == "-1" { Some(PartitionId::ALL) } else { plain(id).map(PartitionId) });
     let segment = ids.next().and_then(plain).map(SegmentId);
     match (collection, partition, segment, ids.next()) {
         (Some(collection), Some(partition), Some(segment), None) => Ok((collection, partition, segment)),

@@ -103,7 +103,7 @@ impl std::fmt::Display for PlanReason {
             Self::ManualRewrite { delta_rows } => write!(f, "asked for: the segment has {delta_rows} delta rows"),
             Self::ForceMerge { target_bytes } => write!(f, "asked for: segments of {target_bytes} bytes"),
             Self::Cluster { field, unclustered } => {
-                write!(f, "asked for: {unclustered} segments are not clustered by field {field}")
+                write!(f, "asked for: inputs not clustered by field {field}: {unclustered}")
             }
             Self::SpreadDeletes { delta_rows } => write!(f, "asked for: {delta_rows} deletes are in L0 segments"),
         }
