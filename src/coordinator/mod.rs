@@ -22,6 +22,8 @@
 //! Nothing here parses requests, decodes files or decides what to compact.
 
 mod commit;
+#[cfg(test)]
+mod compaction_tests;
 mod core;
 mod ddl;
 mod dml;
@@ -146,6 +148,7 @@ impl Coordinator {
                 ts_from: Timestamp::ZERO,
                 ts_to: Timestamp::ZERO,
                 pk_range: None,
+                cluster_range: None,
                 compaction_from: Box::default(),
                 compaction_to: Box::default(),
                 dropped_at_ms: 0,
