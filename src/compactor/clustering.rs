@@ -129,7 +129,7 @@ pub(super) async fn survey(
         let bytes = exec.get(&column.path).await?;
         let (selection, stop) = (selection.clone(), exec.stop.clone());
         let work = exec.cores.run(move || {
-            let (mut range, mut taken): (Option<(Scalar, Scalar)>, Vec<(Scalar, u64)>) = (None, Vec::new());
+            let (mut range, mut taken): (Option<(Scalar, Scalar)>, _) = (None, Vec::new());
             column.scan(&column.open(bytes)?, &stop, |row, array| {
                 let array = selection.keep.slice(row, array.len()).apply(array)?;
                 let keys = Keys::of(&array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;

@@ -114,11 +114,13 @@ async fn a_schema_without_clustering_key_is_a_defect_of_the_plan() {
     assert_eq!(error.kind(), ErrorKind::Internal);
 }
 
+/// Batches of (row id, key), and deletes (key, time).
+type Stored = (Vec<Vec<(i64, i64)>>, Vec<(i64, u64)>);
+
 #[derive(Debug, Clone)]
 struct Case {
     strings: bool,
-    /// Per segment: batches of (row id, key), and deletes (key, time).
-    segments: Vec<(Vec<Vec<(i64, i64)>>, Vec<(i64, u64)>)>,
+    segments: Vec<Stored>,
     horizon: Option<u64>,
     output_bytes: u64,
     binlog_bytes: u64,
