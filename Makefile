@@ -5,7 +5,7 @@ help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
 	@echo "make test    all tests, then the clients of Milvus against a server"
 	@echo "make check   what must hold before a commit: format, lints, documentation"
-	@echo "make bench   criterion benchmarks"
+	@echo "make bench   the figures of docs/benchmarks.md, beside the stock server"
 	@echo "make image   container image (buildah, podman or docker)"
 
 demo:
@@ -26,7 +26,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 bench:
-	cargo bench --locked
+	tools/bench.py --stock
 
 image:
 	tools/image.sh

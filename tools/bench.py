@@ -27,6 +27,8 @@ REPO = Path(__file__).resolve().parent.parent
 # What stock Milvus is measured with too; the rest looks for cliffs in ours.
 COMPARED = ["flush", "compact-small", "state", "insert", "compact-large", "compact-clean"]
 ORDER = [*COMPARED, "shapes", "growth"]
+# Not over gRPC: the merge alone, beside one written by hand with pyarrow.
+MERGE = "merge"
 
 
 def free_port():
@@ -121,14 +123,28 @@ def measure(kind, bench, cases):
     return figures
 
 
+def merge():
+    peer = REPO / ".envs" / "peer"
+    if not (peer / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", peer], check=True)
+        subprocess.run([peer / "bin" / "pip", "install", "-q", "pyarrow"], check=True)
+    with tempfile.TemporaryDirectory(dir=REPO / "target") as files:
+        subprocess.run(["cargo", "bench", "-q", "--bench", "merge", "--", "128", files], cwd=REPO, check=True)
+        subprocess.run([peer / "bin" / "python", REPO / "tools" / "peer_merge.py", files], check=True)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--stock", action="store_true")
-    arguments.add_argument("--case", action="append", choices=ORDER)
+    arguments.add_argument("--case", action="append", choices=[*ORDER, MERGE])
     arguments.add_argument("--json", type=Path)
     options = arguments.parse_args()
+    if not options.case or MERGE in options.case:
+        merge()
+    cases = [case for case in options.case or ORDER if case != MERGE]
+    if not cases:
+        return
     bench = build()
-    cases = options.case or ORDER
     ours = measure(Datacoord, bench, cases)
     compared = [case for case in cases if case in COMPARED or options.case]
     theirs = measure(Stock, bench, compared) if options.stock else {}
