@@ -177,7 +177,7 @@ impl Compactor {
         let (mut drafts, mut works) = (Vec::new(), Vec::new());
         for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
             let group = &exec.task.plan.group;
-            let segment = self.ids.next_segment()?;
+            let segment = self.ids.next_segment(exec.task.plan.id)?;
             let ids = LogIds { collection: group.collection, partition: group.partition, segment };
             let key = exec.task.schema.primary_key();
             let rate = self.binlog.bloom_false_positive;

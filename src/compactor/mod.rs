@@ -41,7 +41,7 @@ pub use error::CompactError;
 pub use merge::Compactor;
 pub use progress::ProgressCell;
 
-use crate::model::{CollectionSchema, LogId, PkRange, Plan, Segment, SegmentId, SegmentLogs};
+use crate::model::{CollectionSchema, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs};
 
 /// One input as it is now: delta logs that arrived after the plan was made included.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +90,8 @@ pub struct Outcome {
 
 /// Where the ids of new segments and objects come from. An id is never given twice, and a log id is never 1.
 pub trait OutputIds: Send + Sync {
-    fn next_segment(&self) -> Result<SegmentId, CompactError>;
+    /// For an output of this plan, whose objects exist before anything else names them.
+    fn next_segment(&self, plan: PlanId) -> Result<SegmentId, CompactError>;
     fn next_log(&self) -> Result<LogId, CompactError>;
 }
 

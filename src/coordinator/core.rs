@@ -3,7 +3,7 @@
 //! The log's flushes and the scheduler's results come back through here ([`super::commit`], [`super::execution`]);
 //! therefore this part knows neither of them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     ingest::{IdAllocator, Tso},
     meta::Catalog,
-    model::{Segment, SegmentId},
+    model::{PlanId, Segment, SegmentId},
     storage::{self, SegmentStore},
     telemetry::Metrics,
 };
@@ -55,22 +55,20 @@ impl Core {
 /// Segments that running plans are writing: no catalog record names them yet, and still they are not garbage.
 #[derive(Debug, Default)]
 pub(super) struct OutputsInFlight {
-    ids: Mutex<HashSet<SegmentId>>,
+    plans: Mutex<HashMap<SegmentId, PlanId>>,
 }
 
 impl OutputsInFlight {
-    pub(super) fn add(&self, id: SegmentId) {
-        self.ids.lock().insert(id);
+    pub(super) fn add(&self, id: SegmentId, plan: PlanId) {
+        self.plans.lock().insert(id, plan);
     }
 
-    pub(super) fn remove(&self, ids: impl IntoIterator<Item = SegmentId>) {
-        let mut set = self.ids.lock();
-        for id in ids {
-            set.remove(&id);
-        }
+    /// The plan has committed its outputs or given them up: what it left is garbage from now on.
+    pub(super) fn release(&self, plan: PlanId) {
+        self.plans.lock().retain(|_, p| *p != plan);
     }
 
     pub(super) fn contains(&self, id: SegmentId) -> bool {
-        self.ids.lock().contains(&id)
+        self.plans.lock().contains_key(&id)
     }
 }

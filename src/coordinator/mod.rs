@@ -22,6 +22,7 @@
 //! Nothing here parses requests, decodes files or decides what to compact.
 
 mod commit;
+pub mod control;
 mod core;
 mod ddl;
 mod dml;
@@ -38,6 +39,9 @@ mod state;
 mod stats_cache;
 mod triggers;
 mod verdicts;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::{collections::HashSet, sync::Arc};
 

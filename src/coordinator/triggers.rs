@@ -249,6 +249,7 @@ impl Coordinator {
     pub(super) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool, why: &str) {
         for plan in self.core.jobs.unfinished().into_iter().filter(|p| which(p)) {
             self.scheduler.cancel(plan.id).await;
+            self.core.outputs_in_flight.release(plan.id);
             let event = Event::Cancel { by: why.to_owned(), at_ms: self.core.clock.now_ms() };
             if let Err(error) = self.core.advance_plan(plan.id, event).await {
                 warn!(plan = %plan.id, %error, "a cancelled plan could not be recorded; it ends as outdated");

@@ -16,7 +16,7 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(crate) struct DatacoordApi {
-    coordinator: Arc<Coordinator>,
+    pub(super) coordinator: Arc<Coordinator>,
 }
 
 impl DatacoordApi {
@@ -24,7 +24,7 @@ impl DatacoordApi {
         Self { coordinator }
     }
 
-    fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {
+    pub(super) fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {
         let named = named.unwrap_or_default();
         let state = self.coordinator.state();
         if !named.collection_name.is_empty() {
@@ -40,7 +40,7 @@ impl DatacoordApi {
     }
 }
 
-fn grpc_status(error: CoordinatorError) -> Status {
+pub(super) fn grpc_status(error: CoordinatorError) -> Status {
     status::grpc_of_error(&error)
 }
 
@@ -104,5 +104,26 @@ impl DataCoord for DatacoordApi {
             .map(|s| segment::listed(s, self.coordinator.why_not_planned(s).unwrap_or_default()))
             .collect();
         Ok(Response::new(ListSegmentsResponse { segments }))
+    }
+
+    async fn list_compactions(
+        &self,
+        request: Request<ListCompactionsRequest>,
+    ) -> Result<Response<ListCompactionsResponse>, Status> {
+        self.do_list_compactions(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_compaction(
+        &self,
+        request: Request<GetCompactionRequest>,
+    ) -> Result<Response<GetCompactionResponse>, Status> {
+        self.do_get_compaction(request.into_inner()).map(Response::new)
+    }
+
+    async fn cancel_compaction(
+        &self,
+        request: Request<CancelCompactionRequest>,
+    ) -> Result<Response<CancelCompactionResponse>, Status> {
+        self.do_cancel_compaction(request.into_inner()).await.map(Response::new)
     }
 }

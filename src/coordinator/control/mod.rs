@@ -1,0 +1,10 @@
+//! What an operator can ask and order beside "compact": look at the history, end work, see it coming.
+//!
+//! Everything here answers from the state as it is now, or changes it through the catalog first. Nothing here decides
+//! what to compact: questions about that go to the planner, with the same inputs as the triggers give it.
+
+mod cancel;
+mod history;
+
+pub use cancel::{CancelTarget, Cancelled};
+pub use history::{JobFilter, JobPage};

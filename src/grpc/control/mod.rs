@@ -1,0 +1,23 @@
+//! The control part of `datacoord.v1`: history, cancelling, and what else an operator asks for.
+//!
+//! Converts and calls; decides nothing.
+
+mod history;
+
+#[cfg(test)]
+mod tests;
+
+use tonic::Status;
+
+/// A wrong parameter, by its name.
+fn invalid(field: &str, value: impl std::fmt::Display, expected: &str) -> Status {
+    Status::invalid_argument(format!("{field}: {value}, expected {expected}"))
+}
+
+/// Milliseconds since 1970; 0 is none.
+fn time(field: &str, ms: i64) -> Result<Option<u64>, Status> {
+    match u64::try_from(ms) {
+        Ok(ms) => Ok((ms != 0).then_some(ms)),
+        Err(_) => Err(invalid(field, ms, "milliseconds since 1970, or 0")),
+    }
+}
