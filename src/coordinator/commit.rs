@@ -97,7 +97,7 @@ impl Core {
     }
 
     /// Those deletes of a batch that may kill a row of the segment, by partition, time, key range and filter.
-    async fn route(&self, segment: &Segment, batch: &DeltaBatch) -> Result<Vec<Delete>, CoordinatorError> {
+    pub(super) async fn route(&self, segment: &Segment, batch: &DeltaBatch) -> Result<Vec<Delete>, CoordinatorError> {
         let Some(range) = &segment.pk_range else { return Ok(Vec::new()) };
         let near: Vec<Delete> = batch
             .for_segment(segment.id, segment.group.partition)
@@ -196,6 +196,7 @@ impl Core {
         if let PlanState::Executing { started_at_ms } = plan.state {
             let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
             metrics.duration.with([plan.kind.as_str()]).observe(seconds);
+            self.merge_rate.observe(plan.input_bytes(), seconds);
         }
         info!(
             plan = %plan.id, job = %plan.job, rows_in = outcome.rows_in, rows_out = outcome.rows_out,

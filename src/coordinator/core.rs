@@ -3,13 +3,19 @@
 //! The log's flushes and the scheduler's results come back through here ([`super::commit`], [`super::execution`]);
 //! therefore this part knows neither of them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use parking_lot::Mutex;
 
 use super::{
-    CoordinatorError, events::FlushEvents, failures::Failures, jobs::JobBook, state::State, stats_cache::StatsCache,
-    verdicts::Verdicts,
+    CoordinatorError, control::MergeRate, events::FlushEvents, failures::Failures, jobs::JobBook, state::State,
+    stats_cache::StatsCache, verdicts::Verdicts,
 };
 use crate::{
     binlog::PkStats,
@@ -37,9 +43,17 @@ pub struct Core {
     pub(super) failures: Failures,
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
+    pub(super) merge_rate: MergeRate,
+    /// When the global timer looks at everything again, milliseconds since 1970; 0 before the timer runs.
+    pub(super) next_tick_ms: AtomicU64,
 }
 
 impl Core {
+    pub(super) fn note_next_tick(&self) {
+        let at = self.clock.now_ms().saturating_add(self.config.compaction.global_interval.as_millis() as u64);
+        self.next_tick_ms.store(at, Ordering::Relaxed);
+    }
+
     /// Primary-key filters of a live segment.
     pub(super) async fn stats(&self, segment: &Segment) -> Result<Arc<Vec<PkStats>>, CoordinatorError> {
         if let Some(stats) = self.stats_cache.get(segment.id) {

@@ -82,6 +82,8 @@ impl Coordinator {
             failures: Failures::default(),
             outputs_in_flight: OutputsInFlight::default(),
             stats_cache: StatsCache::default(),
+            merge_rate: Default::default(),
+            next_tick_ms: Default::default(),
         });
         let sink: Arc<dyn FlushSink> = core.clone();
         let wal_dir = config.server.data_dir.join("wal");
@@ -120,6 +122,7 @@ impl Coordinator {
             loops: Default::default(),
         });
         coordinator.resume_plans().await?;
+        coordinator.core.note_next_tick();
         coordinator.run_loops();
         Ok(coordinator)
     }

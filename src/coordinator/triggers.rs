@@ -9,8 +9,8 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{Coordinator, CoordinatorError, state::CollectionCell};
 use crate::{
-    model::{Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, SegmentId, Timestamp, Trigger},
-    planner::{self, GroupView, PlanContext, Scope, SkipReason},
+    model::{Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Timestamp, Trigger},
+    planner::{self, GroupView, PlanContext, Proposals, Scope, SkipReason},
     scheduler::Event,
 };
 
@@ -39,6 +39,22 @@ pub struct Triggered {
     pub nothing_to_do: Option<String>,
 }
 
+/// One look of the planner: why, when, and at what.
+pub(super) struct Look<'a> {
+    trigger: Trigger,
+    scope: &'a CompactionScope,
+    now_ms: u64,
+    retain_after: Timestamp,
+    /// Of the scope; empty: all.
+    wanted: BTreeSet<SegmentId>,
+}
+
+impl Look<'_> {
+    pub(super) fn covers(&self, group: &Group) -> bool {
+        self.scope.covers(group)
+    }
+}
+
 impl Coordinator {
     /// Plans and starts a compaction that a client asked for. Job and plans are durable when it returns.
     ///
@@ -62,7 +78,7 @@ impl Coordinator {
         if self.core.config.compaction.enabled { Ok(()) } else { Err(CoordinatorError::CompactionDisabled) }
     }
 
-    fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {
+    pub(super) fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {
         let meta = cell.meta();
         if let Some(partition) = scope.partition
             && !meta.partitions.iter().any(|p| p.id == partition)
@@ -98,12 +114,15 @@ impl Coordinator {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 group = self.core.flush_events.next() => self.on_flush(&group).await,
-                _ = tick.tick() => self.on_tick().await,
+                _ = tick.tick() => {
+                    self.on_tick().await;
+                    self.core.note_next_tick();
+                }
             }
         }
     }
 
-    fn is_automatic(&self, cell: &CollectionCell) -> bool {
+    pub(super) fn is_automatic(&self, cell: &CollectionCell) -> bool {
         self.core.config.compaction.enabled && self.core.config.compaction.auto_enabled && cell.meta().auto_compaction()
     }
 
@@ -137,6 +156,53 @@ impl Coordinator {
         self.trim_history().await;
     }
 
+    /// How the planner would look at this collection now.
+    pub(super) fn look<'a>(&self, trigger: Trigger, scope: &'a CompactionScope) -> Look<'a> {
+        let now_ms = self.core.clock.now_ms();
+        let retain_after = match scope.timetravel {
+            Some(ts) => ts,
+            None if self.core.config.compaction.retention.is_zero() => Timestamp::MAX,
+            None => Timestamp::from_ms(now_ms.saturating_sub(self.core.config.compaction.retention.as_millis() as u64)),
+        };
+        Look { trigger, scope, now_ms, retain_after, wanted: scope.segments.iter().copied().collect() }
+    }
+
+    /// What the planner says of one group. Changes nothing: whoever asks decides what to do about it.
+    pub(super) fn propose(
+        &self,
+        cell: &CollectionCell,
+        look: &Look<'_>,
+        group: &Arc<Group>,
+        segments: &[Segment],
+    ) -> Proposals {
+        let meta = cell.meta();
+        let reserved = |id: SegmentId| self.core.jobs.reserved_by(id).is_some();
+        let failed = |id: SegmentId| segments.iter().find(|s| s.id == id).and_then(|s| self.core.failures.of(s));
+        planner::propose(
+            &GroupView { group, segments },
+            &PlanContext {
+                now_ms: look.now_ms,
+                trigger: look.trigger,
+                config: &self.core.config.compaction,
+                collection_auto: meta.auto_compaction(),
+                ttl: meta.ttl(),
+                reserved: &reserved,
+                failed: &failed,
+                scope: if look.wanted.is_empty() { Scope::All } else { Scope::Segments(&look.wanted) },
+                retain_after: look.retain_after,
+            },
+        )
+    }
+
+    /// Unfinished plans that a request would share instead of making new ones.
+    pub(super) fn shared_plans(&self, look: &Look<'_>, segments: &[Segment]) -> Vec<PlanId> {
+        if look.trigger != Trigger::Manual {
+            return Vec::new();
+        }
+        let wanted = |s: &&Segment| look.wanted.is_empty() || look.wanted.contains(&s.id);
+        segments.iter().filter(wanted).filter_map(|s| self.core.jobs.reserved_by(s.id)).collect()
+    }
+
     /// Plans all groups of a collection that the scope covers. An automatic trigger that finds nothing makes no job.
     async fn plan_collection(
         &self,
@@ -148,41 +214,15 @@ impl Coordinator {
         let metrics = &self.core.metrics.compaction;
         let _timed = metrics.planning.start_timer();
         let meta = cell.meta();
-        let now_ms = self.core.clock.now_ms();
-        let retain_after = match scope.timetravel {
-            Some(ts) => ts,
-            None if self.core.config.compaction.retention.is_zero() => Timestamp::MAX,
-            None => Timestamp::from_ms(now_ms.saturating_sub(self.core.config.compaction.retention.as_millis() as u64)),
-        };
-        let wanted: BTreeSet<SegmentId> = scope.segments.iter().copied().collect();
+        let look = self.look(trigger, scope);
+        let (now_ms, retain_after) = (look.now_ms, look.retain_after);
         let mut drafts = Vec::new();
         let mut adopted: Vec<PlanId> = Vec::new();
         let mut skipped = Vec::new();
-        for group in cell.groups().into_iter().filter(|g| scope.covers(g)) {
+        for group in cell.groups().into_iter().filter(|g| look.covers(g)) {
             let segments = cell.live_in(&group);
-            let reserved = |id: SegmentId| self.core.jobs.reserved_by(id).is_some();
-            let failed = |id: SegmentId| segments.iter().find(|s| s.id == id).and_then(|s| self.core.failures.of(s));
-            let proposals = planner::propose(
-                &GroupView { group: &group, segments: &segments },
-                &PlanContext {
-                    now_ms,
-                    trigger,
-                    config: &self.core.config.compaction,
-                    collection_auto: meta.auto_compaction(),
-                    ttl: meta.ttl(),
-                    reserved: &reserved,
-                    failed: &failed,
-                    scope: if wanted.is_empty() { Scope::All } else { Scope::Segments(&wanted) },
-                    retain_after,
-                },
-            );
-            if trigger == Trigger::Manual {
-                let busy = segments
-                    .iter()
-                    .filter(|s| wanted.is_empty() || wanted.contains(&s.id))
-                    .filter_map(|s| self.core.jobs.reserved_by(s.id));
-                adopted.extend(busy);
-            }
+            let proposals = self.propose(cell, &look, &group, &segments);
+            adopted.extend(self.shared_plans(&look, &segments));
             for (_, reason) in &proposals.skipped {
                 metrics.skipped.with([reason.code()]).inc();
             }
@@ -280,7 +320,7 @@ impl Coordinator {
 const HISTORY_CHUNK: usize = 1000;
 
 /// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.
-fn why_nothing(skipped: &[(SegmentId, SkipReason)]) -> String {
+pub(super) fn why_nothing(skipped: &[(SegmentId, SkipReason)]) -> String {
     match skipped {
         [] => "there are no flushed segments in scope".to_owned(),
         [(id, reason)] => format!("segment {id}: {reason}"),

@@ -40,6 +40,23 @@ impl DatacoordApi {
     }
 }
 
+impl DatacoordApi {
+    /// The collection and the scope of a request, for compacting it and for the dry run of that.
+    pub(super) fn manual_scope(
+        &self,
+        request: ManualCompactionRequest,
+    ) -> Result<(Arc<CollectionCell>, CompactionScope), Status> {
+        let cell = self.collection(request.collection)?;
+        let scope = CompactionScope {
+            partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
+            channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
+            segments: request.segment_ids.into_iter().map(SegmentId).collect(),
+            timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
+        };
+        Ok((cell, scope))
+    }
+}
+
 pub(super) fn grpc_status(error: CoordinatorError) -> Status {
     status::grpc_of_error(&error)
 }
@@ -51,13 +68,7 @@ impl DataCoord for DatacoordApi {
         request: Request<ManualCompactionRequest>,
     ) -> Result<Response<ManualCompactionResponse>, Status> {
         let request = request.into_inner();
-        let cell = self.collection(request.collection)?;
-        let scope = CompactionScope {
-            partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
-            channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
-            segments: request.segment_ids.into_iter().map(SegmentId).collect(),
-            timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
-        };
+        let (cell, scope) = self.manual_scope(request)?;
         let triggered = self.coordinator.manual_compaction(&cell, scope).await.map_err(grpc_status)?;
         Ok(Response::new(ManualCompactionResponse {
             job_id: triggered.job.0,
@@ -125,5 +136,26 @@ impl DataCoord for DatacoordApi {
         request: Request<CancelCompactionRequest>,
     ) -> Result<Response<CancelCompactionResponse>, Status> {
         self.do_cancel_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn plan_compaction(
+        &self,
+        request: Request<PlanCompactionRequest>,
+    ) -> Result<Response<PlanCompactionResponse>, Status> {
+        self.do_plan_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn explain_segment(
+        &self,
+        request: Request<ExplainSegmentRequest>,
+    ) -> Result<Response<ExplainSegmentResponse>, Status> {
+        self.do_explain_segment(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn explain_collection(
+        &self,
+        request: Request<ExplainCollectionRequest>,
+    ) -> Result<Response<ExplainCollectionResponse>, Status> {
+        self.do_explain_collection(request.into_inner()).await.map(Response::new)
     }
 }

@@ -4,7 +4,13 @@
 //! what to compact: questions about that go to the planner, with the same inputs as the triggers give it.
 
 mod cancel;
+mod dry_run;
+mod explain;
 mod history;
+mod rate;
 
 pub use cancel::{CancelTarget, Cancelled};
+pub use dry_run::{DryPlan, DryRun};
+pub use explain::{Explanation, Verdict};
 pub use history::{JobFilter, JobPage};
+pub(super) use rate::MergeRate;

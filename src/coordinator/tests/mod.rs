@@ -284,7 +284,7 @@ fn schema(name: &str) -> CollectionSchema {
     }
 }
 
-fn rows(keys: std::ops::Range<i64>) -> RecordBatch {
+pub(crate) fn rows(keys: std::ops::Range<i64>) -> RecordBatch {
     let fields = schema("").fields;
     let columns: Vec<ArrowField> =
         fields.iter().map(|f| ArrowField::new(f.column_name(), f.arrow_type(), false)).collect();

@@ -2,6 +2,7 @@
 //!
 //! Converts and calls; decides nothing.
 
+mod explain;
 mod history;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The calls of the control API, against a whole coordinator in this process.
 
+mod explain;
 mod history;
 
 use tonic::{Code, Request};
 
 use crate::{
-    coordinator::tests::World,
+    coordinator::{CollectionCell, tests::World},
     grpc::datacoord::DatacoordApi,
     model::JobId,
     wire::proto::datacoord::{data_coord_server::DataCoord, *},
@@ -13,4 +14,8 @@ use crate::{
 
 fn api(world: &World) -> DatacoordApi {
     DatacoordApi::new(world.coordinator.clone())
+}
+
+fn named(cell: &CollectionCell) -> Option<CollectionRef> {
+    Some(CollectionRef { collection_id: cell.id.0, ..CollectionRef::default() })
 }
