@@ -76,6 +76,8 @@ pub struct Coordinator {
     ddl: tokio::sync::Mutex<()>,
     /// Ends the loops.
     stop: CancellationToken,
+    /// Ends the streams of those who watch.
+    watches: CancellationToken,
     loops: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 

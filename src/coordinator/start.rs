@@ -119,6 +119,7 @@ impl Coordinator {
             scheduler,
             ddl: tokio::sync::Mutex::default(),
             stop: Default::default(),
+            watches: Default::default(),
             loops: Default::default(),
         });
         coordinator.resume_plans().await?;
@@ -201,6 +202,7 @@ impl Coordinator {
     /// synced. Growing rows stay in the log.
     pub async fn shutdown(&self) {
         self.stop.cancel();
+        self.end_watches();
         let loops = std::mem::take(&mut *self.loops.lock());
         for running in loops {
             if let Err(error) = running.await {

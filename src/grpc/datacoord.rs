@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::control::EventStream;
 use crate::{
     coordinator::{CollectionCell, CollectionName, CompactionScope, Coordinator, CoordinatorError},
     model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
@@ -157,5 +158,14 @@ impl DataCoord for DatacoordApi {
         request: Request<ExplainCollectionRequest>,
     ) -> Result<Response<ExplainCollectionResponse>, Status> {
         self.do_explain_collection(request.into_inner()).await.map(Response::new)
+    }
+
+    type WatchCompactionStream = EventStream;
+
+    async fn watch_compaction(
+        &self,
+        request: Request<WatchCompactionRequest>,
+    ) -> Result<Response<Self::WatchCompactionStream>, Status> {
+        self.do_watch_compaction(request.into_inner()).map(Response::new)
     }
 }

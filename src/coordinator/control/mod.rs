@@ -8,9 +8,11 @@ mod dry_run;
 mod explain;
 mod history;
 mod rate;
+mod watch;
 
 pub use cancel::{CancelTarget, Cancelled};
 pub use dry_run::{DryPlan, DryRun};
 pub use explain::{Explanation, Verdict};
 pub use history::{JobFilter, JobPage};
 pub(super) use rate::MergeRate;
+pub use watch::{Phase, PlanEvent, Watch, WatchEvent};

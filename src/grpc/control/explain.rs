@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 
-use super::invalid;
+use super::{BYTES_PER_MB, invalid};
 use crate::{
     coordinator::control::{DryRun, Explanation as Explained, Verdict},
     grpc::datacoord::{DatacoordApi, grpc_status},
@@ -13,7 +13,6 @@ use crate::{
     wire::{proto::datacoord::*, segment},
 };
 
-const BYTES_PER_MB: f64 = 1_048_576.0;
 const DEFAULT_SEGMENTS: usize = 1000;
 const MAX_SEGMENTS: i32 = 100_000;
 

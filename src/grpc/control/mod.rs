@@ -4,11 +4,17 @@
 
 mod explain;
 mod history;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use tonic::Status;
+
+pub(super) use watch::EventStream;
+
+/// Bytes of a megabyte, as Milvus counts them.
+const BYTES_PER_MB: f64 = 1_048_576.0;
 
 /// A wrong parameter, by its name.
 fn invalid(field: &str, value: impl std::fmt::Display, expected: &str) -> Status {

@@ -2,6 +2,7 @@
 
 mod explain;
 mod history;
+mod watch;
 
 use tonic::{Code, Request};
 
