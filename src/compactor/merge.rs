@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell,
+    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell, Throttle,
     cut::{Limits, cut},
     deletes::Retained,
     execution::{Cores, Execution, WAITING_BYTES},
@@ -38,6 +38,7 @@ pub struct Compactor {
     ids: Arc<dyn OutputIds>,
     budget: MemoryBudget,
     cores: Cores,
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// An output segment under construction.
@@ -62,7 +63,12 @@ impl Compactor {
     /// The memory limit of `worker` holds for all plans that this compactor and its clones run.
     pub fn new(store: SegmentStore, binlog: BinlogConfig, worker: &WorkerConfig, ids: Arc<dyn OutputIds>) -> Self {
         let budget = MemoryBudget::new(worker.memory_limit_bytes);
-        Self { store, binlog, ids, budget, cores: Cores::of_machine() }
+        Self { store, binlog, ids, budget, cores: Cores::of_machine(), throttle: None }
+    }
+
+    /// Reads and writes no more than this allows.
+    pub fn throttled(self, throttle: Arc<Throttle>) -> Self {
+        Self { throttle: Some(throttle), ..self }
     }
 
     /// Merges the inputs of a task into new segments. Waits for memory first if other plans hold it.
@@ -81,7 +87,8 @@ impl Compactor {
         let stop = cancel.child_token();
         // Work on other threads ends early if this future is dropped.
         let _stop_on_drop = stop.clone().drop_guard();
-        let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop);
+        let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop)
+            .throttled(self.throttle.as_deref());
         match self.merge(&exec).await {
             Ok(outcome) => Ok(outcome),
             Err(error) => {

@@ -34,12 +34,14 @@ mod order;
 mod progress;
 mod second_pass;
 mod selection;
+mod throttle;
 
 use std::sync::Arc;
 
 pub use error::CompactError;
 pub use merge::Compactor;
 pub use progress::ProgressCell;
+pub use throttle::Throttle;
 
 use crate::model::{CollectionSchema, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs};
 

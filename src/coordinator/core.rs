@@ -11,19 +11,27 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::{
-    CoordinatorError, control::MergeRate, events::FlushEvents, failures::Failures, jobs::JobBook, state::State,
-    stats_cache::StatsCache, verdicts::Verdicts,
+    CoordinatorError,
+    control::{Deadlines, MergeRate},
+    events::FlushEvents,
+    failures::Failures,
+    jobs::JobBook,
+    state::State,
+    stats_cache::StatsCache,
+    verdicts::Verdicts,
 };
 use crate::{
     binlog::PkStats,
     clock::Clock,
+    compactor::Throttle,
     config::Config,
     ingest::{IdAllocator, Tso},
     meta::Catalog,
-    model::{PlanId, Segment, SegmentId},
+    model::{Controls, PlanId, Segment, SegmentId},
     storage::{self, SegmentStore},
     telemetry::Metrics,
 };
@@ -44,6 +52,14 @@ pub struct Core {
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
     pub(super) merge_rate: MergeRate,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) deadlines: Deadlines,
+    /// Standing orders, as they are stored.
+    pub(super) controls: RwLock<Controls>,
+    /// Serialises changes of them.
+    pub(super) controls_change: tokio::sync::Mutex<()>,
+    /// Something other than a change of segments is a reason to look at all groups.
+    pub(super) look_again: Notify,
     /// When the global timer looks at everything again, milliseconds since 1970; 0 before the timer runs.
     pub(super) next_tick_ms: AtomicU64,
 }

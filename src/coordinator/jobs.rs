@@ -89,7 +89,8 @@ impl JobBook {
         self.changes.subscribe()
     }
 
-    fn announce(&self, plans: impl IntoIterator<Item = PlanId>) {
+    /// Has everybody who follows these plans look at them.
+    pub(super) fn announce(&self, plans: impl IntoIterator<Item = PlanId>) {
         for plan in plans {
             // An error means that nobody listens.
             let _ = self.changes.send(plan);

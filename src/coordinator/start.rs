@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    compactor::{Compactor, OutputIds},
+    compactor::{Compactor, OutputIds, Throttle},
     config::Config,
     error::Classify,
     ingest::{BoundStore, FlushSink, IdAllocator, Ingest, RecoveredCatalog, RecoveredCollection, Refusal, Tso},
     meta::{Bounds, Catalog, Contents, MetaStore},
-    model::{Database, Job, Lsn, Plan, PlanState, Trigger, collection::DEFAULT_DATABASE},
+    model::{Database, Job, Lsn, Plan, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
     scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -48,6 +48,7 @@ impl Coordinator {
         let Parts { config, clock, metrics, meta, store } = parts;
         let catalog = Catalog::open(meta).await?;
         let contents = catalog.load().await?;
+        let controls = catalog.controls().await?;
         let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
         let (ids, tso) = {
             let (bounds, clock) = (Arc::clone(&bounds), Arc::clone(&clock));
@@ -83,6 +84,11 @@ impl Coordinator {
             outputs_in_flight: OutputsInFlight::default(),
             stats_cache: StatsCache::default(),
             merge_rate: Default::default(),
+            throttle: Arc::new(Throttle::new(Arc::clone(&clock), config.worker.throttle_bytes)),
+            deadlines: Default::default(),
+            controls: controls.into(),
+            controls_change: Default::default(),
+            look_again: Default::default(),
             next_tick_ms: Default::default(),
         });
         let sink: Arc<dyn FlushSink> = core.clone();
@@ -109,7 +115,8 @@ impl Coordinator {
         );
 
         let output_ids: Arc<dyn OutputIds> = core.clone();
-        let compactor = Arc::new(Compactor::new(store, config.binlog.clone(), &config.worker, output_ids));
+        let compactor = Compactor::new(store, config.binlog.clone(), &config.worker, output_ids);
+        let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = core.clone();
         let worker = Arc::new(LocalWorker::new(compactor));
         let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, worker);
@@ -122,6 +129,9 @@ impl Coordinator {
             watches: Default::default(),
             loops: Default::default(),
         });
+        // Before the queue is filled: what is paused stays so.
+        coordinator.forget_ended(&mut coordinator.core.controls.write().pauses);
+        coordinator.apply_controls();
         coordinator.resume_plans().await?;
         coordinator.core.note_next_tick();
         coordinator.run_loops();
@@ -140,9 +150,13 @@ impl Coordinator {
                 txn.commit().await?;
                 self.core.jobs.update(plan.clone());
             }
-            let trigger = self.core.jobs.job(plan.job).map_or(Trigger::Tick, |view| view.job.trigger);
+            let job = self.core.jobs.job(plan.job).map(|view| view.job);
+            let (trigger, terms) = job.as_ref().map_or((Trigger::Tick, Terms::default()), |j| (j.trigger, j.terms));
+            if let Some(job) = &job {
+                self.core.deadlines.add(job);
+            }
             info!(plan = %plan.id, job = %plan.job, "unfinished plan queued again");
-            self.scheduler.enqueue(&plan, trigger);
+            self.scheduler.enqueue(&plan, trigger, terms.priority);
         }
         Ok(())
     }
@@ -153,6 +167,7 @@ impl Coordinator {
             tokio::spawn(async move { scheduler.run(stop).await }),
             tokio::spawn(Arc::clone(self).run_triggers()),
             tokio::spawn(Arc::clone(self).run_bounds()),
+            tokio::spawn(Arc::clone(self).run_clockwork()),
         ];
         if self.core.config.gc.enabled {
             loops.push(tokio::spawn(Arc::clone(self).run_gc()));

@@ -9,7 +9,9 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{Coordinator, CoordinatorError, state::CollectionCell};
 use crate::{
-    model::{Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Timestamp, Trigger},
+    model::{
+        Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Terms, Timestamp, Trigger,
+    },
     planner::{self, GroupView, PlanContext, Proposals, Scope, SkipReason},
     scheduler::Event,
 };
@@ -64,12 +66,28 @@ impl Coordinator {
         cell: &Arc<CollectionCell>,
         scope: CompactionScope,
     ) -> Result<Triggered, CoordinatorError> {
+        self.manual_compaction_on(cell, scope, Terms::default()).await
+    }
+
+    /// The same, on terms of the client's.
+    pub async fn manual_compaction_on(
+        &self,
+        cell: &Arc<CollectionCell>,
+        scope: CompactionScope,
+        terms: Terms,
+    ) -> Result<Triggered, CoordinatorError> {
         self.check_compaction_enabled()?;
         self.check_scope(cell, &scope)?;
+        let now_ms = self.core.clock.now_ms();
+        if let Some(deadline_ms) = terms.deadline_ms.filter(|at| *at <= now_ms) {
+            return Err(CoordinatorError::Invalid(format!(
+                "deadline_ms: {deadline_ms}, expected later than now, {now_ms}"
+            )));
+        }
         // Deletes that still wait in memory belong to the files before the planner counts them.
         self.ingest.flush_deltas(cell.id).await?;
         let span = info_span!("planning", trigger = "manual", collection = %cell.id);
-        let triggered = self.plan_collection(cell, Trigger::Manual, &scope).instrument(span).await?;
+        let triggered = self.plan_collection(cell, Trigger::Manual, &scope, terms).instrument(span).await?;
         triggered.ok_or_else(|| CoordinatorError::Internal("a manual trigger made no job".into()))
     }
 
@@ -114,6 +132,7 @@ impl Coordinator {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 group = self.core.flush_events.next() => self.on_flush(&group).await,
+                () = self.core.look_again.notified() => self.on_tick().await,
                 _ = tick.tick() => {
                     self.on_tick().await;
                     self.core.note_next_tick();
@@ -123,7 +142,8 @@ impl Coordinator {
     }
 
     pub(super) fn is_automatic(&self, cell: &CollectionCell) -> bool {
-        self.core.config.compaction.enabled && self.core.config.compaction.auto_enabled && cell.meta().auto_compaction()
+        let config = &self.core.config.compaction;
+        config.enabled && config.auto_enabled && cell.meta().auto_compaction() && self.automatic_held(cell).is_none()
     }
 
     async fn on_flush(&self, group: &Group) {
@@ -137,7 +157,8 @@ impl Coordinator {
             ..CompactionScope::default()
         };
         let span = info_span!("planning", trigger = "flush", group = %group);
-        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &scope).instrument(span).await {
+        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &scope, Terms::default()).instrument(span).await
+        {
             warn!(%group, %error, "planning after a flush failed; the next tick looks again");
         }
     }
@@ -149,7 +170,8 @@ impl Coordinator {
             }
             let span = info_span!("planning", trigger = "tick", collection = %cell.id);
             let everything = CompactionScope::default();
-            if let Err(error) = self.plan_collection(&cell, Trigger::Tick, &everything).instrument(span).await {
+            let planned = self.plan_collection(&cell, Trigger::Tick, &everything, Terms::default());
+            if let Err(error) = planned.instrument(span).await {
                 warn!(collection = %cell.id, %error, "planning at a tick failed; the next one looks again");
             }
         }
@@ -209,6 +231,7 @@ impl Coordinator {
         cell: &Arc<CollectionCell>,
         trigger: Trigger,
         scope: &CompactionScope,
+        terms: Terms,
     ) -> Result<Option<Triggered>, CoordinatorError> {
         let _planning = cell.planning.lock().await;
         let metrics = &self.core.metrics.compaction;
@@ -267,6 +290,7 @@ impl Coordinator {
             created_at_ms: now_ms,
             plans: all,
             nothing_to_do: nothing_to_do.clone(),
+            terms,
         };
         let mut txn = self.core.catalog.txn();
         txn.put_job(&job);
@@ -277,10 +301,11 @@ impl Coordinator {
         metrics.jobs.with([trigger.as_str()]).inc();
         let triggered = Triggered { job: job.id, plans: job.plans.len(), nothing_to_do };
         info!(job = %job.id, trigger = trigger.as_str(), plans = plans.len(), adopted = job.plans.len() - plans.len(), "compaction job made");
+        self.core.deadlines.add(&job);
         self.core.jobs.add(job, plans.clone());
         for plan in &plans {
             info!(plan = %plan.id, job = %plan.job, group = %plan.group, inputs = plan.inputs.len(), reason = %plan.reason, "plan queued");
-            self.scheduler.enqueue(plan, trigger);
+            self.scheduler.enqueue(plan, trigger, terms.priority);
         }
         Ok(Some(triggered))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::control::EventStream;
+use super::control::{self, EventStream};
 use crate::{
     coordinator::{CollectionCell, CollectionName, CompactionScope, Coordinator, CoordinatorError},
     model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
@@ -69,8 +69,9 @@ impl DataCoord for DatacoordApi {
         request: Request<ManualCompactionRequest>,
     ) -> Result<Response<ManualCompactionResponse>, Status> {
         let request = request.into_inner();
+        let terms = control::terms(&request)?;
         let (cell, scope) = self.manual_scope(request)?;
-        let triggered = self.coordinator.manual_compaction(&cell, scope).await.map_err(grpc_status)?;
+        let triggered = self.coordinator.manual_compaction_on(&cell, scope, terms).await.map_err(grpc_status)?;
         Ok(Response::new(ManualCompactionResponse {
             job_id: triggered.job.0,
             plans: triggered.plans as i32,
@@ -167,5 +168,27 @@ impl DataCoord for DatacoordApi {
         request: Request<WatchCompactionRequest>,
     ) -> Result<Response<Self::WatchCompactionStream>, Status> {
         self.do_watch_compaction(request.into_inner()).map(Response::new)
+    }
+
+    async fn pause_compaction(
+        &self,
+        request: Request<PauseCompactionRequest>,
+    ) -> Result<Response<PausesResponse>, Status> {
+        self.do_pause_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn resume_compaction(
+        &self,
+        request: Request<ResumeCompactionRequest>,
+    ) -> Result<Response<PausesResponse>, Status> {
+        self.do_resume_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_throttle(&self, request: Request<SetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
+        self.do_set_throttle(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_throttle(&self, _: Request<GetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
+        Ok(Response::new(self.do_get_throttle()))
     }
 }

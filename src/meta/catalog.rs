@@ -14,7 +14,8 @@ use super::{
     key,
 };
 use crate::model::{
-    Channel, Collection, CollectionId, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId, SegmentLogs,
+    Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId,
+    SegmentLogs,
 };
 
 /// Pairs per read while loading: large enough that the cost of a call vanishes, small enough that two pages (one being
@@ -84,6 +85,12 @@ impl Catalog {
             Some(bytes) => codec::decode_logs(&key, &bytes),
             None => Err(MetaError::NotFound { key }),
         }
+    }
+
+    /// The standing orders; the default if there never were any.
+    pub async fn controls(&self) -> Result<Controls, MetaError> {
+        let stored = self.store.get(key::CONTROLS).await?;
+        stored.map_or_else(|| Ok(Controls::default()), |bytes| codec::decode_json(key::CONTROLS, &bytes))
     }
 
     /// An empty transaction of this epoch.
@@ -193,6 +200,10 @@ impl CatalogTxn {
     pub fn put_plan(&mut self, plan: &Plan) -> &mut Self {
         let key = key::plan(plan.job, plan.id);
         self.put_json(key, plan)
+    }
+
+    pub fn put_controls(&mut self, controls: &Controls) -> &mut Self {
+        self.put_json(key::CONTROLS.to_owned(), controls)
     }
 
     /// Forgets a job and all its plans.

@@ -8,6 +8,7 @@
 //! | `datacoord/collection/{collection}` | JSON of `model::Collection` |
 //! | `datacoord/job/{job}` | JSON of `model::Job` |
 //! | `datacoord/plan/{job}/{plan}` | JSON of `model::Plan` |
+//! | `datacoord/controls` | JSON of `model::Controls` |
 //! | `datacoord/channel/{vchannel}` | 8 bytes, big-endian: highest log position whose deletes are in delta logs |
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
 //! | `coordinator/epoch` | 8 bytes, big-endian: number of the catalog that may write |
@@ -29,6 +30,7 @@ pub(super) const COLLECTIONS: &str = "datacoord/collection/";
 pub(super) const JOBS: &str = "datacoord/job/";
 pub(super) const PLANS: &str = "datacoord/plan/";
 pub(super) const CHANNELS: &str = "datacoord/channel/";
+pub(super) const CONTROLS: &str = "datacoord/controls";
 pub(super) const BOUNDS: &str = "datacoord/bound/";
 
 pub(super) fn segment(group: &Group, id: SegmentId) -> String {
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn no_prefix_contains_another() {
-        let all = [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH];
+        let all = [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH, CONTROLS];
         for a in all {
             for b in all {
                 assert!(a == b || !a.starts_with(b), "{a} is inside {b}");

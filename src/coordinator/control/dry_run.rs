@@ -54,7 +54,12 @@ impl Coordinator {
 
     /// What the next automatic round over the collection would do.
     pub fn dry_run_automatic(&self, cell: &CollectionCell) -> DryRun {
-        self.dry_run(cell, Trigger::Tick, &CompactionScope::default(), &HashMap::new())
+        let mut dry_run = self.dry_run(cell, Trigger::Tick, &CompactionScope::default(), &HashMap::new());
+        if let Some(why) = self.automatic_held(cell) {
+            dry_run.plans.clear();
+            dry_run.nothing_to_do = Some(why);
+        }
+        dry_run
     }
 
     fn dry_run(

@@ -35,6 +35,8 @@ pub struct Explanation {
     /// When the global timer looks at it, milliseconds since 1970; none: it never does. A flush or a batch of deletes
     /// in its group has it looked at before.
     pub next_look_ms: Option<u64>,
+    /// Why nothing is planned for its collection by itself now, its switches aside.
+    pub held: Option<String>,
 }
 
 impl Coordinator {
@@ -99,6 +101,7 @@ impl Coordinator {
             automatic: verdict(&looks.automatic),
             on_request: verdict(&looks.on_request),
             next_look_ms: self.next_look_ms(cell),
+            held: self.automatic_held(cell),
             segment,
         }
     }
@@ -107,7 +110,8 @@ impl Coordinator {
         let dropped = segment.state == SegmentState::Dropped;
         let verdict = if dropped { Verdict::Dropped } else { Verdict::NotFlushed };
         let next_look_ms = if dropped { None } else { self.next_look_ms(cell) };
-        Explanation { segment, automatic: verdict.clone(), on_request: verdict, next_look_ms }
+        let held = self.automatic_held(cell).filter(|_| !dropped);
+        Explanation { segment, automatic: verdict.clone(), on_request: verdict, next_look_ms, held }
     }
 
     fn next_look_ms(&self, cell: &CollectionCell) -> Option<u64> {

@@ -4,15 +4,19 @@
 //! what to compact: questions about that go to the planner, with the same inputs as the triggers give it.
 
 mod cancel;
+mod clockwork;
 mod dry_run;
 mod explain;
 mod history;
+mod pause;
 mod rate;
 mod watch;
 
 pub use cancel::{CancelTarget, Cancelled};
+pub(super) use clockwork::Deadlines;
 pub use dry_run::{DryPlan, DryRun};
 pub use explain::{Explanation, Verdict};
 pub use history::{JobFilter, JobPage};
+pub use pause::{PauseScope, ThrottleView};
 pub(super) use rate::MergeRate;
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     coordinator::{Coordinator, CoordinatorError, JobView},
-    model::{JobId, Plan, PlanId, PlanState, Progress},
+    model::{JobId, Pauses, Plan, PlanId, PlanState, Progress},
 };
 
 /// Speed is measured over this much of the past.
@@ -25,6 +25,8 @@ const SAMPLE: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Queued,
+    /// Waits because it, its collection or everything is paused.
+    Paused,
     /// Reading deletes and keys, to find out which rows survive.
     Reading,
     Merging,
@@ -34,8 +36,9 @@ pub enum Phase {
 }
 
 impl Phase {
-    fn of(plan: &Plan, progress: Progress) -> Self {
+    fn of(plan: &Plan, progress: Progress, pauses: &Pauses) -> Self {
         match plan.state {
+            PlanState::Queued { .. } if pauses.of_job(plan.job, plan.group.collection).is_some() => Self::Paused,
             PlanState::Queued { .. } => Self::Queued,
             PlanState::Executing { .. } if progress.done_bytes == 0 => Self::Reading,
             PlanState::Executing { .. } if progress.done_bytes < progress.total_bytes => Self::Merging,
@@ -208,7 +211,7 @@ impl Watch {
             return;
         };
         let progress = self.coordinator.plan_progress(&plan);
-        let phase = Phase::of(&plan, progress);
+        let phase = Phase::of(&plan, progress, &self.coordinator.core.controls.read().pauses);
         if matches!(plan.state, PlanState::Executing { .. }) {
             meter.sample(self.coordinator.core.clock.monotonic(), progress.done_bytes);
         }

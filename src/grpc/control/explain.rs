@@ -128,6 +128,7 @@ fn explanation_message(explained: &Explained) -> Explanation {
         automatic: Some(automatic),
         on_request: Some(verdict(&explained.on_request)),
         next_look_ms: explained.next_look_ms.map_or(0, |ms| ms as i64),
+        held: explained.held.clone().unwrap_or_default(),
         compaction_to: explained.segment.compaction_to.iter().map(|id| id.0).collect(),
     }
 }

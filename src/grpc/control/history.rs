@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use tonic::Status;
 
-use super::{invalid, time};
+use super::{invalid, orderer, pause::pause_entries, time};
 use crate::{
     coordinator::{
         CoordinatorError, JobView,
@@ -18,8 +18,6 @@ use crate::{
 
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: i32 = 1000;
-/// Longest name of who cancels, bytes.
-const MAX_BY: usize = 1000;
 
 impl DatacoordApi {
     pub(in crate::grpc) fn do_list_compactions(
@@ -54,6 +52,7 @@ impl DatacoordApi {
         Ok(ListCompactionsResponse {
             jobs: page.jobs.iter().map(|view| self.job_message(view)).collect(),
             next_page_token: page.next.map(|id| id.to_string()).unwrap_or_default(),
+            pauses: pause_entries(self.coordinator.pauses(), |id| self.collection_ref(id)),
         })
     }
 
@@ -77,10 +76,7 @@ impl DatacoordApi {
             Some(Target::PlanId(id)) => CancelTarget::Plan(PlanId(id)),
             None => return Err(Status::invalid_argument("target: missing, expected job_id or plan_id")),
         };
-        if request.by.len() > MAX_BY {
-            return Err(invalid("by", format_args!("{} bytes", request.by.len()), "at most 1000 bytes"));
-        }
-        let by = if request.by.is_empty() { "a client" } else { &request.by };
+        let by = orderer(&request.by)?;
         let done = self.coordinator.cancel_compaction(target, by).await.map_err(grpc_status)?;
         let ids = |plans: Vec<PlanId>| plans.into_iter().map(|id| id.0).collect();
         Ok(CancelCompactionResponse {
@@ -122,6 +118,12 @@ impl DatacoordApi {
             progress: state.progress,
             created_at_ms: view.job.created_at_ms as i64,
             ended_at_ms: if is_finished { ended as i64 } else { 0 },
+            paused_by: match self.coordinator.pauses().of_job(view.job.id, view.job.collection) {
+                Some(pause) if !is_finished => pause.by.clone(),
+                _ => String::new(),
+            },
+            priority: view.job.terms.priority,
+            deadline_ms: view.job.terms.deadline_ms.map_or(0, |ms| ms as i64),
         }
     }
 

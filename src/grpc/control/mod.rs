@@ -4,6 +4,7 @@
 
 mod explain;
 mod history;
+mod pause;
 mod watch;
 
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 
 use tonic::Status;
 
+pub(super) use pause::terms;
 pub(super) use watch::EventStream;
 
 /// Bytes of a megabyte, as Milvus counts them.
@@ -26,5 +28,17 @@ fn time(field: &str, ms: i64) -> Result<Option<u64>, Status> {
     match u64::try_from(ms) {
         Ok(ms) => Ok((ms != 0).then_some(ms)),
         Err(_) => Err(invalid(field, ms, "milliseconds since 1970, or 0")),
+    }
+}
+
+/// Longest name of who gives an order, bytes.
+const MAX_BY: usize = 1000;
+
+/// Who gives an order.
+fn orderer(by: &str) -> Result<&str, Status> {
+    match by.len() {
+        0 => Ok("a client"),
+        1..=MAX_BY => Ok(by),
+        bytes => Err(invalid("by", format_args!("{bytes} bytes"), "at most 1000 bytes")),
     }
 }

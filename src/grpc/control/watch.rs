@@ -48,6 +48,7 @@ impl DatacoordApi {
 fn plan_event(event: &PlanEvent) -> CompactionEvent {
     let phase = match event.phase {
         Phase::Queued => PlanPhase::Queued,
+        Phase::Paused => PlanPhase::Paused,
         Phase::Reading => PlanPhase::Reading,
         Phase::Merging => PlanPhase::Merging,
         Phase::Committing => PlanPhase::Committing,

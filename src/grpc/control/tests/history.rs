@@ -7,7 +7,8 @@ use crate::model::{CollectionId, Job, PlanState, Trigger};
 
 fn job(id: i64, collection: i64, trigger: Trigger, created_at_ms: u64) -> Job {
     let collection = CollectionId(collection);
-    Job { id: JobId(id), trigger, collection, created_at_ms, plans: vec![], nothing_to_do: Some("tidy".to_owned()) }
+    let (plans, nothing_to_do) = (vec![], Some("tidy".to_owned()));
+    Job { id: JobId(id), trigger, collection, created_at_ms, plans, nothing_to_do, terms: Default::default() }
 }
 
 async fn list(api: &DatacoordApi, request: ListCompactionsRequest) -> ListCompactionsResponse {

@@ -2,6 +2,7 @@
 
 mod explain;
 mod history;
+mod pause;
 mod watch;
 
 use tonic::{Code, Request};
