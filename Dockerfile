@@ -2,19 +2,22 @@
 #
 #   docker build -t datacoord .
 #   docker run -p 19530:19530 -p 9091:9091 -v datacoord:/var/lib/datacoord datacoord
-ARG BASE=debian:bookworm-slim
+ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS build
-ARG RUST=1.95.0
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends ca-certificates curl g++ libc6-dev make \
- && rm -rf /var/lib/apt/lists/*
-ENV PATH=/root/.cargo/bin:$PATH
-RUN curl --proto '=https' --tlsv1.2 --fail --silent --show-error --location --output /tmp/rustup-init \
-      "https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init" \
- && chmod +x /tmp/rustup-init \
- && /tmp/rustup-init -y --no-modify-path --profile minimal --default-toolchain ${RUST} \
- && rm /tmp/rustup-init
+# The compiler of the release itself is too old; its backports have a newer one. They come from where the base image has
+# its packages from, in either of the two forms that such a list has.
+RUN . /etc/os-release && cd /etc/apt \
+ && if [ -f sources.list.d/debian.sources ]; then \
+      sed -e '/^$/q' -e "s/^Suites:.*/Suites: $VERSION_CODENAME-backports/" sources.list.d/debian.sources \
+        > sources.list.d/backports.sources; \
+    else \
+      sed -n "s/ $VERSION_CODENAME / $VERSION_CODENAME-backports /p" sources.list > sources.list.d/backports.list; \
+    fi \
+ && apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates g++ libc6-dev \
+ && apt-get install --yes --no-install-recommends --target-release "$VERSION_CODENAME-backports" cargo rustc \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 WORKDIR /build
 COPY . .
 RUN cargo build --locked --profile dist --bin datacoord
@@ -22,7 +25,7 @@ RUN cargo build --locked --profile dist --bin datacoord
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
  && useradd --system --uid 10001 --create-home --home-dir /var/lib/datacoord datacoord
 COPY --from=build /build/target/dist/datacoord /usr/local/bin/datacoord
 COPY --from=build /build/milvus.yaml.example /build/LICENSE /usr/share/doc/datacoord/

@@ -6,6 +6,7 @@ pub mod ready;
 use std::{future::IntoFuture, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
+use axum::serve::ListenerExt;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -53,6 +54,11 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let backend = ServiceBackend::new(milvus.milvus(), components(&coordinator), move || refreshed.refresh_metrics());
     let router = http::router(Arc::new(backend), metrics);
     let http_stop = stop.clone().cancelled_owned();
+    let http = http.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "answers on a connection may wait for acknowledgements");
+        }
+    });
     let http = tokio::spawn(axum::serve(http, router).with_graceful_shutdown(http_stop).into_future());
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
     if let Some(file) = ready_file {

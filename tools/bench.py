@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Measures datacoord over gRPC and, with --stock, real Milvus 2.3.5 in the same run; prints one table with ratios.
 
-    tools/bench.py                    datacoord alone
+    tools/bench.py                    datacoord alone, all cases
     tools/bench.py --stock            both (installs the milvus==2.3.5 package into .envs/stock)
-    tools/bench.py --case flush ...   some cases only: flush, compact-small, state, insert, compact-large
+    tools/bench.py --case flush ...   some cases only
+    tools/bench.py --json FILE        the figures also as JSON, e.g. for tools/plot.py
 
-The load generator is benches/server.rs; it shares the machine with the server it measures. Quote the ratios of one
-run: machines differ, and one machine differs from hour to hour.
+Every case has a server of its own, so that its peak memory is its own. The load generator is benches/server; it shares
+the machine with the server it measures. Quote the ratios of one run: machines differ, and one machine differs from hour
+to hour.
 """
 
 import argparse
@@ -22,7 +24,9 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
-ORDER = ["flush", "compact-small", "state", "insert", "compact-large"]
+# What stock Milvus is measured with too; the rest looks for cliffs in ours.
+COMPARED = ["flush", "compact-small", "state", "insert", "compact-large", "compact-clean"]
+ORDER = [*COMPARED, "shapes", "growth"]
 
 
 def free_port():
@@ -98,22 +102,22 @@ class Stock:
 
 def measure(kind, bench, cases):
     figures = {}
-    # On the repository's own disk: a temporary directory may be memory, where a sync costs nothing.
-    with tempfile.TemporaryDirectory(dir=REPO / "target") as scratch:
-        server = kind(Path(scratch))
-        try:
-            command = [bench, "--endpoint", server.endpoint, "--pid", str(server.pid), "--label", kind.label]
-            for case in cases:
-                command += ["--case", case]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
-                for line in run.stdout:
-                    figure = json.loads(line)
-                    figures[figure["figure"]] = (figure["value"], figure["unit"])
-                    print(f"{kind.label:14} {figure['figure']:44} {figure['value']:12} {figure['unit']}", flush=True)
-            if run.returncode != 0:
-                sys.exit(f"{kind.label}: the load generator failed")
-        finally:
-            server.stop()
+    for case in cases:
+        # On the repository's own disk: a temporary directory may be memory, where a sync costs nothing.
+        with tempfile.TemporaryDirectory(dir=REPO / "target", ignore_cleanup_errors=True) as scratch:
+            server = kind(Path(scratch))
+            try:
+                command = [bench, "--endpoint", server.endpoint, "--pid", str(server.pid), "--label", kind.label,
+                           "--case", case]
+                with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+                    for line in run.stdout:
+                        figure = json.loads(line)
+                        figures[figure["figure"]] = (figure["value"], figure["unit"])
+                        print(f"{kind.label:14} {figure['figure']:52} {figure['value']:12} {figure['unit']}", flush=True)
+                if run.returncode != 0:
+                    sys.exit(f"{kind.label}: the load generator failed")
+            finally:
+                server.stop()
     return figures
 
 
@@ -121,20 +125,24 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--stock", action="store_true")
     arguments.add_argument("--case", action="append", choices=ORDER)
+    arguments.add_argument("--json", type=Path)
     options = arguments.parse_args()
     bench = build()
     cases = options.case or ORDER
     ours = measure(Datacoord, bench, cases)
-    theirs = measure(Stock, bench, cases) if options.stock else {}
+    compared = [case for case in cases if case in COMPARED or options.case]
+    theirs = measure(Stock, bench, compared) if options.stock else {}
+    if options.json:
+        options.json.write_text(json.dumps({"datacoord": ours, "milvus-2.3.5": theirs}, indent=1))
     print("\n| figure | datacoord | Milvus 2.3.5 | better by |\n|---|---|---|---|")
     for figure, (value, unit) in ours.items():
         other = theirs.get(figure)
         if other is None:
-            print(f"| {figure} | {value} {unit} | – | – |")
+            print(f"| {figure} | {value:g} {unit} | – | – |")
             continue
         more_is_better = unit.endswith("/s")
         ratio = value / other[0] if more_is_better else other[0] / value
-        print(f"| {figure} | {value} {unit} | {other[0]} {unit} | {ratio:.1f}× |")
+        print(f"| {figure} | {value:g} {unit} | {other[0]:g} {unit} | {ratio:.1f}× |")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ else
 fi
 
 status=0
-"$program" demo --endpoint "$(member grpc)" || status=$?
+"$program" demo --endpoint "$(member grpc)" --http "$(member http)" || status=$?
 echo
 echo "The server still runs: pid $(member pid), gRPC $(member grpc), HTTP $(member http), log data/server.log"
 echo "Stop it with: kill $(member pid)"

@@ -2,7 +2,7 @@
 # Builds the container image with whatever builder is here. BASE names another Debian image to start from.
 set -eu
 cd "$(dirname "$0")/.."
-set -- --build-arg "BASE=${BASE:-debian:bookworm-slim}" --tag "${TAG:-datacoord:latest}" .
+set -- --build-arg "BASE=${BASE:-debian:trixie-slim}" --tag "${TAG:-datacoord:latest}" .
 
 if command -v buildah >/dev/null; then
     # The docker format keeps the health check, which OCI's has no place for.

@@ -22,7 +22,7 @@ grpc=$(sed -n 's/.*"grpc": *"\([^"]*\)".*/\1/p' "$folder/ready.json")
 http=$(sed -n 's/.*"http": *"\([^"]*\)".*/\1/p' "$folder/ready.json")
 
 # What a reader will see has the usual ports.
-"$program" demo --endpoint "$grpc" >"$folder/output"
+"$program" demo --endpoint "$grpc" --http "$http" >"$folder/output"
 {
     echo '```text'
     echo '$ make demo'

@@ -90,6 +90,9 @@ pub(super) struct DemoFlags {
     /// Address of the gRPC services
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:19530")]
     pub(super) endpoint: String,
+    /// Address of REST and metrics, for the commands to try next
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9091")]
+    pub(super) http: String,
     /// Small flushes to make
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=200))]
     pub(super) flushes: u16,

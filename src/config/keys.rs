@@ -154,7 +154,7 @@ pub const KEYS: &[Key] = &[
         "Switches the deletion of files that nobody needs."),
     key!("dataCoord.gc.interval", Seconds, TIME, Time(config.gc.interval),
         "How often files that nobody needs are looked for."),
-    key!("dataCoord.gc.missingTolerance", Seconds, Some((0.0, YEAR_SECONDS)), Time(config.gc.missing_tolerance),
+    key!("dataCoord.gc.missingTolerance", Seconds, Some((60.0, YEAR_SECONDS)), Time(config.gc.missing_tolerance),
         "Files that no segment names are deleted after this."),
     key!("dataCoord.gc.dropTolerance", Seconds, Some((0.0, YEAR_SECONDS)), Time(config.gc.drop_tolerance),
         "Files of segments that a compaction replaced are deleted after this."),

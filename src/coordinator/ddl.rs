@@ -13,6 +13,7 @@ use crate::model::{
     Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId, Segment,
     SegmentState, Timestamp,
     collection::{DEFAULT_DATABASE, DEFAULT_PARTITION},
+    name::{check_name, check_partition_name},
 };
 
 /// Physical channels that collections are spread over, as in stock Milvus.
@@ -32,7 +33,8 @@ pub struct NewCollection {
 
 impl Coordinator {
     pub async fn create_database(&self, name: &str) -> Result<(), CoordinatorError> {
-        check_name("database", name, self.core.config.limits.max_name_length)?;
+        check_name("database name", name, self.core.config.limits.max_name_length)
+            .map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
         if self.core.state.database(name).is_ok() {
             return Err(CoordinatorError::Rejected(format!("database already exist: {name}")));
@@ -229,7 +231,8 @@ impl Coordinator {
         to_database: &str,
         to: &str,
     ) -> Result<(), CoordinatorError> {
-        check_name("collection", to, self.core.config.limits.max_name_length)?;
+        check_name("collection name", to, self.core.config.limits.max_name_length)
+            .map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
         let cell = self.core.state.resolve(from)?;
         let database = if to_database.is_empty() { from.database } else { to_database };
@@ -262,7 +265,7 @@ impl Coordinator {
     }
 
     pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
-        check_name("alias", alias, self.core.config.limits.max_name_length)?;
+        check_name("alias name", alias, self.core.config.limits.max_name_length).map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
         let cell = self.core.state.resolve(name)?;
         self.check_alias_is_no_collection(name.database, alias)?;
@@ -331,7 +334,8 @@ impl Coordinator {
 
     /// Creates a partition; an existing one is no error.
     pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), CoordinatorError> {
-        check_name("partition", partition, self.core.config.limits.max_name_length)?;
+        check_partition_name("partition name", partition, self.core.config.limits.max_name_length)
+            .map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
         let cell = self.core.state.resolve(name)?;
         self.refuse_partition_key(&cell, "create")?;
@@ -413,7 +417,8 @@ impl Coordinator {
                 CoordinatorError::Rejected(format!("cannot create index on non-exist field: {field}"))
             })?;
         let index_name = if index.is_empty() { field.name.clone() } else { index.to_owned() };
-        check_name("index", &index_name, self.core.config.limits.max_name_length)?;
+        check_name("index name", &index_name, self.core.config.limits.max_name_length)
+            .map_err(CoordinatorError::Invalid)?;
         if let Some(old) = meta.indexes.iter().find(|i| i.name == index_name || i.field == field.id) {
             if old.name == index_name && old.field == field.id && old.params == params {
                 return Ok(());
@@ -501,22 +506,4 @@ pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<P
 
 fn alias_not_found(database: &str, alias: &str) -> CoordinatorError {
     CoordinatorError::AliasNotFound { database: database.to_owned(), alias: alias.to_owned() }
-}
-
-/// Names of collections, aliases, partitions and so on: a letter or underscore, then letters, digits, underscores.
-fn check_name(what: &str, name: &str, limit: usize) -> Result<(), CoordinatorError> {
-    let invalid = |why: String| Err(CoordinatorError::Invalid(format!("Invalid {what} name: {name}. {why}")));
-    if name.trim().is_empty() {
-        return invalid(format!("the {what} name should not be empty"));
-    }
-    if name.len() > limit {
-        return invalid(format!("the length ({}) of a {what} name must be at most {limit}", name.len()));
-    }
-    if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-        return invalid(format!("the first character of a {what} name must be an underscore or letter"));
-    }
-    if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return invalid(format!("a {what} name can only contain numbers, letters and underscores"));
-    }
-    Ok(())
 }

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::{CoordinatorError, Core, commit::log_ids, state::CollectionCell};
 use crate::{
+    ingest::Ingest,
     model::{Segment, SegmentId, SegmentLogs},
     storage::LogPath,
 };
@@ -26,25 +27,22 @@ pub struct Collected {
 
 impl Core {
     /// One round over dropped segments and unreferenced objects.
-    ///
-    /// `in_memory` are the segments that the write path has not forgotten yet: until it has, a restart would bring back
-    /// the rows of one whose record is gone.
-    pub async fn collect_garbage(&self, in_memory: &HashSet<SegmentId>) -> Result<Collected, CoordinatorError> {
+    pub async fn collect_garbage(&self, ingest: &Ingest) -> Result<Collected, CoordinatorError> {
         let mut collected = Collected::default();
         for cell in self.state.with_graveyard() {
-            self.collect_dropped(&cell, in_memory, &mut collected).await?;
+            self.collect_dropped(&cell, ingest, &mut collected).await?;
         }
-        self.collect_unreferenced(&mut collected).await?;
+        self.collect_unreferenced(ingest, &mut collected).await?;
         if collected != Collected::default() {
             info!(segments = collected.segments, files = collected.files, bytes = collected.bytes, "garbage collected");
         }
         Ok(collected)
     }
 
-    fn may_go(&self, segment: &Segment, in_memory: &HashSet<SegmentId>) -> bool {
+    fn may_go(&self, segment: &Segment, ingest: &Ingest) -> bool {
         let age_ms = self.clock.now_ms().saturating_sub(segment.dropped_at_ms);
         age_ms >= self.config.gc.drop_tolerance.as_millis() as u64
-            && !in_memory.contains(&segment.id)
+            && ingest.is_flushed(segment.id)
             && !self.state.is_pinned(segment.id)
             && self.jobs.reserved_by(segment.id).is_none()
     }
@@ -52,11 +50,16 @@ impl Core {
     async fn collect_dropped(
         &self,
         cell: &Arc<CollectionCell>,
-        in_memory: &HashSet<SegmentId>,
+        ingest: &Ingest,
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
         let mut gone = Vec::new();
-        for segment in cell.dropped().into_iter().filter(|s| self.may_go(s, in_memory)) {
+        let going = cell.dropped().into_iter().filter(|s| self.may_go(s, ingest)).collect::<Vec<_>>();
+        if !going.is_empty() {
+            // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
+            ingest.flushes_noted().await?;
+        }
+        for segment in going {
             let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
             for (path, bytes) in paths(&segment, &logs) {
                 self.store.delete(&path).await?;
@@ -81,14 +84,15 @@ impl Core {
         Ok(())
     }
 
-    async fn collect_unreferenced(&self, collected: &mut Collected) -> Result<(), CoordinatorError> {
+    async fn collect_unreferenced(&self, ingest: &Ingest, collected: &mut Collected) -> Result<(), CoordinatorError> {
         let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
         let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
         let mut objects = self.store.list("");
         while let Some(object) = objects.try_next().await? {
             let age_ms = self.clock.now_ms().saturating_sub(object.modified_ms);
             let segment = object.path.ids().segment;
-            if age_ms < tolerance_ms || self.outputs_in_flight.contains(segment) {
+            // What is being written is asked first: a segment leaves these sets only after the catalog names it.
+            if age_ms < tolerance_ms || self.outputs_in_flight.contains(segment) || !ingest.is_flushed(segment) {
                 continue;
             }
             // Objects of one segment follow each other, so its list is read once.

@@ -43,7 +43,7 @@ mod verdicts;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
@@ -62,7 +62,7 @@ pub use triggers::{CompactionScope, Triggered};
 use crate::{
     config::Config,
     ingest::{Health, Ingest, IngestStats},
-    model::{Plan, PlanState, Progress, Segment, SegmentId, Timestamp},
+    model::{Plan, PlanState, Progress, Segment, Timestamp},
     scheduler::{Scheduler, Stats},
     storage::SegmentStore,
 };
@@ -201,10 +201,5 @@ impl Coordinator {
     /// True if no unflushed segment began before this timestamp.
     pub fn is_flushed_until(&self, ts: Timestamp) -> bool {
         self.ingest.unflushed().iter().all(|u| u.ts_from > ts)
-    }
-
-    /// Ids of segments that are not yet in files.
-    pub fn unflushed(&self) -> HashSet<SegmentId> {
-        self.ingest.unflushed().iter().map(|u| u.id).collect()
     }
 }

@@ -184,7 +184,7 @@ impl Coordinator {
                 _ = tick.tick() => {}
             }
             let gc = &self.core.metrics.gc;
-            match self.core.collect_garbage(&self.unflushed()).await {
+            match self.core.collect_garbage(&self.ingest).await {
                 Ok(collected) => {
                     gc.runs.with(["done"]).inc();
                     gc.deleted_objects.inc_by(collected.files);

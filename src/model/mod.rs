@@ -9,6 +9,7 @@ pub mod delete;
 pub mod group;
 pub mod ids;
 pub mod job;
+pub mod name;
 pub mod pk;
 pub mod plan;
 pub mod schema;

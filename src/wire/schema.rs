@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::LimitsConfig,
     error::{Classify, ErrorKind},
-    model::{CollectionSchema, DataType, Field, FieldId},
+    model::{CollectionSchema, DataType, Field, FieldId, name::check_name},
 };
 
 /// Name of the hidden field that holds keys outside the schema.
@@ -78,7 +78,7 @@ pub fn new_collection(
 ) -> Result<NewCollection, SchemaError> {
     let schema = proto::CollectionSchema::decode(request.schema.as_slice())
         .map_err(|e| invalid(format!("schema can't be parsed: {e}")))?;
-    check_name("collection name", &request.collection_name, limits).map_err(SchemaError::Name)?;
+    check_name("collection name", &request.collection_name, limits.max_name_length).map_err(SchemaError::Name)?;
     if schema.name != request.collection_name {
         let (name, other) = (&request.collection_name, &schema.name);
         return Err(SchemaError::Name(format!("Invalid collection name: {name} differs from schema.name {other}")));
@@ -181,7 +181,7 @@ fn one_at_most(fields: &[Field], which: impl Fn(&Field) -> bool, what: &str) -> 
 
 fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -> Result<Field, SchemaError> {
     let name = field.name;
-    check_name("field name", &name, limits).map_err(SchemaError::Definition)?;
+    check_name("field name", &name, limits.max_name_length).map_err(SchemaError::Definition)?;
     if RESERVED.contains(&name.as_str()) {
         return Err(invalid(format!("field name {name} is reserved for a system field")));
     }
@@ -284,30 +284,6 @@ fn number_param(params: &[(String, String)], key: &str, max: u32, field: &str) -
     };
     let number: u32 = text.trim().parse().map_err(|_| range())?;
     if number == 0 || number > max { Err(range()) } else { Ok(number) }
-}
-
-/// Names of collections, aliases, databases, indexes and fields: letters, digits and underscores, no digit first.
-/// `what` begins the message, e.g. `collection name`.
-pub fn check_name(what: &str, name: &str, limits: &LimitsConfig) -> Result<(), String> {
-    if name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("Invalid {what}: {name}. the first character must be an underscore or letter"));
-    }
-    check_partition_name(what, name, limits)
-}
-
-/// Names of partitions may also begin with a digit.
-pub fn check_partition_name(what: &str, name: &str, limits: &LimitsConfig) -> Result<(), String> {
-    let max = limits.max_name_length;
-    let reason = if name.is_empty() {
-        return Err(format!("{what} should not be empty"));
-    } else if name.len() > max {
-        format!("its length {} exceeds {max}", name.len())
-    } else if !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
-        "it can only contain numbers, letters and underscores".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(format!("Invalid {what}: {name}. {reason}"))
 }
 
 /// The schema of DescribeCollection: without the dynamic field, which clients would take for one of the user's.

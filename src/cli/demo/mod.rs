@@ -25,6 +25,8 @@ const DESCRIPTION: &str = "made by datacoord demo, may be dropped";
 const MAX_ROUNDS: usize = 10;
 /// Keys asked for at once when checking, below the server's limit of rows of one answer.
 const CHECK_ROWS: i64 = 10_000;
+/// So that a line of segment ids fits a terminal.
+const IDS_PER_LINE: usize = 4;
 
 /// Runs all steps; an error says which check did not hold.
 pub(super) async fn run(flags: DemoFlags) -> anyhow::Result<()> {
@@ -46,18 +48,18 @@ pub(super) async fn run(flags: DemoFlags) -> anyhow::Result<()> {
         written.live.len()
     );
     let before = live(client.segments(COLLECTION).await?);
-    println!("\n{}", segments_table(&before));
+    print!("\n{}", segments_table(&before));
 
     step("3", "ManualCompaction, as any Milvus client would ask for it");
     let after = compact(&mut client, &before, flushes as usize).await?;
-    println!("{}", segments_table(&after));
+    print!("{}", segments_table(&after));
     println!("{}", difference(&before, &after));
 
     step("4", "Every surviving row, by query");
     check(&mut client, &written).await?;
 
     println!("\nDone in {:.1} s. Next:", began.elapsed().as_secs_f64());
-    println!("{}", next_commands(&flags.endpoint));
+    println!("{}", next_commands(&flags.endpoint, &flags.http));
     Ok(())
 }
 
@@ -94,14 +96,15 @@ async fn compact(client: &mut Client, before: &[Segment], flushes: usize) -> any
         let job = client.compact(COLLECTION).await?;
         let counts = client.wait_compacted(job).await?;
         let plans = client.plans(job).await?;
-        println!(
-            "  compaction {job}: {} plans, {} completed, {} failed, {} timed out, {:.2} s",
-            plans.len(),
-            counts.completed_plan_no,
-            counts.failed_plan_no,
-            counts.timeout_plan_no,
-            began.elapsed().as_secs_f64()
-        );
+        let seconds = began.elapsed().as_secs_f64();
+        if plans.is_empty() {
+            println!("  compaction {job}: Completed, there was nothing left to do");
+        } else {
+            println!(
+                "  compaction {job}: Completed in {seconds:.2} s; plans completed {}, failed {}, timed out {}",
+                counts.completed_plan_no, counts.failed_plan_no, counts.timeout_plan_no
+            );
+        }
         for plan in &plans {
             println!("{}", plan_lines(plan));
         }
@@ -237,27 +240,27 @@ fn difference(before: &[Segment], after: &[Segment]) -> String {
 }
 
 fn plan_lines(plan: &Plan) -> String {
-    let targets = match plan.targets.as_slice() {
-        [] => "nothing".to_owned(),
-        targets => targets.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),
+    let ids = |ids: &[i64]| {
+        let lines = ids.chunks(IDS_PER_LINE).map(|line| line.iter().map(i64::to_string).collect::<Vec<_>>().join(", "));
+        lines.collect::<Vec<_>>().join(",\n               ")
     };
+    let targets = if plan.targets.is_empty() { "nothing".to_owned() } else { ids(&plan.targets) };
     format!(
-        "    plan {} ({}): {} segments -> {targets}\n      why: {}",
+        "    plan {} ({})\n      why:     {}\n      sources: {}\n      target:  {targets}",
         plan.plan_id,
         plan.kind,
-        plan.sources.len(),
-        plan.reason
+        plan.reason,
+        ids(&plan.sources)
     )
 }
 
-fn next_commands(endpoint: &str) -> String {
-    let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
+fn next_commands(grpc: &str, http: &str) -> String {
     format!(
-        "  grpcurl -plaintext -d '{{\"collection\":{{\"collection_name\":\"{COLLECTION}\"}}}}' {endpoint} \
+        "  grpcurl -plaintext -d '{{\"collection\":{{\"collection_name\":\"{COLLECTION}\"}}}}' {grpc} \
          datacoord.v1.DataCoord/ListSegments\n  \
-         grpcurl -plaintext {endpoint} list\n  \
-         curl -X POST 'http://{host}:9091/api/v1/compaction?collection_name={COLLECTION}'\n  \
-         curl http://{host}:9091/metrics"
+         grpcurl -plaintext {grpc} list\n  \
+         curl -X POST 'http://{http}/api/v1/compaction?collection_name={COLLECTION}'\n  \
+         curl http://{http}/metrics"
     )
 }
 

@@ -28,7 +28,7 @@ use crate::{
     clock::SystemClock,
     ingest::{DeleteOp, Write},
     meta::RedbStore,
-    model::{CollectionSchema, DataType, Field, FieldId, Job, JobId, PlanId, PrimaryKey},
+    model::{CollectionSchema, DataType, Field, FieldId, Job, JobId, PlanId, PrimaryKey, SegmentId},
     storage::{Backend, Listed, Object, StorageError},
     telemetry::Metrics,
 };

@@ -249,17 +249,3 @@ fn partitions_of_a_key(#[case] asked: i64, #[case] partitions: Option<u32>) {
         None => assert!(created.unwrap_err().to_string().contains("outside 1..=4096")),
     }
 }
-
-#[rstest]
-#[case::letters("aZ_09", true, true)]
-#[case::underscore("_", true, true)]
-#[case::digit_first("2024", false, true)]
-#[case::empty("", false, false)]
-#[case::space("a b", false, false)]
-#[case::letter_outside_ascii("é", false, false)]
-#[case::slash("a/b", false, false)]
-fn names(#[case] name: &str, #[case] is_name: bool, #[case] is_partition: bool) {
-    let limits = LimitsConfig::default();
-    assert_eq!(check_name("name", name, &limits).is_ok(), is_name);
-    assert_eq!(check_partition_name("partition name", name, &limits).is_ok(), is_partition);
-}

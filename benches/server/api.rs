@@ -1,0 +1,239 @@
+//! The calls that a measurement is made of, against any server that speaks Milvus' protocol.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use datacoord::wire::proto::{
+    common::{ConsistencyLevel, KeyValuePair, Status},
+    milvus::{milvus_service_client::MilvusServiceClient, *},
+};
+use prost::Message;
+use tonic::transport::Channel;
+
+use crate::shape::Shape;
+
+pub const UNLIMITED: usize = usize::MAX;
+/// Bytes of one insert request at most.
+const REQUEST_BYTES: usize = 29 << 20;
+
+#[derive(Clone)]
+pub struct Server {
+    pub endpoint: String,
+    client: MilvusServiceClient<Channel>,
+}
+
+/// What one compaction took.
+pub struct Compacted {
+    pub flush_seconds: f64,
+    pub seconds: f64,
+    /// Of state calls made meanwhile, one after the other.
+    pub state_p99_ms: f64,
+}
+
+pub fn check(status: Option<Status>, what: &str) -> Result<()> {
+    let status = status.unwrap_or_default();
+    #[allow(deprecated)]
+    let failed = status.code != 0 || status.error_code != 0;
+    ensure!(!failed, "{what}: {status:?}");
+    Ok(())
+}
+
+pub async fn channel(endpoint: &str) -> Result<Channel> {
+    Ok(Channel::from_shared(format!("http://{endpoint}"))?
+        .initial_stream_window_size(Some(8 << 20))
+        .initial_connection_window_size(Some(16 << 20))
+        .connect()
+        .await?)
+}
+
+impl Server {
+    /// Waits until the server answers that it is healthy: stock takes some 20 s.
+    pub async fn connect(endpoint: &str) -> Result<Self> {
+        let begun = Instant::now();
+        loop {
+            if let Ok(channel) = channel(endpoint).await {
+                let mut client = MilvusServiceClient::new(channel)
+                    .max_encoding_message_size(UNLIMITED)
+                    .max_decoding_message_size(UNLIMITED);
+                let health = client.check_health(CheckHealthRequest {}).await;
+                if health.is_ok_and(|h| h.into_inner().is_healthy) {
+                    return Ok(Self { endpoint: endpoint.to_owned(), client });
+                }
+            }
+            ensure!(begun.elapsed() < Duration::from_secs(120), "{endpoint} is not healthy after two minutes");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    pub fn client(&self) -> MilvusServiceClient<Channel> {
+        self.client.clone()
+    }
+
+    pub async fn create(&self, name: &str, shape: &Shape) -> Result<()> {
+        self.drop(name).await?;
+        let create = CreateCollectionRequest {
+            collection_name: name.into(),
+            schema: shape.schema(name).encode_to_vec(),
+            shards_num: 1,
+            consistency_level: ConsistencyLevel::Bounded.into(),
+            properties: vec![KeyValuePair { key: "collection.autocompaction.enabled".into(), value: "false".into() }],
+            ..Default::default()
+        };
+        check(Some(self.client().create_collection(create).await?.into_inner()), "create")?;
+        let index = CreateIndexRequest {
+            collection_name: name.into(),
+            field_name: "vec".into(),
+            extra_params: [("index_type", "FLAT"), ("metric_type", "L2"), ("params", "{}")]
+                .map(|(k, v)| KeyValuePair { key: k.into(), value: v.into() })
+                .into(),
+            ..Default::default()
+        };
+        check(Some(self.client().create_index(index).await?.into_inner()), "index")
+    }
+
+    pub async fn drop(&self, name: &str) -> Result<()> {
+        let drop = DropCollectionRequest { collection_name: name.into(), ..Default::default() };
+        check(Some(self.client().drop_collection(drop).await?.into_inner()), "drop")
+    }
+
+    pub async fn insert(&self, name: &str, shape: &Shape, first: i64, rows: usize) -> Result<()> {
+        check(self.client().insert(shape.insert(name, first, rows)).await?.into_inner().status, "insert")
+    }
+
+    /// Flushes and waits until all is flushed; seconds.
+    pub async fn flush(&self, name: &str) -> Result<f64> {
+        let start = Instant::now();
+        let flush = FlushRequest { collection_names: vec![name.into()], ..Default::default() };
+        let sealed = self.client().flush(flush).await?.into_inner();
+        check(sealed.status.clone(), "flush")?;
+        let request = GetFlushStateRequest {
+            segment_i_ds: sealed.coll_seg_i_ds.into_iter().filter_map(|s| s.value).flat_map(|ids| ids.data).collect(),
+            flush_ts: sealed.coll_flush_ts.first().map_or(0, |entry| entry.value),
+            collection_name: name.into(),
+            ..Default::default()
+        };
+        loop {
+            let state = self.client().get_flush_state(request.clone()).await?.into_inner();
+            check(state.status, "flush state")?;
+            if state.flushed {
+                return Ok(start.elapsed().as_secs_f64());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn collection_id(&self, name: &str) -> Result<i64> {
+        let describe = DescribeCollectionRequest { collection_name: name.into(), ..Default::default() };
+        Ok(self.client().describe_collection(describe).await?.into_inner().collection_id)
+    }
+
+    /// Starts a manual compaction. Newer messages ask by name, older ones by id; the id is understood by all.
+    pub async fn start_compaction(&self, name: &str) -> Result<i64> {
+        let request = ManualCompactionRequest { collection_id: self.collection_id(name).await?, ..Default::default() };
+        let job = self.client().manual_compaction(request).await?.into_inner();
+        check(job.status, "compact")?;
+        Ok(job.compaction_id)
+    }
+
+    /// Writes the segments of a shape, deletes, compacts once, and counts what is left.
+    pub async fn compact(&self, shape: &Shape) -> Result<Compacted> {
+        let name = "bench_compact";
+        self.create(name, shape).await?;
+        let per_request = (REQUEST_BYTES / shape.row_bytes()).max(1);
+        let (mut next, mut flushing) = (0, 0.0);
+        for rows in &shape.segments {
+            let end = next + *rows as i64;
+            while next < end {
+                let count = per_request.min((end - next) as usize);
+                self.insert(name, shape, next, count).await?;
+                next += count as i64;
+            }
+            flushing += self.flush(name).await?;
+        }
+        self.wait_indexed(name, next).await?;
+        let doomed = shape.doomed();
+        for chunk in doomed.chunks(8_000) {
+            let list = chunk.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+            let delete =
+                DeleteRequest { collection_name: name.into(), expr: format!("id in [{list}]"), ..Default::default() };
+            check(self.client().delete(delete).await?.into_inner().status, "delete")?;
+        }
+        self.flush(name).await?;
+        // Stock writes the delta logs a little after the flush has been answered, and then looks at its segments anew.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.wait_indexed(name, next).await?;
+        let probe = Probe::start(self.clone());
+        let start = Instant::now();
+        let job = self.start_compaction(name).await?;
+        loop {
+            let state = self.client().get_compaction_state(GetCompactionStateRequest { compaction_id: job }).await?;
+            let state = state.into_inner();
+            check(state.status, "state")?;
+            if state.state == 2 {
+                ensure!(state.completed_plan_no >= 1, "nothing was compacted");
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        let state_p99_ms = probe.stop().await?;
+        let statistics = GetCollectionStatisticsRequest { collection_name: name.into(), ..Default::default() };
+        let rows = self.client().get_collection_statistics(statistics).await?.into_inner().stats;
+        let left = rows.iter().find(|p| p.key == "row_count").map(|p| p.value.clone()).unwrap_or_default();
+        ensure!(left == (next - doomed.len() as i64).to_string(), "{left} rows are left of {next}");
+        self.drop(name).await?;
+        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_p99_ms })
+    }
+
+    async fn wait_indexed(&self, name: &str, rows: i64) -> Result<()> {
+        loop {
+            let request = DescribeIndexRequest { collection_name: name.into(), ..Default::default() };
+            let answer = self.client().describe_index(request).await?.into_inner();
+            check(answer.status, "index state")?;
+            if answer.index_descriptions.iter().all(|i| i.state == 3 && i.indexed_rows >= rows) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Asks for the state of a job that does not exist, again and again: the cheapest call there is, so what it waits for
+/// is the server.
+struct Probe {
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<Result<Vec<f64>>>,
+}
+
+impl Probe {
+    fn start(server: Server) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            let mut client = MilvusServiceClient::new(channel(&server.endpoint).await?);
+            let mut times = Vec::new();
+            while !ended.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                client.get_compaction_state(GetCompactionStateRequest { compaction_id: 1 }).await?;
+                times.push(begun.elapsed().as_secs_f64() * 1000.0);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok(times)
+        });
+        Self { stop, task }
+    }
+
+    /// The 99th percentile, in ms.
+    async fn stop(self) -> Result<f64> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut times = self.task.await??;
+        times.sort_by(f64::total_cmp);
+        Ok(times.get(times.len() * 99 / 100).copied().unwrap_or(0.0))
+    }
+}

@@ -1,0 +1,145 @@
+//! What the rows of a measurement look like.
+
+use datacoord::wire::proto::{
+    common::KeyValuePair,
+    milvus::InsertRequest,
+    schema::{
+        CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, JsonArray, LongArray, ScalarField, StringArray,
+        VectorField, field_data, scalar_field, vector_field,
+    },
+};
+
+/// Columns beside the integer key, segments, deletes.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub dim: usize,
+    /// Bytes of a varchar; none if 0.
+    pub text: usize,
+    /// Bytes of a JSON document, about; none if 0.
+    pub json: usize,
+    /// Further integer columns.
+    pub integers: usize,
+    /// Rows of each segment.
+    pub segments: Vec<usize>,
+    /// Of a thousand rows so many are deleted.
+    pub deleted: usize,
+}
+
+impl Shape {
+    /// A key and a vector; a tenth of the rows deleted.
+    pub fn vectors(dim: usize, segments: &[usize]) -> Self {
+        Self { dim, text: 0, json: 0, integers: 0, segments: segments.to_vec(), deleted: 100 }
+    }
+
+    /// So many bytes in so many segments of 768-d vectors.
+    pub fn of_bytes(bytes: usize, segments: usize) -> Self {
+        let rows = bytes / (768 * 4 + 8) / segments;
+        Self::vectors(768, &vec![rows; segments])
+    }
+
+    pub fn row_bytes(&self) -> usize {
+        8 + self.dim * 4 + self.text + self.json + 8 * self.integers
+    }
+
+    pub fn rows(&self) -> usize {
+        self.segments.iter().sum()
+    }
+
+    /// Spread evenly; every row alike may be hit.
+    pub fn doomed(&self) -> Vec<i64> {
+        (0..self.rows() as i64).filter(|key| (key * 617) % 1000 < self.deleted as i64).collect()
+    }
+
+    pub fn schema(&self, name: &str) -> CollectionSchema {
+        let field = |name: &str, data_type: DataType, param: Option<(&str, usize)>| FieldSchema {
+            name: name.into(),
+            is_primary_key: name == "id",
+            data_type: data_type.into(),
+            type_params: param.map(|(k, v)| KeyValuePair { key: k.into(), value: v.to_string() }).into_iter().collect(),
+            ..Default::default()
+        };
+        let mut fields =
+            vec![field("id", DataType::Int64, None), field("vec", DataType::FloatVector, Some(("dim", self.dim)))];
+        if self.text > 0 {
+            fields.push(field("text", DataType::VarChar, Some(("max_length", self.text))));
+        }
+        if self.json > 0 {
+            fields.push(field("doc", DataType::Json, None));
+        }
+        fields.extend((0..self.integers).map(|n| field(&format!("n{n}"), DataType::Int64, None)));
+        CollectionSchema { name: name.into(), fields, ..Default::default() }
+    }
+
+    /// Rows with keys from `first`, and vectors that don't compress, as embeddings don't.
+    pub fn insert(&self, name: &str, first: i64, rows: usize) -> InsertRequest {
+        let mut noise = Noise(first as u64 ^ 0x9E37_79B9_7F4A_7C15);
+        let scalars = |name: &str, data_type: DataType, data| FieldData {
+            r#type: data_type.into(),
+            field_name: name.into(),
+            field: Some(field_data::Field::Scalars(ScalarField { data: Some(data) })),
+            ..Default::default()
+        };
+        let longs = |data| scalar_field::Data::LongData(LongArray { data });
+        let floats = (0..rows * self.dim).map(|_| noise.float()).collect();
+        let vectors = VectorField {
+            dim: self.dim as i64,
+            data: Some(vector_field::Data::FloatVector(FloatArray { data: floats })),
+        };
+        let mut fields = vec![
+            scalars("id", DataType::Int64, longs((first..first + rows as i64).collect())),
+            FieldData {
+                r#type: DataType::FloatVector.into(),
+                field_name: "vec".into(),
+                field: Some(field_data::Field::Vectors(vectors)),
+                ..Default::default()
+            },
+        ];
+        if self.text > 0 {
+            let data = (0..rows).map(|_| noise.text(self.text)).collect();
+            fields.push(scalars("text", DataType::VarChar, scalar_field::Data::StringData(StringArray { data })));
+        }
+        if self.json > 0 {
+            let documents = (0..rows).map(|row| {
+                let text = noise.text(self.json.saturating_sub(40));
+                format!(r#"{{"id":{},"score":{},"text":"{text}"}}"#, first + row as i64, row % 100).into_bytes().into()
+            });
+            let data = scalar_field::Data::JsonData(JsonArray { data: documents.collect() });
+            fields.push(scalars("doc", DataType::Json, data));
+        }
+        for n in 0..self.integers {
+            let data = (0..rows).map(|_| (noise.next() % 100_000) as i64).collect();
+            fields.push(scalars(&format!("n{n}"), DataType::Int64, longs(data)));
+        }
+        InsertRequest { collection_name: name.into(), fields_data: fields, num_rows: rows as u32, ..Default::default() }
+    }
+}
+
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 24
+    }
+
+    fn float(&mut self) -> f32 {
+        (self.next() >> 16) as f32 / (1u64 << 24) as f32 - 0.5
+    }
+
+    /// Words of a small vocabulary: text compresses, but not to nothing.
+    fn text(&mut self, bytes: usize) -> String {
+        const WORDS: [&str; 16] = [
+            "segment ", "binlog ", "channel ", "delta ", "vector ", "plan ", "merge ", "flush ", "row ", "key ",
+            "log ", "query ", "index ", "shard ", "time ", "epoch ",
+        ];
+        let mut text = String::with_capacity(bytes + 8);
+        while text.len() < bytes {
+            text.push_str(WORDS[(self.next() % 16) as usize]);
+            if self.next().is_multiple_of(4) {
+                text.push_str(&(self.next() % 10_000).to_string());
+            }
+        }
+        text.truncate(bytes);
+        text
+    }
+}
