@@ -52,7 +52,11 @@ impl Core {
         let mut txn = self.catalog.txn();
         txn.expect_no_segment(&group, segment.id);
         txn.put_segment_and_logs(&segment, &logs);
+        let bytes = segment.insert_bytes + segment.delta_bytes;
+        let traffic = cell.traffic().with_flush(segment.rows, bytes, self.clock.now_ms());
+        txn.put_traffic(cell.id, &traffic);
         txn.commit().await?;
+        cell.set_traffic(traffic);
         info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
         self.metrics.ingest.flushed_rows.inc_by(segment.rows);
         self.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
@@ -72,6 +76,7 @@ impl Core {
         let _commit = cell.commit.lock().await;
         let mut txn = self.catalog.txn();
         let mut changed = Vec::new();
+        let mut bytes = 0;
         for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
             let hits = self.route(&segment, &batch).await?;
             if hits.is_empty() {
@@ -81,12 +86,16 @@ impl Core {
             logs.delta.push(self.write_delta(&segment.group, segment.id, &hits).await?);
             let mut next = Segment { version: segment.version + 1, ..segment.clone() };
             next.summarise(&logs);
+            bytes += next.delta_bytes - segment.delta_bytes;
             txn.expect_segment(&segment);
             txn.put_segment_and_logs(&next, &logs);
             changed.push(next);
         }
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
+        let traffic = cell.traffic().with_flush(0, bytes, self.clock.now_ms());
+        txn.put_traffic(cell.id, &traffic);
         txn.commit().await?;
+        cell.set_traffic(traffic);
         debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
         let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
         cell.fold(changed);
@@ -178,12 +187,16 @@ impl Core {
             self.stats_cache.forget(input.id);
             changed.push(dropped);
         }
+        let written = changed.iter().filter(|s| s.is_live()).map(stored_bytes).sum();
+        let traffic = cell.traffic().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
+        txn.put_traffic(cell.id, &traffic);
         let mut done = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
         let event =
             Event::Commit { targets, rows_out: outcome.rows_out, bytes_out: outcome.bytes_written, at_ms: now_ms };
         done.state = transition(&done.state, event)?;
         txn.put_plan(&done);
         txn.commit().await?;
+        cell.set_traffic(traffic);
         // Both folds happen before the commit lock goes: a reader of the plan's state finds its targets.
         cell.fold(changed);
         self.jobs.update(done.clone());
@@ -272,6 +285,10 @@ impl Core {
             self.metrics.compaction.ended.with([plan.kind.as_str(), plan.state.as_str()]).inc();
         }
     }
+}
+
+fn stored_bytes(segment: &Segment) -> u64 {
+    segment.insert_bytes + segment.delta_bytes
 }
 
 pub(super) fn outdated(segment: SegmentId, why: &str) -> CoordinatorError {

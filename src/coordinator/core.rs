@@ -58,6 +58,8 @@ pub struct Core {
     pub(super) controls: RwLock<Controls>,
     /// Serialises changes of them.
     pub(super) controls_change: tokio::sync::Mutex<()>,
+    /// One round of garbage collection at a time.
+    pub(super) collecting: tokio::sync::Mutex<()>,
     /// Something other than a change of segments is a reason to look at all groups.
     pub(super) look_again: Notify,
     /// When the global timer looks at everything again, milliseconds since 1970; 0 before the timer runs.

@@ -52,7 +52,7 @@ pub use ddl::NewCollection;
 pub(crate) use ddl::partition_ids;
 pub use dml::{FlushedCollection, Mutation};
 pub use error::CoordinatorError;
-pub use gc::Collected;
+pub use gc::{Collected, Garbage, Pin};
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use reads::ReadRequest;
 pub use start::Parts;

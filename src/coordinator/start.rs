@@ -88,6 +88,7 @@ impl Coordinator {
             deadlines: Default::default(),
             controls: controls.into(),
             controls_change: Default::default(),
+            collecting: Default::default(),
             look_again: Default::default(),
             next_tick_ms: Default::default(),
         });
@@ -183,17 +184,9 @@ impl Coordinator {
                 () = self.stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let gc = &self.core.metrics.gc;
-            match self.core.collect_garbage(&self.ingest).await {
-                Ok(collected) => {
-                    gc.runs.with(["done"]).inc();
-                    gc.deleted_objects.inc_by(collected.files);
-                    gc.deleted_bytes.inc_by(collected.bytes);
-                }
-                Err(error) => {
-                    gc.runs.with(["failed"]).inc();
-                    warn!(%error, "garbage collection stopped half way; the next round goes on");
-                }
+            if self.collect_garbage().await.is_err() {
+                // It was logged; the next round goes on.
+                continue;
             }
         }
     }
@@ -279,7 +272,8 @@ fn known(contents: &Contents) -> RecoveredCatalog {
 
 /// Puts what the catalog knew into memory. Returns the default database if there is none yet.
 fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<Option<Database>, CoordinatorError> {
-    let Contents { databases, collections, segments, jobs: stored_jobs, plans, channel_delta_lsn: _ } = contents;
+    let Contents { databases, collections, segments, jobs: stored_jobs, plans, channel_delta_lsn: _, traffic } =
+        contents;
     let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
     databases.into_iter().for_each(|d| state.put_database(d));
     for collection in collections {
@@ -296,6 +290,11 @@ fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<
             CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
         })?;
         cell.fold(segments);
+    }
+    for (id, traffic) in traffic {
+        if let Some(cell) = state.cell_or_grave(id) {
+            cell.set_traffic(traffic);
+        }
     }
     let mut plans_of: HashMap<_, Vec<Plan>> = HashMap::new();
     for plan in plans {

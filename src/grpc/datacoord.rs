@@ -191,4 +191,22 @@ impl DataCoord for DatacoordApi {
     async fn get_throttle(&self, _: Request<GetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
         Ok(Response::new(self.do_get_throttle()))
     }
+
+    async fn get_lineage(&self, request: Request<GetLineageRequest>) -> Result<Response<GetLineageResponse>, Status> {
+        self.do_get_lineage(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_amplification(
+        &self,
+        request: Request<GetAmplificationRequest>,
+    ) -> Result<Response<GetAmplificationResponse>, Status> {
+        self.do_get_amplification(request.into_inner()).map(Response::new)
+    }
+
+    async fn collect_garbage(
+        &self,
+        request: Request<CollectGarbageRequest>,
+    ) -> Result<Response<CollectGarbageResponse>, Status> {
+        self.do_collect_garbage(request.into_inner()).await.map(Response::new)
+    }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::{
     Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId,
-    SegmentLogs,
+    SegmentLogs, Traffic,
 };
 
 /// Pairs per read while loading: large enough that the cost of a call vanishes, small enough that two pages (one being
@@ -37,6 +37,8 @@ pub struct Contents {
     pub plans: Vec<Plan>,
     /// Per channel, the log position up to which deletes of flushed segments are in delta logs.
     pub channel_delta_lsn: HashMap<Channel, Lsn>,
+    /// What was written into each collection since it is counted.
+    pub traffic: HashMap<CollectionId, Traffic>,
 }
 
 /// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
@@ -68,6 +70,8 @@ impl Catalog {
         let channels = self.pages(key::CHANNELS, (), |(), key, bytes| {
             Ok((key::parse_channel(key)?, Lsn(codec::decode_u64(key, bytes)?)))
         });
+        let traffic = self
+            .pages(key::TRAFFIC, (), |(), key, bytes| Ok((key::parse_traffic(key)?, codec::decode_json(key, bytes)?)));
         Ok(Contents {
             databases: databases.await?,
             collections: collections.await?,
@@ -75,6 +79,7 @@ impl Catalog {
             jobs: jobs.await?,
             plans: plans.await?,
             channel_delta_lsn: channels.await?.into_iter().collect(),
+            traffic: traffic.await?.into_iter().collect(),
         })
     }
 
@@ -180,7 +185,11 @@ impl CatalogTxn {
 
     /// Forgets the definition only; its segments go one by one, with their files.
     pub fn delete_collection(&mut self, id: CollectionId) -> &mut Self {
-        self.delete(key::collection(id))
+        self.delete(key::collection(id)).delete(key::traffic(id))
+    }
+
+    pub fn put_traffic(&mut self, id: CollectionId, traffic: &Traffic) -> &mut Self {
+        self.put_json(key::traffic(id), traffic)
     }
 
     pub fn put_database(&mut self, database: &Database) -> &mut Self {

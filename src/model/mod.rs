@@ -14,6 +14,7 @@ pub mod pk;
 pub mod plan;
 pub mod schema;
 pub mod segment;
+pub mod traffic;
 pub mod ts;
 
 pub use binlog::{LogFile, SegmentLogs};
@@ -27,4 +28,5 @@ pub use pk::{PkRange, PrimaryKey};
 pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress};
 pub use schema::{CollectionSchema, DataType, Field};
 pub use segment::{Segment, SegmentLevel, SegmentState};
+pub use traffic::Traffic;
 pub use ts::Timestamp;

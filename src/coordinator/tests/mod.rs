@@ -27,7 +27,7 @@ use super::*;
 use crate::{
     clock::SystemClock,
     ingest::{DeleteOp, Write},
-    meta::RedbStore,
+    meta::{MetaError, RedbStore},
     model::{CollectionSchema, DataType, Field, FieldId, Job, JobId, PlanId, PrimaryKey, SegmentId},
     storage::{Backend, Listed, Object, StorageError},
     telemetry::Metrics,
@@ -117,6 +117,12 @@ impl World {
         Self::start(directory, config).await
     }
 
+    /// The same with other settings.
+    pub(crate) async fn restarted_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(Arc::make_mut(&mut self.config));
+        self.restarted().await
+    }
+
     async fn start(directory: TempDir, config: Arc<Config>) -> Self {
         let local = SegmentStore::open(&config.storage, directory.path()).unwrap();
         let gate = Arc::new(Gate { inner: local.backend(), closed: AtomicBool::new(false), opened: Notify::new() });
@@ -125,12 +131,25 @@ impl World {
             config: Arc::clone(&config),
             clock: Arc::new(SystemClock::new()),
             metrics: Arc::new(Metrics::new(Registry::new()).unwrap()),
-            meta: Arc::new(RedbStore::open(directory.path()).unwrap()),
+            meta: Arc::new(Self::metadata(directory.path()).await),
             store,
         })
         .await
         .unwrap();
         Self { coordinator, config, gate, directory }
+    }
+
+    /// The threads of a coordinator that was stopped may take a moment to let go of the file.
+    async fn metadata(directory: &std::path::Path) -> RedbStore {
+        let opened = async {
+            loop {
+                match RedbStore::open(directory) {
+                    Err(MetaError::InUse { .. }) => tokio::task::yield_now().await,
+                    opened => return opened.unwrap(),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, opened).await.expect("somebody still holds the stopped coordinator")
     }
 
     /// From now on merges get no rows to read.

@@ -4,6 +4,7 @@
 
 mod explain;
 mod history;
+mod lineage;
 mod pause;
 mod watch;
 

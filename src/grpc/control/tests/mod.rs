@@ -2,6 +2,7 @@
 
 mod explain;
 mod history;
+mod lineage;
 mod pause;
 mod watch;
 
