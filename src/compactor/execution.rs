@@ -2,14 +2,17 @@
 //!
 //! Must never: start a write after the stop, or forget an object that a write may have left.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{CompactError, CompactionTask, ProgressCell, Throttle, memory::MemoryBudget};
@@ -23,31 +26,47 @@ const SMALL_BYTES: u64 = 1 << 20;
 /// Small objects wait until they have this size together.
 pub(super) const WAITING_BYTES: u64 = 8 << 20;
 
-/// Cores of the machine, shared by all plans. Merging has no more threads than this at work.
+/// Below the threads that answer clients: a merge fills every core, and a call must not wait for its turn.
+const NICENESS: i32 = 10;
+
+/// Threads for merging, one for each core of the machine, shared by all plans.
 #[derive(Debug, Clone)]
 pub(super) struct Cores {
-    permits: Arc<Semaphore>,
+    /// Or why the threads could not be started.
+    pool: Result<Arc<rayon::ThreadPool>, String>,
     pub(super) count: usize,
 }
 
 impl Cores {
     pub(super) fn of_machine() -> Self {
         let count = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { permits: Arc::new(Semaphore::new(count)), count }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|number| format!("merge-{number}"))
+            .start_handler(|_| {
+                if let Err(error) = rustix::process::nice(NICENESS) {
+                    tracing::warn!(%error, "merging runs at the priority of calls");
+                }
+            })
+            .build();
+        Self { pool: pool.map(Arc::new).map_err(|e| e.to_string()), count }
     }
 
-    /// Runs `work` on a thread for blocking work as soon as a core is free.
+    /// Runs `work` as soon as a core is free. What is dropped before its turn is not begun.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, CompactError> + Send + 'static,
     ) -> Result<T, CompactError> {
-        // The permit moves into the work: if the run is dropped, the core stays taken until the thread is done.
-        let permit = self.permits.clone().acquire_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work()
+        let internal = |what: &str| CompactError::Internal(format!("merge thread: {what}"));
+        let pool = self.pool.as_ref().map_err(|e| internal(e))?;
+        let (done, outcome) = oneshot::channel();
+        pool.spawn_fifo(move || {
+            if !done.is_closed() {
+                // A panic in here must not end the process, and nobody may be left to hear of the outcome.
+                let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
+            }
         });
-        done.await.map_err(|e| CompactError::Internal(format!("merge thread: {e}")))?
+        outcome.await.map_err(|_| internal("ended early"))?.map_err(|_| internal("panicked"))?
     }
 }
 

@@ -4,7 +4,7 @@
 //! does not hold.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
 };
 
@@ -33,6 +33,8 @@ impl Default for JobBook {
 struct Inner {
     jobs: BTreeMap<JobId, Job>,
     plans: HashMap<PlanId, Plan>,
+    /// Plans that are queued or executing: few, beside the history.
+    unfinished: BTreeSet<PlanId>,
     /// Segments of unfinished plans: a segment is in one such plan at most.
     reserved: HashMap<SegmentId, PlanId>,
 }
@@ -167,9 +169,7 @@ impl JobBook {
     /// Plans that are queued or executing, oldest first.
     pub fn unfinished(&self) -> Vec<Plan> {
         let inner = self.inner.read();
-        let mut plans: Vec<_> = inner.plans.values().filter(|p| !p.state.is_terminal()).cloned().collect();
-        plans.sort_by_key(|p| p.id);
-        plans
+        inner.unfinished.iter().filter_map(|id| inner.plans.get(id).cloned()).collect()
     }
 
     /// How many plans are in each state, by the state's name.
@@ -229,6 +229,11 @@ impl Inner {
             } else {
                 self.reserved.insert(segment, plan.id);
             }
+        }
+        if plan.state.is_terminal() {
+            self.unfinished.remove(&plan.id);
+        } else {
+            self.unfinished.insert(plan.id);
         }
         self.plans.insert(plan.id, plan);
     }

@@ -47,6 +47,7 @@ impl Coordinator {
     pub async fn start(parts: Parts) -> Result<Arc<Self>, CoordinatorError> {
         let Parts { config, clock, metrics, meta, store } = parts;
         let catalog = Catalog::open(meta).await?;
+        store.claim(catalog.identity().await?).await?;
         let contents = catalog.load().await?;
         let controls = catalog.controls().await?;
         let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));

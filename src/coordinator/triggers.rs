@@ -27,7 +27,7 @@ pub struct CompactionScope {
 }
 
 impl CompactionScope {
-    fn covers(&self, group: &Group) -> bool {
+    pub(super) fn covers(&self, group: &Group) -> bool {
         self.partition.is_none_or(|p| p == group.partition) && self.channel.as_ref().is_none_or(|c| *c == group.channel)
     }
 }
@@ -78,12 +78,7 @@ impl Coordinator {
     ) -> Result<Triggered, CoordinatorError> {
         self.check_compaction_enabled()?;
         self.check_scope(cell, &scope)?;
-        let now_ms = self.core.clock.now_ms();
-        if let Some(deadline_ms) = terms.deadline_ms.filter(|at| *at <= now_ms) {
-            return Err(CoordinatorError::Invalid(format!(
-                "deadline_ms: {deadline_ms}, expected later than now, {now_ms}"
-            )));
-        }
+        self.check_terms(terms)?;
         // Deletes that still wait in memory belong to the files before the planner counts them.
         self.ingest.flush_deltas(cell.id).await?;
         let span = info_span!("planning", trigger = "manual", collection = %cell.id);
@@ -94,6 +89,16 @@ impl Coordinator {
     /// Refused at once, with a reason, while compaction is switched off.
     pub fn check_compaction_enabled(&self) -> Result<(), CoordinatorError> {
         if self.core.config.compaction.enabled { Ok(()) } else { Err(CoordinatorError::CompactionDisabled) }
+    }
+
+    pub(super) fn check_terms(&self, terms: Terms) -> Result<(), CoordinatorError> {
+        let now_ms = self.core.clock.now_ms();
+        if let Some(deadline_ms) = terms.deadline_ms.filter(|at| *at <= now_ms) {
+            return Err(CoordinatorError::Invalid(format!(
+                "deadline_ms: {deadline_ms}, expected later than now, {now_ms}"
+            )));
+        }
+        Ok(())
     }
 
     pub(super) fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::{
     Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn,
@@ -57,6 +58,20 @@ impl Catalog {
 
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// What tells this catalog from every other one, for ever; made when it is first asked for.
+    pub async fn identity(&self) -> Result<Uuid, MetaError> {
+        let key = || key::IDENTITY.to_owned();
+        if let Some(stored) = self.store.get(key::IDENTITY).await? {
+            return Uuid::try_parse_ascii(&stored)
+                .map_err(|e| MetaError::Corrupt { key: key(), reason: e.to_string() });
+        }
+        let identity = Uuid::new_v4();
+        let mut txn = self.txn();
+        txn.guard(key(), Expected::Absent).put(key(), identity.to_string().into());
+        txn.commit().await?;
+        Ok(identity)
     }
 
     /// Reads everything but log lists. Consistent if nobody commits meanwhile: call it before the first transaction.

@@ -13,6 +13,7 @@
 //! | `datacoord/channel/{vchannel}` | 8 bytes, big-endian: highest log position whose deletes are in delta logs |
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
 //! | `coordinator/epoch` | 8 bytes, big-endian: number of the catalog that may write |
+//! | `coordinator/identity` | 36 characters: the UUID of this catalog, given at its first opening |
 //!
 //! Segment keys are spelled as Milvus spells them, so that its tools find them: plain decimals. Their order does not
 //! matter; what does is that one collection, and in it one partition, is a prefix. Ids of our own records are padded
@@ -23,6 +24,7 @@ use super::MetaError;
 use crate::model::{Channel, CollectionId, Group, JobId, PartitionId, PlanId, SegmentId};
 
 pub(super) const EPOCH: &str = "coordinator/epoch";
+pub(super) const IDENTITY: &str = "coordinator/identity";
 /// With the slash: in a Milvus cluster `datacoord-meta/s` is also the beginning of `datacoord-meta/statslog`.
 pub(super) const SEGMENTS: &str = "datacoord-meta/s/";
 pub(super) const LOGS: &str = "datacoord-meta/logs/";
@@ -187,7 +189,8 @@ mod tests {
 
     #[test]
     fn no_prefix_contains_another() {
-        let all = [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH, CONTROLS, TRAFFIC];
+        let all =
+            [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH, IDENTITY, CONTROLS, TRAFFIC];
         for a in all {
             for b in all {
                 assert!(a == b || !a.starts_with(b), "{a} is inside {b}");

@@ -20,6 +20,11 @@ pub enum StorageError {
     /// The store refuses, and would again: permissions, credentials, settings.
     #[error("{operation} of {object} refused: {what}")]
     Refused { operation: &'static str, object: String, what: String },
+    /// The objects are another catalog's.
+    #[error(
+        "the store belongs to catalog {owner}, not to {ours}: two catalogs would take each other's files for garbage"
+    )]
+    Owned { owner: String, ours: String },
     /// No room left.
     #[error("{operation} of {object}: no space left: {what}")]
     Full { operation: &'static str, object: String, what: String },
@@ -51,7 +56,7 @@ impl Classify for StorageError {
         match self {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Unavailable { .. } => ErrorKind::Transient,
-            Self::Refused { .. } => ErrorKind::Precondition,
+            Self::Refused { .. } | Self::Owned { .. } => ErrorKind::Precondition,
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Object { source, .. } => source.kind(),
             Self::Encode(source) => source.kind(),

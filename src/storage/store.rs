@@ -7,6 +7,7 @@ use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
+use uuid::Uuid;
 
 use super::{
     StorageError,
@@ -36,6 +37,9 @@ pub struct ListedLog {
     /// Milliseconds since 1970, by the store's clock.
     pub modified_ms: u64,
 }
+
+/// Says whose the other objects are. Not the name of a log, so that no listing takes it for one.
+const OWNER_OBJECT: &str = "datacoord-owner";
 
 /// Objects of segments. Cheap to clone; clones share the counters.
 ///
@@ -80,6 +84,28 @@ impl SegmentStore {
 
     pub fn counters(&self) -> &StorageCounters {
         &self.counters
+    }
+
+    /// Marks the store as the one that `ours`, a catalog, names the objects of.
+    ///
+    /// # Errors
+    /// `Owned` if it is another catalog's. Garbage collection deletes what its catalog does not name, so that two of
+    /// them over one directory or bucket would delete each other's files.
+    pub async fn claim(&self, ours: Uuid) -> Result<(), StorageError> {
+        let get = || self.backend.get(OWNER_OBJECT);
+        let read = self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64);
+        let mark = match read.await {
+            Err(StorageError::NotFound { .. }) => {
+                let object = [Object { name: OWNER_OBJECT.to_owned(), bytes: ours.to_string().into() }];
+                self.attempt(&self.counters.put, || self.backend.put(&object), |()| object[0].bytes.len() as u64)
+                    .await?;
+                // Of two that found none, the one whose mark was written over sees it here.
+                self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await?
+            }
+            other => other?,
+        };
+        let (owner, ours) = (String::from_utf8_lossy(&mark).into_owned(), ours.to_string());
+        if owner == ours { Ok(()) } else { Err(StorageError::Owned { owner, ours }) }
     }
 
     /// Reads a whole object.

@@ -519,3 +519,14 @@ proptest! {
         prop_assert_eq!(row_ids.len(), from);
     }
 }
+
+#[tokio::test]
+async fn a_store_is_claimed_once() {
+    let store = SegmentStore::in_memory();
+    let (first, second) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    store.claim(first).await.unwrap();
+    store.claim(first).await.unwrap();
+    let error = store.claim(second).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Precondition);
+    assert!(error.to_string().contains(&first.to_string()) && error.to_string().contains(&second.to_string()));
+}

@@ -265,6 +265,27 @@ async fn garbage_goes_and_nothing_else() {
     process.stop().await;
 }
 
+/// Its garbage collection would delete what the first catalog names.
+#[tokio::test]
+async fn a_second_catalog_over_the_same_files_is_refused() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    process.segment(BOOK, 0..10).await;
+    process.stop().await;
+    let before = objects(&world).await;
+
+    let mut other = World::without_automatic_compaction();
+    other.gate = std::sync::Arc::clone(&world.gate);
+    let error = other.try_start().await.err().unwrap().to_string();
+    assert!(error.contains("belongs to catalog"), "{error}");
+    assert_eq!(objects(&world).await, before);
+
+    let process = world.start().await;
+    assert_eq!(process.keys(BOOK).await, (0..10).collect::<Vec<_>>());
+    process.stop().await;
+}
+
 async fn objects(world: &World) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in ["insert_log", "stats_log", "delta_log"] {

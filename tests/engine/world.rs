@@ -8,7 +8,7 @@ use bytes::Bytes;
 use datacoord::{
     clock::{Clock, ManualClock},
     config::Config,
-    coordinator::{Coordinator, Parts},
+    coordinator::{Coordinator, CoordinatorError, Parts},
     grpc::GrpcServer,
     meta::RedbStore,
     storage::{Backend, Listed, Object, SegmentStore, StorageError},
@@ -132,6 +132,10 @@ impl World {
     }
 
     pub async fn start(&self) -> Process {
+        self.try_start().await.unwrap()
+    }
+
+    pub async fn try_start(&self) -> Result<Process, CoordinatorError> {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
         let coordinator = Coordinator::start(Parts {
             config: Arc::new(self.config.clone()),
@@ -140,10 +144,9 @@ impl World {
             meta: Arc::new(RedbStore::open(self.data_dir()).unwrap()),
             store: SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage),
         })
-        .await
-        .unwrap();
+        .await?;
         let api = Arc::new(GrpcServer::new(Arc::clone(&coordinator), metrics).milvus());
-        Process { coordinator, api }
+        Ok(Process { coordinator, api })
     }
 }
 

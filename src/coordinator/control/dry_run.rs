@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError, triggers::why_nothing},
-    model::{Group, PlanId, Segment, SegmentId, Trigger},
+    model::{Group, PlanId, Segment, SegmentId, Terms, Trigger},
     planner::{Draft, SkipReason},
 };
 
@@ -37,7 +37,7 @@ pub struct DryRun {
 }
 
 impl Coordinator {
-    /// What [`Coordinator::manual_compaction`] would do with the same arguments.
+    /// What [`Coordinator::manual_compaction_on`] would do with the same arguments.
     ///
     /// # Errors
     /// The same.
@@ -45,10 +45,12 @@ impl Coordinator {
         &self,
         cell: &Arc<CollectionCell>,
         scope: &CompactionScope,
+        terms: Terms,
     ) -> Result<DryRun, CoordinatorError> {
         self.check_compaction_enabled()?;
         self.check_scope(cell, scope)?;
-        let ahead = self.with_waiting_deletes(cell).await?;
+        self.check_terms(terms)?;
+        let ahead = self.with_waiting_deletes(cell, |group| scope.covers(group)).await?;
         Ok(self.dry_run(cell, Trigger::Manual, scope, &ahead))
     }
 
@@ -101,14 +103,17 @@ impl Coordinator {
         DryRun { plans, shared, skipped, nothing_to_do, estimated_seconds, bytes_per_second }
     }
 
-    /// Live segments as they would be if the deletes that wait in memory were in delta logs; only those that differ.
+    /// Live segments as they would be if the deletes that wait in memory were in delta logs: those that differ, of the
+    /// groups that `which` picks.
     pub(super) async fn with_waiting_deletes(
         &self,
         cell: &CollectionCell,
+        which: impl Fn(&Group) -> bool,
     ) -> Result<HashMap<SegmentId, Segment>, CoordinatorError> {
         let mut ahead = HashMap::new();
         for batch in self.ingest.pending_deltas(cell.id) {
-            for mut segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
+            let near = |s: &Segment| s.group.channel == batch.channel && which(&s.group);
+            for mut segment in cell.live().into_iter().filter(near) {
                 let hits = self.core.route(&segment, &batch).await?;
                 let Some(from) = hits.iter().map(|d| d.ts).min() else { continue };
                 segment.delta_ts_from = if segment.delta_rows == 0 { from } else { segment.delta_ts_from.min(from) };

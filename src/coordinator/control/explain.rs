@@ -2,7 +2,10 @@
 //!
 //! Asked of the planner anew each time: an answer is about the state as it is, not about the last round.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use crate::{
     coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
@@ -49,7 +52,8 @@ impl Coordinator {
         if segment.state != SegmentState::Flushed {
             return Ok(self.out_of_reach(&cell, segment));
         }
-        let looks = self.looks_at_group(&cell, &segment.group).await?;
+        let ahead = self.with_waiting_deletes(&cell, |group| *group == *segment.group).await?;
+        let looks = self.looks_at_group(&cell, &segment.group, &ahead);
         let segment = cell.segment(id).unwrap_or(segment);
         Ok(self.explained(&cell, segment, &looks))
     }
@@ -57,8 +61,9 @@ impl Coordinator {
     /// Explains every segment of a collection that is not dropped, ascending by id.
     pub async fn explain_collection(&self, cell: &CollectionCell) -> Result<Vec<Explanation>, CoordinatorError> {
         let mut all = Vec::new();
+        let ahead = self.with_waiting_deletes(cell, |_| true).await?;
         for group in cell.groups() {
-            let looks = self.looks_at_group(cell, &group).await?;
+            let looks = self.looks_at_group(cell, &group, &ahead);
             all.extend(cell.live_in(&group).into_iter().map(|segment| self.explained(cell, segment, &looks)));
         }
         let in_memory = self.segments(cell).into_iter();
@@ -81,15 +86,14 @@ impl Coordinator {
             .ok_or(CoordinatorError::SegmentNotFound(id))
     }
 
-    /// What an automatic look and a request would lead to in one group.
-    async fn looks_at_group(&self, cell: &CollectionCell, group: &Arc<Group>) -> Result<Looks, CoordinatorError> {
+    /// What an automatic look and a request, which finds segments as they are in `ahead`, would lead to in one group.
+    fn looks_at_group(&self, cell: &CollectionCell, group: &Arc<Group>, ahead: &HashMap<SegmentId, Segment>) -> Looks {
         let everything = CompactionScope::default();
         let segments = cell.live_in(group);
         let automatic = self.propose(cell, &self.look(Trigger::Tick, &everything), group, &segments);
-        let ahead = self.with_waiting_deletes(cell).await?;
         let segments: Vec<Segment> = segments.into_iter().map(|s| ahead.get(&s.id).cloned().unwrap_or(s)).collect();
         let on_request = self.propose(cell, &self.look(Trigger::Manual, &everything), group, &segments);
-        Ok(Looks { automatic, on_request })
+        Looks { automatic, on_request }
     }
 
     fn explained(&self, cell: &CollectionCell, segment: Segment, looks: &Looks) -> Explanation {

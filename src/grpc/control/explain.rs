@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 
-use super::{BYTES_PER_MB, invalid};
+use super::{BYTES_PER_MB, invalid, terms};
 use crate::{
     coordinator::control::{DryRun, Explanation as Explained, Verdict},
     grpc::datacoord::{DatacoordApi, grpc_status},
@@ -24,8 +24,9 @@ impl DatacoordApi {
         use plan_compaction_request::Trigger;
         let dry = match request.trigger {
             Some(Trigger::Manual(manual)) => {
+                let terms = terms(&manual)?;
                 let (cell, scope) = self.manual_scope(manual)?;
-                self.coordinator.dry_run_manual(&cell, &scope).await.map_err(grpc_status)?
+                self.coordinator.dry_run_manual(&cell, &scope, terms).await.map_err(grpc_status)?
             }
             Some(Trigger::Automatic(collection)) => {
                 let cell = self.collection(Some(collection))?;

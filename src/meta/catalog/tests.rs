@@ -94,6 +94,15 @@ async fn memory() -> (Arc<dyn MetaStore>, Catalog) {
 }
 
 #[tokio::test]
+async fn an_identity_is_given_once() {
+    let (store, catalog) = memory().await;
+    let identity = catalog.identity().await.unwrap();
+    assert_eq!(catalog.identity().await.unwrap(), identity);
+    assert_eq!(Catalog::open(store).await.unwrap().identity().await.unwrap(), identity);
+    assert_ne!(memory().await.1.identity().await.unwrap(), identity);
+}
+
+#[tokio::test]
 async fn loads_what_was_put() {
     let (store, catalog) = memory().await;
     let (g, h) = (group(1, 2), group(1, 3));

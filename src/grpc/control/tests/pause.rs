@@ -252,7 +252,10 @@ async fn a_job_ends_at_its_deadline() {
         (request(&cell, segment, 0, -1), "deadline_ms: -1"),
         (request(&cell, segment, 101, 0), "priority: 101"),
     ] {
+        let trigger = Some(plan_compaction_request::Trigger::Manual(bad.clone()));
+        let dry_run = api.plan_compaction(Request::new(PlanCompactionRequest { trigger })).await.unwrap_err();
         let status = api.manual_compaction(Request::new(bad)).await.unwrap_err();
+        assert_eq!(dry_run.code(), status.code());
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().contains(text), "{status}");
     }
