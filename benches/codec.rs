@@ -46,6 +46,7 @@ fn field(id: i64, data_type: DataType, dim: Option<u32>) -> Field {
         is_primary_key: id == 100,
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: false,
         dim,
         max_length: None,

@@ -49,6 +49,7 @@ fn segment(id: i64, group: &Arc<Group>, insert_bytes: u64, delta_rows: u64) -> S
         ts_from: Timestamp::from_ms(1),
         ts_to: Timestamp::from_ms(1000),
         pk_range: None,
+        cluster_range: None,
         compaction_from: Box::default(),
         compaction_to: Box::default(),
         dropped_at_ms: 0,
@@ -72,6 +73,9 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
             let proposals = propose(
                 &GroupView { group, segments },
                 &PlanContext {
+                    policy: Default::default(),
+                    clustering_key: None,
+                    growing_from: Timestamp::MAX,
                     now_ms: 2000,
                     trigger,
                     config: &config,

@@ -52,6 +52,7 @@ fn schema() -> Arc<CollectionSchema> {
         is_primary_key: dim.is_none(),
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: false,
         dim: dim.map(|d| d as u32),
         max_length: None,

@@ -47,6 +47,7 @@ fn field(data_type: DataType) -> Field {
         is_primary_key: false,
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: false,
         dim: data_type.is_vector().then_some(16),
         max_length: None,

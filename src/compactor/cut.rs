@@ -22,8 +22,11 @@ use std::ops::Range;
 /// limit is passed, so their batches are regularly a little too large.
 const SPLIT_SLACK: u64 = 4;
 /// An output segment that can't take a whole batch any more is topped up with rows only if they are at least this part
-/// of a full binlog.
+/// of a full binlog, or of the output.
 const CRUMB: u64 = 16;
+/// Outputs share the rows evenly if each is filled to this part of the limit that way, in hundredths. Otherwise they are
+/// filled one by one, and what is over ends in the last one.
+const WELL_FILLED: u64 = 85;
 /// Room left for errors of estimation when rows have to be spread over several output segments.
 const OUTPUT_MARGIN: u64 = 64;
 
@@ -102,15 +105,50 @@ impl OutputCut {
 
 /// Cuts the surviving rows of `batches`, in this order. Empty if no row survives.
 pub(super) fn cut(batches: &[BatchSize], limits: Limits) -> Vec<OutputCut> {
-    let single = Cutter::new(limits, u64::MAX).run(batches);
+    let single = Cutter::new(limits, Level { outputs: 1, left: 0, limit: u64::MAX }).run(batches);
     if single.first().is_none_or(|output| output.object_bytes() <= limits.output_bytes) {
         return single;
     }
-    Cutter::new(limits, limits.output_bytes - limits.output_bytes / OUTPUT_MARGIN).run(batches)
+    let limit = limits.output_bytes - limits.output_bytes / OUTPUT_MARGIN;
+    let total: u64 = single.iter().map(OutputCut::object_bytes).sum();
+    let least = total.div_ceil(limit.max(1)).max(1);
+    // Roundings may add up to one more output: then there is one more to share from the start.
+    for outputs in [least, least + 1] {
+        // Every further output has at least one piece of its own.
+        let total = total.saturating_add(limits.overhead_bytes.saturating_mul(outputs - 1));
+        if u128::from(total / outputs) * 100 < u128::from(limits.output_bytes) * u128::from(WELL_FILLED) {
+            break;
+        }
+        let levelled = Cutter::new(limits, Level { outputs, left: total, limit }).run(batches);
+        if levelled.len() as u64 <= outputs {
+            return levelled;
+        }
+    }
+    Cutter::new(limits, Level { outputs: 1, left: total, limit }).run(batches)
+}
+
+/// How much the next output takes: an even share of what is left for the last so many outputs, never beyond the limit.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    outputs: u64,
+    left: u64,
+    limit: u64,
+}
+
+impl Level {
+    fn next_limit(&self) -> u64 {
+        if self.outputs > 1 { self.limit.min(self.left / self.outputs) } else { self.limit }
+    }
+
+    fn take(&mut self, bytes: u64) {
+        self.left = self.left.saturating_sub(bytes);
+        self.outputs = self.outputs.saturating_sub(1);
+    }
 }
 
 struct Cutter {
     limits: Limits,
+    level: Level,
     output_limit: u64,
     done: Vec<OutputCut>,
     output: OutputCut,
@@ -119,10 +157,11 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn new(limits: Limits, output_limit: u64) -> Self {
+    fn new(limits: Limits, level: Level) -> Self {
         Self {
             limits,
-            output_limit,
+            level,
+            output_limit: level.next_limit(),
             done: Vec::new(),
             output: OutputCut::default(),
             output_bytes: 0,
@@ -168,7 +207,9 @@ impl Cutter {
             };
             let mut take = rest.min(fitting);
             if take < rest && !self.output_is_empty() {
-                let crumb = share(memory, batch.kept, &(start..start + take)) < self.limits.binlog_bytes / CRUMB;
+                let rows = start..start + take;
+                let crumb = share(memory, batch.kept, &rows) < self.limits.binlog_bytes / CRUMB
+                    && share(payload, batch.kept, &rows) < self.limits.output_bytes / CRUMB;
                 if take == 0 || crumb {
                     self.close_output();
                     continue;
@@ -226,6 +267,8 @@ impl Cutter {
         self.close_piece();
         if !self.output.pieces.is_empty() {
             self.done.push(std::mem::take(&mut self.output));
+            self.level.take(self.output_bytes);
+            self.output_limit = self.level.next_limit();
             self.output_bytes = 0;
         }
     }

@@ -42,8 +42,12 @@ fn draw(outputs: &[OutputCut]) -> String {
 #[case::full_output_splits_a_batch(vec![batch(60, 60, 60), batch(60, 60, 60)], limits(1000, 64),
     "0[0..60] || 1[0..60]")]
 #[case::outputs_are_filled(vec![batch(100, 100, 100)], limits(50, 64), "0[0..32] | 0[32..63] || 0[63..100]")]
-#[case::no_crumbs_for_a_full_output(vec![batch(60, 60, 60), batch(60, 60, 60)], limits(48, 64),
-    "0[0..60] | 1[0..3] || 1[3..60]")]
+#[case::even_shares_where_they_fill_every_output(vec![batch(60, 60, 60), batch(62, 62, 62)], limits(48, 64),
+    "0[0..60] || 1[0..31] | 1[31..62]")]
+#[case::no_crumbs_for_a_full_output(vec![batch(60, 60, 60), batch(40, 40, 40)], limits(64, 64),
+    "0[0..60] || 1[0..40]")]
+#[case::room_is_worth_a_small_binlog(vec![batch(55, 55, 55), batch(40, 40, 40)], limits(64, 64),
+    "0[0..55] 1[0..8] || 1[8..40]")]
 #[case::a_row_is_never_refused(vec![batch(3, 3, 300)], limits(10, 10), "0[0..1] || 0[1..2] || 0[2..3]")]
 fn cuts(#[case] batches: Vec<BatchSize>, #[case] limits: Limits, #[case] expected: &str) {
     assert_eq!(draw(&cut(&batches, limits)), expected);
@@ -124,6 +128,23 @@ proptest! {
             let sources: u64 = outputs.iter().map(|o| o.source_rows).sum();
             prop_assert_eq!(sources, batches.iter().map(|b| b.rows).sum::<u64>());
         }
+    }
+
+    /// As far as rows are small and sizes are what they are taken for.
+    #[test]
+    fn all_outputs_but_the_last_are_well_filled(
+        batches in prop::collection::vec(any_batch(), 0..30),
+        binlog_bytes in 200u64..20_000,
+        output_bytes in 5000u64..200_000,
+    ) {
+        let outputs = cut(&batches, limits(binlog_bytes, output_bytes));
+        let filled = |output: &OutputCut| output.object_bytes() * 5 >= output_bytes * 4;
+        let all_but_last = outputs.len().saturating_sub(1);
+        prop_assert!(outputs.iter().take(all_but_last).all(filled), "{}", draw(&outputs));
+        let total: u64 = outputs.iter().map(OutputCut::object_bytes).sum();
+        // Levelling may fail by a rounding; what is over then ends in the last one.
+        let well: u64 = outputs.iter().filter(|o| filled(o)).map(OutputCut::object_bytes).sum();
+        prop_assert!(total <= 20 * output_bytes || well * 100 >= total * 95, "{total}: {}", draw(&outputs));
     }
 
     #[test]

@@ -111,6 +111,14 @@ impl DeleteMap {
         Ok(retained)
     }
 
+    /// Fails on the first entry that a map of this type does not take.
+    pub(super) fn check(&self, deletes: &[Delete]) -> Result<(), WrongKeyType> {
+        match deletes.iter().find(|delete| !self.accepts(&delete.key)) {
+            Some(delete) => Err(WrongKeyType { key: delete.key.clone(), expected: self.key_type() }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Int(map) => map.is_empty(),

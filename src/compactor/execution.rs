@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CompactError, CompactionTask, ProgressCell, Throttle, memory::MemoryBudget};
 use crate::{
     config::BinlogConfig,
+    model::{LogId, SegmentId},
     storage::{LogPath, SegmentStore},
 };
 
@@ -123,6 +124,11 @@ impl<'a> Execution<'a> {
             Some(throttle) => self.unless_stopped(throttle.take(bytes, || self.progress.alive())).await,
             None => Ok(()),
         }
+    }
+
+    /// The delta logs of the inputs, all of which are read.
+    pub(super) fn consumed(&self) -> Vec<(SegmentId, LogId)> {
+        self.task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id))).collect()
     }
 
     /// Units to run side by side: one per core, and one more that reads or writes meanwhile.

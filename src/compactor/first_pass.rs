@@ -21,7 +21,7 @@ use super::{
 use crate::{binlog::decode_delta, model::Delete, model::Timestamp};
 
 /// What one unit of decoding takes beside the object: pages, arrays of two steps.
-const DECODE_BYTES: u64 = 4 << 20;
+pub(super) const DECODE_BYTES: u64 = 4 << 20;
 
 /// A batch between two shards of deletes.
 struct Pending {
@@ -192,11 +192,11 @@ async fn examine(
             .await?;
         exec.progress.alive();
     }
-    Ok(Examined::Selected(index, Selection { keep, kept, deleted, expired, ts_from, ts_to, row_ids }))
+    Ok(Examined::Selected(index, Selection { keep, kept, survivors: kept, deleted, expired, ts_from, ts_to, row_ids }))
 }
 
 /// All values of an Int64 column of one batch.
-async fn read_values(
+pub(super) async fn read_values(
     exec: &Execution<'_>,
     inputs: &Inputs,
     batch: usize,

@@ -6,7 +6,11 @@
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{CompactError, CompactionTask, cut::BatchSize, selection::Selection};
+use super::{
+    CompactError, CompactionTask,
+    cut::{BatchSize, share},
+    selection::Selection,
+};
 use crate::{
     binlog::{BinlogError, InsertLog, LogIds},
     model::{DataType, Field, FieldId, LogFile, Timestamp},
@@ -171,12 +175,18 @@ impl Batch {
     }
 
     /// What the cuts need to know. A metadata store that does not tell sizes in memory leaves those of the objects.
+    /// Of a batch that several ranges share, each has the part that its survivors are.
     pub(super) fn size(&self, selection: &Selection) -> BatchSize {
+        let part = |total: u64| match selection.survivors {
+            0 => total,
+            survivors => share(total, survivors, &(0..selection.kept)),
+        };
+        let memory: u64 = self.files.iter().map(|f| if f.memory_bytes == 0 { f.bytes } else { f.memory_bytes }).sum();
         BatchSize {
-            rows: self.rows,
+            rows: part(self.rows),
             kept: selection.kept,
-            memory_bytes: self.files.iter().map(|f| if f.memory_bytes == 0 { f.bytes } else { f.memory_bytes }).sum(),
-            object_bytes: self.bytes(),
+            memory_bytes: part(memory),
+            object_bytes: part(self.bytes()),
             copyable: selection.kept == self.rows && selection.row_ids.is_some_and(|ids| ids.ascending),
         }
     }

@@ -6,19 +6,20 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell, Throttle,
+    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell, Throttle, clustering,
     cut::{Limits, cut},
     deletes::Retained,
     execution::{Cores, Execution, WAITING_BYTES},
     first_pass::{Survey, read_deletes, shards, survey},
     inputs::Inputs,
+    l0_delete,
     memory::{MemoryBudget, run_units},
     second_pass::{PieceWork, Selections, Written, write_column},
 };
 use crate::{
     binlog::{LogIds, PkStats, PkStatsBuilder, encode_delta},
     config::{BinlogConfig, WorkerConfig},
-    model::{LogFile, SegmentLogs, Timestamp},
+    model::{ClusterRange, LogFile, PlanKind, SegmentLogs, Timestamp},
     storage::{LogPath, SegmentStore},
 };
 
@@ -27,6 +28,10 @@ const OBJECT_OVERHEAD_BYTES: u64 = 350;
 /// Times that outputs are cut until all are below the limit; what is too large after that stays too large, which is
 /// better than never.
 const CUT_ATTEMPTS: u32 = 5;
+/// If the largest of several outputs is filled less than this, in hundredths, all are cut again.
+const LEAST_FILLED: u64 = 80;
+/// Room left for errors of the sample when rows are divided by ranges of keys.
+const SAMPLE_MARGIN: u64 = 10;
 /// Each new aim is lower than what the last attempt would call for by this part.
 const AIM_MARGIN: u128 = 16;
 
@@ -47,6 +52,7 @@ struct Draft {
     keys: Arc<Mutex<PkStatsBuilder>>,
     /// Log of field f of piece p at `[p][f]`.
     pieces: Vec<Vec<Option<LogFile>>>,
+    cluster_range: Option<ClusterRange>,
 }
 
 impl Draft {
@@ -89,7 +95,11 @@ impl Compactor {
         let _stop_on_drop = stop.clone().drop_guard();
         let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop)
             .throttled(self.throttle.as_deref());
-        match self.merge(&exec).await {
+        let outcome = match task.plan.kind {
+            PlanKind::L0Delete => l0_delete::collect(&exec).await,
+            PlanKind::Mix | PlanKind::Single | PlanKind::Clustering => self.merge(&exec).await,
+        };
+        match outcome {
             Ok(outcome) => Ok(outcome),
             Err(error) => {
                 exec.clean_up().await;
@@ -112,7 +122,10 @@ impl Compactor {
             }
         }
 
-        let drafts = self.write(exec, &inputs, &selections).await?;
+        let drafts = match task.plan.kind {
+            PlanKind::Clustering => self.cluster(exec, &inputs, &selections).await?,
+            _ => self.write(exec, &inputs, &selections).await?,
+        };
         let mut outputs = Vec::with_capacity(drafts.len());
         for draft in drafts {
             outputs.push(self.finish(exec, &inputs, draft).await?);
@@ -122,7 +135,6 @@ impl Compactor {
         }
         exec.flush().await?;
 
-        let consumed = task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id)));
         Ok(Outcome {
             rows_in: inputs.rows(),
             rows_deleted: selections.iter().map(|s| s.deleted).sum(),
@@ -131,14 +143,15 @@ impl Compactor {
             outputs: outputs.into_iter().map(|(output, _)| output).collect(),
             bytes_read: exec.bytes_read.load(Relaxed),
             bytes_written: exec.bytes_written.load(Relaxed),
-            consumed_deltas: consumed.collect(),
+            consumed_deltas: exec.consumed(),
+            deletes: Vec::new(),
         })
     }
 
     /// Writes the columns of all outputs, none of which is larger than the plan allows.
     ///
-    /// Cuts are made by estimate, and rows that compress well may prove it wrong. Then everything is written once more
-    /// with a smaller aim: rare enough to be worth neither sequential writing nor guessing low every time.
+    /// Cuts are made by estimate, and rows that compress better or worse than in the inputs may prove it wrong. Then
+    /// everything is written once more with another aim: rare enough to be worth neither sequential writing nor guessing low every time.
     async fn write(
         &self,
         exec: &Execution<'_>,
@@ -152,15 +165,53 @@ impl Compactor {
             let drafts = self.write_pieces(exec, inputs, selections, drafts, works).await?;
             // A single row can't be divided.
             let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
-            if largest <= most || attempt == CUT_ATTEMPTS {
+            // Rows that compress better than they did leave more outputs than there have to be, all of them badly filled.
+            let too_small = attempt == 1 && drafts.len() > 1 && largest < most / 100 * LEAST_FILLED;
+            if (largest <= most && !too_small) || attempt == CUT_ATTEMPTS {
                 return Ok(drafts);
             }
-            tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "output too large, cut again");
+            tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "output of the wrong size, cut again");
             exec.clean_up().await;
-            let scaled = u128::from(aim) * u128::from(most) / u128::from(largest);
-            aim = (scaled - scaled / AIM_MARGIN) as u64;
+            let scaled = u128::from(aim) * u128::from(most) / u128::from(largest.max(1));
+            aim = u64::try_from(scaled - scaled / AIM_MARGIN).unwrap_or(u64::MAX);
         }
         Err(CompactError::Internal("no attempt to write was made".to_owned()))
+    }
+
+    /// Writes the rows range by range of the clustering key. Like [`Self::write`] it cuts by estimate, and starts again if
+    /// a range of several keys proves too large.
+    async fn cluster(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        selections: &Selections,
+    ) -> Result<Vec<Draft>, CompactError> {
+        let most = exec.task.plan.max_output_bytes;
+        let survey = clustering::survey(exec, inputs, selections).await?;
+        let mut aim = most - most / SAMPLE_MARGIN;
+        'attempts: for attempt in 1..=CUT_ATTEMPTS {
+            let ranges = survey.divide(aim);
+            let mut done = Vec::new();
+            for number in 0..ranges.len() {
+                let Some(share) = ranges.share(exec, inputs, selections, number).await? else { continue };
+                let limit = if share.is_uniform() { aim } else { u64::MAX };
+                let (drafts, works) = self.arrange(exec, inputs, &share.selections, limit)?;
+                let drafts = self.write_pieces(exec, inputs, &share.selections, drafts, works).await?;
+                let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
+                if largest > most && attempt < CUT_ATTEMPTS {
+                    tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "range too large, divided again");
+                    exec.clean_up().await;
+                    let scaled = u128::from(aim) * u128::from(most) / u128::from(largest);
+                    aim = (scaled - scaled / AIM_MARGIN) as u64;
+                    continue 'attempts;
+                }
+                let range = |draft: Draft| Draft { cluster_range: Some(share.range.clone()), ..draft };
+                done.extend(drafts.into_iter().map(range));
+            }
+            exec.progress.complete();
+            return Ok(done);
+        }
+        Err(CompactError::Internal("no attempt to cluster was made".to_owned()))
     }
 
     /// Cuts the surviving rows into pieces and gives every output segment its id.
@@ -199,7 +250,7 @@ impl Compactor {
                 let place = (output, number);
                 works.push(PieceWork::new(place, piece, ids, keys.clone(), selections, inputs.fields.len()));
             }
-            drafts.push(Draft { ids, keys, pieces });
+            drafts.push(Draft { ids, keys, pieces, cluster_range: None });
         }
         Ok((drafts, works))
     }
@@ -279,7 +330,8 @@ impl Compactor {
             memory_bytes: size,
         };
         logs.stats.push((key.id, vec![file]));
-        let output = OutputSegment { id: segment, logs, rows, pk_range: stats.range.clone() };
+        let (pk_range, cluster_range) = (stats.range.clone(), draft.cluster_range);
+        let output = OutputSegment { id: segment, logs, rows, pk_range, cluster_range };
         Ok((output, stats))
     }
 

@@ -1,4 +1,5 @@
-//! Executes a plan: reads the inputs' delta logs and insert logs, drops dead and expired rows, writes the outputs.
+//! Executes a plan: reads the inputs' delta logs and insert logs, drops dead and expired rows, writes the outputs. Where
+//! the plan says so, rows are divided by the clustering key; and L0 segments are only read.
 //!
 //! ```text
 //!           delta logs ──▶ deletes ─┐                 map: key → greatest timestamp
@@ -22,12 +23,14 @@
 //! timestamps; (3) rows of an output binlog ascend by row id, in every field alike; (4) memory stays inside the one
 //! budget of all plans; (5) after an error no object of the failed run is left, as far as the store lets us delete.
 
+mod clustering;
 mod cut;
 mod deletes;
 mod error;
 mod execution;
 mod first_pass;
 mod inputs;
+mod l0_delete;
 mod memory;
 mod merge;
 mod order;
@@ -43,7 +46,9 @@ pub use merge::Compactor;
 pub use progress::ProgressCell;
 pub use throttle::Throttle;
 
-use crate::model::{CollectionSchema, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs};
+use crate::model::{
+    ClusterRange, CollectionSchema, Delete, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs,
+};
 
 /// One input as it is now: delta logs that arrived after the plan was made included.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +76,8 @@ pub struct OutputSegment {
     /// At least 1.
     pub rows: u64,
     pub pk_range: Option<PkRange>,
+    /// Partition statistics, if the plan was to cluster.
+    pub cluster_range: Option<ClusterRange>,
 }
 
 /// What a merge did. `rows_in = rows_deleted + rows_expired + rows_out`.
@@ -88,6 +95,8 @@ pub struct Outcome {
     /// Delta logs that were applied, or passed on as far as they are beyond the horizon. Whatever other delta log an
     /// input has at commit arrived meanwhile and has to be carried over to the outputs (P4).
     pub consumed_deltas: Vec<(SegmentId, LogId)>,
+    /// What has to be spread over the segments that it may hit, if the inputs were L0 segments: by time and key.
+    pub deletes: Vec<Delete>,
 }
 
 /// Where the ids of new segments and objects come from. An id is never given twice, and a log id is never 1.

@@ -93,6 +93,7 @@ mod tests {
         Selection {
             keep: Keep::All,
             kept: ids.len() as u64,
+            survivors: ids.len() as u64,
             deleted: 0,
             expired: 0,
             ts_from: Timestamp(1),

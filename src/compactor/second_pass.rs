@@ -157,8 +157,8 @@ pub(super) async fn write_column(
     exec.put(LogPath::insert(work.ids, id, log), encoded.bytes).await?;
 
     let source = |part: &Part, total: u64| {
-        let kept = selections.get(part.batch).map_or(0, |s| s.kept);
-        share(total, kept, &part.kept)
+        let survivors = selections.get(part.batch).map_or(0, |s| s.survivors);
+        share(total, survivors, &part.kept)
     };
     let parts = || work.piece.parts.iter().filter_map(|part| Some((part, inputs.batches.get(part.batch)?)));
     exec.progress.add_bytes(parts().map(|(part, batch)| source(part, batch.file_bytes(field))).sum());

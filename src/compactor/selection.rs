@@ -38,6 +38,15 @@ impl Keep {
         }
     }
 
+    /// Whether the row survives; it has to be one of the batch.
+    pub(super) fn has(&self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Some(bits) => row < bits.len() && bits.value(row),
+        }
+    }
+
     /// Surviving rows, of `len` rows in all.
     pub(super) fn count(&self, len: usize) -> usize {
         match self {
@@ -187,6 +196,8 @@ impl RowIds {
 pub(super) struct Selection {
     pub(super) keep: Keep,
     pub(super) kept: u64,
+    /// Rows that survive in all outputs together: more than `kept` if other ranges of a clustering take the rest.
+    pub(super) survivors: u64,
     pub(super) deleted: u64,
     pub(super) expired: u64,
     /// Time range of the surviving rows; both 0 if there are none.

@@ -10,15 +10,17 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use tracing::{debug, info};
 
-use super::{CoordinatorError, Core};
+use super::{CollectionCell, CoordinatorError, Core};
 use crate::{
     binlog::{self, LogIds},
     compactor::{Outcome, OutputSegment},
     ingest::{DeltaBatch, FlushSink, FlushedSegment, Refusal},
+    meta::CatalogTxn,
     model::{
-        Delete, Group, LogFile, LogId, Lsn, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, SegmentLogs,
-        SegmentState, Timestamp,
+        Delete, Group, LogFile, LogId, Lsn, PartitionId, Plan, PlanId, PlanKind, PlanState, Segment, SegmentId,
+        SegmentLevel, SegmentLogs, SegmentState, Timestamp,
     },
+    planner::{Rules, Violation, validate},
     scheduler::{Event, transition},
     storage::{self, LogPath},
 };
@@ -78,18 +80,12 @@ impl Core {
         let mut changed = Vec::new();
         let mut bytes = 0;
         for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
-            let hits = self.route(&segment, &batch).await?;
-            if hits.is_empty() {
-                continue;
+            let hits = self.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
+            if !hits.is_empty() {
+                let next = self.attach(&segment, &hits, &mut txn).await?;
+                bytes += next.delta_bytes.saturating_sub(segment.delta_bytes);
+                changed.push(next);
             }
-            let mut logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-            logs.delta.push(self.write_delta(&segment.group, segment.id, &hits).await?);
-            let mut next = Segment { version: segment.version + 1, ..segment.clone() };
-            next.summarise(&logs);
-            bytes += next.delta_bytes - segment.delta_bytes;
-            txn.expect_segment(&segment);
-            txn.put_segment_and_logs(&next, &logs);
-            changed.push(next);
         }
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
         let traffic = cell.traffic().with_flush(0, bytes, self.clock.now_ms());
@@ -105,13 +101,15 @@ impl Core {
         Ok(())
     }
 
-    /// Those deletes of a batch that may kill a row of the segment, by partition, time, key range and filter.
-    pub(super) async fn route(&self, segment: &Segment, batch: &DeltaBatch) -> Result<Vec<Delete>, CoordinatorError> {
+    /// Those deletes that may kill a row of the segment, by time, key range and filter.
+    pub(super) async fn hits(
+        &self,
+        segment: &Segment,
+        deletes: impl Iterator<Item = Delete>,
+    ) -> Result<Vec<Delete>, CoordinatorError> {
         let Some(range) = &segment.pk_range else { return Ok(Vec::new()) };
-        let near: Vec<Delete> = batch
-            .for_segment(segment.id, segment.group.partition)
-            .filter(|delete| delete.ts > segment.ts_from && range.contains(&delete.key))
-            .collect();
+        let near: Vec<Delete> =
+            deletes.filter(|delete| delete.ts > segment.ts_from && range.contains(&delete.key)).collect();
         // Most segments are far from all of the deletes: no filter is read for them.
         if near.is_empty() {
             return Ok(near);
@@ -143,26 +141,24 @@ impl Core {
     }
 
     /// Makes a finished merge true: outputs become Flushed, inputs Dropped, the plan Completed, deletes that reached
-    /// the inputs meanwhile are carried over; all in one transaction.
+    /// the inputs meanwhile are carried over, those of L0 inputs are spread; all in one transaction.
     ///
     /// # Errors
     /// A Conflict or Precondition kind when an input changed in a way that can't be carried over: the plan is outdated.
     pub(super) async fn commit_compaction(&self, plan: &Plan, outcome: Outcome) -> Result<Plan, CoordinatorError> {
         let cell = self.state.by_id(plan.group.collection)?;
         let _commit = cell.commit.lock().await;
-        let mut inputs = Vec::new();
+        let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
+        self.check_plan(plan, &inputs)?;
         let mut late = Vec::new();
-        for id in plan.input_ids() {
-            let segment =
-                cell.segment(id).filter(Segment::is_live).ok_or_else(|| outdated(id, "it is not live any more"))?;
-            let logs = self.catalog.segment_logs(&segment.group, id).await?;
+        for segment in &inputs {
+            let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
             let unseen: Vec<LogFile> =
-                logs.delta.into_iter().filter(|log| !outcome.consumed_deltas.contains(&(id, log.id))).collect();
+                logs.delta.into_iter().filter(|log| !outcome.consumed_deltas.contains(&(segment.id, log.id))).collect();
             if !unseen.is_empty() {
                 let logs = SegmentLogs { delta: unseen, ..SegmentLogs::default() };
-                late.extend(storage::read_deletes(&self.store, log_ids(&segment), &logs).await?);
+                late.extend(storage::read_deletes(&self.store, log_ids(segment), &logs).await?);
             }
-            inputs.push(segment);
         }
 
         let now_ms = self.clock.now_ms();
@@ -173,6 +169,10 @@ impl Core {
             let (segment, logs) = self.as_segment(plan, &inputs, output, &late).await?;
             txn.put_segment_and_logs(&segment, &logs);
             changed.push(segment);
+        }
+        if plan.kind == PlanKind::L0Delete {
+            late.extend(outcome.deletes);
+            self.spread(&cell, &plan.group, &late, &mut txn, &mut changed).await?;
         }
         for input in &inputs {
             txn.expect_segment(input);
@@ -187,7 +187,10 @@ impl Core {
             self.stats_cache.forget(input.id);
             changed.push(dropped);
         }
-        let written = changed.iter().filter(|s| s.is_live()).map(stored_bytes).sum();
+        // Of a segment that was only given deletes, what it had before was not written now.
+        let before = |s: &Segment| cell.segment(s.id).as_ref().map_or(0, stored_bytes);
+        let new = changed.iter().filter(|s| s.is_live());
+        let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
         let traffic = cell.traffic().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
         txn.put_traffic(cell.id, &traffic);
         let mut done = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
@@ -197,6 +200,8 @@ impl Core {
         txn.put_plan(&done);
         txn.commit().await?;
         cell.set_traffic(traffic);
+        // Segments that were given deletes may be due for a rewrite.
+        let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
         // Both folds happen before the commit lock goes: a reader of the plan's state finds its targets.
         cell.fold(changed);
         self.jobs.update(done.clone());
@@ -216,8 +221,58 @@ impl Core {
             deleted = outcome.rows_deleted, expired = outcome.rows_expired, late_deletes = late.len(),
             bytes_out = outcome.bytes_written, "plan committed"
         );
-        self.flush_events.raise(plan.group.clone());
+        for group in groups {
+            self.flush_events.raise(Group::clone(&group));
+        }
         Ok(done)
+    }
+
+    /// Holds a plan against the rules that it was proposed by, with its inputs as they are now.
+    pub(super) fn check_plan(&self, plan: &Plan, inputs: &[Segment]) -> Result<(), Violation> {
+        let reserved = |id: SegmentId| self.jobs.reserved_by(id).is_some_and(|p| p != plan.id);
+        let max_inputs = self.config.compaction.max_inputs;
+        let rules = Rules { kind: plan.kind, group: &plan.group, max_inputs, reserved: &reserved };
+        validate(&plan.inputs, &rules, |id| inputs.iter().find(|s| s.id == id))
+    }
+
+    /// Gives the deletes of L0 segments to the segments of the channel that may hold their keys, one delta log for each.
+    /// The caller holds the commit lock: no segment can be replaced meanwhile.
+    async fn spread(
+        &self,
+        cell: &CollectionCell,
+        group: &Group,
+        deletes: &[Delete],
+        txn: &mut CatalogTxn,
+        changed: &mut Vec<Segment>,
+    ) -> Result<(), CoordinatorError> {
+        let is_near = |s: &Segment| {
+            s.level != SegmentLevel::L0
+                && s.group.channel == group.channel
+                && (group.partition == PartitionId::ALL || s.group.partition == group.partition)
+        };
+        for segment in cell.live().into_iter().filter(is_near) {
+            let hits = self.hits(&segment, deletes.iter().cloned()).await?;
+            if !hits.is_empty() {
+                changed.push(self.attach(&segment, &hits, txn).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a delta log for a live segment, and what it is then into the transaction.
+    async fn attach(
+        &self,
+        segment: &Segment,
+        hits: &[Delete],
+        txn: &mut CatalogTxn,
+    ) -> Result<Segment, CoordinatorError> {
+        let mut logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
+        logs.delta.push(self.write_delta(&segment.group, segment.id, hits).await?);
+        let mut next = Segment { version: segment.version + 1, ..segment.clone() };
+        next.summarise(&logs);
+        txn.expect_segment(segment);
+        txn.put_segment_and_logs(&next, &logs);
+        Ok(next)
     }
 
     /// The output as the catalog will hold it, with the late deletes that may hit its rows in **one** delta log.
@@ -238,11 +293,17 @@ impl Core {
             logs.delta.push(self.write_delta(&plan.group, output.id, &hits).await?);
         }
         let group = inputs.first().map_or_else(|| Arc::new(plan.group.clone()), |s| Arc::clone(&s.group));
+        // One clustered segment that is rewritten loses rows at most: what holds for its keys goes on holding.
+        let (level, cluster_range) = match (output.cluster_range, inputs) {
+            (Some(range), _) => (SegmentLevel::L2, Some(Box::new(range))),
+            (None, [input]) => (input.level, input.cluster_range.clone()),
+            (None, _) => (SegmentLevel::L1, None),
+        };
         let mut segment = Segment {
             id: output.id,
             group,
             state: SegmentState::Flushed,
-            level: SegmentLevel::L1,
+            level,
             rows: 0,
             insert_bytes: 0,
             memory_bytes: 0,
@@ -253,6 +314,7 @@ impl Core {
             ts_from: Timestamp::ZERO,
             ts_to: Timestamp::ZERO,
             pk_range: output.pk_range,
+            cluster_range,
             compaction_from: plan.input_ids().collect(),
             compaction_to: Box::default(),
             dropped_at_ms: 0,

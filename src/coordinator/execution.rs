@@ -10,7 +10,6 @@ use crate::{
     compactor::{CompactError, CompactionInput, CompactionTask, Outcome, OutputIds},
     error::{Classify, ErrorKind},
     model::{FailureKind, LogId, Plan, PlanId, SegmentId},
-    planner::{Rules, validate},
     scheduler::{Attempt, Event, Failure, JobSink, Refusal, transition},
 };
 
@@ -100,12 +99,7 @@ impl Core {
     async fn task(&self, plan: Plan) -> Result<CompactionTask, CoordinatorError> {
         let cell = self.state.by_id(plan.group.collection)?;
         let live = cell.live_in(&plan.group);
-        {
-            let reserved = |id: SegmentId| self.jobs.reserved_by(id).is_some_and(|p: PlanId| p != plan.id);
-            let max_inputs = self.config.compaction.max_inputs;
-            let rules = Rules { group: &plan.group, max_inputs, reserved: &reserved };
-            validate(&plan.inputs, &rules, |id| live.iter().find(|s| s.id == id))?;
-        }
+        self.check_plan(&plan, &live)?;
         let mut inputs = Vec::with_capacity(plan.inputs.len());
         for id in plan.input_ids() {
             let segment = live.iter().find(|s| s.id == id).ok_or_else(|| super::commit::outdated(id, "it is gone"))?;

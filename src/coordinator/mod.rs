@@ -22,6 +22,8 @@
 //! Nothing here parses requests, decodes files or decides what to compact.
 
 mod commit;
+#[cfg(test)]
+mod compaction_tests;
 pub mod control;
 mod core;
 mod ddl;
@@ -152,6 +154,7 @@ impl Coordinator {
                 ts_from: Timestamp::ZERO,
                 ts_to: Timestamp::ZERO,
                 pk_range: None,
+                cluster_range: None,
                 compaction_from: Box::default(),
                 compaction_to: Box::default(),
                 dropped_at_ms: 0,

@@ -12,7 +12,7 @@ use crate::{
     model::{
         Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Terms, Timestamp, Trigger,
     },
-    planner::{self, GroupView, PlanContext, Proposals, Scope, SkipReason},
+    planner::{self, GroupView, PlanContext, Policy, Proposals, Scope, SkipReason},
     scheduler::Event,
 };
 
@@ -24,9 +24,38 @@ pub struct CompactionScope {
     pub segments: Vec<SegmentId>,
     /// Operations newer than this stay; none: the configured retention window decides.
     pub timetravel: Option<Timestamp>,
+    pub policy: Policy,
 }
 
+/// What Milvus calls a megabyte.
+const MIB: u64 = 1 << 20;
+
 impl CompactionScope {
+    /// The policy that a request's options name: at most one of them. A size of 0, or the largest number, which is what
+    /// clients send for "as you like", is no size.
+    ///
+    /// # Errors
+    /// `Invalid` for a negative size and for two options at once.
+    pub fn policy(is_clustering: bool, is_l0: bool, target_size_mb: i64) -> Result<Policy, CoordinatorError> {
+        let size = match u64::try_from(target_size_mb) {
+            Err(_) => {
+                let what = format!("target_size is {target_size_mb} MB, expected 1 or more, or 0 for none");
+                return Err(CoordinatorError::Invalid(what));
+            }
+            Ok(0) => None,
+            Ok(mb) => (target_size_mb != i64::MAX).then_some(mb.saturating_mul(MIB)),
+        };
+        match (is_clustering, is_l0, size) {
+            (false, false, None) => Ok(Policy::Standard),
+            (false, false, Some(target_bytes)) => Ok(Policy::ForceMerge { target_bytes }),
+            (true, false, None) => Ok(Policy::Clustering),
+            (false, true, None) => Ok(Policy::L0Delete),
+            _ => Err(CoordinatorError::Invalid(format!(
+                "one kind of compaction at a time: is_clustering is {is_clustering}, is_l0 is {is_l0}, target_size is {target_size_mb} MB"
+            ))),
+        }
+    }
+
     pub(super) fn covers(&self, group: &Group) -> bool {
         self.partition.is_none_or(|p| p == group.partition) && self.channel.as_ref().is_none_or(|c| *c == group.channel)
     }
@@ -118,12 +147,24 @@ impl Coordinator {
             )));
         }
         for id in &scope.segments {
-            if !cell.segment(*id).is_some_and(|s| s.is_live()) {
+            let Some(segment) = cell.segment(*id).filter(Segment::is_live) else {
                 return Err(CoordinatorError::Invalid(format!(
                     "segment {id} is not a flushed segment of collection {}",
                     meta.name
                 )));
+            };
+            if !scope.covers(&segment.group) {
+                let Group { partition, channel, .. } = &*segment.group;
+                return Err(CoordinatorError::Invalid(format!(
+                    "segment {id} is in partition {partition} and channel {channel}, outside of the scope asked for"
+                )));
             }
+        }
+        if scope.policy == Policy::Clustering && meta.schema.clustering_key().is_none() {
+            return Err(CoordinatorError::Rejected(format!(
+                "collection {} has no clustering key: no field has is_clustering_key",
+                meta.name
+            )));
         }
         Ok(())
     }
@@ -210,6 +251,9 @@ impl Coordinator {
             &PlanContext {
                 now_ms: look.now_ms,
                 trigger: look.trigger,
+                policy: look.scope.policy,
+                clustering_key: meta.schema.clustering_key().map(|f| f.id),
+                growing_from: self.growing_from(group),
                 config: &self.core.config.compaction,
                 collection_auto: meta.auto_compaction(),
                 ttl: meta.ttl(),
@@ -280,14 +324,14 @@ impl Coordinator {
                 inputs: draft.inputs,
                 keep_deletes_after: retain_after,
                 ttl: meta.ttl(),
-                max_output_bytes: self.core.config.compaction.max_segment_bytes,
+                max_output_bytes: draft.max_output_bytes,
                 created_at_ms: now_ms,
                 attempts: 0,
                 state: PlanState::Queued { not_before_ms: 0 },
             })
             .collect();
         let all: Vec<PlanId> = plans.iter().map(|p| p.id).chain(adopted).collect();
-        let nothing_to_do = all.is_empty().then(|| why_nothing(&skipped));
+        let nothing_to_do = all.is_empty().then(|| why_nothing(scope.policy, &skipped));
         let job = Job {
             id: job,
             trigger,
@@ -313,6 +357,17 @@ impl Coordinator {
             self.scheduler.enqueue(plan, trigger, terms.priority);
         }
         Ok(Some(triggered))
+    }
+
+    /// The oldest row in memory that a delete of this group could hit. L0 segments may be of all partitions (id -1).
+    fn growing_from(&self, group: &Group) -> Timestamp {
+        let unflushed = self.ingest.unflushed();
+        let near = unflushed.iter().filter(|u| {
+            u.group.collection == group.collection
+                && u.group.channel == group.channel
+                && (u.group.partition == group.partition || group.partition == PartitionId::ALL)
+        });
+        near.map(|u| u.ts_from).min().unwrap_or(Timestamp::MAX)
     }
 
     /// Ends unfinished plans that `which` picks, durably.
@@ -350,12 +405,45 @@ impl Coordinator {
 const HISTORY_CHUNK: usize = 1000;
 
 /// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.
-pub(super) fn why_nothing(skipped: &[(SegmentId, SkipReason)]) -> String {
+pub(super) fn why_nothing(policy: Policy, skipped: &[(SegmentId, SkipReason)]) -> String {
+    let is_other = |(_, reason): &(SegmentId, SkipReason)| matches!(reason, SkipReason::Level { .. });
+    if policy == Policy::L0Delete && skipped.iter().all(is_other) {
+        return "there are no L0 segments in scope: deletes are in the delta logs of the segments already".to_owned();
+    }
     match skipped {
         [] => "there are no flushed segments in scope".to_owned(),
         [(id, reason)] => format!("segment {id}: {reason}"),
         [(id, reason), ..] => {
             format!("none of {} segments needs compaction, e.g. segment {id}: {reason}", skipped.len())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(false, false, 0, Policy::Standard)]
+    #[case::as_you_like(false, false, i64::MAX, Policy::Standard)]
+    #[case(false, false, 1, Policy::ForceMerge { target_bytes: 1 << 20 })]
+    #[case::as_large_as_can_be(false, false, i64::MAX - 1, Policy::ForceMerge { target_bytes: u64::MAX })]
+    #[case(true, false, 0, Policy::Clustering)]
+    #[case(true, false, i64::MAX, Policy::Clustering)]
+    #[case(false, true, 0, Policy::L0Delete)]
+    fn options_name_a_policy(#[case] clustering: bool, #[case] l0: bool, #[case] size: i64, #[case] policy: Policy) {
+        assert_eq!(CompactionScope::policy(clustering, l0, size).unwrap(), policy);
+    }
+
+    #[rstest]
+    #[case(false, false, -1, "target_size is -1 MB, expected 1 or more")]
+    #[case(true, true, 0, "one kind of compaction at a time: is_clustering is true, is_l0 is true")]
+    #[case(true, false, 5, "target_size is 5 MB")]
+    #[case(false, true, 5, "target_size is 5 MB")]
+    fn wrong_options_are_named(#[case] clustering: bool, #[case] l0: bool, #[case] size: i64, #[case] text: &str) {
+        let error = CompactionScope::policy(clustering, l0, size).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
     }
 }

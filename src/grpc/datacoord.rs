@@ -48,11 +48,14 @@ impl DatacoordApi {
         request: ManualCompactionRequest,
     ) -> Result<(Arc<CollectionCell>, CompactionScope), Status> {
         let cell = self.collection(request.collection)?;
+        let policy = CompactionScope::policy(request.is_clustering, request.is_l0, request.target_size_mb);
+        let policy = policy.map_err(grpc_status)?;
         let scope = CompactionScope {
             partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
             channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
             segments: request.segment_ids.into_iter().map(SegmentId).collect(),
             timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
+            policy,
         };
         Ok((cell, scope))
     }

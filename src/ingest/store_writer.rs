@@ -71,6 +71,7 @@ impl StoreWriter {
             ts_from: Timestamp::ZERO,
             ts_to: Timestamp::ZERO,
             pk_range,
+            cluster_range: None,
             compaction_from: Box::default(),
             compaction_to: Box::default(),
             dropped_at_ms: 0,

@@ -15,8 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{MetaError, key};
 use crate::{
     model::{
-        Channel, Collection, CollectionId, FieldId, Group, Job, LogFile, LogId, Lsn, PartitionId, PkRange, Plan,
-        PrimaryKey, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp,
+        Channel, ClusterRange, Collection, CollectionId, FieldId, Group, Job, LogFile, LogId, Lsn, PartitionId,
+        PkRange, Plan, PrimaryKey, Scalar, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp,
     },
     wire::{proto::data, segment as wire},
 };
@@ -92,6 +92,7 @@ pub(super) fn encode_segment(segment: &Segment) -> Bytes {
         version: segment.version,
         compacted_to: ids(&segment.compaction_to),
         delta_timestamp_from: segment.delta_ts_from.0,
+        cluster_range: segment.cluster_range.as_deref().map(encode_cluster_range),
         ..Default::default()
     }
     .encode_to_vec()
@@ -126,6 +127,7 @@ pub(super) fn decode_segment(key: &str, bytes: &[u8], groups: &mut Groups) -> Re
         ts_from: Timestamp(info.timestamp_from),
         ts_to: Timestamp(info.timestamp_to),
         pk_range: pk_range(key, info.min_int_pk, info.max_int_pk, info.min_str_pk, info.max_str_pk)?,
+        cluster_range: cluster_range(key, info.cluster_range)?,
         compaction_from: ids(info.compaction_from),
         compaction_to: ids(info.compacted_to),
         dropped_at_ms: info.dropped_at / NANOS_PER_MS,
@@ -151,6 +153,39 @@ fn pk_range(
         return Err(corrupt(key, format!("the primary-key range {min}..={max} is reversed")));
     }
     Ok(Some(PkRange { min, max }))
+}
+
+fn encode_cluster_range(range: &ClusterRange) -> data::ClusterRange {
+    let mut message = data::ClusterRange { field_id: range.field.0, ..Default::default() };
+    match &range.min {
+        Scalar::Int(v) => message.min_int = Some(*v),
+        Scalar::Float(v) => message.min_float = Some(*v),
+        Scalar::Str(v) => message.min_str = Some(v.to_string()),
+    }
+    match &range.max {
+        Scalar::Int(v) => message.max_int = Some(*v),
+        Scalar::Float(v) => message.max_float = Some(*v),
+        Scalar::Str(v) => message.max_str = Some(v.to_string()),
+    }
+    message
+}
+
+fn cluster_range(key: &str, message: Option<data::ClusterRange>) -> Result<Option<Box<ClusterRange>>, MetaError> {
+    let Some(message) = message else { return Ok(None) };
+    let data::ClusterRange { field_id, min_int, max_int, min_float, max_float, min_str, max_str } = message;
+    let pairs = [
+        min_int.map(Scalar::Int).zip(max_int.map(Scalar::Int)),
+        min_float.map(Scalar::Float).zip(max_float.map(Scalar::Float)),
+        min_str.map(|v| Scalar::Str(v.into())).zip(max_str.map(|v| Scalar::Str(v.into()))),
+    ];
+    let mut pairs = pairs.into_iter().flatten();
+    let (Some((min, max)), None) = (pairs.next(), pairs.next()) else {
+        return Err(corrupt(key, "the range of the clustering key is incomplete or of two kinds"));
+    };
+    if min > max {
+        return Err(corrupt(key, format!("the range {min}..={max} of the clustering key is reversed")));
+    }
+    Ok(Some(Box::new(ClusterRange { field: FieldId(field_id), min, max })))
 }
 
 pub(super) fn encode_logs(logs: &SegmentLogs) -> Bytes {

@@ -80,9 +80,14 @@ pub(super) fn bound(name: &str) -> String {
 
 /// Collection, partition and segment of a key below [`SEGMENTS`].
 pub(super) fn parse_segment(key: &str) -> Result<(CollectionId, PartitionId, SegmentId), MetaError> {
-    let mut ids = rest(key, SEGMENTS)?.split('/').map(plain);
-    match (ids.next(), ids.next(), ids.next(), ids.next()) {
-        (Some(Some(c)), Some(Some(p)), Some(Some(s)), None) => Ok((CollectionId(c), PartitionId(p), SegmentId(s))),
+    let mut ids = rest(key, SEGMENTS)?.split('/');
+    let collection = ids.next().and_then(plain).map(CollectionId);
+    // Milvus files L0 segments that are of no one partition under -1.
+    let partition =
+        ids.next().and_then(|id| if id == "-1" { Some(PartitionId::ALL) } else { plain(id).map(PartitionId) });
+    let segment = ids.next().and_then(plain).map(SegmentId);
+    match (collection, partition, segment, ids.next()) {
+        (Some(collection), Some(partition), Some(segment), None) => Ok((collection, partition, segment)),
         _ => Err(malformed(key, "three ids")),
     }
 }
@@ -154,6 +159,8 @@ mod tests {
         fn round_trip(c in 0..=i64::MAX, p in 0..=i64::MAX, s in 0..=i64::MAX, name in "[^/]{1,40}") {
             prop_assert_eq!(parse_segment(&segment(&group(c, p), SegmentId(s))),
                 Ok((CollectionId(c), PartitionId(p), SegmentId(s))));
+            prop_assert_eq!(parse_segment(&segment(&group(c, -1), SegmentId(s))),
+                Ok((CollectionId(c), PartitionId::ALL, SegmentId(s))));
             prop_assert_eq!(parse_collection(&collection(CollectionId(c))), Ok(CollectionId(c)));
             prop_assert_eq!(parse_traffic(&traffic(CollectionId(c))), Ok(CollectionId(c)));
             prop_assert_eq!(parse_job(&job(JobId(p))), Ok(JobId(p)));
@@ -178,6 +185,8 @@ mod tests {
     #[case::too_many("datacoord-meta/s/1/2/3/4")]
     #[case::padded("datacoord-meta/s/1/2/03")]
     #[case::negative("datacoord-meta/s/1/2/-3")]
+    #[case::negative_partition("datacoord-meta/s/1/-2/3")]
+    #[case::all_collections("datacoord-meta/s/-1/2/3")]
     #[case::plus("datacoord-meta/s/1/2/+3")]
     #[case::empty_part("datacoord-meta/s/1//3")]
     #[case::too_large("datacoord-meta/s/1/2/9223372036854775808")]

@@ -59,6 +59,11 @@ impl FieldId {
     }
 }
 
+impl PartitionId {
+    /// All partitions of a channel: where Milvus keeps L0 segments whose deletes name no partition.
+    pub const ALL: Self = Self(-1);
+}
+
 impl LogId {
     /// Reserved for the statistics file that holds one entry per sync of a segment.
     pub const COMPOUND_STATS: Self = Self(1);

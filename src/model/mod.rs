@@ -12,6 +12,7 @@ pub mod job;
 pub mod name;
 pub mod pk;
 pub mod plan;
+pub mod scalar;
 pub mod schema;
 pub mod segment;
 pub mod traffic;
@@ -26,6 +27,7 @@ pub use ids::{CollectionId, FieldId, JobId, LogId, Lsn, PartitionId, PlanId, Seg
 pub use job::{Job, JobCounts, Terms, Trigger};
 pub use pk::{PkRange, PrimaryKey};
 pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress};
+pub use scalar::{ClusterRange, Scalar};
 pub use schema::{CollectionSchema, DataType, Field};
 pub use segment::{Segment, SegmentLevel, SegmentState};
 pub use traffic::Traffic;

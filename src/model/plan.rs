@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Group, JobId, PlanId, SegmentId, Timestamp};
+use super::{FieldId, Group, JobId, PlanId, SegmentId, Timestamp};
 use crate::error::ErrorKind;
 
 /// What a plan does with its inputs.
@@ -18,6 +18,10 @@ pub enum PlanKind {
     Mix,
     /// Rewrite one segment, applying its deletes.
     Single,
+    /// Divide the rows of several segments by ranges of the clustering key.
+    Clustering,
+    /// Spread the deletes of L0 segments over the segments that they may hit.
+    L0Delete,
 }
 
 impl PlanKind {
@@ -25,6 +29,8 @@ impl PlanKind {
         match self {
             Self::Mix => "mix",
             Self::Single => "single",
+            Self::Clustering => "clustering",
+            Self::L0Delete => "l0_delete",
         }
     }
 }
@@ -49,6 +55,12 @@ pub enum PlanReason {
     ManualMerge,
     /// A user asked: the segment has deletes or expired rows.
     ManualRewrite { delta_rows: u64 },
+    /// A user asked: segments that miss this size are merged or split.
+    ForceMerge { target_bytes: u64 },
+    /// A user asked: rows are divided by the clustering key. So many of the inputs are not, or not by this key.
+    Cluster { field: FieldId, unclustered: u32 },
+    /// A user asked: the deletes of L0 segments go to the segments that they may hit.
+    SpreadDeletes { delta_rows: u64 },
 }
 
 impl PlanReason {
@@ -63,6 +75,9 @@ impl PlanReason {
             Self::FullEnough { .. } => "full_enough",
             Self::ManualMerge => "manual_merge",
             Self::ManualRewrite { .. } => "manual_rewrite",
+            Self::ForceMerge { .. } => "force_merge",
+            Self::Cluster { .. } => "cluster",
+            Self::SpreadDeletes { .. } => "spread_deletes",
         }
     }
 }
@@ -86,6 +101,11 @@ impl std::fmt::Display for PlanReason {
             }
             Self::ManualMerge => f.write_str("asked for: these segments fit together"),
             Self::ManualRewrite { delta_rows } => write!(f, "asked for: the segment has {delta_rows} delta rows"),
+            Self::ForceMerge { target_bytes } => write!(f, "asked for: segments of {target_bytes} bytes"),
+            Self::Cluster { field, unclustered } => {
+                write!(f, "asked for: inputs not clustered by field {field}: {unclustered}")
+            }
+            Self::SpreadDeletes { delta_rows } => write!(f, "asked for: {delta_rows} deletes are in L0 segments"),
         }
     }
 }

@@ -82,6 +82,9 @@ pub struct Field {
     pub is_primary_key: bool,
     pub auto_id: bool,
     pub is_partition_key: bool,
+    /// Clustering compaction divides rows by this field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_clustering_key: bool,
     /// The hidden JSON field `$meta` that holds keys outside the schema.
     pub is_dynamic: bool,
     /// Dimension of a vector: numbers for float vectors, bits for binary ones.
@@ -139,6 +142,7 @@ impl Field {
             is_primary_key: false,
             auto_id: false,
             is_partition_key: false,
+            is_clustering_key: false,
             is_dynamic: false,
             dim: None,
             max_length: None,
@@ -180,6 +184,10 @@ impl CollectionSchema {
 
     pub fn partition_key(&self) -> Option<&Field> {
         self.fields.iter().find(|f| f.is_partition_key)
+    }
+
+    pub fn clustering_key(&self) -> Option<&Field> {
+        self.fields.iter().find(|f| f.is_clustering_key)
     }
 
     /// All stored fields ascending by id: RowID (0), Timestamp (1), then the user's.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Group, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
+use super::{ClusterRange, Group, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
 
 /// Life of a segment: Growing → Sealed → Flushing → Flushed → Dropped. Only Flushed and Dropped segments are in the
 /// metadata store; the earlier states live in the write-ahead log.
@@ -54,11 +54,13 @@ pub struct Segment {
     pub delta_logs: u32,
     /// Smallest timestamp of any delta entry: tells whether all of them are still inside the retention window.
     pub delta_ts_from: Timestamp,
-    /// Smallest and largest row timestamp.
+    /// Smallest and largest row timestamp; of an L0 segment, smallest and largest timestamp of its deletes.
     pub ts_from: Timestamp,
     pub ts_to: Timestamp,
     /// None for a segment without rows.
     pub pk_range: Option<PkRange>,
+    /// Partition statistics, for a segment that clustering wrote.
+    pub cluster_range: Option<Box<ClusterRange>>,
     /// Sources, for a compacted segment, in the order of the plan.
     pub compaction_from: Box<[SegmentId]>,
     /// Replacements, for a dropped source.
@@ -84,6 +86,10 @@ impl Segment {
         let first = logs.insert.first().map_or(&[][..], |(_, l)| l);
         self.ts_from = first.iter().map(|l| l.ts_from).min().unwrap_or_default();
         self.ts_to = first.iter().map(|l| l.ts_to).max().unwrap_or_default();
+        if self.level == SegmentLevel::L0 {
+            self.ts_from = self.delta_ts_from;
+            self.ts_to = logs.delta.iter().map(|l| l.ts_to).max().unwrap_or_default();
+        }
     }
 
     /// Rows that are probably alive: each delta entry is taken to kill one row.

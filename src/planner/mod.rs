@@ -14,8 +14,10 @@
 //! Invariants (`tests/layouts/properties.rs` checks each over random groups):
 //! 1. every live segment of the view is an input of exactly one draft, or skipped with exactly one reason;
 //! 2. the result does not depend on the order of the segments;
-//! 3. a draft has at most `max_inputs` inputs, and several inputs never promise more than `max_segment_bytes`;
-//! 4. every draft brings something: fewer segments, or deletes and expired rows gone;
+//! 3. a draft has at most `max_inputs` inputs, and a merge never promises more than `max_segment_bytes`, unless a client
+//!    asked for several outputs;
+//! 4. every draft brings something: fewer segments, the size or order that was asked for, or deletes and expired rows
+//!    gone;
 //! 5. carrying drafts out until there are none ends, and an unchanged set of segments leads to no draft again.
 
 mod measure;
@@ -34,7 +36,8 @@ use rustc_hash::FxHashMap;
 use crate::{
     config::CompactionConfig,
     model::{
-        FailureKind, Group, PlanInput, PlanKind, PlanReason, Segment, SegmentId, SegmentLevel, Timestamp, Trigger,
+        FailureKind, FieldId, Group, PlanInput, PlanKind, PlanReason, Segment, SegmentId, SegmentLevel, Timestamp,
+        Trigger,
     },
 };
 use measure::Candidate;
@@ -66,12 +69,43 @@ impl Scope<'_> {
     }
 }
 
+/// What a client asks for. The triggers that come by themselves know only the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// Merge what can be merged, rewrite what has deletes or expired rows.
+    #[default]
+    Standard,
+    /// Merge and split towards this size of a segment's insert objects, in bytes.
+    ForceMerge { target_bytes: u64 },
+    /// Divide the rows by ranges of the clustering key.
+    Clustering,
+    /// Spread the deletes of L0 segments over the segments that they may hit.
+    L0Delete,
+}
+
+impl Policy {
+    /// Levels of the segments that it looks at.
+    fn takes(self, level: SegmentLevel) -> bool {
+        match self {
+            Self::Standard | Self::Clustering => level != SegmentLevel::L0,
+            Self::ForceMerge { .. } => level == SegmentLevel::L1,
+            Self::L0Delete => level == SegmentLevel::L0,
+        }
+    }
+}
+
 /// Everything besides the segments that the rules look at.
 #[derive(Clone, Copy)]
 pub struct PlanContext<'a> {
     /// Milliseconds since 1970.
     pub now_ms: u64,
     pub trigger: Trigger,
+    /// Of a manual trigger; the others are always [`Policy::Standard`].
+    pub policy: Policy,
+    /// What [`Policy::Clustering`] goes by; without one it does nothing.
+    pub clustering_key: Option<FieldId>,
+    /// No row in memory of the group's channel is older; [`Timestamp::MAX`]: there is none.
+    pub growing_from: Timestamp,
     pub config: &'a CompactionConfig,
     /// False if the collection's own property switches automatic compaction off.
     pub collection_auto: bool,
@@ -96,6 +130,8 @@ pub struct Draft {
     pub inputs: Vec<PlanInput>,
     /// Bytes of insert objects that the rewrite should yield.
     pub estimated_output_bytes: u64,
+    /// No output grows beyond this many bytes; what is more becomes several.
+    pub max_output_bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -104,6 +140,7 @@ pub struct Proposals {
     pub drafts: Vec<Draft>,
     /// Ascending by id.
     pub skipped: Vec<(SegmentId, SkipReason)>,
+    max_output_bytes: u64,
 }
 
 impl Proposals {
@@ -111,28 +148,39 @@ impl Proposals {
         self.skipped.push((segment.id, reason));
     }
 
-    /// Adds a draft over `members`, whose order does not matter.
+    /// Adds a merge or rewrite of `members`, whose order does not matter.
     fn draft(&mut self, reason: PlanReason, members: &[&Candidate<'_>]) {
+        let kind = if members.len() > 1 { PlanKind::Mix } else { PlanKind::Single };
+        self.draft_as(kind, reason, members);
+    }
+
+    fn draft_as(&mut self, kind: PlanKind, reason: PlanReason, members: &[&Candidate<'_>]) {
         let mut inputs: Vec<PlanInput> = members.iter().map(|m| m.input()).collect();
         inputs.sort_unstable_by_key(|i| i.segment);
         self.drafts.push(Draft {
-            kind: if inputs.len() > 1 { PlanKind::Mix } else { PlanKind::Single },
+            kind,
             reason,
             inputs,
             estimated_output_bytes: members.iter().map(|m| m.live_bytes).sum(),
+            max_output_bytes: self.max_output_bytes,
         });
     }
 }
 
 /// Decides what to do with one group now, and says why not for every live segment that is left alone.
 pub fn propose(view: &GroupView<'_>, ctx: &PlanContext<'_>) -> Proposals {
-    let mut proposals = Proposals::default();
+    let policy = if ctx.trigger == Trigger::Manual { ctx.policy } else { Policy::Standard };
+    let max_output_bytes = match policy {
+        Policy::ForceMerge { target_bytes } => target_bytes.max(1),
+        Policy::Standard | Policy::Clustering | Policy::L0Delete => ctx.config.max_segment_bytes,
+    };
+    let mut proposals = Proposals { max_output_bytes, ..Proposals::default() };
     let mut candidates = Vec::with_capacity(view.segments.len());
     let off = switched_off(ctx);
     let mut live = 0;
     for segment in view.segments.iter().filter(|s| s.is_live() && is_of(s, view.group)) {
         live += 1;
-        match off.or_else(|| ineligible(segment, ctx)) {
+        match off.or_else(|| ineligible(segment, policy, ctx)) {
             Some(reason) => proposals.skip(segment, reason),
             None => candidates.push(Candidate::measure(segment, ctx)),
         }
@@ -140,14 +188,38 @@ pub fn propose(view: &GroupView<'_>, ctx: &PlanContext<'_>) -> Proposals {
     // From here on positions are used for segments: the only order anything sees is this one.
     candidates.sort_unstable_by_key(|c| (c.live_bytes, c.segment.id));
     let alone = live == 1;
-    match ctx.trigger {
-        Trigger::Manual => policy::manual::propose(&candidates, alone, ctx.config, &mut proposals),
-        Trigger::Flush | Trigger::Tick => policy::automatic::propose(&candidates, alone, ctx.config, &mut proposals),
+    let max_inputs = (ctx.config.max_inputs as usize).max(1);
+    match (policy, ctx.clustering_key) {
+        (Policy::Standard, _) => standard(candidates, alone, ctx, &mut proposals),
+        (Policy::ForceMerge { .. }, _) => {
+            policy::force_merge::propose(&candidates, alone, max_output_bytes, max_inputs, &mut proposals);
+        }
+        (Policy::Clustering, Some(key)) => {
+            policy::clustering::propose(&candidates, key, max_inputs, &mut proposals);
+        }
+        (Policy::Clustering, None) => {
+            candidates.iter().for_each(|c| proposals.skip(c.segment, SkipReason::NoClusteringKey));
+        }
+        (Policy::L0Delete, _) => {
+            policy::l0_delete::propose(&candidates, ctx.growing_from, max_inputs, &mut proposals);
+        }
     }
     refuse_invalid(view, ctx, &mut proposals);
     proposals.drafts.sort_unstable_by_key(|d| d.inputs.first().map(|i| i.segment));
     proposals.skipped.sort_unstable_by_key(|(id, _)| *id);
     proposals
+}
+
+/// `candidates` ascending by live bytes and id; `alone`: the group has no other live segment.
+fn standard(mut candidates: Vec<Candidate<'_>>, alone: bool, ctx: &PlanContext<'_>, proposals: &mut Proposals) {
+    let clustered: Vec<_> = candidates.extract_if(.., |c| c.segment.level == SegmentLevel::L2).collect();
+    let asked = ctx.trigger == Trigger::Manual;
+    policy::rewrite::each(&clustered, asked, ctx.config, proposals);
+    if asked {
+        policy::manual::propose(&candidates, alone, ctx.config, proposals);
+    } else {
+        policy::automatic::propose(&candidates, alone, ctx.config, proposals);
+    }
 }
 
 fn switched_off(ctx: &PlanContext<'_>) -> Option<SkipReason> {
@@ -166,8 +238,8 @@ fn switched_off(ctx: &PlanContext<'_>) -> Option<SkipReason> {
     }
 }
 
-fn ineligible(segment: &Segment, ctx: &PlanContext<'_>) -> Option<SkipReason> {
-    if segment.level != SegmentLevel::L1 {
+fn ineligible(segment: &Segment, policy: Policy, ctx: &PlanContext<'_>) -> Option<SkipReason> {
+    if !policy.takes(segment.level) {
         return Some(SkipReason::Level { level: segment.level });
     }
     if !ctx.scope.contains(segment.id) {
@@ -193,13 +265,16 @@ fn refuse_invalid(view: &GroupView<'_>, ctx: &PlanContext<'_>, proposals: &mut P
         return;
     }
     let by_id: FxHashMap<SegmentId, &Segment> = view.segments.iter().map(|s| (s.id, s)).collect();
-    let rules = Rules { group: view.group, max_inputs: ctx.config.max_inputs, reserved: ctx.reserved };
     let skipped = &mut proposals.skipped;
-    proposals.drafts.retain(|draft| match validate(&draft.inputs, &rules, |id| by_id.get(&id).copied()) {
-        Ok(()) => true,
-        Err(violation) => {
-            skipped.extend(draft.inputs.iter().map(|i| (i.segment, SkipReason::Refused(violation))));
-            false
+    proposals.drafts.retain(|draft| {
+        let (kind, max_inputs) = (draft.kind, ctx.config.max_inputs);
+        let rules = Rules { kind, group: view.group, max_inputs, reserved: ctx.reserved };
+        match validate(&draft.inputs, &rules, |id| by_id.get(&id).copied()) {
+            Ok(()) => true,
+            Err(violation) => {
+                skipped.extend(draft.inputs.iter().map(|i| (i.segment, SkipReason::Refused(violation))));
+                false
+            }
         }
     });
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::Violation;
-use crate::model::{FailureKind, SegmentLevel};
+use crate::model::{FailureKind, FieldId, SegmentLevel, Timestamp};
 
 /// Why no draft has this segment. Sizes in bytes, shares from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +15,7 @@ pub enum SkipReason {
     Disabled,
     /// Automatic compaction is switched off, for everybody or by the collection's property.
     AutoOff { by_collection: bool },
-    /// Not a segment of this level's policies: deletes only, or clustered.
+    /// The policy does not take segments of this level.
     Level { level: SegmentLevel },
     /// The request named other segments.
     OutOfScope,
@@ -37,6 +37,12 @@ pub enum SkipReason {
     NothingFits { bytes: u64, max_bytes: u64 },
     /// Its deletes are inside the retention window.
     Retained { delta_rows: u64 },
+    /// The collection has no field to cluster by.
+    NoClusteringKey,
+    /// Clustered by this field already, and nothing in it to drop.
+    Clustered { field: FieldId },
+    /// It has deletes that are newer than the oldest row that is still in memory.
+    Growing { newest: Timestamp, growing_from: Timestamp },
     /// A draft had it and broke a rule of [`super::validate`].
     Refused(Violation),
 }
@@ -58,6 +64,9 @@ impl SkipReason {
             Self::TooFewSmall { .. } => "too_few_small",
             Self::NothingFits { .. } => "nothing_fits",
             Self::Retained { .. } => "retained",
+            Self::NoClusteringKey => "no_clustering_key",
+            Self::Clustered { .. } => "clustered",
+            Self::Growing { .. } => "growing",
             Self::Refused(_) => "refused",
         }
     }
@@ -84,6 +93,9 @@ impl SkipReason {
             | Self::OutOfScope
             | Self::Reserved
             | Self::LastPlanFailed { .. }
+            | Self::NoClusteringKey
+            | Self::Clustered { .. }
+            | Self::Growing { .. }
             | Self::Refused(_) => None,
             Self::Alone => of(1.0, Some(2.0), "segments"),
             Self::AlreadyFull { bytes, max_bytes } | Self::NothingFits { bytes, max_bytes } => {
@@ -105,7 +117,9 @@ impl fmt::Display for SkipReason {
             Self::Disabled => f.write_str("compaction is off"),
             Self::AutoOff { by_collection: false } => f.write_str("auto-compaction is off"),
             Self::AutoOff { by_collection: true } => f.write_str("auto-compaction is off for this collection"),
-            Self::Level { level } => write!(f, "level {level:?}, only L1 is merged or rewritten"),
+            Self::Level { level: SegmentLevel::L0 } => f.write_str("level L0, its deletes are spread on request only"),
+            Self::Level { level: SegmentLevel::L1 } => f.write_str("level L1, only deletes of level L0 are spread"),
+            Self::Level { level: SegmentLevel::L2 } => f.write_str("clustered (level L2), not merged with others"),
             Self::OutOfScope => f.write_str("not among the segments asked for"),
             Self::Reserved => f.write_str("reserved by another plan"),
             Self::LastPlanFailed { kind } => {
@@ -129,6 +143,11 @@ impl fmt::Display for SkipReason {
                 write!(f, "{} % full, nothing that would fill it fits beside it", Percent::of(*bytes, *max_bytes))
             }
             Self::Retained { delta_rows } => write!(f, "{delta_rows} delta rows inside the retention window"),
+            Self::NoClusteringKey => f.write_str("the collection has no clustering key"),
+            Self::Clustered { field } => write!(f, "already clustered by field {field}"),
+            Self::Growing { newest, growing_from } => {
+                write!(f, "its newest delete ({newest}) is newer than the oldest row in memory ({growing_from})")
+            }
             Self::Refused(violation) => write!(f, "refused: {violation}"),
         }
     }

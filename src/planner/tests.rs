@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::model::{CollectionId, PartitionId, SegmentState, segment::SegmentLevel};
+use crate::model::{ClusterRange, CollectionId, PartitionId, Scalar, SegmentState, segment::SegmentLevel};
 
 const MB: u64 = 1 << 20;
 const NOW_MS: u64 = 1_000_000;
@@ -35,6 +35,7 @@ fn segment(id: i64, mb: u64) -> Segment {
         ts_from: Timestamp::from_ms(NOW_MS - 100_000),
         ts_to: Timestamp::from_ms(NOW_MS),
         pk_range: None,
+        cluster_range: None,
         compaction_from: Box::default(),
         compaction_to: Box::default(),
         dropped_at_ms: 0,
@@ -56,6 +57,7 @@ fn deleted(id: i64, mb: u64, percent: u64) -> Segment {
 
 struct Case {
     trigger: Trigger,
+    policy: Policy,
     config: CompactionConfig,
     ttl: Option<Duration>,
     retain_after: Timestamp,
@@ -68,6 +70,7 @@ struct Case {
 fn automatic() -> Case {
     Case {
         trigger: Trigger::Tick,
+        policy: Policy::Standard,
         config: CompactionConfig::default(),
         ttl: None,
         retain_after: Timestamp::MAX,
@@ -91,6 +94,9 @@ impl Case {
             &PlanContext {
                 now_ms: NOW_MS,
                 trigger: self.trigger,
+                policy: self.policy,
+                clustering_key: Some(FieldId(101)),
+                growing_from: Timestamp::from_ms(NOW_MS),
                 config: &self.config,
                 collection_auto: self.collection_auto,
                 ttl: self.ttl,
@@ -318,6 +324,152 @@ fn what_failed_for_good_waits_for_a_client() {
     assert_eq!(Case { failed, ..manual() }.drafts(&segments), [(vec![1], "manual_rewrite")]);
 }
 
+fn force(mb: u64) -> Case {
+    Case { policy: Policy::ForceMerge { target_bytes: mb * MB }, ..manual() }
+}
+
+#[rstest]
+#[case::below_four_fifths_is_merged(
+    force(100), vec![segment(1, 79), segment(2, 20), segment(3, 80)], vec![(vec![1, 2], "force_merge")], vec!["already_full"]
+)]
+#[case::too_large_is_split(force(100), vec![segment(1, 101)], vec![(vec![1], "force_merge")], vec![])]
+#[case::of_that_size_stays(force(100), vec![segment(1, 100)], vec![], vec!["already_full"])]
+#[case::of_that_size_with_deletes(force(100), vec![deleted(1, 100, 10)], vec![(vec![1], "manual_rewrite")], vec![])]
+#[case::deletes_make_it_fit(force(100), vec![deleted(1, 120, 20)], vec![(vec![1], "manual_rewrite")], vec![])]
+#[case::no_two_fit_but_together_they_fill_two(
+    force(100), vec![segment(1, 70), segment(2, 70), segment(3, 70)], vec![(vec![1, 2, 3], "force_merge")], vec![]
+)]
+#[case::a_rest_joins_what_is_split(
+    force(100), vec![segment(1, 250), segment(2, 10)], vec![(vec![1, 2], "force_merge")], vec![]
+)]
+#[case::a_rest_beside_full_ones(force(100), vec![segment(1, 90), segment(2, 10)], vec![], vec!["already_full", "nothing_fits"])]
+#[case::alone(force(100), vec![segment(1, 10)], vec![], vec!["alone"])]
+#[case::dead_ones_keep_to_themselves(
+    force(100), vec![deleted(1, 300, 100), segment(2, 90)], vec![(vec![1], "manual_rewrite")], vec!["already_full"]
+)]
+#[case::larger_than_configured(force(2000), small(4, 500), vec![(vec![1, 2, 3, 4], "force_merge")], vec![])]
+fn segments_of_a_size(
+    #[case] case: Case,
+    #[case] segments: Vec<Segment>,
+    #[case] drafts: Vec<(Vec<i64>, &'static str)>,
+    #[case] skips: Vec<&'static str>,
+) {
+    assert_eq!(case.drafts(&segments), drafts);
+    assert_eq!(case.skips(&segments), skips);
+    let limit = if let Policy::ForceMerge { target_bytes } = case.policy { target_bytes } else { 0 };
+    assert!(case.propose(&segments).drafts.iter().all(|d| d.max_output_bytes == limit));
+}
+
+#[test]
+fn a_plan_splits_no_more_than_is_good_to_repeat() {
+    let inputs = |drafts: Vec<(Vec<i64>, &'static str)>| drafts.iter().map(|(i, _)| i.len()).collect::<Vec<_>>();
+    // Sixteen outputs of 100 MB hold ten segments of 150 MB; one segment of 5000 MB is one plan all the same.
+    assert_eq!(inputs(force(100).drafts(&small(25, 150))), [10, 10, 5]);
+    assert_eq!(inputs(force(100).drafts(&[segment(1, 5000)])), [1]);
+}
+
+/// What clustering by field 101 leaves.
+fn clustered(segment: Segment) -> Segment {
+    let range = ClusterRange::of(FieldId(101), Scalar::Int(segment.id.0));
+    Segment { level: SegmentLevel::L2, cluster_range: Some(Box::new(range)), ..segment }
+}
+
+#[rstest]
+#[case::never(vec![segment(1, 300), deleted(2, 200, 10)], vec![(vec![1, 2], "cluster")], vec![])]
+#[case::one_alone(vec![segment(1, 3)], vec![(vec![1], "cluster")], vec![])]
+#[case::some_are_new(vec![clustered(segment(1, 300)), segment(2, 1)], vec![(vec![1, 2], "cluster")], vec![])]
+#[case::all_are(vec![clustered(segment(1, 300)), clustered(segment(2, 1))], vec![], vec!["clustered", "clustered"])]
+#[case::all_are_with_deletes(
+    vec![clustered(segment(1, 300)), clustered(deleted(2, 300, 1))], vec![(vec![2], "manual_rewrite")], vec!["clustered"]
+)]
+#[case::by_another_field(
+    vec![Segment {
+        cluster_range: Some(Box::new(ClusterRange::of(FieldId(102), Scalar::Int(1)))), ..clustered(segment(1, 300))
+    }],
+    vec![(vec![1], "cluster")], vec![]
+)]
+fn rows_are_clustered_once(
+    #[case] segments: Vec<Segment>,
+    #[case] drafts: Vec<(Vec<i64>, &'static str)>,
+    #[case] skips: Vec<&'static str>,
+) {
+    let case = Case { policy: Policy::Clustering, ..manual() };
+    assert_eq!(case.drafts(&segments), drafts);
+    assert_eq!(case.skips(&segments), skips);
+    for draft in case.propose(&segments).drafts {
+        assert_eq!(draft.kind == PlanKind::Clustering, draft.reason.code() == "cluster");
+    }
+}
+
+#[test]
+fn clustered_segments_are_rewritten_alone() {
+    let segments = [clustered(deleted(1, 100, 50)), clustered(segment(2, 10)), segment(3, 10), segment(4, 10)];
+    assert_eq!(automatic().drafts(&segments), [(vec![1], "delta_rows")]);
+    assert_eq!(automatic().skips(&segments), ["level", "too_few_small", "too_few_small"]);
+    assert_eq!(manual().drafts(&segments), [(vec![1], "manual_rewrite"), (vec![3, 4], "manual_merge")]);
+    assert_eq!(force(100).drafts(&segments), [(vec![3, 4], "force_merge")]);
+    assert_eq!(force(100).skips(&segments), ["level", "level"]);
+}
+
+/// A segment of `rows` deletes, the newest of them `age_ms` old.
+fn l0(id: i64, rows: u64, bytes: u64, age_ms: u64) -> Segment {
+    let ts = Timestamp::from_ms(NOW_MS - age_ms);
+    Segment {
+        level: SegmentLevel::L0,
+        rows: 0,
+        insert_bytes: 0,
+        memory_bytes: 0,
+        delta_rows: rows,
+        delta_bytes: bytes,
+        delta_logs: 1,
+        delta_ts_from: ts,
+        ts_from: ts,
+        ts_to: ts,
+        ..segment(id, 0)
+    }
+}
+
+#[test]
+fn deletes_of_level_0_are_spread_on_request() {
+    let segments = [l0(1, 10, MB, 1), segment(2, 100), l0(3, 5, 63 * MB, 1), l0(4, 5, MB, 1), l0(5, 7, MB, 0)];
+    let spread = Case { policy: Policy::L0Delete, ..manual() };
+    assert_eq!(spread.drafts(&segments), [(vec![1, 3], "spread_deletes"), (vec![4, 5], "spread_deletes")]);
+    assert_eq!(spread.skips(&segments), ["level"]);
+    let drafts = spread.propose(&segments).drafts;
+    assert!(drafts.iter().all(|d| d.kind == PlanKind::L0Delete));
+    assert_eq!(drafts[0].reason, PlanReason::SpreadDeletes { delta_rows: 15 });
+    // Deletes that rows in memory are older than wait.
+    let newer = [Segment { ts_to: Timestamp(Timestamp::from_ms(NOW_MS).0 + 1), ..l0(5, 7, MB, 0) }];
+    assert_eq!(spread.skips(&newer), ["growing"]);
+    // Nobody else touches them.
+    assert_eq!(manual().skips(&segments[..1]), ["level"]);
+    assert_eq!(automatic().skips(&segments[..1]), ["level"]);
+    assert_eq!(force(100).skips(&segments[..1]), ["level"]);
+    assert_eq!(Case { policy: Policy::Clustering, ..manual() }.skips(&segments[..1]), ["level"]);
+}
+
+#[test]
+fn a_policy_of_a_client_is_not_for_other_triggers() {
+    let case = Case { policy: Policy::ForceMerge { target_bytes: MB }, ..automatic() };
+    assert_eq!(case.drafts(&[segment(1, 300)]), []);
+}
+
+#[rstest]
+#[case(PlanKind::Mix, [false, true, false])]
+#[case(PlanKind::Single, [false, true, true])]
+#[case(PlanKind::Clustering, [false, true, true])]
+#[case(PlanKind::L0Delete, [true, false, false])]
+fn kinds_take_levels(#[case] kind: PlanKind, #[case] taken: [bool; 3]) {
+    for (level, taken) in [SegmentLevel::L0, SegmentLevel::L1, SegmentLevel::L2].into_iter().zip(taken) {
+        let segment = Segment { level, ..segment(1, 100) };
+        let input = PlanInput { segment: segment.id, rows: segment.rows, bytes: 1, delta_rows: 0 };
+        let rules = Rules { kind, group: &group(), max_inputs: 2, reserved: &|_| false };
+        let result = validate(&[input], &rules, |_| Some(&segment));
+        let refused = Violation::Level { segment: segment.id, level, kind };
+        assert_eq!(result, if taken { Ok(()) } else { Err(refused) });
+    }
+}
+
 #[rstest]
 #[case::fine(&[1, 2], 2, None)]
 #[case::empty(&[], 2, Some(Violation::Empty))]
@@ -342,7 +494,7 @@ fn a_plan_meets_the_rules(#[case] ids: &[i64], #[case] max_inputs: u32, #[case] 
         .iter()
         .map(|id| PlanInput { segment: SegmentId(*id), rows: 100_000, bytes: 100 * MB, delta_rows: 0 })
         .collect();
-    let rules = Rules { group: &group(), max_inputs, reserved: &|id| id == SegmentId(5) };
+    let rules = Rules { kind: PlanKind::Mix, group: &group(), max_inputs, reserved: &|id| id == SegmentId(5) };
     let result = validate(&inputs, &rules, |id| segments.iter().find(|s| s.id == id));
     assert_eq!(result.err(), violation);
 }

@@ -7,12 +7,13 @@ use rustc_hash::FxHashSet;
 
 use crate::{
     error::{Classify, ErrorKind},
-    model::{Group, PlanInput, Segment, SegmentId, SegmentState},
+    model::{Group, PlanInput, PlanKind, Segment, SegmentId, SegmentLevel, SegmentState},
 };
 
 /// What the inputs are held against.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
+    pub kind: PlanKind,
     /// No plan crosses it.
     pub group: &'a Group,
     pub max_inputs: u32,
@@ -35,17 +36,29 @@ pub enum Violation {
     NotLive { segment: SegmentId, state: SegmentState },
     #[error("segment {segment} belongs to another group")]
     OtherGroup { segment: SegmentId },
+    #[error("segment {segment} is of level {level:?}, which a plan of kind {} does not take", kind.as_str())]
+    Level { segment: SegmentId, level: SegmentLevel, kind: PlanKind },
     #[error("segment {segment} is reserved by another plan")]
     Reserved { segment: SegmentId },
     #[error("segment {segment} has {found} rows, the plan was made for {planned}")]
     RowsChanged { segment: SegmentId, planned: u64, found: u64 },
 }
 
+/// L0 segments have deletes and no rows. Clustered ones keep their range of keys: they are rewritten alone, or clustered
+/// again.
+fn takes(kind: PlanKind, level: SegmentLevel) -> bool {
+    match kind {
+        PlanKind::Mix => level == SegmentLevel::L1,
+        PlanKind::Single | PlanKind::Clustering => level != SegmentLevel::L0,
+        PlanKind::L0Delete => level == SegmentLevel::L0,
+    }
+}
+
 impl Classify for Violation {
     /// What can come about by itself between planning and commit is not `Invalid`: the group is planned again.
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Empty | Self::Repeated { .. } | Self::OtherGroup { .. } => ErrorKind::Invalid,
+            Self::Empty | Self::Repeated { .. } | Self::OtherGroup { .. } | Self::Level { .. } => ErrorKind::Invalid,
             Self::Missing { .. } => ErrorKind::NotFound,
             Self::TooManyInputs { .. } | Self::NotLive { .. } => ErrorKind::Precondition,
             Self::Reserved { .. } | Self::RowsChanged { .. } => ErrorKind::Conflict,
@@ -82,6 +95,9 @@ pub fn validate<'s>(
         }
         if *found.group != *rules.group {
             return Err(Violation::OtherGroup { segment: id });
+        }
+        if !takes(rules.kind, found.level) {
+            return Err(Violation::Level { segment: id, level: found.level, kind: rules.kind });
         }
         if (rules.reserved)(id) {
             return Err(Violation::Reserved { segment: id });

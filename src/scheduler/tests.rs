@@ -159,6 +159,7 @@ fn outcome() -> Outcome {
         bytes_read: 0,
         bytes_written: 0,
         consumed_deltas: vec![],
+        deletes: vec![],
     }
 }
 

@@ -73,6 +73,8 @@ fn compaction_type(kind: PlanKind) -> CompactionType {
     match kind {
         PlanKind::Mix => CompactionType::Mix,
         PlanKind::Single => CompactionType::Single,
+        PlanKind::Clustering => CompactionType::Clustering,
+        PlanKind::L0Delete => CompactionType::Level0Delete,
     }
 }
 
@@ -252,6 +254,8 @@ mod tests {
     #[case(plan(PlanKind::Single, executing()), -1, &[], 4, 1, "")]
     #[case(plan(PlanKind::Mix, completed(&[9, 10])), 9, &[9, 10], 3, 3, "")]
     #[case::no_row_survived(plan(PlanKind::Mix, completed(&[])), 0, &[], 3, 3, "")]
+    #[case(plan(PlanKind::Clustering, completed(&[9, 10])), 9, &[9, 10], 8, 3, "")]
+    #[case::deletes_went_elsewhere(plan(PlanKind::L0Delete, completed(&[])), 0, &[], 7, 3, "")]
     #[case(plan(PlanKind::Mix, failed()), -1, &[], 3, 4, "bad magic")]
     #[case(plan(PlanKind::Mix, timed_out()), -1, &[], 3, 5, "no progress")]
     #[case(plan(PlanKind::Mix, cancelled()), -1, &[], 3, 4, "cancelled by an operator")]

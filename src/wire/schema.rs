@@ -2,9 +2,8 @@
 //!
 //! Rules and limits are those of Milvus 2.3.5 (specification: sdk-wire a.2 and c), so that what is described is exactly
 //! what is enforced. Features of later releases that would change how rows are stored or read are refused by name;
-//! settings that change nothing here (memory mapping, clustering key, unknown type parameters) are let through, and
-//! type and index parameters are described as they came. A clustering key is not kept: describing one would promise
-//! what does not happen.
+//! settings that change nothing here (memory mapping, unknown type parameters) are let through, and type and index
+//! parameters are described as they came.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     config::LimitsConfig,
     error::{Classify, ErrorKind},
-    model::{CollectionSchema, DataType, Field, FieldId, name::check_name},
+    model::{CollectionSchema, DataType, Field, FieldId, Scalar, name::check_name},
 };
 
 /// Name of the hidden field that holds keys outside the schema.
@@ -126,6 +125,7 @@ fn collection_schema(schema: proto::CollectionSchema, limits: &LimitsConfig) -> 
     let primary = one_primary_key(&fields)?;
     one_at_most(&fields, |f| f.data_type.is_vector(), "vector field")?;
     one_at_most(&fields, |f| f.is_partition_key, "partition key")?;
+    one_at_most(&fields, |f| f.is_clustering_key, "clustering key")?;
     if schema.enable_dynamic_field {
         fields.push(dynamic_field(FieldId(FieldId::FIRST_USER.0 + fields.len() as i64)));
     }
@@ -208,6 +208,12 @@ fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -
     if field.is_partition_key && field.is_primary_key {
         return Err(invalid(format!("the partition key can't be the primary key: {name}")));
     }
+    if field.is_clustering_key && !Scalar::holds(data_type) {
+        let other = data_type.name();
+        return Err(invalid(format!(
+            "the data type of clustering key should be Int8 to Int64, Float, Double or VarChar: {name} is {other}"
+        )));
+    }
     let type_params = pairs(field.type_params);
     let holds_strings = data_type == DataType::VarChar || element_type == Some(DataType::VarChar);
     let number = |key: &str, max: u32| number_param(&type_params, key, max, &name);
@@ -229,6 +235,7 @@ fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -
         is_primary_key: field.is_primary_key,
         auto_id: field.auto_id,
         is_partition_key: field.is_partition_key,
+        is_clustering_key: field.is_clustering_key,
         is_dynamic: false,
         dim,
         max_length,
@@ -248,6 +255,7 @@ fn dynamic_field(id: FieldId) -> Field {
         is_primary_key: false,
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: true,
         dim: None,
         max_length: None,
@@ -310,6 +318,7 @@ fn describe_field(field: &Field) -> proto::FieldSchema {
         auto_id: field.auto_id,
         element_type: field.element_type.map_or(0, DataType::number),
         is_partition_key: field.is_partition_key,
+        is_clustering_key: field.is_clustering_key,
         ..Default::default()
     }
 }

@@ -101,6 +101,18 @@ pub fn listed(segment: &Segment, why_not_planned: String) -> datacoord::Segment 
         timestamp_from: segment.ts_from.0,
         timestamp_to: segment.ts_to.0,
         why_not_planned,
+        level: level_name(segment.level).to_owned(),
+        clustering_field_id: segment.cluster_range.as_ref().map_or(0, |range| range.field.0),
+        clustering_min: segment.cluster_range.as_ref().map(|range| range.min.to_string()).unwrap_or_default(),
+        clustering_max: segment.cluster_range.as_ref().map(|range| range.max.to_string()).unwrap_or_default(),
+    }
+}
+
+fn level_name(level: SegmentLevel) -> &'static str {
+    match level {
+        SegmentLevel::L0 => "L0",
+        SegmentLevel::L1 => "L1",
+        SegmentLevel::L2 => "L2",
     }
 }
 
@@ -138,6 +150,7 @@ mod tests {
             ts_from: Timestamp(1),
             ts_to: Timestamp(2),
             pk_range: None,
+            cluster_range: None,
             compaction_from: [SegmentId(3), SegmentId(4)].into(),
             compaction_to: Box::default(),
             dropped_at_ms: 0,

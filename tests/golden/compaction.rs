@@ -60,6 +60,7 @@ fn input(segment: &FixtureSegment) -> CompactionInput {
         ts_from: Timestamp::ZERO,
         ts_to: Timestamp::ZERO,
         pk_range: None,
+        cluster_range: None,
         compaction_from: Box::default(),
         compaction_to: Box::default(),
         dropped_at_ms: 0,

@@ -213,6 +213,7 @@ fn schema(collection: &Value) -> CollectionSchema {
                 is_primary_key: int(&field["id"]) == primary,
                 auto_id: field["auto_id"] == true,
                 is_partition_key: false,
+                is_clustering_key: false,
                 is_dynamic: field["is_dynamic"] == true,
                 dim: number("dim"),
                 max_length: number("max_length"),

@@ -9,16 +9,19 @@ use std::{
 use datacoord::{
     config::CompactionConfig,
     model::{
-        Channel, CollectionId, Group, Lsn, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
-        Trigger, segment,
+        Channel, ClusterRange, CollectionId, FieldId, Group, Lsn, PartitionId, PlanKind, Scalar, Segment, SegmentId,
+        SegmentLevel, SegmentState, Timestamp, Trigger, segment,
     },
-    planner::{Draft, GroupView, PlanContext, Proposals, Rules, Scope, propose, validate},
+    planner::{Draft, GroupView, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
 };
 
 pub const MB: u64 = 1 << 20;
+const CLUSTERING_KEY: FieldId = FieldId(101);
 
 pub struct Simulated {
     pub group: Arc<Group>,
+    /// What a client asks for.
+    pub policy: Policy,
     pub config: CompactionConfig,
     pub ttl: Option<Duration>,
     pub retain_after: Timestamp,
@@ -43,6 +46,7 @@ impl Simulated {
                 partition: PartitionId(1),
                 channel: Channel::new("by-dev-rootcoord-dml_0_1v0"),
             }),
+            policy: Policy::Standard,
             config,
             ttl: None,
             retain_after: Timestamp::MAX,
@@ -82,6 +86,24 @@ impl Simulated {
         }
     }
 
+    /// Makes it a segment of nothing but its deletes.
+    pub fn make_l0(&mut self, id: SegmentId) {
+        if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
+            let (from, to) = (segment.delta_ts_from, segment.ts_to);
+            segment.level = SegmentLevel::L0;
+            (segment.rows, segment.insert_bytes, segment.memory_bytes) = (0, 0, 0);
+            (segment.ts_from, segment.ts_to) = (from, to);
+        }
+    }
+
+    /// Makes it what clustering leaves.
+    pub fn make_clustered(&mut self, id: SegmentId) {
+        if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
+            segment.level = SegmentLevel::L2;
+            segment.cluster_range = Some(Box::new(ClusterRange::of(CLUSTERING_KEY, Scalar::Int(id.0))));
+        }
+    }
+
     fn add(&mut self, rows: u64, bytes: u64, from_ms: u64, to_ms: u64) -> SegmentId {
         self.last_id += 1;
         let id = SegmentId(self.last_id);
@@ -100,6 +122,7 @@ impl Simulated {
             ts_from: Timestamp::from_ms(from_ms),
             ts_to: Timestamp::from_ms(to_ms),
             pk_range: None,
+            cluster_range: None,
             compaction_from: Box::default(),
             compaction_to: Box::default(),
             dropped_at_ms: 0,
@@ -120,6 +143,9 @@ impl Simulated {
             &PlanContext {
                 now_ms: self.now_ms,
                 trigger,
+                policy: self.policy,
+                clustering_key: Some(CLUSTERING_KEY),
+                growing_from: Timestamp::MAX,
                 config: &self.config,
                 collection_auto: true,
                 ttl: self.ttl,
@@ -134,7 +160,7 @@ impl Simulated {
     /// Replaces the inputs by what the draft promises; an estimate beyond the maximum size becomes several segments.
     pub fn carry_out(&mut self, draft: &Draft) {
         let free = |_| false;
-        let rules = Rules { group: &self.group, max_inputs: self.config.max_inputs, reserved: &free };
+        let rules = Rules { kind: draft.kind, group: &self.group, max_inputs: self.config.max_inputs, reserved: &free };
         validate(&draft.inputs, &rules, |id| self.get(id)).expect("a proposal keeps the rules");
         let ids: BTreeSet<SegmentId> = draft.inputs.iter().map(|i| i.segment).collect();
         let (inputs, others): (Vec<_>, Vec<_>) = self.segments.drain(..).partition(|s| ids.contains(&s.id));
@@ -143,11 +169,22 @@ impl Simulated {
         let from = inputs.iter().map(|s| s.ts_from.physical_ms().max(oldest_ms)).min().unwrap_or_default();
         let to = inputs.iter().map(|s| s.ts_to.physical_ms().max(oldest_ms)).max().unwrap_or_default();
         let retained: u64 = inputs.iter().map(|s| self.retained_rows(s)).sum();
-        let mut left = draft.estimated_output_bytes;
+        if draft.kind == PlanKind::L0Delete {
+            return;
+        }
+        // As the compactor cuts: evenly, if that leaves every output well filled.
+        let (mut left, limit) = (draft.estimated_output_bytes, draft.max_output_bytes);
+        let even = left.div_ceil(left.div_ceil(limit).max(1));
+        let limit = if draft.kind == PlanKind::Clustering || even * 20 >= limit * 17 { even.max(1) } else { limit };
+        let clustered = draft.kind == PlanKind::Clustering || inputs.iter().any(|s| s.level == SegmentLevel::L2);
         while left > 0 {
-            let bytes = left.min(self.config.max_segment_bytes);
+            let bytes = left.min(limit);
             let id = self.add(bytes.div_ceil(1024), bytes, from, to);
             let retained = retained.min(bytes.div_ceil(1024));
+            if let Some(output) = self.segments.last_mut().filter(|_| clustered) {
+                output.level = SegmentLevel::L2;
+                output.cluster_range = Some(Box::new(ClusterRange::of(CLUSTERING_KEY, Scalar::Int(id.0))));
+            }
             if let Some(output) = self.segments.last_mut().filter(|s| s.id == id && retained > 0) {
                 output.delta_rows = retained;
                 output.delta_bytes = retained * 20;

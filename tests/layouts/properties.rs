@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use datacoord::{
     config::CompactionConfig,
-    model::{Segment, SegmentId, Timestamp, Trigger},
-    planner::{Draft, SkipReason},
+    model::{PlanKind, Segment, SegmentId, SegmentLevel, Timestamp, Trigger},
+    planner::{Draft, Policy, SkipReason},
 };
 use proptest::prelude::*;
 
@@ -22,7 +22,19 @@ struct Case {
     window_seconds: Option<u64>,
     reserved: Vec<bool>,
     trigger: Trigger,
+    policy: Policy,
+    /// A quarter of the segments: of level L0 (0), clustered (1), or not.
+    levels: Vec<u8>,
     order: Vec<u32>,
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    prop_oneof![
+        3 => Just(Policy::Standard),
+        3 => (5u64..300).prop_map(|mb| Policy::ForceMerge { target_bytes: mb * MB }),
+        1 => Just(Policy::Clustering),
+        1 => Just(Policy::L0Delete),
+    ]
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -40,10 +52,12 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::option::of(0u64..1200),
         prop::option::of(0u64..1200),
         prop::collection::vec(prop::bool::weighted(0.1), 50),
-        prop::sample::select(vec![Trigger::Manual, Trigger::Flush, Trigger::Tick]),
+        (prop::sample::select(vec![Trigger::Manual, Trigger::Flush, Trigger::Tick]), policies()),
+        prop_oneof![Just(vec![9]), prop::collection::vec(0u8..8, 50)],
         prop::collection::vec(any::<u32>(), 50),
     )
-        .prop_map(|(drawn, (small, inputs, proportion), ttl_seconds, window_seconds, reserved, trigger, order)| {
+        .prop_map(|(drawn, limits, ttl_seconds, window_seconds, reserved, (trigger, policy), levels, order)| {
+            let (small, inputs, proportion) = limits;
             Case {
                 drawn,
                 // A tenth of the real sizes and lower counts, so that every rule comes into play with few segments.
@@ -60,6 +74,8 @@ fn cases() -> impl Strategy<Value = Case> {
                 window_seconds,
                 reserved,
                 trigger,
+                policy,
+                levels,
                 order,
             }
         })
@@ -68,15 +84,22 @@ fn cases() -> impl Strategy<Value = Case> {
 impl Case {
     fn group(&self) -> Simulated {
         let mut group = Simulated::with(self.config.clone());
+        group.policy = self.policy;
         group.ttl = self.ttl_seconds.map(Duration::from_secs);
         if let Some(window) = self.window_seconds {
             group.retain_after = Timestamp::from_ms(group.now_ms - window * 1000);
         }
-        for ((kilobytes, percent, deleted, written), reserved) in self.drawn.iter().zip(&self.reserved) {
+        let drawn = self.drawn.iter().zip(&self.reserved).zip(self.levels.iter().cycle());
+        for (((kilobytes, percent, deleted, written), reserved), level) in drawn {
             let id = group.flush_over(kilobytes * 1024, Duration::from_secs(*written));
             group.delete(id, *percent, Duration::from_secs(*deleted));
             if *reserved {
                 group.reserved.insert(id);
+            }
+            match level {
+                0 => group.make_l0(id),
+                1 => group.make_clustered(id),
+                _ => {}
             }
         }
         group
@@ -85,7 +108,8 @@ impl Case {
 
 /// True if a rewrite of it changes something.
 fn has_work(segment: &Segment, group: &Simulated) -> bool {
-    segment.delta_rows > 0 && segment.delta_ts_from <= group.retain_after
+    segment.level == SegmentLevel::L0
+        || segment.delta_rows > 0 && segment.delta_ts_from <= group.retain_after
         || group.ttl.is_some_and(|ttl| segment.rows > 0 && segment.ts_from.is_expired(ttl, group.now_ms))
 }
 
@@ -127,10 +151,26 @@ proptest! {
                 prop_assert_eq!(sorted.into_iter().collect::<Vec<_>>(), ids(draft));
                 // 3: within the limits, and nobody else's.
                 prop_assert!(inputs.len() <= case.config.max_inputs as usize);
-                prop_assert!(inputs.len() == 1 || draft.estimated_output_bytes <= case.config.max_segment_bytes);
                 prop_assert!(inputs.iter().all(|s| !group.reserved.contains(&s.id)));
+                let asked = if case.trigger == Trigger::Manual { case.policy } else { Policy::Standard };
+                let limit = match asked {
+                    Policy::ForceMerge { target_bytes } => target_bytes,
+                    _ => case.config.max_segment_bytes,
+                };
+                prop_assert_eq!(draft.max_output_bytes, limit);
+                if asked == Policy::Standard && inputs.len() > 1 {
+                    prop_assert!(draft.estimated_output_bytes <= limit);
+                }
                 // 4: never in vain.
-                prop_assert!(inputs.len() > 1 || inputs.iter().all(|s| has_work(s, &group)), "{draft:?}");
+                let too_large = asked != Policy::Standard && draft.estimated_output_bytes > limit;
+                let clusters = draft.kind == PlanKind::Clustering
+                    && inputs.iter().any(|s| s.level != SegmentLevel::L2);
+                let has_work = inputs.iter().all(|s| has_work(s, &group));
+                prop_assert!(inputs.len() > 1 || too_large || clusters || has_work, "{draft:?}");
+                // Deletes without rows are for their own policy; what is clustered is not mixed with others.
+                let levels = |level| inputs.iter().filter(|s| s.level == level).count();
+                prop_assert_eq!(draft.kind == PlanKind::L0Delete, levels(SegmentLevel::L0) > 0);
+                prop_assert!(draft.kind == PlanKind::Clustering || inputs.len() == 1 || levels(SegmentLevel::L2) == 0);
             }
             let refused = |(_, reason): &(SegmentId, SkipReason)| matches!(reason, SkipReason::Refused(_));
             prop_assert!(!proposals.skipped.iter().any(refused));
@@ -146,9 +186,27 @@ proptest! {
         // At the fixed point a trigger's promise is kept, as far as the number of inputs and reserved segments let it be.
         let free: Vec<&Segment> = group.segments.iter().filter(|s| !group.reserved.contains(&s.id)).collect();
         if case.trigger == Trigger::Manual {
-            prop_assert!(free.iter().all(|s| !has_work(s, &group)), "deletes are left:\n{}", group.layout());
+            let levels: &[SegmentLevel] = match case.policy {
+                Policy::Standard | Policy::Clustering => &[SegmentLevel::L1, SegmentLevel::L2],
+                Policy::ForceMerge { .. } => &[SegmentLevel::L1],
+                Policy::L0Delete => &[SegmentLevel::L0],
+            };
+            let mut looked_at = free.iter().filter(|s| levels.contains(&s.level));
+            prop_assert!(looked_at.all(|s| !has_work(s, &group)), "deletes are left:\n{}", group.layout());
+            match case.policy {
+                Policy::ForceMerge { target_bytes } => {
+                    let merged = || free.iter().filter(|s| s.level == SegmentLevel::L1 && s.rows > 0);
+                    prop_assert!(merged().all(|s| s.insert_bytes <= target_bytes), "too large:\n{}", group.layout());
+                    let below = merged().filter(|s| s.insert_bytes * 10 < target_bytes * 8 && s.delta_rows == 0).count();
+                    let limited = case.config.max_inputs < 50 || case.window_seconds.is_some();
+                    prop_assert!(limited || below <= 1, "{below} too small:\n{}", group.layout());
+                }
+                Policy::Clustering => prop_assert!(free.iter().all(|s| s.level != SegmentLevel::L1)),
+                Policy::L0Delete => prop_assert!(free.iter().all(|s| s.level != SegmentLevel::L0)),
+                Policy::Standard => {}
+            }
         } else {
-            let clean = free.iter().filter(|s| s.delta_rows == 0);
+            let clean = free.iter().filter(|s| s.delta_rows == 0 && s.level == SegmentLevel::L1);
             let small = clean.filter(|s| (s.insert_bytes as f64) < 100.0 * MB as f64 * case.config.small_proportion);
             let small = small.count();
             let limited = case.config.max_inputs < 2 || case.config.small_proportion > 0.5;
@@ -161,8 +219,11 @@ proptest! {
 #[test]
 fn nearly_all_bytes_end_in_well_filled_segments() {
     for seed in 0..12 {
-        for trigger in [Trigger::Manual, Trigger::Tick] {
+        let force = |mb: u64| (Trigger::Manual, Policy::ForceMerge { target_bytes: mb * MB });
+        let standard = [Trigger::Manual, Trigger::Tick].map(|trigger| (trigger, Policy::Standard));
+        for (trigger, policy) in standard.into_iter().chain([force(64), force(512), force(1000)]) {
             let mut group = Simulated::new();
+            group.policy = policy;
             let mut numbers = crate::amplification::Numbers::new(seed);
             // From a few to many times the maximum, in sizes from tiny to nearly half of it.
             let largest = [4, 20, 118, 250][seed as usize % 4] * MB;
@@ -170,10 +231,17 @@ fn nearly_all_bytes_end_in_well_filled_segments() {
                 group.flush(numbers.below(largest));
             }
             group.run(trigger);
+            if let Policy::ForceMerge { target_bytes } = policy {
+                group.config.max_segment_bytes = target_bytes;
+            }
             let share = group.share_in_segments_filled(0.8);
             // What automatic compaction leaves for the next flush is less than one segment.
             let waiting = if trigger == Trigger::Manual { 0.05 } else { 435.0 / (group.bytes() / MB) as f64 };
-            assert!(share >= 1.0 - waiting.max(0.05), "seed {seed}, {trigger:?}: {share:.3}\n{}", group.layout());
+            assert!(
+                share >= 1.0 - waiting.max(0.05),
+                "seed {seed}, {trigger:?} {policy:?}: {share:.3}\n{}",
+                group.layout()
+            );
         }
     }
 }

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-use datacoord::model::{Timestamp, Trigger};
+use datacoord::{
+    model::{SegmentId, Timestamp, Trigger},
+    planner::Policy,
+};
 
 use crate::group::{MB, Simulated};
 
@@ -324,5 +327,173 @@ fn a_retention_window_passes() {
     -- tick 2
     not 3: alone in its group
     rewritten, delta_rows: 233 MB
+    ");
+}
+
+/// The same, asked for by a client with a policy.
+fn asked(group: &mut Simulated, policy: Policy) -> String {
+    group.policy = policy;
+    play(group, Trigger::Manual)
+}
+
+#[test]
+fn segments_of_a_size_are_asked_for() {
+    let mut group = flushed(&[700, 500, 120, 90, 30, 200, 128]);
+    group.delete(SegmentId(5), 100, HOUR);
+    let small = asked(&mut group, Policy::ForceMerge { target_bytes: 128 * MB });
+    let large = asked(&mut group, Policy::ForceMerge { target_bytes: 1024 * MB });
+    insta::assert_snapshot!(format!("{small}\n{large}"), @r"
+       1 [############################################] 700 MB
+       2 [################################] 500 MB
+       3 [########                        ] 120 MB
+       4 [######                          ]  90 MB
+       5 [xx                              ]  30 MB
+       6 [#############                   ] 200 MB
+       7 [########                        ] 128 MB
+    -- manual 1
+    mix 1 2 4 6 -> 1490 MB: asked for: segments of 134217728 bytes
+    single 5 -> 0 MB: asked for: the segment has 30720 delta rows
+    not 7: already 100 % full
+    not 3: already 93.7 % full
+       3 [########                        ] 120 MB
+       7 [########                        ] 128 MB
+       8 [########                        ] 124 MB
+       9 [########                        ] 124 MB
+      10 [########                        ] 124 MB
+      11 [########                        ] 124 MB
+      12 [########                        ] 124 MB
+      13 [########                        ] 124 MB
+      14 [########                        ] 124 MB
+      15 [########                        ] 124 MB
+      16 [########                        ] 124 MB
+      17 [########                        ] 124 MB
+      18 [########                        ] 124 MB
+      19 [########                        ] 124 MB
+    -- manual 2
+    not 7: already 100 % full
+    not 3: already 93.7 % full
+    not 8 9 10 11 12 13 14 15 16 17 18 19: already 97 % full
+    rewritten, force_merge: 1490 MB
+    rewritten, manual_rewrite: 0 MB
+
+       3 [########                        ] 120 MB
+       7 [########                        ] 128 MB
+       8 [########                        ] 124 MB
+       9 [########                        ] 124 MB
+      10 [########                        ] 124 MB
+      11 [########                        ] 124 MB
+      12 [########                        ] 124 MB
+      13 [########                        ] 124 MB
+      14 [########                        ] 124 MB
+      15 [########                        ] 124 MB
+      16 [########                        ] 124 MB
+      17 [########                        ] 124 MB
+      18 [########                        ] 124 MB
+      19 [########                        ] 124 MB
+    -- manual 1
+    mix 3 7 10 12 14 16 18 -> 868 MB: asked for: segments of 1073741824 bytes
+    mix 8 9 11 13 15 17 19 -> 869 MB: asked for: segments of 1073741824 bytes
+      20 [#######################################################] 868 MB
+      21 [#######################################################] 869 MB
+    -- manual 2
+    not 20 21: already 84.8 % full
+    rewritten, force_merge: 1738 MB
+    ");
+}
+
+#[test]
+fn rows_are_clustered() {
+    let mut group = flushed(&[400, 300, 200]);
+    group.delete(SegmentId(1), 10, HOUR);
+    let first = asked(&mut group, Policy::Clustering);
+    group.flush(20 * MB);
+    group.flush(20 * MB);
+    group.delete(SegmentId(4), 30, HOUR);
+    let automatic = play(&mut group, Trigger::Tick);
+    let standard = asked(&mut group, Policy::Standard);
+    let second = asked(&mut group, Policy::Clustering);
+    insta::assert_snapshot!(format!("{first}\n{automatic}\n{standard}\n{second}"), @r"
+       1 [#######################xx       ] 400 MB
+       2 [###################             ] 300 MB
+       3 [#############                   ] 200 MB
+    -- manual 1
+    clustering 1 2 3 -> 860 MB: asked for: inputs not clustered by field 101: 3
+       4 [###########################     ] 430 MB
+       5 [###########################     ] 430 MB
+    -- manual 2
+    not 4 5: already clustered by field 101
+    rewritten, cluster: 860 MB
+
+       4 [###################xxxxxxxx     ] 430 MB
+       5 [###########################     ] 430 MB
+       6 [##                              ]  20 MB
+       7 [##                              ]  20 MB
+    -- tick 1
+    single 4 -> 301 MB: 132096 delta rows of 440320 rows exceed the ratio 0.2
+    not 5: clustered (level L2), not merged with others
+    not 6 7: too few small segments: 2 of 11, 40 of 435.1 MB
+       5 [###########################     ] 430 MB
+       6 [##                              ]  20 MB
+       7 [##                              ]  20 MB
+       8 [###################             ] 301 MB
+    -- tick 2
+    not 5 8: clustered (level L2), not merged with others
+    not 6 7: too few small segments: 2 of 11, 40 of 435.1 MB
+    rewritten, delta_rows: 301 MB
+
+       5 [###########################     ] 430 MB
+       6 [##                              ]  20 MB
+       7 [##                              ]  20 MB
+       8 [###################             ] 301 MB
+    -- manual 1
+    mix 6 7 -> 40 MB: asked for: these segments fit together
+    not 5 8: clustered (level L2), not merged with others
+       5 [###########################     ] 430 MB
+       8 [###################             ] 301 MB
+       9 [###                             ]  40 MB
+    -- manual 2
+    not 9: 7.8 % full, nothing that would fill it fits beside it
+    not 5 8: clustered (level L2), not merged with others
+    rewritten, manual_merge: 40 MB
+
+       5 [###########################     ] 430 MB
+       8 [###################             ] 301 MB
+       9 [###                             ]  40 MB
+    -- manual 1
+    clustering 5 8 9 -> 771 MB: asked for: inputs not clustered by field 101: 1
+      10 [#########################       ] 385 MB
+      11 [#########################       ] 385 MB
+    -- manual 2
+    not 10 11: already clustered by field 101
+    rewritten, cluster: 771 MB
+    ");
+}
+
+#[test]
+fn deletes_without_rows() {
+    let mut group = flushed(&[40, 30]);
+    let l0 = group.flush(MB);
+    group.delete(l0, 100, HOUR);
+    group.make_l0(l0);
+    let automatic = play(&mut group, Trigger::Tick);
+    let spread = asked(&mut group, Policy::L0Delete);
+    insta::assert_snapshot!(format!("{automatic}\n{spread}"), @r"
+       1 [###                             ]  40 MB
+       2 [##                              ]  30 MB
+       3 [                                ]   0 MB
+    -- tick 1
+    not 3: level L0, its deletes are spread on request only
+    not 1 2: too few small segments: 2 of 11, 70 of 435.1 MB
+
+       1 [###                             ]  40 MB
+       2 [##                              ]  30 MB
+       3 [                                ]   0 MB
+    -- manual 1
+    l0_delete 3 -> 0 MB: asked for: 1024 deletes are in L0 segments
+    not 1 2: level L1, only deletes of level L0 are spread
+       1 [###                             ]  40 MB
+       2 [##                              ]  30 MB
+    -- manual 2
+    not 1 2: level L1, only deletes of level L0 are spread
     ");
 }

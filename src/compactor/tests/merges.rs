@@ -124,6 +124,43 @@ async fn outputs_stay_below_their_limit() {
     assert_eq!(outcome.rows_out, 12_000);
 }
 
+#[tokio::test]
+async fn a_large_segment_is_split_into_well_filled_ones() {
+    for (part, even) in [(0.3, false), (0.12, true)] {
+        let mut world = World::new(DataType::Int64);
+        let rows = (0..40_000).map(|n| int(n, n, 100)).collect::<Vec<_>>();
+        world.segment(1, &rows.chunks(3000).map(<[Row]>::to_vec).collect::<Vec<_>>(), &[]).await;
+        world.max_output_bytes = (world.inputs[0].segment.insert_bytes as f64 * part) as u64;
+        let outcome = world.run().await.unwrap();
+        let sizes: Vec<u64> = outcome.outputs.iter().map(|o| o.logs.insert_bytes()).collect();
+        assert!(sizes.iter().all(|bytes| *bytes <= world.max_output_bytes), "{sizes:?}");
+        let below = sizes.iter().take(sizes.len() - usize::from(!even)).filter(|b| *b * 5 < world.max_output_bytes * 4);
+        assert_eq!(below.count(), 0, "{sizes:?} of {}", world.max_output_bytes);
+        let mut all = vec![];
+        for output in &outcome.outputs {
+            all.extend(world.read(output).await.concat());
+        }
+        assert_eq!(all, rows);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_compress_better_than_they_did_leave_no_half_empty_outputs() {
+    let mut world = World::new(DataType::Int64);
+    // Stored with hardly any compression: documents shrink to a fraction when they are written again.
+    world.binlog.zstd_level = -100;
+    let rows = (0..6000).map(|n| int(n, n, 100)).collect::<Vec<_>>();
+    world.segment(1, &rows.chunks(1000).map(<[Row]>::to_vec).collect::<Vec<_>>(), &[vec![delete(7, 500)]]).await;
+    world.binlog.zstd_level = 9;
+    world.max_output_bytes = world.inputs[0].segment.insert_bytes / 3;
+    let outcome = world.run().await.unwrap();
+    let sizes: Vec<u64> = outcome.outputs.iter().map(|o| o.logs.insert_bytes()).collect();
+    assert!(sizes.iter().all(|bytes| *bytes <= world.max_output_bytes), "{sizes:?}");
+    let filled = sizes.iter().take(sizes.len() - 1).all(|bytes| *bytes * 5 >= world.max_output_bytes * 4);
+    assert!(filled, "{sizes:?} of {}", world.max_output_bytes);
+    assert_eq!(outcome.rows_out, 5999);
+}
+
 /// Whether the one statistics log of an output has exactly these keys' range and holds each of them.
 async fn stats_hold(world: &World, output: &OutputSegment, rows: &[Row]) -> bool {
     let [(field, files)] = output.logs.stats.as_slice() else { panic!("{:?}", output.logs.stats) };

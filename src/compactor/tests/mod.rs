@@ -1,6 +1,8 @@
 //! Whole merges over a store in memory, against a reference that is the rule written down naively.
 
+mod clustering;
 mod failures;
+mod l0_delete;
 mod merges;
 
 use std::{
@@ -74,6 +76,7 @@ fn field(id: i64, data_type: DataType) -> Field {
         is_primary_key: false,
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: false,
         dim: None,
         max_length: None,
@@ -124,6 +127,7 @@ struct World {
     schema: Arc<CollectionSchema>,
     binlog: BinlogConfig,
     worker: WorkerConfig,
+    kind: PlanKind,
     inputs: Vec<CompactionInput>,
     max_output_bytes: u64,
     keep_deletes_after: Timestamp,
@@ -142,6 +146,7 @@ impl World {
             schema: schema(key_type),
             binlog: BinlogConfig::default(),
             worker: WorkerConfig::default(),
+            kind: PlanKind::Mix,
             inputs: vec![],
             max_output_bytes: u64::MAX,
             keep_deletes_after: Timestamp::MAX,
@@ -193,6 +198,7 @@ impl World {
             ts_from: Timestamp::ZERO,
             ts_to: Timestamp::ZERO,
             pk_range: None,
+            cluster_range: None,
             compaction_from: Box::default(),
             compaction_to: Box::default(),
             dropped_at_ms: 0,
@@ -228,7 +234,7 @@ impl World {
                 id: PlanId(7),
                 job: JobId(8),
                 group: group(),
-                kind: PlanKind::Mix,
+                kind: self.kind,
                 reason: PlanReason::ManualMerge,
                 inputs: self.inputs.iter().map(input).collect(),
                 keep_deletes_after: self.keep_deletes_after,

@@ -93,7 +93,7 @@ impl Coordinator {
         }
         shared.sort_unstable();
         shared.dedup();
-        let nothing_to_do = (plans.is_empty() && shared.is_empty()).then(|| why_nothing(&skipped));
+        let nothing_to_do = (plans.is_empty() && shared.is_empty()).then(|| why_nothing(scope.policy, &skipped));
         skipped.sort_unstable_by_key(|(id, _)| *id);
         let side_by_side = self.core.config.worker.max_concurrency.clamp(1, plans.len().max(1));
         let estimated_seconds = bytes_per_second.map(|rate| {
@@ -114,7 +114,7 @@ impl Coordinator {
         for batch in self.ingest.pending_deltas(cell.id) {
             let near = |s: &Segment| s.group.channel == batch.channel && which(&s.group);
             for mut segment in cell.live().into_iter().filter(near) {
-                let hits = self.core.route(&segment, &batch).await?;
+                let hits = self.core.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
                 let Some(from) = hits.iter().map(|d| d.ts).min() else { continue };
                 segment.delta_ts_from = if segment.delta_rows == 0 { from } else { segment.delta_ts_from.min(from) };
                 segment.delta_rows += hits.len() as u64;

@@ -193,6 +193,9 @@ fn remedy(reason: &SkipReason) -> String {
         SkipReason::Level { .. } => "a request of the policy for its level".to_owned(),
         SkipReason::OutOfScope => "a request that names it".to_owned(),
         SkipReason::Reserved => "the end of the plan that has it".to_owned(),
+        SkipReason::NoClusteringKey => "a collection with a clustering key".to_owned(),
+        SkipReason::Clustered { .. } => "deletes, expired rows, or unclustered segments beside it".to_owned(),
+        SkipReason::Growing { .. } => "a flush: older rows are still in memory".to_owned(),
         SkipReason::Refused(_) => "a change of what the rule objects to".to_owned(),
     }
 }

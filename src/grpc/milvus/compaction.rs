@@ -16,23 +16,14 @@ impl MilvusApi {
     ) -> Outcome<ManualCompactionResponse> {
         let (call, request) = CallContext::split(request);
         let cell = self.compaction_target(&call, &request.db_name, &request.collection_name, request.collection_id)?;
-        for (asked, field) in [
-            (request.major_compaction, "majorCompaction (is_clustering)"),
-            (request.l0_compaction, "l0Compaction (is_l0)"),
-        ] {
-            if asked {
-                return Err(invalid(format!("{field} = true is not supported yet")));
-            }
-        }
-        // "As large as you like" is what optimize() sends without a size; a size of its own choosing is the default.
-        if request.target_size != 0 && request.target_size != i64::MAX {
-            return Err(invalid(format!("target_size = {} is not supported yet", request.target_size)));
-        }
+        let (major, l0) = (request.major_compaction, request.l0_compaction);
+        let policy = CompactionScope::policy(major, l0, request.target_size)?;
         let scope = CompactionScope {
             partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
             channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
             segments: request.segment_ids.into_iter().map(SegmentId).collect(),
             timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
+            policy,
         };
         let triggered = self.coordinator.manual_compaction(&cell, scope).await?;
         Ok(ManualCompactionResponse {

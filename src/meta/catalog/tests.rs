@@ -33,6 +33,7 @@ fn segment(id: i64, group: &Arc<Group>) -> Segment {
         ts_from: Timestamp(BASE as u64),
         ts_to: Timestamp(BASE as u64 + 9),
         pk_range: Some(PkRange { min: PrimaryKey::Int(id), max: PrimaryKey::Int(id + 999) }),
+        cluster_range: None,
         compaction_from: Box::default(),
         compaction_to: Box::default(),
         dropped_at_ms: 0,

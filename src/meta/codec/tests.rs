@@ -24,6 +24,21 @@ fn pk_ranges() -> impl Strategy<Value = Option<PkRange>> {
     }))
 }
 
+fn cluster_ranges() -> impl Strategy<Value = Option<Box<ClusterRange>>> {
+    let scalars = |kind: u8| match kind {
+        0 => any::<i64>().prop_map(Scalar::Int).boxed(),
+        1 => any::<f64>().prop_map(Scalar::Float).boxed(),
+        _ => ".{0,20}".prop_map(|s| Scalar::Str(s.into())).boxed(),
+    };
+    proptest::option::of((0u8..3, any::<i64>()).prop_flat_map(move |(kind, field)| {
+        (scalars(kind), scalars(kind)).prop_map(move |(a, b)| {
+            let mut range = ClusterRange::of(FieldId(field), a);
+            range.extend(b);
+            Box::new(range)
+        })
+    }))
+}
+
 prop_compose! {
     fn segments()(
         ids in proptest::array::uniform3(0..=i64::MAX),
@@ -33,6 +48,7 @@ prop_compose! {
         delta_logs in any::<u32>(),
         times in proptest::array::uniform3(any::<u64>()),
         pk_range in pk_ranges(),
+        cluster_range in cluster_ranges(),
         lists in proptest::array::uniform2(proptest::collection::vec(0..=i64::MAX, 0..4)),
         dropped_at_ms in 0..u64::MAX / NANOS_PER_MS,
         end_lsn in any::<u64>(),
@@ -58,6 +74,7 @@ prop_compose! {
             ts_from: Timestamp(times[1]),
             ts_to: Timestamp(times[2]),
             pk_range,
+            cluster_range,
             compaction_from: ids_of(&lists[0]),
             compaction_to: ids_of(&lists[1]),
             dropped_at_ms,

@@ -182,16 +182,8 @@ fn count(n: usize) -> u32 {
 
 /// Neither small nor in need of a rewrite.
 fn healthy(candidate: &Candidate<'_>, config: &CompactionConfig) -> SkipReason {
-    let rows = candidate.segment.rows;
-    if candidate.retained || candidate.is_held_back() {
-        SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
-    } else if candidate.delta_rows > 0 {
-        SkipReason::FewDeletes { delta_rows: candidate.delta_rows, rows, threshold_ratio: config.delta_ratio }
-    } else if candidate.expired_rows > 0 {
-        SkipReason::FewExpired { expired_rows: candidate.expired_rows, rows, threshold_ratio: config.expired_ratio }
-    } else {
-        SkipReason::AlreadyFull { bytes: candidate.segment.insert_bytes, max_bytes: config.max_segment_bytes }
-    }
+    let (bytes, max_bytes) = (candidate.segment.insert_bytes, config.max_segment_bytes);
+    super::rewrite::too_little(candidate, config).unwrap_or(SkipReason::AlreadyFull { bytes, max_bytes })
 }
 
 /// The small segments that no draft took.

@@ -24,7 +24,7 @@ pub(in crate::planner) fn propose(
     let full_bytes = share_of(max_bytes, config.full_proportion);
     let max_inputs = (config.max_inputs as usize).max(1);
     let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
-    super::draft_dead(&dead, max_bytes, max_inputs, rewrite_reason, proposals);
+    super::draft_dead(&dead, max_bytes, max_inputs, super::rewrite::asked_for, proposals);
 
     let packing = cheapest(&pool, config);
     for candidate in packing.untouched {
@@ -37,7 +37,7 @@ pub(in crate::planner) fn propose(
             [single] if !single.has_work() => {
                 proposals.skip(single.segment, left_alone(single, alone, full_bytes, config));
             }
-            [_] => proposals.draft(rewrite_reason(&members), &members),
+            [_] => proposals.draft(super::rewrite::asked_for(&members), &members),
             _ => proposals.draft(PlanReason::ManualMerge, &members),
         }
     }
@@ -80,18 +80,6 @@ fn cheapest<'c, 's>(pool: &[&'c Candidate<'s>], config: &CompactionConfig) -> Pa
 fn rewritten_bytes(bins: &[Bin], pool: &[&Candidate<'_>]) -> u64 {
     let is_rewritten = |b: &&Bin| b.items.len() > 1 || b.members(pool).iter().any(|c| c.has_work());
     bins.iter().filter(is_rewritten).map(|b| b.bytes).fold(0, u64::saturating_add)
-}
-
-fn rewrite_reason(members: &[&Candidate<'_>]) -> PlanReason {
-    let delta_rows = members.iter().map(|c| c.delta_rows).sum();
-    if delta_rows > 0 {
-        return PlanReason::ManualRewrite { delta_rows };
-    }
-    PlanReason::Expired {
-        expired_rows: members.iter().map(|c| c.expired_rows).sum(),
-        rows: members.iter().map(|c| c.segment.rows).sum(),
-        threshold_ratio: 0.0,
-    }
 }
 
 fn left_alone(candidate: &Candidate<'_>, alone: bool, full_bytes: u64, config: &CompactionConfig) -> SkipReason {

@@ -1,9 +1,13 @@
 //! The policies, one file each: which candidates of a group become which drafts.
 //!
 //! A policy gets candidates in ascending order of live bytes and id, and must put each of them into exactly one draft
-//! or skip it. `rewrite` judges one segment, `automatic` joins it with segment compaction, `manual` has no thresholds.
+//! or skip it. `rewrite` judges one segment, `automatic` joins it with segment compaction, `manual` has no thresholds;
+//! the others do what only a client can ask for.
 
 pub(super) mod automatic;
+pub(super) mod clustering;
+pub(super) mod force_merge;
+pub(super) mod l0_delete;
 pub(super) mod manual;
 pub(super) mod rewrite;
 

@@ -24,6 +24,7 @@ fn field(id: i64, name: &str, data_type: DataType) -> Field {
         is_primary_key: false,
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: false,
         dim: data_type.is_vector().then_some(8),
         max_length: (data_type == DataType::VarChar).then_some(8),

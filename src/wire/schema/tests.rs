@@ -131,6 +131,14 @@ fn set(mut field: proto::FieldSchema, change: impl Fn(&mut proto::FieldSchema)) 
 #[case::element_length(vec![pk(), array(proto::DataType::VarChar, &[("max_capacity", "4")])], "max_length")]
 #[case::element_json(vec![pk(), array(proto::DataType::Json, &[("max_capacity", "4")])], "element type JSON")]
 #[case::element_missing(vec![pk(), array(proto::DataType::None, &[("max_capacity", "4")])], "element type None")]
+#[case::clustering_key_type(vec![pk(), set(vector(), |f| f.is_clustering_key = true)], "vec is FloatVector")]
+#[case::two_clustering_keys(
+    vec![
+        set(pk(), |f| f.is_clustering_key = true),
+        set(field("b", proto::DataType::Int64, &[]), |f| f.is_clustering_key = true),
+    ],
+    "more than one clustering key: id, b"
+)]
 #[case::same_name(vec![pk(), set(vector(), |f| f.name = "id".into())], "duplicated field name: id")]
 #[case::empty_name(vec![pk(), set(vector(), |f| f.name = String::new())], "field name should not be empty")]
 #[case::bad_name(vec![pk(), set(vector(), |f| f.name = "a-b".into())], "Invalid field name: a-b")]

@@ -1,5 +1,7 @@
 """pymilvus' MilvusClient, as in the documentation. The client of 2.3 has no flush or compaction: the ORM does those."""
 
+import random
+
 import pytest
 from helpers import (
     GRPC,
@@ -263,6 +265,75 @@ def test_optimize(client, book, datacoord):
     result = client.optimize(book, timeout=30)
     assert result.status == "success", result
     assert len(segments(book)) == 1 and keys_of(client, book) == list(range(1, 600))
+
+
+WIDE = 128
+
+
+def write_wide(client, name, batches, clustering=False):
+    """Rows of 512 bytes and more that can't be compressed; `tenant` is spread over all of them."""
+    schema = client.create_schema(auto_id=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("tenant", DataType.INT64, is_clustering_key=clustering)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=WIDE)
+    client.create_collection(name, schema=schema, consistency_level="Strong", properties=MANUAL)
+    for first, end in batches:
+        noise = random.Random(first)
+        client.insert(name, [{"id": key, "tenant": key * 7919 % 10007,
+                              "vector": [noise.random() for _ in range(WIDE)]} for key in range(first, end)])
+        client.flush(name)
+
+
+def completed(client, name, **options):
+    """Compacts and waits. -> plans"""
+    job = client.compact(name, **options)
+    wait_until("compaction is completed", lambda: client.get_compaction_state(job) == "Completed")
+    return client.get_compaction_plans(job).plans
+
+
+def rows_by_key(client, name):
+    client.create_index(name, client.prepare_index_params("vector", index_type="FLAT", metric_type="L2"))
+    client.load_collection(name)
+    return keys_of(client, name)
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client has no target_size")
+def test_segments_of_a_size(client, book, datacoord):
+    write_wide(client, book, [(0, 6000), (6000, 6300), (6300, 6600)])
+    before = segments(book)
+    plan, = completed(client, book, target_size=1)
+    assert sorted(plan.sources) == sorted(before)
+    after = segments(book)
+    if VERSION >= (3, 0):
+        assert sorted(plan.targets) == sorted(after)
+    assert plan.target in after and len(after) >= 3 and sum(after.values()) == 6600
+    assert completed(client, book, target_size=1) == []
+    assert rows_by_key(client, book) == list(range(6600))
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client has no clustering")
+def test_clustering(client, book, datacoord):
+    write_wide(client, book, [(0, 1000), (1000, 2000)], clustering=True)
+    fields = {field["name"]: field for field in client.describe_collection(book)["fields"]}
+    assert fields["tenant"].get("is_clustering_key") and not fields["id"].get("is_clustering_key")
+    plan, = completed(client, book, is_clustering=True)
+    after, = client.list_persistent_segments(book)
+    assert (after.segment_id, after.num_rows, after.level) == (plan.target, 2000, 3)
+    assert completed(client, book, is_clustering=True) == []
+    assert rows_by_key(client, book) == list(range(2000))
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client has no clustering")
+def test_clustering_without_a_key_is_refused(client, book, datacoord):
+    write_wide(client, book, [(0, 10)])
+    with pytest.raises(Exception, match="has no clustering key"):
+        client.compact(book, is_clustering=True)
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client has no is_l0")
+def test_deletes_of_level_0(client, book, datacoord):
+    write_wide(client, book, [(0, 10)])
+    assert completed(client, book, is_l0=True) == []
 
 
 @pytest.mark.skipif(VERSION < (2, 6), reason="this client has no truncate_collection")

@@ -23,6 +23,7 @@ pub(super) fn field(id: i64, name: &str, data_type: DataType) -> Field {
         is_primary_key: false,
         auto_id: false,
         is_partition_key: false,
+        is_clustering_key: false,
         is_dynamic: false,
         dim: None,
         max_length: None,

@@ -1,0 +1,202 @@
+//! What clustering makes of its inputs. The clustering key is the primary key, so that rows show it.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    error::Classify,
+    model::{ClusterRange, Progress, Scalar},
+};
+
+fn clustered_world(key_type: DataType) -> World {
+    let mut world = World::new(key_type);
+    let mut schema = CollectionSchema::clone(&world.schema);
+    schema.fields[1].is_clustering_key = true;
+    (world.schema, world.kind) = (Arc::new(schema), PlanKind::Clustering);
+    world
+}
+
+fn scalar(key: &PrimaryKey) -> Scalar {
+    match key {
+        PrimaryKey::Int(key) => Scalar::Int(*key),
+        PrimaryKey::Str(key) => Scalar::Str(key.clone()),
+    }
+}
+
+/// Reads the outputs and checks that their ranges are true and apart, except at a value that two of them share.
+async fn check_ranges(world: &World, outcome: &Outcome) -> Vec<Row> {
+    let mut all = vec![];
+    let mut last: Option<&ClusterRange> = None;
+    for output in &outcome.outputs {
+        let rows = world.read(output).await.concat();
+        let range = output.cluster_range.as_ref().unwrap();
+        assert_eq!(range.field, FieldId(101));
+        assert_eq!(Some(&range.min), rows.iter().map(|r| scalar(&r.key)).min().as_ref());
+        assert_eq!(Some(&range.max), rows.iter().map(|r| scalar(&r.key)).max().as_ref());
+        if let Some(last) = last {
+            assert!(last.max < range.min || (last.min == range.max && last.max == range.min), "{last:?} {range:?}");
+        }
+        last = Some(range);
+        all.extend(rows);
+    }
+    all
+}
+
+/// Three segments whose keys are spread over the same range.
+async fn spread_world(key: impl Fn(i64) -> i64) -> (World, Vec<Row>) {
+    let mut world = clustered_world(DataType::Int64);
+    let mut all = vec![];
+    for segment in 0..3 {
+        let rows: Vec<Row> =
+            (0..4000).map(|n| segment * 4000 + n).map(|id| int(id, key(id), 100 + id as u64)).collect();
+        world.segment(segment + 1, &[rows[..2500].to_vec(), rows[2500..].to_vec()], &[]).await;
+        all.extend(rows);
+    }
+    let total: u64 = world.inputs.iter().map(|i| i.segment.insert_bytes).sum();
+    world.max_output_bytes = total * 3 / 10;
+    (world, all)
+}
+
+#[tokio::test]
+async fn outputs_have_ranges_of_keys_apart() {
+    let (world, mut expected) = spread_world(|id| (id * 7919) % 12_007 - 6000).await;
+    let progress = ProgressCell::new();
+    let outcome =
+        world.compactor(Ids::default()).run(&world.task(), &progress, &CancellationToken::new()).await.unwrap();
+    assert_eq!(outcome.outputs.len(), 4);
+    for output in &outcome.outputs {
+        let bytes = output.logs.insert_bytes();
+        assert!(bytes <= world.max_output_bytes && bytes * 2 > world.max_output_bytes, "{bytes}");
+    }
+    let mut all = check_ranges(&world, &outcome).await;
+    all.sort();
+    expected.sort();
+    assert_eq!(all, expected);
+    let Progress { total_rows, done_rows, total_bytes, done_bytes } = progress.snapshot();
+    assert_eq!((done_rows, done_bytes), (total_rows, total_bytes));
+}
+
+#[tokio::test]
+async fn a_key_that_fills_several_outputs_has_them_to_itself() {
+    // Three quarters of the rows have the key 5.
+    let (world, mut expected) = spread_world(|id| if id % 4 == 0 { id % 11 } else { 5 }).await;
+    let outcome = world.run().await.unwrap();
+    let ranges: Vec<_> = outcome.outputs.iter().flat_map(|o| &o.cluster_range).map(|r| (&r.min, &r.max)).collect();
+    assert!(
+        ranges.iter().filter(|(min, max)| (*min, *max) == (&Scalar::Int(5), &Scalar::Int(5))).count() >= 3,
+        "{ranges:?}"
+    );
+    assert!(outcome.outputs.iter().all(|o| o.logs.insert_bytes() <= world.max_output_bytes));
+    let mut all = check_ranges(&world, &outcome).await;
+    all.sort();
+    expected.sort();
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn what_is_in_order_already_is_copied() {
+    let (mut world, expected) = spread_world(|id| id).await;
+    world.binlog.max_bytes = world.inputs[0].logs.memory_bytes() / 2;
+    let outcome = world.run().await.unwrap();
+    let all = check_ranges(&world, &outcome).await;
+    assert_eq!(all, expected);
+}
+
+#[tokio::test]
+async fn a_schema_without_clustering_key_is_a_defect_of_the_plan() {
+    let mut world = World::new(DataType::Int64);
+    world.kind = PlanKind::Clustering;
+    world.segment(1, &[vec![int(1, 1, 1)]], &[]).await;
+    let error = world.run().await.unwrap_err();
+    assert!(error.to_string().contains("without a clustering key"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Internal);
+}
+
+/// Batches of (row id, key), and deletes (key, time).
+type Stored = (Vec<Vec<(i64, i64)>>, Vec<(i64, u64)>);
+
+#[derive(Debug, Clone)]
+struct Case {
+    strings: bool,
+    segments: Vec<Stored>,
+    horizon: Option<u64>,
+    output_bytes: u64,
+    binlog_bytes: u64,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let row = (0i64..100_000, prop_oneof![3 => 0i64..60, 1 => Just(7i64)]);
+    let batch = prop::collection::vec(row, 1..120);
+    let segment = (prop::collection::vec(batch, 0..4), prop::collection::vec((0i64..60, 1u64..100), 0..6));
+    (
+        any::<bool>(),
+        prop::collection::vec(segment, 1..4),
+        prop::option::of(0u64..100),
+        30_000u64..90_000,
+        prop_oneof![Just(u64::MAX / 2), 4000u64..9000],
+    )
+        .prop_map(|(strings, segments, horizon, output_bytes, binlog_bytes)| Case {
+            strings,
+            segments,
+            horizon,
+            output_bytes,
+            binlog_bytes,
+        })
+}
+
+async fn check(case: Case) -> Result<(), TestCaseError> {
+    let mut world = clustered_world(if case.strings { DataType::VarChar } else { DataType::Int64 });
+    let key =
+        |key: i64| if case.strings { PrimaryKey::Str(format!("k{key}").into()) } else { PrimaryKey::Int(key - 30) };
+    let horizon = case.horizon.map_or(Timestamp::MAX, ts);
+    let all_deletes: Vec<Delete> = case
+        .segments
+        .iter()
+        .flat_map(|(_, deletes)| deletes.iter().map(|(k, at)| Delete { key: key(*k), ts: ts(*at) }))
+        .collect();
+    let mut expected = vec![];
+    for (number, (batches, deletes)) in case.segments.iter().enumerate() {
+        let batches: Vec<Vec<Row>> = batches
+            .iter()
+            .map(|b| b.iter().map(|(id, k)| Row { id: *id, key: key(*k), at: 1 + *id as u64 % 90 }).collect())
+            .collect();
+        let deltas: Vec<Vec<Delete>> =
+            deletes.iter().map(|(k, at)| vec![Delete { key: key(*k), ts: ts(*at) }]).collect();
+        world.segment(number as i64 + 1, &batches, &deltas).await;
+        expected.extend(batches.concat());
+    }
+    expected.retain(|row| !all_deletes.iter().any(|d| d.key == row.key && d.ts <= horizon && d.ts > ts(row.at)));
+    (world.max_output_bytes, world.binlog.max_bytes) = (case.output_bytes, case.binlog_bytes);
+    world.keep_deletes_after = horizon;
+    let outcome = world.run().await.unwrap();
+
+    let mut all = check_ranges(&world, &outcome).await;
+    all.sort();
+    expected.sort();
+    prop_assert_eq!(&all, &expected);
+    prop_assert_eq!(outcome.rows_out, expected.len() as u64);
+    prop_assert_eq!(outcome.rows_in, outcome.rows_out + outcome.rows_deleted);
+    for output in &outcome.outputs {
+        prop_assert!(output.logs.insert_bytes() <= case.output_bytes || output.rows == 1);
+        // Deletes that are not applied are where their rows are.
+        let deltas: BTreeSet<Delete> = world.read_deltas(output).await.concat().into_iter().collect();
+        let keys: BTreeSet<PrimaryKey> = world.read(output).await.concat().into_iter().map(|r| r.key).collect();
+        let kept = all_deletes.iter().filter(|d| d.ts > horizon && keys.contains(&d.key));
+        for delete in kept {
+            prop_assert!(deltas.contains(delete), "{delete:?}");
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_are_neither_lost_nor_doubled(case in cases()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check(case))?;
+    }
+}

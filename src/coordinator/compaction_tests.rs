@@ -1,0 +1,494 @@
+//! Compaction as a client sees it: a whole coordinator over stores in memory, automatic compaction off.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch},
+    datatypes::{Field as ArrowField, Schema as ArrowSchema},
+};
+use prometheus::Registry;
+use rstest::rstest;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::{
+    binlog::{LogIds, encode_delta},
+    clock::SystemClock,
+    compactor::{Compactor, OutputIds, ProgressCell},
+    config::CompactionConfig,
+    meta::memory::MemoryStore,
+    model::{
+        Channel, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogFile, LogId, PartitionId,
+        PlanKind, PrimaryKey, Scalar, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
+    },
+    planner::Policy,
+    query,
+    scheduler::{Attempt, JobSink},
+    storage::LogPath,
+    telemetry::Metrics,
+};
+
+const KEY: FieldId = FieldId(100);
+const CLUSTER: FieldId = FieldId(101);
+const VECTOR: FieldId = FieldId(102);
+const MIB: u64 = 1 << 20;
+
+fn field(id: FieldId, data_type: DataType) -> Field {
+    Field {
+        id,
+        name: format!("f{id}"),
+        description: String::new(),
+        data_type,
+        element_type: None,
+        is_primary_key: id == KEY,
+        auto_id: false,
+        is_partition_key: false,
+        is_clustering_key: id == CLUSTER,
+        is_dynamic: false,
+        dim: (id == VECTOR).then_some(64),
+        max_length: None,
+        max_capacity: None,
+        type_params: vec![],
+        index_params: vec![],
+    }
+}
+
+fn schema(name: &str) -> CollectionSchema {
+    CollectionSchema {
+        name: name.to_owned(),
+        description: String::new(),
+        enable_dynamic_field: false,
+        fields: vec![
+            field(KEY, DataType::Int64),
+            field(CLUSTER, DataType::Int64),
+            field(VECTOR, DataType::FloatVector),
+        ],
+        primary: 0,
+    }
+}
+
+/// 256 bytes that can't be compressed.
+fn vector(key: i64) -> Vec<u8> {
+    let mut state = key as u64;
+    let mut next = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB).to_le_bytes()
+    };
+    (0..32).flat_map(|_| next()).collect()
+}
+
+/// The clustering key is spread over all rows whatever their order.
+fn cluster_value(key: i64) -> i64 {
+    (key * 7919) % 10_007
+}
+
+fn rows(keys: std::ops::Range<i64>) -> RecordBatch {
+    let columns: Vec<(FieldId, ArrayRef)> = vec![
+        (KEY, Arc::new(Int64Array::from_iter_values(keys.clone()))),
+        (CLUSTER, Arc::new(Int64Array::from_iter_values(keys.clone().map(cluster_value)))),
+        (VECTOR, Arc::new(FixedSizeBinaryArray::try_from_iter(keys.map(vector)).unwrap())),
+    ];
+    let fields: Vec<ArrowField> =
+        columns.iter().map(|(id, c)| ArrowField::new(id.to_string(), c.data_type().clone(), false)).collect();
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns.into_iter().map(|(_, c)| c).collect()).unwrap()
+}
+
+/// What outlives a restart.
+struct World {
+    folder: tempfile::TempDir,
+    meta: Arc<MemoryStore>,
+    store: SegmentStore,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, meta: Arc::new(MemoryStore::new()), store: SegmentStore::in_memory() }
+    }
+
+    async fn start(&self) -> Arc<Coordinator> {
+        let mut config = Config::default();
+        config.server.data_dir = self.folder.path().to_owned();
+        config.compaction = CompactionConfig { auto_enabled: false, max_segment_bytes: 4 * MIB, ..config.compaction };
+        let parts = Parts {
+            config: Arc::new(config),
+            clock: Arc::new(SystemClock::new()),
+            metrics: Arc::new(Metrics::new(Registry::new()).unwrap()),
+            meta: self.meta.clone(),
+            store: self.store.clone(),
+        };
+        Coordinator::start(parts).await.unwrap()
+    }
+
+    /// A coordinator with an empty collection `c` of one channel.
+    async fn with_collection(&self, clustering_key: bool) -> (Arc<Coordinator>, Arc<CollectionCell>) {
+        let coordinator = self.start().await;
+        let mut schema = schema("c");
+        schema.fields[1].is_clustering_key = clustering_key;
+        let new = NewCollection {
+            database: "default".to_owned(),
+            schema,
+            shards: 1,
+            consistency_level: 0,
+            properties: BTreeMap::new(),
+            partitions: None,
+        };
+        coordinator.create_collection(new).await.unwrap();
+        let cell = cell(&coordinator);
+        (coordinator, cell)
+    }
+}
+
+fn cell(coordinator: &Coordinator) -> Arc<CollectionCell> {
+    coordinator.state().resolve(CollectionName::new("", "c")).unwrap()
+}
+
+impl Coordinator {
+    async fn flushed(&self, cell: &Arc<CollectionCell>, partition: &str, keys: std::ops::Range<i64>) {
+        self.insert(cell, partition, rows(keys)).await.unwrap();
+        self.flush(cell).await.unwrap();
+    }
+
+    async fn deleted(&self, cell: &Arc<CollectionCell>, expr: &str) {
+        let expr = query::compile(expr, &cell.meta().schema).unwrap().unwrap();
+        self.delete(cell, "", &expr).await.unwrap();
+        self.ingest.flush_deltas(cell.id).await.unwrap();
+    }
+
+    async fn rows_of(&self, cell: &CollectionCell) -> u64 {
+        self.count(cell, None, None).await.unwrap()
+    }
+
+    /// Asks for a compaction and waits until all of its plans have completed.
+    async fn compacted(&self, cell: &Arc<CollectionCell>, scope: CompactionScope) -> JobView {
+        let job = self.manual_compaction(cell, scope).await.unwrap().job;
+        self.finished(job).await
+    }
+
+    async fn finished(&self, job: JobId) -> JobView {
+        loop {
+            let view = self.jobs().job(job).unwrap();
+            if view.counts().is_finished() {
+                let bad = view.plans.iter().find(|p| !matches!(p.state, PlanState::Completed { .. }));
+                assert!(bad.is_none(), "{bad:?}");
+                return view;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Puts an L0 segment into the catalog, as an import would.
+    async fn put_l0(&self, cell: &CollectionCell, partition: PartitionId, deletes: &[Delete]) -> SegmentId {
+        let core = &self.core;
+        let id = SegmentId(core.ids.next().unwrap());
+        let channel = cell.meta().channels[0].clone();
+        let group = Arc::new(Group { collection: cell.id, partition, channel });
+        let ids = LogIds { collection: cell.id, partition, segment: id };
+        let log = LogId(core.ids.next().unwrap());
+        let encoded = encode_delta(ids, deletes, &core.config.binlog, 1).unwrap();
+        let file = LogFile {
+            id: log,
+            rows: encoded.rows,
+            ts_from: encoded.ts_from,
+            ts_to: encoded.ts_to,
+            bytes: encoded.bytes.len() as u64,
+            memory_bytes: encoded.memory_bytes,
+        };
+        core.store.put(&LogPath::delta(ids, log), encoded.bytes).await.unwrap();
+        let logs = SegmentLogs { delta: vec![file], ..SegmentLogs::default() };
+        let mut segment = Segment {
+            id,
+            group,
+            state: SegmentState::Flushed,
+            level: SegmentLevel::L0,
+            rows: 0,
+            insert_bytes: 0,
+            memory_bytes: 0,
+            delta_rows: 0,
+            delta_bytes: 0,
+            delta_logs: 0,
+            delta_ts_from: Timestamp::ZERO,
+            ts_from: Timestamp::ZERO,
+            ts_to: Timestamp::ZERO,
+            pk_range: None,
+            cluster_range: None,
+            compaction_from: Box::default(),
+            compaction_to: Box::default(),
+            dropped_at_ms: 0,
+            end_lsn: Default::default(),
+            version: 1,
+        };
+        segment.summarise(&logs);
+        let mut txn = core.catalog.txn();
+        txn.put_segment_and_logs(&segment, &logs);
+        txn.commit().await.unwrap();
+        cell.fold([segment]);
+        id
+    }
+}
+
+fn asked(policy: Policy) -> CompactionScope {
+    CompactionScope { policy, ..CompactionScope::default() }
+}
+
+fn targets(view: &JobView) -> Vec<SegmentId> {
+    let of = |plan: &Plan| match &plan.state {
+        PlanState::Completed { targets, .. } => targets.clone(),
+        _ => vec![],
+    };
+    view.plans.iter().flat_map(of).collect()
+}
+
+const POLICIES: [Policy; 4] =
+    [Policy::Standard, Policy::ForceMerge { target_bytes: MIB }, Policy::Clustering, Policy::L0Delete];
+
+#[tokio::test]
+async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(true).await;
+    let name = CollectionName::new("", "c");
+    coordinator.create_partition(name, "p").await.unwrap();
+    coordinator.flushed(&cell, "p", 0..10).await;
+    let segment = cell.live()[0].id;
+    let other = cell.meta().partition("_default").unwrap().id;
+    for policy in POLICIES {
+        let cases = [
+            (
+                CompactionScope { partition: Some(PartitionId(77)), ..asked(policy) },
+                "partition not found[partition=77]",
+            ),
+            (
+                CompactionScope { partition: Some(PartitionId(-1)), ..asked(policy) },
+                "partition not found[partition=-1]",
+            ),
+            (
+                CompactionScope { channel: Some(Channel::new("nowhere_v0")), ..asked(policy) },
+                "channel nowhere_v0 is not",
+            ),
+            (CompactionScope { segments: vec![segment, SegmentId(88)], ..asked(policy) }, "segment 88 is not"),
+            (
+                CompactionScope { segments: vec![segment], partition: Some(other), ..asked(policy) },
+                "outside of the scope",
+            ),
+        ];
+        for (scope, text) in cases {
+            let error = coordinator.manual_compaction(&cell, scope).await.unwrap_err().to_string();
+            assert!(error.contains(text), "{policy:?}: {error}");
+        }
+    }
+    assert_eq!(coordinator.jobs().len(), 0);
+    coordinator.shutdown().await;
+}
+
+/// Two partitions of two segments each; only what the scope covers is an input.
+#[rstest]
+#[case(Policy::Standard, PlanKind::Mix)]
+#[case(Policy::ForceMerge { target_bytes: MIB }, PlanKind::Mix)]
+#[case(Policy::Clustering, PlanKind::Clustering)]
+#[tokio::test]
+async fn every_policy_keeps_to_its_scope(#[case] policy: Policy, #[case] kind: PlanKind) {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(true).await;
+    coordinator.create_partition(CollectionName::new("", "c"), "p").await.unwrap();
+    for (number, partition) in ["p", "", "p", "", "p"].into_iter().enumerate() {
+        let from = number as i64 * 100;
+        coordinator.flushed(&cell, partition, from..from + 100).await;
+    }
+    let partition = cell.meta().partition("p").unwrap().id;
+    let of_p: Vec<SegmentId> = cell.live().iter().filter(|s| s.group.partition == partition).map(|s| s.id).collect();
+    let of_default: Vec<SegmentId> = cell.live().iter().map(|s| s.id).filter(|id| !of_p.contains(id)).collect();
+
+    let two = CompactionScope { segments: of_p[..2].to_vec(), ..asked(policy) };
+    let view = coordinator.compacted(&cell, two).await;
+    assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [kind]);
+    assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), of_p[..2]);
+
+    let rest = CompactionScope { partition: Some(partition), ..asked(policy) };
+    let view = coordinator.compacted(&cell, rest).await;
+    assert_eq!(view.plans.len(), 1);
+    assert_eq!(view.plans[0].group.partition, partition);
+
+    let channel = CompactionScope { channel: Some(cell.meta().channels[0].clone()), ..asked(policy) };
+    let view = coordinator.compacted(&cell, channel).await;
+    assert_eq!(view.plans.len(), 1, "the other partition is left");
+    assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), of_default);
+    assert_eq!(coordinator.rows_of(&cell).await, 500);
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn force_merge_packs_and_splits_once() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    // 2.7 MB and twice 0.3 MB.
+    coordinator.flushed(&cell, "", 0..10_000).await;
+    coordinator.flushed(&cell, "", 10_000..11_000).await;
+    coordinator.flushed(&cell, "", 11_000..12_000).await;
+    let sources: Vec<SegmentId> = cell.live().iter().map(|s| s.id).collect();
+    let force = asked(Policy::ForceMerge { target_bytes: MIB });
+    let view = coordinator.compacted(&cell, force.clone()).await;
+    assert_eq!(view.plans.len(), 1);
+    let live = cell.live();
+    assert_eq!(targets(&view), live.iter().map(|s| s.id).collect::<Vec<_>>());
+    let sizes: Vec<u64> = live.iter().map(|s| s.insert_bytes).collect();
+    assert!(sizes.len() >= 3 && sizes.iter().all(|bytes| *bytes <= MIB), "{sizes:?}");
+    assert!(sizes.iter().filter(|bytes| **bytes * 5 < MIB * 4).count() <= 1, "{sizes:?}");
+    for source in sources {
+        assert_eq!(&*cell.segment(source).unwrap().compaction_to, targets(&view));
+    }
+    assert_eq!(coordinator.rows_of(&cell).await, 12_000);
+
+    let again = coordinator.manual_compaction(&cell, force).await.unwrap();
+    assert_eq!(again.plans, 0);
+    let why = again.nothing_to_do.unwrap();
+    assert!(why.contains("segments needs compaction"), "{why}");
+    coordinator.shutdown().await;
+}
+
+/// A delete between the read of the inputs and the commit is on every output that may hold its key, and on no other.
+#[tokio::test]
+async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(true).await;
+    coordinator.flushed(&cell, "", 0..10_000).await;
+    coordinator.scheduler.hold(crate::scheduler::Held { everything: true, ..Default::default() });
+    let force = asked(Policy::ForceMerge { target_bytes: MIB });
+    let job = coordinator.manual_compaction(&cell, force).await.unwrap().job;
+    let plan = coordinator.jobs().job(job).unwrap().plans[0].id;
+    let attempt = Attempt { plan, number: 1 };
+    let core = &coordinator.core;
+    let task = core.prepare(attempt).await.unwrap();
+    let ids: Arc<dyn OutputIds> = core.clone();
+    let compactor = Compactor::new(world.store.clone(), core.config.binlog.clone(), &core.config.worker, ids);
+    let outcome = compactor.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
+    coordinator.deleted(&cell, "f100 in [3, 9990]").await;
+    core.completed(attempt, outcome).await.unwrap();
+
+    let live = cell.live();
+    assert!(live.len() >= 3);
+    let with_deletes: Vec<(usize, u64)> =
+        live.iter().enumerate().filter(|(_, s)| s.delta_rows > 0).map(|(n, s)| (n, s.delta_rows)).collect();
+    assert_eq!(with_deletes, [(0, 1), (live.len() - 1, 1)]);
+    assert_eq!(coordinator.rows_of(&cell).await, 9_998);
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn clustering_divides_rows_by_key_once() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(true).await;
+    for n in 0..5 {
+        coordinator.flushed(&cell, "", n * 5000..(n + 1) * 5000).await;
+    }
+    coordinator.deleted(&cell, "f100 < 100").await;
+    let view = coordinator.compacted(&cell, asked(Policy::Clustering)).await;
+    assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [PlanKind::Clustering]);
+    let check = |cell: &CollectionCell| {
+        let mut ranges: Vec<(Scalar, Scalar)> = vec![];
+        for segment in cell.live() {
+            assert_eq!(segment.level, SegmentLevel::L2);
+            assert!(segment.insert_bytes <= 4 * MIB);
+            let range = segment.cluster_range.unwrap();
+            assert_eq!(range.field, CLUSTER);
+            ranges.push((range.min, range.max));
+        }
+        ranges.sort();
+        assert!(ranges.len() >= 2 && ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
+        ranges
+    };
+    let ranges = check(&cell);
+    assert_eq!(coordinator.rows_of(&cell).await, 24_900);
+
+    let again = coordinator.manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap();
+    assert_eq!(again.plans, 0);
+    assert!(again.nothing_to_do.unwrap().contains("already clustered by field 101"));
+
+    // Deletes of a clustered segment are applied without undoing the clustering.
+    coordinator.deleted(&cell, "f100 in [20000]").await;
+    let view = coordinator.compacted(&cell, CompactionScope::default()).await;
+    assert_eq!(view.plans.iter().map(|p| (p.kind, p.inputs.len())).collect::<Vec<_>>(), [(PlanKind::Single, 1)]);
+    assert_eq!(check(&cell), ranges);
+    coordinator.shutdown().await;
+
+    let coordinator = world.start().await;
+    let cell = self::cell(&coordinator);
+    assert_eq!(check(&cell), ranges, "statistics outlive a restart");
+    assert_eq!(coordinator.rows_of(&cell).await, 24_899);
+    coordinator.flushed(&cell, "", 25_000..25_100).await;
+    let view = coordinator.compacted(&cell, asked(Policy::Clustering)).await;
+    assert_eq!(view.plans[0].inputs.len(), ranges.len() + 1, "a new segment has to be divided too");
+    check(&cell);
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn clustering_needs_a_key() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    let error = coordinator.manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap_err();
+    assert!(error.to_string().contains("collection c has no clustering key"), "{error}");
+    coordinator.shutdown().await;
+}
+
+fn delete(key: i64, ts: Timestamp) -> Delete {
+    Delete { key: PrimaryKey::Int(key), ts }
+}
+
+#[rstest]
+#[case::of_one_partition(false, 400 - 2)]
+#[case::of_all_partitions(true, 400 - 3)]
+#[tokio::test]
+async fn deletes_of_level_0_go_to_the_segments_they_hit(#[case] all_partitions: bool, #[case] left: u64) {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    coordinator.create_partition(CollectionName::new("", "c"), "p").await.unwrap();
+    coordinator.flushed(&cell, "", 0..100).await;
+    coordinator.flushed(&cell, "", 100..200).await;
+    coordinator.flushed(&cell, "", 200..300).await;
+    coordinator.flushed(&cell, "p", 300..400).await;
+    let [first, second, third, in_p] = [0, 1, 2, 3].map(|n| cell.live()[n].id);
+    let now = coordinator.timestamp().unwrap();
+    let partition = cell.meta().partition("_default").unwrap().id;
+    let partition = if all_partitions { PartitionId::ALL } else { partition };
+    // One is older than its row, one is of a key that nobody has.
+    let deletes = [delete(5, now), delete(150, now), delete(350, now), delete(250, Timestamp(1)), delete(9999, now)];
+    let l0 = coordinator.put_l0(&cell, partition, &deletes).await;
+
+    let view = coordinator.compacted(&cell, asked(Policy::L0Delete)).await;
+    assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [PlanKind::L0Delete]);
+    assert_eq!(targets(&view), []);
+    let logs = |id: SegmentId| (cell.segment(id).unwrap().delta_rows, cell.segment(id).unwrap().delta_logs);
+    assert_eq!([logs(first), logs(second), logs(third)], [(1, 1), (1, 1), (0, 0)]);
+    assert_eq!(logs(in_p), if all_partitions { (1, 1) } else { (0, 0) });
+    assert_eq!(cell.segment(l0).unwrap().state, SegmentState::Dropped);
+    assert_eq!(coordinator.rows_of(&cell).await, left);
+    coordinator.shutdown().await;
+
+    let coordinator = world.start().await;
+    let cell = self::cell(&coordinator);
+    assert_eq!(coordinator.rows_of(&cell).await, left);
+    let again = coordinator.manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
+    assert_eq!(again.plans, 0);
+    let why = again.nothing_to_do.unwrap();
+    assert!(why.contains("there are no L0 segments in scope"), "{why}");
+    assert!(coordinator.finished(again.job).await.plans.is_empty());
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn deletes_that_rows_in_memory_are_older_than_wait() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    coordinator.insert(&cell, "", rows(0..10)).await.unwrap();
+    let now = coordinator.timestamp().unwrap();
+    coordinator.put_l0(&cell, PartitionId::ALL, &[delete(5, now)]).await;
+    let waits = coordinator.manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
+    assert_eq!(waits.plans, 0);
+    let why = waits.nothing_to_do.unwrap();
+    assert!(why.contains("newer than the oldest row in memory"), "{why}");
+    coordinator.flush(&cell).await.unwrap();
+    coordinator.compacted(&cell, asked(Policy::L0Delete)).await;
+    assert_eq!(coordinator.rows_of(&cell).await, 9);
+    coordinator.shutdown().await;
+}

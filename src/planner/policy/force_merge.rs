@@ -1,0 +1,95 @@
+//! A client asked for segments of a size: merge what is below it, split what is above it.
+//!
+//! A segment that is nearly of that size and has nothing to drop is left as it is; so, once done, asking again leads to
+//! no plan. A plan may have several outputs, of which all but the last are full (`compactor::cut`): therefore segments
+//! of any sizes can be put together, and every plan leaves at most one segment that is below.
+
+use crate::{
+    model::PlanReason,
+    planner::{
+        Proposals, SkipReason,
+        measure::{Candidate, share_of},
+        packing,
+    },
+};
+
+/// Below this share of the asked-for size a segment is merged.
+const FULL: f64 = 0.8;
+/// A plan has about so many outputs at most, unless one input alone makes more: what fails is not too much to repeat.
+const OUTPUTS: u64 = 16;
+
+/// `candidates` ascending by live bytes and id; `alone`: the group has no other live segment.
+pub(in crate::planner) fn propose(
+    candidates: &[Candidate<'_>],
+    alone: bool,
+    target_bytes: u64,
+    max_inputs: usize,
+    proposals: &mut Proposals,
+) {
+    let full_bytes = share_of(target_bytes, FULL);
+    let force = PlanReason::ForceMerge { target_bytes };
+    let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
+    super::draft_dead(&dead, target_bytes, max_inputs, super::rewrite::asked_for, proposals);
+
+    let (small, mut rest): (Vec<_>, Vec<_>) = pool.into_iter().partition(|c| c.live_bytes < full_bytes);
+    rest.retain(|c| {
+        let fits = c.live_bytes <= target_bytes;
+        match (fits, c.has_work()) {
+            (true, true) => proposals.draft(super::rewrite::asked_for(&[c]), &[c]),
+            (true, false) => {
+                let bytes = c.live_bytes;
+                proposals.skip(c.segment, SkipReason::AlreadyFull { bytes, max_bytes: target_bytes });
+            }
+            (false, _) => {}
+        }
+        !fits
+    });
+
+    let sizes: Vec<u64> = small.iter().map(|c| c.live_bytes).collect();
+    for bin in packing::pack(&sizes, target_bytes, full_bytes, max_inputs) {
+        let members = bin.members(&small);
+        if bin.bytes >= full_bytes {
+            proposals.draft(force.clone(), &members);
+        } else {
+            rest.extend(members);
+        }
+    }
+    rest.sort_unstable_by_key(|c| (c.live_bytes, c.segment.id));
+    for members in chunks(&rest, target_bytes.saturating_mul(OUTPUTS), max_inputs) {
+        match members {
+            [one] if one.live_bytes <= target_bytes && one.has_work() => {
+                proposals.draft(super::rewrite::asked_for(members), members);
+            }
+            [one] if one.live_bytes <= target_bytes => {
+                proposals.skip(one.segment, left_alone(one, alone, target_bytes));
+            }
+            _ => proposals.draft(force.clone(), members),
+        }
+    }
+}
+
+/// Cuts a list where it has enough bytes or items; a single item may have more.
+fn chunks<'a, 'c, 's>(mut list: &'a [&'c Candidate<'s>], bytes: u64, items: usize) -> Vec<&'a [&'c Candidate<'s>]> {
+    let mut chunks = Vec::new();
+    while !list.is_empty() {
+        let mut sum = 0u64;
+        let fitting = list.iter().take(items).take_while(|c| {
+            sum = sum.saturating_add(c.live_bytes);
+            sum <= bytes
+        });
+        let (chunk, others) = list.split_at(fitting.count().max(1));
+        chunks.push(chunk);
+        list = others;
+    }
+    chunks
+}
+
+fn left_alone(candidate: &Candidate<'_>, alone: bool, target_bytes: u64) -> SkipReason {
+    if candidate.is_held_back() {
+        SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
+    } else if alone {
+        SkipReason::Alone
+    } else {
+        SkipReason::NothingFits { bytes: candidate.live_bytes, max_bytes: target_bytes }
+    }
+}
