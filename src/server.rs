@@ -69,6 +69,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     wait_for_signal().await?;
     info!("stopping: no new calls");
     stop.cancel();
+    coordinator.end_watches();
     let served = async { tokio::join!(grpc, http) };
     let drained = tokio::time::timeout(config.server.drain_timeout, served).await;
     coordinator.shutdown().await;

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CompactError, CompactionTask, ProgressCell,
+    CompactError, CompactionTask, ProgressCell, Throttle,
     memory::{MemoryBudget, Reservation},
 };
 use crate::{
@@ -85,6 +85,7 @@ pub(super) struct Execution<'a> {
     pub(super) cores: &'a Cores,
     pub(super) progress: &'a ProgressCell,
     pub(super) stop: CancellationToken,
+    throttle: Option<&'a Throttle>,
     pub(super) bytes_read: AtomicU64,
     pub(super) bytes_written: AtomicU64,
     /// Objects that exist or may exist.
@@ -111,10 +112,23 @@ impl<'a> Execution<'a> {
             cores,
             progress,
             stop,
+            throttle: None,
             bytes_read: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             written: Mutex::default(),
             waiting: Mutex::default(),
+        }
+    }
+
+    pub(super) fn throttled(self, throttle: Option<&'a Throttle>) -> Self {
+        Self { throttle, ..self }
+    }
+
+    /// Waits until these bytes may be moved.
+    async fn allowed(&self, bytes: u64) -> Result<(), CompactError> {
+        match self.throttle {
+            Some(throttle) => self.unless_stopped(throttle.take(bytes, || self.progress.alive())).await,
+            None => Ok(()),
         }
     }
 
@@ -156,6 +170,8 @@ impl<'a> Execution<'a> {
     pub(super) async fn get(&self, path: &LogPath) -> Result<Bytes, CompactError> {
         let bytes = self.unless_stopped(self.store.get(path)).await??;
         self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
+        // Its size is known only now: who reads next pays for it.
+        self.allowed(bytes.len() as u64).await?;
         self.progress.alive();
         Ok(bytes)
     }
@@ -187,11 +203,12 @@ impl<'a> Execution<'a> {
         if objects.is_empty() {
             return Ok(());
         }
+        let bytes: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
+        self.allowed(bytes as u64).await?;
         if self.stop.is_cancelled() {
             return Err(CompactError::Cancelled);
         }
         self.written.lock().extend(objects.iter().map(|(path, _)| *path));
-        let bytes: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
         self.store.put_all(objects).await?;
         self.bytes_written.fetch_add(bytes as u64, Relaxed);
         self.progress.alive();

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell, clustering,
+    CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell, Throttle, clustering,
     cut::{Limits, cut},
     deletes::Retained,
     execution::{Cores, Execution, WAITING_BYTES},
@@ -43,6 +43,7 @@ pub struct Compactor {
     ids: Arc<dyn OutputIds>,
     pub(super) budget: MemoryBudget,
     cores: Cores,
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// An output segment under construction.
@@ -68,7 +69,12 @@ impl Compactor {
     /// The memory limit of `worker` holds for all plans that this compactor and its clones run.
     pub fn new(store: SegmentStore, binlog: BinlogConfig, worker: &WorkerConfig, ids: Arc<dyn OutputIds>) -> Self {
         let budget = MemoryBudget::new(worker.memory_limit_bytes);
-        Self { store, binlog, ids, budget, cores: Cores::of_machine() }
+        Self { store, binlog, ids, budget, cores: Cores::of_machine(), throttle: None }
+    }
+
+    /// Reads and writes no more than this allows.
+    pub fn throttled(self, throttle: Arc<Throttle>) -> Self {
+        Self { throttle: Some(throttle), ..self }
     }
 
     /// Merges the inputs of a task into new segments. Waits for memory first if other plans hold it.
@@ -87,7 +93,8 @@ impl Compactor {
         let stop = cancel.child_token();
         // Work on other threads ends early if this future is dropped.
         let _stop_on_drop = stop.clone().drop_guard();
-        let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop);
+        let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop)
+            .throttled(self.throttle.as_deref());
         let outcome = match task.plan.kind {
             PlanKind::L0Delete => l0_delete::collect(&exec).await,
             PlanKind::Mix | PlanKind::Single | PlanKind::Clustering => self.merge(&exec).await,
@@ -228,7 +235,7 @@ impl Compactor {
         let (mut drafts, mut works) = (Vec::new(), Vec::new());
         for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
             let group = &exec.task.plan.group;
-            let segment = self.ids.next_segment()?;
+            let segment = self.ids.next_segment(exec.task.plan.id)?;
             let ids = LogIds { collection: group.collection, partition: group.partition, segment };
             let key = exec.task.schema.primary_key();
             let rate = self.binlog.bloom_false_positive;

@@ -37,14 +37,18 @@ mod order;
 mod progress;
 mod second_pass;
 mod selection;
+mod throttle;
 
 use std::sync::Arc;
 
 pub use error::CompactError;
 pub use merge::Compactor;
 pub use progress::ProgressCell;
+pub use throttle::Throttle;
 
-use crate::model::{ClusterRange, CollectionSchema, Delete, LogId, PkRange, Plan, Segment, SegmentId, SegmentLogs};
+use crate::model::{
+    ClusterRange, CollectionSchema, Delete, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs,
+};
 
 /// One input as it is now: delta logs that arrived after the plan was made included.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +101,8 @@ pub struct Outcome {
 
 /// Where the ids of new segments and objects come from. An id is never given twice, and a log id is never 1.
 pub trait OutputIds: Send + Sync {
-    fn next_segment(&self) -> Result<SegmentId, CompactError>;
+    /// For an output of this plan, whose objects exist before anything else names them.
+    fn next_segment(&self, plan: PlanId) -> Result<SegmentId, CompactError>;
     fn next_log(&self) -> Result<LogId, CompactError>;
 }
 

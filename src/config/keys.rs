@@ -5,7 +5,7 @@
 use std::{net::IpAddr, path::PathBuf};
 
 use super::{
-    LogFormat,
+    LogFormat, Windows,
     milvus_yaml::Key,
     setting::{
         Setting,
@@ -273,6 +273,23 @@ pub const KEYS: &[Key] = &[
         "A segment is rewritten beyond this share of rows past the collection's time to live."),
     key!("datacoord.compaction.memoryLimit", Megabytes, Some((16.0, MAX_MB)), Bytes(config.worker.memory_limit_bytes),
         "Memory for merging, all plans together."),
+    key!("datacoord.compaction.throttle", Megabytes, Some((0.0, MAX_MB)), Bytes(config.worker.throttle_bytes),
+        "What merges may read and write per second, all together, until SetThrottle says otherwise; 0: no limit."),
+    Key {
+        name: "datacoord.compaction.windows",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &[],
+        doc: "Times of the day (UTC) at which compaction that nobody asked for may begin, e.g. 22:00-06:00; empty: always.",
+        get: |draft| Setting::Text(draft.config.compaction.windows.to_string()),
+        set: |draft, setting| {
+            if let Setting::Text(text) = setting {
+                draft.config.compaction.windows = Windows::parse(&text)?;
+            }
+            Ok(())
+        },
+    },
     key!("datacoord.compaction.maxAttempts", Count, Some((1.0, 100.0)), Count(config.worker.max_attempts),
         "Executions of a plan, the first included, before transient errors make it fail."),
     key!("datacoord.compaction.retryBackoff", Milliseconds, Some((1.0, 3_600_000.0)), Time(config.worker.retry_backoff),

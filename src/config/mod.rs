@@ -9,11 +9,13 @@ pub mod layers;
 pub mod milvus_yaml;
 pub mod setting;
 pub mod validate;
+pub mod windows;
 
 #[cfg(test)]
 mod tests;
 
 pub use layers::{LoadError, Loaded, Origin, Sources};
+pub use windows::Windows;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -191,6 +193,8 @@ pub struct CompactionConfig {
     pub retention: Duration,
     /// Inputs of one plan at most.
     pub max_inputs: u32,
+    /// When automatic work may begin.
+    pub windows: Windows,
     /// Finished jobs are kept this long,
     pub history_age: Duration,
     /// and not more than this many.
@@ -213,6 +217,7 @@ impl Default for CompactionConfig {
             expired_ratio: 0.2,
             retention: Duration::ZERO,
             max_inputs: 1000,
+            windows: Windows::default(),
             history_age: Duration::from_secs(90 * 86_400),
             history_jobs: 1_000_000,
         }
@@ -225,6 +230,8 @@ pub struct WorkerConfig {
     pub max_concurrency: usize,
     /// Memory for merging, all plans together.
     pub memory_limit_bytes: u64,
+    /// Bytes that merges read and write per second, together; 0: no limit.
+    pub throttle_bytes: u64,
     /// An execution without progress for this long has timed out.
     pub progress_timeout: Duration,
     /// Executions of one plan, the first included, before transient errors become a failure.
@@ -238,6 +245,7 @@ impl Default for WorkerConfig {
         Self {
             max_concurrency: 2,
             memory_limit_bytes: 256 * MIB,
+            throttle_bytes: 0,
             progress_timeout: Duration::from_secs(900),
             max_attempts: 3,
             retry_backoff: Duration::from_secs(1),

@@ -54,7 +54,11 @@ impl Core {
         let mut txn = self.catalog.txn();
         txn.expect_no_segment(&group, segment.id);
         txn.put_segment_and_logs(&segment, &logs);
+        let bytes = segment.insert_bytes + segment.delta_bytes;
+        let traffic = cell.traffic().with_flush(segment.rows, bytes, self.clock.now_ms());
+        txn.put_traffic(cell.id, &traffic);
         txn.commit().await?;
+        cell.set_traffic(traffic);
         info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
         self.metrics.ingest.flushed_rows.inc_by(segment.rows);
         self.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
@@ -74,14 +78,20 @@ impl Core {
         let _commit = cell.commit.lock().await;
         let mut txn = self.catalog.txn();
         let mut changed = Vec::new();
+        let mut bytes = 0;
         for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
             let hits = self.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
             if !hits.is_empty() {
-                changed.push(self.attach(&segment, &hits, &mut txn).await?);
+                let next = self.attach(&segment, &hits, &mut txn).await?;
+                bytes += next.delta_bytes.saturating_sub(segment.delta_bytes);
+                changed.push(next);
             }
         }
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
+        let traffic = cell.traffic().with_flush(0, bytes, self.clock.now_ms());
+        txn.put_traffic(cell.id, &traffic);
         txn.commit().await?;
+        cell.set_traffic(traffic);
         debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
         let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
         cell.fold(changed);
@@ -92,7 +102,7 @@ impl Core {
     }
 
     /// Those deletes that may kill a row of the segment, by time, key range and filter.
-    async fn hits(
+    pub(super) async fn hits(
         &self,
         segment: &Segment,
         deletes: impl Iterator<Item = Delete>,
@@ -177,12 +187,19 @@ impl Core {
             self.stats_cache.forget(input.id);
             changed.push(dropped);
         }
+        // Of a segment that was only given deletes, what it had before was not written now.
+        let before = |s: &Segment| cell.segment(s.id).as_ref().map_or(0, stored_bytes);
+        let new = changed.iter().filter(|s| s.is_live());
+        let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
+        let traffic = cell.traffic().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
+        txn.put_traffic(cell.id, &traffic);
         let mut done = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
         let event =
             Event::Commit { targets, rows_out: outcome.rows_out, bytes_out: outcome.bytes_written, at_ms: now_ms };
         done.state = transition(&done.state, event)?;
         txn.put_plan(&done);
         txn.commit().await?;
+        cell.set_traffic(traffic);
         // Segments that were given deletes may be due for a rewrite.
         let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
         // Both folds happen before the commit lock goes: a reader of the plan's state finds its targets.
@@ -197,6 +214,7 @@ impl Core {
         if let PlanState::Executing { started_at_ms } = plan.state {
             let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
             metrics.duration.with([plan.kind.as_str()]).observe(seconds);
+            self.merge_rate.observe(plan.input_bytes(), seconds);
         }
         info!(
             plan = %plan.id, job = %plan.job, rows_in = outcome.rows_in, rows_out = outcome.rows_out,
@@ -336,6 +354,10 @@ impl Core {
             self.metrics.compaction.ended.with([plan.kind.as_str(), plan.state.as_str()]).inc();
         }
     }
+}
+
+fn stored_bytes(segment: &Segment) -> u64 {
+    segment.insert_bytes + segment.delta_bytes
 }
 
 pub(super) fn outdated(segment: SegmentId, why: &str) -> CoordinatorError {

@@ -356,7 +356,7 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
     let world = World::new();
     let (coordinator, cell) = world.with_collection(true).await;
     coordinator.flushed(&cell, "", 0..20_000).await;
-    coordinator.scheduler.pause();
+    coordinator.scheduler.hold(crate::scheduler::Held { everything: true, ..Default::default() });
     let job = coordinator.manual_compaction(&cell, asked(policy)).await.unwrap().job;
     let plan = coordinator.jobs().job(job).unwrap().plans[0].id;
     let attempt = Attempt { plan, number: 1 };

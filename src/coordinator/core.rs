@@ -3,21 +3,35 @@
 //! The log's flushes and the scheduler's results come back through here ([`super::commit`], [`super::execution`]);
 //! therefore this part knows neither of them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 
 use super::{
-    CoordinatorError, events::FlushEvents, failures::Failures, jobs::JobBook, state::State, stats_cache::StatsCache,
+    CoordinatorError,
+    control::{Deadlines, MergeRate},
+    events::FlushEvents,
+    failures::Failures,
+    jobs::JobBook,
+    state::State,
+    stats_cache::StatsCache,
     verdicts::Verdicts,
 };
 use crate::{
     binlog::PkStats,
     clock::Clock,
+    compactor::Throttle,
     config::Config,
     ingest::{IdAllocator, Tso},
     meta::Catalog,
-    model::{Segment, SegmentId},
+    model::{Controls, PlanId, Segment, SegmentId},
     storage::{self, SegmentStore},
     telemetry::Metrics,
 };
@@ -37,9 +51,27 @@ pub struct Core {
     pub(super) failures: Failures,
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
+    pub(super) merge_rate: MergeRate,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) deadlines: Deadlines,
+    /// Standing orders, as they are stored.
+    pub(super) controls: RwLock<Controls>,
+    /// Serialises changes of them.
+    pub(super) controls_change: tokio::sync::Mutex<()>,
+    /// One round of garbage collection at a time.
+    pub(super) collecting: tokio::sync::Mutex<()>,
+    /// Something other than a change of segments is a reason to look at all groups.
+    pub(super) look_again: Notify,
+    /// When the global timer looks at everything again, milliseconds since 1970; 0 before the timer runs.
+    pub(super) next_tick_ms: AtomicU64,
 }
 
 impl Core {
+    pub(super) fn note_next_tick(&self) {
+        let at = self.clock.now_ms().saturating_add(self.config.compaction.global_interval.as_millis() as u64);
+        self.next_tick_ms.store(at, Ordering::Relaxed);
+    }
+
     /// Primary-key filters of a live segment.
     pub(super) async fn stats(&self, segment: &Segment) -> Result<Arc<Vec<PkStats>>, CoordinatorError> {
         if let Some(stats) = self.stats_cache.get(segment.id) {
@@ -55,22 +87,20 @@ impl Core {
 /// Segments that running plans are writing: no catalog record names them yet, and still they are not garbage.
 #[derive(Debug, Default)]
 pub(super) struct OutputsInFlight {
-    ids: Mutex<HashSet<SegmentId>>,
+    plans: Mutex<HashMap<SegmentId, PlanId>>,
 }
 
 impl OutputsInFlight {
-    pub(super) fn add(&self, id: SegmentId) {
-        self.ids.lock().insert(id);
+    pub(super) fn add(&self, id: SegmentId, plan: PlanId) {
+        self.plans.lock().insert(id, plan);
     }
 
-    pub(super) fn remove(&self, ids: impl IntoIterator<Item = SegmentId>) {
-        let mut set = self.ids.lock();
-        for id in ids {
-            set.remove(&id);
-        }
+    /// The plan has committed its outputs or given them up: what it left is garbage from now on.
+    pub(super) fn release(&self, plan: PlanId) {
+        self.plans.lock().retain(|_, p| *p != plan);
     }
 
     pub(super) fn contains(&self, id: SegmentId) -> bool {
-        self.ids.lock().contains(&id)
+        self.plans.lock().contains_key(&id)
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     error::{Classify, ErrorKind},
     ingest::IngestError,
     meta::MetaError,
-    model::{CollectionId, JobId, PlanId},
+    model::{CollectionId, JobId, PlanId, SegmentId},
     planner::Violation,
     query::QueryError,
     scheduler::IllegalTransition,
@@ -35,6 +35,8 @@ pub enum CoordinatorError {
     JobNotFound(JobId),
     #[error("plan {0} is not known")]
     PlanNotFound(PlanId),
+    #[error("segment {0} is not known: it never was, or it has been compacted and collected")]
+    SegmentNotFound(SegmentId),
     #[error("compaction disabled")]
     CompactionDisabled,
     #[error("the server is stopping")]
@@ -73,7 +75,8 @@ impl Classify for CoordinatorError {
             | Self::AliasNotFound { .. }
             | Self::IndexNotFound(_)
             | Self::JobNotFound(_)
-            | Self::PlanNotFound(_) => ErrorKind::NotFound,
+            | Self::PlanNotFound(_)
+            | Self::SegmentNotFound(_) => ErrorKind::NotFound,
             Self::AliasConflict { .. } | Self::Rejected(_) => ErrorKind::Conflict,
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::Stopping => ErrorKind::Transient,

@@ -25,15 +25,15 @@ impl JobSink for Core {
 
     async fn completed(&self, attempt: Attempt, outcome: Outcome) -> Result<(), Refusal> {
         let plan = self.current(attempt)?;
-        let outputs: Vec<SegmentId> = outcome.outputs.iter().map(|o| o.id).collect();
         let committed = self.commit_compaction(&plan, outcome).await;
-        self.outputs_in_flight.remove(outputs);
+        self.outputs_in_flight.release(plan.id);
         committed.map(|_| ()).map_err(refusal)
     }
 
     async fn failed(&self, attempt: Attempt, failure: Failure) {
         warn!(plan = %attempt.plan, attempt = attempt.number, kind = failure.kind.as_str(), retry_at_ms = failure.retry_at_ms, message = %failure.message, "plan attempt failed");
         self.metrics.compaction.failures.with([failure.kind.as_str()]).inc();
+        self.outputs_in_flight.release(attempt.plan);
         let at_ms = self.clock.now_ms();
         let event = match failure.retry_at_ms {
             Some(not_before_ms) => Event::Retry { not_before_ms },
@@ -48,6 +48,7 @@ impl JobSink for Core {
 
     async fn timed_out(&self, attempt: Attempt, message: String) {
         warn!(plan = %attempt.plan, attempt = attempt.number, %message, "plan timed out");
+        self.outputs_in_flight.release(attempt.plan);
         self.record(attempt, Event::TimeOut { message, at_ms: self.clock.now_ms() }).await;
     }
 }
@@ -109,11 +110,11 @@ impl Core {
     }
 }
 
-/// Ids of outputs, remembered until their plan ends so that garbage collection leaves their objects alone (P5).
+/// Ids of outputs, remembered until their attempt ends so that garbage collection leaves their objects alone (P5).
 impl OutputIds for Core {
-    fn next_segment(&self) -> Result<SegmentId, CompactError> {
+    fn next_segment(&self, plan: PlanId) -> Result<SegmentId, CompactError> {
         let id = SegmentId(self.ids.next().map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })?);
-        self.outputs_in_flight.add(id);
+        self.outputs_in_flight.add(id, plan);
         Ok(id)
     }
 

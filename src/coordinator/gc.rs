@@ -13,9 +13,36 @@ use tracing::{info, warn};
 use super::{CoordinatorError, Core, commit::log_ids, state::CollectionCell};
 use crate::{
     ingest::Ingest,
-    model::{Segment, SegmentId, SegmentLogs},
-    storage::LogPath,
+    model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
+    storage::{ListedLog, LogPath},
 };
+
+/// Why something that nobody needs stays for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// It is young. Milliseconds since 1970.
+    Tolerance {
+        until_ms: u64,
+    },
+    /// A restart could replay its rows from the log.
+    Log,
+    Reader,
+    /// An unfinished plan has it as an input.
+    Plan(PlanId),
+}
+
+/// A dropped segment, or one object that no segment names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Garbage {
+    pub collection: CollectionId,
+    pub segment: SegmentId,
+    /// None: the whole segment.
+    pub object: Option<LogPath>,
+    pub files: u64,
+    pub bytes: u64,
+    /// None: it can go.
+    pub pins: Vec<Pin>,
+}
 
 /// What one round removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +55,7 @@ pub struct Collected {
 impl Core {
     /// One round over dropped segments and unreferenced objects.
     pub async fn collect_garbage(&self, ingest: &Ingest) -> Result<Collected, CoordinatorError> {
+        let _alone = self.collecting.lock().await;
         let mut collected = Collected::default();
         for cell in self.state.with_graveyard() {
             self.collect_dropped(&cell, ingest, &mut collected).await?;
@@ -39,12 +67,49 @@ impl Core {
         Ok(collected)
     }
 
-    fn may_go(&self, segment: &Segment, ingest: &Ingest) -> bool {
-        let age_ms = self.clock.now_ms().saturating_sub(segment.dropped_at_ms);
-        age_ms >= self.config.gc.drop_tolerance.as_millis() as u64
-            && ingest.is_flushed(segment.id)
-            && !self.state.is_pinned(segment.id)
-            && self.jobs.reserved_by(segment.id).is_none()
+    /// All garbage, with what pins it. Removes nothing.
+    pub(super) async fn find_garbage(&self, ingest: &Ingest) -> Result<Vec<Garbage>, CoordinatorError> {
+        let _alone = self.collecting.lock().await;
+        let mut found = Vec::new();
+        for cell in self.state.with_graveyard() {
+            for segment in cell.dropped() {
+                let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
+                let objects = paths(&segment, &logs);
+                found.push(Garbage {
+                    collection: cell.id,
+                    segment: segment.id,
+                    object: None,
+                    files: objects.len() as u64,
+                    bytes: objects.iter().map(|(_, bytes)| bytes).sum(),
+                    pins: self.pins(&segment, ingest),
+                });
+            }
+        }
+        let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
+        for object in self.unreferenced(ingest, 0).await? {
+            let until_ms = object.modified_ms.saturating_add(tolerance_ms);
+            let is_young = until_ms > self.clock.now_ms();
+            found.push(Garbage {
+                collection: object.path.ids().collection,
+                segment: object.path.ids().segment,
+                object: Some(object.path),
+                files: 1,
+                bytes: object.bytes,
+                pins: is_young.then_some(Pin::Tolerance { until_ms }).into_iter().collect(),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Why a dropped segment stays; nothing: it may go.
+    fn pins(&self, segment: &Segment, ingest: &Ingest) -> Vec<Pin> {
+        let until_ms = segment.dropped_at_ms.saturating_add(self.config.gc.drop_tolerance.as_millis() as u64);
+        let is_young = until_ms > self.clock.now_ms();
+        let tolerance = is_young.then_some(Pin::Tolerance { until_ms });
+        let log = (!ingest.is_flushed(segment.id)).then_some(Pin::Log);
+        let reader = self.state.is_pinned(segment.id).then_some(Pin::Reader);
+        let plan = self.jobs.reserved_by(segment.id).map(Pin::Plan);
+        tolerance.into_iter().chain(log).chain(reader).chain(plan).collect()
     }
 
     async fn collect_dropped(
@@ -54,7 +119,7 @@ impl Core {
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
         let mut gone = Vec::new();
-        let going = cell.dropped().into_iter().filter(|s| self.may_go(s, ingest)).collect::<Vec<_>>();
+        let going = cell.dropped().into_iter().filter(|s| self.pins(s, ingest).is_empty()).collect::<Vec<_>>();
         if !going.is_empty() {
             // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
             ingest.flushes_noted().await?;
@@ -86,28 +151,38 @@ impl Core {
 
     async fn collect_unreferenced(&self, ingest: &Ingest, collected: &mut Collected) -> Result<(), CoordinatorError> {
         let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
-        let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
-        let mut objects = self.store.list("");
-        while let Some(object) = objects.try_next().await? {
-            let age_ms = self.clock.now_ms().saturating_sub(object.modified_ms);
-            let segment = object.path.ids().segment;
-            // What is being written is asked first: a segment leaves these sets only after the catalog names it.
-            if age_ms < tolerance_ms || self.outputs_in_flight.contains(segment) || !ingest.is_flushed(segment) {
-                continue;
-            }
-            // Objects of one segment follow each other, so its list is read once.
-            if named.as_ref().is_none_or(|(id, _)| *id != segment) {
-                named = Some((segment, self.named_objects(&object.path).await?));
-            }
-            if named.as_ref().is_some_and(|(_, names)| names.contains(&object.path)) {
-                continue;
-            }
+        for object in self.unreferenced(ingest, tolerance_ms).await? {
             warn!(object = %object.path, bytes = object.bytes, "removing an object that no segment names");
             self.store.delete(&object.path).await?;
             collected.files += 1;
             collected.bytes += object.bytes;
         }
         Ok(())
+    }
+
+    /// Objects of this age or older that no segment names and nobody is writing. Names are never used again: what is
+    /// unreferenced once stays so.
+    async fn unreferenced(&self, ingest: &Ingest, age_ms: u64) -> Result<Vec<ListedLog>, CoordinatorError> {
+        let mut found = Vec::new();
+        let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
+        let mut objects = self.store.list("");
+        while let Some(object) = objects.try_next().await? {
+            let is_young = self.clock.now_ms().saturating_sub(object.modified_ms) < age_ms;
+            let segment = object.path.ids().segment;
+            // What is being written is asked first: a segment leaves these sets only after the catalog names it, or
+            // when it has been given up.
+            if is_young || self.outputs_in_flight.contains(segment) || !ingest.is_flushed(segment) {
+                continue;
+            }
+            // Objects of one segment follow each other, so its list is read once.
+            if named.as_ref().is_none_or(|(id, _)| *id != segment) {
+                named = Some((segment, self.named_objects(&object.path).await?));
+            }
+            if !named.as_ref().is_some_and(|(_, names)| names.contains(&object.path)) {
+                found.push(object);
+            }
+        }
+        Ok(found)
     }
 
     /// All objects that the segment of this path names; none if the catalog doesn't know the segment.

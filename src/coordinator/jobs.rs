@@ -3,22 +3,38 @@
 //! Follows the catalog: a job or plan is here only after it is durable there (P7). Holds no history that the catalog
 //! does not hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
+};
 
 use parking_lot::RwLock;
+use tokio::sync::broadcast;
 
 use crate::model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId};
 
+/// Changes that a listener may be behind by before it misses some: enough for a job of a thousand plans.
+const CHANGES: usize = 4096;
+
 /// All jobs and plans that are kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JobBook {
     inner: RwLock<Inner>,
+    changes: broadcast::Sender<PlanId>,
+}
+
+impl Default for JobBook {
+    fn default() -> Self {
+        Self { inner: RwLock::default(), changes: broadcast::Sender::new(CHANGES) }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     jobs: BTreeMap<JobId, Job>,
     plans: HashMap<PlanId, Plan>,
+    /// Plans that are queued or executing: few, beside the history.
+    unfinished: BTreeSet<PlanId>,
     /// Segments of unfinished plans: a segment is in one such plan at most.
     reserved: HashMap<SegmentId, PlanId>,
 }
@@ -36,19 +52,80 @@ impl JobView {
     }
 }
 
+/// What one look into the history found.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// Newest first.
+    pub(super) found: Vec<JobView>,
+    /// The last job looked at; none: the oldest job has been reached.
+    pub(super) reached: Option<JobId>,
+}
+
 impl JobBook {
     /// Adds a job with those of its plans that are new.
     pub fn add(&self, job: Job, plans: Vec<Plan>) {
+        let ids: Vec<PlanId> = plans.iter().map(|p| p.id).collect();
         let mut inner = self.inner.write();
         for plan in plans {
             inner.put_plan(plan);
         }
         inner.jobs.insert(job.id, job);
+        drop(inner);
+        self.announce(ids);
     }
 
     /// Replaces a plan by its next state.
     pub fn update(&self, plan: Plan) {
+        let id = plan.id;
         self.inner.write().put_plan(plan);
+        self.announce([id]);
+    }
+
+    /// Replaces the record of a job that is kept.
+    pub(super) fn update_job(&self, job: Job) {
+        self.inner.write().jobs.insert(job.id, job);
+    }
+
+    /// Ids of plans that are new or have changed, from now on. Whoever falls behind is told so, and looks again.
+    pub fn changes(&self) -> broadcast::Receiver<PlanId> {
+        self.changes.subscribe()
+    }
+
+    /// Has everybody who follows these plans look at them.
+    pub(super) fn announce(&self, plans: impl IntoIterator<Item = PlanId>) {
+        for plan in plans {
+            // An error means that nobody listens.
+            let _ = self.changes.send(plan);
+        }
+    }
+
+    /// Looks at no more than `look` jobs older than `before` (none: all), newest first, and returns those that `which`
+    /// picks, at most `find`. Bounded, so that the lock is never held for long.
+    pub(super) fn scan(
+        &self,
+        before: Option<JobId>,
+        look: usize,
+        find: usize,
+        which: impl Fn(&Job, &JobCounts) -> bool,
+    ) -> Scan {
+        let inner = self.inner.read();
+        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut scan = Scan { found: Vec::new(), reached: None };
+        let mut jobs = inner.jobs.range((Bound::Unbounded, end)).rev();
+        for (id, job) in jobs.by_ref().take(look) {
+            let plans = || job.plans.iter().filter_map(|p| inner.plans.get(p));
+            if which(job, &JobCounts::of(plans().map(|p| &p.state))) {
+                scan.found.push(JobView { job: job.clone(), plans: plans().cloned().collect() });
+            }
+            scan.reached = Some(*id);
+            if scan.found.len() >= find {
+                break;
+            }
+        }
+        if jobs.next().is_none() {
+            scan.reached = None;
+        }
+        scan
     }
 
     pub fn plan(&self, id: PlanId) -> Option<Plan> {
@@ -92,9 +169,7 @@ impl JobBook {
     /// Plans that are queued or executing, oldest first.
     pub fn unfinished(&self) -> Vec<Plan> {
         let inner = self.inner.read();
-        let mut plans: Vec<_> = inner.plans.values().filter(|p| !p.state.is_terminal()).cloned().collect();
-        plans.sort_by_key(|p| p.id);
-        plans
+        inner.unfinished.iter().filter_map(|id| inner.plans.get(id).cloned()).collect()
     }
 
     /// How many plans are in each state, by the state's name.
@@ -154,6 +229,11 @@ impl Inner {
             } else {
                 self.reserved.insert(segment, plan.id);
             }
+        }
+        if plan.state.is_terminal() {
+            self.unfinished.remove(&plan.id);
+        } else {
+            self.unfinished.insert(plan.id);
         }
         self.plans.insert(plan.id, plan);
     }

@@ -24,6 +24,7 @@
 mod commit;
 #[cfg(test)]
 mod compaction_tests;
+pub mod control;
 mod core;
 mod ddl;
 mod dml;
@@ -41,6 +42,9 @@ mod stats_cache;
 mod triggers;
 mod verdicts;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -50,7 +54,7 @@ pub use ddl::NewCollection;
 pub(crate) use ddl::partition_ids;
 pub use dml::{FlushedCollection, Mutation};
 pub use error::CoordinatorError;
-pub use gc::Collected;
+pub use gc::{Collected, Garbage, Pin};
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use reads::ReadRequest;
 pub use start::Parts;
@@ -74,6 +78,8 @@ pub struct Coordinator {
     ddl: tokio::sync::Mutex<()>,
     /// Ends the loops.
     stop: CancellationToken,
+    /// Ends the streams of those who watch.
+    watches: CancellationToken,
     loops: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 

@@ -16,12 +16,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    compactor::{Compactor, OutputIds},
+    compactor::{Compactor, OutputIds, Throttle},
     config::Config,
     error::Classify,
     ingest::{BoundStore, FlushSink, IdAllocator, Ingest, RecoveredCatalog, RecoveredCollection, Refusal, Tso},
     meta::{Bounds, Catalog, Contents, MetaStore},
-    model::{Database, Job, Lsn, Plan, PlanState, Trigger, collection::DEFAULT_DATABASE},
+    model::{Database, Job, Lsn, Plan, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
     scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -49,6 +49,7 @@ impl Coordinator {
         let catalog = Catalog::open(meta).await?;
         store.claim(catalog.identity().await?).await?;
         let contents = catalog.load().await?;
+        let controls = catalog.controls().await?;
         let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
         let (ids, tso) = {
             let (bounds, clock) = (Arc::clone(&bounds), Arc::clone(&clock));
@@ -83,6 +84,14 @@ impl Coordinator {
             failures: Failures::default(),
             outputs_in_flight: OutputsInFlight::default(),
             stats_cache: StatsCache::default(),
+            merge_rate: Default::default(),
+            throttle: Arc::new(Throttle::new(Arc::clone(&clock), config.worker.throttle_bytes)),
+            deadlines: Default::default(),
+            controls: controls.into(),
+            controls_change: Default::default(),
+            collecting: Default::default(),
+            look_again: Default::default(),
+            next_tick_ms: Default::default(),
         });
         let sink: Arc<dyn FlushSink> = core.clone();
         let wal_dir = config.server.data_dir.join("wal");
@@ -108,7 +117,8 @@ impl Coordinator {
         );
 
         let output_ids: Arc<dyn OutputIds> = core.clone();
-        let compactor = Arc::new(Compactor::new(store, config.binlog.clone(), &config.worker, output_ids));
+        let compactor = Compactor::new(store, config.binlog.clone(), &config.worker, output_ids);
+        let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = core.clone();
         let worker = Arc::new(LocalWorker::new(compactor));
         let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, worker);
@@ -118,9 +128,14 @@ impl Coordinator {
             scheduler,
             ddl: tokio::sync::Mutex::default(),
             stop: Default::default(),
+            watches: Default::default(),
             loops: Default::default(),
         });
+        // Before the queue is filled: what is paused stays so.
+        coordinator.forget_ended(&mut coordinator.core.controls.write().pauses);
+        coordinator.apply_controls();
         coordinator.resume_plans().await?;
+        coordinator.core.note_next_tick();
         coordinator.run_loops();
         Ok(coordinator)
     }
@@ -137,9 +152,13 @@ impl Coordinator {
                 txn.commit().await?;
                 self.core.jobs.update(plan.clone());
             }
-            let trigger = self.core.jobs.job(plan.job).map_or(Trigger::Tick, |view| view.job.trigger);
+            let job = self.core.jobs.job(plan.job).map(|view| view.job);
+            let (trigger, terms) = job.as_ref().map_or((Trigger::Tick, Terms::default()), |j| (j.trigger, j.terms));
+            if let Some(job) = &job {
+                self.core.deadlines.add(job);
+            }
             info!(plan = %plan.id, job = %plan.job, "unfinished plan queued again");
-            self.scheduler.enqueue(&plan, trigger);
+            self.scheduler.enqueue(&plan, trigger, terms.priority);
         }
         Ok(())
     }
@@ -150,6 +169,7 @@ impl Coordinator {
             tokio::spawn(async move { scheduler.run(stop).await }),
             tokio::spawn(Arc::clone(self).run_triggers()),
             tokio::spawn(Arc::clone(self).run_bounds()),
+            tokio::spawn(Arc::clone(self).run_clockwork()),
         ];
         if self.core.config.gc.enabled {
             loops.push(tokio::spawn(Arc::clone(self).run_gc()));
@@ -165,17 +185,9 @@ impl Coordinator {
                 () = self.stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            let gc = &self.core.metrics.gc;
-            match self.core.collect_garbage(&self.ingest).await {
-                Ok(collected) => {
-                    gc.runs.with(["done"]).inc();
-                    gc.deleted_objects.inc_by(collected.files);
-                    gc.deleted_bytes.inc_by(collected.bytes);
-                }
-                Err(error) => {
-                    gc.runs.with(["failed"]).inc();
-                    warn!(%error, "garbage collection stopped half way; the next round goes on");
-                }
+            if self.collect_garbage().await.is_err() {
+                // It was logged; the next round goes on.
+                continue;
             }
         }
     }
@@ -199,6 +211,7 @@ impl Coordinator {
     /// synced. Growing rows stay in the log.
     pub async fn shutdown(&self) {
         self.stop.cancel();
+        self.end_watches();
         let loops = std::mem::take(&mut *self.loops.lock());
         for running in loops {
             if let Err(error) = running.await {
@@ -260,7 +273,8 @@ fn known(contents: &Contents) -> RecoveredCatalog {
 
 /// Puts what the catalog knew into memory. Returns the default database if there is none yet.
 fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<Option<Database>, CoordinatorError> {
-    let Contents { databases, collections, segments, jobs: stored_jobs, plans, channel_delta_lsn: _ } = contents;
+    let Contents { databases, collections, segments, jobs: stored_jobs, plans, channel_delta_lsn: _, traffic } =
+        contents;
     let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
     databases.into_iter().for_each(|d| state.put_database(d));
     for collection in collections {
@@ -277,6 +291,11 @@ fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<
             CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
         })?;
         cell.fold(segments);
+    }
+    for (id, traffic) in traffic {
+        if let Some(cell) = state.cell_or_grave(id) {
+            cell.set_traffic(traffic);
+        }
     }
     let mut plans_of: HashMap<_, Vec<Plan>> = HashMap::new();
     for plan in plans {

@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::CoordinatorError;
 use crate::model::{
-    Collection, CollectionId, Database, Group, PartitionId, Segment, SegmentId, SegmentState,
+    Collection, CollectionId, Database, Group, PartitionId, Segment, SegmentId, SegmentState, Traffic,
     collection::DEFAULT_DATABASE,
 };
 
@@ -22,6 +22,7 @@ pub struct CollectionCell {
     pub id: CollectionId,
     meta: RwLock<Arc<Collection>>,
     segments: RwLock<SegmentTable>,
+    traffic: Mutex<Traffic>,
     /// Serialises commits that touch this collection's segments: whoever stages a change holds it until the change is
     /// durable and folded.
     pub commit: tokio::sync::Mutex<()>,
@@ -42,6 +43,7 @@ impl CollectionCell {
             id: meta.id,
             meta: RwLock::new(Arc::new(meta)),
             segments: RwLock::default(),
+            traffic: Mutex::default(),
             commit: tokio::sync::Mutex::default(),
             planning: tokio::sync::Mutex::default(),
         }
@@ -53,6 +55,15 @@ impl CollectionCell {
 
     pub(super) fn set_meta(&self, meta: Collection) {
         *self.meta.write() = Arc::new(meta);
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        *self.traffic.lock()
+    }
+
+    /// Takes over what was committed.
+    pub(super) fn set_traffic(&self, traffic: Traffic) {
+        *self.traffic.lock() = traffic;
     }
 
     /// Live segments, ascending by id.

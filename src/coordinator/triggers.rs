@@ -9,8 +9,10 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{Coordinator, CoordinatorError, state::CollectionCell};
 use crate::{
-    model::{Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Timestamp, Trigger},
-    planner::{self, GroupView, PlanContext, Policy, Scope, SkipReason},
+    model::{
+        Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Terms, Timestamp, Trigger,
+    },
+    planner::{self, GroupView, PlanContext, Policy, Proposals, Scope, SkipReason},
     scheduler::Event,
 };
 
@@ -58,7 +60,7 @@ impl CompactionScope {
         }
     }
 
-    fn covers(&self, group: &Group) -> bool {
+    pub(super) fn covers(&self, group: &Group) -> bool {
         self.partition.is_none_or(|p| p == group.partition) && self.channel.as_ref().is_none_or(|c| *c == group.channel)
     }
 }
@@ -72,6 +74,22 @@ pub struct Triggered {
     pub nothing_to_do: Option<String>,
 }
 
+/// One look of the planner: why, when, and at what.
+pub(super) struct Look<'a> {
+    trigger: Trigger,
+    scope: &'a CompactionScope,
+    now_ms: u64,
+    retain_after: Timestamp,
+    /// Of the scope; empty: all.
+    wanted: BTreeSet<SegmentId>,
+}
+
+impl Look<'_> {
+    pub(super) fn covers(&self, group: &Group) -> bool {
+        self.scope.covers(group)
+    }
+}
+
 impl Coordinator {
     /// Plans and starts a compaction that a client asked for. Job and plans are durable when it returns.
     ///
@@ -81,12 +99,23 @@ impl Coordinator {
         cell: &Arc<CollectionCell>,
         scope: CompactionScope,
     ) -> Result<Triggered, CoordinatorError> {
+        self.manual_compaction_on(cell, scope, Terms::default()).await
+    }
+
+    /// The same, on terms of the client's.
+    pub async fn manual_compaction_on(
+        &self,
+        cell: &Arc<CollectionCell>,
+        scope: CompactionScope,
+        terms: Terms,
+    ) -> Result<Triggered, CoordinatorError> {
         self.check_compaction_enabled()?;
         self.check_scope(cell, &scope)?;
+        self.check_terms(terms)?;
         // Deletes that still wait in memory belong to the files before the planner counts them.
         self.ingest.flush_deltas(cell.id).await?;
         let span = info_span!("planning", trigger = "manual", collection = %cell.id);
-        let triggered = self.plan_collection(cell, Trigger::Manual, &scope).instrument(span).await?;
+        let triggered = self.plan_collection(cell, Trigger::Manual, &scope, terms).instrument(span).await?;
         triggered.ok_or_else(|| CoordinatorError::Internal("a manual trigger made no job".into()))
     }
 
@@ -95,7 +124,17 @@ impl Coordinator {
         if self.core.config.compaction.enabled { Ok(()) } else { Err(CoordinatorError::CompactionDisabled) }
     }
 
-    fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {
+    pub(super) fn check_terms(&self, terms: Terms) -> Result<(), CoordinatorError> {
+        let now_ms = self.core.clock.now_ms();
+        if let Some(deadline_ms) = terms.deadline_ms.filter(|at| *at <= now_ms) {
+            return Err(CoordinatorError::Invalid(format!(
+                "deadline_ms: {deadline_ms}, expected later than now, {now_ms}"
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {
         let meta = cell.meta();
         if let Some(partition) = scope.partition
             && !meta.partitions.iter().any(|p| p.id == partition)
@@ -143,13 +182,18 @@ impl Coordinator {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 group = self.core.flush_events.next() => self.on_flush(&group).await,
-                _ = tick.tick() => self.on_tick().await,
+                () = self.core.look_again.notified() => self.on_tick().await,
+                _ = tick.tick() => {
+                    self.on_tick().await;
+                    self.core.note_next_tick();
+                }
             }
         }
     }
 
-    fn is_automatic(&self, cell: &CollectionCell) -> bool {
-        self.core.config.compaction.enabled && self.core.config.compaction.auto_enabled && cell.meta().auto_compaction()
+    pub(super) fn is_automatic(&self, cell: &CollectionCell) -> bool {
+        let config = &self.core.config.compaction;
+        config.enabled && config.auto_enabled && cell.meta().auto_compaction() && self.automatic_held(cell).is_none()
     }
 
     async fn on_flush(&self, group: &Group) {
@@ -163,7 +207,8 @@ impl Coordinator {
             ..CompactionScope::default()
         };
         let span = info_span!("planning", trigger = "flush", group = %group);
-        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &scope).instrument(span).await {
+        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &scope, Terms::default()).instrument(span).await
+        {
             warn!(%group, %error, "planning after a flush failed; the next tick looks again");
         }
     }
@@ -175,11 +220,62 @@ impl Coordinator {
             }
             let span = info_span!("planning", trigger = "tick", collection = %cell.id);
             let everything = CompactionScope::default();
-            if let Err(error) = self.plan_collection(&cell, Trigger::Tick, &everything).instrument(span).await {
+            let planned = self.plan_collection(&cell, Trigger::Tick, &everything, Terms::default());
+            if let Err(error) = planned.instrument(span).await {
                 warn!(collection = %cell.id, %error, "planning at a tick failed; the next one looks again");
             }
         }
         self.trim_history().await;
+    }
+
+    /// How the planner would look at this collection now.
+    pub(super) fn look<'a>(&self, trigger: Trigger, scope: &'a CompactionScope) -> Look<'a> {
+        let now_ms = self.core.clock.now_ms();
+        let retain_after = match scope.timetravel {
+            Some(ts) => ts,
+            None if self.core.config.compaction.retention.is_zero() => Timestamp::MAX,
+            None => Timestamp::from_ms(now_ms.saturating_sub(self.core.config.compaction.retention.as_millis() as u64)),
+        };
+        Look { trigger, scope, now_ms, retain_after, wanted: scope.segments.iter().copied().collect() }
+    }
+
+    /// What the planner says of one group. Changes nothing: whoever asks decides what to do about it.
+    pub(super) fn propose(
+        &self,
+        cell: &CollectionCell,
+        look: &Look<'_>,
+        group: &Arc<Group>,
+        segments: &[Segment],
+    ) -> Proposals {
+        let meta = cell.meta();
+        let reserved = |id: SegmentId| self.core.jobs.reserved_by(id).is_some();
+        let failed = |id: SegmentId| segments.iter().find(|s| s.id == id).and_then(|s| self.core.failures.of(s));
+        planner::propose(
+            &GroupView { group, segments },
+            &PlanContext {
+                now_ms: look.now_ms,
+                trigger: look.trigger,
+                policy: look.scope.policy,
+                clustering_key: meta.schema.clustering_key().map(|f| f.id),
+                growing_from: self.growing_from(group),
+                config: &self.core.config.compaction,
+                collection_auto: meta.auto_compaction(),
+                ttl: meta.ttl(),
+                reserved: &reserved,
+                failed: &failed,
+                scope: if look.wanted.is_empty() { Scope::All } else { Scope::Segments(&look.wanted) },
+                retain_after: look.retain_after,
+            },
+        )
+    }
+
+    /// Unfinished plans that a request would share instead of making new ones.
+    pub(super) fn shared_plans(&self, look: &Look<'_>, segments: &[Segment]) -> Vec<PlanId> {
+        if look.trigger != Trigger::Manual {
+            return Vec::new();
+        }
+        let wanted = |s: &&Segment| look.wanted.is_empty() || look.wanted.contains(&s.id);
+        segments.iter().filter(wanted).filter_map(|s| self.core.jobs.reserved_by(s.id)).collect()
     }
 
     /// Plans all groups of a collection that the scope covers. An automatic trigger that finds nothing makes no job.
@@ -188,49 +284,21 @@ impl Coordinator {
         cell: &Arc<CollectionCell>,
         trigger: Trigger,
         scope: &CompactionScope,
+        terms: Terms,
     ) -> Result<Option<Triggered>, CoordinatorError> {
         let _planning = cell.planning.lock().await;
         let metrics = &self.core.metrics.compaction;
         let _timed = metrics.planning.start_timer();
         let meta = cell.meta();
-        let now_ms = self.core.clock.now_ms();
-        let retain_after = match scope.timetravel {
-            Some(ts) => ts,
-            None if self.core.config.compaction.retention.is_zero() => Timestamp::MAX,
-            None => Timestamp::from_ms(now_ms.saturating_sub(self.core.config.compaction.retention.as_millis() as u64)),
-        };
-        let wanted: BTreeSet<SegmentId> = scope.segments.iter().copied().collect();
+        let look = self.look(trigger, scope);
+        let (now_ms, retain_after) = (look.now_ms, look.retain_after);
         let mut drafts = Vec::new();
         let mut adopted: Vec<PlanId> = Vec::new();
         let mut skipped = Vec::new();
-        for group in cell.groups().into_iter().filter(|g| scope.covers(g)) {
+        for group in cell.groups().into_iter().filter(|g| look.covers(g)) {
             let segments = cell.live_in(&group);
-            let reserved = |id: SegmentId| self.core.jobs.reserved_by(id).is_some();
-            let failed = |id: SegmentId| segments.iter().find(|s| s.id == id).and_then(|s| self.core.failures.of(s));
-            let proposals = planner::propose(
-                &GroupView { group: &group, segments: &segments },
-                &PlanContext {
-                    now_ms,
-                    trigger,
-                    policy: scope.policy,
-                    clustering_key: meta.schema.clustering_key().map(|f| f.id),
-                    growing_from: self.growing_from(&group),
-                    config: &self.core.config.compaction,
-                    collection_auto: meta.auto_compaction(),
-                    ttl: meta.ttl(),
-                    reserved: &reserved,
-                    failed: &failed,
-                    scope: if wanted.is_empty() { Scope::All } else { Scope::Segments(&wanted) },
-                    retain_after,
-                },
-            );
-            if trigger == Trigger::Manual {
-                let busy = segments
-                    .iter()
-                    .filter(|s| wanted.is_empty() || wanted.contains(&s.id))
-                    .filter_map(|s| self.core.jobs.reserved_by(s.id));
-                adopted.extend(busy);
-            }
+            let proposals = self.propose(cell, &look, &group, &segments);
+            adopted.extend(self.shared_plans(&look, &segments));
             for (_, reason) in &proposals.skipped {
                 metrics.skipped.with([reason.code()]).inc();
             }
@@ -275,6 +343,7 @@ impl Coordinator {
             created_at_ms: now_ms,
             plans: all,
             nothing_to_do: nothing_to_do.clone(),
+            terms,
         };
         let mut txn = self.core.catalog.txn();
         txn.put_job(&job);
@@ -285,10 +354,11 @@ impl Coordinator {
         metrics.jobs.with([trigger.as_str()]).inc();
         let triggered = Triggered { job: job.id, plans: job.plans.len(), nothing_to_do };
         info!(job = %job.id, trigger = trigger.as_str(), plans = plans.len(), adopted = job.plans.len() - plans.len(), "compaction job made");
+        self.core.deadlines.add(&job);
         self.core.jobs.add(job, plans.clone());
         for plan in &plans {
             info!(plan = %plan.id, job = %plan.job, group = %plan.group, inputs = plan.inputs.len(), reason = %plan.reason, "plan queued");
-            self.scheduler.enqueue(plan, trigger);
+            self.scheduler.enqueue(plan, trigger, terms.priority);
         }
         Ok(Some(triggered))
     }
@@ -308,6 +378,7 @@ impl Coordinator {
     pub(super) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool, why: &str) {
         for plan in self.core.jobs.unfinished().into_iter().filter(|p| which(p)) {
             self.scheduler.cancel(plan.id).await;
+            self.core.outputs_in_flight.release(plan.id);
             let event = Event::Cancel { by: why.to_owned(), at_ms: self.core.clock.now_ms() };
             if let Err(error) = self.core.advance_plan(plan.id, event).await {
                 warn!(plan = %plan.id, %error, "a cancelled plan could not be recorded; it ends as outdated");
@@ -338,7 +409,7 @@ impl Coordinator {
 const HISTORY_CHUNK: usize = 1000;
 
 /// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.
-fn why_nothing(policy: Policy, skipped: &[(SegmentId, SkipReason)]) -> String {
+pub(super) fn why_nothing(policy: Policy, skipped: &[(SegmentId, SkipReason)]) -> String {
     let is_other = |(_, reason): &(SegmentId, SkipReason)| matches!(reason, SkipReason::Level { .. });
     if policy == Policy::L0Delete && skipped.iter().all(is_other) {
         return "there are no L0 segments in scope: deletes are in the delta logs of the segments already".to_owned();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::control::{self, EventStream};
 use crate::{
     coordinator::{CollectionCell, CollectionName, CompactionScope, Coordinator, CoordinatorError},
     model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
@@ -16,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(crate) struct DatacoordApi {
-    coordinator: Arc<Coordinator>,
+    pub(super) coordinator: Arc<Coordinator>,
 }
 
 impl DatacoordApi {
@@ -24,7 +25,7 @@ impl DatacoordApi {
         Self { coordinator }
     }
 
-    fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {
+    pub(super) fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {
         let named = named.unwrap_or_default();
         let state = self.coordinator.state();
         if !named.collection_name.is_empty() {
@@ -40,17 +41,12 @@ impl DatacoordApi {
     }
 }
 
-fn grpc_status(error: CoordinatorError) -> Status {
-    status::grpc_of_error(&error)
-}
-
-#[tonic::async_trait]
-impl DataCoord for DatacoordApi {
-    async fn manual_compaction(
+impl DatacoordApi {
+    /// The collection and the scope of a request, for compacting it and for the dry run of that.
+    pub(super) fn manual_scope(
         &self,
-        request: Request<ManualCompactionRequest>,
-    ) -> Result<Response<ManualCompactionResponse>, Status> {
-        let request = request.into_inner();
+        request: ManualCompactionRequest,
+    ) -> Result<(Arc<CollectionCell>, CompactionScope), Status> {
         let cell = self.collection(request.collection)?;
         let policy = CompactionScope::policy(request.is_clustering, request.is_l0, request.target_size_mb);
         let policy = policy.map_err(grpc_status)?;
@@ -61,7 +57,24 @@ impl DataCoord for DatacoordApi {
             timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
             policy,
         };
-        let triggered = self.coordinator.manual_compaction(&cell, scope).await.map_err(grpc_status)?;
+        Ok((cell, scope))
+    }
+}
+
+pub(super) fn grpc_status(error: CoordinatorError) -> Status {
+    status::grpc_of_error(&error)
+}
+
+#[tonic::async_trait]
+impl DataCoord for DatacoordApi {
+    async fn manual_compaction(
+        &self,
+        request: Request<ManualCompactionRequest>,
+    ) -> Result<Response<ManualCompactionResponse>, Status> {
+        let request = request.into_inner();
+        let terms = control::terms(&request)?;
+        let (cell, scope) = self.manual_scope(request)?;
+        let triggered = self.coordinator.manual_compaction_on(&cell, scope, terms).await.map_err(grpc_status)?;
         Ok(Response::new(ManualCompactionResponse {
             job_id: triggered.job.0,
             plans: triggered.plans as i32,
@@ -107,5 +120,96 @@ impl DataCoord for DatacoordApi {
             .map(|s| segment::listed(s, self.coordinator.why_not_planned(s).unwrap_or_default()))
             .collect();
         Ok(Response::new(ListSegmentsResponse { segments }))
+    }
+
+    async fn list_compactions(
+        &self,
+        request: Request<ListCompactionsRequest>,
+    ) -> Result<Response<ListCompactionsResponse>, Status> {
+        self.do_list_compactions(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_compaction(
+        &self,
+        request: Request<GetCompactionRequest>,
+    ) -> Result<Response<GetCompactionResponse>, Status> {
+        self.do_get_compaction(request.into_inner()).map(Response::new)
+    }
+
+    async fn cancel_compaction(
+        &self,
+        request: Request<CancelCompactionRequest>,
+    ) -> Result<Response<CancelCompactionResponse>, Status> {
+        self.do_cancel_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn plan_compaction(
+        &self,
+        request: Request<PlanCompactionRequest>,
+    ) -> Result<Response<PlanCompactionResponse>, Status> {
+        self.do_plan_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn explain_segment(
+        &self,
+        request: Request<ExplainSegmentRequest>,
+    ) -> Result<Response<ExplainSegmentResponse>, Status> {
+        self.do_explain_segment(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn explain_collection(
+        &self,
+        request: Request<ExplainCollectionRequest>,
+    ) -> Result<Response<ExplainCollectionResponse>, Status> {
+        self.do_explain_collection(request.into_inner()).await.map(Response::new)
+    }
+
+    type WatchCompactionStream = EventStream;
+
+    async fn watch_compaction(
+        &self,
+        request: Request<WatchCompactionRequest>,
+    ) -> Result<Response<Self::WatchCompactionStream>, Status> {
+        self.do_watch_compaction(request.into_inner()).map(Response::new)
+    }
+
+    async fn pause_compaction(
+        &self,
+        request: Request<PauseCompactionRequest>,
+    ) -> Result<Response<PausesResponse>, Status> {
+        self.do_pause_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn resume_compaction(
+        &self,
+        request: Request<ResumeCompactionRequest>,
+    ) -> Result<Response<PausesResponse>, Status> {
+        self.do_resume_compaction(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_throttle(&self, request: Request<SetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
+        self.do_set_throttle(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_throttle(&self, _: Request<GetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
+        Ok(Response::new(self.do_get_throttle()))
+    }
+
+    async fn get_lineage(&self, request: Request<GetLineageRequest>) -> Result<Response<GetLineageResponse>, Status> {
+        self.do_get_lineage(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_amplification(
+        &self,
+        request: Request<GetAmplificationRequest>,
+    ) -> Result<Response<GetAmplificationResponse>, Status> {
+        self.do_get_amplification(request.into_inner()).map(Response::new)
+    }
+
+    async fn collect_garbage(
+        &self,
+        request: Request<CollectGarbageRequest>,
+    ) -> Result<Response<CollectGarbageResponse>, Status> {
+        self.do_collect_garbage(request.into_inner()).await.map(Response::new)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Handlers convert, call the coordinator, convert back. They never decide and never hold state.
 
+mod control;
 mod data_coord;
 mod datacoord;
 mod failure;

@@ -9,8 +9,8 @@ use tokio_util::{
 };
 
 use super::{
-    FlushSink, GrowingSnapshot, Health, IdAllocator, IngestError, IngestStats, RecoveredCatalog, RecoveryReport,
-    SegmentWriter, Tso, UnflushedInfo, Write, WriteAck,
+    DeltaBatch, FlushSink, GrowingSnapshot, Health, IdAllocator, IngestError, IngestStats, RecoveredCatalog,
+    RecoveryReport, SegmentWriter, Tso, UnflushedInfo, Write, WriteAck,
     assign::Assigner,
     chunk::row_bytes,
     flush::{Flusher, WORKERS},
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{BinlogConfig, IngestConfig},
-    model::{CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState},
+    model::{Channel, CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState},
     storage::SegmentStore,
 };
 
@@ -237,6 +237,16 @@ impl Ingest {
     /// acknowledged before the call is in the delta logs of the flushed segments that may hold its key.
     pub async fn flush_deltas(&self, collection: CollectionId) -> Result<(), IngestError> {
         self.inner.flusher.flush_deltas(collection).await
+    }
+
+    /// What [`Ingest::flush_deltas`] would give to the catalogue's side now, one batch per channel. Nothing is given.
+    pub fn pending_deltas(&self, collection: CollectionId) -> Vec<DeltaBatch> {
+        let state = self.inner.flusher.shared.state.lock();
+        let batch = |channel: Channel| {
+            let (deletes, flushed) = state.pending(collection, &channel)?;
+            Some(DeltaBatch { collection, channel, deletes, upto: state.last_lsn, flushed })
+        };
+        state.pending_channels(collection).into_iter().filter_map(batch).collect()
     }
 
     /// Everything of a collection that is in memory. To be taken before the catalogue's list: see the module overview.

@@ -15,7 +15,8 @@ use super::{
     key,
 };
 use crate::model::{
-    Channel, Collection, CollectionId, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId, SegmentLogs,
+    Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId,
+    SegmentLogs, Traffic,
 };
 
 /// Pairs per read while loading: large enough that the cost of a call vanishes, small enough that two pages (one being
@@ -37,6 +38,8 @@ pub struct Contents {
     pub plans: Vec<Plan>,
     /// Per channel, the log position up to which deletes of flushed segments are in delta logs.
     pub channel_delta_lsn: HashMap<Channel, Lsn>,
+    /// What was written into each collection since it is counted.
+    pub traffic: HashMap<CollectionId, Traffic>,
 }
 
 /// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
@@ -82,6 +85,8 @@ impl Catalog {
         let channels = self.pages(key::CHANNELS, (), |(), key, bytes| {
             Ok((key::parse_channel(key)?, Lsn(codec::decode_u64(key, bytes)?)))
         });
+        let traffic = self
+            .pages(key::TRAFFIC, (), |(), key, bytes| Ok((key::parse_traffic(key)?, codec::decode_json(key, bytes)?)));
         Ok(Contents {
             databases: databases.await?,
             collections: collections.await?,
@@ -89,6 +94,7 @@ impl Catalog {
             jobs: jobs.await?,
             plans: plans.await?,
             channel_delta_lsn: channels.await?.into_iter().collect(),
+            traffic: traffic.await?.into_iter().collect(),
         })
     }
 
@@ -99,6 +105,12 @@ impl Catalog {
             Some(bytes) => codec::decode_logs(&key, &bytes),
             None => Err(MetaError::NotFound { key }),
         }
+    }
+
+    /// The standing orders; the default if there never were any.
+    pub async fn controls(&self) -> Result<Controls, MetaError> {
+        let stored = self.store.get(key::CONTROLS).await?;
+        stored.map_or_else(|| Ok(Controls::default()), |bytes| codec::decode_json(key::CONTROLS, &bytes))
     }
 
     /// An empty transaction of this epoch.
@@ -188,7 +200,11 @@ impl CatalogTxn {
 
     /// Forgets the definition only; its segments go one by one, with their files.
     pub fn delete_collection(&mut self, id: CollectionId) -> &mut Self {
-        self.delete(key::collection(id))
+        self.delete(key::collection(id)).delete(key::traffic(id))
+    }
+
+    pub fn put_traffic(&mut self, id: CollectionId, traffic: &Traffic) -> &mut Self {
+        self.put_json(key::traffic(id), traffic)
     }
 
     pub fn put_database(&mut self, database: &Database) -> &mut Self {
@@ -208,6 +224,10 @@ impl CatalogTxn {
     pub fn put_plan(&mut self, plan: &Plan) -> &mut Self {
         let key = key::plan(plan.job, plan.id);
         self.put_json(key, plan)
+    }
+
+    pub fn put_controls(&mut self, controls: &Controls) -> &mut Self {
+        self.put_json(key::CONTROLS.to_owned(), controls)
     }
 
     /// Forgets a job and all its plans.

@@ -8,6 +8,8 @@
 //! | `datacoord/collection/{collection}` | JSON of `model::Collection` |
 //! | `datacoord/job/{job}` | JSON of `model::Job` |
 //! | `datacoord/plan/{job}/{plan}` | JSON of `model::Plan` |
+//! | `datacoord/controls` | JSON of `model::Controls` |
+//! | `datacoord/traffic/{collection}` | JSON of `model::Traffic` |
 //! | `datacoord/channel/{vchannel}` | 8 bytes, big-endian: highest log position whose deletes are in delta logs |
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
 //! | `coordinator/epoch` | 8 bytes, big-endian: number of the catalog that may write |
@@ -31,6 +33,8 @@ pub(super) const COLLECTIONS: &str = "datacoord/collection/";
 pub(super) const JOBS: &str = "datacoord/job/";
 pub(super) const PLANS: &str = "datacoord/plan/";
 pub(super) const CHANNELS: &str = "datacoord/channel/";
+pub(super) const CONTROLS: &str = "datacoord/controls";
+pub(super) const TRAFFIC: &str = "datacoord/traffic/";
 pub(super) const BOUNDS: &str = "datacoord/bound/";
 
 pub(super) fn segment(group: &Group, id: SegmentId) -> String {
@@ -47,6 +51,10 @@ pub(super) fn database(name: &str) -> String {
 
 pub(super) fn collection(id: CollectionId) -> String {
     format!("{COLLECTIONS}{:019}", id.0)
+}
+
+pub(super) fn traffic(id: CollectionId) -> String {
+    format!("{TRAFFIC}{:019}", id.0)
 }
 
 pub(super) fn job(id: JobId) -> String {
@@ -86,6 +94,10 @@ pub(super) fn parse_segment(key: &str) -> Result<(CollectionId, PartitionId, Seg
 
 pub(super) fn parse_collection(key: &str) -> Result<CollectionId, MetaError> {
     padded(rest(key, COLLECTIONS)?).map(CollectionId).ok_or_else(|| malformed(key, "an id of 19 digits"))
+}
+
+pub(super) fn parse_traffic(key: &str) -> Result<CollectionId, MetaError> {
+    padded(rest(key, TRAFFIC)?).map(CollectionId).ok_or_else(|| malformed(key, "an id of 19 digits"))
 }
 
 pub(super) fn parse_job(key: &str) -> Result<JobId, MetaError> {
@@ -150,6 +162,7 @@ mod tests {
             prop_assert_eq!(parse_segment(&segment(&group(c, -1), SegmentId(s))),
                 Ok((CollectionId(c), PartitionId::ALL, SegmentId(s))));
             prop_assert_eq!(parse_collection(&collection(CollectionId(c))), Ok(CollectionId(c)));
+            prop_assert_eq!(parse_traffic(&traffic(CollectionId(c))), Ok(CollectionId(c)));
             prop_assert_eq!(parse_job(&job(JobId(p))), Ok(JobId(p)));
             prop_assert_eq!(parse_plan(&plan(JobId(p), PlanId(s))), Ok((JobId(p), PlanId(s))));
             prop_assert!(plan(JobId(p), PlanId(s)).starts_with(&plans(JobId(p))));
@@ -185,7 +198,8 @@ mod tests {
 
     #[test]
     fn no_prefix_contains_another() {
-        let all = [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH, IDENTITY];
+        let all =
+            [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH, IDENTITY, CONTROLS, TRAFFIC];
         for a in all {
             for b in all {
                 assert!(a == b || !a.starts_with(b), "{a} is inside {b}");

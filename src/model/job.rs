@@ -26,6 +26,23 @@ impl Trigger {
     }
 }
 
+/// What a request may ask for beside the work itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Terms {
+    /// Greater is sooner, among the requests for one collection; 0 is usual.
+    #[serde(default)]
+    pub priority: i32,
+    /// Plans that have not ended by then are cancelled, milliseconds since 1970; none: they take as long as they take.
+    #[serde(default)]
+    pub deadline_ms: Option<u64>,
+}
+
+impl Terms {
+    fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Stored as JSON, like plans; its state follows from its plans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -37,6 +54,8 @@ pub struct Job {
     pub plans: Vec<PlanId>,
     /// Why there are none, when there are none.
     pub nothing_to_do: Option<String>,
+    #[serde(default, skip_serializing_if = "Terms::are_usual")]
+    pub terms: Terms,
 }
 
 /// How many plans of a job are in which state.

@@ -4,6 +4,7 @@
 
 pub mod binlog;
 pub mod collection;
+pub mod controls;
 pub mod delete;
 pub mod group;
 pub mod ids;
@@ -14,17 +15,20 @@ pub mod plan;
 pub mod scalar;
 pub mod schema;
 pub mod segment;
+pub mod traffic;
 pub mod ts;
 
 pub use binlog::{LogFile, SegmentLogs};
 pub use collection::{Collection, Database, IndexDef, Partition};
+pub use controls::{Controls, Pause, Pauses};
 pub use delete::Delete;
 pub use group::{Channel, Group};
 pub use ids::{CollectionId, FieldId, JobId, LogId, Lsn, PartitionId, PlanId, SegmentId};
-pub use job::{Job, JobCounts, Trigger};
+pub use job::{Job, JobCounts, Terms, Trigger};
 pub use pk::{PkRange, PrimaryKey};
 pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress};
 pub use scalar::{ClusterRange, Scalar};
 pub use schema::{CollectionSchema, DataType, Field};
 pub use segment::{Segment, SegmentLevel, SegmentState};
+pub use traffic::Traffic;
 pub use ts::Timestamp;

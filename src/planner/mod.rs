@@ -41,7 +41,7 @@ use crate::{
     },
 };
 use measure::Candidate;
-pub use skip::SkipReason;
+pub use skip::{Measure, SkipReason};
 pub use validate::{Rules, Violation, validate};
 
 /// The segments of one group. Only live ones of that group count; others are passed over in silence.

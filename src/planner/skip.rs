@@ -72,6 +72,45 @@ impl SkipReason {
     }
 }
 
+/// What was measured, and what it was compared with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    pub value: f64,
+    /// The segment is planned beyond it; none: no value would be enough.
+    pub threshold: Option<f64>,
+    /// Of both: bytes, rows, segments, or a share from 0 to 1.
+    pub unit: &'static str,
+}
+
+impl SkipReason {
+    /// The numbers behind the reason; none where it is not about numbers.
+    pub fn measure(&self) -> Option<Measure> {
+        let of = |value, threshold, unit| Some(Measure { value, threshold, unit });
+        match self {
+            Self::Disabled
+            | Self::AutoOff { .. }
+            | Self::Level { .. }
+            | Self::OutOfScope
+            | Self::Reserved
+            | Self::LastPlanFailed { .. }
+            | Self::NoClusteringKey
+            | Self::Clustered { .. }
+            | Self::Growing { .. }
+            | Self::Refused(_) => None,
+            Self::Alone => of(1.0, Some(2.0), "segments"),
+            Self::AlreadyFull { bytes, max_bytes } | Self::NothingFits { bytes, max_bytes } => {
+                of(*bytes as f64, Some(*max_bytes as f64), "bytes")
+            }
+            Self::FewDeletes { delta_rows: part, rows, threshold_ratio }
+            | Self::FewExpired { expired_rows: part, rows, threshold_ratio } => {
+                of(Percent::of(*part, *rows).0, Some(*threshold_ratio), "share")
+            }
+            Self::TooFewSmall { small, needed, .. } => of(f64::from(*small), Some(f64::from(*needed)), "segments"),
+            Self::Retained { delta_rows } => of(*delta_rows as f64, None, "rows"),
+        }
+    }
+}
+
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -151,6 +190,18 @@ mod tests {
     use super::*;
 
     const MB: u64 = 1 << 20;
+
+    #[rstest]
+    #[case(SkipReason::Disabled, None)]
+    #[case(SkipReason::FewDeletes { delta_rows: 12, rows: 100, threshold_ratio: 0.2 }, Some((0.12, Some(0.2), "share")))]
+    #[case(SkipReason::AlreadyFull { bytes: 93, max_bytes: 100 }, Some((93.0, Some(100.0), "bytes")))]
+    #[case(
+        SkipReason::TooFewSmall { small: 4, needed: 11, bytes: 1, needed_bytes: 2 }, Some((4.0, Some(11.0), "segments"))
+    )]
+    #[case(SkipReason::Retained { delta_rows: 7 }, Some((7.0, None, "rows")))]
+    fn has_numbers(#[case] reason: SkipReason, #[case] expected: Option<(f64, Option<f64>, &str)>) {
+        assert_eq!(reason.measure().map(|m| (m.value, m.threshold, m.unit)), expected);
+    }
 
     #[rstest]
     #[case(SkipReason::Alone, "alone in its group")]

@@ -20,7 +20,7 @@ use tracing::{Instrument, info_span};
 use super::{
     Attempt, Execution, Failure, JobSink, Observe, Refusal, Worker, WorkerError,
     liveness::Liveness,
-    queue::{ByClass, FairQueue, Ticket},
+    queue::{ByClass, FairQueue, Held, Ticket},
     retry::RetryPolicy,
     slots::Slots,
 };
@@ -62,7 +62,6 @@ struct State {
     slots: Slots,
     liveness: Liveness,
     running: HashMap<PlanId, Running>,
-    paused: bool,
     /// No new executions, for good.
     stopping: bool,
     totals: Totals,
@@ -127,7 +126,6 @@ impl Scheduler {
             slots: Slots::new(config.max_concurrency),
             liveness: Liveness::new(config.progress_timeout),
             running: HashMap::new(),
-            paused: false,
             stopping: false,
             totals: Totals::default(),
         };
@@ -137,11 +135,12 @@ impl Scheduler {
         }
     }
 
-    /// Queues a plan that is durable as Queued. One that waits or executes already is left alone.
-    pub fn enqueue(&self, plan: &Plan, trigger: Trigger) {
+    /// Queues a plan that is durable as Queued. One that waits or executes already is left alone. Of a collection's plans
+    /// of the same class those of greater priority come first.
+    pub fn enqueue(&self, plan: &Plan, trigger: Trigger, priority: i32) {
         let mut state = self.shared.state.lock();
         if !state.running.contains_key(&plan.id) {
-            state.queue.push(Ticket::of(plan, trigger));
+            state.queue.push(Ticket::of(plan, trigger, priority));
         }
         drop(state);
         self.shared.changed.notify_one();
@@ -165,13 +164,9 @@ impl Scheduler {
         self.cancel_where(|t| t.collection == collection, None).await
     }
 
-    /// Begins no further execution; those under way go on.
-    pub fn pause(&self) {
-        self.shared.state.lock().paused = true;
-    }
-
-    pub fn resume(&self) {
-        self.shared.state.lock().paused = false;
+    /// Begins no execution of these from now on, but of all others; what is under way goes on.
+    pub fn hold(&self, held: Held) {
+        self.shared.state.lock().queue.hold(held);
         self.shared.changed.notify_one();
     }
 
@@ -192,7 +187,7 @@ impl Scheduler {
             queued: state.queue.waiting(),
             executing,
             slots: state.slots.limit(),
-            paused: state.paused,
+            paused: state.queue.held().everything,
             totals: state.totals,
         }
     }
@@ -249,7 +244,7 @@ impl Shared {
     /// Moves the next plan from the queue into a slot.
     fn begin(&self) -> Option<Ticket> {
         let mut state = self.state.lock();
-        if state.paused || state.stopping || !state.slots.has_free() {
+        if state.stopping || !state.slots.has_free() {
             return None;
         }
         let mut ticket = state.queue.pop(self.clock.now_ms())?;
@@ -298,7 +293,7 @@ impl Shared {
     /// How long the loop may sleep; none: until somebody changes something.
     fn next_wake(&self) -> Option<Duration> {
         let state = self.state.lock();
-        let can_begin = !state.paused && !state.stopping && state.slots.has_free();
+        let can_begin = !state.stopping && state.slots.has_free();
         let due = state.queue.next_due_ms().filter(|_| can_begin);
         // At least a millisecond: what is due now was just taken, so a shorter pause could only be a clock at odds.
         let due = due.map(|ms| Duration::from_millis(ms.saturating_sub(self.clock.now_ms()).max(1)));

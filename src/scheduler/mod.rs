@@ -36,7 +36,7 @@ use async_trait::async_trait;
 
 pub use dispatch::{Scheduler, Stats, Totals};
 pub use lifecycle::{Event, IllegalTransition, transition};
-pub use queue::ByClass;
+pub use queue::{ByClass, Held};
 pub use worker::{Execution, LocalWorker, Observe, Worker, WorkerError};
 
 use crate::{

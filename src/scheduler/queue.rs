@@ -1,9 +1,13 @@
-//! Plans that wait: round-robin over collections, and inside one what a client asked for before what we started.
+//! Plans that wait: round-robin over collections, and inside one what a client asked for before what we started, the
+//! more urgent first. What is held waits aside and keeps its place.
 //!
 //! A value: it has no clock, wakes nobody and is locked by its owner. Every operation but [`FairQueue::remove_where`]
 //! takes logarithmic time, however many collections have plans that are not due.
 
-use std::collections::{BTreeMap, HashMap, VecDeque, hash_map::Entry};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap, HashSet, VecDeque, hash_map::Entry},
+};
 
 use crate::model::{CollectionId, JobId, Plan, PlanId, PlanKind, PlanState, Trigger};
 
@@ -42,6 +46,8 @@ pub(super) struct Ticket {
     pub(super) collection: CollectionId,
     pub(super) kind: PlanKind,
     pub(super) class: Class,
+    /// Greater is sooner, inside collection and class.
+    pub(super) priority: i32,
     /// Executions begun so far.
     pub(super) attempts: u32,
     /// Milliseconds since 1970; 0: at once.
@@ -49,13 +55,14 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn of(plan: &Plan, trigger: Trigger) -> Self {
+    pub(super) fn of(plan: &Plan, trigger: Trigger, priority: i32) -> Self {
         Self {
             plan: plan.id,
             job: plan.job,
             collection: plan.group.collection,
             kind: plan.kind,
             class: if trigger == Trigger::Manual { Class::Manual } else { Class::Automatic },
+            priority,
             attempts: plan.attempts,
             not_before_ms: match plan.state {
                 PlanState::Queued { not_before_ms } => not_before_ms,
@@ -65,13 +72,33 @@ impl Ticket {
     }
 }
 
-/// Order inside a collection: class, then arrival.
-type Rank = (Class, u64);
+/// Whose plans wait until further notice. The default holds nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    pub everything: bool,
+    /// All that no client asked for.
+    pub automatic: bool,
+    pub collections: HashSet<CollectionId>,
+    pub jobs: HashSet<JobId>,
+}
+
+impl Held {
+    fn covers(&self, ticket: &Ticket) -> bool {
+        self.everything
+            || (self.automatic && ticket.class == Class::Automatic)
+            || self.collections.contains(&ticket.collection)
+            || self.jobs.contains(&ticket.job)
+    }
+}
+
+/// Order inside a collection: class, urgency, arrival.
+type Rank = (Class, Reverse<i32>, u64);
 
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Ready(CollectionId, Rank),
     Delayed(u64, u64),
+    Held(u64),
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +109,9 @@ pub(super) struct FairQueue {
     ring: VecDeque<CollectionId>,
     /// By due time and arrival.
     delayed: BTreeMap<(u64, u64), Ticket>,
+    held: Held,
+    /// What `held` covers, by arrival.
+    aside: BTreeMap<u64, Ticket>,
     places: HashMap<PlanId, Place>,
     arrivals: u64,
     waiting: ByClass,
@@ -92,10 +122,48 @@ impl FairQueue {
     pub(super) fn push(&mut self, ticket: Ticket) {
         let Entry::Vacant(place) = self.places.entry(ticket.plan) else { return };
         self.arrivals += 1;
-        let key = (ticket.not_before_ms, self.arrivals);
         *self.waiting.of(ticket.class) += 1;
+        if self.held.covers(&ticket) {
+            place.insert(Place::Held(self.arrivals));
+            self.aside.insert(self.arrivals, ticket);
+            return;
+        }
+        let key = (ticket.not_before_ms, self.arrivals);
         place.insert(Place::Delayed(key.0, key.1));
         self.delayed.insert(key, ticket);
+    }
+
+    /// Holds exactly these from now on. What was held and is no longer goes back to the place it arrived at.
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held = held;
+        let aside = std::mem::take(&mut self.aside);
+        let ready = self.lanes.values().flat_map(BTreeMap::values).chain(self.delayed.values());
+        let taken: Vec<PlanId> = ready.filter(|t| self.held.covers(t)).map(|t| t.plan).collect();
+        for plan in taken {
+            let (arrival, ticket) = match self.places.get(&plan) {
+                Some(Place::Ready(collection, rank)) => {
+                    (rank.2, self.lanes.get_mut(collection).and_then(|lane| lane.remove(rank)))
+                }
+                Some(Place::Delayed(due, arrival)) => (*arrival, self.delayed.remove(&(*due, *arrival))),
+                Some(Place::Held(_)) | None => continue,
+            };
+            if let Some(ticket) = ticket {
+                self.places.insert(plan, Place::Held(arrival));
+                self.aside.insert(arrival, ticket);
+            }
+        }
+        for (arrival, ticket) in aside {
+            if self.held.covers(&ticket) {
+                self.aside.insert(arrival, ticket);
+            } else {
+                self.places.insert(ticket.plan, Place::Delayed(ticket.not_before_ms, arrival));
+                self.delayed.insert((ticket.not_before_ms, arrival), ticket);
+            }
+        }
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// Takes the next plan that is due.
@@ -130,6 +198,7 @@ impl FairQueue {
         let ticket = match self.places.remove(&plan)? {
             Place::Ready(collection, rank) => self.lanes.get_mut(&collection)?.remove(&rank)?,
             Place::Delayed(due, arrival) => self.delayed.remove(&(due, arrival))?,
+            Place::Held(arrival) => self.aside.remove(&arrival)?,
         };
         *self.waiting.of(ticket.class) -= 1;
         Some(ticket)
@@ -137,7 +206,8 @@ impl FairQueue {
 
     /// Removes all plans of a job or a collection.
     pub(super) fn remove_where(&mut self, which: impl Fn(&Ticket) -> bool) -> Vec<PlanId> {
-        let waiting = self.lanes.values().flat_map(BTreeMap::values).chain(self.delayed.values());
+        let ready = self.lanes.values().flat_map(BTreeMap::values);
+        let waiting = ready.chain(self.delayed.values()).chain(self.aside.values());
         let mut plans: Vec<PlanId> = waiting.filter(|t| which(t)).map(|t| t.plan).collect();
         plans.sort_unstable();
         for plan in &plans {
@@ -146,7 +216,7 @@ impl FairQueue {
         plans
     }
 
-    /// Plans that wait, due or not.
+    /// Plans that wait, due or not, held or not.
     pub(super) fn waiting(&self) -> ByClass {
         self.waiting
     }
@@ -157,7 +227,7 @@ impl FairQueue {
                 return;
             }
             let ((_, arrival), ticket) = first.remove_entry();
-            let (collection, rank) = (ticket.collection, (ticket.class, arrival));
+            let (collection, rank) = (ticket.collection, (ticket.class, Reverse(ticket.priority), arrival));
             self.places.insert(ticket.plan, Place::Ready(collection, rank));
             let lane = self.lanes.entry(collection).or_insert_with(|| {
                 self.ring.push_back(collection);
@@ -170,8 +240,6 @@ impl FairQueue {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -183,6 +251,7 @@ mod tests {
             collection: CollectionId(collection),
             kind: PlanKind::Mix,
             class,
+            priority: 0,
             attempts: 0,
             not_before_ms,
         }
@@ -229,6 +298,50 @@ mod tests {
     }
 
     #[test]
+    fn the_more_urgent_first_but_never_before_what_a_client_asked_for() {
+        let mut queue = FairQueue::default();
+        for (plan, class, priority) in [
+            (1, Class::Manual, 0),
+            (2, Class::Manual, 5),
+            (3, Class::Manual, -1),
+            (4, Class::Automatic, 9),
+            (5, Class::Manual, 5),
+        ] {
+            queue.push(Ticket { priority, ..ticket(plan, 1, class, 0) });
+        }
+        assert_eq!(drain(&mut queue, 0), [2, 5, 1, 3, 4]);
+    }
+
+    #[test]
+    fn what_is_held_waits_and_keeps_its_place() {
+        let mut queue = FairQueue::default();
+        let of = |collections: &[i64], jobs: &[i64]| Held {
+            collections: collections.iter().copied().map(CollectionId).collect(),
+            jobs: jobs.iter().copied().map(JobId).collect(),
+            ..Held::default()
+        };
+        queue.push(ticket(100, 1, Class::Manual, 0));
+        queue.push(ticket(200, 1, Class::Manual, 0));
+        queue.push(ticket(300, 2, Class::Automatic, 0));
+        assert_eq!(queue.pop(0).map(|t| t.plan), Some(PlanId(100)));
+        queue.hold(of(&[1], &[]));
+        queue.push(ticket(101, 1, Class::Manual, 0));
+        assert_eq!((drain(&mut queue, 0), queue.next_due_ms(), queue.waiting().total()), (vec![300], None, 2));
+        queue.push(ticket(201, 1, Class::Manual, 70));
+        queue.hold(of(&[], &[1]));
+        assert_eq!((drain(&mut queue, 0), queue.next_due_ms()), (vec![200], Some(70)));
+        queue.hold(Held { everything: true, ..Held::default() });
+        assert_eq!((drain(&mut queue, 99), queue.next_due_ms(), queue.waiting().total()), (vec![], None, 2));
+        assert_eq!(queue.remove(PlanId(101)).map(|t| t.plan), Some(PlanId(101)));
+        queue.push(ticket(400, 1, Class::Automatic, 0));
+        queue.hold(Held { automatic: true, ..Held::default() });
+        assert_eq!(drain(&mut queue, 99), [201]);
+        queue.hold(Held::default());
+        assert_eq!(drain(&mut queue, 99), [400]);
+        assert_eq!(queue.waiting(), ByClass::default());
+    }
+
+    #[test]
     fn what_waits_is_not_added_again() {
         let mut queue = FairQueue::default();
         queue.push(ticket(1, 1, Class::Manual, 0));
@@ -255,7 +368,7 @@ mod tests {
         /// However pushes, pops and removals mix, nothing is lost or given out twice, and between two plans of one
         /// collection every other collection that has a plan gets a turn.
         #[test]
-        fn fair_and_complete(steps in prop::collection::vec((0u8..4, 0i64..4, any::<bool>(), 0u64..5), 1..120)) {
+        fn fair_and_complete(steps in prop::collection::vec((0u8..5, 0i64..4, any::<bool>(), 0u64..5), 1..120)) {
             let mut queue = FairQueue::default();
             let mut waiting: HashMap<i64, i64> = HashMap::new();
             // For each waiting collection: who was served since its last turn or its arrival.
@@ -277,6 +390,12 @@ mod tests {
                         prop_assert!(seen.insert(turn), "{turn} twice while {other} waits");
                     }
                     served.entry(turn).and_modify(HashSet::clear);
+                } else if action == 4 {
+                    // Held and let go: nothing is lost, and only the turns begin anew.
+                    queue.hold(Held { collections: [CollectionId(collection)].into(), ..Held::default() });
+                    queue.hold(Held { automatic: manual, ..Held::default() });
+                    queue.hold(Held::default());
+                    served.values_mut().for_each(HashSet::clear);
                 } else if let Some(plan) = waiting.keys().min().copied() {
                     prop_assert_eq!(queue.remove(PlanId(plan)).map(|t| t.plan.0), Some(plan));
                     waiting.remove(&plan);

@@ -231,7 +231,7 @@ impl Bench {
     }
 
     fn enqueue(&self, id: i64, collection: i64) {
-        self.scheduler.enqueue(&plan(id, collection), Trigger::Tick);
+        self.scheduler.enqueue(&plan(id, collection), Trigger::Tick, 0);
     }
 
     /// Lets everything happen that can happen at this time.
@@ -369,11 +369,11 @@ async fn the_sink_may_refuse_before_and_after() {
 async fn stuck_is_who_does_not_get_on() {
     let bench = Bench::new(2, &[(1, &[Step::Work]), (2, &[Step::Work])]);
     // Waits in the queue first: that time does not count.
-    bench.scheduler.pause();
+    bench.scheduler.hold(Held { everything: true, ..Held::default() });
     bench.enqueue(1, 1);
     bench.enqueue(2, 1);
     assert_eq!(bench.advance(500).await, [""; 0]);
-    bench.scheduler.resume();
+    bench.scheduler.hold(Held::default());
     assert_eq!(bench.settle().await, ["1 begins 1", "2 begins 1"]);
     for _ in 0..7 {
         bench.world.gauge(1).beat.fetch_add(1, Ordering::SeqCst);
@@ -461,12 +461,12 @@ async fn a_pause_lets_work_go_on() {
     let bench = Bench::new(2, &[(1, &[Step::Work])]);
     bench.enqueue(1, 1);
     bench.settle().await;
-    bench.scheduler.pause();
+    bench.scheduler.hold(Held { everything: true, ..Held::default() });
     bench.enqueue(2, 1);
     bench.release(1);
     assert_eq!(bench.settle().await, ["1 completed 1"]);
     assert!(bench.scheduler.stats().paused);
-    bench.scheduler.resume();
+    bench.scheduler.hold(Held::default());
     assert_eq!(bench.settle().await, ["2 begins 1", "2 completed 1"]);
 }
 
@@ -507,9 +507,9 @@ async fn a_plan_is_not_queued_twice() {
 #[tokio::test]
 async fn attempts_go_on_counting_after_a_restart() {
     let bench = Bench::new(1, &[(1, &[Step::Fail(ErrorKind::Transient)])]);
-    bench.scheduler.enqueue(&Plan { attempts: 2, ..plan(1, 1) }, Trigger::Tick);
+    bench.scheduler.enqueue(&Plan { attempts: 2, ..plan(1, 1) }, Trigger::Tick, 0);
     assert_eq!(bench.settle().await, ["1 begins 3", "1 failed 3: it is transient, never again"]);
     let interrupted = Plan { attempts: 6, state: PlanState::Executing { started_at_ms: 1 }, ..plan(2, 1) };
-    bench.scheduler.enqueue(&interrupted, Trigger::Tick);
+    bench.scheduler.enqueue(&interrupted, Trigger::Tick, 0);
     assert_eq!(bench.settle().await, ["2 failed 7: begun 6 times without an end, never again"]);
 }

@@ -316,6 +316,7 @@ mod tests {
             created_at_ms: 1,
             plans: vec![PlanId(50)],
             nothing_to_do: Some("no deletes".to_owned()),
+            terms: Default::default(),
         };
         let counts = JobCounts::of(&[cancelled(), failed(), executing()]);
         let state = job_state(&job, &counts, Progress::default());

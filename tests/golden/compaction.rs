@@ -35,7 +35,7 @@ use crate::{
 struct Ids(AtomicI64);
 
 impl OutputIds for Ids {
-    fn next_segment(&self) -> Result<SegmentId, CompactError> {
+    fn next_segment(&self, _: PlanId) -> Result<SegmentId, CompactError> {
         Ok(SegmentId(self.0.fetch_add(1, Relaxed)))
     }
 

@@ -110,7 +110,7 @@ struct Ids {
 }
 
 impl OutputIds for Ids {
-    fn next_segment(&self) -> Result<SegmentId, CompactError> {
+    fn next_segment(&self, _: PlanId) -> Result<SegmentId, CompactError> {
         Ok(SegmentId(1000 + self.given.fetch_add(1, SeqCst)))
     }
 

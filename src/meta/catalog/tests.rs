@@ -67,6 +67,7 @@ fn job(id: i64, plans: &[i64]) -> Job {
         created_at_ms: 5,
         plans: plans.iter().copied().map(PlanId).collect(),
         nothing_to_do: None,
+        terms: Default::default(),
     }
 }
 

@@ -67,7 +67,7 @@ mod tests {
     struct NoIds;
 
     impl OutputIds for NoIds {
-        fn next_segment(&self) -> Result<SegmentId, CompactError> {
+        fn next_segment(&self, _: PlanId) -> Result<SegmentId, CompactError> {
             Err(CompactError::Internal("no output is expected".into()))
         }
 

@@ -1,0 +1,131 @@
+//! The dry run: the plans that a trigger would make at this moment, and nothing made.
+//!
+//! Takes the planner's own way with the trigger's own inputs, so that what it shows is what would run. It writes
+//! nothing: deletes that a real request would first bring into delta logs are counted where they would go instead.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError, triggers::why_nothing},
+    model::{Group, PlanId, Segment, SegmentId, Terms, Trigger},
+    planner::{Draft, SkipReason},
+};
+
+/// A plan that would be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DryPlan {
+    pub group: Group,
+    pub draft: Draft,
+    /// At the measured rate of merging; none: nothing was merged yet.
+    pub estimated_seconds: Option<f64>,
+}
+
+/// What a trigger would lead to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DryRun {
+    pub plans: Vec<DryPlan>,
+    /// Unfinished plans that the job would share, ascending.
+    pub shared: Vec<PlanId>,
+    /// Segments in scope that no plan would take, and why, ascending.
+    pub skipped: Vec<(SegmentId, SkipReason)>,
+    /// Why there would be no plans, when there would be none.
+    pub nothing_to_do: Option<String>,
+    /// For all plans, with as many at once as there are slots.
+    pub estimated_seconds: Option<f64>,
+    /// Measured, of one plan.
+    pub bytes_per_second: Option<f64>,
+}
+
+impl Coordinator {
+    /// What [`Coordinator::manual_compaction_on`] would do with the same arguments.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn dry_run_manual(
+        &self,
+        cell: &Arc<CollectionCell>,
+        scope: &CompactionScope,
+        terms: Terms,
+    ) -> Result<DryRun, CoordinatorError> {
+        self.check_compaction_enabled()?;
+        self.check_scope(cell, scope)?;
+        self.check_terms(terms)?;
+        let ahead = self.with_waiting_deletes(cell, |group| scope.covers(group)).await?;
+        Ok(self.dry_run(cell, Trigger::Manual, scope, &ahead))
+    }
+
+    /// What the next automatic round over the collection would do.
+    pub fn dry_run_automatic(&self, cell: &CollectionCell) -> DryRun {
+        let mut dry_run = self.dry_run(cell, Trigger::Tick, &CompactionScope::default(), &HashMap::new());
+        if let Some(why) = self.automatic_held(cell) {
+            dry_run.plans.clear();
+            dry_run.nothing_to_do = Some(why);
+        }
+        dry_run
+    }
+
+    fn dry_run(
+        &self,
+        cell: &CollectionCell,
+        trigger: Trigger,
+        scope: &CompactionScope,
+        ahead: &HashMap<SegmentId, Segment>,
+    ) -> DryRun {
+        let look = self.look(trigger, scope);
+        let bytes_per_second = self.core.merge_rate.bytes_per_second();
+        let mut plans = Vec::new();
+        let (mut shared, mut skipped) = (Vec::new(), Vec::new());
+        for group in cell.groups().into_iter().filter(|g| look.covers(g)) {
+            let mut segments = cell.live_in(&group);
+            for segment in &mut segments {
+                if let Some(later) = ahead.get(&segment.id) {
+                    *segment = later.clone();
+                }
+            }
+            let proposals = self.propose(cell, &look, &group, &segments);
+            shared.extend(self.shared_plans(&look, &segments));
+            plans.extend(proposals.drafts.into_iter().map(|draft| DryPlan {
+                group: Group::clone(&group),
+                estimated_seconds: bytes_per_second.map(|rate| input_bytes(&draft) as f64 / rate),
+                draft,
+            }));
+            skipped.extend(proposals.skipped);
+        }
+        shared.sort_unstable();
+        shared.dedup();
+        let nothing_to_do = (plans.is_empty() && shared.is_empty()).then(|| why_nothing(scope.policy, &skipped));
+        skipped.sort_unstable_by_key(|(id, _)| *id);
+        let side_by_side = self.core.config.worker.max_concurrency.clamp(1, plans.len().max(1));
+        let estimated_seconds = bytes_per_second.map(|rate| {
+            let bytes: u64 = plans.iter().map(|p| input_bytes(&p.draft)).sum();
+            bytes as f64 / rate / side_by_side as f64
+        });
+        DryRun { plans, shared, skipped, nothing_to_do, estimated_seconds, bytes_per_second }
+    }
+
+    /// Live segments as they would be if the deletes that wait in memory were in delta logs: those that differ, of the
+    /// groups that `which` picks.
+    pub(super) async fn with_waiting_deletes(
+        &self,
+        cell: &CollectionCell,
+        which: impl Fn(&Group) -> bool,
+    ) -> Result<HashMap<SegmentId, Segment>, CoordinatorError> {
+        let mut ahead = HashMap::new();
+        for batch in self.ingest.pending_deltas(cell.id) {
+            let near = |s: &Segment| s.group.channel == batch.channel && which(&s.group);
+            for mut segment in cell.live().into_iter().filter(near) {
+                let hits = self.core.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
+                let Some(from) = hits.iter().map(|d| d.ts).min() else { continue };
+                segment.delta_ts_from = if segment.delta_rows == 0 { from } else { segment.delta_ts_from.min(from) };
+                segment.delta_rows += hits.len() as u64;
+                segment.delta_logs += 1;
+                ahead.insert(segment.id, segment);
+            }
+        }
+        Ok(ahead)
+    }
+}
+
+fn input_bytes(draft: &Draft) -> u64 {
+    draft.inputs.iter().map(|i| i.bytes).sum()
+}

@@ -1,0 +1,53 @@
+//! Garbage collection on request, and what it would do.
+
+use crate::{
+    coordinator::{Collected, Coordinator, CoordinatorError, Garbage},
+    error::Classify,
+};
+
+/// What a round would collect, and what it would have to leave.
+#[derive(Debug, Clone, Default)]
+pub struct GarbageReport {
+    /// Would go now.
+    pub free: Collected,
+    /// Stays for now.
+    pub pinned: Collected,
+    /// What is pinned last; at most as many as were asked for.
+    pub items: Vec<Garbage>,
+}
+
+impl Coordinator {
+    /// One round, now. Also where it is switched off: that is about rounds that nobody asked for.
+    pub async fn collect_garbage(&self) -> Result<Collected, CoordinatorError> {
+        let gc = &self.core.metrics.gc;
+        match self.core.collect_garbage(&self.ingest).await {
+            Ok(collected) => {
+                gc.runs.with(["done"]).inc();
+                gc.deleted_objects.inc_by(collected.files);
+                gc.deleted_bytes.inc_by(collected.bytes);
+                Ok(collected)
+            }
+            Err(error) => {
+                gc.runs.with(["failed"]).inc();
+                tracing::warn!(%error, kind = error.kind().as_str(), "garbage collection stopped half way; the next round goes on");
+                Err(error)
+            }
+        }
+    }
+
+    /// What [`Self::collect_garbage`] would find now. Deletes nothing.
+    pub async fn inspect_garbage(&self, most: usize) -> Result<GarbageReport, CoordinatorError> {
+        let mut found = self.core.find_garbage(&self.ingest).await?;
+        let mut report = GarbageReport::default();
+        for garbage in &found {
+            let sum = if garbage.pins.is_empty() { &mut report.free } else { &mut report.pinned };
+            sum.segments += u64::from(garbage.object.is_none());
+            sum.files += garbage.files;
+            sum.bytes += garbage.bytes;
+        }
+        found.sort_by_key(|g| (!g.pins.is_empty(), g.segment));
+        found.truncate(most);
+        report.items = found;
+        Ok(report)
+    }
+}

@@ -1,0 +1,156 @@
+//! Standing orders: pauses and the throttle. Durable before they take effect, and in effect again after a restart.
+
+use crate::{
+    coordinator::{CollectionCell, Coordinator, CoordinatorError},
+    model::{CollectionId, Controls, JobId, Pause, Pauses, PlanId},
+    scheduler::Held,
+};
+
+/// What to pause or resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseScope {
+    Everything,
+    Collection(CollectionId),
+    Job(JobId),
+}
+
+/// The limit on merging, and what it comes to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ThrottleView {
+    /// Bytes per second; 0: no limit.
+    pub limit: u64,
+    /// The limit of the configuration, in effect while nobody has set another.
+    pub configured: u64,
+    /// Bytes per second that merges have read and written over the last seconds.
+    pub measured: f64,
+}
+
+impl Coordinator {
+    /// Begins no more plans of this scope, and plans nothing for it by itself; plans under way go on. Pausing what is
+    /// paused changes nothing. Returns everything that is paused then.
+    ///
+    /// # Errors
+    /// `CollectionIdNotFound`, `JobNotFound`; `Rejected` for a job that has ended.
+    pub async fn pause(&self, scope: PauseScope, by: &str) -> Result<Pauses, CoordinatorError> {
+        match scope {
+            PauseScope::Everything => {}
+            PauseScope::Collection(id) => {
+                self.core.state.by_id(id)?;
+            }
+            PauseScope::Job(id) => {
+                let counts = self.core.jobs.counts(id).ok_or(CoordinatorError::JobNotFound(id))?;
+                if counts.is_finished() {
+                    return Err(CoordinatorError::Rejected(format!("job {id} has ended: there is nothing to pause")));
+                }
+            }
+        }
+        let pause = Pause { by: by.to_owned(), at_ms: self.core.clock.now_ms() };
+        self.change_controls(|controls| {
+            let pauses = &mut controls.pauses;
+            match scope {
+                PauseScope::Everything => {
+                    pauses.everything.get_or_insert(pause);
+                }
+                PauseScope::Collection(id) => {
+                    pauses.collections.entry(id).or_insert(pause);
+                }
+                PauseScope::Job(id) => {
+                    pauses.jobs.entry(id).or_insert(pause);
+                }
+            }
+        })
+        .await?;
+        Ok(self.pauses())
+    }
+
+    /// Ends one pause; others that cover the same plans stay. Resuming what is not paused changes nothing. Returns
+    /// everything that is paused then.
+    pub async fn resume(&self, scope: PauseScope) -> Result<Pauses, CoordinatorError> {
+        self.change_controls(|controls| {
+            let pauses = &mut controls.pauses;
+            match scope {
+                PauseScope::Everything => pauses.everything = None,
+                PauseScope::Collection(id) => {
+                    pauses.collections.remove(&id);
+                }
+                PauseScope::Job(id) => {
+                    pauses.jobs.remove(&id);
+                }
+            }
+        })
+        .await?;
+        // What changed meanwhile was not planned.
+        self.core.look_again.notify_one();
+        Ok(self.pauses())
+    }
+
+    pub fn pauses(&self) -> Pauses {
+        self.core.controls.read().pauses.clone()
+    }
+
+    /// Limits merging from now on; none: back to the configuration. Durable when it returns.
+    pub async fn set_throttle(&self, bytes_per_second: Option<u64>) -> Result<ThrottleView, CoordinatorError> {
+        self.change_controls(|controls| controls.throttle_bytes_per_second = bytes_per_second).await?;
+        Ok(self.throttle())
+    }
+
+    pub fn throttle(&self) -> ThrottleView {
+        let throttle = &self.core.throttle;
+        let configured = self.core.config.worker.throttle_bytes;
+        ThrottleView { limit: throttle.limit(), configured, measured: throttle.measured() }
+    }
+
+    /// Why nothing is planned for the collection by itself now, its switches aside.
+    pub fn automatic_held(&self, cell: &CollectionCell) -> Option<String> {
+        if let Some(pause) = self.core.controls.read().pauses.of_collection(cell.id) {
+            return Some(format!("paused by {}", pause.by));
+        }
+        let windows = &self.core.config.compaction.windows;
+        (!windows.is_open(self.core.clock.now_ms()))
+            .then(|| format!("outside of the configured windows {windows} (UTC)"))
+    }
+
+    /// Takes the standing orders, and the time of the day, to those who follow them.
+    pub(in crate::coordinator) fn apply_controls(&self) {
+        let controls = self.core.controls.read().clone();
+        self.scheduler.hold(Held {
+            everything: controls.pauses.everything.is_some(),
+            automatic: !self.core.config.compaction.windows.is_open(self.core.clock.now_ms()),
+            collections: controls.pauses.collections.keys().copied().collect(),
+            jobs: controls.pauses.jobs.keys().copied().collect(),
+        });
+        self.core.throttle.set(controls.throttle_bytes_per_second.unwrap_or(self.core.config.worker.throttle_bytes));
+        let waiting: Vec<PlanId> = self.core.jobs.unfinished().iter().map(|p| p.id).collect();
+        self.core.jobs.announce(waiting);
+    }
+
+    async fn change_controls(&self, change: impl FnOnce(&mut Controls)) -> Result<(), CoordinatorError> {
+        let _alone = self.core.controls_change.lock().await;
+        let before = self.core.controls.read().clone();
+        let mut next = before.clone();
+        self.forget_ended(&mut next.pauses);
+        change(&mut next);
+        if next == before {
+            return Ok(());
+        }
+        let mut txn = self.core.catalog.txn();
+        txn.put_controls(&next);
+        txn.commit().await?;
+        tracing::info!(
+            paused = next.pauses.everything.is_some(),
+            collections = next.pauses.collections.len(),
+            jobs = next.pauses.jobs.len(),
+            throttle = next.throttle_bytes_per_second,
+            "standing orders changed"
+        );
+        *self.core.controls.write() = next;
+        self.apply_controls();
+        Ok(())
+    }
+
+    /// A pause of what is gone is none.
+    pub(in crate::coordinator) fn forget_ended(&self, pauses: &mut Pauses) {
+        pauses.jobs.retain(|id, _| self.core.jobs.counts(*id).is_some_and(|counts| !counts.is_finished()));
+        pauses.collections.retain(|id, _| self.core.state.by_id(*id).is_ok());
+    }
+}

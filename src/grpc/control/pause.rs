@@ -1,0 +1,94 @@
+//! Pauses, the throttle, and the terms of a request.
+
+use tonic::Status;
+
+use super::{BYTES_PER_MB, invalid, orderer, time};
+use crate::{
+    coordinator::control::{PauseScope as Scope, ThrottleView},
+    grpc::datacoord::{DatacoordApi, grpc_status},
+    model::{CollectionId, JobId, Pause, Pauses, Terms},
+    wire::proto::datacoord::{pause_scope::Scope as Asked, *},
+};
+
+const MAX_PRIORITY: i32 = 100;
+/// A terabyte per second: what is more is a mistake.
+const MAX_MB_PER_SECOND: f64 = 1_048_576.0;
+
+/// Priority and deadline of a request.
+pub(in crate::grpc) fn terms(request: &ManualCompactionRequest) -> Result<Terms, Status> {
+    if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&request.priority) {
+        return Err(invalid("priority", request.priority, "-100 to 100"));
+    }
+    Ok(Terms { priority: request.priority, deadline_ms: time("deadline_ms", request.deadline_ms)? })
+}
+
+impl DatacoordApi {
+    pub(in crate::grpc) async fn do_pause_compaction(
+        &self,
+        request: PauseCompactionRequest,
+    ) -> Result<PausesResponse, Status> {
+        let by = orderer(&request.by)?;
+        let scope = self.pause_scope(request.scope)?;
+        let pauses = self.coordinator.pause(scope, by).await.map_err(grpc_status)?;
+        Ok(PausesResponse { pauses: pause_entries(pauses, |id| self.collection_ref(id)) })
+    }
+
+    pub(in crate::grpc) async fn do_resume_compaction(
+        &self,
+        request: ResumeCompactionRequest,
+    ) -> Result<PausesResponse, Status> {
+        let scope = self.pause_scope(request.scope)?;
+        let pauses = self.coordinator.resume(scope).await.map_err(grpc_status)?;
+        Ok(PausesResponse { pauses: pause_entries(pauses, |id| self.collection_ref(id)) })
+    }
+
+    pub(in crate::grpc) async fn do_set_throttle(
+        &self,
+        request: SetThrottleRequest,
+    ) -> Result<ThrottleResponse, Status> {
+        let limit = match request.mb_per_second {
+            None => None,
+            Some(0.0) => Some(0),
+            // Less than a byte per second would be read as no limit.
+            Some(mb) if (1.0 / BYTES_PER_MB..=MAX_MB_PER_SECOND).contains(&mb) => Some((mb * BYTES_PER_MB) as u64),
+            Some(mb) => return Err(invalid("mb_per_second", mb, "0, or up to 1048576")),
+        };
+        Ok(throttle_message(self.coordinator.set_throttle(limit).await.map_err(grpc_status)?))
+    }
+
+    pub(in crate::grpc) fn do_get_throttle(&self) -> ThrottleResponse {
+        throttle_message(self.coordinator.throttle())
+    }
+
+    fn pause_scope(&self, scope: Option<PauseScope>) -> Result<Scope, Status> {
+        match scope.and_then(|s| s.scope) {
+            Some(Asked::Everything(true)) => Ok(Scope::Everything),
+            Some(Asked::Everything(false)) => Err(invalid("scope.everything", false, "true")),
+            Some(Asked::Collection(named)) => Ok(Scope::Collection(self.collection(Some(named))?.id)),
+            Some(Asked::JobId(id)) => Ok(Scope::Job(JobId(id))),
+            None => Err(Status::invalid_argument("scope: missing, expected everything, collection or job_id")),
+        }
+    }
+}
+
+/// All pauses, the widest first.
+pub(super) fn pause_entries(pauses: Pauses, named: impl Fn(CollectionId) -> CollectionRef) -> Vec<PauseEntry> {
+    let entry = |scope: Asked, pause: Pause| PauseEntry {
+        scope: Some(PauseScope { scope: Some(scope) }),
+        by: pause.by,
+        since_ms: pause.at_ms as i64,
+    };
+    let everything = pauses.everything.map(|pause| entry(Asked::Everything(true), pause));
+    let collections = pauses.collections.into_iter().map(|(id, pause)| entry(Asked::Collection(named(id)), pause));
+    let jobs = pauses.jobs.into_iter().map(|(id, pause)| entry(Asked::JobId(id.0), pause));
+    everything.into_iter().chain(collections).chain(jobs).collect()
+}
+
+fn throttle_message(view: ThrottleView) -> ThrottleResponse {
+    let mb = |bytes: f64| bytes / BYTES_PER_MB;
+    ThrottleResponse {
+        mb_per_second: mb(view.limit as f64),
+        configured_mb_per_second: mb(view.configured as f64),
+        measured_mb_per_second: mb(view.measured),
+    }
+}
