@@ -113,7 +113,7 @@ pub(super) async fn survey(
     let every = rows.div_ceil((SAMPLE_BYTES / width).clamp(LEAST_SAMPLES, SAMPLES)).max(1);
 
     let largest = inputs.batches.iter().map(|batch| batch.file_bytes(field)).max().unwrap_or(0);
-    let _memory = exec.unless_stopped(exec.budget.reserve(largest + DECODE_BYTES + SAMPLE_BYTES)).await?;
+    let _memory = exec.reserve(largest + DECODE_BYTES + SAMPLE_BYTES).await?;
     let (mut ranges, mut sample) = (Vec::with_capacity(inputs.batches.len()), Vec::new());
     // Sampled rows are as far apart as if the batches were one.
     let mut skip = 0;
@@ -201,7 +201,7 @@ impl Ranges<'_> {
             largest + 8 * batch.rows
         });
         let largest = bytes.max().unwrap_or(0);
-        let _memory = exec.unless_stopped(exec.budget.reserve(largest + DECODE_BYTES + inputs.rows() / 8)).await?;
+        let _memory = exec.reserve(largest + DECODE_BYTES + inputs.rows() / 8).await?;
         let mut selections = Vec::with_capacity(all.len());
         let mut range: Option<ClusterRange> = None;
         let mut extend = |(min, max): (Scalar, Scalar)| match &mut range {

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,13 +16,18 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{CompactError, CompactionTask, ProgressCell, Throttle, memory::MemoryBudget};
+use super::{
+    CompactError, CompactionTask, ProgressCell, Throttle,
+    memory::{MemoryBudget, Reservation},
+};
 use crate::{
     config::BinlogConfig,
     model::{LogId, SegmentId},
     storage::{LogPath, SegmentStore},
 };
 
+/// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 /// An object of this size is worth its own write.
 const SMALL_BYTES: u64 = 1 << 20;
 /// Small objects wait until they have this size together.
@@ -143,6 +149,22 @@ impl<'a> Execution<'a> {
             () = self.stop.cancelled() => Err(CompactError::Cancelled),
             value = work => Ok(value),
         }
+    }
+
+    /// Memory for the next step. A plan that waits for others to give theirs back has not stalled: it shows signs of
+    /// life, or its time without progress would run out.
+    pub(super) async fn reserve(&self, bytes: u64) -> Result<Reservation, CompactError> {
+        let reservation = self.budget.reserve(bytes);
+        tokio::pin!(reservation);
+        self.unless_stopped(async {
+            loop {
+                match tokio::time::timeout(SIGN_OF_LIFE, &mut reservation).await {
+                    Ok(reservation) => return reservation,
+                    Err(_elapsed) => self.progress.alive(),
+                }
+            }
+        })
+        .await
     }
 
     pub(super) async fn get(&self, path: &LogPath) -> Result<Bytes, CompactError> {

@@ -54,7 +54,7 @@ pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Surv
         objects.unwrap_or(0) + batch.map_or(0, |b| b.rows * 8) + DECODE_BYTES
     };
     let largest = (0..inputs.batches.len()).map(unit_bytes).max().unwrap_or(0);
-    let _memory = exec.unless_stopped(exec.budget.reserve(map_bytes + mask_bytes + largest)).await?;
+    let _memory = exec.reserve(map_bytes + mask_bytes + largest).await?;
 
     let mut retained = 0;
     let mut pending: Vec<Pending> = inputs

@@ -18,7 +18,7 @@ pub(super) async fn collect(exec: &Execution<'_>) -> Result<Outcome, CompactErro
     let delta_rows = inputs.deltas.iter().map(|delta| delta.file.rows).sum();
     exec.progress.start(delta_rows, delta_bytes);
     let estimate = DeleteMap::estimate_bytes(inputs.key_type(), inputs.deltas.iter().map(|d| &d.file));
-    let _memory = exec.unless_stopped(exec.budget.reserve(estimate)).await?;
+    let _memory = exec.reserve(estimate).await?;
     let accepted = DeleteMap::new(inputs.key_type());
     let mut deletes: Vec<Delete> = Vec::new();
     for delta in &inputs.deltas {

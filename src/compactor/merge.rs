@@ -41,7 +41,7 @@ pub struct Compactor {
     store: SegmentStore,
     binlog: BinlogConfig,
     ids: Arc<dyn OutputIds>,
-    budget: MemoryBudget,
+    pub(super) budget: MemoryBudget,
     cores: Cores,
     throttle: Option<Arc<Throttle>>,
 }
@@ -276,7 +276,7 @@ impl Compactor {
         let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
         // Masks, and the filters of the keys: less than two bytes a row.
         let held = inputs.rows() * 2 + inputs.bytes().min(WAITING_BYTES);
-        let _memory = exec.unless_stopped(exec.budget.reserve(largest + held)).await?;
+        let _memory = exec.reserve(largest + held).await?;
         run_units(
             exec.budget,
             units,
@@ -343,7 +343,7 @@ impl Compactor {
         outputs: &mut [(OutputSegment, PkStats)],
     ) -> Result<(), CompactError> {
         let (bytes, shards) = shards(exec, inputs);
-        let _memory = exec.unless_stopped(exec.budget.reserve(bytes)).await?;
+        let _memory = exec.reserve(bytes).await?;
         let group = &exec.task.plan.group;
         for shard in shards {
             let mut retained = Retained::default();

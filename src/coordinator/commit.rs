@@ -284,11 +284,18 @@ impl Core {
         late: &[Delete],
     ) -> Result<(Segment, SegmentLogs), CoordinatorError> {
         let mut logs = output.logs;
-        let hits: Vec<Delete> = late
+        let mut hits: Vec<Delete> = late
             .iter()
             .filter(|d| output.pk_range.as_ref().is_some_and(|range| range.contains(&d.key)))
             .cloned()
             .collect();
+        if !hits.is_empty() {
+            // Outputs of one plan may all span the same keys; their filters tell which one has the row.
+            let ids = LogIds { collection: plan.group.collection, partition: plan.group.partition, segment: output.id };
+            let stats = Arc::new(storage::read_stats(&self.store, ids, &logs).await?);
+            hits.retain(|d| stats.iter().any(|s| s.may_contain(&d.key)));
+            self.stats_cache.put(output.id, stats);
+        }
         if !hits.is_empty() {
             logs.delta.push(self.write_delta(&plan.group, output.id, &hits).await?);
         }

@@ -15,6 +15,8 @@ use crate::{
 const STATES: [SegmentState; 5] =
     [SegmentState::Growing, SegmentState::Sealed, SegmentState::Flushing, SegmentState::Flushed, SegmentState::Dropped];
 
+const LEVELS: [SegmentLevel; 3] = [SegmentLevel::L0, SegmentLevel::L1, SegmentLevel::L2];
+
 fn level_name(level: SegmentLevel) -> &'static str {
     match level {
         SegmentLevel::L0 => "L0",
@@ -52,18 +54,25 @@ impl Coordinator {
         let cells = self.core.state.collections(None);
         metrics.collections.set(cells.len() as i64);
         let mut sums: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
-        for state in STATES {
-            sums.insert((state.as_str(), level_name(SegmentLevel::L1)), Sum::default());
+        // All of them, so that a gauge goes back to zero with its last segment.
+        for (state, level) in STATES.iter().flat_map(|s| LEVELS.iter().map(move |l| (s, *l))) {
+            sums.insert((state.as_str(), level_name(level)), Sum::default());
         }
         let mut delta_rows = 0;
+        for unflushed in self.ingest.unflushed() {
+            let level = level_name(SegmentLevel::default());
+            let sum = sums.entry((unflushed.state.as_str(), level)).or_default();
+            sum.segments += 1;
+            sum.rows += unflushed.rows;
+        }
         for cell in &cells {
-            for segment in self.segments(cell) {
+            cell.each(|segment| {
                 let sum = sums.entry((segment.state.as_str(), level_name(segment.level))).or_default();
                 sum.segments += 1;
                 sum.rows += segment.rows;
                 sum.bytes += segment.insert_bytes;
                 delta_rows += if segment.is_live() { segment.delta_rows } else { 0 };
-            }
+            });
         }
         metrics.delta_rows.set(delta_rows as i64);
         let mut by_state: BTreeMap<&'static str, Sum> = BTreeMap::new();

@@ -78,6 +78,12 @@ impl CollectionCell {
         self.segments.read().dropped.values().cloned().collect()
     }
 
+    /// Shows every segment that the catalog knows, in no order. Under the lock of this collection: nothing slow in there.
+    pub(super) fn each(&self, mut see: impl FnMut(&Segment)) {
+        let table = self.segments.read();
+        table.groups.values().flat_map(|g| g.values()).chain(table.dropped.values()).for_each(&mut see);
+    }
+
     pub fn groups(&self) -> Vec<Arc<Group>> {
         self.segments.read().groups.keys().cloned().collect()
     }

@@ -29,21 +29,25 @@ pub struct CompactionScope {
 
 /// What Milvus calls a megabyte.
 const MIB: u64 = 1 << 20;
+/// The largest segment that can be asked for, in MB: what is held of each row while it is merged has to fit into memory.
+const MAX_TARGET_MB: u64 = 16_384;
 
 impl CompactionScope {
     /// The policy that a request's options name: at most one of them. A size of 0, or the largest number, which is what
     /// clients send for "as you like", is no size.
     ///
     /// # Errors
-    /// `Invalid` for a negative size and for two options at once.
+    /// `Invalid` for a size out of range and for two options at once.
     pub fn policy(is_clustering: bool, is_l0: bool, target_size_mb: i64) -> Result<Policy, CoordinatorError> {
         let size = match u64::try_from(target_size_mb) {
-            Err(_) => {
-                let what = format!("target_size is {target_size_mb} MB, expected 1 or more, or 0 for none");
-                return Err(CoordinatorError::Invalid(what));
-            }
             Ok(0) => None,
-            Ok(mb) => (target_size_mb != i64::MAX).then_some(mb.saturating_mul(MIB)),
+            Ok(_) if target_size_mb == i64::MAX => None,
+            Ok(mb) if mb <= MAX_TARGET_MB => Some(mb * MIB),
+            _ => {
+                return Err(CoordinatorError::Invalid(format!(
+                    "target_size is {target_size_mb} MB, expected 1 to {MAX_TARGET_MB}, or 0 for none"
+                )));
+            }
         };
         match (is_clustering, is_l0, size) {
             (false, false, None) => Ok(Policy::Standard),
@@ -429,7 +433,7 @@ mod tests {
     #[case(false, false, 0, Policy::Standard)]
     #[case::as_you_like(false, false, i64::MAX, Policy::Standard)]
     #[case(false, false, 1, Policy::ForceMerge { target_bytes: 1 << 20 })]
-    #[case::as_large_as_can_be(false, false, i64::MAX - 1, Policy::ForceMerge { target_bytes: u64::MAX })]
+    #[case::as_large_as_can_be(false, false, 16_384, Policy::ForceMerge { target_bytes: 1 << 34 })]
     #[case(true, false, 0, Policy::Clustering)]
     #[case(true, false, i64::MAX, Policy::Clustering)]
     #[case(false, true, 0, Policy::L0Delete)]
@@ -438,7 +442,8 @@ mod tests {
     }
 
     #[rstest]
-    #[case(false, false, -1, "target_size is -1 MB, expected 1 or more")]
+    #[case(false, false, -1, "target_size is -1 MB, expected 1 to 16384")]
+    #[case(false, false, 16_385, "target_size is 16385 MB, expected 1 to 16384")]
     #[case(true, true, 0, "one kind of compaction at a time: is_clustering is true, is_l0 is true")]
     #[case(true, false, 5, "target_size is 5 MB")]
     #[case(false, true, 5, "target_size is 5 MB")]

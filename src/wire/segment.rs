@@ -128,7 +128,9 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::model::{Channel, CollectionId, Group, Lsn, PartitionId, SegmentId, Timestamp};
+    use crate::model::{
+        Channel, ClusterRange, CollectionId, FieldId, Group, Lsn, PartitionId, Scalar, SegmentId, Timestamp,
+    };
 
     fn segment(state: SegmentState, level: SegmentLevel) -> Segment {
         Segment {
@@ -206,6 +208,14 @@ mod tests {
         assert_eq!(info.insert_channel, "by-dev-rootcoord-dml_0_7v0");
         let info = query_info(&segment);
         assert_eq!((info.segment_id, info.num_rows, info.mem_size), (9, 100, 2000));
+        let range = ClusterRange { field: FieldId(101), min: Scalar::Int(-5), max: Scalar::Int(7) };
+        let clustered = Segment { cluster_range: Some(Box::new(range)), ..segment.clone() };
+        let statistics = |s: &Segment| {
+            let listed = listed(s, String::new());
+            (listed.level, listed.clustering_field_id, listed.clustering_min, listed.clustering_max)
+        };
+        assert_eq!(statistics(&clustered), ("L2".to_owned(), 101, "-5".to_owned(), "7".to_owned()));
+        assert_eq!(statistics(&segment), ("L2".to_owned(), 0, String::new(), String::new()));
         let listed = listed(&segment, "too large".to_owned());
         assert_eq!((listed.state.as_str(), listed.bytes, listed.memory_bytes), ("Flushed", 1000, 2000));
         assert_eq!((listed.delta_rows, listed.delta_bytes, listed.delta_logs), (3, 30, 2));

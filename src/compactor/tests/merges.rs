@@ -193,6 +193,26 @@ async fn plans_share_the_memory_and_all_come_to_their_end() {
     }
 }
 
+/// Its time without progress must not run out because others work.
+#[tokio::test]
+async fn a_plan_that_waits_for_memory_shows_that_it_lives() {
+    let mut world = World::new(DataType::Int64);
+    world.segment(1, &[vec![int(1, 1, 100)]], &[vec![delete(1, 200)]]).await;
+    let compactor = world.compactor(Ids::default());
+    let (task, progress, stop) = (world.task(), ProgressCell::new(), CancellationToken::new());
+    let all = compactor.budget.reserve(u64::MAX).await;
+    let run = compactor.run(&task, &progress, &stop);
+    let watch = async {
+        // More beats than steps that need no memory could give.
+        while progress.beat() < 6 {
+            tokio::task::yield_now().await;
+        }
+        drop(all);
+    };
+    let (outcome, ()) = tokio::join!(run, watch);
+    assert_eq!(outcome.unwrap().rows_deleted, 1);
+}
+
 /// Batches and delta logs of a segment.
 type Stored = (Vec<Vec<Row>>, Vec<Vec<Delete>>);
 

@@ -179,6 +179,10 @@ fn info() -> data::SegmentInfo {
     }
 }
 
+fn cluster() -> data::ClusterRange {
+    data::ClusterRange { field_id: 101, ..Default::default() }
+}
+
 #[rstest]
 #[case::other_id(data::SegmentInfo { id: 5, ..info() }, "of segment 470597209892061324/470597209892061325/5")]
 #[case::no_state(data::SegmentInfo { state: 0, ..info() }, "state 0")]
@@ -193,6 +197,26 @@ fn info() -> data::SegmentInfo {
     data::SegmentInfo { min_int_pk: Some(1), max_str_pk: Some("x".into()), ..info() }, "range"
 )]
 #[case::reversed(data::SegmentInfo { min_int_pk: Some(1), max_int_pk: Some(0), ..info() }, "1..=0")]
+#[case::half_a_cluster_range(
+    data::SegmentInfo { cluster_range: Some(data::ClusterRange { min_int: Some(1), ..cluster() }), ..info() }, "clustering"
+)]
+#[case::no_cluster_range(data::SegmentInfo { cluster_range: Some(cluster()), ..info() }, "clustering key is incomplete")]
+#[case::two_cluster_ranges(
+    data::SegmentInfo {
+        cluster_range: Some(data::ClusterRange {
+            min_int: Some(1), max_int: Some(1), min_float: Some(1.0), max_float: Some(1.0), ..cluster()
+        }),
+        ..info()
+    },
+    "of two kinds"
+)]
+#[case::reversed_cluster_range(
+    data::SegmentInfo {
+        cluster_range: Some(data::ClusterRange { min_str: Some("b".into()), max_str: Some("a".into()), ..cluster() }),
+        ..info()
+    },
+    "\"b\"..=\"a\""
+)]
 fn refuses_segment(#[case] info: data::SegmentInfo, #[case] says: &str) {
     let error = decode_segment(KEY, &info.encode_to_vec(), &mut Groups::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
