@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Invariants:
-//! 1. Memory shows a change only after the catalog holds it (P1). [`commit`] and [`ddl`] are the only writers.
+//! 1. Memory shows a change only after the catalog holds it (P1). `commit` and `ddl` are the only writers.
 //! 2. A segment is an input of at most one unfinished plan (the job book's reservations).
 //! 3. Commits that touch one collection's segments take turns (the cell's commit lock), so a delete is always routed
 //!    to a segment that is live, or carried over to what replaced it (P4).

@@ -141,6 +141,8 @@ impl LogThread {
                 let _ = reply.send(());
             }
         }
+        // Whoever waits for the end may open the same files again.
+        drop(self);
         if let Some(reply) = stopped {
             let _ = reply.send(());
         }
