@@ -24,6 +24,10 @@ impl Failures {
     }
 
     /// How the last plan over this very version of the segment failed.
+    pub(super) fn knows(&self, id: SegmentId) -> bool {
+        self.by_segment.lock().contains_key(&id)
+    }
+
     pub(super) fn of(&self, segment: &Segment) -> Option<FailureKind> {
         let mut failed = self.by_segment.lock();
         let (version, kind) = *failed.get(&segment.id)?;

@@ -167,7 +167,8 @@ impl Coordinator {
         let (scheduler, stop) = (self.scheduler.clone(), self.stop.clone());
         let mut loops = vec![
             tokio::spawn(async move { scheduler.run(stop).await }),
-            tokio::spawn(Arc::clone(self).run_triggers()),
+            tokio::spawn(Arc::clone(self).run_flush_trigger()),
+            tokio::spawn(Arc::clone(self).run_tick_trigger()),
             tokio::spawn(Arc::clone(self).run_bounds()),
             tokio::spawn(Arc::clone(self).run_clockwork()),
         ];

@@ -173,18 +173,27 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The loop behind the automatic triggers: flush events as they come, and the global tick.
-    pub(super) async fn run_triggers(self: Arc<Self>) {
+    /// Flush events as they come. A loop of its own: an event must not wait for a tick over everything.
+    pub(super) async fn run_flush_trigger(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                group = self.core.flush_events.next() => self.on_flush(&group).await,
+            }
+        }
+    }
+
+    /// The global tick, and when something has changed that may concern everything.
+    pub(super) async fn run_tick_trigger(self: Arc<Self>) {
         let mut tick = tokio::time::interval(self.core.config.compaction.global_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tick.tick().await;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                group = self.core.flush_events.next() => self.on_flush(&group).await,
-                () = self.core.look_again.notified() => self.on_tick().await,
+                () = self.core.look_again.notified() => self.tick().await,
                 _ = tick.tick() => {
-                    self.on_tick().await;
+                    self.tick().await;
                     self.core.note_next_tick();
                 }
             }
@@ -213,8 +222,11 @@ impl Coordinator {
         }
     }
 
-    async fn on_tick(&self) {
+    /// Looks at every group of every collection that is compacted by itself, and drops history that is over.
+    pub async fn tick(&self) {
         for cell in self.core.state.collections(None) {
+            // Calls that wait for this thread go first.
+            tokio::task::yield_now().await;
             if !self.is_automatic(&cell) {
                 continue;
             }
@@ -249,7 +261,11 @@ impl Coordinator {
     ) -> Proposals {
         let meta = cell.meta();
         let reserved = |id: SegmentId| self.core.jobs.reserved_by(id).is_some();
-        let failed = |id: SegmentId| segments.iter().find(|s| s.id == id).and_then(|s| self.core.failures.of(s));
+        let failed = |id: SegmentId| {
+            // Failures are few, segments may be many.
+            let known = self.core.failures.knows(id);
+            known.then(|| segments.iter().find(|s| s.id == id)).flatten().and_then(|s| self.core.failures.of(s))
+        };
         planner::propose(
             &GroupView { group, segments },
             &PlanContext {

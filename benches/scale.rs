@@ -1,0 +1,281 @@
+//! A million live and a million dropped segments in ten thousand collections, and a hundred thousand finished jobs: how
+//! long a restart takes, what a global tick costs and what it keeps waiting, how soon a flush is planned for, and how
+//! long an explanation takes.
+//!
+//! `cargo bench --bench scale [-- COLLECTIONS [SEGMENTS_PER_COLLECTION [JOBS]]]`, 10,000, 100 and 100,000 by default; as
+//! many dropped segments as live ones. The state is written by one process and measured in another one, so that its
+//! memory is what a server has.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "not shipped")]
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use datacoord::{
+    clock::SystemClock,
+    config::Config,
+    coordinator::{Coordinator, Parts},
+    meta::{Catalog, RedbStore},
+    model::{
+        Channel, Collection, CollectionId, CollectionSchema, DataType, Database, Field, FieldId, Group, Job, JobId,
+        Lsn, Partition, PartitionId, Plan, PlanId, PlanKind, PlanReason, PlanState, Segment, SegmentId, SegmentLevel,
+        SegmentLogs, SegmentState, Timestamp, Trigger,
+    },
+    storage::SegmentStore,
+    telemetry::Metrics,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const MB: u64 = 1 << 20;
+const BASE: i64 = 470_597_209_892_000_000;
+const ROUNDS: usize = 5;
+const CHUNK: i64 = 5_000;
+
+#[derive(Clone, Copy)]
+struct Size {
+    collections: i64,
+    segments: i64,
+    jobs: i64,
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let number = |n: usize, default: i64| args.get(n).map_or(default, |a| a.parse().unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    if args.first().is_some_and(|a| a == "--measure") {
+        let size = Size { collections: number(2, 0), segments: number(3, 0), jobs: number(4, 0) };
+        runtime.block_on(measure(Path::new(&args[1]), size));
+        return;
+    }
+    let size = Size { collections: number(0, 10_000), segments: number(1, 100), jobs: number(2, 100_000) };
+    let dir = tempfile::tempdir_in("target").unwrap();
+    let begun = Instant::now();
+    runtime.block_on(generate(dir.path(), size));
+    let bytes = std::fs::metadata(dir.path().join("meta.redb")).unwrap().len();
+    println!("generated in {:.1} s: {} MB of metadata", begun.elapsed().as_secs_f64(), bytes / MB);
+    let status = Command::new(std::env::current_exe().unwrap())
+        .arg("--measure")
+        .arg(dir.path())
+        .args([size.collections, size.segments, size.jobs].map(|n| n.to_string()))
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+fn group_of(collection: i64) -> Arc<Group> {
+    let id = BASE + collection;
+    let channel = Channel::new(format!("by-dev-rootcoord-dml_{}_{id}v0", collection % 16));
+    Arc::new(Group { collection: CollectionId(id), partition: PartitionId(id), channel })
+}
+
+fn schema(name: &str) -> CollectionSchema {
+    let field = |id: i64, name: &str, data_type, dim| Field {
+        id: FieldId(id),
+        name: name.to_owned(),
+        description: String::new(),
+        data_type,
+        element_type: None,
+        is_primary_key: id == 100,
+        auto_id: false,
+        is_partition_key: false,
+        is_clustering_key: false,
+        is_dynamic: false,
+        dim,
+        max_length: None,
+        max_capacity: None,
+        type_params: Vec::new(),
+        index_params: Vec::new(),
+    };
+    CollectionSchema {
+        name: name.to_owned(),
+        description: String::new(),
+        enable_dynamic_field: false,
+        fields: vec![field(100, "id", DataType::Int64, None), field(101, "vec", DataType::FloatVector, Some(8))],
+        primary: 0,
+    }
+}
+
+fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
+    Segment {
+        id: SegmentId(id),
+        group: Arc::clone(group),
+        state: SegmentState::Flushed,
+        level: SegmentLevel::L1,
+        rows: 100_000,
+        // No two of them fit together: a steady state, in which a tick finds nothing to do.
+        insert_bytes: (400 + place as u64 % 100) * MB,
+        memory_bytes: (400 + place as u64 % 100) * MB,
+        delta_rows: 0,
+        delta_bytes: 0,
+        delta_logs: 0,
+        delta_ts_from: Timestamp::MAX,
+        ts_from: Timestamp(BASE as u64),
+        ts_to: Timestamp(BASE as u64 + 9),
+        pk_range: None,
+        cluster_range: None,
+        compaction_from: Box::default(),
+        compaction_to: Box::default(),
+        dropped_at_ms: 0,
+        end_lsn: Lsn(0),
+        version: 1,
+    }
+}
+
+/// Writes the state through the catalog, as a server would.
+async fn generate(dir: &Path, size: Size) {
+    let catalog = Catalog::open(Arc::new(RedbStore::open(dir).unwrap())).await.unwrap();
+    let mut txn = catalog.txn();
+    txn.put_database(&Database { name: "default".to_owned(), created_at: Timestamp(1) });
+    for c in 0..size.collections {
+        let group = group_of(c);
+        let name = format!("c{c}");
+        txn.put_collection(&Collection {
+            id: group.collection,
+            database: "default".to_owned(),
+            schema: Arc::new(schema(&name)),
+            name,
+            channels: vec![group.channel.clone()],
+            partitions: vec![Partition { id: group.partition, name: "_default".to_owned(), created_at: Timestamp(1) }],
+            aliases: Vec::new(),
+            properties: Default::default(),
+            consistency_level: 0,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+            indexes: Vec::new(),
+            loaded: Vec::new(),
+            dropped: false,
+        });
+    }
+    txn.commit().await.unwrap();
+    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let mut id = BASE + 1_000_000;
+    for first in (0..size.collections).step_by((CHUNK / size.segments).max(1) as usize) {
+        let mut txn = catalog.txn();
+        for c in first..(first + (CHUNK / size.segments).max(1)).min(size.collections) {
+            let group = group_of(c);
+            for place in 0..size.segments {
+                let mut dropped = segment(id, &group, place);
+                dropped.state = SegmentState::Dropped;
+                dropped.dropped_at_ms = now_ms;
+                dropped.compaction_to = [SegmentId(id + 1)].into();
+                let mut live = segment(id + 1, &group, place);
+                live.compaction_from = [SegmentId(id)].into();
+                txn.put_segment_and_logs(&dropped, &SegmentLogs::default());
+                txn.put_segment_and_logs(&live, &SegmentLogs::default());
+                id += 2;
+            }
+        }
+        txn.commit().await.unwrap();
+    }
+    for first in (0..size.jobs).step_by(CHUNK as usize) {
+        let mut txn = catalog.txn();
+        for j in first..(first + CHUNK).min(size.jobs) {
+            let group = group_of(j % size.collections);
+            txn.put_job(&Job {
+                id: JobId(id),
+                trigger: Trigger::Flush,
+                collection: group.collection,
+                created_at_ms: now_ms,
+                plans: vec![PlanId(id + 1)],
+                nothing_to_do: None,
+            });
+            txn.put_plan(&Plan {
+                id: PlanId(id + 1),
+                job: JobId(id),
+                group: Group::clone(&group),
+                kind: PlanKind::Mix,
+                reason: PlanReason::ManualMerge,
+                inputs: Vec::new(),
+                keep_deletes_after: Timestamp::ZERO,
+                ttl: None,
+                max_output_bytes: 512 * MB,
+                created_at_ms: now_ms,
+                attempts: 1,
+                state: PlanState::Completed { targets: Vec::new(), rows_out: 1, bytes_out: 1, ended_at_ms: now_ms },
+            });
+            id += 2;
+        }
+        txn.commit().await.unwrap();
+    }
+}
+
+async fn measure(dir: &Path, size: Size) {
+    let mut config = Config::default();
+    config.server.data_dir = dir.to_owned();
+    config.compaction.global_interval = Duration::from_secs(86_400);
+    config.gc.enabled = false;
+    let begun = Instant::now();
+    let coordinator = Coordinator::start(Parts {
+        config: Arc::new(config.clone()),
+        clock: Arc::new(SystemClock::new()),
+        metrics: Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()),
+        meta: Arc::new(RedbStore::open(dir).unwrap()),
+        store: SegmentStore::open(&config.storage, dir).unwrap(),
+    })
+    .await
+    .unwrap();
+    report("restart to serving", begun.elapsed(), "3 s");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    for (key, what) in [("VmRSS:", "resident memory"), ("VmHWM:", "resident memory at most, while starting")] {
+        let line = status.lines().find(|l| l.starts_with(key)).unwrap();
+        let kb: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        println!("{what:<44} {:>10} MB   aim 2048 MB", kb / 1024);
+    }
+
+    // What a client would wait for while a tick runs: the longest of many look-ups.
+    let stop = Arc::new(AtomicBool::new(false));
+    let probe = {
+        let (coordinator, stop) = (Arc::clone(&coordinator), Arc::clone(&stop));
+        let collections = size.collections;
+        std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            let mut n = 0;
+            while !stop.load(Ordering::Relaxed) {
+                n = (n + 7919) % collections;
+                let begun = Instant::now();
+                let cell = coordinator.state().by_id(group_of(n).collection).unwrap();
+                std::hint::black_box((cell.rows(None), coordinator.jobs().counts(JobId(n))));
+                longest = longest.max(begun.elapsed());
+            }
+            longest
+        })
+    };
+    let mut ticks = Vec::new();
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        coordinator.tick().await;
+        ticks.push(begun.elapsed());
+    }
+    stop.store(true, Ordering::Relaxed);
+    let longest = probe.join().unwrap();
+    ticks.sort();
+    report("global tick, median", ticks[ROUNDS / 2], "300 ms");
+    report("longest look-up of another thread meanwhile", longest, "1 ms");
+
+    let mut times = Vec::new();
+    for n in 0..1000 {
+        let id = SegmentId(BASE + 1_000_001 + 2 * (n * 7919 % (size.collections * size.segments)));
+        let begun = Instant::now();
+        std::hint::black_box(coordinator.explain_segment(id).await.unwrap());
+        times.push(begun.elapsed());
+    }
+    report("explain a segment, p99", percentile(&mut times, 99), "5 ms");
+    coordinator.shutdown().await;
+}
+
+fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+    times.sort();
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
+fn report(what: &str, took: Duration, aim: &str) {
+    println!("{what:<44} {:>10.2} ms   aim {aim}", took.as_secs_f64() * 1e3);
+}
