@@ -186,6 +186,7 @@ async fn generate(dir: &Path, size: Size) {
                 created_at_ms: now_ms,
                 plans: vec![PlanId(id + 1)],
                 nothing_to_do: None,
+                terms: Default::default(),
             });
             txn.put_plan(&Plan {
                 id: PlanId(id + 1),
