@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Ranges don't overlap. A value that alone is more than one output gets a range of its own, and only such a range is
-//! cut into several outputs: they have that value in common and nothing else. Each range reads the inputs once more
-//! (except batches that have no row of it), so that memory does not grow with the number of ranges.
+//! cut into several outputs: they have that value in common and nothing else. A few ranges at a time are written from one
+//! reading of the inputs, so that memory does not grow with their number.
 //!
 //! Must never: put a row into two ranges or into none, or hold the keys of more than one step of one batch besides the
 //! sample.

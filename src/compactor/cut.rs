@@ -24,9 +24,9 @@ const SPLIT_SLACK: u64 = 4;
 /// An output segment that can't take a whole batch any more is topped up with rows only if they are at least this part
 /// of a full binlog, or of the output.
 const CRUMB: u64 = 16;
-/// Outputs share the rows evenly if each is filled to this part of the limit that way, in hundredths. Otherwise they are
-/// filled one by one, and what is over ends in the last one.
-const WELL_FILLED: u64 = 85;
+/// Outputs share the rows evenly if each is filled to this part of the limit that way, in hundredths: a crumb less is
+/// still four fifths. Otherwise they are filled one by one, and what is over ends in the last one.
+const WELL_FILLED: u64 = 88;
 /// Room left for errors of estimation when rows have to be spread over several output segments.
 const OUTPUT_MARGIN: u64 = 64;
 

@@ -141,10 +141,6 @@ proptest! {
         let filled = |output: &OutputCut| output.object_bytes() * 5 >= output_bytes * 4;
         let all_but_last = outputs.len().saturating_sub(1);
         prop_assert!(outputs.iter().take(all_but_last).all(filled), "{}", draw(&outputs));
-        let total: u64 = outputs.iter().map(OutputCut::object_bytes).sum();
-        // Levelling may fail by a rounding; what is over then ends in the last one.
-        let well: u64 = outputs.iter().filter(|o| filled(o)).map(OutputCut::object_bytes).sum();
-        prop_assert!(total <= 20 * output_bytes || well * 100 >= total * 95, "{total}: {}", draw(&outputs));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     inputs::Inputs,
     l0_delete,
     memory::{MemoryBudget, run_units},
-    second_pass::{PieceWork, Selections, Written, write_column},
+    second_pass::{Mate, PieceWork, Selections, Written, write_column, write_columns},
 };
 use crate::{
     binlog::{LogIds, PkStats, PkStatsBuilder, encode_delta},
@@ -32,6 +32,8 @@ const CUT_ATTEMPTS: u32 = 5;
 const LEAST_FILLED: u64 = 80;
 /// Room left for errors of the sample when rows are divided by ranges of keys.
 const SAMPLE_MARGIN: u64 = 10;
+/// Ranges of a clustering that are written at once: more would leave less memory for each and make smaller binlogs.
+const RANGES_AT_ONCE: usize = 8;
 /// Each new aim is lower than what the last attempt would call for by this part.
 const AIM_MARGIN: u128 = 16;
 
@@ -53,6 +55,22 @@ struct Draft {
     /// Log of field f of piece p at `[p][f]`.
     pieces: Vec<Vec<Option<LogFile>>>,
     cluster_range: Option<ClusterRange>,
+}
+
+/// How the rows of an output, or of all of them, are cut.
+#[derive(Clone, Copy)]
+struct Cuts {
+    output_bytes: u64,
+    binlog_bytes: u64,
+    /// Number of the first output.
+    first: usize,
+}
+
+/// Batches by their smallest row id: they rarely overlap, and pieces are in order as they come.
+fn merge_order(inputs: &Inputs, selections: &Selections) -> Vec<usize> {
+    let mut batches: Vec<usize> = (0..inputs.batches.len()).collect();
+    batches.sort_by_key(|batch| selections.get(*batch).and_then(|s| s.row_ids).map(|ids| ids.min));
+    batches
 }
 
 impl Draft {
@@ -161,7 +179,10 @@ impl Compactor {
         let most = exec.task.plan.max_output_bytes;
         let mut aim = most;
         for attempt in 1..=CUT_ATTEMPTS {
-            let (drafts, works) = self.arrange(exec, inputs, selections, aim)?;
+            let binlog_bytes = self.binlog_bytes();
+            let order = merge_order(inputs, selections);
+            let cuts = Cuts { output_bytes: aim, binlog_bytes, first: 0 };
+            let (drafts, works) = self.arrange(exec, inputs, selections, &order, cuts)?;
             let drafts = self.write_pieces(exec, inputs, selections, drafts, works).await?;
             // A single row can't be divided.
             let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
@@ -188,15 +209,26 @@ impl Compactor {
     ) -> Result<Vec<Draft>, CompactError> {
         let most = exec.task.plan.max_output_bytes;
         let survey = clustering::survey(exec, inputs, selections).await?;
+        let order = merge_order(inputs, selections);
         let mut aim = most - most / SAMPLE_MARGIN;
         'attempts: for attempt in 1..=CUT_ATTEMPTS {
             let ranges = survey.divide(aim);
+            let at_once = ranges.len().clamp(1, RANGES_AT_ONCE);
+            // Of each range a piece is held, its column and what is written of it.
+            let binlog_bytes = self.binlog_bytes().min(self.budget.limit_bytes() / (3 * at_once as u64)).max(1);
             let mut done = Vec::new();
-            for number in 0..ranges.len() {
-                let Some(share) = ranges.share(exec, inputs, selections, number).await? else { continue };
-                let limit = if share.is_uniform() { aim } else { u64::MAX };
-                let (drafts, works) = self.arrange(exec, inputs, &share.selections, limit)?;
-                let drafts = self.write_pieces(exec, inputs, &share.selections, drafts, works).await?;
+            for first in (0..ranges.len()).step_by(at_once) {
+                let (mut drafts, mut shares) = (Vec::new(), Vec::new());
+                for number in first..ranges.len().min(first + at_once) {
+                    let Some(share) = ranges.share(exec, inputs, selections, number).await? else { continue };
+                    let output_bytes = if share.is_uniform() { aim } else { u64::MAX };
+                    let cuts = Cuts { output_bytes, binlog_bytes, first: drafts.len() };
+                    let (of_share, works) = self.arrange(exec, inputs, &share.selections, &order, cuts)?;
+                    let range = |draft| Draft { cluster_range: Some(share.range.clone()), ..draft };
+                    drafts.extend(of_share.into_iter().map(range));
+                    shares.push((share.selections, works));
+                }
+                let drafts = self.write_shares(exec, inputs, &order, drafts, shares).await?;
                 let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
                 if largest > most && attempt < CUT_ATTEMPTS {
                     tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "range too large, divided again");
@@ -205,13 +237,84 @@ impl Compactor {
                     aim = (scaled - scaled / AIM_MARGIN) as u64;
                     continue 'attempts;
                 }
-                let range = |draft: Draft| Draft { cluster_range: Some(share.range.clone()), ..draft };
-                done.extend(drafts.into_iter().map(range));
+                done.extend(drafts);
             }
             exec.progress.complete();
             return Ok(done);
         }
         Err(CompactError::Internal("no attempt to cluster was made".to_owned()))
+    }
+
+    /// Bytes of a piece in memory.
+    fn binlog_bytes(&self) -> u64 {
+        // One column of a piece may be nearly all of it, is held twice, and must leave room for another one.
+        self.binlog.max_bytes.min(self.budget.limit_bytes() / 2)
+    }
+
+    /// Writes the pieces of several ranges, each with its selections. Pieces that are whole batches are copied; of all
+    /// others the same column is written at once, so that no batch is read for each range anew.
+    async fn write_shares(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        order: &[usize],
+        mut drafts: Vec<Draft>,
+        shares: Vec<(Selections, Vec<PieceWork>)>,
+    ) -> Result<Vec<Draft>, CompactError> {
+        let (mut alone, mut together) = (Vec::new(), Vec::new());
+        for (selections, works) in shares {
+            let (copied, others): (Vec<_>, Vec<_>) = works.into_iter().partition(|w| w.copied(&selections).is_some());
+            alone.extend(copied.into_iter().map(|work| (Arc::new(work), selections.clone())));
+            if !others.is_empty() {
+                together.push((selections, others.into_iter().map(Arc::new).collect::<Vec<_>>()));
+            }
+        }
+        let mut units = Vec::new();
+        for field in 0..inputs.fields.len() {
+            for (work, selections) in &alone {
+                let mate = Mate { work: work.clone(), selections: selections.clone(), log: self.ids.next_log()? };
+                units.push((work.memory_bytes(inputs, selections, field), (field, vec![mate])));
+            }
+            let (mut mates, mut bytes) = (Vec::new(), 0u64);
+            for (selections, works) in &together {
+                bytes += works.iter().map(|w| w.memory_bytes(inputs, selections, field)).max().unwrap_or(0);
+                for work in works {
+                    let (work, selections) = (work.clone(), selections.clone());
+                    mates.push(Mate { work, selections, log: self.ids.next_log()? });
+                }
+            }
+            if !mates.is_empty() {
+                units.push((bytes, (field, mates)));
+            }
+        }
+        units.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
+        let held = inputs.rows() * 2 + inputs.bytes().min(WAITING_BYTES);
+        let _memory = exec.unless_stopped(exec.budget.reserve(largest + held)).await?;
+        run_units(
+            exec.budget,
+            units,
+            exec.parallel(),
+            |(field, mates)| async move {
+                match mates.as_slice() {
+                    [Mate { work, selections, log }] => {
+                        Ok(vec![write_column(exec, inputs, selections, work, (field, *log)).await?])
+                    }
+                    _ => write_columns(exec, inputs, &mates, order, field).await,
+                }
+            },
+            |written: Vec<Written>| {
+                for Written { output, number, field, file } in written {
+                    let slot = drafts.get_mut(output).and_then(|d| d.pieces.get_mut(number)?.get_mut(field));
+                    if let Some(slot) = slot {
+                        *slot = Some(file);
+                    }
+                }
+            },
+            || exec.stop.cancel(),
+        )
+        .await?;
+        Ok(drafts)
     }
 
     /// Cuts the surviving rows into pieces and gives every output segment its id.
@@ -220,18 +323,12 @@ impl Compactor {
         exec: &Execution<'_>,
         inputs: &Inputs,
         selections: &Selections,
-        output_bytes: u64,
+        batches: &[usize],
+        Cuts { output_bytes, binlog_bytes, first }: Cuts,
     ) -> Result<(Vec<Draft>, Vec<PieceWork>), CompactError> {
-        // By their smallest row id, batches rarely overlap, and pieces are in order as they come.
-        let mut batches: Vec<usize> = (0..inputs.batches.len()).collect();
-        batches.sort_by_key(|batch| selections.get(*batch).and_then(|s| s.row_ids).map(|ids| ids.min));
         let sizes = batches.iter().filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?)));
-        let limits = Limits {
-            // One column of a piece may be nearly all of it, is held twice, and must leave room for another one.
-            binlog_bytes: self.binlog.max_bytes.min(self.budget.limit_bytes() / 2),
-            output_bytes,
-            overhead_bytes: OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64,
-        };
+        let limits =
+            Limits { binlog_bytes, output_bytes, overhead_bytes: OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64 };
         let (mut drafts, mut works) = (Vec::new(), Vec::new());
         for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
             let group = &exec.task.plan.group;
@@ -247,7 +344,7 @@ impl Compactor {
                 for part in &mut piece.parts {
                     part.batch = batches.get(part.batch).copied().unwrap_or(part.batch);
                 }
-                let place = (output, number);
+                let place = (first + output, number);
                 works.push(PieceWork::new(place, piece, ids, keys.clone(), selections, inputs.fields.len()));
             }
             drafts.push(Draft { ids, keys, pieces, cluster_range: None });

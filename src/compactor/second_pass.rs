@@ -86,7 +86,7 @@ impl PieceWork {
     }
 
     /// The one part, if it is a whole batch as it stands in its objects.
-    fn copied(&self, selections: &[Selection]) -> Option<&Part> {
+    pub(super) fn copied(&self, selections: &[Selection]) -> Option<&Part> {
         let [part] = self.piece.parts.as_slice() else { return None };
         let selection = selections.get(part.batch)?;
         let whole = selection.keep == Keep::All && part.kept == (0..selection.kept);
@@ -143,6 +143,18 @@ pub(super) async fn write_column(
         Some(encoded) => encoded,
         None => rewrite(exec, inputs, selections, work, field).await?,
     };
+    store(exec, inputs, selections, work, (field, log), encoded).await
+}
+
+/// Puts a finished column into the store.
+async fn store(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    selections: &Selections,
+    work: &PieceWork,
+    (field, log): (usize, LogId),
+    encoded: Encoded,
+) -> Result<Written, CompactError> {
     let Some(id) = inputs.fields.get(field).map(|f| f.id) else {
         return Err(CompactError::Internal(format!("no field number {field}")));
     };
@@ -210,16 +222,7 @@ async fn rewrite(
     field: usize,
 ) -> Result<Encoded, CompactError> {
     let shape = shape(exec, inputs, selections, work).await?;
-    let Some(output) = inputs.fields.get(field) else {
-        return Err(CompactError::Internal(format!("no field number {field}")));
-    };
-    let mut sink = Sink::new(work.ids, output, exec.binlog, shape.order.is_some())?;
-    // No more than a buffer would grow to anyway, whatever the metadata claims.
-    let room = work.written_bytes(inputs, selections, field).min(exec.binlog.max_bytes).min(MAX_RESERVE_BYTES);
-    sink.writer.reserve(room as usize);
-    if field == inputs.key {
-        sink.keys = Some(work.keys.clone());
-    }
+    let mut sink = Sink::open(exec, inputs, selections, work, field, &shape)?;
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
         let bytes = exec.get(&column.path).await?;
@@ -238,6 +241,134 @@ async fn rewrite(
     exec.cores.run(move || sink.finish(&shape, now_ms)).await
 }
 
+/// One piece among several that are written together, each with the selections of its own output.
+pub(super) struct Mate {
+    pub(super) work: Arc<PieceWork>,
+    pub(super) selections: Selections,
+    pub(super) log: LogId,
+}
+
+/// A sink with the rows of the current batch that go there.
+struct Feed {
+    mate: usize,
+    selections: Selections,
+    part: Part,
+    cursor: Cursor,
+    sink: Sink,
+}
+
+/// Writes field number `field` of several pieces, and reads every batch once for all of them. `order` lists the batches
+/// in the order in which the pieces have their parts.
+pub(super) async fn write_columns(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    mates: &[Mate],
+    order: &[usize],
+    field: usize,
+) -> Result<Vec<Written>, CompactError> {
+    let mut takers: Vec<Vec<(usize, Part)>> = vec![Vec::new(); inputs.batches.len()];
+    let mut batches_left = vec![0usize; mates.len()];
+    for (mate, left) in batches_left.iter_mut().enumerate() {
+        for part in &mates[mate].work.piece.parts {
+            match takers[part.batch].last_mut() {
+                // Parts of one batch in one piece follow each other.
+                Some((last, before)) if *last == mate => before.kept.end = part.kept.end,
+                _ => {
+                    takers[part.batch].push((mate, part.clone()));
+                    *left += 1;
+                }
+            }
+        }
+    }
+    let mut open: Vec<Option<Sink>> = mates.iter().map(|_| None).collect();
+    let mut written = Vec::with_capacity(mates.len());
+    for batch in order {
+        let takers = std::mem::take(&mut takers[*batch]);
+        if takers.is_empty() {
+            continue;
+        }
+        let mut feeds = Vec::with_capacity(takers.len());
+        for (mate, part) in takers {
+            let Mate { work, selections, .. } = &mates[mate];
+            let sink = match open[mate].take() {
+                Some(sink) => sink,
+                None => {
+                    let shape = shape(exec, inputs, selections, work).await?;
+                    Sink::open(exec, inputs, selections, work, field, &shape)?
+                }
+            };
+            let (selections, cursor) = (selections.clone(), Cursor::of(&part));
+            feeds.push(Feed { mate, selections, part, cursor, sink });
+        }
+        let column = inputs.column(*batch, field)?;
+        let bytes = exec.get(&column.path).await?;
+        let stop = exec.stop.clone();
+        let feeds = exec
+            .cores
+            .run(move || {
+                let log = column.open(bytes)?;
+                column.scan(&log, &stop, |row, array| {
+                    for feed in &mut feeds {
+                        let Some(selection) = feed.selections.get(feed.part.batch) else { continue };
+                        if let Some((keep, rows)) = feed.cursor.take(selection, row, array)? {
+                            feed.sink.write(keep, &rows)?;
+                        }
+                    }
+                    Ok(())
+                })?;
+                Ok(feeds)
+            })
+            .await?;
+        exec.progress.alive();
+        for Feed { mate, sink, .. } in feeds {
+            batches_left[mate] -= 1;
+            if batches_left[mate] > 0 {
+                open[mate] = Some(sink);
+                continue;
+            }
+            let Mate { work, selections, log } = &mates[mate];
+            let (shape, now_ms) = (shape(exec, inputs, selections, work).await?, exec.task.now_ms);
+            let encoded = exec.cores.run(move || sink.finish(&shape, now_ms)).await?;
+            written.push(store(exec, inputs, selections, work, (field, *log), encoded).await?);
+        }
+    }
+    Ok(written)
+}
+
+/// Where in the survivors of a batch the rows of a part are.
+struct Cursor {
+    first: usize,
+    last: usize,
+    passed: usize,
+}
+
+impl Cursor {
+    fn of(part: &Part) -> Self {
+        Self { first: part.kept.start as usize, last: part.kept.end as usize, passed: 0 }
+    }
+
+    /// The rows of the batch's next array that belong to the part, and which of them survive; None if there are none.
+    fn take(
+        &mut self,
+        selection: &Selection,
+        row: usize,
+        array: &ArrayRef,
+    ) -> Result<Option<(Keep, ArrayRef)>, CompactError> {
+        let Self { first, last, passed } = *self;
+        let keep = selection.keep.slice(row, array.len());
+        let here = keep.count(array.len());
+        let (from, to) = (first.clamp(passed, passed + here) - passed, last.clamp(passed, passed + here) - passed);
+        self.passed += here;
+        if from == to {
+            return Ok(None);
+        }
+        if to - from == here {
+            return Ok(Some((keep, array.clone())));
+        }
+        Ok(Some((Keep::All, keep.apply(array)?.slice(from, to - from))))
+    }
+}
+
 /// Hands over the decoded arrays of a batch, each with the rows of it that belong to the part.
 fn survivors(
     column: &Column,
@@ -250,21 +381,10 @@ fn survivors(
     let Some(selection) = selections.get(part.batch) else {
         return Err(CompactError::Internal(format!("batch {} was not examined", part.batch)));
     };
-    let (first, last) = (part.kept.start as usize, part.kept.end as usize);
-    let mut passed = 0;
-    column.scan(log, stop, |row, array| {
-        let keep = selection.keep.slice(row, array.len());
-        let here = keep.count(array.len());
-        let (from, to) = (first.clamp(passed, passed + here) - passed, last.clamp(passed, passed + here) - passed);
-        passed += here;
-        if from == to {
-            return Ok(());
-        }
-        if to - from == here {
-            return each(keep, array);
-        }
-        let rows = keep.apply(array)?.slice(from, to - from);
-        each(Keep::All, &rows)
+    let mut cursor = Cursor::of(part);
+    column.scan(log, stop, |row, array| match cursor.take(selection, row, array)? {
+        Some((keep, rows)) => each(keep, &rows),
+        None => Ok(()),
     })
 }
 
@@ -347,6 +467,28 @@ struct Sink {
 }
 
 impl Sink {
+    /// The sink of one column of a piece, nothing written yet.
+    fn open(
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        selections: &Selections,
+        work: &PieceWork,
+        field: usize,
+        shape: &Shape,
+    ) -> Result<Self, CompactError> {
+        let Some(output) = inputs.fields.get(field) else {
+            return Err(CompactError::Internal(format!("no field number {field}")));
+        };
+        let mut sink = Self::new(work.ids, output, exec.binlog, shape.order.is_some())?;
+        // No more than a buffer would grow to anyway, whatever the metadata claims.
+        let room = work.written_bytes(inputs, selections, field).min(exec.binlog.max_bytes).min(MAX_RESERVE_BYTES);
+        sink.writer.reserve(room as usize);
+        if field == inputs.key {
+            sink.keys = Some(work.keys.clone());
+        }
+        Ok(sink)
+    }
+
     fn new(ids: LogIds, field: &Field, config: &BinlogConfig, hold: bool) -> Result<Self, CompactError> {
         let writer = InsertLogWriter::new(ids, field, config)
             .map_err(|source| CompactError::Encode { field: field.id, source })?;

@@ -175,7 +175,7 @@ impl Simulated {
         // As the compactor cuts: evenly, if that leaves every output well filled.
         let (mut left, limit) = (draft.estimated_output_bytes, draft.max_output_bytes);
         let even = left.div_ceil(left.div_ceil(limit).max(1));
-        let limit = if draft.kind == PlanKind::Clustering || even * 20 >= limit * 17 { even.max(1) } else { limit };
+        let limit = if draft.kind == PlanKind::Clustering || even * 25 >= limit * 22 { even.max(1) } else { limit };
         let clustered = draft.kind == PlanKind::Clustering || inputs.iter().any(|s| s.level == SegmentLevel::L2);
         while left > 0 {
             let bytes = left.min(limit);

@@ -134,8 +134,8 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
         prop::collection::vec(segment, 1..4),
         prop::option::of(0u64..100),
-        30_000u64..90_000,
-        prop_oneof![Just(u64::MAX / 2), 4000u64..9000],
+        50_000u64..120_000,
+        prop_oneof![Just(u64::MAX / 2), 9000u64..20_000],
     )
         .prop_map(|(strings, segments, horizon, output_bytes, binlog_bytes)| Case {
             strings,
