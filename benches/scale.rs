@@ -18,7 +18,7 @@ use std::{
 };
 
 use datacoord::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     config::Config,
     coordinator::{Coordinator, Parts},
     meta::{Catalog, RedbStore},
@@ -155,7 +155,7 @@ async fn generate(dir: &Path, size: Size) {
         });
     }
     txn.commit().await.unwrap();
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let now_ms = SystemClock::new().now_ms();
     let mut id = BASE + 1_000_000;
     for first in (0..size.collections).step_by((CHUNK / size.segments).max(1) as usize) {
         let mut txn = catalog.txn();
