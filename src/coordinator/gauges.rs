@@ -2,7 +2,10 @@
 //!
 //! What happens at a moment (a commit, a failed attempt) is counted where it happens; this is the rest.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
+};
 
 use prometheus::IntCounter;
 
@@ -43,6 +46,10 @@ impl Coordinator {
         self.refresh_segments();
         self.refresh_ingest();
         self.refresh_storage();
+        let jobs = &self.core.metrics.compaction.kept_jobs;
+        let executing = self.core.jobs.unfinished().iter().map(|p| p.job).collect::<BTreeSet<_>>().len();
+        jobs.with(["executing"]).set(executing as i64);
+        jobs.with(["ended"]).set(self.core.jobs.len().saturating_sub(executing) as i64);
         let stats = self.scheduler.stats();
         let plans = &self.core.metrics.compaction.plans;
         plans.with(["queued"]).set((stats.queued.manual + stats.queued.automatic) as i64);

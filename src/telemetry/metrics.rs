@@ -174,6 +174,7 @@ area! {
     /// Jobs and plans, from trigger to commit.
     CompactionMetrics {
         jobs: counter by ["trigger"] "datacoord_compaction_jobs_total", "Jobs by what asked for them.";
+        kept_jobs: gauge by ["state"] "datacoord_compaction_jobs_count", "Jobs that are kept: executing, or ended.";
         plans: gauge by ["state"] "datacoord_compaction_plans_count", "Unfinished plans: queued or executing.";
         ended: counter by ["kind", "outcome"] "datacoord_compaction_plans_total", "Ended plans by kind and outcome.";
         planned: counter by ["reason"] "datacoord_compaction_planned_total", "Plans made, by reason.";
