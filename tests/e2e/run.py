@@ -32,6 +32,7 @@ READY_SECONDS = 30
 STOP_SECONDS = 20
 BUILD_SECONDS = 1200
 SUITE_SECONDS = 180
+STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
 FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
 
@@ -156,6 +157,7 @@ class Suite:
     needs: tuple = ("grpc",)
     tools: tuple = ()
     env: dict = field(default_factory=dict)
+    seconds: int = SUITE_SECONDS
 
 
 def pytest_suite(name, environment, script, others=(), env=None, **options):
@@ -176,6 +178,11 @@ def suites():
             found.append(pytest_suite(f"pymilvus-{version}/{script}", environment, f"python/{script}.py", needs=needs))
     newest = pymilvus["3.0.2"]
     found.append(pytest_suite("binlogs", newest, "python/binlogs.py", needs=("grpc", "files")))
+
+    stock = python_env("milvus-2.3.5", HERE / "stock" / "requirements-milvus-2.3.5.txt")
+    found.append(pytest_suite("milvus-2.3.5-reads", pymilvus["2.3.7"], "stock/reads_ours.py", others=[stock],
+                              needs=("grpc", "files"), env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server")},
+                              seconds=STOCK_SECONDS))
 
     found.append(pytest_suite("rest", newest, "shell/rest.py", needs=("grpc", "http"), tools=("curl",)))
     grpcurl = go_tool("grpcurl-1.9.3", "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3", "grpcurl")
@@ -305,7 +312,7 @@ def run_suite(suite, options):
         environment.ensure()
     started = time.monotonic()
     if not suite.needs:
-        run_command(suite, {}, SUITE_SECONDS)
+        run_command(suite, {}, suite.seconds)
     elif options.endpoint:
         where = {"E2E_GRPC": options.endpoint}
         if options.http:
@@ -318,7 +325,7 @@ def run_suite(suite, options):
     else:
         with tempfile.TemporaryDirectory(prefix="datacoord-e2e-") as folder:
             with Server(options.binary, folder) as server:
-                run_command(suite, server.where, SUITE_SECONDS)
+                run_command(suite, server.where, suite.seconds)
     return time.monotonic() - started
 
 
