@@ -25,6 +25,8 @@ const REQUEST_BYTES: usize = 29 << 20;
 #[derive(Clone)]
 pub struct Server {
     pub endpoint: String,
+    /// Of the server, to read its memory.
+    pid: Option<u32>,
     client: MilvusServiceClient<Channel>,
 }
 
@@ -34,6 +36,8 @@ pub struct Compacted {
     pub seconds: f64,
     /// Of state calls made meanwhile, one after the other.
     pub state_p99_ms: f64,
+    /// Resident memory of the server in MB when the compaction was asked for, and at most until it was completed.
+    pub memory_mb: Option<(f64, f64)>,
 }
 
 pub fn check(status: Option<Status>, what: &str) -> Result<()> {
@@ -54,7 +58,7 @@ pub async fn channel(endpoint: &str) -> Result<Channel> {
 
 impl Server {
     /// Waits until the server answers that it is healthy: stock takes some 20 s.
-    pub async fn connect(endpoint: &str) -> Result<Self> {
+    pub async fn connect(endpoint: &str, pid: Option<u32>) -> Result<Self> {
         let begun = Instant::now();
         loop {
             if let Ok(channel) = channel(endpoint).await {
@@ -63,12 +67,30 @@ impl Server {
                     .max_decoding_message_size(UNLIMITED);
                 let health = client.check_health(CheckHealthRequest {}).await;
                 if health.is_ok_and(|h| h.into_inner().is_healthy) {
-                    return Ok(Self { endpoint: endpoint.to_owned(), client });
+                    return Ok(Self { endpoint: endpoint.to_owned(), pid, client });
                 }
             }
             ensure!(begun.elapsed() < Duration::from_secs(120), "{endpoint} is not healthy after two minutes");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Has the kernel forget the most memory the server ever had. Does nothing without a pid.
+    fn forget_peak(&self) -> Result<()> {
+        match self.pid {
+            Some(pid) => Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?),
+            None => Ok(()),
+        }
+    }
+
+    /// Resident memory of the server in MB, now and at most so far; None without a pid.
+    pub fn memory_mb(&self) -> Option<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
+        let value = |key: &str| {
+            let line = status.lines().find(|l| l.starts_with(key))?;
+            line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kb| kb / 1024.0)
+        };
+        Some((value("VmRSS:")?, value("VmHWM:")?))
     }
 
     pub fn client(&self) -> MilvusServiceClient<Channel> {
@@ -169,6 +191,8 @@ impl Server {
         tokio::time::sleep(Duration::from_secs(2)).await;
         self.wait_indexed(name, next).await?;
         let probe = Probe::start(self.clone());
+        let before = self.memory_mb();
+        self.forget_peak()?;
         let start = Instant::now();
         let job = self.start_compaction(name).await?;
         loop {
@@ -182,13 +206,14 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let seconds = start.elapsed().as_secs_f64();
+        let memory_mb = before.zip(self.memory_mb()).map(|((before, _), (_, most))| (before, most));
         let state_p99_ms = probe.stop().await?;
         let statistics = GetCollectionStatisticsRequest { collection_name: name.into(), ..Default::default() };
         let rows = self.client().get_collection_statistics(statistics).await?.into_inner().stats;
         let left = rows.iter().find(|p| p.key == "row_count").map(|p| p.value.clone()).unwrap_or_default();
         ensure!(left == (next - doomed.len() as i64).to_string(), "{left} rows are left of {next}");
         self.drop(name).await?;
-        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_p99_ms })
+        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_p99_ms, memory_mb })
     }
 
     async fn wait_indexed(&self, name: &str, rows: i64) -> Result<()> {

@@ -52,22 +52,12 @@ impl Options {
             serde_json::json!({"server": self.label, "figure": figure, "value": (value * 1000.0).round() / 1000.0, "unit": unit})
         );
     }
-
-    /// Resident memory of the server in MB, now and at most so far; None without a pid.
-    fn memory_mb(&self) -> Option<(f64, f64)> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
-        let value = |key: &str| {
-            let line = status.lines().find(|l| l.starts_with(key))?;
-            line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kb| kb / 1024.0)
-        };
-        Some((value("VmRSS:")?, value("VmHWM:")?))
-    }
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let options = Options::parse()?;
-    let server = Server::connect(&options.endpoint).await?;
+    let server = Server::connect(&options.endpoint, options.pid).await?;
     if options.wants("flush") {
         flush_small(&server, &options).await?;
     }
@@ -142,7 +132,8 @@ async fn compact(server: &Server, options: &Options, figure: &str, shape: &Shape
     }
     options.report(&format!("compact_{figure}_flush_of_one_segment"), done.flush_seconds, "s");
     options.report(&format!("compact_{figure}_state_call_p99"), done.state_p99_ms, "ms");
-    if let Some((_, most)) = options.memory_mb() {
+    if let Some((before, most)) = done.memory_mb {
+        options.report(&format!("compact_{figure}_memory_before"), before, "MB");
         options.report(&format!("compact_{figure}_peak_memory"), most, "MB");
     }
     Ok(())

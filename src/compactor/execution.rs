@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CompactError, CompactionTask, ProgressCell, Throttle,
     memory::{MemoryBudget, Reservation},
+    priority::give_way,
 };
 use crate::{
     config::BinlogConfig,
@@ -32,9 +33,6 @@ const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 const SMALL_BYTES: u64 = 1 << 20;
 /// Small objects wait until they have this size together.
 pub(super) const WAITING_BYTES: u64 = 8 << 20;
-
-/// Below the threads that answer clients: a merge fills every core, and a call must not wait for its turn.
-const NICENESS: i32 = 10;
 
 /// Threads for merging, one for each core of the machine, shared by all plans.
 #[derive(Debug, Clone)]
@@ -50,11 +48,7 @@ impl Cores {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(count)
             .thread_name(|number| format!("merge-{number}"))
-            .start_handler(|_| {
-                if let Err(error) = rustix::process::nice(NICENESS) {
-                    tracing::warn!(%error, "merging runs at the priority of calls");
-                }
-            })
+            .start_handler(|_| give_way())
             .build();
         Self { pool: pool.map(Arc::new).map_err(|e| e.to_string()), count }
     }

@@ -120,8 +120,9 @@ impl Coordinator {
         let compactor = Compactor::new(store, config.binlog.clone(), &config.worker, output_ids);
         let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = core.clone();
-        let worker = Arc::new(LocalWorker::new(compactor));
-        let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, worker);
+        let worker = LocalWorker::new(compactor);
+        let worker = worker.map_err(|e| CoordinatorError::Internal(format!("threads for merging: {e}")))?;
+        let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, Arc::new(worker));
         let coordinator = Arc::new(Self {
             core,
             ingest,

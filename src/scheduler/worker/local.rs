@@ -1,25 +1,51 @@
 //! Executes plans in this process, with the compactor.
+//!
+//! On threads of its own: a merge reads and writes as much as it computes, and all of that gives way to calls. Must never
+//! let a merge run on a thread that answers clients.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use futures::FutureExt;
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{Execution, Observe, Worker, WorkerError};
 use crate::{
-    compactor::{CompactError, CompactionTask, Compactor, ProgressCell},
-    error::Classify,
+    compactor::{CompactError, CompactionTask, Compactor, ProgressCell, give_way},
+    error::{Classify, ErrorKind},
     model::Progress,
 };
 
-/// The in-process worker. Its memory and threads are the compactor's, which bounds both over all plans.
+/// Threads that begin reads and writes; those that carry them out come and go.
+const THREADS: usize = 2;
+
+/// The in-process worker. Its memory and cores are the compactor's, which bounds both over all plans.
 pub struct LocalWorker {
     compactor: Arc<Compactor>,
+    /// There until this is dropped.
+    runtime: Option<Runtime>,
 }
 
 impl LocalWorker {
-    pub fn new(compactor: Arc<Compactor>) -> Self {
-        Self { compactor }
+    /// # Errors
+    /// Threads that can't be started.
+    pub fn new(compactor: Arc<Compactor>) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("merge-io")
+            .on_thread_start(give_way)
+            .enable_all()
+            .build()?;
+        Ok(Self { compactor, runtime: Some(runtime) })
+    }
+}
+
+impl Drop for LocalWorker {
+    fn drop(&mut self) {
+        // Waits for nobody: this may be a thread that must not block, and what a merge leaves half-way is garbage.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -28,7 +54,18 @@ impl Worker for LocalWorker {
         let compactor = Arc::clone(&self.compactor);
         let progress = Arc::new(ProgressCell::new());
         let cell = Arc::clone(&progress);
-        let done = async move { compactor.run(&task, &cell, &cancel).await.map_err(WorkerError::from) };
+        let merge = async move { compactor.run(&task, &cell, &cancel).await.map_err(WorkerError::from) };
+        let Some(runtime) = &self.runtime else {
+            let ended = WorkerError { kind: ErrorKind::Internal, message: "the worker has ended".to_owned() };
+            return Execution { progress, done: std::future::ready(Err(ended)).boxed() };
+        };
+        // Whoever drops the execution ends the merge.
+        let merge = AbortOnDropHandle::new(runtime.spawn(merge));
+        let done = async move {
+            merge.await.unwrap_or_else(|error| {
+                Err(WorkerError { kind: ErrorKind::Internal, message: format!("the merge ended early: {error}") })
+            })
+        };
         Execution { progress, done: done.boxed() }
     }
 }
@@ -151,7 +188,7 @@ mod tests {
             state: PlanState::Executing { started_at_ms: 0 },
         };
         let inputs = vec![CompactionInput { segment, logs }];
-        (LocalWorker::new(Arc::new(compactor)), CompactionTask { plan, schema, inputs, now_ms: 1 })
+        (LocalWorker::new(Arc::new(compactor)).unwrap(), CompactionTask { plan, schema, inputs, now_ms: 1 })
     }
 
     #[tokio::test]
