@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use super::{BinlogError, LogIds};
+use bytes::Bytes;
+
+use super::{BinlogError, LogBytes, LogIds};
 use crate::model::{CollectionId, FieldId, PartitionId, SegmentId, Timestamp};
 
 /// Event code of insert logs.
@@ -52,7 +54,7 @@ pub struct Descriptor {
 impl Descriptor {
     /// Reads the descriptor of an insert or delta log and nothing after it.
     pub fn read(bytes: &[u8]) -> Result<Self, BinlogError> {
-        read_descriptor(&mut Cursor { bytes, pos: 0 })
+        read_descriptor(&mut Cursor { bytes, base: 0, len: bytes.len(), pos: 0 })
     }
 }
 
@@ -63,13 +65,21 @@ pub(super) struct Container {
     pub(super) payloads: Vec<Range<usize>>,
 }
 
-/// Reads the container of a log whose events all have the given code.
-pub(super) fn parse(bytes: &[u8], event_code: u8) -> Result<Container, BinlogError> {
-    let mut at = Cursor { bytes, pos: 0 };
+/// Reads the container of a log whose events all have the given code, and nothing of their payloads.
+pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogError> {
+    let len = log.len();
+    let first: Bytes = log.read(0, MAGIC.len() + HEADER_LEN)?;
+    let mut at = Cursor { bytes: &first, base: 0, len, pos: 0 };
+    at.take::<4>("magic")?;
+    let head = log.read(0, at.header()?.end)?;
+    let mut at = Cursor { bytes: &head, base: 0, len, pos: 0 };
     let descriptor = read_descriptor(&mut at)?;
+    let mut pos = at.pos;
     let mut payloads = Vec::with_capacity(1);
-    while at.pos < bytes.len() {
-        let start = at.pos;
+    while pos < len {
+        let start = pos;
+        let event = log.read(start, EVENT_FIXED_LEN)?;
+        let mut at = Cursor { bytes: &event, base: start, len, pos: start };
         let header = at.header()?;
         if header.code != event_code {
             let what = format!("event has type {}, this kind of log has {event_code}", header.code);
@@ -80,10 +90,10 @@ pub(super) fn parse(bytes: &[u8], event_code: u8) -> Result<Container, BinlogErr
             return Err(BinlogError::corrupt(start, format!("event of {} bytes has no payload", header.end - start)));
         }
         payloads.push(at.pos..header.end);
-        at.pos = header.end;
+        pos = header.end;
     }
     if payloads.is_empty() {
-        return Err(BinlogError::corrupt(at.pos, "no event after the descriptor"));
+        return Err(BinlogError::corrupt(pos, "no event after the descriptor"));
     }
     Ok(Container { descriptor, payloads })
 }
@@ -115,7 +125,7 @@ fn read_descriptor(at: &mut Cursor<'_>) -> Result<Descriptor, BinlogError> {
         return Err(BinlogError::corrupt(extra_at, format!("extra length {extra_len} disagrees with event length")));
     }
     // `header()` has checked that `header.end` lies within the file.
-    let extra = at.bytes.get(at.pos..header.end).unwrap_or_default();
+    let extra = at.bytes.get(at.pos - at.base..header.end - at.base).unwrap_or_default();
     let original_size = original_size(extra, at.pos)?;
     at.pos = header.end;
     Ok(Descriptor { ids, field, ts_from, ts_to, data_type, original_size })
@@ -200,14 +210,19 @@ struct Header {
     end: usize,
 }
 
+/// Reads a part of a file; positions are those of the file.
 struct Cursor<'a> {
     bytes: &'a [u8],
+    /// Where the part begins.
+    base: usize,
+    /// Of the file.
+    len: usize,
     pos: usize,
 }
 
 impl Cursor<'_> {
     fn take<const N: usize>(&mut self, what: &str) -> Result<[u8; N], BinlogError> {
-        match self.bytes.get(self.pos..).and_then(|rest| rest.first_chunk::<N>()) {
+        match self.bytes.get(self.pos - self.base..).and_then(|rest| rest.first_chunk::<N>()) {
             Some(chunk) => {
                 self.pos += N;
                 Ok(*chunk)
@@ -236,8 +251,8 @@ impl Cursor<'_> {
         let len = self.i32("event header")?;
         let next = self.i32("event header")?;
         let end = usize::try_from(len).ok().filter(|l| *l >= HEADER_LEN).and_then(|l| l.checked_add(start));
-        let Some(end) = end.filter(|e| *e <= self.bytes.len()) else {
-            let rest = self.bytes.len() - start;
+        let Some(end) = end.filter(|e| *e <= self.len) else {
+            let rest = self.len - start;
             return Err(BinlogError::corrupt(start, format!("event length {len} in a file with {rest} bytes left")));
         };
         if usize::try_from(next).ok() != Some(end) {
@@ -291,16 +306,16 @@ mod tests {
 
     #[test]
     fn reads_the_bytes_of_a_real_file() {
-        let parsed = parse(&real_bytes(), INSERT_EVENT).unwrap();
+        let parsed = parse(&Bytes::from(real_bytes()).into(), INSERT_EVENT).unwrap();
         assert_eq!(parsed.descriptor, real());
         assert_eq!(parsed.payloads, vec![0x8F..555]);
     }
 
     #[test]
     fn every_truncation_is_an_error() {
-        let bytes = real_bytes();
+        let bytes = Bytes::from(real_bytes());
         for len in 0..bytes.len() {
-            let error = parse(&bytes[..len], INSERT_EVENT).unwrap_err();
+            let error = parse(&bytes.slice(..len).into(), INSERT_EVENT).unwrap_err();
             assert!(matches!(error, BinlogError::Corrupt { offset, .. } if offset <= len as u64), "{len}: {error}");
         }
     }
@@ -310,7 +325,7 @@ mod tests {
         let at = |offset: usize, value: &[u8]| {
             let mut bytes = real_bytes();
             bytes[offset..offset + value.len()].copy_from_slice(value);
-            parse(&bytes, INSERT_EVENT).unwrap_err().to_string()
+            parse(&Bytes::from(bytes).into(), INSERT_EVENT).unwrap_err().to_string()
         };
         assert_eq!(at(0, &[0]), "corrupt at byte 0: magic is not BC FA FF 00");
         assert_eq!(at(0x0C, &[1]), "corrupt at byte 4: first event has type 1, descriptor is 0");

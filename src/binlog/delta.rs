@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, StringArray, StringBuilder},
+    array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
     datatypes::DataType as Arrow,
 };
-use bytes::Bytes;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},
 };
 
 use super::{
-    BinlogError, Descriptor, Encoded, LogIds,
+    BinlogError, Descriptor, Encoded, LogBytes, LogIds,
     container::{self, DELETE_EVENT, DELTA_DATA_TYPE, DELTA_FIELD},
     insert::seal,
     json::push_string,
@@ -75,25 +74,37 @@ fn push_row(out: &mut String, delete: &Delete) {
     out.push('}');
 }
 
-/// Reads deletes in the order logged. Takes any JSON with the three keys, and the oldest form `pk,ts`.
-pub fn decode_delta(bytes: Bytes) -> Result<Vec<Delete>, BinlogError> {
-    let parsed = container::parse(&bytes, DELETE_EVENT)?;
+/// Reads all deletes in the order logged.
+pub fn decode_delta(bytes: impl Into<LogBytes>) -> Result<Vec<Delete>, BinlogError> {
     let mut deletes = Vec::new();
+    scan_delta(bytes, |part| deletes.extend(part))?;
+    Ok(deletes)
+}
+
+/// Hands over deletes in the order logged, a few at a time. Takes any JSON with the three keys, and the oldest form
+/// `pk,ts`.
+pub fn scan_delta(bytes: impl Into<LogBytes>, mut each: impl FnMut(Vec<Delete>)) -> Result<(), BinlogError> {
+    let bytes = bytes.into();
+    let parsed = container::parse(&bytes, DELETE_EVENT)?;
+    let mut seen = 0;
     for range in parsed.payloads {
         let offset = range.start;
-        let mut reader = Payload::open(bytes.slice(range), offset)?.read(BATCH_ROWS)?;
+        let mut reader = Payload::open(bytes.part(range), offset)?.read(BATCH_ROWS, None)?;
         while let Some(column) = reader.next()? {
             let column = conform(column, &Arrow::Utf8, offset)?;
             let empty = StringArray::new_null(0);
             let texts = column.as_string_opt::<i32>().unwrap_or(&empty);
+            let mut deletes = Vec::with_capacity(texts.len());
             for text in texts.iter().flatten() {
-                let delete = parse_row(text)
-                    .map_err(|e| BinlogError::corrupt(offset, format!("delete {}: {e}", deletes.len())))?;
+                let wrong = |e| BinlogError::corrupt(offset, format!("delete {}: {e}", seen + deletes.len()));
+                let delete = parse_row(text).map_err(wrong)?;
                 deletes.push(delete);
             }
+            seen += deletes.len();
+            each(deletes);
         }
     }
-    Ok(deletes)
+    Ok(())
 }
 
 fn parse_row(text: &str) -> Result<Delete, String> {

@@ -1,6 +1,6 @@
 //! Insert logs: one column of one batch of rows.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
@@ -9,7 +9,7 @@ use arrow::{
 use bytes::Bytes;
 
 use super::{
-    BinlogError, Descriptor, Encoded, LogIds,
+    BinlogError, Descriptor, Encoded, LogBytes, LogIds,
     container::{self, INSERT_EVENT, MAX_PREFIX_LEN},
     payload::{ColumnWriter, Payload, PayloadReader, conform},
     size::{column_header, value_size},
@@ -134,12 +134,13 @@ pub struct InsertLog {
 }
 
 impl InsertLog {
-    /// Parses the container and the footers. The bytes are kept, not copied.
-    pub fn open(bytes: Bytes) -> Result<Self, BinlogError> {
+    /// Parses the container and the footers. Bytes in memory are kept, not copied; of others no more is read.
+    pub fn open(bytes: impl Into<LogBytes>) -> Result<Self, BinlogError> {
+        let bytes = bytes.into();
         let parsed = container::parse(&bytes, INSERT_EVENT)?;
         let payload_at = parsed.payloads.first().map_or(0, |range| range.start);
         let payloads: Result<Vec<_>, _> =
-            parsed.payloads.into_iter().map(|range| Payload::open(bytes.slice(range.clone()), range.start)).collect();
+            parsed.payloads.into_iter().map(|range| Payload::open(bytes.part(range.clone()), range.start)).collect();
         Ok(Self { descriptor: parsed.descriptor, payloads: payloads?, payload_at })
     }
 
@@ -156,22 +157,38 @@ impl InsertLog {
     /// Reads the column in arrays of at most `batch_rows` rows, of exactly `field.arrow_type()` and without nulls.
     /// Fails if the file holds another type of data than the field.
     pub fn read(&self, field: &Field, batch_rows: usize) -> Result<ColumnReader, BinlogError> {
+        self.read_rows(field, batch_rows, 0..self.rows())
+    }
+
+    /// The same for some of the rows; pages that have none of them are not decoded.
+    pub fn read_rows(&self, field: &Field, batch_rows: usize, rows: Range<u64>) -> Result<ColumnReader, BinlogError> {
         let (stored, wanted) = (self.descriptor.data_type, field.data_type.number());
         if stored != wanted {
             let what = format!("data type {stored}, field {} has {wanted}", field.id);
             return Err(BinlogError::corrupt(self.payload_at, what));
         }
-        let readers: Result<VecDeque<_>, _> = self.payloads.iter().map(|p| p.read(batch_rows)).collect();
-        Ok(ColumnReader { readers: readers?, wanted: field.arrow_type(), offset: self.payload_at })
+        let mut readers = VecDeque::with_capacity(1);
+        let mut first = 0u64;
+        for payload in &self.payloads {
+            let end = first.saturating_add(payload.rows());
+            let here = rows.start.clamp(first, end) - first..rows.end.clamp(first, end) - first;
+            if here == (0..payload.rows()) {
+                readers.push_back(payload.read(batch_rows, None)?);
+            } else if !here.is_empty() {
+                readers.push_back(payload.read(batch_rows, Some(here))?);
+            }
+            first = end;
+        }
+        Ok(ColumnReader { readers, wanted: field.arrow_type(), offset: self.payload_at })
     }
 
     /// The same payload under another segment's header, byte for byte: what a merge that drops nothing may copy.
-    /// Fails ([`BinlogError::NotCopyable`]) for a payload that stock readers might refuse; such a log has to be read
-    /// and written anew.
-    pub fn readdress(&self, ids: LogIds, written_at_ms: u64) -> Result<Encoded, BinlogError> {
-        let [payload] = self.payloads.as_slice() else {
-            return Err(BinlogError::NotCopyable(format!("{} events, readers take one", self.payloads.len())));
-        };
+    /// Fails ([`BinlogError::NotCopyable`]) for a payload that stock readers might refuse or that is not in memory; such
+    /// a log has to be read and written anew.
+    pub fn readdress(self, ids: LogIds, written_at_ms: u64) -> Result<Encoded, BinlogError> {
+        let payload = <[Payload; 1]>::try_from(self.payloads);
+        let [payload] =
+            payload.map_err(|all| BinlogError::NotCopyable(format!("{} events, readers take one", all.len())))?;
         if !payload.has_safe_codec() {
             return Err(BinlogError::NotCopyable("compressed by a codec other than zstd".to_owned()));
         }
@@ -179,11 +196,17 @@ impl InsertLog {
             0 => payload.uncompressed_bytes(),
             size => size,
         };
-        let descriptor = Descriptor { ids, original_size, ..self.descriptor.clone() };
-        let mut file = Vec::with_capacity(MAX_PREFIX_LEN + payload.bytes().len());
+        let descriptor = Descriptor { ids, original_size, ..self.descriptor };
+        let rows = payload.rows();
+        let Some(payload) = payload.into_bytes().in_memory() else {
+            return Err(BinlogError::NotCopyable("larger than what may be in memory".to_owned()));
+        };
+        let mut file = Vec::with_capacity(MAX_PREFIX_LEN + payload.len());
         file.resize(MAX_PREFIX_LEN, 0);
-        file.extend_from_slice(payload.bytes());
-        seal(file, &descriptor, INSERT_EVENT, payload.rows(), written_at_ms)
+        file.extend_from_slice(&payload);
+        // Both at once would be held while the copy is written.
+        drop(payload);
+        seal(file, &descriptor, INSERT_EVENT, rows, written_at_ms)
     }
 }
 

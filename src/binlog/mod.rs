@@ -28,15 +28,17 @@ mod insert;
 mod json;
 mod payload;
 mod size;
+mod source;
 mod stats;
 mod vector;
 
 pub use bloom::BloomFilter;
 pub use container::Descriptor;
-pub use delta::{decode_delta, encode_delta};
+pub use delta::{decode_delta, encode_delta, scan_delta};
 pub use error::BinlogError;
 pub use insert::{ColumnReader, InsertLog, InsertLogWriter};
 pub use size::memory_size;
+pub use source::{LogBytes, ReadRange};
 pub use stats::{PkStats, PkStatsBuilder, decode_stats, encode_compound_stats};
 
 use bytes::Bytes;

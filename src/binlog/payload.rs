@@ -4,6 +4,7 @@
 //! Must never write a data page v2, a codec other than zstd, or an Arrow schema into a payload.
 
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -14,7 +15,6 @@ use arrow::{
     datatypes::{DataType as Arrow, Field as ArrowField, Schema as ArrowSchema},
     record_batch::RecordBatch,
 };
-use bytes::Bytes;
 use parquet::{
     arrow::{
         ArrowSchemaConverter, ArrowWriter,
@@ -29,7 +29,7 @@ use parquet::{
     schema::types::{SchemaDescriptor, Type as SchemaType},
 };
 
-use super::{BinlogError, container::MAX_PREFIX_LEN};
+use super::{BinlogError, LogBytes, container::MAX_PREFIX_LEN};
 use crate::model::{DataType, Field, FieldId};
 
 /// Name of the one column.
@@ -151,14 +151,14 @@ pub(super) fn encode_error(field: FieldId, error: &dyn std::fmt::Display) -> Bin
 /// One opened payload: its bytes, where they begin in the file, and its footer.
 #[derive(Debug, Clone)]
 pub(super) struct Payload {
-    bytes: Bytes,
+    bytes: LogBytes,
     offset: usize,
     metadata: ArrowReaderMetadata,
 }
 
 impl Payload {
     /// Reads the footer. Whatever Arrow schema the file carries is ignored: the types of the columns decide.
-    pub(super) fn open(bytes: Bytes, offset: usize) -> Result<Self, BinlogError> {
+    pub(super) fn open(bytes: LogBytes, offset: usize) -> Result<Self, BinlogError> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(offset, || ArrowReaderMetadata::load(&bytes, options))?;
         let columns = metadata.parquet_schema().columns();
@@ -174,8 +174,8 @@ impl Payload {
         Ok(Self { bytes, offset, metadata })
     }
 
-    pub(super) fn bytes(&self) -> &Bytes {
-        &self.bytes
+    pub(super) fn into_bytes(self) -> LogBytes {
+        self.bytes
     }
 
     /// A footer can claim any number.
@@ -200,15 +200,18 @@ impl Payload {
             .all(|c| matches!(c.compression_codec(), CompressionCodec::ZSTD | CompressionCodec::UNCOMPRESSED))
     }
 
-    /// Reads the rows in arrays of at most `batch_rows`.
-    pub(super) fn read(&self, batch_rows: usize) -> Result<PayloadReader, BinlogError> {
+    /// Reads the rows in arrays of at most `batch_rows`: all of them, or those in `rows`, which have to be there.
+    pub(super) fn read(&self, batch_rows: usize, rows: Option<Range<u64>>) -> Result<PayloadReader, BinlogError> {
         let (bytes, metadata) = (self.bytes.clone(), self.metadata.clone());
+        let missing = rows.as_ref().map_or_else(|| self.rows(), |rows| rows.end.saturating_sub(rows.start));
         let reader = guarded(self.offset, || {
-            ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata)
-                .with_batch_size(batch_rows.max(1))
-                .build()
+            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+            if let Some(rows) = rows {
+                builder = builder.with_offset(rows.start as usize).with_limit(missing as usize);
+            }
+            builder.with_batch_size(batch_rows.max(1)).build()
         })?;
-        Ok(PayloadReader { reader: Some(reader), offset: self.offset, missing: self.rows() })
+        Ok(PayloadReader { reader: Some(reader), offset: self.offset, missing })
     }
 }
 
@@ -216,7 +219,7 @@ impl Payload {
 pub(super) struct PayloadReader {
     reader: Option<ParquetRecordBatchReader>,
     offset: usize,
-    /// Rows the footer promised and no page has given yet.
+    /// Rows that were asked for and no page has given yet.
     missing: u64,
 }
 

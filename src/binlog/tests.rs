@@ -185,7 +185,7 @@ fn delta_payloads_keep_the_rules() {
         (1..2000).map(|i| Delete { key: PrimaryKey::Int(-i), ts: Timestamp(i as u64) }).collect();
     let encoded = encode_delta(IDS, &deletes, &BinlogConfig::default(), 1).unwrap();
     check_payload(&encoded.bytes, DELETE_EVENT, Type::BYTE_ARRAY, Some(&LogicalType::String));
-    let parsed = container::parse(&encoded.bytes, DELETE_EVENT).unwrap().descriptor;
+    let parsed = container::parse(&encoded.bytes.clone().into(), DELETE_EVENT).unwrap().descriptor;
     assert_eq!((parsed.field, parsed.data_type), (FieldId(-1), 20));
     assert_eq!((parsed.ts_from, parsed.ts_to), (Timestamp(1), Timestamp(1999)));
     assert_eq!((encoded.ts_from, encoded.ts_to, encoded.rows), (Timestamp(1), Timestamp(1999), 1999));
@@ -193,7 +193,7 @@ fn delta_payloads_keep_the_rules() {
 }
 
 fn check_payload(file: &Bytes, event: u8, physical: Type, logical: Option<&LogicalType>) {
-    let parsed = container::parse(file, event).unwrap();
+    let parsed = container::parse(&file.clone().into(), event).unwrap();
     assert_eq!(parsed.payloads.len(), 1, "the C++ reader takes one event");
     let reader = SerializedFileReader::new(file.slice(parsed.payloads[0].clone())).unwrap();
     let metadata = reader.metadata();
@@ -282,7 +282,9 @@ fn log_of(data_type: DataType, payloads: &[Vec<u8>]) -> Bytes {
         let mut file = vec![0; MAX_PREFIX_LEN];
         file.extend_from_slice(payload);
         let start = fill_prefix(&mut file, &descriptor, INSERT_EVENT, 1).unwrap();
-        let event_at = container::parse(&file[start..], INSERT_EVENT).unwrap().payloads[0].start - 33;
+        let event_at =
+            container::parse(&Bytes::copy_from_slice(&file[start..]).into(), INSERT_EVENT).unwrap().payloads[0].start
+                - 33;
         if log.is_empty() {
             log.extend_from_slice(&file[start..start + event_at]);
         }
@@ -396,7 +398,7 @@ fn readdressing_changes_the_header_only() {
     assert_eq!((header.ids, header.ts_from, header.ts_to), (ids, FROM, TO));
     assert_eq!((copy.rows, copy.memory_bytes), (encoded.rows, encoded.memory_bytes));
     let payload = |bytes: &Bytes| {
-        let range = container::parse(bytes, INSERT_EVENT).unwrap().payloads[0].clone();
+        let range = container::parse(&bytes.clone().into(), INSERT_EVENT).unwrap().payloads[0].clone();
         bytes.slice(range)
     };
     assert_eq!(payload(&copy.bytes), payload(&encoded.bytes));

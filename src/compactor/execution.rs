@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CompactError, CompactionTask, ProgressCell, Throttle,
+    inputs::Fetched,
     memory::{MemoryBudget, Reservation},
     priority::give_way,
+    ranged::RangedObject,
 };
 use crate::{
     config::BinlogConfig,
@@ -168,6 +170,19 @@ impl<'a> Execution<'a> {
         self.allowed(bytes.len() as u64).await?;
         self.progress.alive();
         Ok(bytes)
+    }
+
+    /// An object of about this size: in memory if it is small, behind a reader of windows otherwise.
+    pub(super) async fn fetch(&self, path: LogPath, bytes: u64) -> Result<Fetched, CompactError> {
+        if bytes <= self.budget.whole_bytes() {
+            return Ok(Fetched::Whole(self.get(&path).await?));
+        }
+        let open = RangedObject::open(self.store, path, self.budget.window_bytes());
+        let object = self.unless_stopped(open).await??;
+        self.bytes_read.fetch_add(object.len(), Relaxed);
+        self.allowed(object.len()).await?;
+        self.progress.alive();
+        Ok(Fetched::Ranged(object))
     }
 
     /// Writes an object, at once if it is large; small ones wait for each other, because syncing and asking once is

@@ -12,13 +12,16 @@ use arrow::{array::AsArray, datatypes::Int64Type};
 
 use super::{
     CompactError,
-    deletes::{DeleteMap, Shard},
+    deletes::{DeleteMap, Shard, WrongKeyType},
     execution::Execution,
     inputs::{DeltaLog, Inputs},
     memory::run_units,
     selection::{Mask, RowIds, Selection},
 };
-use crate::{binlog::decode_delta, model::Delete, model::Timestamp};
+use crate::{
+    binlog::scan_delta,
+    model::{Delete, Timestamp},
+};
 
 /// What one unit of decoding takes beside the object: pages, arrays of two steps.
 pub(super) const DECODE_BYTES: u64 = 4 << 20;
@@ -51,7 +54,7 @@ pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Surv
     let unit_bytes = |index: usize| {
         let batch = inputs.batches.get(index);
         let objects = inputs.narrow().into_iter().filter_map(|field| batch.map(|b| b.file_bytes(field))).max();
-        objects.unwrap_or(0) + batch.map_or(0, |b| b.rows * 8) + DECODE_BYTES
+        exec.budget.reading_bytes(objects.unwrap_or(0)) + batch.map_or(0, |b| b.rows * 8) + DECODE_BYTES
     };
     let largest = (0..inputs.batches.len()).map(unit_bytes).max().unwrap_or(0);
     let _memory = exec.reserve(map_bytes + mask_bytes + largest).await?;
@@ -90,12 +93,42 @@ pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Surv
     Ok(Survey { selections, retained })
 }
 
-/// The entries of one delta log.
+/// All entries of one delta log.
 pub(super) async fn read_deletes(exec: &Execution<'_>, delta: &DeltaLog) -> Result<Vec<Delete>, CompactError> {
+    scan_deletes(exec, delta, Vec::new(), |all, part| {
+        all.extend(part);
+        Ok(())
+    })
+    .await
+}
+
+/// Shows the entries of one delta log to `each`, a few at a time. Returns what `each` made of `state`.
+pub(super) async fn scan_deletes<T: Send + 'static>(
+    exec: &Execution<'_>,
+    delta: &DeltaLog,
+    mut state: T,
+    mut each: impl FnMut(&mut T, Vec<Delete>) -> Result<(), WrongKeyType> + Send + 'static,
+) -> Result<T, CompactError> {
     let path = delta.path();
-    let bytes = exec.get(&path).await?;
-    let object = path.to_string();
-    exec.cores.run(move || decode_delta(bytes).map_err(|source| CompactError::Object { object, source })).await
+    let (bytes, object) = exec.fetch(path, delta.file.bytes).await?.split();
+    exec.cores
+        .run(move || {
+            let mut wrong = None;
+            let scanned = scan_delta(bytes, |part| {
+                if wrong.is_none() {
+                    wrong = each(&mut state, part).err();
+                }
+            });
+            if let Some(WrongKeyType { key, expected }) = wrong {
+                return Err(CompactError::KeyType { object: path.to_string(), key, expected });
+            }
+            match (scanned, object.and_then(|object| object.take_failure())) {
+                (Ok(()), _) => Ok(state),
+                (Err(_), Some(failure)) => Err(failure.into()),
+                (Err(source), None) => Err(CompactError::Object { object: path.to_string(), source }),
+            }
+        })
+        .await
 }
 
 async fn load(
@@ -104,14 +137,17 @@ async fn load(
     shard: Shard,
     retained: &mut u64,
 ) -> Result<DeleteMap, CompactError> {
-    let mut map = DeleteMap::new(inputs.key_type());
+    let mut loaded = (DeleteMap::new(inputs.key_type()), 0);
+    let horizon = exec.task.plan.keep_deletes_after;
     for delta in &inputs.deltas {
-        let deletes = read_deletes(exec, delta).await?;
-        let beyond = map.absorb(deletes, exec.task.plan.keep_deletes_after, shard).map_err(|wrong| {
-            CompactError::KeyType { object: delta.path().to_string(), key: wrong.key, expected: wrong.expected }
-        })?;
-        *retained += beyond;
+        loaded = scan_deletes(exec, delta, loaded, move |(map, beyond), part| {
+            *beyond += map.absorb(part, horizon, shard)?;
+            Ok(())
+        })
+        .await?;
     }
+    let (map, beyond) = loaded;
+    *retained += beyond;
     Ok(map)
 }
 
@@ -143,7 +179,7 @@ async fn examine(
 
     if keys {
         let column = inputs.column(index, inputs.key)?;
-        let bytes = exec.get(&column.path).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let (timestamps, stop) = (timestamps.clone(), exec.stop.clone());
         let (examined, count) = exec
             .cores
@@ -172,7 +208,7 @@ async fn examine(
     let mut row_ids = None;
     if kept > 0 {
         let column = inputs.column(index, Inputs::ROW_ID)?;
-        let bytes = exec.get(&column.path).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let (keep, stop) = (keep.clone(), exec.stop.clone());
         row_ids = exec
             .cores
@@ -203,7 +239,7 @@ pub(super) async fn read_values(
     field: usize,
 ) -> Result<Vec<i64>, CompactError> {
     let column = inputs.column(batch, field)?;
-    let bytes = exec.get(&column.path).await?;
+    let bytes = exec.fetch(column.path, column.file.bytes).await?;
     let stop = exec.stop.clone();
     exec.cores
         .run(move || {

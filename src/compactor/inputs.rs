@@ -3,16 +3,19 @@
 //! Must never: trust the log lists. Every field has to have equally many logs with equal numbers of rows, and an
 //! object has to hold as many rows as its log says.
 
+use std::{ops::Range, sync::Arc};
+
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     CompactError, CompactionTask,
     cut::{BatchSize, share},
+    ranged::RangedObject,
     selection::Selection,
 };
 use crate::{
-    binlog::{BinlogError, InsertLog, LogIds},
+    binlog::{BinlogError, InsertLog, LogBytes, LogIds},
     model::{DataType, Field, FieldId, LogFile, Timestamp},
     storage::LogPath,
 };
@@ -176,7 +179,8 @@ impl Batch {
 
     /// What the cuts need to know. A metadata store that does not tell sizes in memory leaves those of the objects.
     /// Of a batch that several ranges share, each has the part that its survivors are.
-    pub(super) fn size(&self, selection: &Selection) -> BatchSize {
+    /// What is copied is in memory at once: no object of it may be larger than `copied_bytes`.
+    pub(super) fn size(&self, selection: &Selection, copied_bytes: u64) -> BatchSize {
         let part = |total: u64| match selection.survivors {
             0 => total,
             survivors => share(total, survivors, &(0..selection.kept)),
@@ -187,7 +191,9 @@ impl Batch {
             kept: selection.kept,
             memory_bytes: part(memory),
             object_bytes: part(self.bytes()),
-            copyable: selection.kept == self.rows && selection.row_ids.is_some_and(|ids| ids.ascending),
+            copyable: selection.kept == self.rows
+                && selection.row_ids.is_some_and(|ids| ids.ascending)
+                && self.files.iter().all(|file| file.bytes <= copied_bytes),
         }
     }
 }
@@ -196,6 +202,29 @@ impl DeltaLog {
     pub(super) fn path(&self) -> LogPath {
         LogPath::delta(self.ids, self.file.id)
     }
+}
+
+/// The bytes of an object.
+pub(super) enum Fetched {
+    Whole(Bytes),
+    Ranged(Arc<RangedObject>),
+}
+
+impl Fetched {
+    /// The bytes, and what to ask about an error.
+    pub(super) fn split(self) -> (LogBytes, Option<Arc<RangedObject>>) {
+        match self {
+            Self::Whole(bytes) => (bytes.into(), None),
+            Self::Ranged(object) => (LogBytes::in_store(object.clone(), object.len()), Some(object)),
+        }
+    }
+}
+
+/// An opened insert log, and where its bytes come from if they are not in memory.
+#[derive(Clone)]
+pub(super) struct OpenLog {
+    pub(super) log: InsertLog,
+    object: Option<Arc<RangedObject>>,
 }
 
 /// An insert log with what the metadata knows about it.
@@ -221,37 +250,58 @@ impl Column {
     }
 
     /// Parses header and footer; fails if the object is not the one that the metadata describes.
-    pub(super) fn open(&self, bytes: Bytes) -> Result<InsertLog, CompactError> {
-        let log = InsertLog::open(bytes).map_err(|e| self.corrupt(e))?;
+    pub(super) fn open(&self, fetched: Fetched) -> Result<OpenLog, CompactError> {
+        let (bytes, object) = fetched.split();
+        let log = InsertLog::open(bytes).map_err(|e| self.unreadable(object.as_deref(), e))?;
         if log.rows() != self.file.rows {
             return Err(self.mismatch(format!("holds {} rows, metadata says {}", log.rows(), self.file.rows)));
         }
-        Ok(log)
+        Ok(OpenLog { log, object })
+    }
+
+    /// Damage, unless the store has not answered.
+    fn unreadable(&self, object: Option<&RangedObject>, source: BinlogError) -> CompactError {
+        match object.and_then(RangedObject::take_failure) {
+            Some(failure) => CompactError::Store(failure),
+            None => self.corrupt(source),
+        }
     }
 
     /// Decodes the column and hands over its arrays, each with the row it begins at. CPU work: not for async threads.
     pub(super) fn scan(
         &self,
-        log: &InsertLog,
+        open: &OpenLog,
+        stop: &CancellationToken,
+        each: impl FnMut(usize, &arrow::array::ArrayRef) -> Result<(), CompactError>,
+    ) -> Result<(), CompactError> {
+        self.scan_rows(open, 0..self.file.rows, stop, each)
+    }
+
+    /// The same for some of the rows.
+    pub(super) fn scan_rows(
+        &self,
+        open: &OpenLog,
+        rows: Range<u64>,
         stop: &CancellationToken,
         mut each: impl FnMut(usize, &arrow::array::ArrayRef) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
-        let rows = self.file.rows as usize;
-        let mut next = 0usize;
-        for array in log.read(&self.field, self.step()).map_err(|e| self.corrupt(e))? {
+        let object = open.object.as_deref();
+        let (mut next, end) = (rows.start as usize, rows.end as usize);
+        let arrays = open.log.read_rows(&self.field, self.step(), rows);
+        for array in arrays.map_err(|e| self.unreadable(object, e))? {
             if stop.is_cancelled() {
                 return Err(CompactError::Cancelled);
             }
-            let array = array.map_err(|e| self.corrupt(e))?;
-            let end = next.saturating_add(array.len());
-            if end > rows {
-                return Err(self.mismatch(format!("decodes to {end} rows or more, metadata says {rows}")));
+            let array = array.map_err(|e| self.unreadable(object, e))?;
+            let until = next.saturating_add(array.len());
+            if until > end {
+                return Err(self.mismatch(format!("decodes to {until} rows or more, metadata says {end}")));
             }
             each(next, &array)?;
-            next = end;
+            next = until;
         }
-        if next != rows {
-            return Err(self.mismatch(format!("decodes to {next} rows, metadata says {rows}")));
+        if next != end {
+            return Err(self.mismatch(format!("decodes to {next} rows, metadata says {end}")));
         }
         Ok(())
     }

@@ -14,7 +14,15 @@ use std::{future::Future, sync::Arc};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::ranged::WINDOWS;
+
 const KIB: u64 = 1024;
+/// Of the limit: an object that is read whole takes no more than one of so many parts.
+const WHOLE_SHARE: u64 = 16;
+/// Below this, asking for parts costs more than holding the whole.
+const LEAST_WHOLE: u64 = 1 << 20;
+/// Above this, more at once does not make reading faster.
+const MOST_WHOLE: u64 = 16 << 20;
 
 /// Bytes shared by all running plans.
 #[derive(Debug, Clone)]
@@ -38,6 +46,26 @@ impl MemoryBudget {
 
     pub(super) fn limit_bytes(&self) -> u64 {
         u64::from(self.limit_kib) * KIB
+    }
+
+    /// Objects up to this size are read whole, larger ones window by window.
+    pub(super) fn whole_bytes(&self) -> u64 {
+        (self.limit_bytes() / WHOLE_SHARE).clamp(LEAST_WHOLE, MOST_WHOLE)
+    }
+
+    /// A window of an object that is not read whole: with all that are held at once it takes no more than one that is.
+    pub(super) fn window_bytes(&self) -> u64 {
+        self.whole_bytes() / (WINDOWS + 1)
+    }
+
+    /// What reading an object of this size holds at most.
+    pub(super) fn reading_bytes(&self, object_bytes: u64) -> u64 {
+        object_bytes.min(self.whole_bytes())
+    }
+
+    /// Objects up to this size may be in memory for being copied as they are.
+    pub(super) fn copied_bytes(&self) -> u64 {
+        self.limit_bytes() / 4
     }
 
     fn kib(&self, bytes: u64) -> u32 {

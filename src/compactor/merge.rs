@@ -10,7 +10,7 @@ use super::{
     cut::{Limits, cut},
     deletes::Retained,
     execution::{Cores, Execution, WAITING_BYTES},
-    first_pass::{Survey, read_deletes, shards, survey},
+    first_pass::{Survey, scan_deletes, shards, survey},
     inputs::Inputs,
     l0_delete,
     memory::{MemoryBudget, run_units},
@@ -273,11 +273,12 @@ impl Compactor {
         for field in 0..inputs.fields.len() {
             for (work, selections) in &alone {
                 let mate = Mate { work: work.clone(), selections: selections.clone(), log: self.ids.next_log()? };
-                units.push((work.memory_bytes(inputs, selections, field), (field, vec![mate])));
+                units.push((work.memory_bytes(inputs, selections, field, exec.budget), (field, vec![mate])));
             }
             let (mut mates, mut bytes) = (Vec::new(), 0u64);
             for (selections, works) in &together {
-                bytes += works.iter().map(|w| w.memory_bytes(inputs, selections, field)).max().unwrap_or(0);
+                bytes +=
+                    works.iter().map(|w| w.memory_bytes(inputs, selections, field, exec.budget)).max().unwrap_or(0);
                 for work in works {
                     let (work, selections) = (work.clone(), selections.clone());
                     mates.push(Mate { work, selections, log: self.ids.next_log()? });
@@ -290,7 +291,7 @@ impl Compactor {
         units.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
         let held = inputs.rows() * 2 + inputs.bytes().min(WAITING_BYTES);
-        let _memory = exec.unless_stopped(exec.budget.reserve(largest + held)).await?;
+        let _memory = exec.reserve(largest + held).await?;
         run_units(
             exec.budget,
             units,
@@ -326,7 +327,9 @@ impl Compactor {
         batches: &[usize],
         Cuts { output_bytes, binlog_bytes, first }: Cuts,
     ) -> Result<(Vec<Draft>, Vec<PieceWork>), CompactError> {
-        let sizes = batches.iter().filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?)));
+        let sizes = batches
+            .iter()
+            .filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?, exec.budget.copied_bytes())));
         let limits =
             Limits { binlog_bytes, output_bytes, overhead_bytes: OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64 };
         let (mut drafts, mut works) = (Vec::new(), Vec::new());
@@ -362,8 +365,9 @@ impl Compactor {
     ) -> Result<Vec<Draft>, CompactError> {
         let mut units = Vec::with_capacity(works.len() * inputs.fields.len());
         for work in works.into_iter().map(Arc::new) {
-            let mut columns: Vec<(u64, usize)> =
-                (0..inputs.fields.len()).map(|field| (work.memory_bytes(inputs, selections, field), field)).collect();
+            let mut columns: Vec<(u64, usize)> = (0..inputs.fields.len())
+                .map(|field| (work.memory_bytes(inputs, selections, field, exec.budget), field))
+                .collect();
             // The widest first: the narrow ones fill the gaps.
             columns.sort_unstable_by_key(|(bytes, field)| (std::cmp::Reverse(*bytes), *field));
             for (bytes, field) in columns {
@@ -442,10 +446,15 @@ impl Compactor {
         let (bytes, shards) = shards(exec, inputs);
         let _memory = exec.reserve(bytes).await?;
         let group = &exec.task.plan.group;
+        let horizon = exec.task.plan.keep_deletes_after;
         for shard in shards {
             let mut retained = Retained::default();
             for delta in &inputs.deltas {
-                retained.absorb(read_deletes(exec, delta).await?, exec.task.plan.keep_deletes_after, shard);
+                retained = scan_deletes(exec, delta, retained, move |retained, part| {
+                    retained.absorb(part, horizon, shard);
+                    Ok(())
+                })
+                .await?;
             }
             let deletes = retained.into_deletes();
             for (output, stats) in &mut *outputs {

@@ -36,6 +36,7 @@ mod merge;
 mod order;
 mod priority;
 mod progress;
+mod ranged;
 mod second_pass;
 mod selection;
 mod throttle;

@@ -18,7 +18,8 @@ use super::{
     CompactError,
     cut::{Part, Piece, share},
     execution::Execution,
-    inputs::{Batch, Column, Inputs, step},
+    inputs::{Batch, Column, Fetched, Inputs, OpenLog, step},
+    memory::MemoryBudget,
     order::{Rearranged, may_be_unordered, permutation},
     selection::{Keep, Selection},
 };
@@ -94,13 +95,20 @@ impl PieceWork {
     }
 
     /// Bytes that writing one field takes at most at once.
-    pub(super) fn memory_bytes(&self, inputs: &Inputs, selections: &[Selection], field: usize) -> u64 {
+    pub(super) fn memory_bytes(
+        &self,
+        inputs: &Inputs,
+        selections: &[Selection],
+        field: usize,
+        budget: &MemoryBudget,
+    ) -> u64 {
         let files = || self.piece.parts.iter().filter_map(|p| Some((p, inputs.batches.get(p.batch)?)));
         let largest = files().map(|(_, batch)| batch.file_bytes(field)).max().unwrap_or(0);
         let written = self.written_bytes(inputs, selections, field);
-        if self.copied(selections).is_some() {
+        if self.copied(selections).is_some() && largest <= budget.copied_bytes() {
             return largest + written;
         }
+        let largest = budget.reading_bytes(largest);
         // Vectors are appended to the object page by page; other columns are held by the parquet writer until the end
         // and then copied.
         let vector = inputs.fields.get(field).is_some_and(|f| f.data_type.is_vector());
@@ -190,24 +198,29 @@ async fn copy(
     field: usize,
 ) -> Result<Option<Encoded>, CompactError> {
     let column = inputs.column(part.batch, field)?;
-    let bytes = exec.get(&column.path).await?;
+    if column.file.bytes > exec.budget.copied_bytes() {
+        return Ok(None);
+    }
+    let bytes = Fetched::Whole(exec.get(&column.path).await?);
     let keys = (field == inputs.key).then(|| work.keys.clone());
     let (ids, stop, now_ms) = (work.ids, exec.stop.clone(), exec.task.now_ms);
     exec.cores
         .run(move || {
-            let log = column.open(bytes)?;
+            let open = column.open(bytes)?;
             // A header of another field or type would be copied too. Decoding takes or refuses it with a reason.
-            let header = log.header();
+            let header = open.log.header();
             if header.field != column.field.id || header.data_type != column.field.data_type.number() {
                 return Ok(None);
             }
-            let encoded = match log.readdress(ids, now_ms) {
+            // Only keys are looked at: other bytes are not held any longer than it takes to copy them.
+            let scanned = keys.map(|keys| (keys, open.clone()));
+            let encoded = match open.log.readdress(ids, now_ms) {
                 Ok(encoded) => encoded,
                 Err(BinlogError::NotCopyable(_)) => return Ok(None),
                 Err(error) => return Err(column.corrupt(error)),
             };
-            if let Some(keys) = keys {
-                column.scan(&log, &stop, |_, array| add_keys(&keys, &column.field, array))?;
+            if let Some((keys, open)) = scanned {
+                column.scan(&open, &stop, |_, array| add_keys(&keys, &column.field, array))?;
             }
             Ok(Some(encoded))
         })
@@ -225,7 +238,7 @@ async fn rewrite(
     let mut sink = Sink::open(exec, inputs, selections, work, field, &shape)?;
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let bytes = exec.get(&column.path).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         sink = exec
             .cores
@@ -301,7 +314,7 @@ pub(super) async fn write_columns(
             feeds.push(Feed { mate, selections, part, cursor, sink });
         }
         let column = inputs.column(*batch, field)?;
-        let bytes = exec.get(&column.path).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let stop = exec.stop.clone();
         let feeds = exec
             .cores
@@ -372,7 +385,7 @@ impl Cursor {
 /// Hands over the decoded arrays of a batch, each with the rows of it that belong to the part.
 fn survivors(
     column: &Column,
-    log: &crate::binlog::InsertLog,
+    log: &OpenLog,
     selections: &[Selection],
     part: &Part,
     stop: &tokio_util::sync::CancellationToken,
@@ -381,8 +394,10 @@ fn survivors(
     let Some(selection) = selections.get(part.batch) else {
         return Err(CompactError::Internal(format!("batch {} was not examined", part.batch)));
     };
-    let mut cursor = Cursor::of(part);
-    column.scan(log, stop, |row, array| match cursor.take(selection, row, array)? {
+    // What is in front of the part is not decoded: it counts as passed.
+    let mut cursor = Cursor { passed: part.kept.start as usize, ..Cursor::of(part) };
+    let rows = selection.rows_of(&part.kept, column.file.rows);
+    column.scan_rows(log, rows, stop, |row, array| match cursor.take(selection, row, array)? {
         Some((keep, rows)) => each(keep, &rows),
         None => Ok(()),
     })
@@ -434,7 +449,7 @@ async fn values(
     let mut values = Vec::new();
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let bytes = exec.get(&column.path).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         values = exec
             .cores

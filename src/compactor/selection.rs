@@ -6,7 +6,7 @@
 //!
 //! Must never: look at another batch. Equal keys without a delete between them all survive.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray},
@@ -205,6 +205,23 @@ pub(super) struct Selection {
     pub(super) ts_to: Timestamp,
     /// None if no row survives.
     pub(super) row_ids: Option<RowIds>,
+}
+
+impl Selection {
+    /// Where in a batch of `rows` rows these survivors are, counted among the survivors: from the first to the last.
+    pub(super) fn rows_of(&self, kept: &Range<u64>, rows: u64) -> Range<u64> {
+        match &self.keep {
+            _ if *kept == (0..self.kept) => 0..rows,
+            Keep::Some(bits) if !kept.is_empty() => {
+                let mut survivors = bits.set_indices().map(|row| row as u64);
+                let first = survivors.nth(kept.start as usize).unwrap_or(rows);
+                let behind = (kept.end - kept.start - 1) as usize;
+                let last = if behind == 0 { Some(first) } else { survivors.nth(behind - 1) };
+                first..last.map_or(rows, |last| (last + 1).min(rows))
+            }
+            _ => kept.clone(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //!
 //! A backend does not retry, count or interpret; [`super::SegmentStore`] does.
 
+use std::ops::Range;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -31,6 +33,12 @@ pub struct Listed {
 pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Reads a whole object.
     async fn get(&self, name: &str) -> Result<Bytes, StorageError>;
+
+    /// Reads a part of an object, which is inside of it.
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
+
+    /// Bytes of an object.
+    async fn size(&self, name: &str) -> Result<u64, StorageError>;
 
     /// Writes objects, replacing those that exist. Each appears whole or not at all; when this returns Ok, all of them
     /// survive a loss of power. After an error any of them may be there. Repeating it is harmless.

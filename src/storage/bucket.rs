@@ -2,7 +2,7 @@
 //!
 //! Durability and atomicity of a single object are the store's own promise.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -71,6 +71,16 @@ impl Backend for Bucket {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
         let failed = |e| StorageError::of_object_store("get", name, e);
         self.store.get(&self.path(name)).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let got = self.store.get_range(&self.path(name), range).await;
+        got.map_err(|e| StorageError::of_object_store("get", name, e))
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        let found = self.store.head(&self.path(name)).await;
+        found.map(|meta| meta.size).map_err(|e| StorageError::of_object_store("head", name, e))
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {

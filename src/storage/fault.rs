@@ -2,7 +2,7 @@
 //!
 //! Per instance, not global: two tests never meet. Wraps any other backend.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -125,6 +125,21 @@ impl Backend for FaultyBackend {
         if fault == Some(Fault::Torn) {
             return Ok(half(&bytes));
         }
+        answer(fault, name, bytes)
+    }
+
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let fault = self.before(Operation::Get, name)?;
+        let bytes = self.inner.get_range(name, range).await?;
+        if fault == Some(Fault::Torn) {
+            return Ok(half(&bytes));
+        }
+        answer(fault, name, bytes)
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        let fault = self.before(Operation::Get, name)?;
+        let bytes = self.inner.size(name).await?;
         answer(fault, name, bytes)
     }
 

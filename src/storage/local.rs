@@ -9,6 +9,8 @@ use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -219,6 +221,21 @@ impl Backend for LocalFiles {
         let (path, name) = (self.path(name), name.to_owned());
         // Reads into one allocation of the file's size.
         blocking(move || fs::read(path).map(Bytes::from).map_err(|e| StorageError::of_io("get", &name, &e))).await
+    }
+
+    async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let (path, name) = (self.path(name), name.to_owned());
+        blocking(move || {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            let read = File::open(path).and_then(|file| file.read_exact_at(&mut bytes, range.start));
+            read.map(|()| bytes.into()).map_err(|e| StorageError::of_io("get", &name, &e))
+        })
+        .await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        let (path, name) = (self.path(name), name.to_owned());
+        blocking(move || fs::metadata(path).map(|m| m.len()).map_err(|e| StorageError::of_io("size", &name, &e))).await
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {

@@ -1,6 +1,6 @@
 //! The store: named objects with bounded retries and counters, wherever they are.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{
@@ -113,6 +113,19 @@ impl SegmentStore {
         let name = path.to_string();
         let get = || self.backend.get(&name);
         self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await
+    }
+
+    /// Reads a part of an object, which is inside of it.
+    pub async fn get_range(&self, path: &LogPath, range: Range<u64>) -> Result<Bytes, StorageError> {
+        let name = path.to_string();
+        let get = || self.backend.get_range(&name, range.clone());
+        self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await
+    }
+
+    /// Bytes of an object.
+    pub async fn size(&self, path: &LogPath) -> Result<u64, StorageError> {
+        let name = path.to_string();
+        self.attempt(&self.counters.get, || self.backend.size(&name), |_| 0).await
     }
 
     /// Writes an object; durable when this returns.

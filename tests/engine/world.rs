@@ -66,6 +66,14 @@ impl Backend for Gate {
         self.inner.get(name).await
     }
 
+    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_range(name, range).await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        self.inner.size(name).await
+    }
+
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
         let gated = objects.iter().any(|o| o.name.starts_with("insert_log"));
         if gated && self.shut.load(std::sync::atomic::Ordering::SeqCst) {

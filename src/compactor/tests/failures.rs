@@ -50,6 +50,14 @@ struct Canceller {
 
 #[async_trait::async_trait]
 impl Backend for Canceller {
+    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<bytes::Bytes, StorageError> {
+        self.inner.get_range(name, range).await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        self.inner.size(name).await
+    }
+
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
         if self.puts.fetch_add(1, SeqCst) + 1 == self.at {
             self.token.cancel();

@@ -59,6 +59,14 @@ impl Backend for Gate {
         }
     }
 
+    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+        self.inner.get_range(name, range).await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        self.inner.size(name).await
+    }
+
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
         self.inner.put(objects).await
     }

@@ -1,0 +1,138 @@
+//! Where the bytes of a log are: in memory, or in a store that is asked for one range after the other, so that a log of
+//! any size is read with little memory.
+
+use std::{
+    io::{self, Read},
+    ops::Range,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parquet::{
+    errors::{ParquetError, Result as ParquetResult},
+    file::reader::{ChunkReader, Length},
+};
+
+use super::BinlogError;
+
+/// What a reader of page headers asks for at once.
+const PEEK_BYTES: u64 = 4096;
+
+/// Reads ranges of one object. Calls block.
+pub trait ReadRange: Send + Sync {
+    /// Exactly these bytes, which are inside the object.
+    fn read_range(&self, range: Range<u64>) -> io::Result<Bytes>;
+}
+
+/// An object, or a part of one.
+#[derive(Clone)]
+pub struct LogBytes(Place);
+
+#[derive(Clone)]
+enum Place {
+    Memory(Bytes),
+    Store { reader: Arc<dyn ReadRange>, range: Range<u64> },
+}
+
+impl std::fmt::Debug for LogBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogBytes({})", self.len())
+    }
+}
+
+impl From<Bytes> for LogBytes {
+    fn from(bytes: Bytes) -> Self {
+        Self(Place::Memory(bytes))
+    }
+}
+
+impl LogBytes {
+    /// A whole object of `len` bytes behind a reader.
+    pub fn in_store(reader: Arc<dyn ReadRange>, len: u64) -> Self {
+        Self(Place::Store { reader, range: 0..len })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match &self.0 {
+            Place::Memory(bytes) => bytes.len(),
+            // More than that is no log: whoever looks at lengths finds that out.
+            Place::Store { range, .. } => usize::try_from(range.end - range.start).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// All bytes, if they are in memory.
+    pub(super) fn in_memory(self) -> Option<Bytes> {
+        match self.0 {
+            Place::Memory(bytes) => Some(bytes),
+            Place::Store { .. } => None,
+        }
+    }
+
+    /// The part in this range, which is inside.
+    pub(super) fn part(&self, part: Range<usize>) -> Self {
+        Self(match &self.0 {
+            Place::Memory(bytes) => Place::Memory(bytes.slice(part)),
+            Place::Store { reader, range } => {
+                let range = range.start + part.start as u64..range.start + part.end as u64;
+                Place::Store { reader: Arc::clone(reader), range }
+            }
+        })
+    }
+
+    /// At most `len` bytes from `at`: fewer at the end.
+    pub(super) fn read(&self, at: usize, len: usize) -> Result<Bytes, BinlogError> {
+        let end = at.saturating_add(len).min(self.len());
+        self.get(at.min(end) as u64, (end - at.min(end)) as u64)
+            .map_err(|e| BinlogError::corrupt(at, format!("can't be read: {e}")))
+    }
+
+    fn get(&self, at: u64, len: u64) -> io::Result<Bytes> {
+        let end = at.checked_add(len).filter(|end| *end <= self.len() as u64);
+        let Some(end) = end else {
+            let what = format!("{len} bytes at {at} of {}", self.len());
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        };
+        match &self.0 {
+            Place::Memory(bytes) => Ok(bytes.slice(at as usize..end as usize)),
+            Place::Store { reader, range } => reader.read_range(range.start + at..range.start + end),
+        }
+    }
+}
+
+impl Length for LogBytes {
+    fn len(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+impl ChunkReader for LogBytes {
+    type T = Peek;
+
+    fn get_read(&self, start: u64) -> ParquetResult<Peek> {
+        Ok(Peek { bytes: self.clone(), at: start, ahead: Bytes::new() })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
+        self.get(start, length as u64).map_err(|e| ParquetError::EOF(e.to_string()))
+    }
+}
+
+/// Reads from a place on, a little at a time.
+pub struct Peek {
+    bytes: LogBytes,
+    at: u64,
+    ahead: Bytes,
+}
+
+impl Read for Peek {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ahead.is_empty() {
+            let left = (self.bytes.len() as u64).saturating_sub(self.at);
+            self.ahead = self.bytes.get(self.at, left.min(PEEK_BYTES))?;
+            self.at += self.ahead.len() as u64;
+        }
+        let taken = self.ahead.split_to(buffer.len().min(self.ahead.len()));
+        buffer[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+}

@@ -1,0 +1,202 @@
+//! An object that is too large to be held: read window by window, the next one while this one is decoded.
+//!
+//! Must never: let a store that does not answer look like an object that is damaged. What went wrong is kept until
+//! somebody asks.
+
+use std::{io, ops::Range, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    binlog::ReadRange,
+    storage::{LogPath, SegmentStore, StorageError},
+};
+
+/// The end of an object, where its footer is.
+const TAIL_BYTES: u64 = 64 * 1024;
+/// Windows that may be held at once: the one that is read, the next one, and one that is put together from both.
+pub(super) const WINDOWS: u64 = 3;
+
+/// Read from threads that no runtime drives; requests run on the runtime of whoever opened it.
+pub(super) struct RangedObject {
+    store: SegmentStore,
+    path: LogPath,
+    len: u64,
+    window: u64,
+    runtime: Handle,
+    state: Mutex<State>,
+    failure: Mutex<Option<StorageError>>,
+}
+
+#[derive(Default)]
+struct State {
+    at: u64,
+    bytes: Bytes,
+    next: Option<Ahead>,
+}
+
+/// A window that is on its way.
+struct Ahead {
+    range: Range<u64>,
+    bytes: AbortOnDropHandle<Result<Bytes, StorageError>>,
+}
+
+impl RangedObject {
+    /// Looks at the object's size. To be called where there is a runtime.
+    pub(super) async fn open(store: &SegmentStore, path: LogPath, window: u64) -> Result<Arc<Self>, StorageError> {
+        let len = store.size(&path).await?;
+        let (store, runtime) = (store.clone(), Handle::current());
+        let (state, failure) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { store, path, len, window, runtime, state, failure }))
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Why the store did not answer, if that is what an error is about.
+    pub(super) fn take_failure(&self) -> Option<StorageError> {
+        self.failure.lock().take()
+    }
+
+    fn fetch(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, StorageError>> + Send + 'static {
+        let (store, path) = (self.store.clone(), self.path);
+        async move { store.get_range(&path, range).await }
+    }
+
+    /// Replaces the window by one that begins at `from` and reaches `end`, or further.
+    fn advance(&self, state: &mut State, from: u64, end: u64) -> Result<(), StorageError> {
+        let follows = from == state.at + state.bytes.len() as u64 && from > 0;
+        let ahead = state.next.take().filter(|next| next.range.start == from && next.range.end >= end);
+        // What is replaced does not stay beside what comes.
+        state.bytes = Bytes::new();
+        let bytes = match ahead {
+            Some(next) => self
+                .runtime
+                .block_on(next.bytes)
+                .unwrap_or_else(|e| Err(StorageError::Task(format!("read ahead of {}: {e}", self.path))))?,
+            None => self.runtime.block_on(self.fetch(from..end.max((from + self.window).min(self.len))))?,
+        };
+        *state = State { at: from, bytes, next: None };
+        let next = state.at + state.bytes.len() as u64;
+        if follows && next < self.len && !state.bytes.is_empty() {
+            let range = next..(next + self.window).min(self.len);
+            let bytes = AbortOnDropHandle::new(self.runtime.spawn(self.fetch(range.clone())));
+            state.next = Some(Ahead { range, bytes });
+        }
+        Ok(())
+    }
+
+    fn read(&self, range: &Range<u64>) -> Result<Bytes, StorageError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let mut state = self.state.lock();
+        let held = state.at..state.at + state.bytes.len() as u64;
+        let part = |state: &State, from: u64, to: u64| {
+            let end = (to.saturating_sub(state.at) as usize).min(state.bytes.len());
+            state.bytes.slice(((from.saturating_sub(state.at)) as usize).min(end)..end)
+        };
+        if held.contains(&range.start) && range.end <= held.end {
+            return Ok(part(&state, range.start, range.end));
+        }
+        if held.contains(&range.start) {
+            let mut whole = BytesMut::with_capacity((range.end - range.start) as usize);
+            whole.extend_from_slice(&part(&state, range.start, held.end));
+            self.advance(&mut state, held.end, range.end)?;
+            whole.extend_from_slice(&part(&state, held.end, range.end));
+            return Ok(whole.freeze());
+        }
+        // A footer is read backwards: its length, then itself.
+        let is_footer = range.end == self.len && range.start != held.end;
+        let from = if is_footer { range.start.min(self.len.saturating_sub(TAIL_BYTES)) } else { range.start };
+        self.advance(&mut state, from, range.end)?;
+        Ok(part(&state, range.start, range.end))
+    }
+}
+
+impl ReadRange for RangedObject {
+    fn read_range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let wanted = range.end - range.start;
+        match self.read(&range) {
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
+            Ok(bytes) => {
+                let what = format!("{} of {wanted} bytes at {}", bytes.len(), range.start);
+                Err(io::Error::new(io::ErrorKind::UnexpectedEof, what))
+            }
+            Err(error) => {
+                let what = error.to_string();
+                *self.failure.lock() = Some(error);
+                Err(io::Error::other(what))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        binlog::LogIds,
+        model::{CollectionId, FieldId, LogId, PartitionId, SegmentId},
+    };
+
+    fn path() -> LogPath {
+        let ids = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
+        LogPath::insert(ids, FieldId(100), LogId(5))
+    }
+
+    fn stored(runtime: &tokio::runtime::Runtime, bytes: &[u8], window: u64) -> Arc<RangedObject> {
+        runtime.block_on(async {
+            let store = SegmentStore::in_memory();
+            store.put(&path(), Bytes::copy_from_slice(bytes)).await.unwrap();
+            RangedObject::open(&store, path(), window).await.unwrap()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_ranges_in_any_order_are_those_of_the_object(
+            len in 1usize..5000,
+            window in 1u64..700,
+            reads in prop::collection::vec((0usize..5000, 0usize..900), 1..40),
+            in_order in any::<bool>(),
+        ) {
+            let bytes: Vec<u8> = (0..len).map(|n| (n * 31 % 251) as u8).collect();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let object = stored(&runtime, &bytes, window);
+            prop_assert_eq!(object.len(), len as u64);
+            let mut reads: Vec<Range<usize>> =
+                reads.into_iter().map(|(at, n)| at.min(len)..(at + n).min(len).max(at.min(len))).collect();
+            if in_order {
+                // As pages are read: each where the last one ended.
+                let mut at = 0;
+                for read in &mut reads {
+                    *read = at..(at + read.len()).min(len);
+                    at = read.end;
+                }
+            }
+            for read in reads {
+                let found = object.read_range(read.start as u64..read.end as u64).unwrap();
+                prop_assert_eq!(&found[..], &bytes[read]);
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_gone_is_not_a_damaged_one() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let object = stored(&runtime, &[7; 100], 10);
+        runtime.block_on(object.store.delete(&path())).unwrap();
+        object.read_range(0..20).unwrap_err();
+        assert!(matches!(object.take_failure(), Some(StorageError::NotFound { .. })));
+        assert!(object.take_failure().is_none());
+    }
+}
