@@ -2,13 +2,15 @@
 """Measures datacoord over gRPC and, with --stock, real Milvus 2.3.5 in the same run; prints one table with ratios.
 
     tools/bench.py                    datacoord alone, all cases
-    tools/bench.py --stock            both (installs the milvus==2.3.5 package into .envs/stock)
+    tools/bench.py --stock            both (installs the milvus==2.3.5 package into .envs/)
     tools/bench.py --case flush ...   some cases only
-    tools/bench.py --json FILE        the figures also as JSON, e.g. for tools/plot.py
+    tools/bench.py --json FILE        the figures also as JSON, e.g. for tools/plot.py; figures of the same commit that
+                                      are in FILE stay, so that a long run can be done case by case
+    tools/bench.py --table FILE       measures nothing, prints the tables of such a file
 
-Every case has a server of its own, so that its peak memory is its own. The load generator is benches/server; it shares
-the machine with the server it measures. Quote the ratios of one run: machines differ, and one machine differs from hour
-to hour.
+docs/benchmarks.md says what each figure is. Every case has a server of its own, so that its peak memory is its own. The
+load generator is benches/server; it shares the machine with the server it measures. Quote the ratios of one run:
+machines differ, and one machine differs from hour to hour.
 """
 
 import argparse
@@ -24,9 +26,13 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
+# Environments are shared with tests/e2e/run.py, and so are the versions in them.
+PINS = REPO / "tests" / "e2e"
 # What stock Milvus is measured with too; the rest looks for cliffs in ours.
-COMPARED = ["flush", "compact-small", "state", "insert", "compact-large", "compact-clean"]
-ORDER = [*COMPARED, "shapes", "growth"]
+COMPARED = ["flush", "compact-small", "state", "insert", "pymilvus", "compact-large", "compact-clean"]
+ORDER = [*COMPARED, "flush-large", "query", "collections", "shapes", "growth"]
+# Not by the load generator, but through pymilvus itself.
+PYMILVUS = "pymilvus"
 # Not over gRPC: the merge alone, beside one written by hand with pyarrow.
 MERGE = "merge"
 
@@ -70,11 +76,7 @@ class Stock:
     label = "milvus-2.3.5"
 
     def __init__(self, scratch):
-        env = REPO / ".envs" / "stock"
-        server = env / "bin" / "milvus-server"
-        if not server.exists():
-            subprocess.run([sys.executable, "-m", "venv", env], check=True)
-            subprocess.run([env / "bin" / "pip", "install", "-q", "milvus==2.3.5", "setuptools<70"], check=True)
+        server = python_env("milvus-2.3.5", "-r", PINS / "stock" / "requirements-milvus-2.3.5.txt").parent / "milvus-server"
         port = free_port()
         self.process = subprocess.Popen(
             [server, "--data", scratch / "data", "--proxy-port", str(port)],
@@ -102,6 +104,25 @@ class Stock:
         self.process.wait(60)
 
 
+def python_env(name, *packages):
+    """The interpreter of an environment with these packages, which is made if need be."""
+    env = REPO / ".envs" / name
+    if not (env / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", env], check=True)
+        subprocess.run([env / "bin" / "pip", "install", "-q", *packages], check=True)
+    return env / "bin" / "python"
+
+
+def pymilvus():
+    return python_env("pymilvus-2.3.7", "-r", PINS / "python" / "requirements-2.3.7.txt")
+
+
+def revision():
+    """The commit that is measured; "+" after it: with changes."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(command, cwd=REPO, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def measure(kind, bench, cases):
     figures = {}
     for case in cases:
@@ -111,6 +132,8 @@ def measure(kind, bench, cases):
             try:
                 command = [bench, "--endpoint", server.endpoint, "--pid", str(server.pid), "--label", kind.label,
                            "--case", case]
+                if case == PYMILVUS:
+                    command = [pymilvus(), REPO / "tools" / "pymilvus_insert.py", server.endpoint]
                 with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
                     for line in run.stdout:
                         figure = json.loads(line)
@@ -124,13 +147,27 @@ def measure(kind, bench, cases):
 
 
 def merge():
-    peer = REPO / ".envs" / "peer"
-    if not (peer / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", peer], check=True)
-        subprocess.run([peer / "bin" / "pip", "install", "-q", "pyarrow"], check=True)
+    peer = python_env("peer", "pyarrow")
     with tempfile.TemporaryDirectory(dir=REPO / "target") as files:
         subprocess.run(["cargo", "bench", "-q", "--bench", "merge", "--", "128", files], cwd=REPO, check=True)
-        subprocess.run([peer / "bin" / "python", REPO / "tools" / "peer_merge.py", files], check=True)
+        subprocess.run([peer, REPO / "tools" / "peer_merge.py", files], check=True)
+
+
+def table(measured):
+    """Markdown: what both were measured with and the ratios, then what only ours was."""
+    ours, theirs = measured["datacoord"], measured["milvus-2.3.5"]
+    lines = [f"of commit {measured['commit']}"]
+    if theirs:
+        lines += ["", "| figure | datacoord | Milvus 2.3.5 | better by |", "|---|---|---|---|"]
+        for figure, (value, unit) in ours.items():
+            if figure in theirs:
+                other = theirs[figure][0]
+                more, less = (value, other) if unit.endswith("/s") else (other, value)
+                ratio = f"{more / less:.1f}×" if less > 0 else "–"
+                lines.append(f"| {figure} | {value:g} {unit} | {other:g} {unit} | {ratio} |")
+    lines += ["", "| figure | datacoord |", "|---|---|"]
+    lines += [f"| {figure} | {value:g} {unit} |" for figure, (value, unit) in ours.items() if figure not in theirs]
+    return "\n".join(lines)
 
 
 def main():
@@ -138,27 +175,28 @@ def main():
     arguments.add_argument("--stock", action="store_true")
     arguments.add_argument("--case", action="append", choices=[*ORDER, MERGE])
     arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--table", type=Path)
     options = arguments.parse_args()
+    if options.table:
+        print(table(json.loads(options.table.read_text())))
+        return
     if not options.case or MERGE in options.case:
         merge()
     cases = [case for case in options.case or ORDER if case != MERGE]
     if not cases:
         return
     bench = build()
-    ours = measure(Datacoord, bench, cases)
-    compared = [case for case in cases if case in COMPARED or options.case]
-    theirs = measure(Stock, bench, compared) if options.stock else {}
+    measured = {"commit": revision(), "datacoord": measure(Datacoord, bench, cases), "milvus-2.3.5": {}}
+    if options.stock:
+        compared = [case for case in cases if case in COMPARED or options.case]
+        measured["milvus-2.3.5"] = measure(Stock, bench, compared)
     if options.json:
-        options.json.write_text(json.dumps({"datacoord": ours, "milvus-2.3.5": theirs}, indent=1))
-    print("\n| figure | datacoord | Milvus 2.3.5 | better by |\n|---|---|---|---|")
-    for figure, (value, unit) in ours.items():
-        other = theirs.get(figure)
-        if other is None:
-            print(f"| {figure} | {value:g} {unit} | – | – |")
-            continue
-        more_is_better = unit.endswith("/s")
-        ratio = value / other[0] if more_is_better else other[0] / value
-        print(f"| {figure} | {value:g} {unit} | {other[0]:g} {unit} | {ratio:.1f}× |")
+        before = json.loads(options.json.read_text()) if options.json.exists() else {}
+        if before.get("commit") == measured["commit"]:
+            for server in ("datacoord", "milvus-2.3.5"):
+                measured[server] = before[server] | measured[server]
+        options.json.write_text(json.dumps(measured, indent=1))
+    print("\n" + table(measured))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use datacoord::wire::proto::{
     common::{ConsistencyLevel, KeyValuePair, Status},
     milvus::{milvus_service_client::MilvusServiceClient, *},
@@ -36,8 +36,17 @@ pub struct Compacted {
     pub seconds: f64,
     /// Of state calls made meanwhile, one after the other.
     pub state_p99_ms: f64,
-    /// Resident memory of the server in MB when the compaction was asked for, and at most until it was completed.
-    pub memory_mb: Option<(f64, f64)>,
+    pub memory_mb: Option<Memory>,
+}
+
+/// Resident memory of the server in MB.
+pub struct Memory {
+    /// When the compaction was asked for.
+    pub before: f64,
+    /// At most until then: while rows were inserted and flushed.
+    pub filled: f64,
+    /// At most from then on until it was completed.
+    pub most: f64,
 }
 
 pub fn check(status: Option<Status>, what: &str) -> Result<()> {
@@ -76,7 +85,7 @@ impl Server {
     }
 
     /// Has the kernel forget the most memory the server ever had. Does nothing without a pid.
-    fn forget_peak(&self) -> Result<()> {
+    pub fn forget_peak(&self) -> Result<()> {
         match self.pid {
             Some(pid) => Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?),
             None => Ok(()),
@@ -163,9 +172,8 @@ impl Server {
         Ok(job.compaction_id)
     }
 
-    /// Writes the segments of a shape, deletes, compacts once, and counts what is left.
-    pub async fn compact(&self, shape: &Shape) -> Result<Compacted> {
-        let name = "bench_compact";
+    /// Writes the segments of a shape, and deletes. Rows there were, and seconds of all flushes of rows.
+    pub async fn fill(&self, name: &str, shape: &Shape) -> Result<(i64, f64)> {
         self.create(name, shape).await?;
         let per_request = (REQUEST_BYTES / shape.row_bytes()).max(1);
         let (mut next, mut flushing) = (0, 0.0);
@@ -179,44 +187,60 @@ impl Server {
             flushing += self.flush(name).await?;
         }
         self.wait_indexed(name, next).await?;
-        let doomed = shape.doomed();
-        for chunk in doomed.chunks(8_000) {
+        for chunk in shape.doomed().chunks(8_000) {
             let list = chunk.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
             let delete =
                 DeleteRequest { collection_name: name.into(), expr: format!("id in [{list}]"), ..Default::default() };
             check(self.client().delete(delete).await?.into_inner().status, "delete")?;
         }
         self.flush(name).await?;
+        Ok((next, flushing))
+    }
+
+    /// Writes the segments of a shape, deletes, compacts once, and counts what is left.
+    pub async fn compact(&self, shape: &Shape) -> Result<Compacted> {
+        let name = "bench_compact";
+        let (rows, flushing) = self.fill(name, shape).await?;
         // Stock writes the delta logs a little after the flush has been answered, and then looks at its segments anew.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        self.wait_indexed(name, next).await?;
-        let probe = Probe::start(self.clone());
+        self.wait_indexed(name, rows).await?;
+        let probe = Probe::start(self.clone())?;
         let before = self.memory_mb();
         self.forget_peak()?;
         let start = Instant::now();
         let job = self.start_compaction(name).await?;
+        self.wait_compacted(job).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        let memory_mb =
+            before.zip(self.memory_mb()).map(|((before, filled), (_, most))| Memory { before, filled, most });
+        let state_p99_ms = probe.stop()?;
+        let left = self.row_count(name).await?;
+        ensure!(left == (rows - shape.doomed().len() as i64).to_string(), "{left} rows are left of {rows}");
+        self.drop(name).await?;
+        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_p99_ms, memory_mb })
+    }
+
+    async fn row_count(&self, name: &str) -> Result<String> {
+        let statistics = GetCollectionStatisticsRequest { collection_name: name.into(), ..Default::default() };
+        let rows = self.client().get_collection_statistics(statistics).await?.into_inner().stats;
+        Ok(rows.iter().find(|p| p.key == "row_count").map(|p| p.value.clone()).unwrap_or_default())
+    }
+
+    /// Waits until a job is completed; it must have had something to do.
+    pub async fn wait_compacted(&self, job: i64) -> Result<()> {
         loop {
             let state = self.client().get_compaction_state(GetCompactionStateRequest { compaction_id: job }).await?;
             let state = state.into_inner();
             check(state.status, "state")?;
             if state.state == 2 {
                 ensure!(state.completed_plan_no >= 1, "nothing was compacted");
-                break;
+                return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let seconds = start.elapsed().as_secs_f64();
-        let memory_mb = before.zip(self.memory_mb()).map(|((before, _), (_, most))| (before, most));
-        let state_p99_ms = probe.stop().await?;
-        let statistics = GetCollectionStatisticsRequest { collection_name: name.into(), ..Default::default() };
-        let rows = self.client().get_collection_statistics(statistics).await?.into_inner().stats;
-        let left = rows.iter().find(|p| p.key == "row_count").map(|p| p.value.clone()).unwrap_or_default();
-        ensure!(left == (next - doomed.len() as i64).to_string(), "{left} rows are left of {next}");
-        self.drop(name).await?;
-        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_p99_ms, memory_mb })
     }
 
-    async fn wait_indexed(&self, name: &str, rows: i64) -> Result<()> {
+    pub async fn wait_indexed(&self, name: &str, rows: i64) -> Result<()> {
         loop {
             let request = DescribeIndexRequest { collection_name: name.into(), ..Default::default() };
             let answer = self.client().describe_index(request).await?.into_inner();
@@ -230,17 +254,22 @@ impl Server {
 }
 
 /// Asks for the state of a job that does not exist, again and again: the cheapest call there is, so what it waits for
-/// is the server.
+/// is the server. From a thread of its own, which goes before all others if it may (a superuser's may): otherwise it
+/// would measure how long the load generator itself waits for one of the cores that the merge fills.
 struct Probe {
     stop: Arc<AtomicBool>,
-    task: tokio::task::JoinHandle<Result<Vec<f64>>>,
+    thread: std::thread::JoinHandle<Result<Vec<f64>>>,
 }
 
+/// Of the probe; below 0 is before others.
+const NICENESS: i32 = -10;
+
 impl Probe {
-    fn start(server: Server) -> Self {
+    fn start(server: Server) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let ended = Arc::clone(&stop);
-        let task = tokio::spawn(async move {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let probe = async move {
             let mut client = MilvusServiceClient::new(channel(&server.endpoint).await?);
             let mut times = Vec::new();
             while !ended.load(Ordering::Relaxed) {
@@ -250,14 +279,21 @@ impl Probe {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Ok(times)
-        });
-        Self { stop, task }
+        };
+        let thread = std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                eprintln!("the probe competes with the load generator: {error}");
+            }
+            runtime.block_on(probe)
+        })?;
+        Ok(Self { stop, thread })
     }
 
     /// The 99th percentile, in ms.
-    async fn stop(self) -> Result<f64> {
+    fn stop(self) -> Result<f64> {
         self.stop.store(true, Ordering::Relaxed);
-        let mut times = self.task.await??;
+        let times = self.thread.join().map_err(|_| anyhow!("the probe ended early"))?;
+        let mut times = times?;
         times.sort_by(f64::total_cmp);
         Ok(times.get(times.len() * 99 / 100).copied().unwrap_or(0.0))
     }

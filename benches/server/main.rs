@@ -7,6 +7,7 @@
 
 mod api;
 mod load;
+mod memory;
 mod shape;
 
 use anyhow::{Context, Result, bail};
@@ -78,6 +79,15 @@ async fn main() -> Result<()> {
         let clean = Shape { deleted: 0, ..Shape::of_bytes(512 * MIB, 4) };
         compact(&server, &options, "512MB_nothing_deleted", &clean).await?;
     }
+    if options.wants("flush-large") {
+        server.flush_large(&options).await?;
+    }
+    if options.wants("query") {
+        server.queries(&options).await?;
+    }
+    if options.wants("collections") {
+        server.collections(&options).await?;
+    }
     if options.wants("shapes") {
         for (name, shape) in shapes() {
             compact(&server, &options, name, &shape).await?;
@@ -132,9 +142,10 @@ async fn compact(server: &Server, options: &Options, figure: &str, shape: &Shape
     }
     options.report(&format!("compact_{figure}_flush_of_one_segment"), done.flush_seconds, "s");
     options.report(&format!("compact_{figure}_state_call_p99"), done.state_p99_ms, "ms");
-    if let Some((before, most)) = done.memory_mb {
-        options.report(&format!("compact_{figure}_memory_before"), before, "MB");
-        options.report(&format!("compact_{figure}_peak_memory"), most, "MB");
+    if let Some(memory) = done.memory_mb {
+        options.report(&format!("compact_{figure}_peak_memory_filling"), memory.filled, "MB");
+        options.report(&format!("compact_{figure}_memory_before"), memory.before, "MB");
+        options.report(&format!("compact_{figure}_peak_memory"), memory.most, "MB");
     }
     Ok(())
 }

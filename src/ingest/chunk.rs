@@ -9,9 +9,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, AsArray, Int64Array, RecordBatch},
-    compute::{concat_batches, interleave_record_batch},
-    datatypes::{Int64Type, SchemaRef},
+    array::{Array, Int64Array, RecordBatch},
+    compute::concat_batches,
+    datatypes::SchemaRef,
     error::ArrowError,
 };
 
@@ -102,48 +102,4 @@ pub(super) fn merge(chunks: &[Arc<Chunk>]) -> Result<Option<Chunk>, ArrowError> 
         ts_to: chunks.iter().map(|c| c.ts_to).max().unwrap_or_default(),
         bytes: chunks.iter().map(|c| c.bytes).sum(),
     }))
-}
-
-/// The row ids of a chunk, which is its first column by the rule of `CollectionSchema::arrow_schema`.
-fn row_ids(batch: &RecordBatch) -> Option<&Int64Array> {
-    batch.column_by_name(&FieldId::ROW_ID.to_string())?.as_primitive_opt::<Int64Type>()
-}
-
-/// Rows handed on at a time when they have to be put in order one by one.
-const SORTED_ROWS: usize = 8_192;
-
-/// The rows of a segment ascending by row id. Requests arrive nearly in this order, so that mostly the chunks only have
-/// to change places; where they overlap, rows do.
-pub(super) fn by_row_id(chunks: &[Arc<Chunk>]) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut runs: Vec<(i64, i64, &RecordBatch)> = Vec::with_capacity(chunks.len());
-    for chunk in chunks.iter().filter(|c| c.batch.num_rows() > 0) {
-        let ids = row_ids(&chunk.batch).ok_or_else(|| ArrowError::SchemaError("rows have no row ids".to_owned()))?;
-        let values = ids.values();
-        match (values.first(), values.last(), values.is_sorted()) {
-            (Some(first), Some(last), true) => runs.push((*first, *last, &chunk.batch)),
-            _ => return sort_rows(chunks),
-        }
-    }
-    runs.sort_by_key(|(first, _, _)| *first);
-    if runs.windows(2).any(|w| matches!(w, [a, b] if a.1 >= b.0)) {
-        return sort_rows(chunks);
-    }
-    Ok(runs.into_iter().map(|(_, _, batch)| batch.clone()).collect())
-}
-
-fn sort_rows(chunks: &[Arc<Chunk>]) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut keyed: Vec<(i64, usize, usize)> = Vec::new();
-    for (n, chunk) in chunks.iter().enumerate() {
-        let ids = row_ids(&chunk.batch).ok_or_else(|| ArrowError::SchemaError("rows have no row ids".to_owned()))?;
-        keyed.extend(ids.values().iter().enumerate().map(|(row, id)| (*id, n, row)));
-    }
-    keyed.sort_unstable();
-    let batches: Vec<&RecordBatch> = chunks.iter().map(|c| &c.batch).collect();
-    keyed
-        .chunks(SORTED_ROWS)
-        .map(|part| {
-            let places: Vec<(usize, usize)> = part.iter().map(|(_, n, row)| (*n, *row)).collect();
-            interleave_record_batch(&batches, &places)
-        })
-        .collect()
 }

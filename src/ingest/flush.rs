@@ -30,16 +30,16 @@ use std::{
     time::Duration,
 };
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     FlushSink, FlushedSegment, Refusal,
-    chunk::{Chunk, by_row_id},
+    chunk::Chunk,
     hits::hits,
     log_thread::{Append, Body, Command},
+    order::RowsInOrder,
     pending::DeleteList,
     shared::Shared,
     wal::Control,
@@ -62,9 +62,8 @@ pub struct SealedRows {
     pub id: SegmentId,
     pub group: Arc<Group>,
     pub schema: Arc<CollectionSchema>,
-    /// All stored columns; ascending by row id over all batches.
-    pub batches: Vec<RecordBatch>,
-    pub rows: u64,
+    /// All stored columns.
+    pub rows: RowsInOrder,
     /// Deletes that hit at least one of the rows, ascending by timestamp.
     pub deletes: Vec<Delete>,
     /// Position of the last row.
@@ -232,11 +231,10 @@ impl Job {
         }
         let mut deletes = hits(&self.schema, self.chunks.iter().map(AsRef::as_ref), deletes);
         deletes.sort_by(|a, b| (a.ts, &a.key).cmp(&(b.ts, &b.key)));
-        let batches = by_row_id(&self.chunks)
+        let rows = RowsInOrder::new(&self.chunks)
             .map_err(|e| Refusal::new(ErrorKind::Internal, format!("can't order rows of {}: {e}", self.id)))?;
-        let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
         let (id, group, schema, end_lsn) = (self.id, self.group, self.schema, self.end_lsn);
-        Ok(SealedRows { id, group, schema, batches, rows, deletes, end_lsn })
+        Ok(SealedRows { id, group, schema, rows, deletes, end_lsn })
     }
 }
 

@@ -51,10 +51,15 @@ impl StoreWriter {
             Ok(id) => Ok(LogId(id)),
             Err(error) => Err(StorageError::LogId { what: error.to_string(), kind: error.kind() }),
         };
-        let batches = rows.batches.into_iter();
+        let mut failure = None;
+        let batches = rows.rows.batches().map_while(|batch| batch.map_err(|error| failure = Some(error)).ok());
         let output = write_segment(&self.store, &target, batches, &rows.deletes, &mut log_ids)
             .await
             .map_err(|error| Refusal::of(&error))?;
+        // The rows ended early: what was written is no segment.
+        if let Some(error) = failure {
+            return Err(Refusal::new(ErrorKind::Internal, format!("can't order rows of {}: {error}", rows.id)));
+        }
         let SegmentOutput { logs, pk_range, stats, rows: _ } = output;
         let mut segment = Segment {
             id: rows.id,

@@ -1,8 +1,8 @@
 //! Rows and deletes become the logs of a new segment.
 //!
-//! Rows are cut into binlogs by their size in memory; the fields of a cut are encoded side by side, and a cut is
-//! uploaded while the next is encoded, so at most two encoded cuts are held. Nothing is removed after a failure: what
-//! was written is unreferenced, and garbage collection takes it.
+//! Rows are cut into binlogs by their size in memory; the fields of a cut are encoded side by side. One encoded cut is
+//! held at a time: the next is put together while it is uploaded, and encoded when it has left. Nothing is removed after
+//! a failure: what was written is unreferenced, and garbage collection takes it.
 
 use std::{iter::Peekable, sync::Arc};
 
@@ -95,6 +95,7 @@ pub async fn write_segment(
     let mut uploads = JoinSet::new();
     while let Some(cut) = cuts.next() {
         let cut = cut?;
+        settled(&mut uploads).await?;
         let builder = whole.take().unwrap_or_else(|| new_stats(cut.rows as u64));
         let (encoded, builder) = encode_cut(target, &fields, cut, builder).await?;
         let last = cuts.peek().is_none();
@@ -106,7 +107,6 @@ pub async fn write_segment(
         if last {
             break;
         }
-        settled(&mut uploads).await?;
         let (store, objects) = (store.clone(), std::mem::take(&mut segment.objects));
         uploads.spawn(async move { store.put_all(objects).await });
     }

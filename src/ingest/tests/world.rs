@@ -254,7 +254,7 @@ impl SegmentWriter for Catalog {
             group: rows.group.clone(),
             state: SegmentState::Flushed,
             level: SegmentLevel::L1,
-            rows: rows.rows,
+            rows: rows.rows.rows(),
             insert_bytes: 0,
             memory_bytes: 0,
             delta_rows: rows.deletes.len() as u64,
@@ -287,8 +287,8 @@ impl FlushSink for Catalog {
             if !contents.partitions.contains(&written.group.partition) {
                 return Err(Refusal::new(ErrorKind::NotFound, "partition is gone"));
             }
-            let rows: Vec<Row> = written.batches.iter().flat_map(read_rows).collect();
-            assert_eq!((rows.len() as u64, written.rows), (flushed.segment.rows, flushed.segment.rows));
+            let rows: Vec<Row> = written.rows.batches().flat_map(|batch| read_rows(&batch.unwrap())).collect();
+            assert_eq!((rows.len() as u64, written.rows.rows()), (flushed.segment.rows, flushed.segment.rows));
             for delete in &written.deletes {
                 let hits = rows.iter().any(|r| is_dead(r, std::slice::from_ref(delete)));
                 assert!(hits, "{delete:?} hits no row of {id}");
