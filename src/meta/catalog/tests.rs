@@ -5,7 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     error::{Classify, ErrorKind},
-    meta::{MemoryStore, RedbStore, conformance::dump},
+    meta::{MemoryStore, RedbStore, Span},
     model::{
         FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
         SegmentLevel, SegmentState, Timestamp, Trigger,
@@ -167,7 +167,12 @@ async fn deletes_are_complete() {
     let mut txn = catalog.txn();
     txn.delete_segment(&g, SegmentId(10)).delete_job(JobId(1)).delete_database("d").delete_channel(&g.channel);
     txn.commit().await.unwrap();
-    let keys: Vec<String> = dump(&*store, "").await.into_iter().map(|(k, _)| k).collect();
+    let mut keys = Vec::new();
+    let seen = store.scan_blocking(&Span::of(""), &mut |key, _| {
+        keys.push(key.to_owned());
+        Ok(())
+    });
+    seen.unwrap();
     assert_eq!(
         keys,
         [
