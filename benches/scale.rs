@@ -55,9 +55,10 @@ const ROUNDS: usize = 5;
 const CHUNK: i64 = 5_000;
 /// Every so many-th collection lacks one small segment to be compacted.
 const NEARLY_DUE: i64 = 16;
-/// Flushes that are measured, and those during which the locks are.
+/// Flushes that are measured, and those of each round in which the locks are.
 const FLUSHES: i64 = 500;
-const MORE_FLUSHES: i64 = 100;
+#[cfg(feature = "lock-times")]
+const MORE_FLUSHES: i64 = 20;
 
 #[derive(Clone, Copy)]
 struct Size {
@@ -328,16 +329,25 @@ async fn measure(dir: &Path, size: Size) {
     #[cfg(feature = "lock-times")]
     {
         use datacoord::coordinator::sync::timed;
-        timed::measure(true);
-        flush_while_ticking(&coordinator, &moments, FLUSHES..FLUSHES + MORE_FLUSHES).await;
-        for n in 0..100 {
-            let id = SegmentId(BASE + 1_000_001 + 2 * (n * 7919 % (size.collections * size.segments)));
-            std::hint::black_box(coordinator.explain_segment(id).await.unwrap());
-            std::hint::black_box(coordinator.jobs().of_collection(group_of(n).collection));
-            coordinator.refresh_metrics();
+        // A virtual processor that is taken away counts as time of the thread: what the code does itself is long in
+        // every round.
+        let mut longest = Vec::new();
+        for round in 0..ROUNDS as i64 {
+            timed::measure(true);
+            let first = FLUSHES + round * MORE_FLUSHES;
+            flush_while_ticking(&coordinator, &moments, first..first + MORE_FLUSHES).await;
+            for n in 0..100 {
+                let id = SegmentId(BASE + 1_000_001 + 2 * (n * 7919 % (size.collections * size.segments)));
+                std::hint::black_box(coordinator.explain_segment(id).await.unwrap());
+                std::hint::black_box(coordinator.jobs().of_collection(group_of(n).collection));
+                coordinator.refresh_metrics();
+            }
+            timed::measure(false);
+            longest.push(timed::longest());
         }
-        timed::measure(false);
-        report("longest hold of a lock during all of it", timed::longest(), "1 ms");
+        longest.sort();
+        report("longest hold of a lock, in the best of five rounds", longest[0], "1 ms");
+        report("longest hold of a lock, in the worst", longest[ROUNDS - 1], "1 ms");
     }
     coordinator.shutdown().await;
 }

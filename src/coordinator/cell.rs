@@ -94,11 +94,14 @@ impl CollectionCell {
 
     /// A segment in any state the catalog knows.
     pub fn segment(&self, id: SegmentId) -> Option<Segment> {
+        if !self.is_known(id) {
+            return None;
+        }
         self.segments().find(id).cloned()
     }
 
     pub fn is_known(&self, id: SegmentId) -> bool {
-        self.segments().find(id).is_some()
+        self.segments.read().knows(id)
     }
 
     /// Rows of live segments, dead ones included, as Milvus counts entities.

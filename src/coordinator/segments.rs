@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use rustc_hash::FxHashSet;
+
 use crate::model::{Group, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState};
 
 /// Ascending by id, no id twice.
@@ -19,6 +21,8 @@ pub(super) struct SegmentTable {
     /// Live segments; no list is empty.
     groups: BTreeMap<Arc<Group>, List>,
     dropped: List,
+    /// Ids of all of them: who looks for one through ten thousand tables is told no by one look into memory.
+    known: FxHashSet<SegmentId>,
     sums: Sums,
 }
 
@@ -77,20 +81,23 @@ impl Sums {
 impl SegmentTable {
     /// All segments of a collection, no id twice.
     pub(super) fn of(mut segments: Vec<Segment>) -> Self {
-        let mut sums = Sums::default();
-        segments.iter().for_each(|s| sums.add(s));
-        // Groups, or the dropped ones, in a row. A stable sort: those who come by id stay so.
-        segments.sort_by(|a, b| place(a).cmp(&place(b)).then(a.id.cmp(&b.id)));
-        let mut table = Self { sums, ..Self::default() };
-        let mut left = segments.into_iter().peekable();
+        let mut table = Self { known: segments.iter().map(|s| s.id).collect(), ..Self::default() };
+        segments.iter().for_each(|s| table.sums.add(s));
+        if !segments.is_sorted_by_key(|s| s.id) {
+            segments.sort_unstable_by_key(|s| s.id);
+        }
+        let (mut live, dropped): (Vec<_>, Vec<_>) =
+            segments.into_iter().partition(|s| s.state != SegmentState::Dropped);
+        table.dropped = dropped.into();
+        // Most collections have one group. The sort keeps the order of ids.
+        if !live.is_sorted_by(|a, b| a.group <= b.group) {
+            live.sort_by(|a, b| a.group.cmp(&b.group));
+        }
+        let mut left = live.into_iter().peekable();
         while let Some(first) = left.peek() {
-            let (group, state) = (Arc::clone(&first.group), first.state);
-            if state == SegmentState::Dropped {
-                table.dropped = std::iter::from_fn(|| left.next_if(|s| s.state == state)).collect();
-            } else {
-                let list = std::iter::from_fn(|| left.next_if(|s| s.group == group)).collect();
-                table.groups.insert(group, list);
-            }
+            let group = Arc::clone(&first.group);
+            let list = std::iter::from_fn(|| left.next_if(|s| s.group == group)).collect();
+            table.groups.insert(group, list);
         }
         table
     }
@@ -122,8 +129,15 @@ impl SegmentTable {
         &self.dropped
     }
 
+    pub(super) fn knows(&self, id: SegmentId) -> bool {
+        self.known.contains(&id)
+    }
+
     /// A segment in any state.
     pub(super) fn find(&self, id: SegmentId) -> Option<&Segment> {
+        if !self.knows(id) {
+            return None;
+        }
         self.groups.values().find_map(|list| find(list, id)).or_else(|| find(&self.dropped, id))
     }
 
@@ -139,6 +153,7 @@ impl SegmentTable {
         let mut dropped = Changes::new();
         for segment in changed {
             let (id, group) = (segment.id, Arc::clone(&segment.group));
+            self.known.insert(id);
             let is_dropped = segment.state == SegmentState::Dropped;
             let segment = if is_dropped {
                 dropped.insert(id, Some(segment));
@@ -173,14 +188,12 @@ impl SegmentTable {
 
     /// Forgets dropped segments.
     pub(super) fn forget(&mut self, ids: &[SegmentId]) {
+        for id in ids {
+            self.known.remove(id);
+        }
         let changes = ids.iter().map(|id| (*id, None)).collect();
         self.dropped = merged(&self.dropped, changes, &mut self.sums);
     }
-}
-
-/// Dropped ones are in one place, live ones in that of their group.
-fn place(segment: &Segment) -> Option<(PartitionId, &str)> {
-    (segment.state != SegmentState::Dropped).then_some((segment.group.partition, segment.group.channel.as_str()))
 }
 
 /// What segments become; none: they go.

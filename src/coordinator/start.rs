@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rayon::prelude::*;
 use tracing::{info, warn};
 
 use super::{
@@ -260,11 +261,9 @@ fn known(contents: &Contents) -> RecoveredCatalog {
             (c.id, recovered)
         })
         .collect();
-    for (id, segments) in &contents.segments {
-        if let Some(collection) = collections.get_mut(id) {
-            collection.segments = segments.iter().map(|s| s.id).collect();
-        }
-    }
+    collections.par_iter_mut().for_each(|(id, collection)| {
+        collection.segments = contents.segments.get(id).into_iter().flatten().map(|s| s.id).collect();
+    });
     let flushed = contents.segments.values().flatten().map(|s| s.end_lsn).max().unwrap_or_default();
     let deltas = contents.channel_delta_lsn.values().copied().max().unwrap_or_default();
     RecoveredCatalog { collections, end_lsn: Lsn::max(flushed, deltas) }
@@ -281,12 +280,13 @@ fn fill(state: &State, contents: Contents, tso: &Tso) -> Result<(JobBook, Option
         let cell = Arc::new(CollectionCell::new(collection));
         if dropped { state.add_grave(cell) } else { state.add(cell) }
     }
-    for (id, segments) in segments {
+    segments.into_par_iter().try_for_each(|(id, segments)| {
         let cell = state.cell_or_grave(id).ok_or_else(|| {
             CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
         })?;
         cell.recover(segments);
-    }
+        Ok::<_, CoordinatorError>(())
+    })?;
     for (id, traffic) in traffic {
         if let Some(cell) = state.cell_or_grave(id) {
             cell.set_traffic(traffic);

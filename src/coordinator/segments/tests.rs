@@ -54,6 +54,7 @@ fn check(table: &SegmentTable, model: &Model) {
     }
     for id in (0..20).map(SegmentId) {
         assert_eq!(table.find(id), model.get(&id));
+        assert_eq!(table.knows(id), model.contains_key(&id));
     }
     assert_eq!(table.rows(None), live.iter().map(|s| s.rows).sum::<u64>());
     for state in [SegmentState::Flushed, SegmentState::Dropped] {
