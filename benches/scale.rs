@@ -1,22 +1,27 @@
 //! A million live and a million dropped segments in ten thousand collections, and a hundred thousand finished jobs: how
-//! long a restart takes, what a global tick costs and what it keeps waiting, how soon a flush is planned for, and how
-//! long an explanation takes.
+//! long a restart after `kill -9` takes, what a global tick costs and what it keeps waiting, how soon a flush is planned
+//! for while ticks go on, how long an explanation takes, and for how long a lock is held at most.
 //!
-//! `cargo bench --bench scale [-- COLLECTIONS [SEGMENTS_PER_COLLECTION [JOBS]]]`, 10,000, 100 and 100,000 by default; as
-//! many dropped segments as live ones. The state is written by one process and measured in another one, so that its
-//! memory is what a server has.
+//! `cargo bench --features lock-times --bench scale [-- COLLECTIONS [SEGMENTS_PER_COLLECTION [JOBS]]]`, 10,000, 100 and
+//! 100,000 by default; as many dropped segments as live ones. The state is written by one process, which is killed, and
+//! measured in another one, so that its memory is what a server has. Without the feature locks are not measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "not shipped")]
 
 use std::{
+    io::{BufRead, BufReader, Read},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use arrow::{
+    array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch},
+    datatypes::{DataType as ArrowType, Field as ArrowField, Schema},
+};
 use datacoord::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -24,11 +29,21 @@ use datacoord::{
     meta::{Catalog, RedbStore},
     model::{
         Channel, Collection, CollectionId, CollectionSchema, DataType, Database, Field, FieldId, Group, Job, JobId,
-        Lsn, Partition, PartitionId, Plan, PlanId, PlanKind, PlanReason, PlanState, Segment, SegmentId, SegmentLevel,
-        SegmentLogs, SegmentState, Timestamp, Trigger,
+        Lsn, Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId,
+        SegmentLevel, SegmentLogs, SegmentState, Timestamp, Trigger,
     },
     storage::SegmentStore,
     telemetry::Metrics,
+};
+use tracing::{
+    Event, Subscriber,
+    field::{Field as TracingField, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
 };
 
 #[global_allocator]
@@ -38,6 +53,12 @@ const MB: u64 = 1 << 20;
 const BASE: i64 = 470_597_209_892_000_000;
 const ROUNDS: usize = 5;
 const CHUNK: i64 = 5_000;
+/// Every so many-th collection lacks one small segment to be compacted.
+const NEARLY_DUE: i64 = 16;
+/// Flushes that are measured, and those of each round in which the locks are.
+const FLUSHES: i64 = 500;
+#[cfg(feature = "lock-times")]
+const MORE_FLUSHES: i64 = 20;
 
 #[derive(Clone, Copy)]
 struct Size {
@@ -55,18 +76,35 @@ fn main() {
         runtime.block_on(measure(Path::new(&args[1]), size));
         return;
     }
+    if args.first().is_some_and(|a| a == "--generate") {
+        let size = Size { collections: number(2, 0), segments: number(3, 0), jobs: number(4, 0) };
+        let _open = runtime.block_on(generate(Path::new(&args[1]), size));
+        println!("generated");
+        // Until it is killed.
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        return;
+    }
     let size = Size { collections: number(0, 10_000), segments: number(1, 100), jobs: number(2, 100_000) };
     let dir = tempfile::tempdir_in("target").unwrap();
     let begun = Instant::now();
-    runtime.block_on(generate(dir.path(), size));
+    let sizes = [size.collections, size.segments, size.jobs].map(|n| n.to_string());
+    let mut generator = Command::new(std::env::current_exe().unwrap())
+        .arg("--generate")
+        .arg(dir.path())
+        .args(&sizes)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(generator.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "generated\n");
+    generator.kill().unwrap();
+    generator.wait().unwrap();
     let bytes = std::fs::metadata(dir.path().join("meta.redb")).unwrap().len();
     println!("generated in {:.1} s: {} MB of metadata", begun.elapsed().as_secs_f64(), bytes / MB);
-    let status = Command::new(std::env::current_exe().unwrap())
-        .arg("--measure")
-        .arg(dir.path())
-        .args([size.collections, size.segments, size.jobs].map(|n| n.to_string()))
-        .status()
-        .unwrap();
+    let status =
+        Command::new(std::env::current_exe().unwrap()).arg("--measure").arg(dir.path()).args(&sizes).status().unwrap();
     assert!(status.success());
 }
 
@@ -104,15 +142,18 @@ fn schema(name: &str) -> CollectionSchema {
 }
 
 fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
+    // No two of the large ones fit together, and ten small ones are not enough: a steady state, in which a tick finds
+    // nothing to do.
+    let is_small = (group.collection.0 - BASE) % NEARLY_DUE == 0 && place < 10;
+    let bytes = if is_small { 10 } else { 400 + place as u64 % 100 } * MB;
     Segment {
         id: SegmentId(id),
         group: Arc::clone(group),
         state: SegmentState::Flushed,
         level: SegmentLevel::L1,
         rows: 100_000,
-        // No two of them fit together: a steady state, in which a tick finds nothing to do.
-        insert_bytes: (400 + place as u64 % 100) * MB,
-        memory_bytes: (400 + place as u64 % 100) * MB,
+        insert_bytes: bytes,
+        memory_bytes: bytes,
         delta_rows: 0,
         delta_bytes: 0,
         delta_logs: 0,
@@ -130,7 +171,7 @@ fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
 }
 
 /// Writes the state through the catalog, as a server would.
-async fn generate(dir: &Path, size: Size) {
+async fn generate(dir: &Path, size: Size) -> Catalog {
     let catalog = Catalog::open(Arc::new(RedbStore::open(dir).unwrap())).await.unwrap();
     let mut txn = catalog.txn();
     txn.put_database(&Database { name: "default".to_owned(), created_at: Timestamp(1) });
@@ -194,21 +235,31 @@ async fn generate(dir: &Path, size: Size) {
                 group: Group::clone(&group),
                 kind: PlanKind::Mix,
                 reason: PlanReason::ManualMerge,
-                inputs: Vec::new(),
+                inputs: (0..10)
+                    .map(|n| PlanInput { segment: SegmentId(id - n), rows: 100_000, bytes: 40 * MB, delta_rows: 0 })
+                    .collect(),
                 keep_deletes_after: Timestamp::ZERO,
                 ttl: None,
                 max_output_bytes: 512 * MB,
                 created_at_ms: now_ms,
                 attempts: 1,
-                state: PlanState::Completed { targets: Vec::new(), rows_out: 1, bytes_out: 1, ended_at_ms: now_ms },
+                state: PlanState::Completed {
+                    targets: vec![SegmentId(id)],
+                    rows_out: 1_000_000,
+                    bytes_out: 400 * MB,
+                    ended_at_ms: now_ms,
+                },
             });
             id += 2;
         }
         txn.commit().await.unwrap();
     }
+    catalog
 }
 
 async fn measure(dir: &Path, size: Size) {
+    let moments = Moments::default();
+    tracing_subscriber::registry().with(moments.clone().with_filter(LevelFilter::INFO)).init();
     let mut config = Config::default();
     config.server.data_dir = dir.to_owned();
     config.compaction.global_interval = Duration::from_secs(86_400);
@@ -269,7 +320,111 @@ async fn measure(dir: &Path, size: Size) {
         times.push(begun.elapsed());
     }
     report("explain a segment, p99", percentile(&mut times, 99), "5 ms");
+
+    let mut waits = flush_while_ticking(&coordinator, &moments, 0..FLUSHES).await;
+    report("flush event to durable plan, median", percentile(&mut waits, 50), "10 ms");
+    report("flush event to durable plan, p99", percentile(&mut waits, 99), "10 ms");
+    report("flush event to durable plan, longest", percentile(&mut waits, 100), "10 ms");
+
+    #[cfg(feature = "lock-times")]
+    {
+        use datacoord::coordinator::sync::timed;
+        // A virtual processor that is taken away counts as time of the thread: what the code does itself is long in
+        // every round.
+        let mut longest = Vec::new();
+        for round in 0..ROUNDS as i64 {
+            timed::measure(true);
+            let first = FLUSHES + round * MORE_FLUSHES;
+            flush_while_ticking(&coordinator, &moments, first..first + MORE_FLUSHES).await;
+            for n in 0..100 {
+                let id = SegmentId(BASE + 1_000_001 + 2 * (n * 7919 % (size.collections * size.segments)));
+                std::hint::black_box(coordinator.explain_segment(id).await.unwrap());
+                std::hint::black_box(coordinator.jobs().of_collection(group_of(n).collection));
+                coordinator.refresh_metrics();
+            }
+            timed::measure(false);
+            longest.push(timed::longest());
+        }
+        longest.sort();
+        report("longest hold of a lock, in the best of five rounds", longest[0], "1 ms");
+        report("longest hold of a lock, in the worst", longest[ROUNDS - 1], "1 ms");
+    }
     coordinator.shutdown().await;
+}
+
+/// Gives these of the collections that are nearly due one more small segment each, by inserting a row and flushing it,
+/// while global ticks follow each other. From the commit of the segment, which is when the event is raised, to the
+/// moment at which job and plans are durable.
+async fn flush_while_ticking(
+    coordinator: &Arc<Coordinator>,
+    moments: &Moments,
+    which: std::ops::Range<i64>,
+) -> Vec<Duration> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let ticking = tokio::spawn({
+        let (coordinator, stop) = (Arc::clone(coordinator), Arc::clone(&stop));
+        async move {
+            while !stop.load(Ordering::Relaxed) {
+                coordinator.tick().await;
+            }
+        }
+    });
+    let mut waits = Vec::new();
+    for n in which {
+        let collection = group_of(n * NEARLY_DUE).collection;
+        let cell = coordinator.state().by_id(collection).unwrap();
+        let mut changes = coordinator.jobs().changes();
+        coordinator.insert(&cell, "", row()).await.unwrap();
+        coordinator.flush(&cell).await.unwrap();
+        while coordinator.jobs().plan(changes.recv().await.unwrap()).unwrap().group.collection != collection {}
+        let (flushed, planned) = *moments.0.lock().unwrap();
+        waits.push(planned.unwrap().duration_since(flushed.unwrap()));
+    }
+    stop.store(true, Ordering::Relaxed);
+    ticking.await.unwrap();
+    waits
+}
+
+fn row() -> RecordBatch {
+    let fields = vec![
+        ArrowField::new("100", ArrowType::Int64, false),
+        ArrowField::new("101", ArrowType::FixedSizeBinary(32), false),
+    ];
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![1])),
+        Arc::new(FixedSizeBinaryArray::try_from_iter([[0u8; 32]].into_iter()).unwrap()),
+    ];
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+}
+
+/// When a segment was last committed by a flush, and when a job was last made: read off the log lines.
+#[derive(Clone, Default)]
+struct Moments(Arc<Mutex<(Option<Instant>, Option<Instant>)>>);
+
+impl<S: Subscriber> Layer<S> for Moments {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        let mut message = Message::default();
+        event.record(&mut message);
+        match message.0.as_str() {
+            "segment flushed" => self.0.lock().unwrap().0 = Some(Instant::now()),
+            "compaction job made" => self.0.lock().unwrap().1 = Some(Instant::now()),
+            "a lock was held for long" => println!("{}", message.1),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Default)]
+struct Message(String, String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &TracingField, value: &dyn std::fmt::Debug) {
+        match field.name() {
+            "message" => self.0 = format!("{value:?}"),
+            "place" => self.1 = format!("{value:?}"),
+            _ => {}
+        }
+    }
 }
 
 fn percentile(times: &mut [Duration], percent: usize) -> Duration {

@@ -11,7 +11,6 @@ use std::{
     },
 };
 
-use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::{
@@ -22,7 +21,7 @@ use super::{
     jobs::JobBook,
     state::State,
     stats_cache::StatsCache,
-    verdicts::Verdicts,
+    sync::{Mutex, RwLock},
 };
 use crate::{
     binlog::PkStats,
@@ -47,7 +46,6 @@ pub struct Core {
     pub(super) state: State,
     pub(super) jobs: JobBook,
     pub(super) flush_events: FlushEvents,
-    pub(super) verdicts: Verdicts,
     pub(super) failures: Failures,
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,

@@ -5,10 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    Coordinator, CoordinatorError,
-    state::{CollectionCell, CollectionName},
-};
+use super::{CollectionCell, CollectionName, Coordinator, CoordinatorError};
 use crate::model::{
     Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId, Segment,
     SegmentState, Timestamp,

@@ -10,7 +10,7 @@ use arrow::{
     datatypes::{Field as ArrowField, Schema as ArrowSchema},
 };
 
-use super::{Coordinator, CoordinatorError, state::CollectionCell};
+use super::{CollectionCell, Coordinator, CoordinatorError};
 use crate::{
     ingest::{DeleteOp, InsertPart, Write},
     model::{

@@ -4,9 +4,9 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::sync::Mutex;
 use crate::model::Group;
 
 #[derive(Debug, Default)]

@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
-
+use super::sync::Mutex;
 use crate::model::{FailureKind, Segment, SegmentId};
 
 #[derive(Debug, Default)]

@@ -2,10 +2,7 @@
 //!
 //! What happens at a moment (a commit, a failed attempt) is counted where it happens; this is the rest.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::atomic::Ordering,
-};
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use prometheus::IntCounter;
 
@@ -17,6 +14,9 @@ use crate::{
 
 const STATES: [SegmentState; 5] =
     [SegmentState::Growing, SegmentState::Sealed, SegmentState::Flushing, SegmentState::Flushed, SegmentState::Dropped];
+
+/// Those of segments that the catalog knows.
+const STORED: [SegmentState; 2] = [SegmentState::Flushed, SegmentState::Dropped];
 
 const LEVELS: [SegmentLevel; 3] = [SegmentLevel::L0, SegmentLevel::L1, SegmentLevel::L2];
 
@@ -47,7 +47,7 @@ impl Coordinator {
         self.refresh_ingest();
         self.refresh_storage();
         let jobs = &self.core.metrics.compaction.kept_jobs;
-        let executing = self.core.jobs.unfinished().iter().map(|p| p.job).collect::<BTreeSet<_>>().len();
+        let executing = self.core.jobs.executing();
         jobs.with(["executing"]).set(executing as i64);
         jobs.with(["ended"]).set(self.core.jobs.len().saturating_sub(executing) as i64);
         let stats = self.scheduler.stats();
@@ -72,14 +72,15 @@ impl Coordinator {
             sum.segments += 1;
             sum.rows += unflushed.rows;
         }
-        for cell in &cells {
-            cell.each(|segment| {
-                let sum = sums.entry((segment.state.as_str(), level_name(segment.level))).or_default();
-                sum.segments += 1;
-                sum.rows += segment.rows;
-                sum.bytes += segment.insert_bytes;
-                delta_rows += if segment.is_live() { segment.delta_rows } else { 0 };
-            });
+        for sums_of in cells.iter().map(|cell| cell.sums()) {
+            for (state, level) in STORED.iter().flat_map(|s| LEVELS.iter().map(move |l| (*s, *l))) {
+                let of = sums_of.of(state, level);
+                let sum = sums.entry((state.as_str(), level_name(level))).or_default();
+                sum.segments += of.segments as i64;
+                sum.rows += of.rows;
+                sum.bytes += of.insert_bytes;
+                delta_rows += if state == SegmentState::Flushed { of.delta_rows } else { 0 };
+            }
         }
         metrics.delta_rows.set(delta_rows as i64);
         let mut by_state: BTreeMap<&'static str, Sum> = BTreeMap::new();

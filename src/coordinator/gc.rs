@@ -10,7 +10,7 @@ use std::{collections::HashSet, sync::Arc};
 use futures::TryStreamExt;
 use tracing::{info, warn};
 
-use super::{CoordinatorError, Core, commit::log_ids, state::CollectionCell};
+use super::{CollectionCell, CoordinatorError, Core, commit::log_ids};
 use crate::{
     ingest::Ingest,
     model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
@@ -72,16 +72,16 @@ impl Core {
         let _alone = self.collecting.lock().await;
         let mut found = Vec::new();
         for cell in self.state.with_graveyard() {
-            for segment in cell.dropped() {
+            for segment in cell.dropped().iter() {
                 let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-                let objects = paths(&segment, &logs);
+                let objects = paths(segment, &logs);
                 found.push(Garbage {
                     collection: cell.id,
                     segment: segment.id,
                     object: None,
                     files: objects.len() as u64,
                     bytes: objects.iter().map(|(_, bytes)| bytes).sum(),
-                    pins: self.pins(&segment, ingest),
+                    pins: self.pins(segment, ingest),
                 });
             }
         }
@@ -119,7 +119,7 @@ impl Core {
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
         let mut gone = Vec::new();
-        let going = cell.dropped().into_iter().filter(|s| self.pins(s, ingest).is_empty()).collect::<Vec<_>>();
+        let going = cell.dropped().iter().filter(|s| self.pins(s, ingest).is_empty()).cloned().collect::<Vec<_>>();
         if !going.is_empty() {
             // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
             ingest.flushes_noted().await?;
@@ -139,7 +139,6 @@ impl Core {
         collected.segments += gone.len() as u64;
         cell.forget(&gone);
         self.failures.forget(&gone);
-        self.verdicts.forget(gone);
         if self.state.by_id(cell.id).is_err() && cell.dropped().is_empty() {
             let mut txn = self.catalog.txn();
             txn.delete_collection(cell.id);

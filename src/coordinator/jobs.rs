@@ -4,17 +4,20 @@
 //! does not hold.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
+    sync::Arc,
 };
 
-use parking_lot::RwLock;
 use tokio::sync::broadcast;
 
+use super::sync::RwLock;
 use crate::model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId};
 
 /// Changes that a listener may be behind by before it misses some: enough for a job of a thousand plans.
 const CHANGES: usize = 4096;
+/// Records that are read, added or forgotten under one lock: nobody waits longer for more of them.
+const PAGE: usize = 64;
 
 /// All jobs and plans that are kept.
 #[derive(Debug)]
@@ -29,14 +32,16 @@ impl Default for JobBook {
     }
 }
 
+/// Trees, because a hash table of a hundred thousand records stops everybody while it grows.
 #[derive(Debug, Default)]
 struct Inner {
-    jobs: BTreeMap<JobId, Job>,
-    plans: HashMap<PlanId, Plan>,
+    jobs: BTreeMap<JobId, Arc<Job>>,
+    of_collections: BTreeSet<(CollectionId, JobId)>,
+    plans: BTreeMap<PlanId, Arc<Plan>>,
     /// Plans that are queued or executing: few, beside the history.
     unfinished: BTreeSet<PlanId>,
     /// Segments of unfinished plans: a segment is in one such plan at most.
-    reserved: HashMap<SegmentId, PlanId>,
+    reserved: BTreeMap<SegmentId, PlanId>,
 }
 
 /// A job with its plans, as of one moment.
@@ -52,6 +57,18 @@ impl JobView {
     }
 }
 
+/// What a [`JobView`] is copied from, when the lock is gone.
+struct Shared {
+    job: Arc<Job>,
+    plans: Vec<Arc<Plan>>,
+}
+
+impl Shared {
+    fn view(&self) -> JobView {
+        JobView { job: Job::clone(&self.job), plans: self.plans.iter().map(|p| Plan::clone(p)).collect() }
+    }
+}
+
 /// What one look into the history found.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -62,28 +79,45 @@ pub(super) struct Scan {
 }
 
 impl JobBook {
-    /// Adds a job with those of its plans that are new.
+    /// The book as a start finds it.
+    pub(super) fn recovered(jobs: Vec<Job>, plans: Vec<Plan>) -> Self {
+        let mut inner = Inner::default();
+        plans.iter().for_each(|plan| inner.reserve(plan));
+        inner.plans = plans.into_iter().map(|plan| (plan.id, Arc::new(plan))).collect();
+        inner.of_collections = jobs.iter().map(|job| (job.collection, job.id)).collect();
+        inner.jobs = jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect();
+        Self { inner: RwLock::new(inner), ..Self::default() }
+    }
+
+    /// Adds a job with those of its plans that are new. Whoever finds the job finds all of its plans.
     pub fn add(&self, job: Job, plans: Vec<Plan>) {
         let ids: Vec<PlanId> = plans.iter().map(|p| p.id).collect();
-        let mut inner = self.inner.write();
-        for plan in plans {
-            inner.put_plan(plan);
+        let mut plans = plans.into_iter().map(Arc::new);
+        loop {
+            let page: Vec<_> = plans.by_ref().take(PAGE).collect();
+            if page.is_empty() {
+                break;
+            }
+            let mut inner = self.inner.write();
+            page.into_iter().for_each(|plan| inner.put_plan(plan));
         }
-        inner.jobs.insert(job.id, job);
-        drop(inner);
+        self.update_job(job);
         self.announce(ids);
     }
 
     /// Replaces a plan by its next state.
     pub fn update(&self, plan: Plan) {
-        let id = plan.id;
+        let (id, plan) = (plan.id, Arc::new(plan));
         self.inner.write().put_plan(plan);
         self.announce([id]);
     }
 
-    /// Replaces the record of a job that is kept.
+    /// Takes over the record of a job, new or kept.
     pub(super) fn update_job(&self, job: Job) {
-        self.inner.write().jobs.insert(job.id, job);
+        let job = Arc::new(job);
+        let mut inner = self.inner.write();
+        inner.of_collections.insert((job.collection, job.id));
+        inner.jobs.insert(job.id, job);
     }
 
     /// Ids of plans that are new or have changed, from now on. Whoever falls behind is told so, and looks again.
@@ -108,42 +142,44 @@ impl JobBook {
         find: usize,
         which: impl Fn(&Job, &JobCounts) -> bool,
     ) -> Scan {
-        let inner = self.inner.read();
-        let end = before.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut scan = Scan { found: Vec::new(), reached: None };
-        let mut jobs = inner.jobs.range((Bound::Unbounded, end)).rev();
-        for (id, job) in jobs.by_ref().take(look) {
-            let plans = || job.plans.iter().filter_map(|p| inner.plans.get(p));
-            if which(job, &JobCounts::of(plans().map(|p| &p.state))) {
-                scan.found.push(JobView { job: job.clone(), plans: plans().cloned().collect() });
+        let (mut found, mut reached) = (Vec::new(), None);
+        {
+            let inner = self.inner.read();
+            let end = before.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut jobs = inner.jobs.range((Bound::Unbounded, end)).rev();
+            for (id, job) in jobs.by_ref().take(look) {
+                if which(job, &inner.counts(job)) {
+                    found.push(inner.shared(job));
+                }
+                reached = Some(*id);
+                if found.len() >= find {
+                    break;
+                }
             }
-            scan.reached = Some(*id);
-            if scan.found.len() >= find {
-                break;
+            if jobs.next().is_none() {
+                reached = None;
             }
         }
-        if jobs.next().is_none() {
-            scan.reached = None;
-        }
-        scan
+        Scan { found: found.iter().map(Shared::view).collect(), reached }
     }
 
     pub fn plan(&self, id: PlanId) -> Option<Plan> {
-        self.inner.read().plans.get(&id).cloned()
+        let plan = self.inner.read().plans.get(&id).map(Arc::clone)?;
+        Some(Plan::clone(&plan))
     }
 
     pub fn job(&self, id: JobId) -> Option<JobView> {
-        let inner = self.inner.read();
-        let job = inner.jobs.get(&id)?.clone();
-        let plans = job.plans.iter().filter_map(|p| inner.plans.get(p).cloned()).collect();
-        Some(JobView { job, plans })
+        let shared = {
+            let inner = self.inner.read();
+            inner.jobs.get(&id).map(|job| inner.shared(job))
+        };
+        shared.map(|shared| shared.view())
     }
 
     /// Counts of a job's plans without copying them: the state call is the hottest of all.
     pub fn counts(&self, id: JobId) -> Option<JobCounts> {
         let inner = self.inner.read();
-        let job = inner.jobs.get(&id)?;
-        Some(JobCounts::of(job.plans.iter().filter_map(|p| inner.plans.get(p)).map(|p| &p.state)))
+        inner.jobs.get(&id).map(|job| inner.counts(job))
     }
 
     /// The unfinished plan a segment belongs to.
@@ -153,32 +189,45 @@ impl JobBook {
 
     /// Jobs of one collection, newest first.
     pub fn of_collection(&self, collection: CollectionId) -> Vec<JobView> {
-        let inner = self.inner.read();
-        inner
-            .jobs
-            .values()
-            .rev()
-            .filter(|j| j.collection == collection)
-            .map(|job| JobView {
-                job: job.clone(),
-                plans: job.plans.iter().filter_map(|p| inner.plans.get(p).cloned()).collect(),
-            })
-            .collect()
+        let mut found: Vec<Shared> = Vec::new();
+        loop {
+            let end = found.last().map_or(Bound::Included((collection, JobId(i64::MAX))), |last| {
+                Bound::Excluded((collection, last.job.id))
+            });
+            let inner = self.inner.read();
+            let older = inner.of_collections.range((Bound::Included((collection, JobId(i64::MIN))), end)).rev();
+            let before = found.len();
+            found.extend(older.take(PAGE).filter_map(|(_, id)| inner.jobs.get(id)).map(|job| inner.shared(job)));
+            drop(inner);
+            if found.len() == before {
+                return found.iter().map(Shared::view).collect();
+            }
+        }
     }
 
     /// Plans that are queued or executing, oldest first.
     pub fn unfinished(&self) -> Vec<Plan> {
-        let inner = self.inner.read();
-        inner.unfinished.iter().filter_map(|id| inner.plans.get(id).cloned()).collect()
+        self.unfinished_shared().iter().map(|plan| Plan::clone(plan)).collect()
     }
 
-    /// How many plans are in each state, by the state's name.
-    pub fn plans_by_state(&self) -> BTreeMap<&'static str, u64> {
-        let mut by_state = BTreeMap::new();
-        for plan in self.inner.read().plans.values() {
-            *by_state.entry(plan.state.as_str()).or_default() += 1;
+    /// How many jobs have such plans.
+    pub(super) fn executing(&self) -> usize {
+        self.unfinished_shared().iter().map(|plan| plan.job).collect::<BTreeSet<_>>().len()
+    }
+
+    fn unfinished_shared(&self) -> Vec<Arc<Plan>> {
+        let mut found: Vec<Arc<Plan>> = Vec::new();
+        loop {
+            let after = found.last().map_or(Bound::Unbounded, |plan| Bound::Excluded(plan.id));
+            let inner = self.inner.read();
+            let next = inner.unfinished.range((after, Bound::Unbounded)).take(PAGE);
+            let before = found.len();
+            found.extend(next.filter_map(|id| inner.plans.get(id).map(Arc::clone)));
+            drop(inner);
+            if found.len() == before {
+                return found;
+            }
         }
-        by_state
     }
 
     pub fn len(&self) -> usize {
@@ -189,8 +238,9 @@ impl JobBook {
         self.len() == 0
     }
 
-    /// Finished jobs that are too old or too many, oldest first. A job with an unfinished plan is never among them.
-    pub fn surplus(&self, older_than_ms: u64, keep: u64) -> Vec<JobId> {
+    /// Finished jobs that are too old or too many, oldest first, at most `limit`. A job with an unfinished plan is never
+    /// among them.
+    pub fn surplus(&self, older_than_ms: u64, keep: u64, limit: usize) -> Vec<JobId> {
         let inner = self.inner.read();
         let too_many = inner.jobs.len().saturating_sub(keep as usize);
         inner
@@ -198,44 +248,64 @@ impl JobBook {
             .values()
             .enumerate()
             .take_while(|(at, job)| *at < too_many || job.created_at_ms < older_than_ms)
-            .filter(|(_, job)| job.plans.iter().all(|p| inner.plans.get(p).is_none_or(|p| p.state.is_terminal())))
+            .filter(|(_, job)| inner.counts(job).is_finished())
             .map(|(_, job)| job.id)
+            .take(limit)
             .collect()
     }
 
     /// Forgets jobs and the plans that belong to them.
     pub fn forget(&self, jobs: &[JobId]) {
-        let mut inner = self.inner.write();
-        for id in jobs {
-            if let Some(job) = inner.jobs.remove(id) {
-                for plan in job.plans {
-                    // A plan that another job adopted belongs to the job that made it.
-                    if inner.plans.get(&plan).is_some_and(|p| p.job == *id) {
-                        inner.plans.remove(&plan);
-                    }
-                }
-            }
+        for page in jobs.chunks(PAGE) {
+            let mut inner = self.inner.write();
+            // Freed after the lock.
+            let _gone: Vec<_> = page.iter().filter_map(|id| inner.forget(*id)).collect();
+            drop(inner);
         }
     }
 }
 
 impl Inner {
-    fn put_plan(&mut self, plan: Plan) {
-        for segment in plan.input_ids() {
-            if plan.state.is_terminal() {
+    fn shared(&self, job: &Arc<Job>) -> Shared {
+        let plans = job.plans.iter().filter_map(|p| self.plans.get(p).map(Arc::clone)).collect();
+        Shared { job: Arc::clone(job), plans }
+    }
+
+    fn counts(&self, job: &Job) -> JobCounts {
+        JobCounts::of(job.plans.iter().filter_map(|p| self.plans.get(p)).map(|p| &p.state))
+    }
+
+    fn put_plan(&mut self, plan: Arc<Plan>) {
+        self.reserve(&plan);
+        self.plans.insert(plan.id, plan);
+    }
+
+    /// Takes the inputs of an unfinished plan, gives back those of one that has ended.
+    fn reserve(&mut self, plan: &Plan) {
+        if plan.state.is_terminal() {
+            for segment in plan.input_ids() {
                 if self.reserved.get(&segment) == Some(&plan.id) {
                     self.reserved.remove(&segment);
                 }
-            } else {
-                self.reserved.insert(segment, plan.id);
             }
-        }
-        if plan.state.is_terminal() {
             self.unfinished.remove(&plan.id);
         } else {
+            self.reserved.extend(plan.input_ids().map(|segment| (segment, plan.id)));
             self.unfinished.insert(plan.id);
         }
-        self.plans.insert(plan.id, plan);
+    }
+
+    fn forget(&mut self, id: JobId) -> Option<Shared> {
+        let job = self.jobs.remove(&id)?;
+        self.of_collections.remove(&(job.collection, id));
+        let mut gone = Shared { plans: Vec::new(), job };
+        for plan in &gone.job.plans {
+            // A plan that another job adopted belongs to the job that made it.
+            if self.plans.get(plan).is_some_and(|p| p.job == id) {
+                gone.plans.extend(self.plans.remove(plan));
+            }
+        }
+        Some(gone)
     }
 }
 
@@ -249,3 +319,6 @@ pub fn ended_at_ms(state: &PlanState) -> Option<u64> {
         | PlanState::Cancelled { ended_at_ms, .. } => Some(*ended_at_ms),
     }
 }
+
+#[cfg(test)]
+mod tests;

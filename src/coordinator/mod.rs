@@ -21,6 +21,7 @@
 //!
 //! Nothing here parses requests, decodes files or decides what to compact.
 
+mod cell;
 mod commit;
 #[cfg(test)]
 mod compaction_tests;
@@ -36,11 +37,15 @@ mod gauges;
 mod gc;
 mod jobs;
 mod reads;
+mod segments;
 mod start;
 mod state;
 mod stats_cache;
+#[cfg(not(feature = "lock-times"))]
+mod sync;
+#[cfg(feature = "lock-times")]
+pub mod sync;
 mod triggers;
-mod verdicts;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -50,6 +55,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::core::Core;
+pub use cell::CollectionCell;
 pub use ddl::NewCollection;
 pub(crate) use ddl::partition_ids;
 pub use dml::{FlushedCollection, Mutation};
@@ -58,7 +64,7 @@ pub use gc::{Collected, Garbage, Pin};
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use reads::ReadRequest;
 pub use start::Parts;
-pub use state::{CollectionCell, CollectionName, State};
+pub use state::{CollectionName, State};
 pub use triggers::{CompactionScope, Triggered};
 
 use crate::{
@@ -163,7 +169,7 @@ impl Coordinator {
             })
             .collect();
         all.extend(cell.live());
-        all.extend(cell.dropped());
+        all.extend(cell.dropped().iter().cloned());
         all
     }
 
@@ -175,7 +181,8 @@ impl Coordinator {
         if let Some(plan) = self.core.jobs.reserved_by(segment.id) {
             return Some(format!("it is in plan {plan}"));
         }
-        self.core.verdicts.of(segment.id).map(|reason| reason.to_string())
+        let cell = self.core.state.by_id(segment.group.collection).ok()?;
+        cell.verdict(segment).map(|reason| reason.to_string())
     }
 
     /// How far a plan is: measured while it executes, all or nothing otherwise.

@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use rayon::prelude::*;
 use tracing::{info, warn};
 
 use super::{
     CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State, core::OutputsInFlight, events::FlushEvents,
-    failures::Failures, stats_cache::StatsCache, verdicts::Verdicts,
+    failures::Failures, stats_cache::StatsCache,
 };
 use crate::{
     clock::Clock,
@@ -21,7 +22,7 @@ use crate::{
     error::Classify,
     ingest::{BoundStore, FlushSink, IdAllocator, Ingest, RecoveredCatalog, RecoveredCollection, Refusal, Tso},
     meta::{Bounds, Catalog, Contents, MetaStore},
-    model::{Database, Job, Lsn, Plan, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
+    model::{Database, Lsn, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
     scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -60,8 +61,7 @@ impl Coordinator {
         };
         let known = known(&contents);
         let state = State::default();
-        let jobs = JobBook::default();
-        let database = fill(&state, &jobs, contents, &tso)?;
+        let (jobs, database) = fill(&state, contents, &tso)?;
         if let Some(database) = database {
             let mut txn = catalog.txn();
             txn.put_database(&database);
@@ -80,7 +80,6 @@ impl Coordinator {
             state,
             jobs,
             flush_events: FlushEvents::default(),
-            verdicts: Verdicts::default(),
             failures: Failures::default(),
             outputs_in_flight: OutputsInFlight::default(),
             stats_cache: StatsCache::default(),
@@ -263,20 +262,18 @@ fn known(contents: &Contents) -> RecoveredCatalog {
             (c.id, recovered)
         })
         .collect();
-    for segment in &contents.segments {
-        if let Some(collection) = collections.get_mut(&segment.group.collection) {
-            collection.segments.insert(segment.id);
-        }
-    }
-    let flushed = contents.segments.iter().map(|s| s.end_lsn).max().unwrap_or_default();
+    collections.par_iter_mut().for_each(|(id, collection)| {
+        collection.segments = contents.segments.get(id).into_iter().flatten().map(|s| s.id).collect();
+    });
+    let flushed = contents.segments.values().flatten().map(|s| s.end_lsn).max().unwrap_or_default();
     let deltas = contents.channel_delta_lsn.values().copied().max().unwrap_or_default();
     RecoveredCatalog { collections, end_lsn: Lsn::max(flushed, deltas) }
 }
 
-/// Puts what the catalog knew into memory. Returns the default database if there is none yet.
-fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<Option<Database>, CoordinatorError> {
-    let Contents { databases, collections, segments, jobs: stored_jobs, plans, channel_delta_lsn: _, traffic } =
-        contents;
+/// Puts what the catalog knew into memory. Returns the history, and the default database if there is none yet.
+fn fill(state: &State, contents: Contents, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
+    let Contents { databases, collections, segments, jobs, plans, channel_delta_lsn: _, traffic } = contents;
+    let jobs = JobBook::recovered(jobs, plans);
     let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
     databases.into_iter().for_each(|d| state.put_database(d));
     for collection in collections {
@@ -284,31 +281,20 @@ fn fill(state: &State, jobs: &JobBook, contents: Contents, tso: &Tso) -> Result<
         let cell = Arc::new(CollectionCell::new(collection));
         if dropped { state.add_grave(cell) } else { state.add(cell) }
     }
-    let mut by_collection: HashMap<_, Vec<_>> = HashMap::new();
-    for segment in segments {
-        by_collection.entry(segment.group.collection).or_default().push(segment);
-    }
-    for (id, segments) in by_collection {
+    segments.into_par_iter().try_for_each(|(id, segments)| {
         let cell = state.cell_or_grave(id).ok_or_else(|| {
             CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
         })?;
-        cell.fold(segments);
-    }
+        cell.recover(segments);
+        Ok::<_, CoordinatorError>(())
+    })?;
     for (id, traffic) in traffic {
         if let Some(cell) = state.cell_or_grave(id) {
             cell.set_traffic(traffic);
         }
     }
-    let mut plans_of: HashMap<_, Vec<Plan>> = HashMap::new();
-    for plan in plans {
-        plans_of.entry(plan.job).or_default().push(plan);
-    }
-    for job in stored_jobs {
-        let plans = plans_of.remove(&job.id).unwrap_or_default();
-        jobs.add(Job::clone(&job), plans);
-    }
     if has_default {
-        return Ok(None);
+        return Ok((jobs, None));
     }
-    Ok(Some(Database { name: DEFAULT_DATABASE.to_owned(), created_at: tso.next()? }))
+    Ok((jobs, Some(Database { name: DEFAULT_DATABASE.to_owned(), created_at: tso.next()? })))
 }

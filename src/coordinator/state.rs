@@ -1,164 +1,83 @@
-//! The set of collections and segments as of the last commit: the truth in memory.
+//! The set of collections as of the last commit: the truth in memory.
 //!
 //! Only [`super::commit`] and [`super::ddl`] change it, and only after the same change is durable (P1): readers never
-//! see what a crash could take back. Locks are held for look-ups and folds alone, never across IO or planning.
+//! see what a crash could take back. Locks are held for one look-up, one change or one page of a list, never across IO
+//! or planning: how long does not grow with the number of collections.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::Arc,
 };
 
-use parking_lot::{Mutex, RwLock};
-
-use super::CoordinatorError;
-use crate::model::{
-    Collection, CollectionId, Database, Group, PartitionId, Segment, SegmentId, SegmentState, Traffic,
-    collection::DEFAULT_DATABASE,
+use super::{
+    CollectionCell, CoordinatorError,
+    sync::{Mutex, RwLock},
 };
+use crate::model::{Collection, CollectionId, Database, Segment, SegmentId, collection::DEFAULT_DATABASE};
 
-/// One collection and its segments. Shared; a reader keeps its cell while the collection is dropped beside it.
-#[derive(Debug)]
-pub struct CollectionCell {
-    pub id: CollectionId,
-    meta: RwLock<Arc<Collection>>,
-    segments: RwLock<SegmentTable>,
-    traffic: Mutex<Traffic>,
-    /// Serialises commits that touch this collection's segments: whoever stages a change holds it until the change is
-    /// durable and folded.
-    pub commit: tokio::sync::Mutex<()>,
-    /// Serialises planning, so that two triggers don't reserve the same segment.
-    pub planning: tokio::sync::Mutex<()>,
-}
-
-/// Segments of a collection that the catalog knows.
-#[derive(Debug, Default)]
-struct SegmentTable {
-    groups: BTreeMap<Arc<Group>, BTreeMap<SegmentId, Segment>>,
-    dropped: BTreeMap<SegmentId, Segment>,
-}
-
-impl CollectionCell {
-    pub fn new(meta: Collection) -> Self {
-        Self {
-            id: meta.id,
-            meta: RwLock::new(Arc::new(meta)),
-            segments: RwLock::default(),
-            traffic: Mutex::default(),
-            commit: tokio::sync::Mutex::default(),
-            planning: tokio::sync::Mutex::default(),
-        }
-    }
-
-    pub fn meta(&self) -> Arc<Collection> {
-        Arc::clone(&self.meta.read())
-    }
-
-    pub(super) fn set_meta(&self, meta: Collection) {
-        *self.meta.write() = Arc::new(meta);
-    }
-
-    pub fn traffic(&self) -> Traffic {
-        *self.traffic.lock()
-    }
-
-    /// Takes over what was committed.
-    pub(super) fn set_traffic(&self, traffic: Traffic) {
-        *self.traffic.lock() = traffic;
-    }
-
-    /// Live segments, ascending by id.
-    pub fn live(&self) -> Vec<Segment> {
-        let table = self.segments.read();
-        let mut live: Vec<_> = table.groups.values().flat_map(|g| g.values().cloned()).collect();
-        live.sort_by_key(|s| s.id);
-        live
-    }
-
-    pub fn dropped(&self) -> Vec<Segment> {
-        self.segments.read().dropped.values().cloned().collect()
-    }
-
-    /// Shows every segment that the catalog knows, in no order. Under the lock of this collection: nothing slow in there.
-    pub(super) fn each(&self, mut see: impl FnMut(&Segment)) {
-        let table = self.segments.read();
-        table.groups.values().flat_map(|g| g.values()).chain(table.dropped.values()).for_each(&mut see);
-    }
-
-    pub fn groups(&self) -> Vec<Arc<Group>> {
-        self.segments.read().groups.keys().cloned().collect()
-    }
-
-    /// Live segments of one group, ascending by id.
-    pub fn live_in(&self, group: &Group) -> Vec<Segment> {
-        self.segments.read().groups.get(group).map(|g| g.values().cloned().collect()).unwrap_or_default()
-    }
-
-    /// A segment in any state the catalog knows.
-    pub fn segment(&self, id: SegmentId) -> Option<Segment> {
-        let table = self.segments.read();
-        table.groups.values().find_map(|g| g.get(&id)).or_else(|| table.dropped.get(&id)).cloned()
-    }
-
-    pub fn is_known(&self, id: SegmentId) -> bool {
-        let table = self.segments.read();
-        table.dropped.contains_key(&id) || table.groups.values().any(|g| g.contains_key(&id))
-    }
-
-    /// Rows of live segments, dead ones included, as Milvus counts entities.
-    pub fn rows(&self, partition: Option<PartitionId>) -> u64 {
-        let table = self.segments.read();
-        table
-            .groups
-            .iter()
-            .filter(|(g, _)| partition.is_none_or(|p| g.partition == p))
-            .flat_map(|(_, segments)| segments.values())
-            .map(|s| s.rows)
-            .sum()
-    }
-
-    /// Takes over segments as committed: a live one replaces what it was, a dropped one moves.
-    pub(super) fn fold(&self, changed: impl IntoIterator<Item = Segment>) {
-        let mut table = self.segments.write();
-        for segment in changed {
-            if segment.state == SegmentState::Dropped {
-                if let Some(group) = table.groups.get_mut(&segment.group) {
-                    group.remove(&segment.id);
-                    if group.is_empty() {
-                        table.groups.remove(&segment.group);
-                    }
-                }
-                table.dropped.insert(segment.id, segment);
-            } else {
-                table.groups.entry(Arc::clone(&segment.group)).or_default().insert(segment.id, segment);
-            }
-        }
-    }
-
-    /// Forgets dropped segments whose files and records are gone.
-    pub(super) fn forget(&self, ids: &[SegmentId]) {
-        let mut table = self.segments.write();
-        for id in ids {
-            table.dropped.remove(id);
-        }
-    }
-}
+/// Collections that a list takes under one lock, and segments that are pinned under one.
+const PAGE: usize = 256;
 
 /// Names and cells of all collections.
 #[derive(Debug, Default)]
 pub struct State {
     directory: RwLock<Directory>,
     /// Dropped collections whose segments still have files.
-    graveyard: RwLock<HashMap<CollectionId, Arc<CollectionCell>>>,
+    graveyard: RwLock<Cells>,
     pins: Arc<Pins>,
 }
 
 #[derive(Debug, Default)]
 struct Directory {
     databases: BTreeMap<String, Database>,
-    by_id: HashMap<CollectionId, Arc<CollectionCell>>,
+    by_id: Cells,
     /// (database, collection name or alias) → collection.
     names: BTreeMap<(String, String), CollectionId>,
     aliases: BTreeMap<(String, String), CollectionId>,
+}
+
+impl Directory {
+    fn give_names(&mut self, meta: &Collection) {
+        self.names.insert((meta.database.clone(), meta.name.clone()), meta.id);
+        for alias in &meta.aliases {
+            self.aliases.insert((meta.database.clone(), alias.clone()), meta.id);
+        }
+    }
+
+    /// Takes the names of a definition back, except those that another collection has been given since.
+    fn take_names(&mut self, meta: &Collection) {
+        let mut key = (meta.database.clone(), meta.name.clone());
+        if self.names.get(&key) == Some(&meta.id) {
+            self.names.remove(&key);
+        }
+        for alias in &meta.aliases {
+            key.1.clone_from(alias);
+            if self.aliases.get(&key) == Some(&meta.id) {
+                self.aliases.remove(&key);
+            }
+        }
+    }
+}
+
+type Cells = BTreeMap<CollectionId, Arc<CollectionCell>>;
+
+/// The next cells by id.
+fn page(cells: &Cells, after: Option<CollectionId>) -> Vec<Arc<CollectionCell>> {
+    let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+    cells.range((after, Bound::Unbounded)).take(PAGE).map(|(_, cell)| Arc::clone(cell)).collect()
+}
+
+/// All pages, each read under a lock of its own. A collection keeps its id, so none is skipped or met twice.
+fn by_pages(page: impl Fn(Option<CollectionId>) -> Vec<Arc<CollectionCell>>) -> Vec<Arc<CollectionCell>> {
+    let mut cells: Vec<Arc<CollectionCell>> = Vec::new();
+    loop {
+        let next = page(cells.last().map(|cell| cell.id));
+        if next.is_empty() {
+            return cells;
+        }
+        cells.extend(next);
+    }
 }
 
 /// How a request names a collection. The name wins over the id.
@@ -220,21 +139,23 @@ impl State {
         self.directory.read().names.contains_key(&(database.to_owned(), name.to_owned()))
     }
 
-    /// Live collections of one database by name, or of all.
+    /// Live collections of one database, or of all, ascending by id. One that is there before and after the call is in
+    /// the list, whatever else is made, renamed or dropped meanwhile.
     pub fn collections(&self, database: Option<&str>) -> Vec<Arc<CollectionCell>> {
-        let directory = self.directory.read();
-        directory
-            .names
-            .iter()
-            .filter(|((db, _), _)| database.is_none_or(|d| d == db))
-            .filter_map(|(_, id)| directory.by_id.get(id).cloned())
-            .collect()
+        let mut cells = by_pages(|after| page(&self.directory.read().by_id, after));
+        if let Some(database) = database {
+            cells.retain(|cell| cell.meta().database == database);
+        }
+        cells
     }
 
     /// Live collections and those dropped whose files are not yet gone.
     pub fn with_graveyard(&self) -> Vec<Arc<CollectionCell>> {
         let mut cells = self.collections(None);
-        cells.extend(self.graveyard.read().values().cloned());
+        // In this order: one that is dropped meanwhile is in both, not in neither.
+        cells.extend(by_pages(|after| page(&self.graveyard.read(), after)));
+        cells.sort_unstable_by_key(|cell| cell.id);
+        cells.dedup_by_key(|cell| cell.id);
         cells
     }
 
@@ -254,30 +175,22 @@ impl State {
     pub(super) fn add(&self, cell: Arc<CollectionCell>) {
         let meta = cell.meta();
         let mut directory = self.directory.write();
-        directory.names.insert((meta.database.clone(), meta.name.clone()), meta.id);
-        for alias in &meta.aliases {
-            directory.aliases.insert((meta.database.clone(), alias.clone()), meta.id);
-        }
+        directory.give_names(&meta);
         directory.by_id.insert(meta.id, cell);
     }
 
     /// Replaces a collection's definition and with it its names.
     pub(super) fn replace(&self, cell: &CollectionCell, meta: Collection) {
         let mut directory = self.directory.write();
-        directory.names.retain(|_, id| *id != cell.id);
-        directory.aliases.retain(|_, id| *id != cell.id);
-        directory.names.insert((meta.database.clone(), meta.name.clone()), meta.id);
-        for alias in &meta.aliases {
-            directory.aliases.insert((meta.database.clone(), alias.clone()), meta.id);
-        }
+        directory.take_names(&cell.meta());
+        directory.give_names(&meta);
         cell.set_meta(meta);
     }
 
     pub(super) fn bury(&self, id: CollectionId) {
         let mut directory = self.directory.write();
-        directory.names.retain(|_, i| *i != id);
-        directory.aliases.retain(|_, i| *i != id);
         if let Some(cell) = directory.by_id.remove(&id) {
+            directory.take_names(&cell.meta());
             self.graveyard.write().insert(id, cell);
         }
     }
@@ -293,22 +206,28 @@ impl State {
 
     /// Keeps the files of these segments from being collected until the guard is dropped (P5).
     pub fn pin(&self, segments: impl IntoIterator<Item = SegmentId>) -> PinGuard {
-        let ids: Vec<_> = segments.into_iter().collect();
-        let mut counts = self.pins.counts.lock();
-        for id in &ids {
-            *counts.entry(*id).or_default() += 1;
+        let guard = PinGuard { ids: segments.into_iter().collect(), pins: Arc::clone(&self.pins) };
+        for ids in guard.ids.chunks(PAGE) {
+            let mut counts = self.pins.counts.lock();
+            for id in ids {
+                *counts.entry(*id).or_default() += 1;
+            }
         }
-        PinGuard { ids, pins: Arc::clone(&self.pins) }
+        guard
     }
 
     /// Live segments, pinned in the same moment: none of them can lose its files while the guard lives.
     pub fn live_pinned(&self, cell: &CollectionCell) -> (Vec<Segment>, PinGuard) {
-        // The table lock is held while pinning, so that no commit drops a segment in between.
-        let table = cell.segments.read();
-        let mut live: Vec<_> = table.groups.values().flat_map(|g| g.values().cloned()).collect();
-        live.sort_by_key(|s| s.id);
-        let guard = self.pin(live.iter().map(|s| s.id));
-        (live, guard)
+        loop {
+            let table = cell.segments();
+            let live = table.live();
+            let guard = self.pin(live.iter().map(|s| s.id));
+            // Nothing was committed since the list was taken, so all of it was live when the last of it was pinned. A
+            // commit takes longer than this look: there are few rounds.
+            if Arc::ptr_eq(&table, &cell.segments()) {
+                return (live, guard);
+            }
+        }
     }
 
     pub fn is_pinned(&self, id: SegmentId) -> bool {
@@ -330,14 +249,90 @@ pub struct PinGuard {
 
 impl Drop for PinGuard {
     fn drop(&mut self) {
-        let mut counts = self.pins.counts.lock();
-        for id in &self.ids {
-            if let Some(count) = counts.get_mut(id) {
-                *count -= 1;
-                if *count == 0 {
-                    counts.remove(id);
+        for ids in self.ids.chunks(PAGE) {
+            let mut counts = self.pins.counts.lock();
+            for id in ids {
+                if let Some(count) = counts.get_mut(id) {
+                    *count -= 1;
+                    if *count == 0 {
+                        counts.remove(id);
+                    }
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CollectionSchema, Timestamp};
+
+    fn collection(id: i64, name: &str, aliases: &[&str]) -> Collection {
+        Collection {
+            id: CollectionId(id),
+            database: "default".to_owned(),
+            name: name.to_owned(),
+            schema: Arc::new(CollectionSchema {
+                name: name.to_owned(),
+                description: String::new(),
+                enable_dynamic_field: false,
+                fields: Vec::new(),
+                primary: 0,
+            }),
+            channels: Vec::new(),
+            partitions: Vec::new(),
+            aliases: aliases.iter().map(|a| (*a).to_owned()).collect(),
+            properties: Default::default(),
+            consistency_level: 0,
+            created_at: Timestamp(1),
+            updated_at: Timestamp(1),
+            indexes: Vec::new(),
+            loaded: Vec::new(),
+            dropped: false,
+        }
+    }
+
+    fn with(many: i64) -> State {
+        let state = State::default();
+        state.put_database(Database { name: "default".to_owned(), created_at: Timestamp(1) });
+        for id in 1..=many {
+            state.add(Arc::new(CollectionCell::new(collection(id, &format!("c{id}"), &[]))));
+        }
+        state
+    }
+
+    fn ids(cells: &[Arc<CollectionCell>]) -> Vec<i64> {
+        cells.iter().map(|cell| cell.id.0).collect()
+    }
+
+    #[test]
+    fn lists_are_whole_whatever_the_number_of_pages() {
+        for many in [0, 1, PAGE as i64, 2 * PAGE as i64 + 1] {
+            let state = with(many);
+            assert_eq!(ids(&state.collections(None)), (1..=many).collect::<Vec<_>>());
+            assert_eq!(ids(&state.collections(Some("default"))), (1..=many).collect::<Vec<_>>());
+            assert!(state.collections(Some("other")).is_empty());
+            for id in 1..=many / 2 {
+                state.bury(CollectionId(id));
+            }
+            assert_eq!(ids(&state.collections(None)), (many / 2 + 1..=many).collect::<Vec<_>>());
+            assert_eq!(ids(&state.with_graveyard()), (1..=many).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn names_follow_definitions() {
+        let state = with(2);
+        let find = |name: &str| state.resolve(CollectionName::new("", name)).ok().map(|cell| cell.id.0);
+        let cell = |id| state.by_id(CollectionId(id)).unwrap();
+        state.replace(&cell(1), collection(1, "renamed", &["a", "b"]));
+        assert_eq!(["c1", "renamed", "a", "b"].map(find), [None, Some(1), Some(1), Some(1)]);
+        // An alias moves: to its new collection first, or last.
+        state.replace(&cell(2), collection(2, "c2", &["a"]));
+        state.replace(&cell(1), collection(1, "renamed", &["b"]));
+        assert_eq!(["a", "b"].map(find), [Some(2), Some(1)]);
+        state.bury(CollectionId(1));
+        assert_eq!(["renamed", "a", "b", "c2"].map(find), [None, Some(2), None, Some(2)]);
     }
 }

@@ -3,14 +3,18 @@
 //! Looks at one group at a time, lets the planner decide, and makes job and plans durable before anybody hears of
 //! them (P7). A segment is reserved for at most one unfinished plan. Decides nothing itself.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tracing::{Instrument, info, info_span, warn};
 
-use super::{Coordinator, CoordinatorError, state::CollectionCell};
+use super::{CollectionCell, Coordinator, CoordinatorError};
 use crate::{
     model::{
-        Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, Terms, Timestamp, Trigger,
+        Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, Terms,
+        Timestamp, Trigger,
     },
     planner::{self, GroupView, PlanContext, Policy, Proposals, Scope, SkipReason},
     scheduler::Event,
@@ -273,7 +277,7 @@ impl Coordinator {
                 trigger: look.trigger,
                 policy: look.scope.policy,
                 clustering_key: meta.schema.clustering_key().map(|f| f.id),
-                growing_from: self.growing_from(group),
+                growing_from: self.growing_from(group, segments),
                 config: &self.core.config.compaction,
                 collection_auto: meta.auto_compaction(),
                 ttl: meta.ttl(),
@@ -315,15 +319,22 @@ impl Coordinator {
             let segments = cell.live_in(&group);
             let proposals = self.propose(cell, &look, &group, &segments);
             adopted.extend(self.shared_plans(&look, &segments));
+            let mut by_code: BTreeMap<&'static str, u64> = BTreeMap::new();
             for (_, reason) in &proposals.skipped {
-                metrics.skipped.with([reason.code()]).inc();
+                *by_code.entry(reason.code()).or_default() += 1;
+            }
+            for (code, segments) in by_code {
+                metrics.skipped.with([code]).inc_by(segments);
             }
             for draft in &proposals.drafts {
                 metrics.planned.with([draft.reason.code()]).inc();
             }
-            self.core.verdicts.note(&proposals.skipped);
             drafts.extend(proposals.drafts.into_iter().map(|d| (Group::clone(&group), d)));
-            skipped.extend(proposals.skipped);
+            // Only a request is told why there is nothing to do.
+            if trigger == Trigger::Manual {
+                skipped.extend_from_slice(&proposals.skipped);
+            }
+            cell.note_verdicts(&group, proposals.skipped);
         }
         adopted.sort_unstable();
         adopted.dedup();
@@ -380,7 +391,11 @@ impl Coordinator {
     }
 
     /// The oldest row in memory that a delete of this group could hit. L0 segments may be of all partitions (id -1).
-    fn growing_from(&self, group: &Group) -> Timestamp {
+    fn growing_from(&self, group: &Group, segments: &[Segment]) -> Timestamp {
+        // A look into memory for each of ten thousand groups would cost more than everything else of a tick.
+        if segments.iter().all(|s| s.level != SegmentLevel::L0) {
+            return Timestamp::MAX;
+        }
         let unflushed = self.ingest.unflushed();
         let near = unflushed.iter().filter(|u| {
             u.group.collection == group.collection
@@ -406,17 +421,20 @@ impl Coordinator {
     async fn trim_history(&self) {
         let config = &self.core.config.compaction;
         let older_than = self.core.clock.now_ms().saturating_sub(config.history_age.as_millis() as u64);
-        let surplus = self.core.jobs.surplus(older_than, config.history_jobs);
-        for chunk in surplus.chunks(HISTORY_CHUNK) {
+        loop {
+            let surplus = self.core.jobs.surplus(older_than, config.history_jobs, HISTORY_CHUNK);
+            if surplus.is_empty() {
+                return;
+            }
             let mut txn = self.core.catalog.txn();
-            for job in chunk {
+            for job in &surplus {
                 txn.delete_job(*job);
             }
             if let Err(error) = txn.commit().await {
                 warn!(%error, "old jobs could not be dropped; the next tick tries again");
                 return;
             }
-            self.core.jobs.forget(chunk);
+            self.core.jobs.forget(&surplus);
         }
     }
 }

@@ -4,43 +4,16 @@
 //! Holds no copy of what it stores: the coordinator keeps the truth in memory, and folds a change in after the commit
 //! that made it durable. Every transaction carries the guard of this catalog's epoch (P6).
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{
-    Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn,
-    codec::{self, Groups},
-    key,
-};
+use super::{Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
 use crate::model::{
     Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId,
     SegmentLogs, Traffic,
 };
-
-/// Pairs per read while loading: large enough that the cost of a call vanishes, small enough that two pages (one being
-/// read, one being decoded) are a few megabytes.
-const PAGE: usize = 8192;
-
-/// Everything the catalog knew when it was loaded, except log lists.
-#[derive(Debug, Default)]
-pub struct Contents {
-    /// Ascending by name.
-    pub databases: Vec<Database>,
-    /// Ascending by id.
-    pub collections: Vec<Collection>,
-    /// Flushed and dropped ones; segments of a group share their `Arc<Group>`. In no order.
-    pub segments: Vec<Segment>,
-    /// Ascending by id, which is by age.
-    pub jobs: Vec<Job>,
-    /// Ascending by job, then by id.
-    pub plans: Vec<Plan>,
-    /// Per channel, the log position up to which deletes of flushed segments are in delta logs.
-    pub channel_delta_lsn: HashMap<Channel, Lsn>,
-    /// What was written into each collection since it is counted.
-    pub traffic: HashMap<CollectionId, Traffic>,
-}
 
 /// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
 #[derive(Debug, Clone)]
@@ -76,26 +49,13 @@ impl Catalog {
 
     /// Reads everything but log lists. Consistent if nobody commits meanwhile: call it before the first transaction.
     pub async fn load(&self) -> Result<Contents, MetaError> {
-        let databases = self.pages(key::DATABASES, (), |(), key, bytes| codec::decode_json(key, bytes));
-        let collections = self.pages(key::COLLECTIONS, (), |(), key, bytes| codec::decode_collection(key, bytes));
-        let segments = self
-            .pages(key::SEGMENTS, Groups::default(), |groups, key, bytes| codec::decode_segment(key, bytes, groups));
-        let jobs = self.pages(key::JOBS, (), |(), key, bytes| codec::decode_job(key, bytes));
-        let plans = self.pages(key::PLANS, (), |(), key, bytes| codec::decode_plan(key, bytes));
-        let channels = self.pages(key::CHANNELS, (), |(), key, bytes| {
-            Ok((key::parse_channel(key)?, Lsn(codec::decode_u64(key, bytes)?)))
-        });
-        let traffic = self
-            .pages(key::TRAFFIC, (), |(), key, bytes| Ok((key::parse_traffic(key)?, codec::decode_json(key, bytes)?)));
-        Ok(Contents {
-            databases: databases.await?,
-            collections: collections.await?,
-            segments: segments.await?,
-            jobs: jobs.await?,
-            plans: plans.await?,
-            channel_delta_lsn: channels.await?.into_iter().collect(),
-            traffic: traffic.await?.into_iter().collect(),
-        })
+        let store = self.store.clone();
+        let loading = tokio::task::spawn_blocking(move || load::contents(store.as_ref()));
+        loading.await.map_err(|e| MetaError::Store {
+            action: "load the catalog",
+            reason: e.to_string(),
+            kind: crate::error::ErrorKind::Internal,
+        })?
     }
 
     /// The log lists of a segment; `NotFound` if it has none.
@@ -122,34 +82,6 @@ impl Catalog {
     /// The durable bounds of id and timestamp allocation.
     pub fn bounds(&self) -> Bounds {
         Bounds { store: self.store.clone(), epoch: self.epoch }
-    }
-
-    /// Decodes everything below a prefix; a page is decoded on another thread while the next one is read.
-    async fn pages<S: Send + 'static, T: Send + 'static>(
-        &self,
-        prefix: &'static str,
-        state: S,
-        decode: fn(&mut S, &str, &[u8]) -> Result<T, MetaError>,
-    ) -> Result<Vec<T>, MetaError> {
-        let mut done = (state, Vec::new());
-        let mut page = self.store.range(prefix, None, PAGE).await?;
-        while let Some((last, _)) = page.last() {
-            let (last, is_full) = (last.clone(), page.len() == PAGE);
-            let decoded = tokio::task::spawn_blocking(move || {
-                let (mut state, mut values) = done;
-                for (key, bytes) in page {
-                    values.push(decode(&mut state, &key, &bytes)?);
-                }
-                Ok::<_, MetaError>((state, values))
-            });
-            page = if is_full { self.store.range(prefix, Some(&last), PAGE).await? } else { Vec::new() };
-            done = decoded.await.map_err(|e| MetaError::Store {
-                action: "decode a page",
-                reason: e.to_string(),
-                kind: crate::error::ErrorKind::Internal,
-            })??;
-        }
-        Ok(done.1)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Expected, Guard, MetaError, MetaStore, Op, Txn};
+use super::{Expected, Guard, MetaError, MetaStore, Op, Span, Txn};
 
 pub(super) fn put(key: &str, value: &str) -> Op {
     Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value.as_bytes()) }
@@ -28,8 +28,17 @@ pub(super) fn ops(ops: Vec<Op>) -> Txn {
 
 /// Everything below a prefix as text.
 pub(super) async fn dump(store: &dyn MetaStore, prefix: &str) -> Vec<(String, String)> {
-    let pairs = store.range(prefix, None, usize::MAX).await.unwrap();
-    pairs.into_iter().map(|(k, v)| (k, String::from_utf8(v.to_vec()).unwrap())).collect()
+    scanned(store, &Span::of(prefix))
+}
+
+fn scanned(store: &dyn MetaStore, span: &Span) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let seen = store.scan_blocking(span, &mut |key, value| {
+        pairs.push((key.to_owned(), String::from_utf8(value.to_vec()).unwrap()));
+        Ok(())
+    });
+    seen.unwrap();
+    pairs
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -46,27 +55,40 @@ pub(super) async fn reads_what_was_written(store: Arc<dyn MetaStore>) {
     assert_eq!(dump(&*store, "").await, pairs(&[("b", "")]));
 }
 
-pub(super) async fn ranges_are_ordered_and_paged(store: Arc<dyn MetaStore>) {
+pub(super) async fn scans_are_ordered_and_cut(store: Arc<dyn MetaStore>) {
     let keys = ["p/1", "p/10", "p/2", "p/é", "p0", "o/9", "q", "p/"];
     store.commit(ops(keys.iter().map(|k| put(k, k)).collect())).await.unwrap();
-    let all: Vec<String> = dump(&*store, "p/").await.into_iter().map(|(k, _)| k).collect();
+    let keys_of = |span: &Span| scanned(&*store, span).into_iter().map(|(k, _)| k).collect::<Vec<_>>();
+    let all = keys_of(&Span::of("p/"));
     assert_eq!(all, ["p/", "p/1", "p/10", "p/2", "p/é"]);
 
-    let mut paged = Vec::new();
-    loop {
-        let page = store.range("p/", paged.last().map(String::as_str), 2).await.unwrap();
-        assert!(page.len() <= 2);
-        if page.is_empty() {
-            break;
-        }
-        paged.extend(page.into_iter().map(|(k, _)| k));
-    }
-    assert_eq!(paged, all, "pages put together are the range");
+    // On a key, between keys, before the first and behind the last.
+    let cuts = ["p/2", "p/11", "a", "z", "p/", "p/~"].map(str::to_owned).to_vec();
+    let spans = Span::cut("p/", cuts);
+    assert_eq!(spans.len(), 7);
+    assert_eq!(spans.iter().flat_map(keys_of).collect::<Vec<_>>(), all, "spans put together are the prefix");
 
-    assert_eq!(store.range("p/", Some("p/10"), 1).await.unwrap()[0].0, "p/2", "after is exclusive");
-    assert_eq!(store.range("p/", Some("a"), 1).await.unwrap()[0].0, "p/", "an earlier start is the start");
-    assert!(store.range("p/", Some("q"), 1).await.unwrap().is_empty());
-    assert!(store.range("p/", None, 0).await.unwrap().is_empty());
+    let span = |from: Option<&str>, before: Option<&str>| Span {
+        prefix: "p/".to_owned(),
+        from: from.map(str::to_owned),
+        before: before.map(str::to_owned),
+    };
+    assert_eq!(keys_of(&span(Some("p/10"), Some("p/2"))), ["p/10"], "from is inside, before is not");
+    assert_eq!(keys_of(&span(Some("a"), Some("z"))), all, "the prefix limits");
+    assert!(keys_of(&span(Some("p/2"), Some("p/1"))).is_empty(), "reversed");
+    assert!(keys_of(&span(Some("q"), None)).is_empty());
+    assert!(keys_of(&span(None, Some("p/"))).is_empty());
+}
+
+pub(super) async fn an_error_ends_a_scan(store: Arc<dyn MetaStore>) {
+    store.commit(ops(vec![put("a", "1"), put("b", "2"), put("c", "3")])).await.unwrap();
+    let mut seen = Vec::new();
+    let ended = store.scan_blocking(&Span::of(""), &mut |key, _| {
+        seen.push(key.to_owned());
+        if key == "b" { Err(MetaError::NotFound { key: key.to_owned() }) } else { Ok(()) }
+    });
+    assert_eq!(ended, Err(MetaError::NotFound { key: "b".to_owned() }));
+    assert_eq!(seen, ["a", "b"]);
 }
 
 pub(super) async fn prefixes_are_deleted_whole_and_alone(store: Arc<dyn MetaStore>) {
@@ -173,7 +195,8 @@ macro_rules! conformance {
     ($make:expr) => {
         crate::meta::conformance::conformance!($make,
             reads_what_was_written,
-            ranges_are_ordered_and_paged,
+            scans_are_ordered_and_cut,
+            an_error_ends_a_scan,
             prefixes_are_deleted_whole_and_alone,
             guards_decide,
             a_failed_guard_undoes_everything,

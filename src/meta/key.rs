@@ -45,6 +45,11 @@ pub(super) fn logs(group: &Group, id: SegmentId) -> String {
     format!("{LOGS}{}/{}/{id}", group.collection, group.partition)
 }
 
+/// Prefix of all segments of a collection.
+pub(super) fn segments_of(collection: CollectionId) -> String {
+    format!("{SEGMENTS}{collection}/")
+}
+
 pub(super) fn database(name: &str) -> String {
     format!("{DATABASES}{name}")
 }
@@ -68,6 +73,11 @@ pub(super) fn plan(job: JobId, plan: PlanId) -> String {
 /// Prefix of all plans of a job.
 pub(super) fn plans(job: JobId) -> String {
     format!("{PLANS}{:019}/", job.0)
+}
+
+/// Where the plans of a job and of all later ones begin, by the job's key.
+pub(super) fn plans_from(job: &str) -> Option<String> {
+    job.strip_prefix(JOBS).map(|id| format!("{PLANS}{id}/"))
 }
 
 pub(super) fn channel(channel: &Channel) -> String {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{MetaError, MetaStore, Op, Txn};
+use super::{MetaError, MetaStore, Op, See, Span, Txn};
 
 /// A sorted map under one lock, held only while a call copies from or into it.
 #[derive(Debug, Default)]
@@ -33,16 +33,6 @@ impl MetaStore for MemoryStore {
         self.get_blocking(key)
     }
 
-    async fn range(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>, MetaError> {
-        let start = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
-        let map = self.map.read();
-        let pairs = map.range::<str, _>((start, Bound::Unbounded)).take_while(|(k, _)| k.starts_with(prefix));
-        Ok(pairs.take(limit).map(|(k, v)| (k.clone(), v.clone())).collect())
-    }
-
     async fn commit(&self, txn: Txn) -> Result<(), MetaError> {
         let mut map = self.map.write();
         for guard in txn.guards {
@@ -66,6 +56,15 @@ impl MetaStore for MemoryStore {
 
     fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
         Ok(self.map.read().get(key).cloned())
+    }
+
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+        let Some((from, end)) = span.bounds() else { return Ok(()) };
+        let is_inside = |key: &str| end.as_deref().is_none_or(|end| key.as_bytes() < end);
+        let map = self.map.read();
+        map.range::<str, _>((Bound::Included(from), Bound::Unbounded))
+            .take_while(|(key, _)| is_inside(key))
+            .try_for_each(|(key, value)| see(key, value))
     }
 
     fn max_operations(&self) -> usize {

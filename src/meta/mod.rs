@@ -18,8 +18,10 @@ mod conformance;
 mod epoch;
 mod error;
 mod key;
+mod load;
 pub mod memory;
 pub mod redb;
+mod span;
 
 use std::fmt::Debug;
 
@@ -27,12 +29,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::{
-    catalog::{Bounds, Catalog, CatalogTxn, Contents},
+    catalog::{Bounds, Catalog, CatalogTxn},
     epoch::Epoch,
     error::MetaError,
+    load::Contents,
     memory::MemoryStore,
     redb::RedbStore,
+    span::Span,
 };
+
+/// Who looks at the pairs of a scan. An error ends it.
+pub type See<'a> = dyn FnMut(&str, &[u8]) -> Result<(), MetaError> + 'a;
 
 /// Keys in byte order, with conditional transactions. The suite in `conformance.rs` is the definition; a store is
 /// finished when it passes.
@@ -40,10 +47,6 @@ pub use self::{
 pub trait MetaStore: Send + Sync + Debug {
     /// The value of a key. Sees every transaction whose `commit` has returned.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError>;
-
-    /// Pairs whose key begins with `prefix`, ascending by key, after `after` (exclusive), at most `limit`. One call is
-    /// one snapshot; two calls may see different ones.
-    async fn range(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>, MetaError>;
 
     /// Evaluates the guards and applies the operations as one atomic step, durable when this returns.
     ///
@@ -53,6 +56,10 @@ pub trait MetaStore: Send + Sync + Debug {
 
     /// [`MetaStore::get`] for a thread that no runtime drives.
     fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError>;
+
+    /// Shows `see` every pair of the span, ascending by key, as of one moment, and keeps none of them. Ends at the first
+    /// error, which it returns. For a thread that no runtime drives.
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError>;
 
     /// [`MetaStore::commit`] for a thread that no runtime drives.
     fn commit_blocking(&self, txn: Txn) -> Result<(), MetaError> {

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{MetaError, MetaStore, Op, Txn, prefix_end};
+use super::{MetaError, MetaStore, Op, See, Span, Txn, prefix_end};
 use crate::error::ErrorKind;
 
 /// Keys are compared as bytes, which for UTF-8 is the order of strings.
@@ -98,11 +98,6 @@ impl MetaStore for RedbStore {
         off_thread(move || read_one(&database, &key)).await
     }
 
-    async fn range(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<(String, Bytes)>, MetaError> {
-        let (database, prefix, after) = (self.database.clone(), prefix.to_owned(), after.map(str::to_owned));
-        off_thread(move || read_range(&database, &prefix, after.as_deref(), limit)).await
-    }
-
     async fn commit(&self, txn: Txn) -> Result<(), MetaError> {
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(MetaError::Closed)?;
@@ -112,6 +107,10 @@ impl MetaStore for RedbStore {
 
     fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
         read_one(&self.database, key)
+    }
+
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+        scan(&self.database, span, see)
     }
 
     fn max_operations(&self) -> usize {
@@ -146,36 +145,19 @@ fn read_one(database: &Database, key: &str) -> Result<Option<Bytes>, MetaError> 
     read().map_err(|e| e.doing("read"))
 }
 
-fn read_range(
-    database: &Database,
-    prefix: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Vec<(String, Bytes)>, MetaError> {
-    let start = match after {
-        Some(after) if after >= prefix => Bound::Excluded(after.as_bytes()),
-        _ => Bound::Included(prefix.as_bytes()),
-    };
-    let end = prefix_end(prefix.as_bytes());
-    let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let read = || -> Result<_, Failure> {
-        let table = database.begin_read()?.open_table(TABLE)?;
-        let mut pairs = Vec::new();
-        for entry in table.range::<&[u8]>((start, end))?.take(limit) {
-            let (key, value) = entry?;
-            pairs.push((key.value().to_vec(), Bytes::copy_from_slice(value.value())));
-        }
-        Ok(pairs)
-    };
-    let pairs = read().map_err(|e| e.doing("read"))?;
-    let name = |(key, value)| match String::from_utf8(key) {
-        Ok(key) => Ok((key, value)),
-        Err(e) => Err(MetaError::Corrupt {
-            key: String::from_utf8_lossy(e.as_bytes()).into_owned(),
+fn scan(database: &Database, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+    let Some((from, end)) = span.bounds() else { return Ok(()) };
+    let bounds = (Bound::Included(from.as_bytes()), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+    let pairs = || -> Result<_, Failure> { Ok(database.begin_read()?.open_table(TABLE)?.range::<&[u8]>(bounds)?) };
+    for pair in pairs().map_err(|e| e.doing("read"))? {
+        let (key, value) = pair.map_err(|e| store_error("read", &e))?;
+        let key = std::str::from_utf8(key.value()).map_err(|_| MetaError::Corrupt {
+            key: String::from_utf8_lossy(key.value()).into_owned(),
             reason: "the key is not UTF-8".to_owned(),
-        }),
-    };
-    pairs.into_iter().map(name).collect()
+        })?;
+        see(key, value.value())?;
+    }
+    Ok(())
 }
 
 fn ensure_table(database: &Database) -> Result<(), MetaError> {

@@ -76,12 +76,8 @@ impl Coordinator {
         let mut plans = Vec::new();
         let (mut shared, mut skipped) = (Vec::new(), Vec::new());
         for group in cell.groups().into_iter().filter(|g| look.covers(g)) {
-            let mut segments = cell.live_in(&group);
-            for segment in &mut segments {
-                if let Some(later) = ahead.get(&segment.id) {
-                    *segment = later.clone();
-                }
-            }
+            let live = cell.live_in(&group);
+            let segments: Vec<Segment> = live.iter().map(|s| ahead.get(&s.id).unwrap_or(s).clone()).collect();
             let proposals = self.propose(cell, &look, &group, &segments);
             shared.extend(self.shared_plans(&look, &segments));
             plans.extend(proposals.drafts.into_iter().map(|draft| DryPlan {

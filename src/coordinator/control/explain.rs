@@ -64,7 +64,7 @@ impl Coordinator {
         let ahead = self.with_waiting_deletes(cell, |_| true).await?;
         for group in cell.groups() {
             let looks = self.looks_at_group(cell, &group, &ahead);
-            all.extend(cell.live_in(&group).into_iter().map(|segment| self.explained(cell, segment, &looks)));
+            all.extend(cell.live_in(&group).iter().map(|segment| self.explained(cell, segment.clone(), &looks)));
         }
         let in_memory = self.segments(cell).into_iter();
         let in_memory = in_memory.filter(|s| !matches!(s.state, SegmentState::Flushed | SegmentState::Dropped));
@@ -91,7 +91,7 @@ impl Coordinator {
         let everything = CompactionScope::default();
         let segments = cell.live_in(group);
         let automatic = self.propose(cell, &self.look(Trigger::Tick, &everything), group, &segments);
-        let segments: Vec<Segment> = segments.into_iter().map(|s| ahead.get(&s.id).cloned().unwrap_or(s)).collect();
+        let segments: Vec<Segment> = segments.iter().map(|s| ahead.get(&s.id).unwrap_or(s).clone()).collect();
         let on_request = self.propose(cell, &self.look(Trigger::Manual, &everything), group, &segments);
         Looks { automatic, on_request }
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Jobs looked at under one lock.
-const STEP: usize = 1000;
+const STEP: usize = 256;
 
 /// Which jobs to list. The default lists all.
 #[derive(Debug, Clone, Default)]

@@ -1,9 +1,11 @@
-use std::time::Instant;
+use std::{collections::HashMap, time::Instant};
+
+use rstest::rstest;
 
 use super::*;
 use crate::{
     error::{Classify, ErrorKind},
-    meta::{MemoryStore, RedbStore},
+    meta::{MemoryStore, RedbStore, Span},
     model::{
         FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
         SegmentLevel, SegmentState, Timestamp, Trigger,
@@ -40,6 +42,21 @@ fn segment(id: i64, group: &Arc<Group>) -> Segment {
         end_lsn: Lsn(7),
         version: 1,
     }
+}
+
+fn stored_collection() -> Collection {
+    serde_json::from_str(include_str!("../../../tests/golden/meta/collection-1.json")).unwrap()
+}
+
+fn collection(id: i64) -> Collection {
+    Collection { id: CollectionId(id), ..stored_collection() }
+}
+
+/// All of them, ascending by id.
+fn all(contents: &Contents) -> Vec<Segment> {
+    let mut all: Vec<_> = contents.segments.values().flatten().cloned().collect();
+    all.sort_by_key(|s| s.id);
+    all
 }
 
 fn logs(id: i64) -> SegmentLogs {
@@ -107,8 +124,7 @@ async fn an_identity_is_given_once() {
 async fn loads_what_was_put() {
     let (store, catalog) = memory().await;
     let (g, h) = (group(1, 2), group(1, 3));
-    let collection: Collection =
-        serde_json::from_str(include_str!("../../../tests/golden/meta/collection-1.json")).unwrap();
+    let collection = stored_collection();
     let database = Database { name: "default".to_owned(), created_at: Timestamp(3) };
     let mut txn = catalog.txn();
     txn.put_segment_and_logs(&segment(10, &g), &logs(10)).put_segment_and_logs(&segment(11, &g), &logs(11));
@@ -124,8 +140,7 @@ async fn loads_what_was_put() {
     let contents = again.load().await.unwrap();
     assert_eq!(contents.databases, [database]);
     assert_eq!(contents.collections, [collection]);
-    let mut segments = contents.segments;
-    segments.sort_by_key(|s| s.id);
+    let segments = all(&contents);
     assert_eq!(segments, [segment(9, &h), segment(10, &g), segment(11, &g)]);
     assert!(Arc::ptr_eq(&segments[1].group, &segments[2].group), "one value per group");
     assert_eq!(contents.jobs, [job(20, &[]), job(100, &[101, 99])]);
@@ -152,7 +167,12 @@ async fn deletes_are_complete() {
     let mut txn = catalog.txn();
     txn.delete_segment(&g, SegmentId(10)).delete_job(JobId(1)).delete_database("d").delete_channel(&g.channel);
     txn.commit().await.unwrap();
-    let keys: Vec<String> = store.range("", None, 100).await.unwrap().into_iter().map(|(k, _)| k).collect();
+    let mut keys = Vec::new();
+    let seen = store.scan_blocking(&Span::of(""), &mut |key, _| {
+        keys.push(key.to_owned());
+        Ok(())
+    });
+    seen.unwrap();
     assert_eq!(
         keys,
         [
@@ -187,7 +207,7 @@ async fn expected_segments_must_be_unchanged() {
     taken.expect_no_segment(&g, source.id).put_segment(&source);
     assert_eq!(taken.commit().await.unwrap_err().kind(), ErrorKind::Conflict);
     let contents = Catalog::open(store).await.unwrap().load().await.unwrap();
-    assert_eq!(contents.segments, [changed]);
+    assert_eq!(all(&contents), [changed]);
 }
 
 /// P6: of two catalogs over one store only the later one can write, in every way a catalog can write.
@@ -246,20 +266,50 @@ async fn one_bad_record_stops_the_load_by_name() {
     assert!(error.to_string().contains(&key), "{error}");
 }
 
-/// More than two pages, so that the seams between them are crossed.
-#[tokio::test]
-async fn pages_lose_and_repeat_nothing() {
+/// More collections, jobs and plans than there are spans, so that cuts fall everywhere, also inside of what begins alike.
+#[rstest]
+#[case::one(1)]
+#[case::few(5)]
+#[case::more_than_spans(300)]
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_lose_and_repeat_nothing(#[case] many: i64) {
     let (_, catalog) = memory().await;
-    let g = group(1, 2);
-    let many = 2 * PAGE as i64 + 1;
     let mut txn = catalog.txn();
-    for id in 0..many {
-        txn.put_segment(&segment(id, &g));
+    for c in 1..=many {
+        txn.put_collection(&collection(c));
+        txn.put_job(&job(c, &[3 * c, 3 * c + 1])).put_plan(&plan(c, 3 * c, &group(c, 1)));
+        txn.put_plan(&plan(c, 3 * c + 1, &group(c, 1)));
+        // In the order of their keys, 10 comes before 9, and all of partition 1 before partition 2.
+        for id in [9, 10, 11] {
+            txn.put_segment(&segment(100 * c + id, &group(c, if id == 9 { 2 } else { 1 })));
+        }
     }
     txn.commit().await.unwrap();
-    let mut ids: Vec<i64> = catalog.load().await.unwrap().segments.iter().map(|s| s.id.0).collect();
-    ids.sort_unstable();
-    assert_eq!(ids, (0..many).collect::<Vec<_>>());
+    let contents = catalog.load().await.unwrap();
+    let expected: Vec<i64> = (1..=many).collect();
+    assert_eq!(contents.collections.iter().map(|c| c.id.0).collect::<Vec<_>>(), expected);
+    assert_eq!(contents.jobs.iter().map(|j| j.id.0).collect::<Vec<_>>(), expected);
+    let plans: Vec<i64> = contents.plans.iter().map(|p| p.id.0).collect();
+    assert_eq!(plans, (1..=many).flat_map(|c| [3 * c, 3 * c + 1]).collect::<Vec<_>>());
+    assert_eq!(contents.segments.len(), many as usize);
+    for (id, list) in &contents.segments {
+        let ids: Vec<i64> = list.iter().map(|s| s.id.0).collect();
+        assert_eq!(ids, [9, 10, 11].map(|n| 100 * id.0 + n), "ascending by id");
+    }
+}
+
+/// Segments of a collection that has no record are found all the same: it is for the start to object.
+#[tokio::test]
+async fn segments_without_a_collection_are_found() {
+    let (_, catalog) = memory().await;
+    let mut txn = catalog.txn();
+    txn.put_collection(&collection(5));
+    for c in [1, 5, 52, 9] {
+        txn.put_segment(&segment(c, &group(c, 1)));
+    }
+    txn.commit().await.unwrap();
+    let found = all(&catalog.load().await.unwrap());
+    assert_eq!(found.iter().map(|s| s.id.0).collect::<Vec<_>>(), [1, 5, 9, 52]);
 }
 
 /// The restart bar: 1 M live and 1 M dropped segments, 100 k jobs. `cargo test --release --lib -- --ignored
@@ -307,11 +357,16 @@ async fn restart_with_a_million_segments() {
         let opened = started.elapsed();
         let catalog = Catalog::open(store).await.unwrap();
         let contents = catalog.load().await.unwrap();
-        let groups = contents.segments.iter().map(|s| Arc::as_ptr(&s.group)).collect::<std::collections::HashSet<_>>();
+        let groups = contents
+            .segments
+            .values()
+            .flatten()
+            .map(|s| Arc::as_ptr(&s.group))
+            .collect::<std::collections::HashSet<_>>();
         println!(
             "{how}: open {opened:?}, with load {:?}; {} segments of {} bytes in {} groups, {} jobs; {}",
             started.elapsed(),
-            contents.segments.len(),
+            contents.segments.values().map(Vec::len).sum::<usize>(),
             size_of::<Segment>(),
             groups.len(),
             contents.jobs.len(),

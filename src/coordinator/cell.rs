@@ -1,0 +1,149 @@
+//! One collection: its definition, its segments, and who may change them.
+//!
+//! The locks in here are held for a pointer; what takes longer happens beside them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    segments::{SegmentTable, Sums},
+    sync::{Mutex, RwLock},
+};
+use crate::{
+    model::{Collection, CollectionId, Group, PartitionId, Segment, SegmentId, Traffic},
+    planner::SkipReason,
+};
+
+/// One collection and its segments. Shared; a reader keeps its cell while the collection is dropped beside it.
+#[derive(Debug)]
+pub struct CollectionCell {
+    pub id: CollectionId,
+    meta: RwLock<Arc<Collection>>,
+    segments: RwLock<Arc<SegmentTable>>,
+    /// Whoever makes the next table out of the present one holds it: none is lost. Readers don't.
+    changing: Mutex<()>,
+    verdicts: Mutex<BTreeMap<Arc<Group>, Refusals>>,
+    traffic: Mutex<Traffic>,
+    /// Serialises commits that touch this collection's segments: whoever stages a change holds it until the change is
+    /// durable and folded.
+    pub commit: tokio::sync::Mutex<()>,
+    /// Serialises planning, so that two triggers don't reserve the same segment.
+    pub planning: tokio::sync::Mutex<()>,
+}
+
+/// The planner's last refusals in one group, ascending by segment.
+type Refusals = Arc<[(SegmentId, SkipReason)]>;
+
+impl CollectionCell {
+    pub fn new(meta: Collection) -> Self {
+        Self {
+            id: meta.id,
+            meta: RwLock::new(Arc::new(meta)),
+            segments: RwLock::default(),
+            changing: Mutex::default(),
+            verdicts: Mutex::default(),
+            traffic: Mutex::default(),
+            commit: tokio::sync::Mutex::default(),
+            planning: tokio::sync::Mutex::default(),
+        }
+    }
+
+    pub fn meta(&self) -> Arc<Collection> {
+        Arc::clone(&self.meta.read())
+    }
+
+    pub(super) fn set_meta(&self, meta: Collection) {
+        *self.meta.write() = Arc::new(meta);
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        *self.traffic.lock()
+    }
+
+    /// Takes over what was committed.
+    pub(super) fn set_traffic(&self, traffic: Traffic) {
+        *self.traffic.lock() = traffic;
+    }
+
+    /// All segments as of now.
+    pub(super) fn segments(&self) -> Arc<SegmentTable> {
+        Arc::clone(&self.segments.read())
+    }
+
+    /// Live segments, ascending by id.
+    pub fn live(&self) -> Vec<Segment> {
+        self.segments().live()
+    }
+
+    /// Ascending by id.
+    pub fn dropped(&self) -> Arc<[Segment]> {
+        Arc::clone(self.segments().dropped())
+    }
+
+    pub(super) fn sums(&self) -> Sums {
+        *self.segments().sums()
+    }
+
+    pub fn groups(&self) -> Vec<Arc<Group>> {
+        self.segments().groups().cloned().collect()
+    }
+
+    /// Live segments of one group, ascending by id.
+    pub fn live_in(&self, group: &Group) -> Arc<[Segment]> {
+        self.segments().live_in(group)
+    }
+
+    /// A segment in any state the catalog knows.
+    pub fn segment(&self, id: SegmentId) -> Option<Segment> {
+        if !self.is_known(id) {
+            return None;
+        }
+        self.segments().find(id).cloned()
+    }
+
+    pub fn is_known(&self, id: SegmentId) -> bool {
+        self.segments.read().knows(id)
+    }
+
+    /// Rows of live segments, dead ones included, as Milvus counts entities.
+    pub fn rows(&self, partition: Option<PartitionId>) -> u64 {
+        self.segments().rows(partition)
+    }
+
+    /// Takes over all segments at start.
+    pub(super) fn recover(&self, segments: Vec<Segment>) {
+        *self.segments.write() = Arc::new(SegmentTable::of(segments));
+    }
+
+    /// Takes over segments as committed: a live one replaces what it was, a dropped one moves.
+    pub(super) fn fold(&self, changed: impl IntoIterator<Item = Segment>) {
+        self.change(|table| table.fold(changed));
+    }
+
+    /// Forgets dropped segments whose files and records are gone, and verdicts on groups that are.
+    pub(super) fn forget(&self, ids: &[SegmentId]) {
+        self.change(|table| table.forget(ids));
+        let table = self.segments();
+        self.verdicts.lock().retain(|group, _| table.has_group(group));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut SegmentTable)) {
+        let _turn = self.changing.lock();
+        let mut next = SegmentTable::clone(&self.segments());
+        change(&mut next);
+        // What it replaces is freed after the lock.
+        let _previous = std::mem::replace(&mut *self.segments.write(), Arc::new(next));
+    }
+
+    /// Takes over why the planner left segments of a group alone, ascending by id: in place of what it said before.
+    pub(super) fn note_verdicts(&self, group: &Arc<Group>, refused: Vec<(SegmentId, SkipReason)>) {
+        let refused = Refusals::from(refused);
+        let _previous = self.verdicts.lock().insert(Arc::clone(group), refused);
+    }
+
+    /// Why the planner left a segment alone when it last looked at its group.
+    pub(super) fn verdict(&self, segment: &Segment) -> Option<SkipReason> {
+        let refused = self.verdicts.lock().get(&segment.group).map(Arc::clone)?;
+        let at = refused.binary_search_by_key(&segment.id, |(id, _)| *id).ok()?;
+        refused.get(at).map(|(_, reason)| *reason)
+    }
+}

@@ -1,0 +1,120 @@
+//! Reads the whole catalog at start, on every core.
+//!
+//! What is below a prefix is cut into spans; each is read from a snapshot and decoded where it lies, without a copy of
+//! its bytes. Cuts fall between collections, so that the segments of one collection are met by one reader, in a row:
+//! they share their groups, and come out as one list. Nothing is left for later: once this returns, all of it is known.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use super::{
+    MetaError, MetaStore, Span,
+    codec::{self, Groups},
+    key,
+};
+use crate::model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Segment, Traffic};
+
+/// Spans that a prefix is cut into: enough that whoever finishes early finds another one, few enough that the cost of
+/// beginning one does not count.
+const SPANS: usize = 64;
+
+/// Everything the catalog knew when it was loaded, except log lists.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Ascending by name.
+    pub databases: Vec<Database>,
+    /// Ascending by id.
+    pub collections: Vec<Collection>,
+    /// Flushed and dropped ones of each collection that has any, ascending by id; those of a group share their
+    /// `Arc<Group>`.
+    pub segments: HashMap<CollectionId, Vec<Segment>>,
+    /// Ascending by id, which is by age.
+    pub jobs: Vec<Job>,
+    /// Ascending by job, then by id.
+    pub plans: Vec<Plan>,
+    /// Per channel, the log position up to which deletes of flushed segments are in delta logs.
+    pub channel_delta_lsn: HashMap<Channel, Lsn>,
+    /// What was written into each collection since it is counted.
+    pub traffic: HashMap<CollectionId, Traffic>,
+}
+
+/// Blocks, and occupies the machine.
+pub(super) fn contents(store: &dyn MetaStore) -> Result<Contents, MetaError> {
+    let collections = list(store, &cut_at_keys(store, key::COLLECTIONS)?, codec::decode_collection)?;
+    let traffic = |key: &str, bytes: &[u8]| Ok((key::parse_traffic(key)?, codec::decode_json(key, bytes)?));
+    let channel = |key: &str, bytes: &[u8]| Ok((key::parse_channel(key)?, Lsn(codec::decode_u64(key, bytes)?)));
+    let jobs = cut_at_keys(store, key::JOBS)?;
+    let plans = Span::cut(key::PLANS, jobs.iter().filter_map(|s| key::plans_from(s.from.as_deref()?)).collect());
+    Ok(Contents {
+        databases: list(store, &[Span::of(key::DATABASES)], codec::decode_json)?,
+        segments: segments(store, &collections)?,
+        jobs: list(store, &jobs, codec::decode_job)?,
+        plans: list(store, &plans, codec::decode_plan)?,
+        channel_delta_lsn: list(store, &cut_at_keys(store, key::CHANNELS)?, channel)?.into_iter().collect(),
+        traffic: list(store, &cut_at_keys(store, key::TRAFFIC)?, traffic)?.into_iter().collect(),
+        collections,
+    })
+}
+
+fn segments(
+    store: &dyn MetaStore,
+    collections: &[Collection],
+) -> Result<HashMap<CollectionId, Vec<Segment>>, MetaError> {
+    let mut starts: Vec<String> = collections.iter().map(|c| key::segments_of(c.id)).collect();
+    starts.sort_unstable();
+    let spans = Span::cut(key::SEGMENTS, every(&starts));
+    let read = |span: &Span| {
+        let mut groups = Groups::default();
+        let mut lists: Vec<(CollectionId, Vec<Segment>)> = Vec::new();
+        store.scan_blocking(span, &mut |key, bytes| {
+            let segment = codec::decode_segment(key, bytes, &mut groups)?;
+            let collection = segment.group.collection;
+            match lists.last_mut() {
+                Some((id, list)) if *id == collection => list.push(segment),
+                _ => lists.push((collection, vec![segment])),
+            }
+            Ok(())
+        })?;
+        for (_, list) in &mut lists {
+            // The order of keys is that of their digits, and partitions come first.
+            list.sort_unstable_by_key(|s| s.id);
+        }
+        Ok(lists)
+    };
+    let lists: Vec<_> = spans.par_iter().map(read).collect::<Result<_, MetaError>>()?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+/// The values of all spans, in their order.
+fn list<T: Send>(
+    store: &dyn MetaStore,
+    spans: &[Span],
+    decode: impl Fn(&str, &[u8]) -> Result<T, MetaError> + Sync,
+) -> Result<Vec<T>, MetaError> {
+    let read = |span: &Span| {
+        let mut values = Vec::new();
+        store.scan_blocking(span, &mut |key, bytes| {
+            values.push(decode(key, bytes)?);
+            Ok(())
+        })?;
+        Ok(values)
+    };
+    let lists: Vec<Vec<T>> = spans.par_iter().map(read).collect::<Result<_, MetaError>>()?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+/// Cuts a prefix into spans of equally many keys. Reads the keys once more, which is little beside decoding values.
+fn cut_at_keys(store: &dyn MetaStore, prefix: &str) -> Result<Vec<Span>, MetaError> {
+    let mut keys = Vec::new();
+    store.scan_blocking(&Span::of(prefix), &mut |key, _| {
+        keys.push(key.to_owned());
+        Ok(())
+    })?;
+    Ok(Span::cut(prefix, every(&keys)))
+}
+
+/// Those of the keys at which spans of about equal length begin.
+fn every(keys: &[String]) -> Vec<String> {
+    keys.iter().step_by((keys.len() / SPANS).max(1)).skip(1).cloned().collect()
+}
