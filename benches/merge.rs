@@ -1,7 +1,9 @@
 //! Throughput of the merge, with real files in a directory: 4 segments of 768-dimensional vectors into one.
 //!
 //! `cargo bench --bench merge [-- MIB_PER_SEGMENT [DIRECTORY]]`, 32 MiB and a temporary directory by default. Prints,
-//! without deletes and with 10 % of the rows deleted, the best of three runs and the peak of resident memory.
+//! without deletes, with 10 % of the rows deleted and with one object a column, the best of three runs, and how much
+//! resident memory a run takes at most beside what the process had before, under several limits. *Floor* is reading the
+//! same objects and writing them again, synced, and nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "not shipped")]
 
 use std::{
@@ -38,6 +40,8 @@ const DIM: usize = 768;
 const SEGMENTS: i64 = 4;
 const BATCH_ROWS: usize = 2000;
 const RUNS: usize = 3;
+/// Limits of the memory for merging in MiB; the first is the default.
+const LIMITS: [u64; 3] = [256, 64, 16];
 
 struct Ids(AtomicI64);
 
@@ -102,10 +106,10 @@ async fn segment(
     id: i64,
     rows: usize,
     deleted: bool,
+    config: &BinlogConfig,
 ) -> CompactionInput {
     let ids = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(id) };
-    let config = BinlogConfig::default();
-    let target = SegmentTarget { ids, schema, stats: StatsLayout::Flushed, config: &config, written_at_ms: 1 };
+    let target = SegmentTarget { ids, schema, stats: StatsLayout::Flushed, config, written_at_ms: 1 };
     let first = id * 10_000_000;
     let mut seed = 0x9E37_79B9_7F4A_7C15 ^ id as u64;
     let batches = (0..rows).step_by(BATCH_ROWS).map(|at| {
@@ -185,20 +189,23 @@ async fn remove(store: &SegmentStore, segment: SegmentId, logs: &SegmentLogs) {
     }
 }
 
-/// Highest resident memory since the last call, in MiB; 0 where the system does not tell.
-fn peak_mib() -> u64 {
+/// Resident memory in MiB now and at most since the last call; 0 where the system does not tell.
+fn resident_mib() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) / 1024
+    };
     let _ = std::fs::write("/proc/self/clear_refs", "5");
-    kib.unwrap_or(0) / 1024
+    (value("VmRSS:"), value("VmHWM:"))
 }
 
-async fn measure(store: &SegmentStore, name: &str, task: &CompactionTask) {
+async fn measure(store: &SegmentStore, name: &str, task: &CompactionTask, limit_mib: u64) {
     let ids = Arc::new(Ids(AtomicI64::new(1_000_000)));
-    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &WorkerConfig::default(), ids);
+    let worker = WorkerConfig { memory_limit_bytes: limit_mib << 20, ..WorkerConfig::default() };
+    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker, ids);
     let mut best: Option<(f64, Outcome)> = None;
-    peak_mib();
+    let (before, _) = resident_mib();
     for _ in 0..RUNS {
         let start = Instant::now();
         let outcome = compactor.run(task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
@@ -210,17 +217,40 @@ async fn measure(store: &SegmentStore, name: &str, task: &CompactionTask) {
             best = Some((seconds, outcome));
         }
     }
+    let (_, most) = resident_mib();
     let (seconds, outcome) = best.unwrap();
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!(
-        "{name}: {:.0} MiB in, {:.0} MiB out, {} of {} rows, {seconds:.3} s, {:.0} MiB/s, peak {} MiB resident",
+        "{name}, limit {limit_mib:>3} MiB: {:.0} MiB in, {:.0} MiB out, {} of {} rows, {seconds:.3} s, {:.0} MiB/s, \
+         peak {} MiB beside {before} MiB",
         mib(outcome.bytes_read),
         mib(outcome.bytes_written),
         outcome.rows_out,
         outcome.rows_in,
         mib(task.plan.input_bytes()) / seconds,
-        peak_mib(),
+        most.saturating_sub(before),
     );
+}
+
+/// Seconds for reading all objects of the inputs and writing the same bytes to one synced file each.
+async fn floor(store: &SegmentStore, name: &str, task: &CompactionTask) {
+    let start = Instant::now();
+    let mut copies = Vec::new();
+    for input in &task.inputs {
+        let ids = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: input.segment.id };
+        for (field, files) in &input.logs.insert {
+            for file in files {
+                let bytes = store.get(&LogPath::insert(ids, *field, file.id)).await.unwrap();
+                let copy = LogPath::insert(LogIds { segment: SegmentId(1_000), ..ids }, *field, file.id);
+                store.put(&copy, bytes).await.unwrap();
+                copies.push(copy);
+            }
+        }
+    }
+    println!("{name}, floor: {:.3} s", start.elapsed().as_secs_f64());
+    for copy in copies {
+        store.delete(&copy).await.unwrap();
+    }
 }
 
 fn main() {
@@ -245,11 +275,19 @@ async fn run(mib: usize, directory: &Path) {
     });
     let store = SegmentStore::open(&StorageConfig::default(), directory).unwrap();
     let rows = mib * (1 << 20) / (DIM * 4);
-    for (name, deleted) in [("no deletes ", false), ("10 % deleted", true)] {
+    let usual = BinlogConfig::default();
+    // As another writer may have it: a segment is one object a column.
+    let whole = BinlogConfig { max_bytes: 1 << 30, ..BinlogConfig::default() };
+    let shapes = [("no deletes", false, &usual), ("10 % deleted", true, &usual), ("one object", true, &whole)];
+    for (number, (name, deleted, config)) in (0..).zip(shapes) {
         let mut inputs = Vec::new();
         for id in 1..=SEGMENTS {
-            inputs.push(segment(&store, &schema, id + if deleted { SEGMENTS } else { 0 }, rows, deleted).await);
+            inputs.push(segment(&store, &schema, id + number * SEGMENTS, rows, deleted, config).await);
         }
-        measure(&store, name, &task(&schema, inputs)).await;
+        let task = task(&schema, inputs);
+        for limit in LIMITS {
+            measure(&store, name, &task, limit).await;
+        }
+        floor(&store, name, &task).await;
     }
 }

@@ -20,7 +20,7 @@ const KIB: u64 = 1024;
 /// Of the limit: an object that is read whole takes no more than one of so many parts.
 const WHOLE_SHARE: u64 = 16;
 /// Below this, asking for parts costs more than holding the whole.
-const LEAST_WHOLE: u64 = 1 << 20;
+const LEAST_WHOLE: u64 = 64 << 10;
 /// Above this, more at once does not make reading faster.
 const MOST_WHOLE: u64 = 16 << 20;
 

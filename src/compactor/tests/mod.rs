@@ -3,6 +3,7 @@
 mod clustering;
 mod failures;
 mod l0_delete;
+mod large_objects;
 mod merges;
 
 use std::{

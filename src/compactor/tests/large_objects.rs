@@ -1,0 +1,100 @@
+//! Objects that are larger than what may be held: read window by window, and never whole.
+
+use super::*;
+use crate::{
+    config::StorageConfig,
+    error::Classify,
+    storage::{Fault, FaultyBackend, Operation},
+};
+
+/// Rows of one batch: its vectors are an object of more than 64 KiB, the least that is read in windows.
+const ROWS: i64 = 12_000;
+
+/// Two segments of one large batch each, every seventh key of the first one deleted; row ids of the two alternate, if asked.
+async fn world(interleaved: bool) -> (World, Vec<Row>) {
+    let mut world = World::new(DataType::Int64);
+    world.worker.memory_limit_bytes = 256 << 10;
+    world.binlog.max_bytes = 128 << 10;
+    let mut expected = Vec::new();
+    for segment in 0..2 {
+        let id = |n: i64| if interleaved { 2 * n + segment } else { segment * ROWS + n };
+        let rows: Vec<Row> = (0..ROWS).map(|n| int(id(n), segment * ROWS + n, 100)).collect();
+        let gone = |row: &Row| segment == 0 && matches!(row.key, PrimaryKey::Int(key) if key % 7 == 0);
+        let deletes = (0..ROWS).filter(|key| segment == 0 && key % 7 == 0).map(|key| delete(key, 200)).collect();
+        world.segment(segment + 1, &[rows.clone()], &if segment == 0 { vec![deletes] } else { vec![] }).await;
+        expected.extend(rows.into_iter().filter(|row| !gone(row)));
+    }
+    expected.sort_by_key(|row| row.id);
+    (world, expected)
+}
+
+async fn rows(world: &World, outcome: &Outcome) -> Vec<Row> {
+    let mut all = Vec::new();
+    for output in &outcome.outputs {
+        all.extend(world.read(output).await.concat());
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_surviving_row_arrives() {
+    for interleaved in [false, true] {
+        let (world, expected) = world(interleaved).await;
+        let objects = world.objects().await.len() as u64;
+        let before = world.store.counters().get.requests.load(SeqCst);
+        let outcome = world.run().await.unwrap();
+        let requests = world.store.counters().get.requests.load(SeqCst) - before;
+        assert!(requests > 4 * objects, "{requests} requests for {objects} objects: not in windows");
+        let mut found = rows(&world, &outcome).await;
+        assert_eq!(outcome.rows_out, expected.len() as u64);
+        if interleaved {
+            // Pieces follow each other, but two batches that overlap are only put in order inside of a piece.
+            found.sort_by_key(|row| row.id);
+        }
+        assert!(found == expected, "rows differ, interleaved: {interleaved}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_too_large_to_be_copied_is_cut() {
+    let (mut world, expected) = world(false).await;
+    // The second segment alone, of which no row is deleted.
+    world.inputs.remove(0);
+    let outcome = world.run().await.unwrap();
+    let [output] = outcome.outputs.as_slice() else { panic!("{outcome:?}") };
+    let binlogs = world.read(output).await;
+    assert!(binlogs.len() > 1, "one binlog of {} rows", binlogs[0].len());
+    assert!(binlogs.concat() == expected.into_iter().filter(|row| row.id >= ROWS).collect::<Vec<_>>());
+}
+
+/// A store that stops answering, at whatever request, is no reason to give a plan up for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_does_not_answer_is_not_a_damaged_object() {
+    let (mut world, _) = world(false).await;
+    let (inner, objects) = (world.store.backend(), world.objects().await);
+    for nth in [1, 2, 3, 5, 8, 13, 21, 34] {
+        let backend = FaultyBackend::new(inner.clone());
+        let config = StorageConfig { retry_backoff: Duration::ZERO, ..Default::default() };
+        world.store = SegmentStore::with_backend(backend.clone(), &config);
+        backend.fail_from(Some(Operation::Get), nth, Fault::Unavailable);
+        let error = world.run().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient, "request {nth}: {error}");
+        backend.heal();
+        assert_eq!(world.objects().await, objects, "nothing is left behind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_names_the_object() {
+    let (mut world, _) = world(false).await;
+    let file = world.inputs[0].logs.insert.iter().find(|(field, _)| field.0 == 100).unwrap().1[0].clone();
+    let path = LogPath::insert(world.ids(SegmentId(1)), FieldId(100), file.id);
+    let mut bytes = world.store.get(&path).await.unwrap().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0xA5);
+    world.store.put(&path, bytes.into()).await.unwrap();
+    world.worker.memory_limit_bytes = 128 << 10;
+    let error = world.run().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(&path.to_string()), "{error}");
+}
