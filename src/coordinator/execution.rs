@@ -49,6 +49,8 @@ impl JobSink for Core {
     async fn timed_out(&self, attempt: Attempt, message: String) {
         warn!(plan = %attempt.plan, attempt = attempt.number, %message, "plan timed out");
         self.outputs_in_flight.release(attempt.plan);
+        // Or every tick would make the same plan again, to hang for as long.
+        self.remember_failure(attempt.plan, FailureKind::Exhausted);
         self.record(attempt, Event::TimeOut { message, at_ms: self.clock.now_ms() }).await;
     }
 }

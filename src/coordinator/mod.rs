@@ -32,6 +32,8 @@ mod dml;
 mod error;
 mod events;
 mod execution;
+#[cfg(test)]
+mod execution_tests;
 mod failures;
 mod gauges;
 mod gc;

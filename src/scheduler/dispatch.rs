@@ -92,6 +92,8 @@ enum Verdict {
     /// The plan ended without us.
     Ended,
     Failed(WorkerError),
+    /// It panicked: no answer, whoever's fault it is.
+    Died(String),
     Stopped(Stop),
 }
 
@@ -301,7 +303,8 @@ impl Shared {
         due.into_iter().chain(look).min()
     }
 
-    /// One execution, from slot to report. A panic below is a failed attempt, not a lost slot.
+    /// One execution, from slot to report. A panic below is a failed attempt, not a lost slot; and who died or hung
+    /// without an answer is given another attempt while there are any.
     async fn execute(self: Arc<Self>, ticket: Ticket) {
         let attempt = Attempt { plan: ticket.plan, number: ticket.attempts };
         let verdict = AssertUnwindSafe(self.attempt(attempt)).catch_unwind().await;
@@ -309,12 +312,14 @@ impl Shared {
             self.claim(attempt, || {
                 let text = panic.downcast_ref::<&str>().copied();
                 let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-                Verdict::failed(ErrorKind::Internal, format!("panicked: {}", text.unwrap_or("without a message")))
+                Verdict::Died(format!("panicked: {}", text.unwrap_or("without a message")))
             })
         });
+        let now_ms = self.clock.now_ms();
         let retry_at_ms = match &verdict {
-            Verdict::Failed(error) => self.retry.next_ms(error.kind, attempt.number, self.clock.now_ms()),
-            _ => None,
+            Verdict::Failed(error) => self.retry.next_ms(error.kind, attempt.number, now_ms),
+            Verdict::Died(_) | Verdict::Stopped(Stop::Stalled { .. }) => self.retry.again_ms(attempt.number, now_ms),
+            Verdict::Completed | Verdict::Ended | Verdict::Stopped(Stop::Cancelled | Stop::Shutdown) => None,
         };
         // A panic in the sink has been printed; the plan's durable state is settled at the next start.
         let _ = AssertUnwindSafe(self.report(attempt, &verdict, retry_at_ms)).catch_unwind().await;
@@ -327,8 +332,19 @@ impl Shared {
                 let failure = Failure { kind: *kind, message: message.clone(), retry_at_ms };
                 self.sink.failed(attempt, failure).await;
             }
+            Verdict::Died(message) => {
+                let failure = Failure { kind: ErrorKind::Internal, message: message.clone(), retry_at_ms };
+                self.sink.failed(attempt, failure).await;
+            }
             Verdict::Stopped(Stop::Stalled { idle }) => {
-                self.sink.timed_out(attempt, format!("no progress for {} s", idle.as_secs())).await;
+                let message = format!("no progress for {} s in attempt {}", idle.as_secs(), attempt.number);
+                match retry_at_ms {
+                    // A hang may pass: it is the plan's end only when the attempts are used up.
+                    Some(_) => {
+                        self.sink.failed(attempt, Failure { kind: ErrorKind::Transient, message, retry_at_ms }).await;
+                    }
+                    None => self.sink.timed_out(attempt, message).await,
+                }
             }
             Verdict::Completed | Verdict::Ended | Verdict::Stopped(Stop::Cancelled | Stop::Shutdown) => {}
         }
@@ -407,8 +423,8 @@ impl Shared {
         let totals = &mut state.totals;
         match verdict {
             Verdict::Completed => totals.completed += 1,
-            Verdict::Failed(_) if retry_at_ms.is_some() => totals.retried += 1,
-            Verdict::Failed(_) => totals.failed += 1,
+            _ if retry_at_ms.is_some() => totals.retried += 1,
+            Verdict::Failed(_) | Verdict::Died(_) => totals.failed += 1,
             Verdict::Stopped(Stop::Stalled { .. }) => totals.timed_out += 1,
             Verdict::Stopped(Stop::Cancelled) => totals.cancelled += 1,
             Verdict::Stopped(Stop::Shutdown) | Verdict::Ended => {}

@@ -14,11 +14,11 @@ pub enum Event {
     Begin { at_ms: u64 },
     /// Its outcome was committed.
     Commit { targets: Vec<SegmentId>, rows_out: u64, bytes_out: u64, at_ms: u64 },
-    /// An attempt failed and will be repeated.
+    /// An attempt failed, died or hung and will be repeated.
     Retry { not_before_ms: u64 },
     /// It failed for good: while executing, or because its inputs were gone when it was to be dispatched.
     Fail { kind: FailureKind, message: String, at_ms: u64 },
-    /// No progress for too long.
+    /// No progress for too long, and no attempt left.
     TimeOut { message: String, at_ms: u64 },
     /// Somebody asked for its end.
     Cancel { by: String, at_ms: u64 },

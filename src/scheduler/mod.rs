@@ -7,8 +7,8 @@
 //!  enqueue ─▶ queue ─▶ slot ─▶ sink.prepare ─▶ worker ─▶ claim ─▶ sink.completed
 //!               ▲                    │            │        │
 //!               │                    └────┬───────┘        └ stopped: result refused
-//!               └── retry, later ◀── sink.failed                    │
-//!                                                         sink.timed_out, or nothing:
+//!               └── retry, later ◀── sink.failed ◀── hung, attempts left
+//!                                                                   │ none left: sink.timed_out
 //!                                              who cancels, records it; who stops, resumes at the next start
 //! ```
 //!
@@ -18,7 +18,8 @@
 //! Invariants: (1) a plan is in the queue, in one slot, or neither; (2) no more executions than slots; (3) of two
 //! collections with work neither waits for more than one plan of the other per free slot; (4) an execution ends in at
 //! most one report, and a result that comes after its stop is dropped; (5) after
-//! `max_attempts` executions a plan is not retried.
+//! `max_attempts` executions a plan is not retried; (6) an execution that panics, or makes no progress for the timeout, is
+//! ended and its plan dispatched again, like one that failed for a passing reason.
 
 pub mod lifecycle;
 pub mod worker;
@@ -66,7 +67,7 @@ pub trait JobSink: Send + Sync {
     /// Records a failed attempt: back to the queue if it will be retried, else the end of the plan.
     async fn failed(&self, attempt: Attempt, failure: Failure);
 
-    /// Ends the plan: it made no progress for too long.
+    /// Ends the plan: its last attempt made no progress for too long. An earlier one that did is a [`Failure`].
     async fn timed_out(&self, attempt: Attempt, message: String);
 }
 

@@ -29,7 +29,13 @@ impl RetryPolicy {
     pub(super) fn next_ms(&self, kind: ErrorKind, number: u32, now_ms: u64) -> Option<u64> {
         // Nobody here asked for a stop, or the failure would not be looked at: the worker gave up on its own account.
         let retryable = kind.is_retryable() || kind == ErrorKind::Cancelled;
-        if !retryable || number >= self.max_attempts {
+        if retryable { self.again_ms(number, now_ms) } else { None }
+    }
+
+    /// The same for an attempt that ended without an answer, because its worker died or hung: nothing says that another
+    /// one would fare no better.
+    pub(super) fn again_ms(&self, number: u32, now_ms: u64) -> Option<u64> {
+        if number >= self.max_attempts {
             return None;
         }
         let pause = self.backoff.saturating_mul(1 << number.saturating_sub(1).min(MAX_DOUBLINGS));
@@ -57,6 +63,12 @@ mod tests {
     fn doubles_until_used_up(#[case] kind: ErrorKind, #[case] number: u32, #[case] next_ms: Option<u64>) {
         let policy = RetryPolicy { max_attempts: 4, backoff: Duration::from_millis(500) };
         assert_eq!(policy.next_ms(kind, number, 1_000), next_ms);
+    }
+
+    #[test]
+    fn an_attempt_without_an_answer_is_repeated_as_often() {
+        let policy = RetryPolicy { max_attempts: 3, backoff: Duration::from_millis(500) };
+        assert_eq!([1, 2, 3].map(|number| policy.again_ms(number, 1_000)), [Some(1_500), Some(2_000), None]);
     }
 
     #[test]

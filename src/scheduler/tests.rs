@@ -303,6 +303,60 @@ async fn a_busy_collection_delays_another_by_one_plan_per_slot() {
     assert!(begun.contains(&1001), "{begun:?}");
 }
 
+/// The bound: of N collections with work that may run, each stands once in the ring of turns, and whoever had a turn goes
+/// behind all that wait. So between the arrival of a collection's first plan and its beginning at most N - 1 other plans
+/// begin, however many the others have queued, whether they ever succeed, and however many slots there are.
+#[rstest::rstest]
+#[tokio::test]
+async fn a_new_collection_waits_for_one_plan_of_each_other(
+    #[values(1, 2, 4)] slots: usize,
+    #[values(0, 1, 2, 3)] plans_before: usize,
+) {
+    const BUSY: i64 = 1;
+    const FAILING: i64 = 2;
+    const OFF: i64 = 3;
+    const NEW: i64 = 9;
+    let fails = [Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Transient)];
+    let mut script: Vec<(i64, &[Step])> = Vec::new();
+    for (collection, plans) in [(BUSY, 1000), (FAILING, 300), (OFF, 300), (4, 2), (5, 2), (NEW, 1)] {
+        let steps = if collection == FAILING { &fails[..] } else { &[Step::Work][..] };
+        script.extend((0..plans).map(|plan| (collection * 10_000 + plan, steps)));
+    }
+    let bench = Bench::new(slots, &script);
+    bench.scheduler.hold(Held { collections: [CollectionId(OFF)].into(), ..Held::default() });
+    for (id, _) in script.iter().filter(|(id, _)| id / 10_000 != NEW) {
+        bench.enqueue(*id, id / 10_000);
+    }
+    let (mut working, mut begun) = (Vec::new(), Vec::new());
+    let new = NEW * 10_000;
+    for step in 0.. {
+        if step == plans_before {
+            begun.clear();
+            bench.enqueue(new, NEW);
+        }
+        // Repetitions of what fails become due again and again.
+        for line in bench.advance(1).await {
+            let (id, what) = line.split_once(' ').unwrap();
+            let id: i64 = id.parse().unwrap();
+            if what.starts_with("begins") {
+                begun.push(id);
+                working.push(id);
+            } else {
+                working.retain(|w| *w != id);
+            }
+        }
+        if begun.contains(&new) {
+            break;
+        }
+        assert!(step < 50 && !working.is_empty(), "the newcomer never began");
+        bench.release(working.remove(0));
+    }
+    let others = begun.iter().position(|id| *id == new).unwrap();
+    let collections_that_may_run = 5;
+    assert!(others < collections_that_may_run, "{others} other plans began first: {begun:?}");
+    assert!(begun[..others].iter().all(|id| id / 10_000 != OFF));
+}
+
 #[tokio::test]
 async fn transient_failures_are_repeated_with_doubling_pauses_and_an_end() {
     let flaky = [Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Transient), Step::Fail(ErrorKind::Exhausted)];
@@ -322,7 +376,7 @@ async fn transient_failures_are_repeated_with_doubling_pauses_and_an_end() {
 
 #[tokio::test]
 async fn permanent_failures_are_not_repeated() {
-    for step in [Step::Fail(ErrorKind::Corrupt), Step::Fail(ErrorKind::Conflict), Step::Panic] {
+    for step in [Step::Fail(ErrorKind::Corrupt), Step::Fail(ErrorKind::Conflict)] {
         let bench = Bench::new(1, &[(1, std::slice::from_ref(&step))]);
         bench.enqueue(1, 1);
         let log = bench.settle().await;
@@ -380,10 +434,61 @@ async fn stuck_is_who_does_not_get_on() {
         assert_eq!(bench.advance(11).await, [""; 0]);
     }
     bench.world.gauge(1).beat.fetch_add(1, Ordering::SeqCst);
-    assert_eq!(bench.advance(3).await, ["2 timed out 1: no progress for 80 s"]);
+    let stalled = |plan| format!("{plan} failed 1: no progress for 80 s in attempt 1, again at ");
+    assert_eq!(bench.advance(3).await, [stalled(2) + "1581000"]);
+    bench.scheduler.cancel(PlanId(2)).await;
     assert_eq!(bench.advance(79).await, [""; 0], "the other one moved 3 seconds before that");
-    assert_eq!(bench.advance(1).await, ["1 timed out 1: no progress for 80 s"]);
-    assert_eq!((bench.executing(), bench.scheduler.stats().totals.timed_out), (0, 2));
+    assert_eq!(bench.advance(1).await, [stalled(1) + "1661000"]);
+    assert_eq!(bench.executing(), 0);
+}
+
+#[tokio::test]
+async fn who_hangs_is_dispatched_again_and_times_out_when_attempts_are_used_up() {
+    let bench = Bench::new(1, &[(1, &[Step::Work, Step::Late]), (2, &[Step::Late, Step::Late, Step::Late])]);
+    bench.enqueue(1, 1);
+    assert_eq!(bench.settle().await, ["1 begins 1"]);
+    assert_eq!(bench.advance(80).await, ["1 failed 1: no progress for 80 s in attempt 1, again at 1081000"]);
+    assert_eq!(bench.advance(1).await, ["1 begins 2"]);
+    // The second one answers after its stop: that is refused, and the third is the one that counts.
+    assert_eq!(bench.advance(80).await, ["1 failed 2: no progress for 80 s in attempt 2, again at 1163000"]);
+    assert_eq!(bench.advance(2).await, ["1 begins 3", "1 completed 3"]);
+
+    bench.enqueue(2, 1);
+    let mut log = bench.settle().await;
+    for seconds in [80, 1, 80, 2, 80] {
+        log.extend(bench.advance(seconds).await);
+    }
+    let numbers: Vec<String> = (1..=3).map(|number| format!("2 begins {number}")).collect();
+    assert_eq!(log.iter().filter(|l| l.contains("begins")).cloned().collect::<Vec<_>>(), numbers);
+    assert_eq!(log.last().unwrap(), "2 timed out 3: no progress for 80 s in attempt 3");
+    assert_eq!(bench.advance(1000).await, [""; 0]);
+    let totals = bench.scheduler.stats().totals;
+    assert_eq!((totals.started, totals.retried, totals.timed_out, totals.completed), (6, 4, 1, 1));
+}
+
+#[tokio::test]
+async fn who_dies_is_dispatched_again_a_bounded_number_of_times() {
+    let bench = Bench::new(1, &[(1, &[Step::Panic]), (2, &[Step::Panic, Step::Panic, Step::Panic])]);
+    bench.enqueue(1, 1);
+    assert_eq!(bench.settle().await, ["1 begins 1", "1 failed 1: panicked: oops, again at 1001000"]);
+    assert_eq!(bench.advance(1).await, ["1 begins 2", "1 completed 2"]);
+    bench.enqueue(2, 1);
+    let mut log = bench.settle().await;
+    for seconds in [1, 2] {
+        log.extend(bench.advance(seconds).await);
+    }
+    assert_eq!(log.last().unwrap(), "2 failed 3: panicked: oops, never again");
+    assert_eq!((bench.advance(1000).await, bench.executing()), (vec![], 0), "the slot is free again");
+}
+
+#[tokio::test]
+async fn cancelling_beats_the_repetition_of_a_hang() {
+    let bench = Bench::new(1, &[(1, &[Step::Work])]);
+    bench.enqueue(1, 1);
+    bench.settle().await;
+    bench.advance(80).await;
+    assert!(bench.scheduler.cancel(PlanId(1)).await, "waits for its second attempt");
+    assert_eq!(bench.advance(1000).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -420,7 +525,8 @@ async fn a_result_after_the_stop_is_refused() {
     bench.enqueue(2, 1);
     bench.settle().await;
     assert!(bench.scheduler.cancel(PlanId(1)).await);
-    assert_eq!(bench.advance(80).await, ["2 timed out 1: no progress for 80 s"]);
+    let stalled = "2 failed 1: no progress for 80 s in attempt 1, again at 1081000";
+    assert_eq!(bench.advance(80).await, [stalled]);
     assert_eq!(bench.scheduler.stats().totals.completed, 0);
 }
 
