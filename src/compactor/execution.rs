@@ -21,12 +21,11 @@ use super::{
     inputs::Fetched,
     memory::{MemoryBudget, Reservation},
     priority::give_way,
-    ranged::RangedObject,
 };
 use crate::{
     config::BinlogConfig,
     model::{LogId, SegmentId},
-    storage::{LogPath, SegmentStore},
+    storage::{LogPath, RangedObject, SegmentStore},
 };
 
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
@@ -177,10 +176,10 @@ impl<'a> Execution<'a> {
         if bytes <= self.budget.whole_bytes() {
             return Ok(Fetched::Whole(self.get(&path).await?));
         }
-        let open = RangedObject::open(self.store, path, self.budget.window_bytes());
+        let open = RangedObject::open(self.store, path, self.budget.whole_bytes());
         let object = self.unless_stopped(open).await??;
-        self.bytes_read.fetch_add(object.len(), Relaxed);
-        self.allowed(object.len()).await?;
+        self.bytes_read.fetch_add(object.bytes(), Relaxed);
+        self.allowed(object.bytes()).await?;
         self.progress.alive();
         Ok(Fetched::Ranged(object))
     }

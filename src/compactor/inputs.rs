@@ -11,13 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CompactError, CompactionTask,
     cut::{BatchSize, share},
-    ranged::RangedObject,
     selection::Selection,
 };
 use crate::{
     binlog::{BinlogError, InsertLog, LogBytes, LogIds},
     model::{DataType, Field, FieldId, LogFile, Timestamp},
-    storage::LogPath,
+    storage::{LogPath, RangedObject},
 };
 
 /// Bytes of decoded rows that are handled at once; what a core's cache holds.
@@ -215,7 +214,7 @@ impl Fetched {
     pub(super) fn split(self) -> (LogBytes, Option<Arc<RangedObject>>) {
         match self {
             Self::Whole(bytes) => (bytes.into(), None),
-            Self::Ranged(object) => (LogBytes::in_store(object.clone(), object.len()), Some(object)),
+            Self::Ranged(object) => (object.log_bytes(), Some(object)),
         }
     }
 }

@@ -14,8 +14,6 @@ use std::{future::Future, sync::Arc};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::ranged::WINDOWS;
-
 const KIB: u64 = 1024;
 /// Of the limit: an object that is read whole takes no more than one of so many parts.
 const WHOLE_SHARE: u64 = 16;
@@ -48,14 +46,9 @@ impl MemoryBudget {
         u64::from(self.limit_kib) * KIB
     }
 
-    /// Objects up to this size are read whole, larger ones window by window.
+    /// Objects up to this size are read whole; of larger ones no more than this is in memory.
     pub(super) fn whole_bytes(&self) -> u64 {
         (self.limit_bytes() / WHOLE_SHARE).clamp(LEAST_WHOLE, MOST_WHOLE)
-    }
-
-    /// A window of an object that is not read whole: with all that are held at once it takes no more than one that is.
-    pub(super) fn window_bytes(&self) -> u64 {
-        self.whole_bytes() / (WINDOWS + 1)
     }
 
     /// What reading an object of this size holds at most.

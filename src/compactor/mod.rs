@@ -11,8 +11,9 @@
 //! ```
 //!
 //! Storage v1 keeps every column of every batch in an object of its own. So the first pass reads three narrow columns
-//! and decides; the second pass goes column by column and never holds more than one object and one output of a column
-//! per unit, however large the segments are. A batch that loses no row and is large enough is copied, not rewritten.
+//! and decides; the second pass goes column by column and never holds more than one object (of a large one, some
+//! windows) and one output of a column per unit, however large the segments are. A batch that loses no row and is large
+//! enough is copied, not rewritten.
 //!
 //! A merge takes values and returns values. It must never touch metadata, choose its inputs, read a clock, or write to
 //! anything but new objects of new segments: it may be killed at any line, and what it left is garbage that no segment
@@ -36,7 +37,6 @@ mod merge;
 mod order;
 mod priority;
 mod progress;
-mod ranged;
 mod second_pass;
 mod selection;
 mod throttle;

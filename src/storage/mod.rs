@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! segment_writer   segment_reader        rows ⇄ logs (through crate::binlog)
+//!          │         ranged              objects too large to be held, window by window
 //!          SegmentStore                  names, bounded retries, counters, batches
 //!    local   bucket   fault              where objects are
 //! ```
@@ -17,6 +18,7 @@ mod error;
 mod fault;
 mod local;
 mod path;
+mod ranged;
 mod segment_reader;
 mod segment_writer;
 mod store;
@@ -26,6 +28,7 @@ pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fault::{Fault, FaultyBackend, Operation};
 pub use path::{LogKind, LogPath, ParsePathError};
+pub use ranged::RangedObject;
 pub use segment_reader::{read_columns, read_deletes, read_stats};
 pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
 pub use store::{ListedLog, SegmentStore};

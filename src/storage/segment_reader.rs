@@ -1,7 +1,7 @@
 //! The logs of a segment become rows, deletes and statistics again.
 //!
-//! Rows are read binlog by binlog: the n-th log of every wanted field is fetched, decoded batch by batch, and dropped
-//! before the next is fetched. Errors name the object.
+//! Rows are read binlog by binlog: the n-th log of every wanted field is opened, decoded batch by batch, and dropped
+//! before the next is opened; large ones are never whole in memory. Errors name the object.
 
 use std::sync::Arc;
 
@@ -15,18 +15,20 @@ use futures::{
     stream::{self, BoxStream, StreamExt},
 };
 
-use super::{LogPath, SegmentStore, StorageError};
+use super::{LogPath, RangedObject, SegmentStore, StorageError};
 use crate::{
-    binlog::{BinlogError, ColumnReader, InsertLog, LogIds, PkStats, decode_delta, decode_stats},
+    binlog::{BinlogError, ColumnReader, InsertLog, LogBytes, LogIds, PkStats, decode_delta, decode_stats},
     model::{CollectionSchema, Delete, Field, FieldId, LogId, SegmentLogs},
 };
 
 /// Objects of one segment fetched at once.
 const FETCH_CONCURRENCY: usize = 8;
+/// Objects up to this size are read whole; of larger ones no more than this is in memory.
+const WHOLE_BYTES: u64 = 4 << 20;
 
 /// Reads columns of a segment in batches of at most `batch_rows`, with one column per wanted field, in the order given,
-/// named and typed as in `schema.arrow_schema()`. Memory is bounded by one binlog per field and one batch. No fields:
-/// no batches.
+/// named and typed as in `schema.arrow_schema()`. Memory is bounded by a few megabytes per field and one batch, however
+/// large the objects are. No fields: no batches.
 pub fn read_columns(
     store: &SegmentStore,
     ids: LogIds,
@@ -85,6 +87,11 @@ pub async fn read_stats(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -
     Ok(parts.concat())
 }
 
+/// Damage, unless the store has not answered.
+fn unreadable(path: &LogPath, object: Option<&RangedObject>, source: BinlogError) -> StorageError {
+    object.and_then(RangedObject::take_failure).unwrap_or_else(|| of_object(path, source))
+}
+
 fn of_object(path: &LogPath, source: BinlogError) -> StorageError {
     StorageError::Object { object: path.to_string(), source }
 }
@@ -102,8 +109,8 @@ struct Source {
     fields: Vec<Field>,
     schema: Arc<ArrowSchema>,
     batch_rows: usize,
-    /// Per binlog the object of every wanted field; the next one last.
-    binlogs: Vec<Vec<LogPath>>,
+    /// Per binlog the object of every wanted field with its size; the next one last.
+    binlogs: Vec<Vec<(LogPath, u64)>>,
 }
 
 impl Source {
@@ -117,7 +124,8 @@ impl Source {
     ) -> Result<Self, StorageError> {
         let stored = schema.stored_fields();
         let mut fields = Vec::with_capacity(wanted.len());
-        let mut binlogs: Vec<Vec<LogPath>> = vec![Vec::new(); if wanted.is_empty() { 0 } else { logs.batches() }];
+        let mut binlogs: Vec<Vec<(LogPath, u64)>> =
+            vec![Vec::new(); if wanted.is_empty() { 0 } else { logs.batches() }];
         for id in wanted {
             let wrong = |what: String| StorageError::Segment { segment: ids.segment.0, field: *id, what };
             let field = stored.iter().find(|field| field.id == *id);
@@ -127,7 +135,7 @@ impl Source {
                 return Err(wrong(format!("{} binlogs, other fields have {}", files.len(), binlogs.len())));
             }
             for (binlog, file) in binlogs.iter_mut().zip(files) {
-                binlog.push(LogPath::insert(ids, *id, file.id));
+                binlog.push((LogPath::insert(ids, *id, file.id), file.bytes));
             }
         }
         binlogs.reverse();
@@ -141,15 +149,25 @@ impl Source {
     async fn open_next(&mut self) -> Result<Option<OpenBinlog>, StorageError> {
         let Some(paths) = self.binlogs.pop() else { return Ok(None) };
         let store = &self.store;
-        let fetches = paths.into_iter().map(|path| async move { store.get(&path).await.map(|bytes| (path, bytes)) });
+        let fetches = paths.into_iter().map(|(path, bytes)| async move {
+            let object = match bytes {
+                0..=WHOLE_BYTES => (LogBytes::from(store.get(&path).await?), None),
+                _ => {
+                    let object = RangedObject::open(store, path, WHOLE_BYTES).await?;
+                    (object.log_bytes(), Some(object))
+                }
+            };
+            Ok::<_, StorageError>((path, object))
+        });
         let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
         let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
         let columns = blocking(move || {
-            let open = |(field, (path, bytes)): (&Field, _)| {
-                let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
-                let reader = reader.map_err(|e| of_object(&path, e))?;
-                Ok(OpenColumn { path, reader, next: None })
-            };
+            let open =
+                |(field, (path, (bytes, object))): (&Field, (LogPath, (LogBytes, Option<Arc<RangedObject>>)))| {
+                    let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
+                    let reader = reader.map_err(|e| unreadable(&path, object.as_deref(), e))?;
+                    Ok(OpenColumn { path, object, reader, next: None })
+                };
             fields.iter().zip(objects).map(open).collect::<Result<Vec<_>, _>>()
         })
         .await?;
@@ -159,6 +177,8 @@ impl Source {
 
 struct OpenColumn {
     path: LogPath,
+    /// Where its bytes come from, if they are not in memory.
+    object: Option<Arc<RangedObject>>,
     reader: ColumnReader,
     /// Decoded and not handed out yet.
     next: Option<ArrayRef>,
@@ -177,7 +197,8 @@ impl OpenBinlog {
         let mut rows = usize::MAX;
         for column in &mut self.columns {
             if column.next.is_none() {
-                column.next = column.reader.next().transpose().map_err(|e| of_object(&column.path, e))?;
+                let next = column.reader.next().transpose();
+                column.next = next.map_err(|e| unreadable(&column.path, column.object.as_deref(), e))?;
             }
             rows = rows.min(column.next.as_ref().map_or(0, |array| array.len()));
         }

@@ -60,7 +60,12 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     backend.put(&all).await.unwrap();
     for Object { name, bytes } in &all {
         assert_eq!(&backend.get(name).await.unwrap(), bytes, "{name}");
+        assert_eq!(backend.size(name).await.unwrap(), bytes.len() as u64, "{name}");
     }
+    assert_eq!(backend.get_range("delta_log/1", 1..4).await.unwrap(), "hre");
+    assert_eq!(backend.get_range("delta_log/1", 0..5).await.unwrap(), "three");
+    assert!(matches!(backend.get_range("delta_log/9", 0..1).await, Err(StorageError::NotFound { .. })));
+    assert!(matches!(backend.size("delta_log/9").await, Err(StorageError::NotFound { .. })));
     assert_eq!(names(&*backend, "insert_log").await, ["insert_log/1/a", "insert_log/10/b"]);
     assert_eq!(names(&*backend, "insert_log/1").await, ["insert_log/1/a"], "a prefix ends at a slash");
     let listed: Vec<Listed> = backend.list("delta_log").try_collect().await.unwrap();
@@ -312,6 +317,11 @@ async fn a_flushed_segment_reads_back(#[values(DataType::Int64, DataType::VarCha
     assert_eq!(read_deletes(&store, IDS, &output.logs).await.unwrap(), deletes);
     let range = PkRange { min: delete(500, 0).key, max: delete(1499, 0).key };
     assert_eq!((output.rows, output.pk_range.clone()), (1000, Some(range)));
+
+    // Logs that are said to be large are read window by window, with the same result.
+    let mut large = output.clone();
+    large.logs.insert.iter_mut().flat_map(|(_, files)| files).for_each(|file| file.bytes += 1 << 30);
+    assert_eq!(read_all(&store, &schema, &large).await, all);
 
     // What the metadata says is what the files say.
     let logs = &output.logs;

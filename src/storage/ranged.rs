@@ -10,18 +10,16 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{
-    binlog::ReadRange,
-    storage::{LogPath, SegmentStore, StorageError},
-};
+use super::{LogPath, SegmentStore, StorageError};
+use crate::binlog::{LogBytes, ReadRange};
 
 /// The end of an object, where its footer is.
 const TAIL_BYTES: u64 = 64 * 1024;
 /// Windows that may be held at once: the one that is read, the next one, and one that is put together from both.
-pub(super) const WINDOWS: u64 = 3;
+const WINDOWS: u64 = 3;
 
-/// Read from threads that no runtime drives; requests run on the runtime of whoever opened it.
-pub(super) struct RangedObject {
+/// Read from threads that may block; requests run on the runtime of whoever opened it.
+pub struct RangedObject {
     store: SegmentStore,
     path: LogPath,
     len: u64,
@@ -45,20 +43,27 @@ struct Ahead {
 }
 
 impl RangedObject {
-    /// Looks at the object's size. To be called where there is a runtime.
-    pub(super) async fn open(store: &SegmentStore, path: LogPath, window: u64) -> Result<Arc<Self>, StorageError> {
+    /// Looks at the object's size. No more than about `held` bytes of it will be in memory at once.
+    pub async fn open(store: &SegmentStore, path: LogPath, held: u64) -> Result<Arc<Self>, StorageError> {
+        let window = (held / (WINDOWS + 1)).max(1);
         let len = store.size(&path).await?;
         let (store, runtime) = (store.clone(), Handle::current());
         let (state, failure) = (Mutex::default(), Mutex::default());
         Ok(Arc::new(Self { store, path, len, window, runtime, state, failure }))
     }
 
-    pub(super) fn len(&self) -> u64 {
+    /// Bytes of the object.
+    pub fn bytes(&self) -> u64 {
         self.len
     }
 
+    /// What a decoder reads.
+    pub fn log_bytes(self: &Arc<Self>) -> LogBytes {
+        LogBytes::in_store(Arc::clone(self) as Arc<dyn ReadRange>, self.len)
+    }
+
     /// Why the store did not answer, if that is what an error is about.
-    pub(super) fn take_failure(&self) -> Option<StorageError> {
+    pub fn take_failure(&self) -> Option<StorageError> {
         self.failure.lock().take()
     }
 
@@ -155,7 +160,7 @@ mod tests {
         runtime.block_on(async {
             let store = SegmentStore::in_memory();
             store.put(&path(), Bytes::copy_from_slice(bytes)).await.unwrap();
-            RangedObject::open(&store, path(), window).await.unwrap()
+            RangedObject::open(&store, path(), window * (WINDOWS + 1)).await.unwrap()
         })
     }
 
@@ -172,7 +177,7 @@ mod tests {
             let bytes: Vec<u8> = (0..len).map(|n| (n * 31 % 251) as u8).collect();
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let object = stored(&runtime, &bytes, window);
-            prop_assert_eq!(object.len(), len as u64);
+            prop_assert_eq!(object.bytes(), len as u64);
             let mut reads: Vec<Range<usize>> =
                 reads.into_iter().map(|(at, n)| at.min(len)..(at + n).min(len).max(at.min(len))).collect();
             if in_order {
