@@ -162,18 +162,20 @@ impl Source {
         let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
         let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
         let columns = blocking(move || {
-            let open =
-                |(field, (path, (bytes, object))): (&Field, (LogPath, (LogBytes, Option<Arc<RangedObject>>)))| {
-                    let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
-                    let reader = reader.map_err(|e| unreadable(&path, object.as_deref(), e))?;
-                    Ok(OpenColumn { path, object, reader, next: None })
-                };
+            let open = |(field, (path, (bytes, object))): (&Field, (LogPath, Fetched))| {
+                let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
+                let reader = reader.map_err(|e| unreadable(&path, object.as_deref(), e))?;
+                Ok(OpenColumn { path, object, reader, next: None })
+            };
             fields.iter().zip(objects).map(open).collect::<Result<Vec<_>, _>>()
         })
         .await?;
         Ok(Some(OpenBinlog { columns, schema: self.schema.clone() }))
     }
 }
+
+/// The bytes of an object, and where they come from if they are not in memory.
+type Fetched = (LogBytes, Option<Arc<RangedObject>>);
 
 struct OpenColumn {
     path: LogPath,

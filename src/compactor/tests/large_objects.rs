@@ -21,7 +21,9 @@ async fn world(interleaved: bool) -> (World, Vec<Row>) {
         let rows: Vec<Row> = (0..ROWS).map(|n| int(id(n), segment * ROWS + n, 100)).collect();
         let gone = |row: &Row| segment == 0 && matches!(row.key, PrimaryKey::Int(key) if key % 7 == 0);
         let deletes = (0..ROWS).filter(|key| segment == 0 && key % 7 == 0).map(|key| delete(key, 200)).collect();
-        world.segment(segment + 1, &[rows.clone()], &if segment == 0 { vec![deletes] } else { vec![] }).await;
+        world
+            .segment(segment + 1, std::slice::from_ref(&rows), &if segment == 0 { vec![deletes] } else { vec![] })
+            .await;
         expected.extend(rows.into_iter().filter(|row| !gone(row)));
     }
     expected.sort_by_key(|row| row.id);
