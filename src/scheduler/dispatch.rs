@@ -5,7 +5,7 @@
 //! stuck, shutting down) is to note the reason and fire its token: a result that comes after the note is refused.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -61,7 +61,8 @@ struct State {
     queue: FairQueue,
     slots: Slots,
     liveness: Liveness,
-    running: HashMap<PlanId, Running>,
+    /// In order, so that what is stopped together is stopped in the same order whenever it is replayed.
+    running: BTreeMap<PlanId, Running>,
     /// No new executions, for good.
     stopping: bool,
     totals: Totals,
@@ -127,7 +128,7 @@ impl Scheduler {
             queue: FairQueue::default(),
             slots: Slots::new(config.max_concurrency),
             liveness: Liveness::new(config.progress_timeout),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             stopping: false,
             totals: Totals::default(),
         };

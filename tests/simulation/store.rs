@@ -1,0 +1,139 @@
+//! A metadata store that takes its time and fails, and a clock that is the runtime's.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datacoord::{
+    clock::Clock,
+    error::ErrorKind,
+    meta::{MetaError, MetaStore, Op, See, Span, Txn, memory::MemoryStore},
+};
+use tokio::time::{Instant, sleep};
+
+/// Numbers that follow from a seed (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Numbers(u64);
+
+impl Numbers {
+    /// Numbers of their own for a thing: who draws first elsewhere makes no difference.
+    pub fn of(seed: u64, thing: &[u64]) -> Self {
+        let mut numbers = Self(seed);
+        for part in thing {
+            numbers = Self(numbers.next() ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93));
+        }
+        numbers
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// From 0 up to but not `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
+    pub fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
+        from.get(self.below(from.len() as u64) as usize)
+    }
+}
+
+/// What the runtime's paused clock shows, from a Tuesday in 2023 on.
+#[derive(Debug)]
+pub struct VirtualClock(Instant);
+
+impl VirtualClock {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self(Instant::now()))
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now_ms(&self) -> u64 {
+        1_700_000_000_000 + self.monotonic().as_millis() as u64
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// The store in memory; a commit takes up to six milliseconds, and some are refused before anything is done.
+#[derive(Debug)]
+pub struct Faulty {
+    inner: MemoryStore,
+    numbers: Mutex<Numbers>,
+    /// Percent of commits that fail.
+    pub failing: AtomicU64,
+}
+
+impl Faulty {
+    pub fn new(seed: u64) -> Arc<Self> {
+        let numbers = Mutex::new(Numbers::of(seed, &[0x570E]));
+        Arc::new(Self { inner: MemoryStore::new(), numbers, failing: AtomicU64::new(0) })
+    }
+
+    /// A copy as of now, to be read in peace.
+    pub async fn snapshot(&self) -> Arc<MemoryStore> {
+        let copy = MemoryStore::new();
+        // Neither waits for anything: nobody else commits in between.
+        let mut ops = Vec::new();
+        self.inner
+            .scan_blocking(&Span::of(""), &mut |key, value| {
+                ops.push(Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value) });
+                Ok(())
+            })
+            .unwrap();
+        copy.commit(Txn { guards: vec![], ops }).await.unwrap();
+        Arc::new(copy)
+    }
+
+    fn draw(&self, limit: u64) -> u64 {
+        self.numbers.lock().unwrap().below(limit)
+    }
+}
+
+#[async_trait]
+impl MetaStore for Faulty {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
+        self.inner.get(key).await
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<(), MetaError> {
+        sleep(Duration::from_millis(self.draw(4))).await;
+        if self.draw(100) < self.failing.load(Ordering::SeqCst) {
+            let reason = "the store is away".to_owned();
+            return Err(MetaError::Store { action: "commit", reason, kind: ErrorKind::Transient });
+        }
+        let done = self.inner.commit(txn).await;
+        // Who is killed here has done it, and does not know.
+        sleep(Duration::from_millis(self.draw(4))).await;
+        done
+    }
+
+    fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
+        self.inner.get_blocking(key)
+    }
+
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+        self.inner.scan_blocking(span, see)
+    }
+
+    fn max_operations(&self) -> usize {
+        self.inner.max_operations()
+    }
+}

@@ -1,0 +1,181 @@
+//! A worker that merges records only, and has every fault that one can have.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use datacoord::{
+    compactor::{CompactionTask, Outcome, OutputSegment},
+    error::ErrorKind,
+    model::{
+        ClusterRange, Delete, FieldId, LogFile, LogId, PlanKind, Progress, Scalar, SegmentId, SegmentLogs, Timestamp,
+    },
+    scheduler::{Execution, Observe, Worker, WorkerError},
+};
+use futures::FutureExt;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{store::Numbers, world::Journal};
+
+pub const ROW_BYTES: u64 = 1024;
+pub const DELETE_BYTES: u64 = 20;
+pub const CLUSTERING_KEY: FieldId = FieldId(101);
+
+/// What an attempt does, after it has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Succeeds after so many beats of ten seconds: longer than the watch's patience, if they are many.
+    Work {
+        beats: u64,
+    },
+    Transient,
+    Corrupt,
+    Panic,
+    /// Does nothing more; ends when it is told to.
+    Hang,
+    /// Hears nothing.
+    Deaf,
+    /// Hangs, and answers with a result when it is stopped.
+    Late,
+}
+
+pub struct PaperWorker {
+    pub seed: u64,
+    /// While this is false, everything succeeds.
+    pub faults: Arc<AtomicBool>,
+    pub ids: Arc<AtomicI64>,
+    pub journal: Journal,
+}
+
+#[derive(Default)]
+struct Gauge {
+    beats: AtomicU64,
+}
+
+impl Observe for Gauge {
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+
+    fn beat(&self) -> u64 {
+        self.beats.load(Ordering::SeqCst)
+    }
+}
+
+impl PaperWorker {
+    fn fate(&self, task: &CompactionTask) -> Fate {
+        let mut numbers = Numbers::of(self.seed, &[task.plan.id.0 as u64, u64::from(task.plan.attempts)]);
+        if !self.faults.load(Ordering::SeqCst) {
+            return Fate::Work { beats: numbers.below(3) };
+        }
+        match numbers.below(100) {
+            0..14 => Fate::Transient,
+            14..17 => Fate::Corrupt,
+            17..22 => Fate::Panic,
+            22..28 => Fate::Hang,
+            28..31 => Fate::Deaf,
+            31..37 => Fate::Late,
+            37..42 => Fate::Work { beats: 40 },
+            _ => Fate::Work { beats: numbers.below(8) },
+        }
+    }
+}
+
+impl Worker for PaperWorker {
+    fn start(&self, task: CompactionTask, cancel: CancellationToken) -> Execution {
+        let fate = self.fate(&task);
+        let gauge = Arc::new(Gauge::default());
+        let progress = Arc::clone(&gauge);
+        let (ids, journal) = (Arc::clone(&self.ids), self.journal.clone());
+        let done = async move {
+            let error = |kind: ErrorKind| Err(WorkerError { kind, message: format!("it is {}", kind.as_str()) });
+            match fate {
+                Fate::Work { beats } => {
+                    for _ in 0..beats {
+                        tokio::select! {
+                            biased;
+                            () = cancel.cancelled() => return error(ErrorKind::Cancelled),
+                            () = sleep(Duration::from_secs(10)) => {}
+                        }
+                        gauge.beats.fetch_add(1, Ordering::SeqCst);
+                    }
+                    Ok(merge(&task, &ids))
+                }
+                Fate::Transient => {
+                    sleep(Duration::from_secs(5)).await;
+                    error(ErrorKind::Transient)
+                }
+                Fate::Corrupt => error(ErrorKind::Corrupt),
+                // Without the panic hook: it would fill the output with traces of what is meant to happen.
+                Fate::Panic => std::panic::resume_unwind(Box::new("on purpose")),
+                Fate::Hang => {
+                    cancel.cancelled().await;
+                    error(ErrorKind::Cancelled)
+                }
+                Fate::Deaf => std::future::pending().await,
+                Fate::Late => {
+                    cancel.cancelled().await;
+                    journal.note_late(task.plan.id, task.plan.attempts);
+                    Ok(merge(&task, &ids))
+                }
+            }
+        };
+        Execution { progress, done: done.boxed() }
+    }
+}
+
+pub fn log(ids: &AtomicI64, rows: u64, row_bytes: u64) -> LogFile {
+    let ts = Timestamp::from_ms(1_700_000_000_000);
+    let id = LogId(ids.fetch_add(1, Ordering::SeqCst));
+    LogFile { id, rows, ts_from: ts, ts_to: ts, bytes: rows * row_bytes, memory_bytes: rows * row_bytes }
+}
+
+pub fn logs(ids: &AtomicI64, rows: u64) -> SegmentLogs {
+    let insert = vec![(FieldId(100), vec![log(ids, rows, ROW_BYTES)])];
+    SegmentLogs { insert, ..SegmentLogs::default() }
+}
+
+/// Each delete kills a row of its own; outputs are cut as the compactor cuts them.
+fn merge(task: &CompactionTask, ids: &AtomicI64) -> Outcome {
+    let consumed: Vec<(SegmentId, LogId)> =
+        task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id))).collect();
+    let rows_in: u64 = task.inputs.iter().map(|i| i.logs.rows()).sum();
+    let deletes: u64 = task.inputs.iter().flat_map(|i| &i.logs.delta).map(|log| log.rows).sum();
+    let mut outcome = Outcome {
+        outputs: vec![],
+        rows_in,
+        rows_deleted: 0,
+        rows_expired: 0,
+        rows_out: 0,
+        bytes_read: 0,
+        bytes_written: 0,
+        consumed_deltas: consumed,
+        deletes: vec![],
+    };
+    if task.plan.kind == PlanKind::L0Delete {
+        let key = datacoord::model::PrimaryKey::Int(0);
+        outcome.deletes = vec![Delete { key, ts: Timestamp::from_ms(task.now_ms) }; deletes as usize];
+        return outcome;
+    }
+    outcome.rows_deleted = deletes;
+    outcome.rows_out = rows_in - deletes;
+    outcome.bytes_written = outcome.rows_out * ROW_BYTES;
+    let limit = (task.plan.max_output_bytes / ROW_BYTES).max(1);
+    let even = outcome.rows_out.div_ceil(outcome.rows_out.div_ceil(limit).max(1)).max(1);
+    let clustering = task.plan.kind == PlanKind::Clustering;
+    let limit = if clustering || even * 25 >= limit * 22 { even } else { limit };
+    let mut left = outcome.rows_out;
+    while left > 0 {
+        let rows = left.min(limit);
+        left -= rows;
+        let id = SegmentId(ids.fetch_add(1, Ordering::SeqCst));
+        let cluster_range = clustering.then(|| ClusterRange::of(CLUSTERING_KEY, Scalar::Int(id.0)));
+        outcome.outputs.push(OutputSegment { id, logs: logs(ids, rows), rows, pk_range: None, cluster_range });
+    }
+    outcome
+}
