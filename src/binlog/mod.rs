@@ -38,7 +38,7 @@ pub use delta::{decode_delta, encode_delta, scan_delta};
 pub use error::BinlogError;
 pub use insert::{ColumnReader, InsertLog, InsertLogWriter};
 pub use size::memory_size;
-pub use source::{LogBytes, ReadRange};
+pub use source::{LogBytes, PEEK_BYTES, ReadRange};
 pub use stats::{PkStats, PkStatsBuilder, decode_stats, encode_compound_stats};
 
 use bytes::Bytes;

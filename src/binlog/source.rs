@@ -16,7 +16,7 @@ use parquet::{
 use super::BinlogError;
 
 /// What a reader of page headers asks for at once.
-const PEEK_BYTES: u64 = 4096;
+pub const PEEK_BYTES: u64 = 4096;
 
 /// Reads ranges of one object. Calls block.
 pub trait ReadRange: Send + Sync {

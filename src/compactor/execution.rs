@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::BinlogConfig,
     model::{LogId, SegmentId},
-    storage::{LogPath, RangedObject, SegmentStore},
+    storage::{LogPath, RangedObject, Reading, SegmentStore},
 };
 
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
@@ -81,7 +81,7 @@ pub(super) struct Execution<'a> {
     pub(super) progress: &'a ProgressCell,
     pub(super) stop: CancellationToken,
     throttle: Option<&'a Throttle>,
-    pub(super) bytes_read: AtomicU64,
+    pub(super) bytes_read: Arc<AtomicU64>,
     pub(super) bytes_written: AtomicU64,
     /// Objects that exist or may exist.
     written: Mutex<Vec<LogPath>>,
@@ -108,7 +108,7 @@ impl<'a> Execution<'a> {
             progress,
             stop,
             throttle: None,
-            bytes_read: AtomicU64::new(0),
+            bytes_read: Arc::default(),
             bytes_written: AtomicU64::new(0),
             written: Mutex::default(),
             waiting: Mutex::default(),
@@ -173,13 +173,21 @@ impl<'a> Execution<'a> {
 
     /// An object of about this size: in memory if it is small, behind a reader of windows otherwise.
     pub(super) async fn fetch(&self, path: LogPath, bytes: u64) -> Result<Fetched, CompactError> {
+        self.fetch_part(path, bytes, bytes).await
+    }
+
+    /// The same if about `part_bytes` of it will be read.
+    pub(super) async fn fetch_part(&self, path: LogPath, bytes: u64, part_bytes: u64) -> Result<Fetched, CompactError> {
         if bytes <= self.budget.whole_bytes() {
             return Ok(Fetched::Whole(self.get(&path).await?));
         }
-        let open = RangedObject::open(self.store, path, self.budget.whole_bytes());
-        let object = self.unless_stopped(open).await??;
-        self.bytes_read.fetch_add(object.bytes(), Relaxed);
-        self.allowed(object.bytes()).await?;
+        self.allowed(part_bytes).await?;
+        let reading = Reading {
+            held_bytes: self.budget.whole_bytes(),
+            stop: self.stop.clone(),
+            read: Arc::clone(&self.bytes_read),
+        };
+        let object = self.unless_stopped(RangedObject::open(self.store, path, reading)).await??;
         self.progress.alive();
         Ok(Fetched::Ranged(object))
     }

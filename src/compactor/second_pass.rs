@@ -238,7 +238,8 @@ async fn rewrite(
     let mut sink = Sink::open(exec, inputs, selections, work, field, &shape)?;
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let part_bytes = portion(column.file.bytes, part, selections);
+        let bytes = exec.fetch_part(column.path, column.file.bytes, part_bytes).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         sink = exec
             .cores
@@ -449,7 +450,8 @@ async fn values(
     let mut values = Vec::new();
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let part_bytes = portion(column.file.bytes, part, selections);
+        let bytes = exec.fetch_part(column.path, column.file.bytes, part_bytes).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         values = exec
             .cores

@@ -28,7 +28,7 @@ pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fault::{Fault, FaultyBackend, Operation};
 pub use path::{LogKind, LogPath, ParsePathError};
-pub use ranged::RangedObject;
+pub use ranged::{RangedObject, Reading};
 pub use segment_reader::{read_columns, read_deletes, read_stats};
 pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
 pub use store::{ListedLog, SegmentStore};

@@ -3,20 +3,38 @@
 //! Must never: let a store that does not answer look like an object that is damaged. What went wrong is kept until
 //! somebody asks.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{
+    io,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{LogPath, SegmentStore, StorageError};
-use crate::binlog::{LogBytes, ReadRange};
+use crate::binlog::{LogBytes, PEEK_BYTES, ReadRange};
 
 /// The end of an object, where its footer is.
 const TAIL_BYTES: u64 = 64 * 1024;
 /// Windows that may be held at once: the one that is read, the next one, and one that is put together from both.
 const WINDOWS: u64 = 3;
+
+/// How an object is read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Bytes of it that may be in memory at once, about.
+    pub held_bytes: u64,
+    /// Ends requests that are under way, and with them the wait of whoever decodes.
+    pub stop: CancellationToken,
+    /// Counts the bytes that are read.
+    pub read: Arc<AtomicU64>,
+}
 
 /// Read from threads that may block; requests run on the runtime of whoever opened it.
 pub struct RangedObject {
@@ -24,6 +42,7 @@ pub struct RangedObject {
     path: LogPath,
     len: u64,
     window: u64,
+    reading: Reading,
     runtime: Handle,
     state: Mutex<State>,
     failure: Mutex<Option<StorageError>>,
@@ -43,13 +62,13 @@ struct Ahead {
 }
 
 impl RangedObject {
-    /// Looks at the object's size. No more than about `held` bytes of it will be in memory at once.
-    pub async fn open(store: &SegmentStore, path: LogPath, held: u64) -> Result<Arc<Self>, StorageError> {
-        let window = (held / (WINDOWS + 1)).max(1);
+    /// Looks at the object's size and nothing else.
+    pub async fn open(store: &SegmentStore, path: LogPath, reading: Reading) -> Result<Arc<Self>, StorageError> {
+        let window = (reading.held_bytes / (WINDOWS + 1)).max(1);
         let len = store.size(&path).await?;
         let (store, runtime) = (store.clone(), Handle::current());
         let (state, failure) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { store, path, len, window, runtime, state, failure }))
+        Ok(Arc::new(Self { store, path, len, window, reading, runtime, state, failure }))
     }
 
     /// Bytes of the object.
@@ -68,13 +87,22 @@ impl RangedObject {
     }
 
     fn fetch(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, StorageError>> + Send + 'static {
-        let (store, path) = (self.store.clone(), self.path);
-        async move { store.get_range(&path, range).await }
+        let (store, path, reading) = (self.store.clone(), self.path, self.reading.clone());
+        async move {
+            let stopped = || StorageError::Task(format!("read of {path}: stopped"));
+            let got = reading.stop.run_until_cancelled(store.get_range(&path, range)).await;
+            let bytes = got.ok_or_else(stopped)??;
+            reading.read.fetch_add(bytes.len() as u64, Relaxed);
+            Ok(bytes)
+        }
     }
 
-    /// Replaces the window by one that begins at `from` and reaches `end`, or further.
+    /// Replaces the window by one that begins at `from` and reaches `end`, or further. Who jumps and asks for little looks
+    /// at headers of what it skips: it gets that and no more.
     fn advance(&self, state: &mut State, from: u64, end: u64) -> Result<(), StorageError> {
         let follows = from == state.at + state.bytes.len() as u64 && from > 0;
+        let least =
+            if !follows && end - from <= PEEK_BYTES { end } else { end.max((from + self.window).min(self.len)) };
         let ahead = state.next.take().filter(|next| next.range.start == from && next.range.end >= end);
         // What is replaced does not stay beside what comes.
         state.bytes = Bytes::new();
@@ -83,7 +111,7 @@ impl RangedObject {
                 .runtime
                 .block_on(next.bytes)
                 .unwrap_or_else(|e| Err(StorageError::Task(format!("read ahead of {}: {e}", self.path))))?,
-            None => self.runtime.block_on(self.fetch(from..end.max((from + self.window).min(self.len))))?,
+            None => self.runtime.block_on(self.fetch(from..least))?,
         };
         *state = State { at: from, bytes, next: None };
         let next = state.at + state.bytes.len() as u64;
@@ -160,7 +188,8 @@ mod tests {
         runtime.block_on(async {
             let store = SegmentStore::in_memory();
             store.put(&path(), Bytes::copy_from_slice(bytes)).await.unwrap();
-            RangedObject::open(&store, path(), window * (WINDOWS + 1)).await.unwrap()
+            let reading = Reading { held_bytes: window * (WINDOWS + 1), ..Reading::default() };
+            RangedObject::open(&store, path(), reading).await.unwrap()
         })
     }
 
@@ -193,6 +222,34 @@ mod tests {
                 prop_assert_eq!(&found[..], &bytes[read]);
             }
         }
+    }
+
+    #[test]
+    fn what_is_skipped_is_not_read_and_what_is_read_is_read_once() {
+        const PAGE: u64 = 100_000;
+        let (runtime, pages) = (tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap(), 20);
+        let read = |object: &RangedObject| object.reading.read.load(Relaxed);
+        let object = stored(&runtime, &vec![7; (pages * PAGE) as usize], 3 * PAGE);
+        for page in 0..pages {
+            object.read_range(page * PAGE..page * PAGE + PEEK_BYTES).unwrap();
+        }
+        assert_eq!(read(&object), pages * PEEK_BYTES);
+
+        let object = stored(&runtime, &vec![7; (pages * PAGE) as usize], 3 * PAGE);
+        for page in 0..pages {
+            object.read_range(page * PAGE..page * PAGE + PEEK_BYTES).unwrap();
+            object.read_range(page * PAGE + 30..(page + 1) * PAGE).unwrap();
+        }
+        assert_eq!(read(&object), pages * PAGE);
+    }
+
+    #[test]
+    fn who_is_stopped_waits_for_no_store() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let object = stored(&runtime, &[7; 100], 10);
+        object.reading.stop.cancel();
+        object.read_range(0..20).unwrap_err();
+        assert!(matches!(object.take_failure(), Some(StorageError::Task(_))));
     }
 
     #[test]

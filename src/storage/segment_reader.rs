@@ -15,7 +15,7 @@ use futures::{
     stream::{self, BoxStream, StreamExt},
 };
 
-use super::{LogPath, RangedObject, SegmentStore, StorageError};
+use super::{LogPath, RangedObject, Reading, SegmentStore, StorageError};
 use crate::{
     binlog::{BinlogError, ColumnReader, InsertLog, LogBytes, LogIds, PkStats, decode_delta, decode_stats},
     model::{CollectionSchema, Delete, Field, FieldId, LogId, SegmentLogs},
@@ -47,7 +47,13 @@ pub fn read_columns(
                 current = source.open_next().await?;
             }
             let Some(mut binlog) = current.take() else { return Ok(None) };
-            let (batch, binlog) = blocking(move || Ok((binlog.next_batch()?, binlog))).await?;
+            let permit = if binlog.has_windows() { source.store.window_reader().await } else { None };
+            let (batch, binlog) = blocking(move || {
+                let batch = binlog.next_batch();
+                drop(permit);
+                Ok((batch?, binlog))
+            })
+            .await?;
             if let Some(batch) = batch {
                 return Ok(Some((batch, (source, Some(binlog)))));
             }
@@ -153,7 +159,9 @@ impl Source {
             let object = match bytes {
                 0..=WHOLE_BYTES => (LogBytes::from(store.get(&path).await?), None),
                 _ => {
-                    let object = RangedObject::open(store, path, WHOLE_BYTES).await?;
+                    let object =
+                        RangedObject::open(store, path, Reading { held_bytes: WHOLE_BYTES, ..Reading::default() })
+                            .await?;
                     (object.log_bytes(), Some(object))
                 }
             };
@@ -161,7 +169,10 @@ impl Source {
         });
         let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
         let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
+        let has_windows = objects.iter().any(|(_, (_, object))| object.is_some());
+        let permit = if has_windows { store.window_reader().await } else { None };
         let columns = blocking(move || {
+            let _permit = permit;
             let open = |(field, (path, (bytes, object))): (&Field, (LogPath, Fetched))| {
                 let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
                 let reader = reader.map_err(|e| unreadable(&path, object.as_deref(), e))?;
@@ -193,6 +204,10 @@ struct OpenBinlog {
 }
 
 impl OpenBinlog {
+    fn has_windows(&self) -> bool {
+        self.columns.iter().any(|column| column.object.is_some())
+    }
+
     /// The next rows that are there for every field. Logs of one binlog have equally many rows, but need not come in
     /// equal arrays.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, StorageError> {

@@ -7,6 +7,7 @@ use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::{
@@ -26,6 +27,9 @@ use crate::{
 const LOCAL_FOLDER: &str = "files";
 /// Batches written at once: what hides the latency of a bucket.
 const PUT_CONCURRENCY: usize = 8;
+/// Threads of readers that may wait for windows of large objects at once. Each such wait needs another thread of the
+/// same pool (tokio's has 512) for its request: with all of them waiting, none would ever go on.
+const WINDOW_READERS: usize = 64;
 /// Pauses between attempts do not grow beyond this.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -51,6 +55,7 @@ pub struct SegmentStore {
     counters: Arc<StorageCounters>,
     max_attempts: u32,
     backoff: Duration,
+    window_readers: Arc<Semaphore>,
 }
 
 impl SegmentStore {
@@ -74,7 +79,8 @@ impl SegmentStore {
     /// A store over any backend; of the settings only those for retries are used.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &StorageConfig) -> Self {
         let (max_attempts, backoff) = (config.max_attempts.max(1), config.retry_backoff);
-        Self { backend, counters: Arc::default(), max_attempts, backoff }
+        let window_readers = Arc::new(Semaphore::new(WINDOW_READERS));
+        Self { backend, counters: Arc::default(), max_attempts, backoff, window_readers }
     }
 
     /// The backend below, to be wrapped.
@@ -113,6 +119,12 @@ impl SegmentStore {
         let name = path.to_string();
         let get = || self.backend.get(&name);
         self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await
+    }
+
+    /// To be held by a blocking thread of the runtime while it reads windows of objects.
+    pub(super) async fn window_reader(&self) -> Option<OwnedSemaphorePermit> {
+        // None only if it were closed, which nobody does.
+        Arc::clone(&self.window_readers).acquire_owned().await.ok()
     }
 
     /// Reads a part of an object, which is inside of it.
