@@ -39,6 +39,7 @@ mod priority;
 mod progress;
 mod second_pass;
 mod selection;
+mod sink;
 mod throttle;
 
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use std::sync::{
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType as Arrow, Int64Type},
+    datatypes::Int64Type,
 };
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
@@ -18,15 +18,15 @@ use super::{
     CompactError,
     cut::{Part, Piece, share},
     execution::Execution,
-    inputs::{Batch, Column, Fetched, Inputs, OpenLog, step},
+    inputs::{Batch, Column, Fetched, Inputs, OpenLog},
     memory::MemoryBudget,
-    order::{Rearranged, may_be_unordered, permutation},
+    order::{may_be_unordered, permutation},
     selection::{Keep, Selection},
+    sink::{Shape, Sink, add_keys},
 };
 use crate::{
-    binlog::{BinlogError, Encoded, InsertLogWriter, LogIds, PkStatsBuilder},
-    config::BinlogConfig,
-    model::{Field, LogFile, LogId, Timestamp},
+    binlog::{BinlogError, Encoded, LogIds, PkStatsBuilder},
+    model::{LogFile, LogId, Timestamp},
     storage::LogPath,
 };
 
@@ -34,10 +34,6 @@ use crate::{
 const CODEC_BYTES: u64 = 6 << 20;
 /// Row ids, their positions, and the sorted pairs of both.
 const ORDER_BYTES_PER_ROW: u64 = 8 + 4 + 16;
-/// Surviving vectors are written straight from the decoded page while the runs of survivors are at least this long on
-/// average; shorter ones are gathered first.
-const RUN_BYTES: usize = 4096;
-
 const MAX_RESERVE_BYTES: u64 = 256 << 20;
 
 /// Selections of all batches, found by the first pass.
@@ -55,13 +51,6 @@ pub(super) struct PieceWork {
     /// Found by whichever column comes first.
     shape: OnceCell<Arc<Shape>>,
     columns_left: AtomicUsize,
-}
-
-/// What has to be the same for all columns of a piece.
-struct Shape {
-    ts_from: Timestamp,
-    ts_to: Timestamp,
-    order: Option<Vec<u32>>,
 }
 
 /// A written column.
@@ -235,7 +224,7 @@ async fn rewrite(
     field: usize,
 ) -> Result<Encoded, CompactError> {
     let shape = shape(exec, inputs, selections, work).await?;
-    let mut sink = Sink::open(exec, inputs, selections, work, field, &shape)?;
+    let mut sink = open_sink(exec, inputs, selections, work, field, &shape)?;
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
         let part_bytes = portion(column.file.bytes, part, selections);
@@ -308,7 +297,7 @@ pub(super) async fn write_columns(
                 Some(sink) => sink,
                 None => {
                     let shape = shape(exec, inputs, selections, work).await?;
-                    Sink::open(exec, inputs, selections, work, field, &shape)?
+                    open_sink(exec, inputs, selections, work, field, &shape)?
                 }
             };
             let (selections, cursor) = (selections.clone(), Cursor::of(&part));
@@ -470,89 +459,20 @@ async fn values(
     Ok(values)
 }
 
-fn add_keys(keys: &Mutex<PkStatsBuilder>, field: &Field, column: &ArrayRef) -> Result<(), CompactError> {
-    keys.lock().add_column(column).map_err(|source| CompactError::Encode { field: field.id, source })
-}
-
-/// Where the surviving rows of one column of a piece go.
-struct Sink {
-    field: Field,
-    writer: InsertLogWriter,
-    keys: Option<Arc<Mutex<PkStatsBuilder>>>,
-    /// All rows, if they have to be put in order.
-    held: Option<Vec<ArrayRef>>,
-}
-
-impl Sink {
-    /// The sink of one column of a piece, nothing written yet.
-    fn open(
-        exec: &Execution<'_>,
-        inputs: &Inputs,
-        selections: &Selections,
-        work: &PieceWork,
-        field: usize,
-        shape: &Shape,
-    ) -> Result<Self, CompactError> {
-        let Some(output) = inputs.fields.get(field) else {
-            return Err(CompactError::Internal(format!("no field number {field}")));
-        };
-        let mut sink = Self::new(work.ids, output, exec.binlog, shape.order.is_some())?;
-        // No more than a buffer would grow to anyway, whatever the metadata claims.
-        let room = work.written_bytes(inputs, selections, field).min(exec.binlog.max_bytes).min(MAX_RESERVE_BYTES);
-        sink.writer.reserve(room as usize);
-        if field == inputs.key {
-            sink.keys = Some(work.keys.clone());
-        }
-        Ok(sink)
-    }
-
-    fn new(ids: LogIds, field: &Field, config: &BinlogConfig, hold: bool) -> Result<Self, CompactError> {
-        let writer = InsertLogWriter::new(ids, field, config)
-            .map_err(|source| CompactError::Encode { field: field.id, source })?;
-        Ok(Self { field: field.clone(), writer, keys: None, held: hold.then(Vec::new) })
-    }
-
-    fn write(&mut self, keep: Keep, array: &ArrayRef) -> Result<(), CompactError> {
-        if let Some(runs) = self.runs(&keep, array) {
-            for (start, end) in runs {
-                self.encode(&array.slice(start, end - start))?;
-            }
-            return Ok(());
-        }
-        let rows = keep.apply(array)?;
-        if let Some(keys) = &self.keys {
-            add_keys(keys, &self.field, &rows)?;
-        }
-        match &mut self.held {
-            Some(held) => held.push(rows),
-            None => self.encode(&rows)?,
-        }
-        Ok(())
-    }
-
-    /// Runs of surviving vectors, if writing them one by one is cheaper than gathering them first.
-    fn runs(&self, keep: &Keep, array: &ArrayRef) -> Option<Vec<(usize, usize)>> {
-        let (Keep::Some(bits), Arrow::FixedSizeBinary(width), None) = (keep, array.data_type(), &self.held) else {
-            return None;
-        };
-        let runs: Vec<(usize, usize)> = bits.set_slices().collect();
-        let bytes = bits.count_set_bits() * usize::try_from(*width).unwrap_or(0);
-        (bytes >= runs.len() * RUN_BYTES).then_some(runs)
-    }
-
-    fn encode(&mut self, rows: &ArrayRef) -> Result<(), CompactError> {
-        self.writer.write(rows).map_err(|source| CompactError::Encode { field: self.field.id, source })
-    }
-
-    fn finish(mut self, shape: &Shape, now_ms: u64) -> Result<Encoded, CompactError> {
-        if let (Some(held), Some(order)) = (self.held.take(), &shape.order) {
-            let bytes: usize = held.iter().map(|rows| rows.get_buffer_memory_size()).sum();
-            for rows in Rearranged::new(&held, order, step(bytes as u64, order.len() as u64)) {
-                self.encode(&rows?)?;
-            }
-        }
-        self.writer
-            .finish(shape.ts_from, shape.ts_to, now_ms)
-            .map_err(|source| CompactError::Encode { field: self.field.id, source })
-    }
+/// The sink of one column of a piece, nothing written yet.
+fn open_sink(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    selections: &Selections,
+    work: &PieceWork,
+    field: usize,
+    shape: &Shape,
+) -> Result<Sink, CompactError> {
+    let Some(output) = inputs.fields.get(field) else {
+        return Err(CompactError::Internal(format!("no field number {field}")));
+    };
+    // No more than a buffer would grow to anyway, whatever the metadata claims.
+    let room = work.written_bytes(inputs, selections, field).min(exec.binlog.max_bytes).min(MAX_RESERVE_BYTES);
+    let keys = (field == inputs.key).then(|| work.keys.clone());
+    Sink::new(work.ids, output, exec.binlog, keys, shape, room)
 }
