@@ -25,9 +25,9 @@ use datacoord::{
     compactor::{CompactError, CompactionInput, CompactionTask, Compactor, Outcome, OutputIds, ProgressCell},
     config::{BinlogConfig, StorageConfig, WorkerConfig},
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, Lsn,
-        PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Segment, SegmentId,
-        SegmentLevel, SegmentLogs, SegmentState, Timestamp,
+        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId,
+        Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Segment, SegmentId, SegmentLogs,
+        Timestamp,
     },
     storage::{LogPath, SegmentStore, SegmentTarget, StatsLayout, write_segment},
 };
@@ -126,28 +126,8 @@ async fn segment(
         Ok(LogId(next))
     };
     let written = write_segment(store, &target, batches, &deletes, &mut log_ids).await.unwrap();
-    let mut segment = Segment {
-        id: ids.segment,
-        group: Arc::new(group()),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
-        rows: 0,
-        insert_bytes: 0,
-        memory_bytes: 0,
-        delta_rows: 0,
-        delta_bytes: 0,
-        delta_logs: 0,
-        delta_ts_from: Timestamp::ZERO,
-        ts_from: Timestamp::ZERO,
-        ts_to: Timestamp::ZERO,
-        pk_range: written.pk_range,
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
-        end_lsn: Lsn(0),
-        version: 1,
-    };
+    let mut segment =
+        Segment { pk_range: written.pk_range, version: 1, ..Segment::new(ids.segment, Arc::new(group())) };
     segment.summarise(&written.logs);
     CompactionInput { segment, logs: written.logs }
 }

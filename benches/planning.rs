@@ -6,10 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use datacoord::{
     config::CompactionConfig,
-    model::{
-        Channel, CollectionId, Group, Lsn, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
-        Trigger,
-    },
+    model::{Channel, CollectionId, Group, PartitionId, Segment, SegmentId, Timestamp, Trigger},
     planner::{GroupView, PlanContext, Scope, propose},
 };
 
@@ -35,10 +32,6 @@ fn groups(count: i64, segments: i64, bytes: impl Fn(i64) -> u64, delta_rows: imp
 
 fn segment(id: i64, group: &Arc<Group>, insert_bytes: u64, delta_rows: u64) -> Segment {
     Segment {
-        id: SegmentId(id),
-        group: Arc::clone(group),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
         rows: 100_000,
         insert_bytes,
         memory_bytes: insert_bytes,
@@ -48,13 +41,8 @@ fn segment(id: i64, group: &Arc<Group>, insert_bytes: u64, delta_rows: u64) -> S
         delta_ts_from: Timestamp::from_ms(1),
         ts_from: Timestamp::from_ms(1),
         ts_to: Timestamp::from_ms(1000),
-        pk_range: None,
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
-        end_lsn: Lsn(0),
         version: 1,
+        ..Segment::new(SegmentId(id), Arc::clone(group))
     }
 }
 

@@ -29,8 +29,8 @@ use datacoord::{
     meta::{Catalog, RedbStore},
     model::{
         Channel, Collection, CollectionId, CollectionSchema, DataType, Database, Field, FieldId, Group, Job, JobId,
-        Lsn, Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId,
-        SegmentLevel, SegmentLogs, SegmentState, Timestamp, Trigger,
+        Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId,
+        SegmentLogs, SegmentState, Timestamp, Trigger,
     },
     storage::SegmentStore,
     telemetry::Metrics,
@@ -147,26 +147,14 @@ fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
     let is_small = (group.collection.0 - BASE) % NEARLY_DUE == 0 && place < 10;
     let bytes = if is_small { 10 } else { 400 + place as u64 % 100 } * MB;
     Segment {
-        id: SegmentId(id),
-        group: Arc::clone(group),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
         rows: 100_000,
         insert_bytes: bytes,
         memory_bytes: bytes,
-        delta_rows: 0,
-        delta_bytes: 0,
-        delta_logs: 0,
         delta_ts_from: Timestamp::MAX,
         ts_from: Timestamp(BASE as u64),
         ts_to: Timestamp(BASE as u64 + 9),
-        pk_range: None,
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
-        end_lsn: Lsn(0),
         version: 1,
+        ..Segment::new(SegmentId(id), Arc::clone(group))
     }
 }
 

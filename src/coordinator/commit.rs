@@ -17,8 +17,8 @@ use crate::{
     ingest::{DeltaBatch, FlushSink, FlushedSegment, Refusal},
     meta::CatalogTxn,
     model::{
-        Delete, Group, LogFile, LogId, Lsn, PartitionId, Plan, PlanId, PlanKind, PlanState, Segment, SegmentId,
-        SegmentLevel, SegmentLogs, SegmentState, Timestamp,
+        Delete, Group, LogFile, LogId, PartitionId, Plan, PlanId, PlanKind, PlanState, Segment, SegmentId,
+        SegmentLevel, SegmentLogs, SegmentState,
     },
     planner::{Rules, Violation, validate},
     scheduler::{Event, transition},
@@ -307,26 +307,12 @@ impl Core {
             (None, _) => (SegmentLevel::L1, None),
         };
         let mut segment = Segment {
-            id: output.id,
-            group,
-            state: SegmentState::Flushed,
             level,
-            rows: 0,
-            insert_bytes: 0,
-            memory_bytes: 0,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
             pk_range: output.pk_range,
             cluster_range,
             compaction_from: plan.input_ids().collect(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Lsn(0),
             version: 1,
+            ..Segment::new(output.id, group)
         };
         segment.summarise(&logs);
         Ok((segment, logs))

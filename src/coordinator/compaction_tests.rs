@@ -197,28 +197,7 @@ impl Coordinator {
         };
         core.store.put(&LogPath::delta(ids, log), encoded.bytes).await.unwrap();
         let logs = SegmentLogs { delta: vec![file], ..SegmentLogs::default() };
-        let mut segment = Segment {
-            id,
-            group,
-            state: SegmentState::Flushed,
-            level: SegmentLevel::L0,
-            rows: 0,
-            insert_bytes: 0,
-            memory_bytes: 0,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            pk_range: None,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Default::default(),
-            version: 1,
-        };
+        let mut segment = Segment { level: SegmentLevel::L0, version: 1, ..Segment::new(id, group) };
         segment.summarise(&logs);
         let mut txn = core.catalog.txn();
         txn.put_segment_and_logs(&segment, &logs);

@@ -147,28 +147,7 @@ impl Coordinator {
         let unflushed = self.ingest.unflushed().into_iter().filter(|u| u.group.collection == cell.id);
         let mut all: Vec<Segment> = unflushed
             .filter(|u| !cell.is_known(u.id))
-            .map(|u| Segment {
-                id: u.id,
-                group: u.group,
-                state: u.state,
-                level: Default::default(),
-                rows: u.rows,
-                insert_bytes: 0,
-                memory_bytes: u.bytes,
-                delta_rows: 0,
-                delta_bytes: 0,
-                delta_logs: 0,
-                delta_ts_from: Timestamp::ZERO,
-                ts_from: Timestamp::ZERO,
-                ts_to: Timestamp::ZERO,
-                pk_range: None,
-                cluster_range: None,
-                compaction_from: Box::default(),
-                compaction_to: Box::default(),
-                dropped_at_ms: 0,
-                end_lsn: Default::default(),
-                version: 0,
-            })
+            .map(|u| Segment { state: u.state, rows: u.rows, memory_bytes: u.bytes, ..Segment::new(u.id, u.group) })
             .collect();
         all.extend(cell.live());
         all.extend(cell.dropped().iter().cloned());

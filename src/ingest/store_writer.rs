@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::BinlogConfig,
     error::{Classify, ErrorKind},
-    model::{LogId, Segment, SegmentLevel, SegmentState, Timestamp},
+    model::{LogId, Segment},
     storage::{SegmentOutput, SegmentStore, SegmentTarget, StatsLayout, StorageError, write_segment},
 };
 
@@ -61,28 +61,7 @@ impl StoreWriter {
             return Err(Refusal::new(ErrorKind::Internal, format!("can't order rows of {}: {error}", rows.id)));
         }
         let SegmentOutput { logs, pk_range, stats, rows: _ } = output;
-        let mut segment = Segment {
-            id: rows.id,
-            group: rows.group,
-            state: SegmentState::Flushed,
-            level: SegmentLevel::L1,
-            rows: 0,
-            insert_bytes: 0,
-            memory_bytes: 0,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            pk_range,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: rows.end_lsn,
-            version: 1,
-        };
+        let mut segment = Segment { pk_range, end_lsn: rows.end_lsn, version: 1, ..Segment::new(rows.id, rows.group) };
         segment.summarise(&logs);
         Ok(FlushedSegment { segment, logs, stats })
     }

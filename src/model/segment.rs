@@ -74,6 +74,32 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// A flushed segment without rows, deletes or history, that no commit has changed.
+    pub fn new(id: SegmentId, group: Arc<Group>) -> Self {
+        Self {
+            id,
+            group,
+            state: SegmentState::Flushed,
+            level: SegmentLevel::default(),
+            rows: 0,
+            insert_bytes: 0,
+            memory_bytes: 0,
+            delta_rows: 0,
+            delta_bytes: 0,
+            delta_logs: 0,
+            delta_ts_from: Timestamp::ZERO,
+            ts_from: Timestamp::ZERO,
+            ts_to: Timestamp::ZERO,
+            pk_range: None,
+            cluster_range: None,
+            compaction_from: Box::default(),
+            compaction_to: Box::default(),
+            dropped_at_ms: 0,
+            end_lsn: Lsn::default(),
+            version: 0,
+        }
+    }
+
     /// Takes the sums that summarise `logs`; rows, bytes, delta counts and the time range.
     pub fn summarise(&mut self, logs: &SegmentLogs) {
         self.rows = logs.rows();

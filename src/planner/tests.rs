@@ -21,26 +21,13 @@ fn group() -> Arc<Group> {
 /// A clean segment of `mb` megabytes and as many thousand rows, written over the last 100 seconds.
 fn segment(id: i64, mb: u64) -> Segment {
     Segment {
-        id: SegmentId(id),
-        group: group(),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
         rows: mb * 1000,
         insert_bytes: mb * MB,
         memory_bytes: mb * MB,
-        delta_rows: 0,
-        delta_bytes: 0,
-        delta_logs: 0,
-        delta_ts_from: Timestamp::ZERO,
         ts_from: Timestamp::from_ms(NOW_MS - 100_000),
         ts_to: Timestamp::from_ms(NOW_MS),
-        pk_range: None,
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
-        end_lsn: Default::default(),
         version: 1,
+        ..Segment::new(SegmentId(id), group())
     }
 }
 

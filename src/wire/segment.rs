@@ -129,17 +129,11 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        Channel, ClusterRange, CollectionId, FieldId, Group, Lsn, PartitionId, Scalar, SegmentId, Timestamp,
+        Channel, ClusterRange, CollectionId, FieldId, Group, PartitionId, Scalar, SegmentId, Timestamp,
     };
 
     fn segment(state: SegmentState, level: SegmentLevel) -> Segment {
         Segment {
-            id: SegmentId(9),
-            group: Arc::new(Group {
-                collection: CollectionId(7),
-                partition: PartitionId(8),
-                channel: Channel::new("by-dev-rootcoord-dml_0_7v0"),
-            }),
             state,
             level,
             rows: 100,
@@ -151,13 +145,16 @@ mod tests {
             delta_ts_from: Timestamp(5),
             ts_from: Timestamp(1),
             ts_to: Timestamp(2),
-            pk_range: None,
-            cluster_range: None,
             compaction_from: [SegmentId(3), SegmentId(4)].into(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Lsn(0),
             version: 1,
+            ..Segment::new(
+                SegmentId(9),
+                Arc::new(Group {
+                    collection: CollectionId(7),
+                    partition: PartitionId(8),
+                    channel: Channel::new("by-dev-rootcoord-dml_0_7v0"),
+                }),
+            )
         }
     }
 

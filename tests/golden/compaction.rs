@@ -17,8 +17,8 @@ use datacoord::{
     },
     config::{BinlogConfig, WorkerConfig},
     model::{
-        Channel, CollectionSchema, FieldId, Group, JobId, LogId, Lsn, Plan, PlanId, PlanInput, PlanKind, PlanReason,
-        PlanState, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
+        Channel, CollectionSchema, FieldId, Group, JobId, LogId, Plan, PlanId, PlanInput, PlanKind, PlanReason,
+        PlanState, Segment, SegmentId, Timestamp,
     },
     storage::{SegmentStore, read_columns, read_stats},
 };
@@ -45,28 +45,7 @@ impl OutputIds for Ids {
 }
 
 fn input(segment: &FixtureSegment) -> CompactionInput {
-    let mut summary = Segment {
-        id: segment.ids.segment,
-        group: Arc::new(group(segment)),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
-        rows: 0,
-        insert_bytes: 0,
-        memory_bytes: 0,
-        delta_rows: 0,
-        delta_bytes: 0,
-        delta_logs: 0,
-        delta_ts_from: Timestamp::ZERO,
-        ts_from: Timestamp::ZERO,
-        ts_to: Timestamp::ZERO,
-        pk_range: None,
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
-        end_lsn: Lsn(0),
-        version: 1,
-    };
+    let mut summary = Segment { version: 1, ..Segment::new(segment.ids.segment, Arc::new(group(segment))) };
     summary.summarise(&segment.logs);
     CompactionInput { segment: summary, logs: segment.logs.clone() }
 }

@@ -9,8 +9,8 @@ use std::{
 use datacoord::{
     config::CompactionConfig,
     model::{
-        Channel, ClusterRange, CollectionId, FieldId, Group, Lsn, PartitionId, PlanKind, Scalar, Segment, SegmentId,
-        SegmentLevel, SegmentState, Timestamp, Trigger, segment,
+        Channel, ClusterRange, CollectionId, FieldId, Group, PartitionId, PlanKind, Scalar, Segment, SegmentId,
+        SegmentLevel, Timestamp, Trigger, segment,
     },
     planner::{Draft, GroupView, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
 };
@@ -108,26 +108,13 @@ impl Simulated {
         self.last_id += 1;
         let id = SegmentId(self.last_id);
         self.segments.push(Segment {
-            id,
-            group: Arc::clone(&self.group),
-            state: SegmentState::Flushed,
-            level: SegmentLevel::L1,
             rows,
             insert_bytes: bytes,
             memory_bytes: bytes,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
             ts_from: Timestamp::from_ms(from_ms),
             ts_to: Timestamp::from_ms(to_ms),
-            pk_range: None,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Lsn(0),
             version: 1,
+            ..Segment::new(id, Arc::clone(&self.group))
         });
         id
     }

@@ -144,7 +144,7 @@ mod tests {
     use std::sync::Arc;
 
     use datacoord::model::{
-        Channel, CollectionId, FailureKind, Group, JobId, Lsn, PartitionId, PlanInput, PlanKind, PlanReason, Terms,
+        Channel, CollectionId, FailureKind, Group, JobId, PartitionId, PlanInput, PlanKind, PlanReason, Terms,
         Timestamp, Trigger,
     };
     use rstest::rstest;
@@ -157,28 +157,7 @@ mod tests {
     }
 
     fn segment(id: i64, rows: u64, delta_rows: u64) -> Segment {
-        Segment {
-            id: SegmentId(id),
-            group: group(1),
-            state: SegmentState::Flushed,
-            level: SegmentLevel::L1,
-            rows,
-            insert_bytes: rows * 1024,
-            memory_bytes: 0,
-            delta_rows,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            pk_range: None,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Lsn(0),
-            version: 1,
-        }
+        Segment { rows, insert_bytes: rows * 1024, delta_rows, version: 1, ..Segment::new(SegmentId(id), group(1)) }
     }
 
     fn plan(id: i64, inputs: &[i64], state: PlanState) -> Plan {

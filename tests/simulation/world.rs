@@ -20,8 +20,8 @@ use datacoord::{
     error::{Classify, ErrorKind},
     meta::{Catalog, MetaError},
     model::{
-        CollectionId, CollectionSchema, FailureKind, Group, Job, JobId, Lsn, Plan, PlanId, PlanState, Segment,
-        SegmentId, SegmentLevel, SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
+        CollectionId, CollectionSchema, FailureKind, Group, Job, JobId, Plan, PlanId, PlanState, Segment, SegmentId,
+        SegmentLevel, SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
     },
     planner::{GroupView, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
     scheduler::{Attempt, Event, Failure, Held, JobSink, Refusal, Scheduler, transition},
@@ -187,28 +187,7 @@ impl World {
     }
 
     fn empty_segment(&self, group: &Arc<Group>, id: SegmentId, level: SegmentLevel) -> Segment {
-        Segment {
-            id,
-            group: Arc::clone(group),
-            state: SegmentState::Flushed,
-            level,
-            rows: 0,
-            insert_bytes: 0,
-            memory_bytes: 0,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            pk_range: None,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Lsn(0),
-            version: 1,
-        }
+        Segment { level, version: 1, ..Segment::new(id, Arc::clone(group)) }
     }
 
     /// A new segment of so many rows, or of nothing but so many deletes.

@@ -27,8 +27,8 @@ use crate::{
     config::{BinlogConfig, WorkerConfig},
     error::ErrorKind,
     model::{
-        Channel, CollectionId, DataType, Delete, Field, FieldId, Group, JobId, LogFile, Lsn, PartitionId, PlanId,
-        PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, SegmentLevel, SegmentState, Timestamp,
+        Channel, CollectionId, DataType, Delete, Field, FieldId, Group, JobId, LogFile, PartitionId, PlanId, PlanInput,
+        PlanKind, PlanReason, PlanState, PrimaryKey, SegmentLevel, Timestamp,
     },
     storage::{LogPath, SegmentStore},
 };
@@ -184,28 +184,7 @@ impl World {
             let log = encode_delta(ids, deletes, &self.binlog, 1).unwrap();
             logs.delta.push(self.put(LogPath::delta(ids, log_id()), log).await);
         }
-        let mut segment = Segment {
-            id: ids.segment,
-            group: Arc::new(group()),
-            state: SegmentState::Flushed,
-            level: SegmentLevel::L1,
-            rows: 0,
-            insert_bytes: 0,
-            memory_bytes: 0,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            pk_range: None,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Lsn(0),
-            version: 1,
-        };
+        let mut segment = Segment { version: 1, ..Segment::new(ids.segment, Arc::new(group())) };
         segment.summarise(&logs);
         self.inputs.push(CompactionInput { segment, logs });
     }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Channel, CollectionId, Lsn, Timestamp};
+use crate::model::{Channel, CollectionId};
 
 fn group(partition: i64) -> Arc<Group> {
     Arc::new(Group {
@@ -13,27 +13,14 @@ fn group(partition: i64) -> Arc<Group> {
 
 fn segment(id: i64, rows: u64, state: SegmentState, level: SegmentLevel) -> Segment {
     Segment {
-        id: SegmentId(id),
-        // A segment stays in its group for ever.
-        group: group(id % 3),
         state,
         level,
         rows,
         insert_bytes: 10 * rows,
-        memory_bytes: 0,
         delta_rows: rows / 2,
-        delta_bytes: 0,
-        delta_logs: 0,
-        delta_ts_from: Timestamp::ZERO,
-        ts_from: Timestamp::ZERO,
-        ts_to: Timestamp::ZERO,
-        pk_range: None,
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
-        end_lsn: Lsn(0),
         version: 1,
+        // A segment stays in its group for ever.
+        ..Segment::new(SegmentId(id), group(id % 3))
     }
 }
 

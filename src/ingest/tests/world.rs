@@ -250,26 +250,13 @@ impl SegmentWriter for Catalog {
     async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
         self.pass(Point::WriteSegment).await?;
         let segment = Segment {
-            id: rows.id,
-            group: rows.group.clone(),
-            state: SegmentState::Flushed,
-            level: SegmentLevel::L1,
             rows: rows.rows.rows(),
-            insert_bytes: 0,
-            memory_bytes: 0,
             delta_rows: rows.deletes.len() as u64,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            pk_range: None,
-            cluster_range: None,
             compaction_from: Box::new([]),
             compaction_to: Box::new([]),
-            dropped_at_ms: 0,
             end_lsn: rows.end_lsn,
             version: 1,
+            ..Segment::new(rows.id, rows.group.clone())
         };
         self.contents.lock().written.insert(rows.id, rows);
         Ok(FlushedSegment { segment, logs: SegmentLogs::default(), stats: Vec::new() })

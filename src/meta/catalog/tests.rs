@@ -8,7 +8,7 @@ use crate::{
     meta::{MemoryStore, RedbStore, Span},
     model::{
         FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
-        SegmentLevel, SegmentState, Timestamp, Trigger,
+        SegmentState, Timestamp, Trigger,
     },
 };
 
@@ -21,10 +21,6 @@ fn group(c: i64, p: i64) -> Arc<Group> {
 
 fn segment(id: i64, group: &Arc<Group>) -> Segment {
     Segment {
-        id: SegmentId(id),
-        group: group.clone(),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
         rows: 1000,
         insert_bytes: 4_000_000,
         memory_bytes: 5_000_000,
@@ -35,12 +31,9 @@ fn segment(id: i64, group: &Arc<Group>) -> Segment {
         ts_from: Timestamp(BASE as u64),
         ts_to: Timestamp(BASE as u64 + 9),
         pk_range: Some(PkRange { min: PrimaryKey::Int(id), max: PrimaryKey::Int(id + 999) }),
-        cluster_range: None,
-        compaction_from: Box::default(),
-        compaction_to: Box::default(),
-        dropped_at_ms: 0,
         end_lsn: Lsn(7),
         version: 1,
+        ..Segment::new(SegmentId(id), group.clone())
     }
 }
 

@@ -96,7 +96,7 @@ mod tests {
         model::{
             Channel, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, JobId, LogFile, LogId,
             PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId, SegmentLogs,
-            SegmentState, Timestamp,
+            Timestamp,
         },
         storage::SegmentStore,
     };
@@ -150,28 +150,8 @@ mod tests {
             ..SegmentLogs::default()
         };
         let group = Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("c_1v0") };
-        let mut segment = Segment {
-            id: SegmentId(3),
-            group: Arc::new(group.clone()),
-            state: SegmentState::Flushed,
-            level: Default::default(),
-            rows: 0,
-            insert_bytes: 0,
-            memory_bytes: 0,
-            delta_rows: 0,
-            delta_bytes: 0,
-            delta_logs: 0,
-            delta_ts_from: Timestamp::ZERO,
-            ts_from: ts,
-            ts_to: ts,
-            pk_range: None,
-            cluster_range: None,
-            compaction_from: Box::default(),
-            compaction_to: Box::default(),
-            dropped_at_ms: 0,
-            end_lsn: Default::default(),
-            version: 1,
-        };
+        let mut segment =
+            Segment { ts_from: ts, ts_to: ts, version: 1, ..Segment::new(SegmentId(3), Arc::new(group.clone())) };
         segment.summarise(&logs);
         let plan = Plan {
             id: PlanId(4),
