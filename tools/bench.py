@@ -14,6 +14,7 @@ machines differ, and one machine differs from hour to hour.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -102,6 +103,9 @@ class Stock:
     def stop(self):
         os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait(60)
+        # The server proper may outlive the program that started it, and would run beside the next measurement.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def python_env(name, *packages):
