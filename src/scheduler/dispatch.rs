@@ -15,7 +15,7 @@ use futures::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
 use super::{
     Attempt, Execution, Failure, JobSink, Observe, Refusal, Worker, WorkerError,
@@ -220,6 +220,9 @@ impl Scheduler {
         }
         self.shared.shut_down();
         while tasks.join_next().await.is_some() {}
+        if time::timeout(STOP_GRACE, self.shared.worker.rest_ended()).await.is_err() {
+            warn!("a stopped merge still runs; what it writes is garbage");
+        }
     }
 
     /// Has the loop look at the clock again.

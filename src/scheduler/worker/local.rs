@@ -5,9 +5,12 @@
 
 use std::{io, sync::Arc};
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use tokio::runtime::{Builder, Runtime};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use super::{Execution, Observe, Worker, WorkerError};
 use crate::{
@@ -24,6 +27,8 @@ pub struct LocalWorker {
     compactor: Arc<Compactor>,
     /// There until this is dropped.
     runtime: Option<Runtime>,
+    /// Merges that are on the runtime's threads, also those whose execution was dropped.
+    merges: TaskTracker,
 }
 
 impl LocalWorker {
@@ -36,7 +41,9 @@ impl LocalWorker {
             .on_thread_start(give_way)
             .enable_all()
             .build()?;
-        Ok(Self { compactor, runtime: Some(runtime) })
+        let merges = TaskTracker::new();
+        merges.close();
+        Ok(Self { compactor, runtime: Some(runtime), merges })
     }
 }
 
@@ -60,13 +67,17 @@ impl Worker for LocalWorker {
             return Execution { progress, done: std::future::ready(Err(ended)).boxed() };
         };
         // Whoever drops the execution ends the merge.
-        let merge = AbortOnDropHandle::new(runtime.spawn(merge));
+        let merge = AbortOnDropHandle::new(self.merges.spawn_on(merge, runtime.handle()));
         let done = async move {
             merge.await.unwrap_or_else(|error| {
                 Err(WorkerError { kind: ErrorKind::Internal, message: format!("the merge ended early: {error}") })
             })
         };
         Execution { progress, done: done.boxed() }
+    }
+
+    fn rest_ended(&self) -> BoxFuture<'_, ()> {
+        self.merges.wait().boxed()
     }
 }
 
@@ -182,6 +193,16 @@ mod tests {
         assert!(error.message.contains("insert_log/1/2/3/"), "{error}");
         assert!(execution.progress.beat() > before, "it moved before it failed");
         assert_eq!(execution.progress.progress().total_rows, 3);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_execution_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let (worker, task) = worker_and_task(&directory);
+        let before = Arc::strong_count(&worker.compactor);
+        drop(worker.start(task, CancellationToken::new()));
+        worker.rest_ended().await;
+        assert_eq!(Arc::strong_count(&worker.compactor), before, "the catalog behind it can be opened again");
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ mod local;
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use tokio_util::sync::CancellationToken;
 
 pub use local::LocalWorker;
@@ -24,6 +24,12 @@ pub trait Worker: Send + Sync {
     ///
     /// After `cancel` fires, `done` should end soon; what it then returns is not looked at. It may also be dropped.
     fn start(&self, task: CompactionTask, cancel: CancellationToken) -> Execution;
+
+    /// Waits until nothing is left of executions that have ended or were dropped: then they hold neither the catalog nor
+    /// the store any more, and both may be opened by another. One whose executions live in `done` alone has no rest.
+    fn rest_ended(&self) -> BoxFuture<'_, ()> {
+        std::future::ready(()).boxed()
+    }
 }
 
 /// A running plan as the scheduler holds it.
