@@ -55,8 +55,9 @@ const ROUNDS: usize = 5;
 const CHUNK: i64 = 5_000;
 /// Every so many-th collection lacks one small segment to be compacted.
 const NEARLY_DUE: i64 = 16;
-/// Flushes that are measured, and those of each round in which the locks are.
-const FLUSHES: i64 = 500;
+/// Flushes that are measured between ticks and while ticks follow each other, and those of each round in which the locks
+/// are.
+const FLUSHES: i64 = 250;
 #[cfg(feature = "lock-times")]
 const MORE_FLUSHES: i64 = 20;
 
@@ -309,10 +310,12 @@ async fn measure(dir: &Path, size: Size) {
     }
     report("explain a segment, p99", percentile(&mut times, 99), "5 ms");
 
-    let mut waits = flush_while_ticking(&coordinator, &moments, 0..FLUSHES).await;
-    report("flush event to durable plan, median", percentile(&mut waits, 50), "10 ms");
-    report("flush event to durable plan, p99", percentile(&mut waits, 99), "10 ms");
-    report("flush event to durable plan, longest", percentile(&mut waits, 100), "10 ms");
+    for (first, ticking, when) in [(0, false, ""), (FLUSHES, true, " while ticking")] {
+        let mut waits = flush(&coordinator, &moments, first..first + FLUSHES, ticking).await;
+        report(&format!("flush event to durable plan{when}, median"), percentile(&mut waits, 50), "10 ms");
+        report(&format!("flush event to durable plan{when}, p99"), percentile(&mut waits, 99), "10 ms");
+        report(&format!("flush event to durable plan{when}, longest"), percentile(&mut waits, 100), "10 ms");
+    }
 
     #[cfg(feature = "lock-times")]
     {
@@ -322,8 +325,8 @@ async fn measure(dir: &Path, size: Size) {
         let mut longest = Vec::new();
         for round in 0..ROUNDS as i64 {
             timed::measure(true);
-            let first = FLUSHES + round * MORE_FLUSHES;
-            flush_while_ticking(&coordinator, &moments, first..first + MORE_FLUSHES).await;
+            let first = 2 * FLUSHES + round * MORE_FLUSHES;
+            flush(&coordinator, &moments, first..first + MORE_FLUSHES, true).await;
             for n in 0..100 {
                 let id = SegmentId(BASE + 1_000_001 + 2 * (n * 7919 % (size.collections * size.segments)));
                 std::hint::black_box(coordinator.explain_segment(id).await.unwrap());
@@ -340,15 +343,16 @@ async fn measure(dir: &Path, size: Size) {
     coordinator.shutdown().await;
 }
 
-/// Gives these of the collections that are nearly due one more small segment each, by inserting a row and flushing it,
-/// while global ticks follow each other. From the commit of the segment, which is when the event is raised, to the
+/// Gives these of the collections that are nearly due one more small segment each, by inserting a row and flushing it;
+/// if `ticking`, while global ticks follow each other, which they do once a minute otherwise. From the commit of the segment, which is when the event is raised, to the
 /// moment at which job and plans are durable.
-async fn flush_while_ticking(
+async fn flush(
     coordinator: &Arc<Coordinator>,
     moments: &Moments,
     which: std::ops::Range<i64>,
+    ticking: bool,
 ) -> Vec<Duration> {
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(!ticking));
     let ticking = tokio::spawn({
         let (coordinator, stop) = (Arc::clone(coordinator), Arc::clone(&stop));
         async move {

@@ -21,7 +21,7 @@
 //! # Map, from pure to wired (a module uses only what is above it; `tests/architecture.rs` holds this)
 //! | row | modules |
 //! |---|---|
-//! | nouns | [`model`], [`error`], [`clock`], [`config`], [`telemetry`] |
+//! | nouns | [`model`], [`error`], [`clock`], `background`, [`config`], [`telemetry`] |
 //! | pure rules and formats | [`planner`], [`binlog`], [`wire`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
@@ -31,6 +31,7 @@
 #![deny(rust_2018_idioms, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod background;
 pub mod clock;
 pub mod config;
 pub mod error;

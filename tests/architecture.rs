@@ -9,7 +9,7 @@ use std::{
 
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
-    &["model", "error", "clock", "config", "telemetry"],
+    &["model", "error", "clock", "background", "config", "telemetry"],
     &["planner", "binlog", "wire"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],

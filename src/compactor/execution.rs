@@ -20,9 +20,9 @@ use super::{
     CompactError, CompactionTask, ProgressCell, Throttle,
     inputs::Fetched,
     memory::{MemoryBudget, Reservation},
-    priority::give_way,
 };
 use crate::{
+    background::give_way,
     config::BinlogConfig,
     model::{LogId, SegmentId},
     storage::{LogPath, RangedObject, Reading, SegmentStore},

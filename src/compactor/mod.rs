@@ -35,7 +35,6 @@ mod l0_delete;
 mod memory;
 mod merge;
 mod order;
-mod priority;
 mod progress;
 mod second_pass;
 mod selection;
@@ -46,7 +45,6 @@ use std::sync::Arc;
 
 pub use error::CompactError;
 pub use merge::Compactor;
-pub(crate) use priority::give_way;
 pub use progress::ProgressCell;
 pub use throttle::Throttle;
 

@@ -110,8 +110,8 @@ impl CollectionCell {
     }
 
     /// Takes over all segments at start.
-    pub(super) fn recover(&self, segments: Vec<Segment>) {
-        *self.segments.write() = Arc::new(SegmentTable::of(segments));
+    pub(super) fn recover(&self, segments: Arc<SegmentTable>) {
+        *self.segments.write() = segments;
     }
 
     /// Takes over segments as committed: a live one replaces what it was, a dropped one moves.

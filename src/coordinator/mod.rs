@@ -70,6 +70,7 @@ pub use state::{CollectionName, State};
 pub use triggers::{CompactionScope, Triggered};
 
 use crate::{
+    background::Background,
     config::Config,
     ingest::{Health, Ingest, IngestStats},
     model::{Plan, PlanState, Progress, Segment, Timestamp},
@@ -89,6 +90,8 @@ pub struct Coordinator {
     /// Ends the streams of those who watch.
     watches: CancellationToken,
     loops: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    /// Where everything is looked at.
+    ticks: Background,
 }
 
 impl std::fmt::Debug for Coordinator {

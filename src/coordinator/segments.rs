@@ -10,7 +10,7 @@ use std::{
 
 use rustc_hash::FxHashSet;
 
-use crate::model::{Group, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState};
+use crate::model::{Group, Lsn, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState};
 
 /// Ascending by id, no id twice.
 type List = Arc<[Segment]>;
@@ -79,25 +79,30 @@ impl Sums {
 }
 
 impl SegmentTable {
-    /// All segments of a collection, no id twice.
-    pub(super) fn of(mut segments: Vec<Segment>) -> Self {
+    /// All segments of a collection, no id twice, in any order; the list is empty afterwards. Takes exactly the memory
+    /// that it keeps: at a start there are millions of them.
+    pub(super) fn of(segments: &mut Vec<Segment>) -> Self {
         let mut table = Self { known: segments.iter().map(|s| s.id).collect(), ..Self::default() };
         segments.iter().for_each(|s| table.sums.add(s));
         if !segments.is_sorted_by_key(|s| s.id) {
             segments.sort_unstable_by_key(|s| s.id);
         }
-        let (mut live, dropped): (Vec<_>, Vec<_>) =
-            segments.into_iter().partition(|s| s.state != SegmentState::Dropped);
+        let gone = segments.iter().filter(|s| s.state == SegmentState::Dropped).count();
+        let mut dropped = Vec::with_capacity(gone);
+        let mut live = Vec::with_capacity(segments.len() - gone);
+        for segment in segments.drain(..) {
+            if segment.state == SegmentState::Dropped { dropped.push(segment) } else { live.push(segment) }
+        }
         table.dropped = dropped.into();
         // Most collections have one group. The sort keeps the order of ids.
         if !live.is_sorted_by(|a, b| a.group <= b.group) {
             live.sort_by(|a, b| a.group.cmp(&b.group));
         }
-        let mut left = live.into_iter().peekable();
-        while let Some(first) = left.peek() {
-            let group = Arc::clone(&first.group);
-            let list = std::iter::from_fn(|| left.next_if(|s| s.group == group)).collect();
-            table.groups.insert(group, list);
+        let groups: Vec<_> =
+            live.chunk_by(|a, b| a.group == b.group).map(|of| (Arc::clone(&of[0].group), of.len())).collect();
+        let mut live = live.into_iter();
+        for (group, count) in groups {
+            table.groups.insert(group, live.by_ref().take(count).collect());
         }
         table
     }
@@ -127,6 +132,12 @@ impl SegmentTable {
 
     pub(super) fn dropped(&self) -> &List {
         &self.dropped
+    }
+
+    /// The newest position of the log that any of them was flushed up to.
+    pub(super) fn end_lsn(&self) -> Lsn {
+        let live = self.groups.values().flat_map(|list| list.iter());
+        live.chain(self.dropped.iter()).map(|s| s.end_lsn).max().unwrap_or_default()
     }
 
     pub(super) fn knows(&self, id: SegmentId) -> bool {

@@ -2,20 +2,17 @@
 //!
 //! Serves nobody before everything that was acknowledged is back (P3, P7).
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use rayon::prelude::*;
 use tracing::{info, warn};
 
 use super::{
     CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State, core::OutputsInFlight, events::FlushEvents,
-    failures::Failures, stats_cache::StatsCache,
+    failures::Failures, segments::SegmentTable, stats_cache::StatsCache,
 };
 use crate::{
+    background::Background,
     clock::Clock,
     compactor::{Compactor, OutputIds, Throttle},
     config::Config,
@@ -49,7 +46,7 @@ impl Coordinator {
         let Parts { config, clock, metrics, meta, store } = parts;
         let catalog = Catalog::open(meta).await?;
         store.claim(catalog.identity().await?).await?;
-        let contents = catalog.load().await?;
+        let contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
         let controls = catalog.controls().await?;
         let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
         let (ids, tso) = {
@@ -119,8 +116,8 @@ impl Coordinator {
         let compactor = Compactor::new(store, config.binlog.clone(), &config.worker, output_ids);
         let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = core.clone();
-        let worker = LocalWorker::new(compactor);
-        let worker = worker.map_err(|e| CoordinatorError::Internal(format!("threads for merging: {e}")))?;
+        let no_threads = |e| CoordinatorError::Internal(format!("threads for work in the background: {e}"));
+        let worker = LocalWorker::new(compactor).map_err(no_threads)?;
         let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, Arc::new(worker));
         let coordinator = Arc::new(Self {
             core,
@@ -130,6 +127,7 @@ impl Coordinator {
             stop: Default::default(),
             watches: Default::default(),
             loops: Default::default(),
+            ticks: Background::new("tick", 1).map_err(no_threads)?,
         });
         // Before the queue is filled: what is paused stays so.
         coordinator.forget_ended(&mut coordinator.core.controls.write().pauses);
@@ -241,37 +239,33 @@ impl BoundStore for CatalogBounds {
     }
 }
 
+/// The catalog as loaded.
+type Loaded = Contents<Arc<SegmentTable>>;
+
 /// What the log needs to know of the catalog to tell rows that are flushed from rows that are not.
-fn known(contents: &Contents) -> RecoveredCatalog {
-    let mut collections: HashMap<_, _> = contents
-        .collections
-        .iter()
-        .filter(|c| !c.dropped)
-        .map(|c| {
-            let delta_lsn = c
-                .channels
-                .iter()
-                .filter_map(|ch| contents.channel_delta_lsn.get(ch).map(|lsn| (ch.clone(), *lsn)))
-                .collect();
-            let recovered = RecoveredCollection {
-                schema: Arc::clone(&c.schema),
-                partitions: c.partitions.iter().map(|p| p.id).collect(),
-                segments: HashSet::new(),
-                delta_lsn,
-            };
-            (c.id, recovered)
-        })
-        .collect();
-    collections.par_iter_mut().for_each(|(id, collection)| {
-        collection.segments = contents.segments.get(id).into_iter().flatten().map(|s| s.id).collect();
+fn known(contents: &Loaded) -> RecoveredCatalog {
+    let collections = contents.collections.iter().filter(|c| !c.dropped).map(|c| {
+        let delta_lsn = c
+            .channels
+            .iter()
+            .filter_map(|ch| contents.channel_delta_lsn.get(ch).map(|lsn| (ch.clone(), *lsn)))
+            .collect();
+        let segments = contents.segments.get(&c.id).cloned().unwrap_or_default();
+        let recovered = RecoveredCollection {
+            schema: Arc::clone(&c.schema),
+            partitions: c.partitions.iter().map(|p| p.id).collect(),
+            has_segment: Box::new(move |id| segments.knows(id)),
+            delta_lsn,
+        };
+        (c.id, recovered)
     });
-    let flushed = contents.segments.values().flatten().map(|s| s.end_lsn).max().unwrap_or_default();
+    let flushed = contents.segments.par_iter().map(|(_, table)| table.end_lsn()).max().unwrap_or_default();
     let deltas = contents.channel_delta_lsn.values().copied().max().unwrap_or_default();
-    RecoveredCatalog { collections, end_lsn: Lsn::max(flushed, deltas) }
+    RecoveredCatalog { collections: collections.collect(), end_lsn: Lsn::max(flushed, deltas) }
 }
 
 /// Puts what the catalog knew into memory. Returns the history, and the default database if there is none yet.
-fn fill(state: &State, contents: Contents, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
+fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
     let Contents { databases, collections, segments, jobs, plans, channel_delta_lsn: _, traffic } = contents;
     let jobs = JobBook::recovered(jobs, plans);
     let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
@@ -281,13 +275,12 @@ fn fill(state: &State, contents: Contents, tso: &Tso) -> Result<(JobBook, Option
         let cell = Arc::new(CollectionCell::new(collection));
         if dropped { state.add_grave(cell) } else { state.add(cell) }
     }
-    segments.into_par_iter().try_for_each(|(id, segments)| {
+    for (id, segments) in segments {
         let cell = state.cell_or_grave(id).ok_or_else(|| {
             CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
         })?;
         cell.recover(segments);
-        Ok::<_, CoordinatorError>(())
-    })?;
+    }
     for (id, traffic) in traffic {
         if let Some(cell) = state.cell_or_grave(id) {
             cell.set_traffic(traffic);

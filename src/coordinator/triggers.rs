@@ -226,10 +226,18 @@ impl Coordinator {
         }
     }
 
-    /// Looks at every group of every collection that is compacted by itself, and drops history that is over.
-    pub async fn tick(&self) {
+    /// Looks at every group of every collection that is compacted by itself, and drops history that is over. Behind those
+    /// that answer calls and flush events: it fills a core for as long as it lasts.
+    pub async fn tick(self: &Arc<Self>) {
+        let this = Arc::clone(self);
+        if let Err(error) = self.ticks.spawn(async move { this.look_at_everything().await }).await {
+            warn!(%error, "a tick ended early; the next one looks again");
+        }
+    }
+
+    async fn look_at_everything(&self) {
         for cell in self.core.state.collections(None) {
-            // Calls that wait for this thread go first.
+            // A tick that is not wanted any more ends here.
             tokio::task::yield_now().await;
             if !self.is_automatic(&cell) {
                 continue;

@@ -74,7 +74,7 @@ pub use handle::{Ingest, IngestParts};
 pub use ids::{BoundStore, IdAllocator, MemoryBounds, Tso};
 pub use order::RowsInOrder;
 pub use pending::{DeleteList, DeleteRun};
-pub use recovery::{RecoveredCatalog, RecoveredCollection, RecoveryReport};
+pub use recovery::{HasSegment, RecoveredCatalog, RecoveredCollection, RecoveryReport};
 pub use seal::{GrowingStats, PendingStats, SealReason, decide, deltas_due, size_threshold};
 pub use shared::{Health, IngestStats};
 pub use snapshot::{GrowingSnapshot, SegmentRows, UnflushedInfo};

@@ -25,8 +25,11 @@ use super::{
 };
 use crate::model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState};
 
+/// Whether the catalogue has a segment; a collection may have too many to list them.
+pub type HasSegment = Box<dyn Fn(SegmentId) -> bool + Send + Sync>;
+
 /// What the catalogue knew when the process started.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct RecoveredCatalog {
     /// Live collections. Rows and deletes of any other are skipped.
     pub collections: HashMap<CollectionId, RecoveredCollection>,
@@ -34,13 +37,12 @@ pub struct RecoveredCatalog {
     pub end_lsn: Lsn,
 }
 
-#[derive(Debug, Clone)]
 pub struct RecoveredCollection {
     pub schema: Arc<CollectionSchema>,
     /// Live partitions. Rows of any other are skipped.
     pub partitions: HashSet<PartitionId>,
-    /// Segments in any state, Dropped included. Their rows are skipped.
-    pub segments: HashSet<SegmentId>,
+    /// True of its segments in any state, Dropped included. Their rows are skipped.
+    pub has_segment: HasSegment,
     /// Per channel: flushed segments have every delete up to this position.
     pub delta_lsn: HashMap<Channel, Lsn>,
 }
@@ -174,7 +176,7 @@ impl Rebuild {
     /// False for rows that are in the catalogue already, or that nobody can read any more.
     fn wants(&mut self, group: &Group, segment: SegmentId) -> bool {
         let Some(collection) = self.catalog.collections.get(&group.collection) else { return false };
-        if collection.segments.contains(&segment) {
+        if (collection.has_segment)(segment) {
             self.committed.insert(segment);
             return false;
         }

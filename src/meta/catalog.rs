@@ -48,9 +48,12 @@ impl Catalog {
     }
 
     /// Reads everything but log lists. Consistent if nobody commits meanwhile: call it before the first transaction.
-    pub async fn load(&self) -> Result<Contents, MetaError> {
+    pub async fn load<S: Send + 'static>(
+        &self,
+        gather: impl Fn(&mut Vec<Segment>) -> S + Send + Sync + 'static,
+    ) -> Result<Contents<S>, MetaError> {
         let store = self.store.clone();
-        let loading = tokio::task::spawn_blocking(move || load::contents(store.as_ref()));
+        let loading = tokio::task::spawn_blocking(move || load::contents(store.as_ref(), gather));
         loading.await.map_err(|e| MetaError::Store {
             action: "load the catalog",
             reason: e.to_string(),

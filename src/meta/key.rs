@@ -129,17 +129,16 @@ fn rest<'a>(key: &'a str, prefix: &str) -> Result<&'a str, MetaError> {
 }
 
 fn plain(text: &str) -> Option<i64> {
-    let canonical = text == "0" || !text.starts_with('0');
-    (canonical && digits(text)).then(|| text.parse().ok()).flatten()
+    match text.as_bytes() {
+        b"0" => Some(0),
+        // `parse` alone would take a sign, and zeros before the number.
+        [b'1'..=b'9', ..] => text.parse().ok(),
+        _ => None,
+    }
 }
 
 fn padded(text: &str) -> Option<i64> {
-    (text.len() == 19 && digits(text)).then(|| text.parse().ok()).flatten()
-}
-
-/// `parse` alone would take a sign.
-fn digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+    (text.len() == 19 && text.starts_with(|c: char| c.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
 fn malformed(key: &str, expected: &str) -> MetaError {

@@ -121,7 +121,7 @@ impl World {
         journal: &Journal,
         ids: &Arc<AtomicI64>,
     ) -> Arc<Self> {
-        let contents = catalog.load().await.unwrap();
+        let contents = catalog.load(std::mem::take).await.unwrap();
         let book = JobBook::default();
         for job in contents.jobs {
             let plans = contents.plans.iter().filter(|p| p.job == job.id).cloned().collect();

@@ -108,7 +108,7 @@ proptest! {
             }
             check(&table, &model);
             check(&kept, &before);
-            check(&SegmentTable::of(model.values().rev().cloned().collect()), &model);
+            check(&SegmentTable::of(&mut model.values().rev().cloned().collect()), &model);
         }
     }
 }

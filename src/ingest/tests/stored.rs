@@ -43,7 +43,7 @@ async fn a_flushed_segment_reads_back_from_its_objects() {
     let collection = RecoveredCollection {
         schema: schema(),
         partitions: [PartitionId(1)].into(),
-        segments: Default::default(),
+        has_segment: Box::new(|_| false),
         delta_lsn: Default::default(),
     };
     let known = RecoveredCatalog { collections: [(COLLECTION, collection)].into(), end_lsn: Lsn(0) };

@@ -211,7 +211,10 @@ impl Catalog {
         let collection = RecoveredCollection {
             schema: schema(),
             partitions: contents.partitions.clone(),
-            segments: contents.segments.keys().copied().collect(),
+            has_segment: {
+                let known: HashSet<SegmentId> = contents.segments.keys().copied().collect();
+                Box::new(move |id| known.contains(&id))
+            },
             delta_lsn: contents.delta_lsn.clone(),
         };
         RecoveredCatalog { collections: [(COLLECTION, collection)].into(), end_lsn: contents.end_lsn }

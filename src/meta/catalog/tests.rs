@@ -46,7 +46,7 @@ fn collection(id: i64) -> Collection {
 }
 
 /// All of them, ascending by id.
-fn all(contents: &Contents) -> Vec<Segment> {
+fn all(contents: &Contents<Vec<Segment>>) -> Vec<Segment> {
     let mut all: Vec<_> = contents.segments.values().flatten().cloned().collect();
     all.sort_by_key(|s| s.id);
     all
@@ -130,7 +130,7 @@ async fn loads_what_was_put() {
     txn.commit().await.unwrap();
 
     let again = Catalog::open(store).await.unwrap();
-    let contents = again.load().await.unwrap();
+    let contents = again.load(std::mem::take).await.unwrap();
     assert_eq!(contents.databases, [database]);
     assert_eq!(contents.collections, [collection]);
     let segments = all(&contents);
@@ -199,7 +199,7 @@ async fn expected_segments_must_be_unchanged() {
     let mut taken = catalog.txn();
     taken.expect_no_segment(&g, source.id).put_segment(&source);
     assert_eq!(taken.commit().await.unwrap_err().kind(), ErrorKind::Conflict);
-    let contents = Catalog::open(store).await.unwrap().load().await.unwrap();
+    let contents = Catalog::open(store).await.unwrap().load(std::mem::take).await.unwrap();
     assert_eq!(all(&contents), [changed]);
 }
 
@@ -222,7 +222,7 @@ async fn an_older_catalog_is_fenced() {
     second.bounds().save_blocking("id", 30).unwrap();
     assert_eq!(first.bounds().load_blocking("id").unwrap(), 30);
     assert_eq!(second.bounds().load_blocking("ts").unwrap(), 0, "no bound yet");
-    assert!(second.load().await.unwrap().segments.is_empty());
+    assert!(second.load(std::mem::take).await.unwrap().segments.is_empty());
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn a_transaction_that_the_store_cannot_take_is_refused_before_it_is_sent()
     }
     let error = txn.commit().await.unwrap_err();
     assert_eq!(error, MetaError::TooLarge { guards: 1, operations: 5, limit: 4 });
-    assert!(catalog.load().await.unwrap().segments.is_empty());
+    assert!(catalog.load(std::mem::take).await.unwrap().segments.is_empty());
 }
 
 #[tokio::test]
@@ -254,7 +254,7 @@ async fn one_bad_record_stops_the_load_by_name() {
     let key = "datacoord/job/0000000000000000001".to_owned();
     let put = Op::Put { key: key.clone(), value: Bytes::from_static(b"{\"id\":1") };
     store.commit(Txn { guards: Vec::new(), ops: vec![put] }).await.unwrap();
-    let error = catalog.load().await.unwrap_err();
+    let error = catalog.load(std::mem::take).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains(&key), "{error}");
 }
@@ -278,7 +278,7 @@ async fn spans_lose_and_repeat_nothing(#[case] many: i64) {
         }
     }
     txn.commit().await.unwrap();
-    let contents = catalog.load().await.unwrap();
+    let contents = catalog.load(std::mem::take).await.unwrap();
     let expected: Vec<i64> = (1..=many).collect();
     assert_eq!(contents.collections.iter().map(|c| c.id.0).collect::<Vec<_>>(), expected);
     assert_eq!(contents.jobs.iter().map(|j| j.id.0).collect::<Vec<_>>(), expected);
@@ -301,7 +301,7 @@ async fn segments_without_a_collection_are_found() {
         txn.put_segment(&segment(c, &group(c, 1)));
     }
     txn.commit().await.unwrap();
-    let found = all(&catalog.load().await.unwrap());
+    let found = all(&catalog.load(std::mem::take).await.unwrap());
     assert_eq!(found.iter().map(|s| s.id.0).collect::<Vec<_>>(), [1, 5, 9, 52]);
 }
 
@@ -349,7 +349,7 @@ async fn restart_with_a_million_segments() {
         let store = Arc::new(RedbStore::open(dir.path()).unwrap());
         let opened = started.elapsed();
         let catalog = Catalog::open(store).await.unwrap();
-        let contents = catalog.load().await.unwrap();
+        let contents = catalog.load(std::mem::take).await.unwrap();
         let groups = contents
             .segments
             .values()

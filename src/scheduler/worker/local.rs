@@ -6,53 +6,31 @@
 use std::{io, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::runtime::{Builder, Runtime};
-use tokio_util::{
-    sync::CancellationToken,
-    task::{AbortOnDropHandle, TaskTracker},
-};
+use tokio_util::sync::CancellationToken;
 
 use super::{Execution, Observe, Worker, WorkerError};
 use crate::{
-    compactor::{CompactError, CompactionTask, Compactor, ProgressCell, give_way},
+    background::Background,
+    compactor::{CompactError, CompactionTask, Compactor, ProgressCell},
     error::{Classify, ErrorKind},
     model::Progress,
 };
 
-/// Threads that begin reads and writes; those that carry them out come and go.
+/// Threads that begin reads and writes.
 const THREADS: usize = 2;
 
-/// The in-process worker. Its memory and cores are the compactor's, which bounds both over all plans.
+/// The in-process worker. Its memory and cores are the compactor's, which bounds both over all plans. What a merge leaves
+/// half-way when this is dropped is garbage.
 pub struct LocalWorker {
     compactor: Arc<Compactor>,
-    /// There until this is dropped.
-    runtime: Option<Runtime>,
-    /// Merges that are on the runtime's threads, also those whose execution was dropped.
-    merges: TaskTracker,
+    merges: Background,
 }
 
 impl LocalWorker {
     /// # Errors
     /// Threads that can't be started.
     pub fn new(compactor: Arc<Compactor>) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("merge-io")
-            .on_thread_start(give_way)
-            .enable_all()
-            .build()?;
-        let merges = TaskTracker::new();
-        merges.close();
-        Ok(Self { compactor, runtime: Some(runtime), merges })
-    }
-}
-
-impl Drop for LocalWorker {
-    fn drop(&mut self) {
-        // Waits for nobody: this may be a thread that must not block, and what a merge leaves half-way is garbage.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        Ok(Self { compactor, merges: Background::new("merge-io", THREADS)? })
     }
 }
 
@@ -62,12 +40,8 @@ impl Worker for LocalWorker {
         let progress = Arc::new(ProgressCell::new());
         let cell = Arc::clone(&progress);
         let merge = async move { compactor.run(&task, &cell, &cancel).await.map_err(WorkerError::from) };
-        let Some(runtime) = &self.runtime else {
-            let ended = WorkerError { kind: ErrorKind::Internal, message: "the worker has ended".to_owned() };
-            return Execution { progress, done: std::future::ready(Err(ended)).boxed() };
-        };
         // Whoever drops the execution ends the merge.
-        let merge = AbortOnDropHandle::new(self.merges.spawn_on(merge, runtime.handle()));
+        let merge = self.merges.spawn(merge);
         let done = async move {
             merge.await.unwrap_or_else(|error| {
                 Err(WorkerError { kind: ErrorKind::Internal, message: format!("the merge ended early: {error}") })
@@ -77,7 +51,7 @@ impl Worker for LocalWorker {
     }
 
     fn rest_ended(&self) -> BoxFuture<'_, ()> {
-        self.merges.wait().boxed()
+        self.merges.idle().boxed()
     }
 }
 

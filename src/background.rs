@@ -1,0 +1,71 @@
+//! Work that no client waits for, on threads that give way to those that answer clients.
+//!
+//! A call needs a core for less than a millisecond: it must not stand in line for it behind merges that fill every core,
+//! or behind a look at every segment there is. Whatever runs here should hold no lock for long, because who waits for the
+//! lock waits behind everybody.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::warn;
+
+/// Of background threads; 0 is that of all others.
+const NICENESS: i32 = 10;
+
+/// Puts the current thread behind those that answer clients, for good.
+pub(crate) fn give_way() {
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        warn!(%error, "background work runs at the priority of calls");
+    }
+}
+
+/// Threads for background work. Dropping it ends what runs there, without waiting.
+#[derive(Debug)]
+pub(crate) struct Background {
+    handle: Handle,
+    /// There until this is dropped.
+    runtime: Option<Runtime>,
+    /// Everything that runs, also what nobody waits for any more.
+    tasks: TaskTracker,
+}
+
+impl Background {
+    /// `threads` begin the work; those that block for it come and go.
+    ///
+    /// # Errors
+    /// Threads that can't be started.
+    pub(crate) fn new(name: &str, threads: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name(name)
+            .on_thread_start(give_way)
+            .enable_all()
+            .build()?;
+        let tasks = TaskTracker::new();
+        tasks.close();
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime), tasks })
+    }
+
+    /// Begins; whoever drops the handle ends it at its next pause.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> AbortOnDropHandle<T> {
+        AbortOnDropHandle::new(self.tasks.spawn_on(work, &self.handle))
+    }
+
+    /// Waits until nothing runs, and nothing of what ran is left.
+    pub(crate) async fn idle(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // The thread that drops it may be one that must not block.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
