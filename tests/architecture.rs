@@ -140,8 +140,10 @@ fn modules_use_only_what_is_above_them() {
 #[test]
 fn every_module_is_on_the_map() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let declared: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';')).collect();
+    let declared: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
     let mapped: BTreeSet<&str> = ROWS.iter().flat_map(|row| row.iter().copied()).collect();
     assert_eq!(declared, mapped);
 }
