@@ -59,6 +59,8 @@ pub enum PlanReason {
     ForceMerge { target_bytes: u64 },
     /// A user asked: rows are divided by the clustering key. So many of the inputs are not, or not by this key.
     Cluster { field: FieldId, unclustered: u32 },
+    /// A user asked: all inputs are clustered by this key, but their ranges overlap.
+    ClusterAgain { field: FieldId },
     /// A user asked: the deletes of L0 segments go to the segments that they may hit.
     SpreadDeletes { delta_rows: u64 },
 }
@@ -77,6 +79,7 @@ impl PlanReason {
             Self::ManualRewrite { .. } => "manual_rewrite",
             Self::ForceMerge { .. } => "force_merge",
             Self::Cluster { .. } => "cluster",
+            Self::ClusterAgain { .. } => "cluster_again",
             Self::SpreadDeletes { .. } => "spread_deletes",
         }
     }
@@ -105,6 +108,7 @@ impl std::fmt::Display for PlanReason {
             Self::Cluster { field, unclustered } => {
                 write!(f, "asked for: inputs not clustered by field {field}: {unclustered}")
             }
+            Self::ClusterAgain { field } => write!(f, "asked for: ranges of field {field} overlap"),
             Self::SpreadDeletes { delta_rows } => write!(f, "asked for: {delta_rows} deletes are in L0 segments"),
         }
     }

@@ -14,8 +14,8 @@
 //! Invariants (`tests/layouts/properties.rs` checks each over random groups):
 //! 1. every live segment of the view is an input of exactly one draft, or skipped with exactly one reason;
 //! 2. the result does not depend on the order of the segments;
-//! 3. a draft has at most `max_inputs` inputs, and a merge never promises more than `max_segment_bytes`, unless a client
-//!    asked for several outputs;
+//! 3. a draft has at most `max_inputs` inputs, unless it clusters, and a merge never promises more than
+//!    `max_segment_bytes`, unless a client asked for several outputs;
 //! 4. every draft brings something: fewer segments, the size or order that was asked for, or deletes and expired rows
 //!    gone;
 //! 5. carrying drafts out until there are none ends, and an unchanged set of segments leads to no draft again.
@@ -195,7 +195,7 @@ pub fn propose(view: &GroupView<'_>, ctx: &PlanContext<'_>) -> Proposals {
             policy::force_merge::propose(&candidates, alone, max_output_bytes, max_inputs, &mut proposals);
         }
         (Policy::Clustering, Some(key)) => {
-            policy::clustering::propose(&candidates, key, max_inputs, &mut proposals);
+            policy::clustering::propose(&candidates, key, &mut proposals);
         }
         (Policy::Clustering, None) => {
             candidates.iter().for_each(|c| proposals.skip(c.segment, SkipReason::NoClusteringKey));

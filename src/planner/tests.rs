@@ -357,7 +357,12 @@ fn a_plan_splits_no_more_than_is_good_to_repeat() {
 
 /// What clustering by field 101 leaves.
 fn clustered(segment: Segment) -> Segment {
-    let range = ClusterRange::of(FieldId(101), Scalar::Int(segment.id.0));
+    let id = segment.id.0;
+    ranged(segment, id, id)
+}
+
+fn ranged(segment: Segment, min: i64, max: i64) -> Segment {
+    let range = ClusterRange { field: FieldId(101), min: Scalar::Int(min), max: Scalar::Int(max) };
     Segment { level: SegmentLevel::L2, cluster_range: Some(Box::new(range)), ..segment }
 }
 
@@ -375,6 +380,32 @@ fn clustered(segment: Segment) -> Segment {
     }],
     vec![(vec![1], "cluster")], vec![]
 )]
+#[case::one_inside_another(
+    vec![ranged(segment(1, 10), 0, 9), ranged(segment(2, 10), 3, 4), ranged(segment(3, 10), 10, 11)],
+    vec![(vec![1, 2], "cluster_again")], vec!["clustered"]
+)]
+#[case::one_reaches_over_several(
+    vec![ranged(segment(1, 10), 7, 9), ranged(segment(2, 10), 0, 8), ranged(segment(3, 10), 2, 3)],
+    vec![(vec![1, 2, 3], "cluster_again")], vec![]
+)]
+#[case::two_sets(
+    vec![
+        ranged(segment(1, 10), 5, 7), ranged(segment(2, 10), 0, 2), ranged(segment(3, 10), 6, 9),
+        ranged(segment(4, 10), 1, 2),
+    ],
+    vec![(vec![1, 3], "cluster_again"), (vec![2, 4], "cluster_again")], vec![]
+)]
+#[case::a_value_at_the_edge_of_both(
+    vec![ranged(segment(1, 10), 0, 5), ranged(segment(2, 10), 5, 9)], vec![(vec![1, 2], "cluster_again")], vec![]
+)]
+#[case::one_value_fills_several(
+    vec![ranged(segment(1, 300), 5, 5), ranged(segment(2, 300), 5, 5), ranged(segment(3, 10), 6, 9)],
+    vec![], vec!["clustered", "clustered", "clustered"]
+)]
+#[case::one_value_that_is_elsewhere_too(
+    vec![ranged(segment(1, 300), 5, 5), ranged(segment(2, 300), 5, 5), ranged(segment(3, 10), 5, 9)],
+    vec![(vec![1, 2, 3], "cluster_again")], vec![]
+)]
 fn rows_are_clustered_once(
     #[case] segments: Vec<Segment>,
     #[case] drafts: Vec<(Vec<i64>, &'static str)>,
@@ -384,7 +415,7 @@ fn rows_are_clustered_once(
     assert_eq!(case.drafts(&segments), drafts);
     assert_eq!(case.skips(&segments), skips);
     for draft in case.propose(&segments).drafts {
-        assert_eq!(draft.kind == PlanKind::Clustering, draft.reason.code() == "cluster");
+        assert_eq!(draft.kind == PlanKind::Clustering, draft.reason.code().starts_with("cluster"));
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Rules<'a> {
     pub kind: PlanKind,
     /// No plan crosses it.
     pub group: &'a Group,
+    /// Does not hold for clustering, which has to take whatever shares a range of keys.
     pub max_inputs: u32,
     /// True for inputs of unfinished plans other than the one that is checked.
     pub reserved: &'a dyn Fn(SegmentId) -> bool,
@@ -80,7 +81,7 @@ pub fn validate<'s>(
     if inputs.is_empty() {
         return Err(Violation::Empty);
     }
-    if inputs.len() > rules.max_inputs.max(1) as usize {
+    if rules.kind != PlanKind::Clustering && inputs.len() > rules.max_inputs.max(1) as usize {
         return Err(Violation::TooManyInputs { inputs: inputs.len(), limit: rules.max_inputs });
     }
     let mut seen = FxHashSet::default();

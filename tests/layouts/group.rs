@@ -17,6 +17,8 @@ use datacoord::{
 
 pub const MB: u64 = 1 << 20;
 const CLUSTERING_KEY: FieldId = FieldId(101);
+/// Segments that are not clustered have keys from 0 to this.
+const LARGEST_KEY: i64 = 1_000_000;
 
 pub struct Simulated {
     pub group: Arc<Group>,
@@ -32,6 +34,26 @@ pub struct Simulated {
     /// Bytes written by plans, by reason.
     pub rewritten: BTreeMap<&'static str, u64>,
     last_id: i64,
+}
+
+fn range(min: i64, max: i64) -> Box<ClusterRange> {
+    Box::new(ClusterRange { field: CLUSTERING_KEY, min: Scalar::Int(min), max: Scalar::Int(max) })
+}
+
+/// Smallest and largest key of a segment.
+pub fn keys(segment: &Segment) -> (i64, i64) {
+    match segment.cluster_range.as_deref() {
+        Some(ClusterRange { min: Scalar::Int(min), max: Scalar::Int(max), .. }) => (*min, *max),
+        _ => (0, LARGEST_KEY),
+    }
+}
+
+/// The keys of all these segments in so many ranges, which overlap only if there are more of them than keys.
+fn divided(segments: &[Segment], ranges: u64) -> Vec<Box<ClusterRange>> {
+    let first = segments.iter().map(|s| keys(s).0).min().unwrap_or_default();
+    let last = segments.iter().map(|s| keys(s).1).max().unwrap_or_default();
+    let bound = |number: u64| first + (last - first + 1) * number as i64 / ranges.max(1) as i64;
+    (0..ranges).map(|number| range(bound(number), bound(number).max(bound(number + 1) - 1))).collect()
 }
 
 impl Simulated {
@@ -96,11 +118,12 @@ impl Simulated {
         }
     }
 
-    /// Makes it what clustering leaves.
+    /// Makes it what clustering a part of the group leaves: its range may overlap with others.
     pub fn make_clustered(&mut self, id: SegmentId) {
         if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
+            let min = id.0 * 7919 % 1000;
             segment.level = SegmentLevel::L2;
-            segment.cluster_range = Some(Box::new(ClusterRange::of(CLUSTERING_KEY, Scalar::Int(id.0))));
+            segment.cluster_range = Some(range(min, min + id.0 * 31 % 4 * 20));
         }
     }
 
@@ -164,13 +187,14 @@ impl Simulated {
         let even = left.div_ceil(left.div_ceil(limit).max(1));
         let limit = if draft.kind == PlanKind::Clustering || even * 25 >= limit * 22 { even.max(1) } else { limit };
         let clustered = draft.kind == PlanKind::Clustering || inputs.iter().any(|s| s.level == SegmentLevel::L2);
+        let mut ranges = divided(&inputs, left.div_ceil(limit)).into_iter();
         while left > 0 {
             let bytes = left.min(limit);
             let id = self.add(bytes.div_ceil(1024), bytes, from, to);
             let retained = retained.min(bytes.div_ceil(1024));
             if let Some(output) = self.segments.last_mut().filter(|_| clustered) {
                 output.level = SegmentLevel::L2;
-                output.cluster_range = Some(Box::new(ClusterRange::of(CLUSTERING_KEY, Scalar::Int(id.0))));
+                output.cluster_range = ranges.next();
             }
             if let Some(output) = self.segments.last_mut().filter(|s| s.id == id && retained > 0) {
                 output.delta_rows = retained;

@@ -9,7 +9,7 @@ use datacoord::{
 };
 use proptest::prelude::*;
 
-use crate::group::{MB, Simulated};
+use crate::group::{MB, Simulated, keys};
 
 /// A segment to be: kilobytes, percent deleted, age of the first delete and of the first row in seconds.
 type Drawn = (u64, u64, u64, u64);
@@ -23,7 +23,7 @@ struct Case {
     reserved: Vec<bool>,
     trigger: Trigger,
     policy: Policy,
-    /// A quarter of the segments: of level L0 (0), clustered (1), or not.
+    /// Of the segments: of level L0 (0), clustered (1), or neither. A quarter is, or none, or all.
     levels: Vec<u8>,
     order: Vec<u32>,
 }
@@ -32,7 +32,7 @@ fn policies() -> impl Strategy<Value = Policy> {
     prop_oneof![
         3 => Just(Policy::Standard),
         3 => (5u64..300).prop_map(|mb| Policy::ForceMerge { target_bytes: mb * MB }),
-        1 => Just(Policy::Clustering),
+        2 => Just(Policy::Clustering),
         1 => Just(Policy::L0Delete),
     ]
 }
@@ -53,7 +53,7 @@ fn cases() -> impl Strategy<Value = Case> {
         prop::option::of(0u64..1200),
         prop::collection::vec(prop::bool::weighted(0.1), 50),
         (prop::sample::select(vec![Trigger::Manual, Trigger::Flush, Trigger::Tick]), policies()),
-        prop_oneof![Just(vec![9]), prop::collection::vec(0u8..8, 50)],
+        prop_oneof![2 => Just(vec![9]), 2 => prop::collection::vec(0u8..8, 50), 1 => prop::collection::vec(0u8..2, 50)],
         prop::collection::vec(any::<u32>(), 50),
     )
         .prop_map(|(drawn, limits, ttl_seconds, window_seconds, reserved, (trigger, policy), levels, order)| {
@@ -113,6 +113,14 @@ fn has_work(segment: &Segment, group: &Simulated) -> bool {
         || group.ttl.is_some_and(|ttl| segment.rows > 0 && segment.ts_from.is_expired(ttl, group.now_ms))
 }
 
+/// True if a key may be in several of these segments, except one that fills each of them.
+fn overlap(segments: Vec<&Segment>) -> bool {
+    let mut ranges: Vec<(i64, i64)> = segments.into_iter().map(keys).collect();
+    ranges.sort_unstable();
+    let apart = |pair: &[(i64, i64)]| pair[0].1 < pair[1].0 || (pair[0] == pair[1] && pair[0].0 == pair[0].1);
+    !ranges.windows(2).all(apart)
+}
+
 fn ids(draft: &Draft) -> Vec<SegmentId> {
     draft.inputs.iter().map(|i| i.segment).collect()
 }
@@ -150,7 +158,7 @@ proptest! {
                 let sorted: BTreeSet<SegmentId> = ids(draft).into_iter().collect();
                 prop_assert_eq!(sorted.into_iter().collect::<Vec<_>>(), ids(draft));
                 // 3: within the limits, and nobody else's.
-                prop_assert!(inputs.len() <= case.config.max_inputs as usize);
+                prop_assert!(draft.kind == PlanKind::Clustering || inputs.len() <= case.config.max_inputs as usize);
                 prop_assert!(inputs.iter().all(|s| !group.reserved.contains(&s.id)));
                 let asked = if case.trigger == Trigger::Manual { case.policy } else { Policy::Standard };
                 let limit = match asked {
@@ -164,7 +172,7 @@ proptest! {
                 // 4: never in vain.
                 let too_large = asked != Policy::Standard && draft.estimated_output_bytes > limit;
                 let clusters = draft.kind == PlanKind::Clustering
-                    && inputs.iter().any(|s| s.level != SegmentLevel::L2);
+                    && (inputs.iter().any(|s| s.level != SegmentLevel::L2) || overlap(inputs.clone()));
                 let has_work = inputs.iter().all(|s| has_work(s, &group));
                 prop_assert!(inputs.len() > 1 || too_large || clusters || has_work, "{draft:?}");
                 // Deletes without rows are for their own policy; what is clustered is not mixed with others.
@@ -201,7 +209,11 @@ proptest! {
                     let limited = case.config.max_inputs < 50 || case.window_seconds.is_some();
                     prop_assert!(limited || below <= 1, "{below} too small:\n{}", group.layout());
                 }
-                Policy::Clustering => prop_assert!(free.iter().all(|s| s.level != SegmentLevel::L1)),
+                Policy::Clustering => {
+                    prop_assert!(free.iter().all(|s| s.level != SegmentLevel::L1));
+                    let clustered = free.iter().filter(|s| s.level == SegmentLevel::L2).copied().collect();
+                    prop_assert!(!overlap(clustered), "ranges overlap:\n{}", group.layout());
+                }
                 Policy::L0Delete => prop_assert!(free.iter().all(|s| s.level != SegmentLevel::L0)),
                 Policy::Standard => {}
             }

@@ -1,28 +1,32 @@
 //! A client asked to cluster: the rows of the group are divided by ranges of the clustering key.
 //!
-//! All segments of the request go into one plan, as far as the number of inputs allows, because ranges of different
-//! plans overlap. If all of a plan's are clustered by this key already, only what has something to drop is rewritten, and
-//! keeps its range; so clustering an unchanged set again leads to no plan.
+//! What must be divided goes into one plan, however many segments that are: the ranges of two plans would overlap, and a
+//! plan of many small inputs needs no more memory than one of few. If all segments are clustered by this key already,
+//! those whose ranges overlap are clustered again, each set of neighbours by itself; ranges overlap after a request for
+//! part of a group. Of all others only what has something to drop is rewritten, and keeps its range. So clustering an
+//! unchanged set again leads to no plan.
 
 use crate::{
-    model::{FieldId, PlanKind, PlanReason, SegmentLevel},
+    model::{ClusterRange, FieldId, PlanKind, PlanReason, SegmentLevel},
     planner::{Proposals, SkipReason, measure::Candidate},
 };
 
 /// `candidates` in any order.
-pub(in crate::planner) fn propose(
-    candidates: &[Candidate<'_>],
-    key: FieldId,
-    max_inputs: usize,
-    proposals: &mut Proposals,
-) {
-    let mut members: Vec<&Candidate<'_>> = candidates.iter().collect();
-    members.sort_unstable_by_key(|c| c.segment.id);
-    for members in members.chunks(max_inputs) {
-        let unclustered = members.iter().filter(|c| !is_clustered(c, key)).count();
-        if unclustered > 0 {
-            let unclustered = u32::try_from(unclustered).unwrap_or(u32::MAX);
-            proposals.draft_as(PlanKind::Clustering, PlanReason::Cluster { field: key, unclustered }, members);
+pub(in crate::planner) fn propose(candidates: &[Candidate<'_>], key: FieldId, proposals: &mut Proposals) {
+    let mut clustered: Vec<(&ClusterRange, &Candidate<'_>)> =
+        candidates.iter().filter_map(|c| Some((range(c, key)?, c))).collect();
+    let unclustered = candidates.len() - clustered.len();
+    if unclustered > 0 {
+        let unclustered = u32::try_from(unclustered).unwrap_or(u32::MAX);
+        let members: Vec<&Candidate<'_>> = candidates.iter().collect();
+        proposals.draft_as(PlanKind::Clustering, PlanReason::Cluster { field: key, unclustered }, &members);
+        return;
+    }
+    clustered.sort_unstable_by_key(|(range, c)| (&range.min, &range.max, c.segment.id));
+    for neighbours in overlapping(&clustered) {
+        let members: Vec<&Candidate<'_>> = neighbours.iter().map(|(_, c)| *c).collect();
+        if !share_one_value(neighbours) {
+            proposals.draft_as(PlanKind::Clustering, PlanReason::ClusterAgain { field: key }, &members);
             continue;
         }
         for candidate in members {
@@ -35,7 +39,27 @@ pub(in crate::planner) fn propose(
     }
 }
 
-fn is_clustered(candidate: &Candidate<'_>, key: FieldId) -> bool {
+/// The range of a segment that is clustered by this key.
+fn range<'s>(candidate: &Candidate<'s>, key: FieldId) -> Option<&'s ClusterRange> {
     let segment = candidate.segment;
-    segment.level == SegmentLevel::L2 && segment.cluster_range.as_ref().is_some_and(|range| range.field == key)
+    let range = segment.cluster_range.as_deref().filter(|_| segment.level == SegmentLevel::L2)?;
+    (range.field == key).then_some(range)
+}
+
+/// Divides what is sorted by range wherever no range reaches beyond.
+fn overlapping<'a, 'c>(
+    sorted: &'a [(&'c ClusterRange, &'c Candidate<'c>)],
+) -> impl Iterator<Item = &'a [(&'c ClusterRange, &'c Candidate<'c>)]> {
+    let mut reach = sorted.first().map(|(range, _)| &range.max);
+    sorted.chunk_by(move |_, (next, _)| {
+        let overlap = reach.is_some_and(|reach| next.min <= *reach);
+        reach = reach.max(Some(&next.max));
+        overlap
+    })
+}
+
+/// One segment does, and so do several that one value fills: there is no way to divide them.
+fn share_one_value(neighbours: &[(&ClusterRange, &Candidate<'_>)]) -> bool {
+    let first = neighbours.first().map(|(range, _)| &range.min);
+    neighbours.len() == 1 || neighbours.iter().all(|(range, _)| Some(&range.min) == first && Some(&range.max) == first)
 }
