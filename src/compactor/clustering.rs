@@ -76,6 +76,7 @@ impl Slice {
 
 /// The clustering key of the surviving rows, looked at once.
 pub(super) struct Survey {
+    selections: Selections,
     /// Position of the key in the inputs' fields.
     field: usize,
     /// Smallest and largest key of each batch's survivors.
@@ -164,10 +165,20 @@ pub(super) async fn survey(
         }
         same
     });
-    Ok(Survey { field, ranges, sample })
+    Ok(Survey { selections: selections.clone(), field, ranges, sample })
 }
 
 impl Survey {
+    /// The rows that were looked at.
+    pub(super) fn selections(&self) -> &Selections {
+        &self.selections
+    }
+
+    /// What the objects of the rows take, by estimate.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sample.iter().map(|(_, weight)| *weight).fold(0, u64::saturating_add)
+    }
+
     /// Ranges of about equal weight, as few as `output_bytes` allows.
     pub(super) fn divide(&self, output_bytes: u64) -> Ranges<'_> {
         Ranges { survey: self, slices: slices(&self.sample, output_bytes.max(1)) }
@@ -190,11 +201,10 @@ impl Ranges<'_> {
         &self,
         exec: &Execution<'_>,
         inputs: &Inputs,
-        all: &Selections,
         number: usize,
     ) -> Result<Option<Share>, CompactError> {
         let Some(slice) = self.slices.get(number) else { return Ok(None) };
-        let Survey { field, ranges, .. } = self.survey;
+        let Survey { selections: all, field, ranges, .. } = self.survey;
         let columns = [*field, Inputs::ROW_ID, Inputs::TIMESTAMP];
         let bytes = inputs.batches.iter().map(|batch| {
             let largest = columns.iter().map(|field| batch.file_bytes(*field)).max().unwrap_or(0);

@@ -233,8 +233,13 @@ impl<'a> Execution<'a> {
 
     /// Deletes what this run wrote, as far as the store allows; the rest is garbage that no segment names.
     pub(super) async fn clean_up(&self) {
-        self.waiting.lock().clear();
-        let written = std::mem::take(&mut *self.written.lock());
+        self.discard(|_| true).await;
+    }
+
+    /// Deletes those objects of this run that are not wanted any more, in the same way.
+    pub(super) async fn discard(&self, unwanted: impl Fn(&LogPath) -> bool) {
+        self.waiting.lock().retain(|(path, _)| !unwanted(path));
+        let written: Vec<LogPath> = self.written.lock().extract_if(.., |path| unwanted(path)).collect();
         for path in written {
             if let Err(error) = self.store.delete(&path).await {
                 tracing::debug!(plan = %self.task.plan.id, object = %path, %error, "left for garbage collection");

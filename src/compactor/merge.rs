@@ -25,9 +25,8 @@ use crate::{
 
 /// What an insert object takes besides its rows: container header, page headers, parquet footer.
 const OBJECT_OVERHEAD_BYTES: u64 = 350;
-/// Times that outputs are cut until all are below the limit; what is too large after that stays too large, which is
-/// better than never.
-const CUT_ATTEMPTS: u32 = 5;
+/// Times that all rows are divided into ranges anew because those written first are too large.
+const DIVISIONS: u32 = 5;
 /// If the largest of several outputs is filled less than this, in hundredths, all are cut again.
 const LEAST_FILLED: u64 = 80;
 /// Room left for errors of the sample when rows are divided by ranges of keys.
@@ -71,6 +70,24 @@ fn merge_order(inputs: &Inputs, selections: &Selections) -> Vec<usize> {
     let mut batches: Vec<usize> = (0..inputs.batches.len()).collect();
     batches.sort_by_key(|batch| selections.get(*batch).and_then(|s| s.row_ids).map(|ids| ids.min));
     batches
+}
+
+/// What came of writing ranges.
+enum Ranged {
+    Written(Vec<Draft>),
+    /// Nothing counts of what was written: an output has so many bytes.
+    TooLarge(u64),
+}
+
+/// Bytes of the largest output that can be divided: one of a single row can't.
+fn largest(drafts: &[Draft]) -> u64 {
+    drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0)
+}
+
+/// What to aim at after aiming at `aim` made an output of `largest` bytes instead of `most`.
+fn next_aim(aim: u64, most: u64, largest: u64) -> u64 {
+    let scaled = u128::from(aim) * u128::from(most) / u128::from(largest.max(1));
+    u64::try_from(scaled - scaled / AIM_MARGIN).unwrap_or(u64::MAX)
 }
 
 impl Draft {
@@ -169,7 +186,8 @@ impl Compactor {
     /// Writes the columns of all outputs, none of which is larger than the plan allows.
     ///
     /// Cuts are made by estimate, and rows that compress better or worse than in the inputs may prove it wrong. Then
-    /// everything is written once more with another aim: rare enough to be worth neither sequential writing nor guessing low every time.
+    /// everything is written once more with another aim: rare enough to be worth neither sequential writing nor guessing
+    /// low every time. From the second time on every aim is lower, down to single rows, so this ends.
     async fn write(
         &self,
         exec: &Execution<'_>,
@@ -178,29 +196,26 @@ impl Compactor {
     ) -> Result<Vec<Draft>, CompactError> {
         let most = exec.task.plan.max_output_bytes;
         let mut aim = most;
-        for attempt in 1..=CUT_ATTEMPTS {
+        for attempt in 1.. {
             let binlog_bytes = self.binlog_bytes();
             let order = merge_order(inputs, selections);
             let cuts = Cuts { output_bytes: aim, binlog_bytes, first: 0 };
             let (drafts, works) = self.arrange(exec, inputs, selections, &order, cuts)?;
             let drafts = self.write_pieces(exec, inputs, selections, drafts, works).await?;
-            // A single row can't be divided.
-            let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
+            let largest = largest(&drafts);
             // Rows that compress better than they did leave more outputs than there have to be, all of them badly filled.
             let too_small = attempt == 1 && drafts.len() > 1 && largest < most / 100 * LEAST_FILLED;
-            if (largest <= most && !too_small) || attempt == CUT_ATTEMPTS {
+            if largest <= most && !too_small {
                 return Ok(drafts);
             }
             tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "output of the wrong size, cut again");
             exec.clean_up().await;
-            let scaled = u128::from(aim) * u128::from(most) / u128::from(largest.max(1));
-            aim = u64::try_from(scaled - scaled / AIM_MARGIN).unwrap_or(u64::MAX);
+            aim = next_aim(aim, most, largest);
         }
         Err(CompactError::Internal("no attempt to write was made".to_owned()))
     }
 
-    /// Writes the rows range by range of the clustering key. Like [`Self::write`] it cuts by estimate, and starts again if
-    /// a range of several keys proves too large.
+    /// Writes the rows range by range of the clustering key.
     async fn cluster(
         &self,
         exec: &Execution<'_>,
@@ -209,40 +224,79 @@ impl Compactor {
     ) -> Result<Vec<Draft>, CompactError> {
         let most = exec.task.plan.max_output_bytes;
         let survey = clustering::survey(exec, inputs, selections).await?;
-        let order = merge_order(inputs, selections);
         let mut aim = most - most / SAMPLE_MARGIN;
-        'attempts: for attempt in 1..=CUT_ATTEMPTS {
-            let ranges = survey.divide(aim);
-            let at_once = ranges.len().clamp(1, RANGES_AT_ONCE);
-            // Of each range a piece is held, its column and what is written of it.
-            let binlog_bytes = self.binlog_bytes().min(self.budget.limit_bytes() / (3 * at_once as u64)).max(1);
-            let mut done = Vec::new();
-            for first in (0..ranges.len()).step_by(at_once) {
-                let (mut drafts, mut shares) = (Vec::new(), Vec::new());
-                for number in first..ranges.len().min(first + at_once) {
-                    let Some(share) = ranges.share(exec, inputs, selections, number).await? else { continue };
-                    let output_bytes = if share.is_uniform() { aim } else { u64::MAX };
-                    let cuts = Cuts { output_bytes, binlog_bytes, first: drafts.len() };
-                    let (of_share, works) = self.arrange(exec, inputs, &share.selections, &order, cuts)?;
-                    let range = |draft| Draft { cluster_range: Some(share.range.clone()), ..draft };
-                    drafts.extend(of_share.into_iter().map(range));
-                    shares.push((share.selections, works));
+        for division in 1.. {
+            match self.write_ranges(exec, inputs, &survey, aim, division < DIVISIONS).await? {
+                Ranged::Written(drafts) => {
+                    exec.progress.complete();
+                    return Ok(drafts);
                 }
-                let drafts = self.write_shares(exec, inputs, &order, drafts, shares).await?;
-                let largest = drafts.iter().filter(|d| d.rows() > 1).map(Draft::bytes).max().unwrap_or(0);
-                if largest > most && attempt < CUT_ATTEMPTS {
-                    tracing::info!(plan = %exec.task.plan.id, bytes = largest, limit = most, "range too large, divided again");
+                Ranged::TooLarge(bytes) => {
+                    tracing::info!(plan = %exec.task.plan.id, bytes, limit = most, "ranges too large, divided again");
                     exec.clean_up().await;
-                    let scaled = u128::from(aim) * u128::from(most) / u128::from(largest);
-                    aim = (scaled - scaled / AIM_MARGIN) as u64;
-                    continue 'attempts;
+                    aim = next_aim(aim, most, bytes);
                 }
-                done.extend(drafts);
             }
-            exec.progress.complete();
-            return Ok(done);
         }
         Err(CompactError::Internal("no attempt to cluster was made".to_owned()))
+    }
+
+    /// Divides the surveyed rows and writes them, a few ranges at a time.
+    ///
+    /// Ranges are cut by a sample and by estimate. If the first ones prove too large and `may_give_up`, so are the others:
+    /// it is for the caller to begin again. Whichever proves too large later is surveyed and divided by itself, which is
+    /// exact in the end: every time it gets two ranges at least, until each has one key and is cut at any row.
+    async fn write_ranges(
+        &self,
+        exec: &Execution<'_>,
+        inputs: &Inputs,
+        survey: &clustering::Survey,
+        aim: u64,
+        may_give_up: bool,
+    ) -> Result<Ranged, CompactError> {
+        let most = exec.task.plan.max_output_bytes;
+        let ranges = survey.divide(aim);
+        let at_once = ranges.len().clamp(1, RANGES_AT_ONCE);
+        // Of each range a piece is held, its column and what is written of it.
+        let binlog_bytes = self.binlog_bytes().min(self.budget.limit_bytes() / (3 * at_once as u64)).max(1);
+        let order = merge_order(inputs, survey.selections());
+        let mut done = Vec::new();
+        for first in (0..ranges.len()).step_by(at_once) {
+            let (mut drafts, mut works, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+            for number in first..ranges.len().min(first + at_once) {
+                let Some(share) = ranges.share(exec, inputs, number).await? else { continue };
+                let output_bytes = if share.is_uniform() { aim } else { u64::MAX };
+                let cuts = Cuts { output_bytes, binlog_bytes, first: drafts.len() };
+                let (of_share, of_share_works) = self.arrange(exec, inputs, &share.selections, &order, cuts)?;
+                let range = |draft| Draft { cluster_range: Some(share.range.clone()), ..draft };
+                let outputs = of_share.len();
+                drafts.extend(of_share.into_iter().map(range));
+                works.push((share.selections.clone(), of_share_works));
+                shares.push((share, outputs));
+            }
+            let mut drafts = self.write_shares(exec, inputs, &order, drafts, works).await?;
+            let all = largest(&drafts);
+            if all > most && first == 0 && may_give_up {
+                return Ok(Ranged::TooLarge(all));
+            }
+            for (share, outputs) in shares {
+                let of_share: Vec<Draft> = drafts.drain(..outputs).collect();
+                let bytes = largest(&of_share);
+                if bytes <= most {
+                    done.extend(of_share);
+                    continue;
+                }
+                tracing::info!(plan = %exec.task.plan.id, bytes, limit = most, "range too large, divided again");
+                exec.discard(|path| of_share.iter().any(|d| d.ids == path.ids())).await;
+                let survey = clustering::survey(exec, inputs, &share.selections).await?;
+                let aim = next_aim(aim.min(survey.bytes()), most, bytes);
+                match Box::pin(self.write_ranges(exec, inputs, &survey, aim, false)).await? {
+                    Ranged::Written(drafts) => done.extend(drafts),
+                    given_up @ Ranged::TooLarge(_) => return Ok(given_up),
+                }
+            }
+        }
+        Ok(Ranged::Written(done))
     }
 
     /// Bytes of a piece in memory.

@@ -29,7 +29,9 @@ fn scalar(key: &PrimaryKey) -> Scalar {
 async fn check_ranges(world: &World, outcome: &Outcome) -> Vec<Row> {
     let mut all = vec![];
     let mut last: Option<&ClusterRange> = None;
-    for output in &outcome.outputs {
+    let mut outputs: Vec<_> = outcome.outputs.iter().collect();
+    outputs.sort_by_key(|o| o.cluster_range.as_ref().map(|range| (range.min.clone(), range.max.clone())));
+    for output in outputs {
         let rows = world.read(output).await.concat();
         let range = output.cluster_range.as_ref().unwrap();
         assert_eq!(range.field, FieldId(101));
@@ -95,6 +97,57 @@ async fn a_key_that_fills_several_outputs_has_them_to_itself() {
     assert_eq!(all, expected);
 }
 
+/// The rows of the lower half of the keys are all alike and shrink to nothing, so those of the upper half take twice
+/// what the average says. That shows only after ranges of the lower half are written.
+#[tokio::test]
+async fn ranges_are_divided_again_where_rows_are_larger_than_the_average() {
+    let mut world = clustered_world(DataType::Int64);
+    let mut expected = vec![];
+    for segment in 0..3 {
+        let rows: Vec<Row> = (0..4000)
+            .map(|n| (segment * 4000 + n) * 7919 % 12_000)
+            .map(|key| int(if key < 6000 { 1 } else { key }, key, 100))
+            .collect();
+        world.segment(segment + 1, std::slice::from_ref(&rows), &[]).await;
+        expected.extend(rows);
+    }
+    let total: u64 = world.inputs.iter().map(|i| i.segment.insert_bytes).sum();
+    world.max_output_bytes = total / 25;
+    let mut named = world.objects().await;
+    let outcome = world.run().await.unwrap();
+    let sizes: Vec<u64> = outcome.outputs.iter().map(|o| o.logs.insert_bytes()).collect();
+    assert!(sizes.iter().all(|bytes| *bytes <= world.max_output_bytes), "{sizes:?} of {}", world.max_output_bytes);
+    let mut all = check_ranges(&world, &outcome).await;
+    all.sort();
+    expected.sort();
+    assert_eq!(all, expected);
+    named.extend(outcome.outputs.iter().flat_map(|output| world.names(output)));
+    named.sort();
+    assert_eq!(world.objects().await, named, "the outcome names every object");
+}
+
+/// More than the inputs of any other plan may be; each has keys from everywhere.
+#[tokio::test]
+async fn more_than_a_thousand_small_segments_have_ranges_apart() {
+    let mut world = clustered_world(DataType::Int64);
+    let mut expected = vec![];
+    for segment in 0..1100 {
+        let rows: Vec<Row> =
+            (0..3).map(|n| segment * 3 + n).map(|id| int(id, (id * 7919) % 3301, 100 + id as u64)).collect();
+        world.segment(segment + 1, std::slice::from_ref(&rows), &[]).await;
+        expected.extend(rows);
+    }
+    // The objects of the inputs are nearly nothing but headers.
+    world.max_output_bytes = 40_000;
+    let outcome = world.run().await.unwrap();
+    assert!(outcome.outputs.len() > 1);
+    assert!(outcome.outputs.iter().all(|o| o.logs.insert_bytes() <= world.max_output_bytes));
+    let mut all = check_ranges(&world, &outcome).await;
+    all.sort();
+    expected.sort();
+    assert_eq!(all, expected);
+}
+
 #[tokio::test]
 async fn what_is_in_order_already_is_copied() {
     let (mut world, expected) = spread_world(|id| id).await;
@@ -134,7 +187,7 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
         prop::collection::vec(segment, 1..4),
         prop::option::of(0u64..100),
-        50_000u64..120_000,
+        3000u64..120_000,
         prop_oneof![Just(u64::MAX / 2), 9000u64..20_000],
     )
         .prop_map(|(strings, segments, horizon, output_bytes, binlog_bytes)| Case {
@@ -170,6 +223,7 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
     expected.retain(|row| !all_deletes.iter().any(|d| d.key == row.key && d.ts <= horizon && d.ts > ts(row.at)));
     (world.max_output_bytes, world.binlog.max_bytes) = (case.output_bytes, case.binlog_bytes);
     world.keep_deletes_after = horizon;
+    let mut named = world.objects().await;
     let outcome = world.run().await.unwrap();
 
     let mut all = check_ranges(&world, &outcome).await;
@@ -178,6 +232,9 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
     prop_assert_eq!(&all, &expected);
     prop_assert_eq!(outcome.rows_out, expected.len() as u64);
     prop_assert_eq!(outcome.rows_in, outcome.rows_out + outcome.rows_deleted);
+    named.extend(outcome.outputs.iter().flat_map(|output| world.names(output)));
+    named.sort();
+    prop_assert_eq!(world.objects().await, named, "the outcome names every object");
     for output in &outcome.outputs {
         prop_assert!(output.logs.insert_bytes() <= case.output_bytes || output.rows == 1);
         // Deletes that are not applied are where their rows are.

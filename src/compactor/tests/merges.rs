@@ -252,7 +252,7 @@ fn cases(strings: bool) -> impl Strategy<Value = Case> {
         prop::option::of(0u64..100),
         prop::option::of(1u64..100),
         prop_oneof![Just(u64::MAX / 2), 200u64..8000],
-        prop_oneof![Just(u64::MAX), 20_000u64..60_000],
+        prop_oneof![Just(u64::MAX), 2500u64..60_000],
         prop_oneof![Just(1u64 << 28), 1u64..100_000],
     )
         .prop_map(|(segments, horizon, ttl, binlog_bytes, output_bytes, memory_bytes)| Case {
@@ -322,15 +322,7 @@ async fn check(case: Case, key_type: DataType) -> Result<(), TestCaseError> {
             prop_assert!(unique.contains(delete) || rows.iter().all(|row| row.key != delete.key), "{delete:?}");
         }
         all.extend(rows);
-
-        let ids = world.ids(output.id);
-        for (field, files) in &output.logs.insert {
-            named.extend(files.iter().map(|f| LogPath::insert(ids, *field, f.id).to_string()));
-        }
-        for (field, files) in &output.logs.stats {
-            named.extend(files.iter().map(|f| LogPath::stats(ids, *field, f.id).to_string()));
-        }
-        named.extend(output.logs.delta.iter().map(|f| LogPath::delta(ids, f.id).to_string()));
+        named.extend(world.names(output));
     }
     all.sort();
     prop_assert_eq!(&all, &expected);

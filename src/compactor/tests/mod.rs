@@ -189,6 +189,16 @@ impl World {
         self.inputs.push(CompactionInput { segment, logs });
     }
 
+    /// The objects of an output.
+    fn names(&self, output: &OutputSegment) -> Vec<String> {
+        let ids = self.ids(output.id);
+        let insert =
+            output.logs.insert.iter().flat_map(|(f, files)| files.iter().map(|l| LogPath::insert(ids, *f, l.id)));
+        let stats = output.logs.stats.iter().flat_map(|(f, files)| files.iter().map(|l| LogPath::stats(ids, *f, l.id)));
+        let delta = output.logs.delta.iter().map(|l| LogPath::delta(ids, l.id));
+        insert.chain(stats).chain(delta).map(|path| path.to_string()).collect()
+    }
+
     async fn put(&self, path: LogPath, log: crate::binlog::Encoded) -> LogFile {
         let file = LogFile {
             id: path.log(),
