@@ -2,9 +2,12 @@
 //!
 //! `cargo test --test layouts amplification -- --nocapture` prints the table.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use datacoord::{model::Trigger, planner::Draft};
+use datacoord::{
+    model::{Segment, Trigger},
+    planner::Draft,
+};
 
 use crate::group::{MB, Simulated};
 
@@ -116,5 +119,42 @@ fn stays_below_three() {
             // Nobody can stay below 3 with flushes so small: the bound is what the best possible rule would need.
             assert!(worst <= least * 1.35, "{worst}, at least {least}");
         }
+    }
+}
+
+/// Flushes of 8 MB, after each of which rows die: so many for each row flushed, all in one segment, any row as likely as
+/// any other. Returns bytes rewritten per byte flushed.
+fn amplification_with_deletes(deleted: f64) -> f64 {
+    let mut group = Simulated::new();
+    let mut numbers = Numbers::new(11);
+    while group.flushed_bytes < 6 * 1024 * MB {
+        let id = group.flush(8 * MB);
+        let rows = group.get(id).map_or(0, |s| s.rows);
+        let live = |s: &Segment| s.rows - s.delta_rows.min(s.rows);
+        let mut nth = numbers.below(group.segments.iter().map(live).sum::<u64>()) - 1;
+        let hit = group.segments.iter().find(|s| {
+            let here = nth < live(s);
+            nth = nth.saturating_sub(live(s));
+            here
+        });
+        if let Some(hit) = hit.map(|s| s.id) {
+            let rows = ((rows as f64 * deleted) as u64).min(group.get(hit).map_or(0, live));
+            group.delete_rows(hit, rows, Duration::ZERO);
+        }
+        group.run(Trigger::Flush);
+    }
+    group.rewritten_bytes() as f64 / group.flushed_bytes as f64
+}
+
+/// A segment is rewritten for its deletes when more than a fifth of it is dead: at most four bytes for each that dies.
+#[test]
+fn a_dead_byte_costs_four_at_most() {
+    println!("rows deleted per row flushed   rewritten per byte flushed");
+    let without = amplification_with_deletes(0.0);
+    assert!(without <= 3.0, "{without}");
+    for deleted in [0.0, 0.01, 0.05, 0.1, 0.3, 0.6, 0.9] {
+        let measured = amplification_with_deletes(deleted);
+        println!("{deleted:>28.2}   {measured:>6.2}");
+        assert!(measured <= without + 4.0 * deleted, "{measured}, {without} without deletes");
     }
 }

@@ -94,12 +94,13 @@ impl Simulated {
 
     /// Deletes a share of a segment's rows, in one delta log whose first entry is `age` old.
     pub fn delete(&mut self, id: SegmentId, percent: u64, age: Duration) {
+        let rows = self.get(id).map_or(0, |segment| segment.rows * percent / 100);
+        self.delete_rows(id, rows, age);
+    }
+
+    pub fn delete_rows(&mut self, id: SegmentId, rows: u64, age: Duration) {
         let from = Timestamp::from_ms(self.now_ms - age.as_millis() as u64);
-        if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
-            let rows = segment.rows * percent / 100;
-            if rows == 0 {
-                return;
-            }
+        if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id && rows > 0) {
             let first = segment.delta_logs == 0;
             segment.delta_rows += rows;
             segment.delta_bytes += rows * 20;

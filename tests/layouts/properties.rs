@@ -227,6 +227,37 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// The rule of packing: segments of at most a fifth of the maximum always fit into one that is not yet four fifths
+    /// full, so all but one are at least that full in the end; what is in that one is less than 5 % of seventeen times the
+    /// maximum. Automatic compaction may leave the small ones that are less than 85 % of one segment together.
+    #[test]
+    fn all_bytes_but_those_of_one_segment_end_well_filled(
+        drawn in prop::collection::vec((1u64..=20_480, prop_oneof![3 => Just(0u64), 1 => 1u64..100]), 1..400),
+        asked in any::<bool>(),
+        target in prop::option::of(100u64..300),
+    ) {
+        let mut group = Simulated::with(CompactionConfig { max_segment_bytes: 100 * MB, ..CompactionConfig::default() });
+        for (kilobytes, percent) in drawn {
+            let id = group.flush(kilobytes * 1024);
+            group.delete(id, percent, Duration::ZERO);
+        }
+        let trigger = if asked { Trigger::Manual } else { Trigger::Tick };
+        let mut maximum = 100 * MB;
+        if let Some(mb) = target.filter(|_| asked) {
+            (group.policy, maximum) = (Policy::ForceMerge { target_bytes: mb * MB }, mb * MB);
+        }
+        group.run(trigger);
+        let badly: u64 = group.segments.iter().map(|s| s.insert_bytes).filter(|b| b * 5 < maximum * 4).sum();
+        let most = if asked { maximum * 4 / 5 } else { maximum * 17 / 20 };
+        prop_assert!(badly < most, "{badly} bytes are in badly filled segments:\n{}", group.layout());
+        let share = badly as f64 / group.bytes().max(1) as f64;
+        prop_assert!(group.bytes() < 17 * maximum || share <= 0.05, "{share}");
+    }
+}
+
 /// Where no limit is in the way, hardly anything is left in badly filled segments.
 #[test]
 fn nearly_all_bytes_end_in_well_filled_segments() {
