@@ -6,6 +6,7 @@
 //! Requests of the insert cases are encoded beforehand: the client's encoding is not the server's speed.
 
 mod api;
+mod control;
 mod load;
 mod memory;
 mod shape;
@@ -81,6 +82,9 @@ async fn main() -> Result<()> {
     }
     if options.wants("flush-large") {
         server.flush_large(&options).await?;
+    }
+    if options.wants("control") {
+        control::control(&server, &options).await?;
     }
     if options.wants("query") {
         server.queries(&options).await?;

@@ -36,7 +36,7 @@ pub fn encode_delta(
     let (Some(ts_from), Some(ts_to)) = (deletes.iter().map(|d| d.ts).min(), deletes.iter().map(|d| d.ts).max()) else {
         return Err(BinlogError::Empty { field });
     };
-    let mut writer = ColumnWriter::for_deletes(field, config.zstd_level)?;
+    let mut writer = ColumnWriter::for_deletes(field, config)?;
     let mut text = String::new();
     let mut text_bytes = 0;
     for chunk in deletes.chunks(BATCH_ROWS) {

@@ -38,9 +38,9 @@ impl InsertLogWriter {
     /// Begins a log of `field`. Fails for a vector field without a dimension and for a zstd level that does not exist.
     pub fn new(ids: LogIds, field: &Field, config: &BinlogConfig) -> Result<Self, BinlogError> {
         let engine = if field.data_type.is_vector() {
-            Engine::Vector(Box::new(VectorWriter::new(field, config.zstd_level)?))
+            Engine::Vector(Box::new(VectorWriter::new(field, config)?))
         } else {
-            Engine::Column(Box::new(ColumnWriter::new(field, config.zstd_level)?))
+            Engine::Column(Box::new(ColumnWriter::new(field, config)?))
         };
         Ok(Self { ids, field: field.clone(), engine, rows: 0, memory_bytes: column_header(field) })
     }

@@ -30,12 +30,13 @@ use parquet::{
 };
 
 use super::{BinlogError, LogBytes, container::MAX_PREFIX_LEN};
-use crate::model::{DataType, Field, FieldId};
+use crate::{
+    config::BinlogConfig,
+    model::{DataType, Field, FieldId},
+};
 
 /// Name of the one column.
 pub(super) const COLUMN: &str = "val";
-/// As the original writer has it: everything is one row group.
-const MAX_ROW_GROUP_ROWS: usize = 1 << 30;
 
 /// Writes a column of any type but vectors into a buffer, after the room for the container's header.
 pub(super) struct ColumnWriter {
@@ -69,19 +70,19 @@ impl Layout {
 }
 
 impl ColumnWriter {
-    pub(super) fn new(field: &Field, zstd_level: i32) -> Result<Self, BinlogError> {
+    pub(super) fn new(field: &Field, config: &BinlogConfig) -> Result<Self, BinlogError> {
         let layout = Layout::of(field);
         // Statistics of documents are never asked for and may be long.
         let statistics = match field.data_type {
             DataType::Json | DataType::Array => EnabledStatistics::None,
             _ => EnabledStatistics::Chunk,
         };
-        Self::with_layout(field.id, field.arrow_type(), layout, statistics, zstd_level)
+        Self::with_layout(field.id, field.arrow_type(), layout, statistics, config)
     }
 
     /// The JSON texts of a delta log.
-    pub(super) fn for_deletes(field: FieldId, zstd_level: i32) -> Result<Self, BinlogError> {
-        Self::with_layout(field, Arrow::Utf8, Layout::Plain, EnabledStatistics::None, zstd_level)
+    pub(super) fn for_deletes(field: FieldId, config: &BinlogConfig) -> Result<Self, BinlogError> {
+        Self::with_layout(field, Arrow::Utf8, Layout::Plain, EnabledStatistics::None, config)
     }
 
     fn with_layout(
@@ -89,16 +90,17 @@ impl ColumnWriter {
         arrow_type: Arrow,
         layout: Layout,
         statistics: EnabledStatistics,
-        zstd_level: i32,
+        config: &BinlogConfig,
     ) -> Result<Self, BinlogError> {
         let failed = |e: ParquetError| encode_error(field, &e);
         let mut properties = WriterProperties::builder()
             .set_writer_version(WriterVersion::PARQUET_1_0)
-            .set_compression(Compression::ZSTD(ZstdLevel::try_new(zstd_level).map_err(failed)?))
-            .set_max_row_group_row_count(Some(MAX_ROW_GROUP_ROWS))
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(config.zstd_level).map_err(failed)?))
+            .set_data_page_size_limit(config.page_bytes as usize)
+            .set_max_row_group_row_count(Some(config.row_group_rows.max(1) as usize))
             .set_statistics_enabled(statistics)
             .set_offset_index_disabled(true)
-            .set_dictionary_enabled(layout == Layout::Dictionary);
+            .set_dictionary_enabled(layout == Layout::Dictionary && config.dictionary);
         if layout == Layout::Delta {
             properties = properties.set_encoding(Encoding::DELTA_BINARY_PACKED);
         }

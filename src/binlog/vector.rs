@@ -32,12 +32,13 @@ use super::{
     container::MAX_PREFIX_LEN,
     payload::{COLUMN, encode_error},
 };
-use crate::model::{Field, FieldId};
+use crate::{
+    config::BinlogConfig,
+    model::{Field, FieldId},
+};
 
 const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 const PARQUET_VERSION: i32 = 1;
-/// Bytes of a page before compression, as the general writer has it.
-const PAGE_BYTES: usize = 1 << 20;
 /// How much of the first page is compressed to see what it is worth.
 const SAMPLE_BYTES: usize = 64 << 10;
 /// The sample must shrink by more than this share, or vectors are stored with `FAST_LEVEL`.
@@ -49,6 +50,9 @@ pub(super) struct VectorWriter {
     field: FieldId,
     width: usize,
     zstd_level: i32,
+    /// Rows of a page, and of a row group, at most.
+    page_rows: usize,
+    group_rows: usize,
     schema: SchemaDescriptor,
     /// The file; counts from the payload's first byte.
     sink: TrackedWrite<Vec<u8>>,
@@ -56,13 +60,22 @@ pub(super) struct VectorWriter {
     compressor: Option<Compressor<'static>>,
     /// Rows that do not fill a page yet.
     pending: Vec<u8>,
-    rows: u64,
-    compressed: u64,
-    uncompressed: u64,
+    /// Those that have a page; the last one may get more.
+    groups: Vec<RowGroup>,
+}
+
+/// Pages that follow each other.
+#[derive(Default)]
+struct RowGroup {
+    /// Position of the first page in the payload.
+    at: usize,
+    rows: usize,
+    compressed: usize,
+    uncompressed: usize,
 }
 
 impl VectorWriter {
-    pub(super) fn new(field: &Field, zstd_level: i32) -> Result<Self, BinlogError> {
+    pub(super) fn new(field: &Field, config: &BinlogConfig) -> Result<Self, BinlogError> {
         let failed = |e: ParquetError| encode_error(field.id, &e);
         let width = field.vector_bytes();
         if width == 0 {
@@ -76,14 +89,14 @@ impl VectorWriter {
         Ok(Self {
             field: field.id,
             width,
-            zstd_level,
+            zstd_level: config.zstd_level,
+            page_rows: (config.page_bytes as usize / width).max(1),
+            group_rows: config.row_group_rows.max(1) as usize,
             schema,
             sink,
             compressor: None,
             pending: Vec::new(),
-            rows: 0,
-            compressed: 0,
-            uncompressed: 0,
+            groups: Vec::new(),
         })
     }
 
@@ -93,9 +106,8 @@ impl VectorWriter {
 
     /// Appends whole vectors, one after the other.
     pub(super) fn write(&mut self, mut values: &[u8]) -> Result<(), BinlogError> {
-        // Whole vectors, at least one.
-        let page_bytes = (PAGE_BYTES / self.width).max(1) * self.width;
         while !values.is_empty() {
+            let page_bytes = self.page_bytes();
             if self.pending.is_empty() && values.len() >= page_bytes {
                 let (page, rest) = values.split_at(page_bytes);
                 self.write_page(page)?;
@@ -110,6 +122,12 @@ impl VectorWriter {
             }
         }
         Ok(())
+    }
+
+    /// Of the next page: whole vectors, at least one, and no more than its row group has room for.
+    fn page_bytes(&self) -> usize {
+        let used = self.groups.last().map_or(0, |group| group.rows % self.group_rows);
+        self.page_rows.min(self.group_rows - used) * self.width
     }
 
     fn flush_pending(&mut self) -> Result<(), BinlogError> {
@@ -137,12 +155,18 @@ impl VectorWriter {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
+        let at = self.sink.bytes_written();
         let written = SerializedPageWriter::new(&mut self.sink)
             .write_page(CompressedPage::new(page, values.len()))
             .map_err(|e| encode_error(field, &e))?;
-        self.rows += rows as u64;
-        self.compressed += written.compressed_size as u64;
-        self.uncompressed += written.uncompressed_size as u64;
+        if self.groups.last().is_none_or(|group| group.rows >= self.group_rows) {
+            self.groups.push(RowGroup { at, ..RowGroup::default() });
+        }
+        if let Some(group) = self.groups.last_mut() {
+            group.rows += rows;
+            group.compressed += written.compressed_size;
+            group.uncompressed += written.uncompressed_size;
+        }
         Ok(())
     }
 
@@ -158,27 +182,34 @@ impl VectorWriter {
 
     fn write_footer(&mut self) -> Result<(), ParquetError> {
         let schema = Arc::new(self.schema.clone());
-        let rows = self.rows as i64;
-        let pages_at = PARQUET_MAGIC.len() as i64;
+        let groups = (0..).zip(&self.groups).map(|(ordinal, group)| group.metadata(&schema, ordinal));
+        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        let rows = self.groups.iter().map(|group| group.rows as i64).sum();
+        let created_by = Some(DEFAULT_CREATED_BY.to_owned());
+        let file = FileMetaData::new(PARQUET_VERSION, rows, created_by, None, schema, None);
+        let metadata = ParquetMetaDataBuilder::new(file).set_row_groups(groups).build();
+        ParquetMetaDataWriter::new(&mut self.sink, &metadata).finish()
+    }
+}
+
+impl RowGroup {
+    fn metadata(&self, schema: &Arc<SchemaDescriptor>, ordinal: i32) -> Result<RowGroupMetaData, ParquetError> {
+        let (rows, at, uncompressed) = (self.rows as i64, self.at as i64, self.uncompressed as i64);
         let chunk = ColumnChunkMetaData::builder(schema.column(0))
             .set_compression_codec(CompressionCodec::ZSTD)
             .set_encodings(vec![Encoding::PLAIN, Encoding::RLE])
             .set_num_values(rows)
-            .set_data_page_offset(pages_at)
+            .set_data_page_offset(at)
             .set_total_compressed_size(self.compressed as i64)
-            .set_total_uncompressed_size(self.uncompressed as i64)
+            .set_total_uncompressed_size(uncompressed)
             .build()?;
-        let group = RowGroupMetaData::builder(schema.clone())
+        RowGroupMetaData::builder(schema.clone())
             .set_num_rows(rows)
-            .set_total_byte_size(self.uncompressed as i64)
-            .set_file_offset(pages_at)
-            .set_ordinal(0)
+            .set_total_byte_size(uncompressed)
+            .set_file_offset(at)
+            .set_ordinal(ordinal)
             .add_column_metadata(chunk)
-            .build()?;
-        let created_by = Some(DEFAULT_CREATED_BY.to_owned());
-        let file = FileMetaData::new(PARQUET_VERSION, rows, created_by, None, schema, None);
-        let metadata = ParquetMetaDataBuilder::new(file).add_row_group(group).build();
-        ParquetMetaDataWriter::new(&mut self.sink, &metadata).finish()
+            .build()
     }
 }
 

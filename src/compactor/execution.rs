@@ -25,7 +25,7 @@ use crate::{
     background::give_way,
     config::BinlogConfig,
     model::{LogId, SegmentId},
-    storage::{LogPath, RangedObject, Reading, SegmentStore},
+    storage::{LogPath, Paced, RangedObject, Reading, SegmentStore},
 };
 
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
@@ -80,7 +80,7 @@ pub(super) struct Execution<'a> {
     pub(super) cores: &'a Cores,
     pub(super) progress: &'a ProgressCell,
     pub(super) stop: CancellationToken,
-    throttle: Option<&'a Throttle>,
+    pace: Paced,
     pub(super) bytes_read: Arc<AtomicU64>,
     pub(super) bytes_written: AtomicU64,
     /// Objects that exist or may exist.
@@ -107,7 +107,7 @@ impl<'a> Execution<'a> {
             cores,
             progress,
             stop,
-            throttle: None,
+            pace: None,
             bytes_read: Arc::default(),
             bytes_written: AtomicU64::new(0),
             written: Mutex::default(),
@@ -115,16 +115,10 @@ impl<'a> Execution<'a> {
         }
     }
 
-    pub(super) fn throttled(self, throttle: Option<&'a Throttle>) -> Self {
-        Self { throttle, ..self }
-    }
-
-    /// Waits until these bytes may be moved.
-    async fn allowed(&self, bytes: u64) -> Result<(), CompactError> {
-        match self.throttle {
-            Some(throttle) => self.unless_stopped(throttle.take(bytes, || self.progress.alive())).await,
-            None => Ok(()),
-        }
+    /// Reads and writes no faster than this allows.
+    pub(super) fn throttled(mut self, throttle: Option<&Arc<Throttle>>) -> Self {
+        self.pace = throttle.map(|throttle| Arc::clone(throttle).pace(self.stop.clone(), self.progress.clone()));
+        self
     }
 
     /// The delta logs of the inputs, all of which are read.
@@ -163,29 +157,22 @@ impl<'a> Execution<'a> {
     }
 
     pub(super) async fn get(&self, path: &LogPath) -> Result<Bytes, CompactError> {
-        let bytes = self.unless_stopped(self.store.get(path)).await??;
+        let bytes = self.unless_stopped(self.store.get_at(&self.pace, path)).await??;
         self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
-        // Its size is known only now: who reads next pays for it.
-        self.allowed(bytes.len() as u64).await?;
         self.progress.alive();
         Ok(bytes)
     }
 
     /// An object of about this size: in memory if it is small, behind a reader of windows otherwise.
     pub(super) async fn fetch(&self, path: LogPath, bytes: u64) -> Result<Fetched, CompactError> {
-        self.fetch_part(path, bytes, bytes).await
-    }
-
-    /// The same if about `part_bytes` of it will be read.
-    pub(super) async fn fetch_part(&self, path: LogPath, bytes: u64, part_bytes: u64) -> Result<Fetched, CompactError> {
         if bytes <= self.budget.whole_bytes() {
             return Ok(Fetched::Whole(self.get(&path).await?));
         }
-        self.allowed(part_bytes).await?;
         let reading = Reading {
             held_bytes: self.budget.whole_bytes(),
             stop: self.stop.clone(),
             read: Arc::clone(&self.bytes_read),
+            pace: self.pace.clone(),
         };
         let object = self.unless_stopped(RangedObject::open(self.store, path, reading)).await??;
         self.progress.alive();
@@ -214,18 +201,18 @@ impl<'a> Execution<'a> {
         if self.stop.is_cancelled() { Err(CompactError::Cancelled) } else { Ok(()) }
     }
 
-    /// Not interrupted by a stop: a write that was given up half-way could still appear after the clean-up.
+    /// A stop ends only the wait of a throttle, which the store has in hand: a write that were given up half-way could
+    /// still appear after the clean-up.
     async fn write(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), CompactError> {
         if objects.is_empty() {
             return Ok(());
         }
         let bytes: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
-        self.allowed(bytes as u64).await?;
         if self.stop.is_cancelled() {
             return Err(CompactError::Cancelled);
         }
         self.written.lock().extend(objects.iter().map(|(path, _)| *path));
-        self.store.put_all(objects).await?;
+        self.store.put_all_at(&self.pace, objects).await?;
         self.bytes_written.fetch_add(bytes as u64, Relaxed);
         self.progress.alive();
         Ok(())

@@ -129,7 +129,7 @@ impl Compactor {
         // Work on other threads ends early if this future is dropped.
         let _stop_on_drop = stop.clone().drop_guard();
         let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop)
-            .throttled(self.throttle.as_deref());
+            .throttled(self.throttle.as_ref());
         let outcome = match task.plan.kind {
             PlanKind::L0Delete => l0_delete::collect(&exec).await,
             PlanKind::Mix | PlanKind::Single | PlanKind::Clustering => self.merge(&exec).await,

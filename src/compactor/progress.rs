@@ -2,13 +2,19 @@
 //!
 //! Must never: go backwards inside one execution, or show more done than there is.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use crate::model::Progress;
 
-/// Counters of one execution. The worker adds, everybody else reads.
+/// Counters of one execution, shared by its clones. The worker adds, everybody else reads.
+#[derive(Debug, Clone, Default)]
+pub struct ProgressCell(Arc<Counters>);
+
 #[derive(Debug, Default)]
-pub struct ProgressCell {
+struct Counters {
     total_rows: AtomicU64,
     done_rows: AtomicU64,
     total_bytes: AtomicU64,
@@ -24,8 +30,8 @@ impl ProgressCell {
     /// Rows and bytes of the inputs, done and in total. Done never exceeds the total.
     pub fn snapshot(&self) -> Progress {
         // Done is read first: it can't pass the total that is read after it.
-        let (done_rows, done_bytes) = (self.done_rows.load(Relaxed), self.done_bytes.load(Relaxed));
-        let (total_rows, total_bytes) = (self.total_rows.load(Relaxed), self.total_bytes.load(Relaxed));
+        let (done_rows, done_bytes) = (self.0.done_rows.load(Relaxed), self.0.done_bytes.load(Relaxed));
+        let (total_rows, total_bytes) = (self.0.total_rows.load(Relaxed), self.0.total_bytes.load(Relaxed));
         Progress {
             total_rows,
             done_rows: done_rows.min(total_rows),
@@ -37,35 +43,35 @@ impl ProgressCell {
     /// Grows with every batch of rows that was read or written and never falls, also when an execution starts anew:
     /// a value that stays the same for long means that the plan is stuck.
     pub fn beat(&self) -> u64 {
-        self.beat.load(Relaxed)
+        self.0.beat.load(Relaxed)
     }
 
     pub(super) fn start(&self, total_rows: u64, total_bytes: u64) {
-        self.done_rows.store(0, Relaxed);
-        self.done_bytes.store(0, Relaxed);
-        self.total_rows.store(total_rows, Relaxed);
-        self.total_bytes.store(total_bytes, Relaxed);
+        self.0.done_rows.store(0, Relaxed);
+        self.0.done_bytes.store(0, Relaxed);
+        self.0.total_rows.store(total_rows, Relaxed);
+        self.0.total_bytes.store(total_bytes, Relaxed);
         self.alive();
     }
 
     pub(super) fn alive(&self) {
-        self.beat.fetch_add(1, Relaxed);
+        self.0.beat.fetch_add(1, Relaxed);
     }
 
     /// Everything is done; shares that were rounded down add up to a little less.
     pub(super) fn complete(&self) {
-        self.done_rows.store(self.total_rows.load(Relaxed), Relaxed);
-        self.done_bytes.store(self.total_bytes.load(Relaxed), Relaxed);
+        self.0.done_rows.store(self.0.total_rows.load(Relaxed), Relaxed);
+        self.0.done_bytes.store(self.0.total_bytes.load(Relaxed), Relaxed);
         self.alive();
     }
 
     pub(super) fn add_rows(&self, rows: u64) {
-        self.done_rows.fetch_add(rows, Relaxed);
+        self.0.done_rows.fetch_add(rows, Relaxed);
         self.alive();
     }
 
     pub(super) fn add_bytes(&self, bytes: u64) {
-        self.done_bytes.fetch_add(bytes, Relaxed);
+        self.0.done_bytes.fetch_add(bytes, Relaxed);
         self.alive();
     }
 }

@@ -227,8 +227,7 @@ async fn rewrite(
     let mut sink = open_sink(exec, inputs, selections, work, field, &shape)?;
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let part_bytes = portion(column.file.bytes, part, selections);
-        let bytes = exec.fetch_part(column.path, column.file.bytes, part_bytes).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         sink = exec
             .cores
@@ -439,8 +438,7 @@ async fn values(
     let mut values = Vec::new();
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let part_bytes = portion(column.file.bytes, part, selections);
-        let bytes = exec.fetch_part(column.path, column.file.bytes, part_bytes).await?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         values = exec
             .cores

@@ -1,19 +1,30 @@
 //! A limit on the bytes per second that merges read and write, changed while they run.
 //!
-//! A token bucket that may go into debt: an object is moved as a whole, and whoever comes next waits until it is paid
-//! for. So the average holds whatever the size of objects, and an object larger than a second's allowance still moves.
+//! A token bucket that may go into debt: a part of an object is moved at once, and whoever comes next waits until it is
+//! paid for. Parts are what the limit allows in a fraction of a second, so that it is kept over any longer time.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use super::ProgressCell;
+use crate::{
+    clock::Clock,
+    storage::{Pace, StorageError},
+};
 
 /// Allowance that is saved up while nobody moves anything: what a second's average can't show.
 const BURST: Duration = Duration::from_millis(50);
 /// Waiting is a sign of life at least this often, and a limit that was changed is noticed by then.
 const BEAT: Duration = Duration::from_millis(500);
+/// Parts that a second's allowance is moved in, unless they would be too small to be worth a request, or so large that
+/// moving one takes long itself.
+const PARTS_PER_SECOND: u64 = 40;
+const LEAST_PART: u64 = 16 << 10;
+const MOST_PART: u64 = 4 << 20;
 /// The measured rate is that of this much of the past.
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -56,6 +67,11 @@ impl Throttle {
         self.state.lock().meter.rate(self.clock.monotonic())
     }
 
+    /// How one run moves bytes: its `stop` ends the wait, `progress` is told that it waits.
+    pub(super) fn pace(self: Arc<Self>, stop: CancellationToken, progress: ProgressCell) -> Arc<dyn Pace> {
+        Arc::new(RunPace { throttle: self, stop, progress })
+    }
+
     /// Waits until `bytes` may be moved. Calls `alive` while it waits. Safe to drop.
     pub(super) async fn take(&self, bytes: u64, alive: impl Fn()) {
         if self.try_take(bytes).is_ok() {
@@ -84,6 +100,28 @@ impl Throttle {
         state.bucket.take(bytes, now)?;
         state.meter.note(now, bytes);
         Ok(())
+    }
+}
+
+/// What a run of a plan may move.
+#[derive(Debug)]
+struct RunPace {
+    throttle: Arc<Throttle>,
+    stop: CancellationToken,
+    progress: ProgressCell,
+}
+
+#[async_trait]
+impl Pace for RunPace {
+    fn part(&self) -> Option<u64> {
+        let rate = self.throttle.limit();
+        (rate > 0).then(|| (rate / PARTS_PER_SECOND).clamp(LEAST_PART, MOST_PART))
+    }
+
+    async fn take(&self, bytes: u64) -> Result<(), StorageError> {
+        let taken = self.throttle.take(bytes, || self.progress.alive());
+        let stopped = || StorageError::Task("stopped while it was throttled".to_owned());
+        self.stop.run_until_cancelled(taken).await.ok_or_else(stopped)
     }
 }
 

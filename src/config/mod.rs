@@ -118,13 +118,27 @@ pub struct BinlogConfig {
     /// A batch of rows is cut into a new binlog beyond this many bytes in memory, over all fields.
     pub max_bytes: u64,
     pub zstd_level: i32,
+    /// Bytes of a page before compression, about; a merge with little memory makes smaller ones.
+    pub page_bytes: u64,
+    /// Rows of a row group at most.
+    pub row_group_rows: u64,
+    /// Columns whose values may repeat begin with a dictionary; false: all values are written out.
+    pub dictionary: bool,
     /// False-positive rate of the primary-key filter.
     pub bloom_false_positive: f64,
 }
 
 impl Default for BinlogConfig {
     fn default() -> Self {
-        Self { max_bytes: 64 * MIB, zstd_level: 3, bloom_false_positive: 0.05 }
+        Self {
+            max_bytes: 64 * MIB,
+            zstd_level: 3,
+            page_bytes: MIB,
+            // As the original writer has it: everything is one row group.
+            row_group_rows: 1 << 30,
+            dictionary: true,
+            bloom_false_positive: 0.05,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use super::StorageError;
+use super::{Paced, StorageError};
 
 /// One object to be written.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct Object {
     /// Relative to the backend's root.
     pub name: String,
     pub bytes: Bytes,
+    /// Who is asked before its bytes move.
+    pub pace: Paced,
 }
 
 /// One object of a listing.

@@ -84,7 +84,14 @@ impl Backend for Bucket {
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
-        for Object { name, bytes } in objects {
+        for Object { name, bytes, pace } in objects {
+            // A request is one piece: all of it is waited for before it begins.
+            let mut left = bytes.len() as u64;
+            while let Some(pace) = pace.as_ref().filter(|_| left > 0) {
+                let now = pace.part().map_or(left, |part| part.clamp(1, left));
+                pace.take(now).await?;
+                left -= now;
+            }
             let payload = PutPayload::from_bytes(bytes.clone());
             self.store
                 .put(&self.path(name), payload)

@@ -25,10 +25,12 @@ use futures::{
     stream::{self, BoxStream, StreamExt},
 };
 use object_store::{ObjectStore, local::LocalFileSystem};
+use tokio::runtime::Handle;
 
 use super::{
-    StorageError,
+    Pace, StorageError,
     backend::{Backend, Listed, Object},
+    pace::in_parts,
 };
 
 /// Where files are before they have their name. On the same file system as the names, or renaming would not do.
@@ -124,15 +126,29 @@ impl LocalFiles {
     }
 
     /// Writes and syncs one object outside the namespace.
-    fn write_staged(&self, bytes: &[u8]) -> io::Result<PathBuf> {
-        let (mut file, path) = self.stage()?;
-        match file.write_all(bytes).and_then(|()| self.sync(&file, &path)) {
+    fn write_staged<E>(
+        &self,
+        failed: impl Fn(io::Error) -> E,
+        write: impl FnOnce(&mut File) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
+        let (mut file, path) = self.stage().map_err(&failed)?;
+        match write(&mut file).and_then(|()| self.sync(&file, &path).map_err(&failed)) {
             Ok(()) => Ok(path),
             Err(e) => {
                 let _ = fs::remove_file(&path);
                 Err(e)
             }
         }
+    }
+
+    /// The same with as long a wait for each part as its pace calls for, on a thread of the runtime that may block.
+    fn write_at_pace(&self, object: &Object) -> Result<PathBuf, StorageError> {
+        let runtime = Handle::current();
+        let failed = |e: io::Error| StorageError::of_io("put", &object.name, &e);
+        self.write_staged(failed, |file| {
+            let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
+            in_parts(&object.pace, &object.bytes, wait, |part| file.write_all(&part).map_err(failed))
+        })
     }
 
     /// The same for a copy. A second name for the file is enough, because files are never changed; a file system that
@@ -147,7 +163,10 @@ impl LocalFiles {
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e),
-                Err(_) => return self.write_staged(&fs::read(from)?),
+                Err(_) => {
+                    let bytes = fs::read(from)?;
+                    return self.write_staged(|e| e, |file| file.write_all(&bytes));
+                }
             }
         }
     }
@@ -241,13 +260,7 @@ impl Backend for LocalFiles {
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
         let writes = objects.iter().cloned().map(|object| {
             let files = self.clone();
-            async move {
-                blocking(move || match files.write_staged(&object.bytes) {
-                    Ok(staged) => Ok((staged, object.name)),
-                    Err(e) => Err(StorageError::of_io("put", &object.name, &e)),
-                })
-                .await
-            }
+            async move { blocking(move || Ok((files.write_at_pace(&object)?, object.name))).await }
         });
         let mut writes = stream::iter(writes).buffer_unordered(SYNC_CONCURRENCY);
         let mut staged = Vec::with_capacity(objects.len());

@@ -7,7 +7,7 @@
 //! ```text
 //! segment_writer   segment_reader        rows ⇄ logs (through crate::binlog)
 //!          │         ranged              objects too large to be held, window by window
-//!          SegmentStore                  names, bounded retries, counters, batches
+//!          SegmentStore     pace         names, bounded retries, counters, batches; in parts while there is a limit
 //!    local   bucket   fault              where objects are
 //! ```
 
@@ -17,6 +17,7 @@ mod counters;
 mod error;
 mod fault;
 mod local;
+mod pace;
 mod path;
 mod ranged;
 mod segment_reader;
@@ -27,6 +28,7 @@ pub use backend::{Backend, Listed, Object};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fault::{Fault, FaultyBackend, Operation};
+pub use pace::{Pace, Paced};
 pub use path::{LogKind, LogPath, ParsePathError};
 pub use ranged::{RangedObject, Reading};
 pub use segment_reader::{read_columns, read_deletes, read_stats};

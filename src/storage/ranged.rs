@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{LogPath, SegmentStore, StorageError};
+use super::{LogPath, Paced, SegmentStore, StorageError};
 use crate::binlog::{LogBytes, PEEK_BYTES, ReadRange};
 
 /// The end of an object, where its footer is.
@@ -34,6 +34,8 @@ pub struct Reading {
     pub stop: CancellationToken,
     /// Counts the bytes that are read.
     pub read: Arc<AtomicU64>,
+    /// Who is asked before bytes move.
+    pub pace: Paced,
 }
 
 /// Read from threads that may block; requests run on the runtime of whoever opened it.
@@ -90,7 +92,7 @@ impl RangedObject {
         let (store, path, reading) = (self.store.clone(), self.path, self.reading.clone());
         async move {
             let stopped = || StorageError::Task(format!("read of {path}: stopped"));
-            let got = reading.stop.run_until_cancelled(store.get_range(&path, range)).await;
+            let got = reading.stop.run_until_cancelled(store.get_range_at(&reading.pace, &path, range)).await;
             let bytes = got.ok_or_else(stopped)??;
             reading.read.fetch_add(bytes.len() as u64, Relaxed);
             Ok(bytes)

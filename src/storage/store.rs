@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::{
-    StorageError,
+    Paced, StorageError,
     backend::{Backend, Object},
     bucket::Bucket,
     counters::{OperationCounters, StorageCounters},
@@ -102,7 +102,7 @@ impl SegmentStore {
         let read = self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64);
         let mark = match read.await {
             Err(StorageError::NotFound { .. }) => {
-                let object = [Object { name: OWNER_OBJECT.to_owned(), bytes: ours.to_string().into() }];
+                let object = [Object { name: OWNER_OBJECT.to_owned(), bytes: ours.to_string().into(), pace: None }];
                 self.attempt(&self.counters.put, || self.backend.put(&object), |()| object[0].bytes.len() as u64)
                     .await?;
                 // Of two that found none, the one whose mark was written over sees it here.
@@ -147,8 +147,14 @@ impl SegmentStore {
 
     /// Writes objects, several at once; all of them durable when this returns Ok. After an error any of them may exist.
     pub async fn put_all(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
+        self.put_all_at(&None, objects).await
+    }
+
+    /// The same, as fast as may be.
+    pub async fn put_all_at(&self, pace: &Paced, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
         let mut batches = Vec::new();
-        let mut objects = objects.into_iter().map(|(path, bytes)| Object { name: path.to_string(), bytes }).peekable();
+        let object = |(path, bytes): (LogPath, Bytes)| Object { name: path.to_string(), bytes, pace: pace.clone() };
+        let mut objects = objects.into_iter().map(object).peekable();
         while objects.peek().is_some() {
             batches.push(objects.by_ref().take(self.backend.batch().max(1)).collect::<Vec<_>>());
         }

@@ -35,7 +35,7 @@ fn config() -> StorageConfig {
 }
 
 fn object(name: &str, bytes: &'static [u8]) -> Object {
-    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes) }
+    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes), pace: None }
 }
 
 async fn names(backend: &dyn Backend, prefix: &str) -> Vec<String> {
@@ -58,7 +58,7 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
 
     let all = [object("insert_log/1/a", b"one"), object("insert_log/10/b", b""), object("delta_log/1", b"three")];
     backend.put(&all).await.unwrap();
-    for Object { name, bytes } in &all {
+    for Object { name, bytes, .. } in &all {
         assert_eq!(&backend.get(name).await.unwrap(), bytes, "{name}");
         assert_eq!(backend.size(name).await.unwrap(), bytes.len() as u64, "{name}");
     }
@@ -196,6 +196,63 @@ async fn a_torn_put_is_repaired_by_the_retry() {
     faulty.fail(None, 1, Fault::Torn);
     store.put(&path(5), Bytes::from_static(b"four")).await.unwrap();
     assert_eq!(store.get(&path(5)).await.unwrap(), "four");
+}
+
+/// Lets parts of four bytes move, so many of them.
+#[derive(Debug)]
+struct Leave {
+    parts: parking_lot::Mutex<Vec<u64>>,
+    most: usize,
+}
+
+impl Leave {
+    fn of(most: usize) -> Arc<Self> {
+        Arc::new(Self { parts: parking_lot::Mutex::default(), most })
+    }
+
+    fn taken(&self) -> Vec<u64> {
+        std::mem::take(&mut self.parts.lock())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pace for Leave {
+    fn part(&self) -> Option<u64> {
+        Some(4)
+    }
+
+    async fn take(&self, bytes: u64) -> Result<(), StorageError> {
+        let mut parts = self.parts.lock();
+        parts.push(bytes);
+        if parts.len() > self.most { Err(StorageError::Task("enough".to_owned())) } else { Ok(()) }
+    }
+}
+
+#[rstest]
+#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
+#[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn Backend>)]
+#[tokio::test]
+async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SegmentStore::with_backend(make(dir.path()), &config());
+    let leave = Leave::of(3);
+    let pace: Paced = Some(leave.clone());
+    let bytes = Bytes::from_static(b"0123456789");
+    store.put_all_at(&pace, vec![(path(5), bytes.clone())]).await.unwrap();
+    assert_eq!(leave.taken(), [4, 4, 2]);
+    assert_eq!(store.get(&path(5)).await.unwrap(), bytes);
+    assert_eq!(store.get_at(&pace, &path(5)).await.unwrap(), bytes);
+    assert_eq!(leave.taken(), [4, 4, 2]);
+    assert_eq!(store.get_range_at(&pace, &path(5), 1..6).await.unwrap(), "12345");
+    assert_eq!(leave.taken(), [4, 1]);
+    assert_eq!(store.get_range_at(&None, &path(5), 1..6).await.unwrap(), "12345");
+
+    // Not allowed any more: nothing is there, and nothing is left of it.
+    let pace: Paced = Some(Leave::of(2));
+    let error = store.put_all_at(&pace, vec![(path(6), bytes)]).await.unwrap_err();
+    assert!(error.to_string().contains("enough"), "{error}");
+    assert!(matches!(store.get(&path(6)).await, Err(StorageError::NotFound { .. })));
+    assert_eq!(store.clear_staging().await.unwrap(), 0);
 }
 
 #[tokio::test]

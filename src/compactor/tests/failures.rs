@@ -5,6 +5,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
+    clock::SystemClock,
     config::StorageConfig,
     error::Classify,
     storage::{Backend, Fault, FaultyBackend, Listed, Object, Operation, StorageError},
@@ -102,6 +103,30 @@ async fn cancelled_in_the_middle_leaves_no_objects(#[values(1, 2, 3, 6)] at: i64
     let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
     assert!(backend.puts.load(SeqCst) >= at);
+    assert_eq!(world.objects().await, before);
+}
+
+/// From the moment its outputs are written it may move a byte a second.
+#[tokio::test]
+async fn cancelled_while_it_is_throttled_leaves_no_objects() {
+    let world = world().await;
+    let before = world.objects().await;
+    let throttle = Arc::new(Throttle::new(Arc::new(SystemClock::new()), 0));
+    let (token, slow) = (CancellationToken::new(), Arc::clone(&throttle));
+    let begun = CancellationToken::new();
+    let writes = begun.clone();
+    let on_log: OnLog = Box::new(move |_| {
+        slow.set(1);
+        writes.cancel();
+        Ok(())
+    });
+    let compactor = world.compactor(Ids { on_log: Some(on_log), ..Ids::default() }).throttled(throttle);
+    let (task, progress, cancel) = (world.task(), ProgressCell::new(), token.clone());
+    let run = tokio::spawn(async move { compactor.run(&task, &progress, &cancel).await });
+    begun.cancelled().await;
+    token.cancel();
+    let outcome = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it would take hours").unwrap();
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(world.objects().await, before);
 }
 

@@ -1,0 +1,157 @@
+//! What a merge takes while its input grows to a thousand times the memory limit.
+//!
+//! Every merge runs in a process of its own. Two figures are taken there: what the program holds at most, counted by the
+//! allocator, and what is resident at most, beside what either was before. The process is put into a memory control group
+//! (version 1 or 2, which takes a superuser) that ends it above [`LEFT_MIB`] beside the limit; the page cache of the files
+//! counts too, and gives way. Where there is no such group only the figures are taken.
+//!
+//! The segments of the input are one segment, linked: the merge knows no difference, and the disk need not hold it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, atomic::AtomicI64},
+    time::Instant,
+};
+
+use datacoord::{
+    compactor::{CompactionInput, CompactionTask, Compactor, ProgressCell},
+    config::{BinlogConfig, StorageConfig, WorkerConfig},
+    model::{Segment, SegmentId},
+    storage::SegmentStore,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    counting,
+    data::{Ids, paths, remove, rows_of, schema, segment, task},
+};
+
+pub const CHILD: &str = "memory-of-one";
+/// Room of the control group beside the limit: the program, its threads, and pages of files on their way to the disk.
+const LEFT_MIB: u64 = 64;
+/// Of one segment. The smallest limit there is, too: with one segment the input is as large as that.
+const SEGMENT_MIB: usize = 16;
+const TIMES: [u64; 4] = [1, 10, 100, 1000];
+const LIMITS_MIB: [u64; 2] = [16, 256];
+const SHAPES: [&str; 3] = ["clean", "deleted", "whole"];
+
+/// What a control group is told, by version: where groups are, the file of the limit, and that of its processes.
+const GROUPS: [(&str, &str); 2] =
+    [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    fn new(limit_mib: u64) -> Option<Self> {
+        GROUPS.iter().find_map(|(root, limit)| {
+            let group = Self(Path::new(root).join(format!("datacoord-bench-{}", std::process::id())));
+            fs::create_dir(&group.0).ok()?;
+            fs::write(group.0.join(limit), (limit_mib << 20).to_string()).ok()?;
+            Some(group)
+        })
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Prints a line for each shape, limit and size of input.
+pub fn all(directory: &Path) {
+    println!("shape    limit MiB   input MiB   held at most   resident at most   group MiB   seconds");
+    for shape in SHAPES {
+        for limit_mib in LIMITS_MIB {
+            for times in TIMES.map(|times| times * 16 / SEGMENT_MIB as u64) {
+                let group_mib = limit_mib + LEFT_MIB;
+                let group = ControlGroup::new(group_mib);
+                let place = group.as_ref().map_or_else(String::new, |group| group.0.display().to_string());
+                let status = Command::new(std::env::current_exe().unwrap())
+                    // As the server has it.
+                    .env("MIMALLOC_PURGE_DELAY", "100")
+                    .arg(CHILD)
+                    .arg(directory)
+                    .args([shape, &limit_mib.to_string(), &times.to_string(), &place])
+                    .status()
+                    .unwrap();
+                if !status.success() {
+                    println!("{shape:<8} {limit_mib:>9} {:>11}   {status}, group {group_mib}", times * 16);
+                }
+            }
+        }
+    }
+}
+
+/// Resident memory in MiB now and at most since the last call; 0 where the system does not tell.
+fn resident_mib() -> (u64, u64) {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let value = |key: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0) / 1024
+    };
+    let _ = fs::write("/proc/self/clear_refs", "5");
+    (value("VmRSS:"), value("VmHWM:"))
+}
+
+pub fn child(args: &[String]) {
+    let [directory, shape, limit_mib, times, group] = args else { panic!("arguments of a child: {args:?}") };
+    let (limit_mib, times): (u64, i64) = (limit_mib.parse().unwrap(), times.parse().unwrap());
+    if !group.is_empty() {
+        fs::write(Path::new(group).join("cgroup.procs"), std::process::id().to_string()).unwrap();
+    }
+    let directory = Path::new(directory).join(format!("{shape}-{limit_mib}-{times}"));
+    fs::create_dir_all(&directory).unwrap();
+    crate::runtime().block_on(merge(&directory, shape, limit_mib, times));
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+async fn merge(directory: &Path, shape: &str, limit_mib: u64, times: i64) {
+    let store = SegmentStore::open(&StorageConfig::default(), directory).unwrap();
+    let task = linked(&store, directory, shape, times).await;
+    let ids = Arc::new(Ids(AtomicI64::new(1_000_000_000)));
+    let worker = WorkerConfig { memory_limit_bytes: limit_mib << 20, ..WorkerConfig::default() };
+    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker, ids);
+    let (resident, _) = resident_mib();
+    counting::take_most();
+    let held = counting::held();
+    let begun = Instant::now();
+    let outcome = compactor.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
+    let seconds = begun.elapsed().as_secs_f64();
+    let (_, most_resident) = resident_mib();
+    let most_held = counting::take_most() - held;
+    println!(
+        "{shape:<8} {limit_mib:>9} {:>11} {:>10} MiB {:>14} MiB {:>11} {seconds:>9.2}",
+        task.plan.input_bytes() >> 20,
+        most_held >> 20,
+        most_resident - resident,
+        limit_mib + LEFT_MIB,
+    );
+    for output in &outcome.outputs {
+        remove(&store, output.id, &output.logs).await;
+    }
+}
+
+/// One segment so many times.
+async fn linked(store: &SegmentStore, directory: &Path, shape: &str, times: i64) -> CompactionTask {
+    let schema = schema();
+    let config = match shape {
+        "whole" => BinlogConfig { max_bytes: 1 << 30, ..BinlogConfig::default() },
+        _ => BinlogConfig::default(),
+    };
+    let first = segment(store, &schema, 1, rows_of(SEGMENT_MIB), shape != "clean", &config).await;
+    let mut inputs = Vec::new();
+    for id in (2..=times).map(SegmentId) {
+        for (from, to) in paths(first.segment.id, &first.logs).into_iter().zip(paths(id, &first.logs)) {
+            let (from, to) = (directory.join(from.to_string()), directory.join(to.to_string()));
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::hard_link(from, to).unwrap();
+        }
+        let segment = Segment { id, ..first.segment.clone() };
+        inputs.push(CompactionInput { segment, logs: first.logs.clone() });
+    }
+    inputs.push(first);
+    task(&schema, inputs)
+}
