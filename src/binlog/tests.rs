@@ -246,6 +246,51 @@ fn vectors_are_cut_into_pages_and_chosen_levels() {
     }
 }
 
+/// Sizes of pages (before compression, in order) of each row group, and whether any of them is a dictionary.
+fn pages_of(file: &Bytes) -> (Vec<(i64, Vec<usize>)>, bool) {
+    let parsed = container::parse(&file.clone().into(), INSERT_EVENT).unwrap();
+    let reader = SerializedFileReader::new(file.slice(parsed.payloads[0].clone())).unwrap();
+    let mut dictionary = false;
+    let group = |number| {
+        let group = reader.get_row_group(number).unwrap();
+        let pages: Vec<Page> = group.get_column_page_reader(0).unwrap().map(Result::unwrap).collect();
+        dictionary |= pages.iter().any(|page| !page.is_data_page());
+        (group.metadata().num_rows(), pages.iter().map(|page| page.buffer().len()).collect())
+    };
+    ((0..reader.num_row_groups()).map(group).collect(), dictionary)
+}
+
+#[rstest]
+fn pages_row_groups_and_dictionaries_are_as_set(
+    #[values(DataType::Int16, DataType::Double, DataType::VarChar, DataType::Json, DataType::FloatVector)]
+    data_type: DataType,
+    #[values(false, true)] dictionary: bool,
+) {
+    let (field, all) = (field(data_type), column(data_type));
+    let config = BinlogConfig { page_bytes: 4096, row_group_rows: 700, dictionary, ..BinlogConfig::default() };
+    let mut writer = InsertLogWriter::new(IDS, &field, &config).unwrap();
+    // Neither pages nor row groups end where a write does.
+    for at in (0..5000).step_by(333) {
+        writer.write(&all.slice(at, 333.min(5000 - at))).unwrap();
+    }
+    let encoded = writer.finish(FROM, TO, 1).unwrap();
+    let (groups, has_dictionary) = pages_of(&encoded.bytes);
+    let rows: Vec<i64> = groups.iter().map(|(rows, _)| *rows).collect();
+    assert_eq!(rows, [700, 700, 700, 700, 700, 700, 700, 100]);
+    let may_repeat = matches!(data_type, DataType::Int16 | DataType::Double | DataType::VarChar);
+    assert_eq!(has_dictionary, dictionary && may_repeat);
+    if !has_dictionary {
+        // A page ends with the write that fills it.
+        let write = memory_size(&field, &all) as usize * 333 / 5000;
+        let sizes = groups.iter().flat_map(|(_, pages)| pages);
+        assert!(sizes.clone().all(|bytes| *bytes <= 4096 + write), "{groups:?}");
+        assert!(data_type == DataType::Int16 || sizes.count() > groups.len(), "{groups:?}");
+    }
+    for batch_rows in [1, 999, 5000] {
+        assert_eq!(&joined(&decode(&encoded.bytes, &field, batch_rows).unwrap()), &all);
+    }
+}
+
 #[test]
 fn wrong_columns_are_refused() {
     let mut writer = InsertLogWriter::new(IDS, &field(DataType::Int64), &BinlogConfig::default()).unwrap();

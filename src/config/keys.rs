@@ -261,7 +261,7 @@ pub const KEYS: &[Key] = &[
         "Level of the zstd compression of binlogs."),
     key!("datacoord.binlog.pageSize", Bytes, Some((4096.0, 16_777_216.0)), Bytes(config.binlog.page_bytes),
         "Bytes of a page before compression; merges make them no larger than a sixteenth of their memory limit."),
-    key!("datacoord.binlog.rowGroupRows", Count, Some((1000.0, 1_073_741_824.0)), Count(config.binlog.row_group_rows),
+    key!("datacoord.binlog.rowGroupRows", Count, Some((100.0, 1_073_741_824.0)), Count(config.binlog.row_group_rows),
         "Rows of a row group at most."),
     key!("datacoord.binlog.dictionary", Flag, None, Flag(config.binlog.dictionary),
         "Columns whose values may repeat begin with a dictionary."),

@@ -36,6 +36,11 @@ SUITE_SECONDS = 180
 STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
 FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
+# Everything about binlogs that can be set, far from what it usually is.
+UNUSUAL_BINLOGS = """
+datacoord:
+  binlog: {zstdLevel: 9, pageSize: 4096, rowGroupRows: 100, dictionary: false}
+"""
 
 
 class Failure(Exception):
@@ -173,6 +178,7 @@ class Suite:
     tools: tuple = ()
     env: dict = field(default_factory=dict)
     seconds: int = SUITE_SECONDS
+    settings: str = ""  # of the server, as YAML; none: its defaults
 
 
 def pytest_suite(name, environment, script, others=(), env=None, **options):
@@ -198,6 +204,9 @@ def suites():
     found.append(pytest_suite("milvus-2.3.5-reads", pymilvus["2.3.7"], "stock/reads_ours.py", others=[stock],
                               needs=("grpc", "files"), env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server")},
                               seconds=STOCK_SECONDS))
+    found.append(pytest_suite("milvus-2.3.5-reads/settings", pymilvus["2.3.7"], "stock/reads_ours.py", others=[stock],
+                              needs=("grpc", "files"), settings=UNUSUAL_BINLOGS, seconds=STOCK_SECONDS,
+                              env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server"), "E2E_ROW_GROUPS": "yes"}))
 
     found.append(pytest_suite("rest", newest, "shell/rest.py", needs=("grpc", "http"), tools=("curl",)))
     grpcurl = go_tool("grpcurl-1.9.3", "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3", "grpcurl")
@@ -227,14 +236,16 @@ def suites():
 class Server:
     """A datacoord of our own on free ports, over a fresh data directory."""
 
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, settings):
         self.folder = Path(folder)
         self.log = self.folder / "server.log"
         self.data = self.folder / "data"
         ready = self.folder / "ready.json"
+        config = self.folder / "milvus.yaml"
+        config.write_text(settings)
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [binary, "serve", "--data-dir", self.data, "--grpc-listen", "127.0.0.1:0",
+                [binary, "serve", "--config", config, "--data-dir", self.data, "--grpc-listen", "127.0.0.1:0",
                  "--http-listen", "127.0.0.1:0", "--ready-file", ready],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
@@ -339,7 +350,7 @@ def run_suite(suite, options):
         run_command(suite, where, FOREIGN_SECONDS)
     else:
         with tempfile.TemporaryDirectory(prefix="datacoord-e2e-") as folder:
-            with Server(options.binary, folder) as server:
+            with Server(options.binary, folder, suite.settings) as server:
                 run_command(suite, server.where, suite.seconds)
     return time.monotonic() - started
 

@@ -238,6 +238,11 @@ def decode_insert_log(buf):
     return b, vals
 
 
+def row_groups(buf):
+    """Row groups of a log's payloads."""
+    return sum(payload_table(event.payload).num_row_groups for event in parse_container(buf).events)
+
+
 def decode_delta_log(buf):
     """-> (Binlog, [(pk, ts, pk type)])."""
     b = parse_container(buf)

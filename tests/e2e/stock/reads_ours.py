@@ -3,7 +3,8 @@
 The same rows are written to both. Then the files of one segment of the real server are exchanged for ours, of which only
 the ids in the header are changed. Its reader in C++ loads them (a query), its reader in Go compacts them.
 
-E2E_STOCK is the program `milvus-server`; E2E_FILES our server's files.
+E2E_STOCK is the program `milvus-server`; E2E_FILES our server's files; E2E_ROW_GROUPS is set if ours is to write several
+row groups.
 """
 
 import contextlib
@@ -170,6 +171,7 @@ def exchange_insert_logs(root, theirs, ours):
         (target,), (source,) = old[field], new[field]
         data = readdressed(source, theirs, field)
         log, values = binlog.decode_insert_log(data)
+        assert (binlog.row_groups(data) > 1) == ("E2E_ROW_GROUPS" in os.environ)
         assert (log.collection, log.partition, log.segment, log.field) == (*theirs, field)
         assert len(values) == len(binlog.decode_insert_log(target.read_bytes())[1])
         target.write_bytes(data)
