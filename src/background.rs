@@ -13,6 +13,9 @@ use tracing::warn;
 /// Of background threads; 0 is that of all others.
 const NICENESS: i32 = 10;
 
+/// Threads that block for background work: each keeps some memory, and the disk is busy with fewer.
+const BLOCKING_THREADS: usize = 16;
+
 /// Puts the current thread behind those that answer clients, for good.
 pub(crate) fn give_way() {
     if let Err(error) = rustix::process::nice(NICENESS) {
@@ -31,13 +34,14 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// `threads` begin the work; those that block for it come and go.
+    /// `threads` begin the work; those that block for it come and go, a few at a time, and must not wait for each other.
     ///
     /// # Errors
     /// Threads that can't be started.
     pub(crate) fn new(name: &str, threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
+            .max_blocking_threads(BLOCKING_THREADS)
             .thread_name(name)
             .on_thread_start(give_way)
             .enable_all()

@@ -58,7 +58,7 @@ fn field(id: i64, data_type: DataType, dim: Option<u32>, is_primary_key: bool) -
     }
 }
 
-fn group() -> Group {
+pub fn group() -> Group {
     Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("bench_1v0") }
 }
 

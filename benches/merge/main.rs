@@ -95,8 +95,9 @@ fn main() {
     }
 }
 
+/// As many blocking threads as merges have in the server.
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread().max_blocking_threads(16).enable_all().build().unwrap()
 }
 
 async fn speed(mib: usize, directory: &Path) {

@@ -5,7 +5,8 @@
 //! (version 1 or 2, which takes a superuser) that ends it above [`LEFT_MIB`] beside the limit; the page cache of the files
 //! counts too, and gives way. Where there is no such group only the figures are taken.
 //!
-//! The segments of the input are one segment, linked: the merge knows no difference, and the disk need not hold it.
+//! The segments of the input are one segment, linked: the merge knows no difference, and the disk need not hold it. It is
+//! written before, by the process that starts the others.
 
 use std::{
     fs,
@@ -17,15 +18,15 @@ use std::{
 
 use datacoord::{
     compactor::{CompactionInput, CompactionTask, Compactor, ProgressCell},
-    config::{BinlogConfig, StorageConfig, WorkerConfig},
-    model::{Segment, SegmentId},
+    config::{BinlogConfig, StorageConfig, StorageKind, WorkerConfig},
+    model::{FieldId, LogFile, LogId, Segment, SegmentId, SegmentLogs, Timestamp},
     storage::SegmentStore,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     counting,
-    data::{Ids, paths, remove, rows_of, schema, segment, task},
+    data::{Ids, group, paths, remove, rows_of, schema, segment, task},
 };
 
 pub const CHILD: &str = "memory-of-one";
@@ -64,25 +65,34 @@ impl Drop for ControlGroup {
 pub fn all(directory: &Path) {
     println!("shape    limit MiB   input MiB   held at most   resident at most   group MiB   seconds");
     for shape in SHAPES {
+        let written = directory.join(shape);
+        crate::runtime().block_on(write(&written, shape));
         for limit_mib in LIMITS_MIB {
-            for times in TIMES.map(|times| times * 16 / SEGMENT_MIB as u64) {
+            for times in TIMES {
                 let group_mib = limit_mib + LEFT_MIB;
                 let group = ControlGroup::new(group_mib);
                 let place = group.as_ref().map_or_else(String::new, |group| group.0.display().to_string());
                 let status = Command::new(std::env::current_exe().unwrap())
                     // As the server has it.
-                    .env("MIMALLOC_PURGE_DELAY", "100")
+                    .env("MIMALLOC_PURGE_DELAY", "10")
                     .arg(CHILD)
-                    .arg(directory)
+                    .arg(&written)
                     .args([shape, &limit_mib.to_string(), &times.to_string(), &place])
                     .status()
                     .unwrap();
                 if !status.success() {
-                    println!("{shape:<8} {limit_mib:>9} {:>11}   {status}, group {group_mib}", times * 16);
+                    let input = times * SEGMENT_MIB as u64;
+                    println!("{shape:<8} {limit_mib:>9} {input:>11}   {status}, group {group_mib}");
                 }
             }
         }
+        fs::remove_dir_all(&written).unwrap();
     }
+}
+
+fn store(directory: &Path) -> SegmentStore {
+    let kind = StorageKind::Local { root: Some(directory.to_path_buf()) };
+    SegmentStore::open(&StorageConfig { kind, ..StorageConfig::default() }, directory).unwrap()
 }
 
 /// Resident memory in MiB now and at most since the last call; 0 where the system does not tell.
@@ -102,15 +112,12 @@ pub fn child(args: &[String]) {
     if !group.is_empty() {
         fs::write(Path::new(group).join("cgroup.procs"), std::process::id().to_string()).unwrap();
     }
-    let directory = Path::new(directory).join(format!("{shape}-{limit_mib}-{times}"));
-    fs::create_dir_all(&directory).unwrap();
-    crate::runtime().block_on(merge(&directory, shape, limit_mib, times));
-    fs::remove_dir_all(&directory).unwrap();
+    crate::runtime().block_on(merge(Path::new(directory), shape, limit_mib, times));
 }
 
 async fn merge(directory: &Path, shape: &str, limit_mib: u64, times: i64) {
-    let store = SegmentStore::open(&StorageConfig::default(), directory).unwrap();
-    let task = linked(&store, directory, shape, times).await;
+    let store = store(directory);
+    let task = linked(directory, times);
     let ids = Arc::new(Ids(AtomicI64::new(1_000_000_000)));
     let worker = WorkerConfig { memory_limit_bytes: limit_mib << 20, ..WorkerConfig::default() };
     let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker, ids);
@@ -134,24 +141,67 @@ async fn merge(directory: &Path, shape: &str, limit_mib: u64, times: i64) {
     }
 }
 
-/// One segment so many times.
-async fn linked(store: &SegmentStore, directory: &Path, shape: &str, times: i64) -> CompactionTask {
-    let schema = schema();
+const MANIFEST: &str = "manifest";
+const SEGMENT: SegmentId = SegmentId(1);
+
+/// Writes one segment and a list of its logs.
+async fn write(directory: &Path, shape: &str) {
     let config = match shape {
         "whole" => BinlogConfig { max_bytes: 1 << 30, ..BinlogConfig::default() },
         _ => BinlogConfig::default(),
     };
-    let first = segment(store, &schema, 1, rows_of(SEGMENT_MIB), shape != "clean", &config).await;
-    let mut inputs = Vec::new();
-    for id in (2..=times).map(SegmentId) {
-        for (from, to) in paths(first.segment.id, &first.logs).into_iter().zip(paths(id, &first.logs)) {
-            let (from, to) = (directory.join(from.to_string()), directory.join(to.to_string()));
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::hard_link(from, to).unwrap();
+    let (store, rows) = (store(directory), rows_of(SEGMENT_MIB));
+    let CompactionInput { logs, .. } = segment(&store, &schema(), SEGMENT.0, rows, shape != "clean", &config).await;
+    let insert = logs.insert.iter().flat_map(|(field, files)| files.iter().map(|file| line("insert", field.0, file)));
+    let stats = logs.stats.iter().flat_map(|(field, files)| files.iter().map(|file| line("stats", field.0, file)));
+    let delta = logs.delta.iter().map(|file| line("delta", 0, file));
+    fs::write(directory.join(MANIFEST), insert.chain(stats).chain(delta).collect::<String>()).unwrap();
+}
+
+fn line(kind: &str, field: i64, file: &LogFile) -> String {
+    let LogFile { id, rows, ts_from, ts_to, bytes, memory_bytes } = file;
+    format!("{kind} {field} {} {rows} {} {} {bytes} {memory_bytes}\n", id.0, ts_from.0, ts_to.0)
+}
+
+fn logs(directory: &Path) -> SegmentLogs {
+    let mut logs = SegmentLogs::default();
+    for line in fs::read_to_string(directory.join(MANIFEST)).unwrap().lines() {
+        let (kind, numbers) = line.split_once(' ').unwrap();
+        let numbers: Vec<u64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
+        let [field, id, rows, ts_from, ts_to, bytes, memory_bytes] = numbers[..] else { panic!("{line}") };
+        let (field, id) = (FieldId(field as i64), LogId(id as i64));
+        let file = LogFile { id, rows, ts_from: Timestamp(ts_from), ts_to: Timestamp(ts_to), bytes, memory_bytes };
+        let of_kind = match kind {
+            "insert" => &mut logs.insert,
+            "stats" => &mut logs.stats,
+            _ => {
+                logs.delta.push(file);
+                continue;
+            }
+        };
+        match of_kind.iter_mut().find(|(id, _)| *id == field) {
+            Some((_, files)) => files.push(file),
+            None => of_kind.push((field, vec![file])),
         }
-        let segment = Segment { id, ..first.segment.clone() };
-        inputs.push(CompactionInput { segment, logs: first.logs.clone() });
     }
-    inputs.push(first);
-    task(&schema, inputs)
+    logs
+}
+
+/// The segment so many times.
+fn linked(directory: &Path, times: i64) -> CompactionTask {
+    let logs = logs(directory);
+    let mut inputs = Vec::new();
+    for id in (0..times).map(|number| SegmentId(SEGMENT.0 + number)) {
+        for (from, to) in paths(SEGMENT, &logs).into_iter().zip(paths(id, &logs)) {
+            let (from, to) = (directory.join(from.to_string()), directory.join(to.to_string()));
+            if !to.exists() {
+                fs::create_dir_all(to.parent().unwrap()).unwrap();
+                fs::hard_link(from, to).unwrap();
+            }
+        }
+        let mut segment = Segment { version: 1, ..Segment::new(id, Arc::new(group())) };
+        segment.summarise(&logs);
+        inputs.push(CompactionInput { segment, logs: logs.clone() });
+    }
+    task(&schema(), inputs)
 }

@@ -24,10 +24,10 @@ use arrow::{
 use super::{
     CompactError,
     execution::Execution,
-    first_pass::{DECODE_BYTES, read_values},
+    first_pass::{DECODE_BYTES, scan_values},
     inputs::Inputs,
     second_pass::Selections,
-    selection::{Keep, RowIds, Selection},
+    selection::{Keep, RowIds, Selection, TimeRange},
 };
 use crate::model::{ClusterRange, Scalar, Timestamp};
 
@@ -206,10 +206,8 @@ impl Ranges<'_> {
         let Some(slice) = self.slices.get(number) else { return Ok(None) };
         let Survey { selections: all, field, ranges, .. } = self.survey;
         let columns = [*field, Inputs::ROW_ID, Inputs::TIMESTAMP];
-        let bytes = inputs.batches.iter().map(|batch| {
-            let largest = columns.iter().map(|field| batch.file_bytes(*field)).max().unwrap_or(0);
-            largest + 8 * batch.rows
-        });
+        let bytes =
+            inputs.batches.iter().map(|batch| columns.iter().map(|field| batch.file_bytes(*field)).max().unwrap_or(0));
         let largest = bytes.max().unwrap_or(0);
         let _memory = exec.reserve(largest + DECODE_BYTES + inputs.rows() / 8).await?;
         let mut selections = Vec::with_capacity(all.len());
@@ -297,25 +295,26 @@ async fn part_of(
     if kept == selection.kept {
         return Ok((selection.clone(), range));
     }
-    let mut times: Option<(u64, u64)> = None;
-    let timestamps = read_values(exec, inputs, batch, Inputs::TIMESTAMP).await?;
-    for ts in bits.set_indices().filter_map(|row| timestamps.get(row)).map(|ts| *ts as u64) {
-        let (from, to) = times.unwrap_or((ts, ts));
-        times = Some((from.min(ts), to.max(ts)));
-    }
-    drop(timestamps);
-    let mut row_ids = None;
-    let values = read_values(exec, inputs, batch, Inputs::ROW_ID).await?;
-    for id in bits.set_indices().filter_map(|row| values.get(row)) {
-        RowIds::extend(&mut row_ids, std::slice::from_ref(id));
-    }
-    let (ts_from, ts_to) = times.unwrap_or_default();
+    let here = bits.clone();
+    let times = scan_values(exec, inputs, (batch, Inputs::TIMESTAMP), None, move |times, row, timestamps| {
+        let part = here.slice(row, timestamps.len());
+        part.set_indices().filter_map(|at| timestamps.get(at)).for_each(|ts| TimeRange::extend(times, *ts));
+    });
+    let TimeRange { from: ts_from, to: ts_to } = times.await?.unwrap_or_default();
+    let here = bits.clone();
+    let row_ids = scan_values(exec, inputs, (batch, Inputs::ROW_ID), None, move |row_ids, row, ids| {
+        let part = here.slice(row, ids.len());
+        part.set_indices().filter_map(|at| ids.get(at)).for_each(|id| {
+            RowIds::extend(row_ids, std::slice::from_ref(id));
+        });
+    });
+    let row_ids = row_ids.await?;
     let part = Selection {
         keep: Keep::Some(bits),
         kept,
         deleted: selection.deleted + (selection.kept - kept),
-        ts_from: Timestamp(ts_from),
-        ts_to: Timestamp(ts_to),
+        ts_from,
+        ts_to,
         row_ids,
         ..selection.clone()
     };

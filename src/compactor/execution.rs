@@ -32,8 +32,6 @@ use crate::{
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 /// An object of this size is worth its own write.
 const SMALL_BYTES: u64 = 1 << 20;
-/// Small objects wait until they have this size together.
-pub(super) const WAITING_BYTES: u64 = 8 << 20;
 
 /// Threads for merging, one for each core of the machine, shared by all plans.
 #[derive(Debug, Clone)]
@@ -189,7 +187,7 @@ impl<'a> Execution<'a> {
             let mut waiting = self.waiting.lock();
             waiting.push((path, bytes));
             let bytes: usize = waiting.iter().map(|(_, bytes)| bytes.len()).sum();
-            if bytes as u64 >= WAITING_BYTES { std::mem::take(&mut *waiting) } else { Vec::new() }
+            if bytes as u64 >= self.budget.waiting_bytes() { std::mem::take(&mut *waiting) } else { Vec::new() }
         };
         self.write(full).await
     }

@@ -4,11 +4,9 @@
 //! expired. If the deletes do not fit into memory, their keys are taken in shards and the keys of the batches are read
 //! once per shard.
 //!
-//! Must never: hold more of a batch than one object, its timestamps, and one bit per row.
+//! Must never: hold more of a batch than an object of keys, one of timestamps, and one bit per row.
 
-use std::sync::Arc;
-
-use arrow::{array::AsArray, datatypes::Int64Type};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     CompactError,
@@ -16,7 +14,7 @@ use super::{
     execution::Execution,
     inputs::{DeltaLog, Inputs},
     memory::run_units,
-    selection::{Mask, RowIds, Selection},
+    selection::{Keep, Mask, RowIds, Selection, TimeRange},
 };
 use crate::{
     binlog::scan_delta,
@@ -54,7 +52,8 @@ pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Surv
     let unit_bytes = |index: usize| {
         let batch = inputs.batches.get(index);
         let objects = inputs.narrow().into_iter().filter_map(|field| batch.map(|b| b.file_bytes(field))).max();
-        exec.budget.reading_bytes(objects.unwrap_or(0)) + batch.map_or(0, |b| b.rows * 8) + DECODE_BYTES
+        // Keys and timestamps are read side by side.
+        2 * exec.budget.reading_bytes(objects.unwrap_or(0)) + DECODE_BYTES
     };
     let largest = (0..inputs.batches.len()).map(unit_bytes).max().unwrap_or(0);
     let _memory = exec.reserve(map_bytes + mask_bytes + largest).await?;
@@ -164,92 +163,121 @@ async fn examine(
     last: bool,
 ) -> Result<Examined, CompactError> {
     let Pending { index, mut mask, mut deleted } = batch;
-    let (from, to) =
-        inputs.batches.get(index).map_or((Timestamp::ZERO, Timestamp::ZERO), |batch| (batch.ts_from, batch.ts_to));
+    let known = inputs.batches.get(index).map_or(TimeRange::default(), |b| TimeRange { from: b.ts_from, to: b.ts_to });
     let rows = inputs.batches.get(index).map_or(0, |batch| batch.rows);
 
     let keys = !deletes.is_empty() && mask.kept() > 0;
-    let ttl = exec.task.plan.ttl.filter(|ttl| last && from.is_expired(*ttl, exec.task.now_ms));
-    let range_is_known = mask.kept() as u64 == rows && from > Timestamp::ZERO && to >= from;
-    let timestamps: Arc<[i64]> = if keys || ttl.is_some() || (last && !range_is_known) {
-        read_values(exec, inputs, index, Inputs::TIMESTAMP).await?.into()
-    } else {
-        Arc::default()
-    };
-
-    if keys {
-        let column = inputs.column(index, inputs.key)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
-        let (timestamps, stop) = (timestamps.clone(), exec.stop.clone());
-        let (examined, count) = exec
-            .cores
-            .run(move || {
-                let mut count = 0;
-                column.scan(&column.open(bytes)?, &stop, |row, keys| {
-                    let dropped = mask.drop_deleted(row, keys, &timestamps, &deletes);
-                    count += dropped.ok_or_else(|| column.mismatch("is not a column of primary keys"))?;
-                    Ok(())
-                })?;
-                Ok((mask, count))
-            })
-            .await?;
-        (mask, deleted) = (examined, deleted + count);
-        exec.progress.alive();
+    let ttl = exec.task.plan.ttl.filter(|ttl| last && known.from.is_expired(*ttl, exec.task.now_ms));
+    let range_is_known = mask.kept() as u64 == rows && known.from > Timestamp::ZERO && known.to >= known.from;
+    let (mut expired, mut range) = (0, Some(known));
+    if keys || ttl.is_some() || (last && !range_is_known) {
+        let judge = Judge { mask, deleted, expired, range: None, last, ttl, now_ms: exec.task.now_ms };
+        let judge = judged(exec, inputs, index, judge, keys.then_some(deletes)).await?;
+        (mask, deleted, expired, range) = (judge.mask, judge.deleted, judge.expired, judge.range);
     }
     if !last {
         return Ok(Examined::Pending(Pending { index, mask, deleted }));
     }
 
-    let expired = ttl.map_or(0, |ttl| mask.drop_expired(&timestamps, ttl, exec.task.now_ms));
-    let (ts_from, ts_to) =
-        if timestamps.is_empty() { (from, to) } else { mask.time_range(&timestamps).unwrap_or_default() };
-    drop(timestamps);
+    let TimeRange { from: ts_from, to: ts_to } = range.unwrap_or_default();
     let (kept, keep) = (mask.kept() as u64, mask.finish());
     let mut row_ids = None;
     if kept > 0 {
-        let column = inputs.column(index, Inputs::ROW_ID)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
-        let (keep, stop) = (keep.clone(), exec.stop.clone());
-        row_ids = exec
-            .cores
-            .run(move || {
-                let mut ids = None;
-                column.scan(&column.open(bytes)?, &stop, |row, array| {
-                    let array = keep.slice(row, array.len()).apply(array)?;
-                    let array = array.as_primitive_opt::<Int64Type>();
-                    RowIds::extend(
-                        &mut ids,
-                        array.ok_or_else(|| column.mismatch("is not a column of row ids"))?.values(),
-                    );
-                    Ok(())
-                })?;
-                Ok(ids)
-            })
-            .await?;
+        let kept = keep.clone();
+        row_ids = scan_values(exec, inputs, (index, Inputs::ROW_ID), None, move |found, row, ids| {
+            match kept.slice(row, ids.len()) {
+                Keep::All => RowIds::extend(found, ids),
+                Keep::None => {}
+                Keep::Some(bits) => bits.set_indices().filter_map(|at| ids.get(at)).for_each(|id| {
+                    RowIds::extend(found, std::slice::from_ref(id));
+                }),
+            }
+        })
+        .await?;
         exec.progress.alive();
     }
     Ok(Examined::Selected(index, Selection { keep, kept, survivors: kept, deleted, expired, ts_from, ts_to, row_ids }))
 }
 
-/// All values of an Int64 column of one batch.
-pub(super) async fn read_values(
+/// Decides about the rows of a batch, some at a time.
+struct Judge {
+    mask: Mask,
+    deleted: u64,
+    expired: u64,
+    /// Of the survivors, if this is the last time that the batch is looked at.
+    range: Option<TimeRange>,
+    last: bool,
+    ttl: Option<Duration>,
+    now_ms: u64,
+}
+
+impl Judge {
+    /// Of rows of which deletes have taken what they take.
+    fn judge(&mut self, row: usize, timestamps: &[i64]) {
+        if let Some(ttl) = self.ttl {
+            self.expired += self.mask.drop_expired(row, timestamps, ttl, self.now_ms);
+        }
+        if self.last {
+            self.mask.extend_range(row, timestamps, &mut self.range);
+        }
+    }
+}
+
+/// Has all rows of a batch judged by their timestamps and, if there are deletes, by their keys. Both columns are read side
+/// by side, so that neither is ever held.
+async fn judged(
     exec: &Execution<'_>,
     inputs: &Inputs,
     batch: usize,
-    field: usize,
-) -> Result<Vec<i64>, CompactError> {
+    mut judge: Judge,
+    deletes: Option<Arc<DeleteMap>>,
+) -> Result<Judge, CompactError> {
+    let Some(deletes) = deletes else {
+        let times = (batch, Inputs::TIMESTAMP);
+        return scan_values(exec, inputs, times, judge, |judge, row, timestamps| judge.judge(row, timestamps)).await;
+    };
+    let (times, keys) = (inputs.column(batch, Inputs::TIMESTAMP)?, inputs.column(batch, inputs.key)?);
+    let time_bytes = exec.fetch(times.path, times.file.bytes).await?;
+    let key_bytes = exec.fetch(keys.path, keys.file.bytes).await?;
+    let stop = exec.stop.clone();
+    let judge = exec
+        .cores
+        .run(move || {
+            let times_open = times.open(time_bytes)?;
+            let mut timestamps = times.values(&times_open)?;
+            keys.scan(&keys.open(key_bytes)?, &stop, |row, array| {
+                let timestamps = timestamps.next(array.len())?;
+                let dropped = judge.mask.drop_deleted(row, array, timestamps, &deletes);
+                judge.deleted += dropped.ok_or_else(|| keys.mismatch("is not a column of primary keys"))?;
+                judge.judge(row, timestamps);
+                Ok(())
+            })?;
+            Ok(judge)
+        })
+        .await?;
+    exec.progress.alive();
+    Ok(judge)
+}
+
+/// Shows the values of an Int64 column of one batch to `each`, with the row they begin at, some at a time. Returns what
+/// `each` made of `state`.
+pub(super) async fn scan_values<T: Send + 'static>(
+    exec: &Execution<'_>,
+    inputs: &Inputs,
+    (batch, field): (usize, usize),
+    mut state: T,
+    mut each: impl FnMut(&mut T, usize, &[i64]) + Send + 'static,
+) -> Result<T, CompactError> {
     let column = inputs.column(batch, field)?;
     let bytes = exec.fetch(column.path, column.file.bytes).await?;
     let stop = exec.stop.clone();
     exec.cores
         .run(move || {
-            let mut values = Vec::new();
-            column.scan(&column.open(bytes)?, &stop, |_, array| {
-                let array = array.as_primitive_opt::<Int64Type>();
-                values.extend_from_slice(array.ok_or_else(|| column.mismatch("is not an int64 column"))?.values());
+            column.scan(&column.open(bytes)?, &stop, |row, array| {
+                each(&mut state, row, column.int64s(array)?);
                 Ok(())
             })?;
-            Ok(values)
+            Ok(state)
         })
         .await
 }

@@ -5,6 +5,10 @@
 
 use std::{ops::Range, sync::Arc};
 
+use arrow::{
+    array::{Array, ArrayRef, AsArray},
+    datatypes::Int64Type,
+};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +18,7 @@ use super::{
     selection::Selection,
 };
 use crate::{
-    binlog::{BinlogError, InsertLog, LogBytes, LogIds},
+    binlog::{BinlogError, ColumnReader, InsertLog, LogBytes, LogIds},
     model::{DataType, Field, FieldId, LogFile, Timestamp},
     storage::{LogPath, RangedObject},
 };
@@ -258,6 +262,20 @@ impl Column {
         Ok(OpenLog { log, object })
     }
 
+    /// The values of an array of this column, which has to be of Int64.
+    pub(super) fn int64s<'a>(&self, array: &'a ArrayRef) -> Result<&'a [i64], CompactError> {
+        let array = array.as_primitive_opt::<Int64Type>().ok_or_else(|| self.mismatch("is not an int64 column"))?;
+        Ok(array.values())
+    }
+
+    /// The values of a column of Int64 from the first row on, to be read beside another column.
+    pub(super) fn values<'a>(&'a self, open: &'a OpenLog) -> Result<Values<'a>, CompactError> {
+        let object = open.object.as_deref();
+        let arrays = open.log.read_rows(&self.field, self.step(), 0..self.file.rows);
+        let arrays = arrays.map_err(|e| self.unreadable(object, e))?;
+        Ok(Values { column: self, object, arrays, array: None, taken: 0, next: Vec::new() })
+    }
+
     /// Damage, unless the store has not answered.
     fn unreadable(&self, object: Option<&RangedObject>, source: BinlogError) -> CompactError {
         match object.and_then(RangedObject::take_failure) {
@@ -271,7 +289,7 @@ impl Column {
         &self,
         open: &OpenLog,
         stop: &CancellationToken,
-        each: impl FnMut(usize, &arrow::array::ArrayRef) -> Result<(), CompactError>,
+        each: impl FnMut(usize, &ArrayRef) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
         self.scan_rows(open, 0..self.file.rows, stop, each)
     }
@@ -282,7 +300,7 @@ impl Column {
         open: &OpenLog,
         rows: Range<u64>,
         stop: &CancellationToken,
-        mut each: impl FnMut(usize, &arrow::array::ArrayRef) -> Result<(), CompactError>,
+        mut each: impl FnMut(usize, &ArrayRef) -> Result<(), CompactError>,
     ) -> Result<(), CompactError> {
         let object = open.object.as_deref();
         let (mut next, end) = (rows.start as usize, rows.end as usize);
@@ -303,6 +321,38 @@ impl Column {
             return Err(self.mismatch(format!("decodes to {next} rows, metadata says {end}")));
         }
         Ok(())
+    }
+}
+
+/// Values of a column, taken as many at a time as another column has rows.
+pub(super) struct Values<'a> {
+    column: &'a Column,
+    object: Option<&'a RangedObject>,
+    arrays: ColumnReader,
+    array: Option<ArrayRef>,
+    /// Values of `array` that are taken.
+    taken: usize,
+    next: Vec<i64>,
+}
+
+impl Values<'_> {
+    /// The next `rows` values, which have to be there.
+    pub(super) fn next(&mut self, rows: usize) -> Result<&[i64], CompactError> {
+        self.next.clear();
+        while self.next.len() < rows {
+            let values = self.array.as_ref().map_or(Ok(&[][..]), |array| self.column.int64s(array))?;
+            let rest = values.get(self.taken..).unwrap_or_default();
+            if rest.is_empty() {
+                let array = self.arrays.next().ok_or_else(|| self.column.mismatch("has too few rows"))?;
+                self.array = Some(array.map_err(|e| self.column.unreadable(self.object, e))?);
+                self.taken = 0;
+                continue;
+            }
+            let count = rest.len().min(rows - self.next.len());
+            self.next.extend_from_slice(&rest[..count]);
+            self.taken += count;
+        }
+        Ok(&self.next)
     }
 }
 

@@ -21,6 +21,10 @@ const WHOLE_SHARE: u64 = 16;
 const LEAST_WHOLE: u64 = 64 << 10;
 /// Above this, more at once does not make reading faster.
 const MOST_WHOLE: u64 = 16 << 20;
+/// A page of fewer bytes is more header than page.
+const LEAST_PAGE: u64 = 4096;
+/// Above this, writing more small objects together saves nothing.
+const MOST_WAITING: u64 = 8 << 20;
 
 /// Bytes shared by all running plans.
 #[derive(Debug, Clone)]
@@ -59,6 +63,22 @@ impl MemoryBudget {
     /// Objects up to this size may be in memory for being copied as they are, which holds them twice.
     pub(super) fn copied_bytes(&self) -> u64 {
         self.limit_bytes() / 3
+    }
+
+    /// Bytes of the pages that are written: as configured, if there is room for that.
+    pub(super) fn page_bytes(&self, configured: u64) -> u64 {
+        configured.min(self.limit_bytes() / WHOLE_SHARE).max(LEAST_PAGE)
+    }
+
+    /// Rows in memory that become a binlog. One column of them may be nearly all of it, is held twice, and must leave room
+    /// for another one.
+    pub(super) fn binlog_bytes(&self, configured: u64) -> u64 {
+        configured.min(self.limit_bytes() / 4).max(1)
+    }
+
+    /// Small objects wait until they have this size together.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        (self.limit_bytes() / WHOLE_SHARE).min(MOST_WAITING)
     }
 
     fn kib(&self, bytes: u64) -> u32 {

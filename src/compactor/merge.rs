@@ -9,7 +9,7 @@ use super::{
     CompactError, CompactionTask, Outcome, OutputIds, OutputSegment, ProgressCell, Throttle, clustering,
     cut::{Limits, cut},
     deletes::Retained,
-    execution::{Cores, Execution, WAITING_BYTES},
+    execution::{Cores, Execution},
     first_pass::{Survey, scan_deletes, shards, survey},
     inputs::Inputs,
     l0_delete,
@@ -104,6 +104,11 @@ impl Compactor {
     /// The memory limit of `worker` holds for all plans that this compactor and its clones run.
     pub fn new(store: SegmentStore, binlog: BinlogConfig, worker: &WorkerConfig, ids: Arc<dyn OutputIds>) -> Self {
         let budget = MemoryBudget::new(worker.memory_limit_bytes);
+        let binlog = BinlogConfig {
+            max_bytes: budget.binlog_bytes(binlog.max_bytes),
+            page_bytes: budget.page_bytes(binlog.page_bytes),
+            ..binlog
+        };
         Self { store, binlog, ids, budget, cores: Cores::of_machine(), throttle: None }
     }
 
@@ -197,7 +202,7 @@ impl Compactor {
         let most = exec.task.plan.max_output_bytes;
         let mut aim = most;
         for attempt in 1.. {
-            let binlog_bytes = self.binlog_bytes();
+            let binlog_bytes = self.binlog.max_bytes;
             let order = merge_order(inputs, selections);
             let cuts = Cuts { output_bytes: aim, binlog_bytes, first: 0 };
             let (drafts, works) = self.arrange(exec, inputs, selections, &order, cuts)?;
@@ -258,7 +263,7 @@ impl Compactor {
         let ranges = survey.divide(aim);
         let at_once = ranges.len().clamp(1, RANGES_AT_ONCE);
         // Of each range a piece is held, its column and what is written of it.
-        let binlog_bytes = self.binlog_bytes().min(self.budget.limit_bytes() / (3 * at_once as u64)).max(1);
+        let binlog_bytes = self.binlog.max_bytes.min(self.budget.limit_bytes() / (3 * at_once as u64)).max(1);
         let order = merge_order(inputs, survey.selections());
         let mut done = Vec::new();
         for first in (0..ranges.len()).step_by(at_once) {
@@ -299,12 +304,6 @@ impl Compactor {
         Ok(Ranged::Written(done))
     }
 
-    /// Bytes of a piece in memory.
-    fn binlog_bytes(&self) -> u64 {
-        // One column of a piece may be nearly all of it, is held twice, and must leave room for another one.
-        self.binlog.max_bytes.min(self.budget.limit_bytes() / 2)
-    }
-
     /// Writes the pieces of several ranges, each with its selections. Pieces that are whole batches are copied; of all
     /// others the same column is written at once, so that no batch is read for each range anew.
     async fn write_shares(
@@ -327,12 +326,11 @@ impl Compactor {
         for field in 0..inputs.fields.len() {
             for (work, selections) in &alone {
                 let mate = Mate { work: work.clone(), selections: selections.clone(), log: self.ids.next_log()? };
-                units.push((work.memory_bytes(inputs, selections, field, exec.budget), (field, vec![mate])));
+                units.push((work.memory_bytes(inputs, selections, field, exec), (field, vec![mate])));
             }
             let (mut mates, mut bytes) = (Vec::new(), 0u64);
             for (selections, works) in &together {
-                bytes +=
-                    works.iter().map(|w| w.memory_bytes(inputs, selections, field, exec.budget)).max().unwrap_or(0);
+                bytes += works.iter().map(|w| w.memory_bytes(inputs, selections, field, exec)).max().unwrap_or(0);
                 for work in works {
                     let (work, selections) = (work.clone(), selections.clone());
                     mates.push(Mate { work, selections, log: self.ids.next_log()? });
@@ -344,7 +342,7 @@ impl Compactor {
         }
         units.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
-        let held = inputs.rows() * 2 + inputs.bytes().min(WAITING_BYTES);
+        let held = inputs.rows() * 2 + inputs.bytes().min(exec.budget.waiting_bytes());
         let _memory = exec.reserve(largest + held).await?;
         run_units(
             exec.budget,
@@ -420,7 +418,7 @@ impl Compactor {
         let mut units = Vec::with_capacity(works.len() * inputs.fields.len());
         for work in works.into_iter().map(Arc::new) {
             let mut columns: Vec<(u64, usize)> = (0..inputs.fields.len())
-                .map(|field| (work.memory_bytes(inputs, selections, field, exec.budget), field))
+                .map(|field| (work.memory_bytes(inputs, selections, field, exec), field))
                 .collect();
             // The widest first: the narrow ones fill the gaps.
             columns.sort_unstable_by_key(|(bytes, field)| (std::cmp::Reverse(*bytes), *field));
@@ -430,7 +428,7 @@ impl Compactor {
         }
         let largest = units.iter().map(|(bytes, _)| *bytes).max().unwrap_or(0);
         // Masks, and the filters of the keys: less than two bytes a row.
-        let held = inputs.rows() * 2 + inputs.bytes().min(WAITING_BYTES);
+        let held = inputs.rows() * 2 + inputs.bytes().min(exec.budget.waiting_bytes());
         let _memory = exec.reserve(largest + held).await?;
         run_units(
             exec.budget,

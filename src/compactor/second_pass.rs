@@ -19,7 +19,6 @@ use super::{
     cut::{Part, Piece, share},
     execution::Execution,
     inputs::{Batch, Column, Fetched, Inputs, OpenLog},
-    memory::MemoryBudget,
     order::{may_be_unordered, permutation},
     selection::{Keep, Selection},
     sink::{Shape, Sink, add_keys},
@@ -30,8 +29,9 @@ use crate::{
     storage::LogPath,
 };
 
-/// What one unit of decoding and encoding takes beside the objects: pages, arrays, compressors.
-const CODEC_BYTES: u64 = 6 << 20;
+/// What one unit of decoding and encoding takes beside the objects and the pages that it writes: pages that it reads,
+/// arrays, compressors.
+const CODEC_BYTES: u64 = 4 << 20;
 /// Row ids, their positions, and the sorted pairs of both.
 const ORDER_BYTES_PER_ROW: u64 = 8 + 4 + 16;
 const MAX_RESERVE_BYTES: u64 = 256 << 20;
@@ -89,8 +89,9 @@ impl PieceWork {
         inputs: &Inputs,
         selections: &[Selection],
         field: usize,
-        budget: &MemoryBudget,
+        exec: &Execution<'_>,
     ) -> u64 {
+        let (budget, page_bytes) = (exec.budget, exec.binlog.page_bytes);
         let files = || self.piece.parts.iter().filter_map(|p| Some((p, inputs.batches.get(p.batch)?)));
         let largest = files().map(|(_, batch)| batch.file_bytes(field)).max().unwrap_or(0);
         let written = self.written_bytes(inputs, selections, field);
@@ -108,7 +109,8 @@ impl PieceWork {
         } else {
             0
         };
-        largest + written + rearranged + CODEC_BYTES
+        // Rows that fill no page yet, and a page that is compressed.
+        largest + written + rearranged + CODEC_BYTES + 2 * page_bytes
     }
 
     /// Bytes that the object of a field will probably have.

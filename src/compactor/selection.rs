@@ -102,8 +102,8 @@ impl Mask {
         true
     }
 
-    /// Drops the rows of `keys`, which begin at row `offset`, that `deletes` kills. `timestamps` are those of the whole
-    /// batch. Returns how many went; None if `keys` is no key column or longer than the batch.
+    /// Drops the rows of `keys`, which begin at row `offset`, that `deletes` kills. `timestamps` are those of the same
+    /// rows. Returns how many went; None if `keys` is no key column or longer than the batch.
     pub(super) fn drop_deleted(
         &mut self,
         offset: usize,
@@ -111,7 +111,9 @@ impl Mask {
         timestamps: &[i64],
         deletes: &DeleteMap,
     ) -> Option<u64> {
-        let timestamps = timestamps.get(offset..offset.checked_add(keys.len())?)?;
+        if timestamps.len() != keys.len() || offset.checked_add(keys.len())? > self.rows {
+            return None;
+        }
         let before = self.kept;
         match deletes {
             DeleteMap::Int(map) => {
@@ -134,25 +136,21 @@ impl Mask {
         Some((before - self.kept) as u64)
     }
 
-    /// Drops the rows that have outlived `ttl` at `now_ms`. Returns how many went.
-    pub(super) fn drop_expired(&mut self, timestamps: &[i64], ttl: Duration, now_ms: u64) -> u64 {
+    /// Drops the rows from `offset` on that have outlived `ttl` at `now_ms`. Returns how many went.
+    pub(super) fn drop_expired(&mut self, offset: usize, timestamps: &[i64], ttl: Duration, now_ms: u64) -> u64 {
         let before = self.kept;
         for (row, ts) in timestamps.iter().enumerate() {
             if Timestamp(*ts as u64).is_expired(ttl, now_ms) {
-                self.drop_row(row);
+                self.drop_row(offset + row);
             }
         }
         (before - self.kept) as u64
     }
 
-    /// Smallest and largest timestamp of the surviving rows; None if there are none.
-    pub(super) fn time_range(&self, timestamps: &[i64]) -> Option<(Timestamp, Timestamp)> {
-        let kept = timestamps.iter().enumerate().filter(|(row, _)| self.is_kept(*row)).map(|(_, ts)| *ts as u64);
-        kept.fold(None, |range, ts| match range {
-            None => Some((ts, ts)),
-            Some((from, to)) => Some((ts.min(from), ts.max(to))),
-        })
-        .map(|(from, to)| (Timestamp(from), Timestamp(to)))
+    /// Grows `range` to hold the timestamps of the rows from `offset` on that survive.
+    pub(super) fn extend_range(&self, offset: usize, timestamps: &[i64], range: &mut Option<TimeRange>) {
+        let kept = timestamps.iter().enumerate().filter(|(row, _)| self.is_kept(offset + row));
+        kept.for_each(|(_, ts)| TimeRange::extend(range, *ts));
     }
 
     pub(super) fn finish(self) -> Keep {
@@ -162,6 +160,21 @@ impl Mask {
             Some(_) if self.kept == 0 => Keep::None,
             Some(bits) => Keep::Some(BooleanBuffer::new(Buffer::from_vec(bits), 0, self.rows)),
         }
+    }
+}
+
+/// Smallest and largest timestamp of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TimeRange {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+}
+
+impl TimeRange {
+    /// Takes a timestamp as it is stored.
+    pub(super) fn extend(range: &mut Option<Self>, ts: i64) {
+        let ts = Timestamp(ts as u64);
+        *range = Some(range.map_or(Self { from: ts, to: ts }, |r| Self { from: r.from.min(ts), to: r.to.max(ts) }));
     }
 }
 

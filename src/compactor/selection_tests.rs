@@ -45,7 +45,9 @@ fn timestamps_compare_as_unsigned() {
     let keys: ArrayRef = Arc::new(Int64Array::from(vec![1, 1]));
     let mut mask = Mask::new(2);
     assert_eq!(mask.drop_deleted(0, &keys, &[-1, 5], &deletes), Some(1));
-    assert_eq!(mask.time_range(&[-1, 5]), Some((Timestamp(u64::MAX), Timestamp(u64::MAX))));
+    let mut range = None;
+    mask.extend_range(0, &[-1, 5], &mut range);
+    assert_eq!(range, Some(TimeRange { from: Timestamp(u64::MAX), to: Timestamp(u64::MAX) }));
     assert_eq!(kept_rows(&mask.finish(), 2), [0]);
 }
 
@@ -56,7 +58,7 @@ fn expiry_is_strict_and_counts_only_rows_that_still_live() {
     let deletes = map(DataType::Int64, &[Delete { key: PrimaryKey::Int(3), ts: Timestamp::MAX }]);
     let mut mask = Mask::new(3);
     assert_eq!(mask.drop_deleted(0, &keys, &ts, &deletes), Some(1));
-    assert_eq!(mask.drop_expired(&ts, Duration::from_millis(500), 1_500), 1);
+    assert_eq!(mask.drop_expired(0, &ts, Duration::from_millis(500), 1_500), 1);
     assert_eq!(kept_rows(&mask.finish(), 3), [0]);
 }
 
@@ -67,6 +69,7 @@ fn a_column_that_does_not_fit_is_refused() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
     assert_eq!(Mask::new(2).drop_deleted(0, &texts, &[1, 1], &deletes), None, "other type");
     assert_eq!(Mask::new(2).drop_deleted(1, &ints, &[1, 1], &deletes), None, "longer than the batch");
+    assert_eq!(Mask::new(2).drop_deleted(0, &ints, &[1], &deletes), None, "more keys than timestamps");
 }
 
 #[test]
@@ -108,17 +111,19 @@ proptest! {
         let ts: Vec<i64> = rows.iter().map(|(_, ms)| to_ts(*ms).0 as i64).collect();
         let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|(k, _)| *k)));
         let mut mask = Mask::new(rows.len());
-        let mut deleted = 0;
+        let (mut deleted, mut expired, mut range) = (0, 0, None);
         for offset in (0..rows.len()).step_by(step) {
             let part = keys.slice(offset, step.min(rows.len() - offset));
-            deleted += mask.drop_deleted(offset, &part, &ts, &map).unwrap();
+            let ts = &ts[offset..offset + part.len()];
+            deleted += mask.drop_deleted(offset, &part, ts, &map).unwrap();
+            expired += ttl.map_or(0, |ttl| mask.drop_expired(offset, ts, Duration::from_millis(ttl), 60));
+            mask.extend_range(offset, ts, &mut range);
         }
-        let expired = ttl.map_or(0, |ttl| mask.drop_expired(&ts, Duration::from_millis(ttl), 60));
         prop_assert_eq!(deleted, rows.iter().filter(|(k, ms)| dead(k, ms)).count() as u64);
         prop_assert_eq!(expired, rows.iter().filter(|(k, ms)| !dead(k, ms) && old(ms)).count() as u64);
         let kept_ts = expected.iter().map(|row| ts[*row] as u64);
-        let range = kept_ts.clone().min().zip(kept_ts.max()).map(|(a, b)| (Timestamp(a), Timestamp(b)));
-        prop_assert_eq!(mask.time_range(&ts), range);
+        let expected_range = kept_ts.clone().min().zip(kept_ts.max());
+        prop_assert_eq!(range.map(|range: TimeRange| (range.from.0, range.to.0)), expected_range);
         prop_assert_eq!(mask.kept(), expected.len());
 
         let keep = mask.finish();
