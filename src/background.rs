@@ -23,6 +23,12 @@ pub(crate) fn give_way() {
     }
 }
 
+/// Lets those that wait go first, from within work that makes no calls for long: a kernel may look for them only when it is
+/// called, or at its next tick, which may be 4 ms away.
+pub(crate) fn let_others_go_first() {
+    std::thread::yield_now();
+}
+
 /// Threads for background work. Dropping it ends what runs there, without waiting.
 #[derive(Debug)]
 pub(crate) struct Background {

@@ -18,7 +18,7 @@ use std::{
 
 use datacoord::{
     compactor::{CompactionInput, CompactionTask, Compactor, ProgressCell},
-    config::{BinlogConfig, StorageConfig, StorageKind, WorkerConfig},
+    config::{BinlogConfig, CompactionConfig, StorageConfig, StorageKind, WorkerConfig},
     model::{FieldId, LogFile, LogId, Segment, SegmentId, SegmentLogs, Timestamp},
     storage::SegmentStore,
 };
@@ -117,7 +117,8 @@ pub fn child(args: &[String]) {
 
 async fn merge(directory: &Path, shape: &str, limit_mib: u64, times: i64) {
     let store = store(directory);
-    let task = linked(directory, times);
+    let mut task = linked(directory, times);
+    task.plan.max_output_bytes = CompactionConfig::default().max_segment_bytes;
     let ids = Arc::new(Ids(AtomicI64::new(1_000_000_000)));
     let worker = WorkerConfig { memory_limit_bytes: limit_mib << 20, ..WorkerConfig::default() };
     let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker, ids);

@@ -73,7 +73,7 @@ pub async fn control(server: &Server, options: &Options) -> Result<()> {
     control.throttle(Some(30.0)).await?;
     let job = server.start_compaction(NAME).await?;
     control.running(job).await?;
-    for mb_per_second in [20.0, 10.0, 80.0] {
+    for mb_per_second in [20.0, 10.0, 40.0] {
         control.throttle(Some(mb_per_second)).await?;
         tokio::time::sleep(SETTLING).await;
         let (begun, before) = (Instant::now(), control.moved()?);

@@ -18,6 +18,7 @@ use super::{
     selection::Selection,
 };
 use crate::{
+    background::let_others_go_first,
     binlog::{BinlogError, ColumnReader, InsertLog, LogBytes, LogIds},
     model::{DataType, Field, FieldId, LogFile, Timestamp},
     storage::{LogPath, RangedObject},
@@ -316,6 +317,7 @@ impl Column {
             }
             each(next, &array)?;
             next = until;
+            let_others_go_first();
         }
         if next != end {
             return Err(self.mismatch(format!("decodes to {next} rows, metadata says {end}")));
