@@ -36,8 +36,8 @@ pub struct Simulated {
     last_id: i64,
 }
 
-fn range(min: i64, max: i64) -> Box<ClusterRange> {
-    Box::new(ClusterRange { field: CLUSTERING_KEY, min: Scalar::Int(min), max: Scalar::Int(max) })
+fn range(min: i64, max: i64) -> ClusterRange {
+    ClusterRange { field: CLUSTERING_KEY, min: Scalar::Int(min), max: Scalar::Int(max) }
 }
 
 /// Smallest and largest key of a segment.
@@ -49,7 +49,7 @@ pub fn keys(segment: &Segment) -> (i64, i64) {
 }
 
 /// The keys of all these segments in so many ranges, which overlap only if there are more of them than keys.
-fn divided(segments: &[Segment], ranges: u64) -> Vec<Box<ClusterRange>> {
+fn divided(segments: &[Segment], ranges: u64) -> Vec<ClusterRange> {
     let first = segments.iter().map(|s| keys(s).0).min().unwrap_or_default();
     let last = segments.iter().map(|s| keys(s).1).max().unwrap_or_default();
     let bound = |number: u64| first + (last - first + 1) * number as i64 / ranges.max(1) as i64;
@@ -124,7 +124,7 @@ impl Simulated {
         if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
             let min = id.0 * 7919 % 1000;
             segment.level = SegmentLevel::L2;
-            segment.cluster_range = Some(range(min, min + id.0 * 31 % 4 * 20));
+            segment.cluster_range = Some(Box::new(range(min, min + id.0 * 31 % 4 * 20)));
         }
     }
 
@@ -195,7 +195,7 @@ impl Simulated {
             let retained = retained.min(bytes.div_ceil(1024));
             if let Some(output) = self.segments.last_mut().filter(|_| clustered) {
                 output.level = SegmentLevel::L2;
-                output.cluster_range = ranges.next();
+                output.cluster_range = ranges.next().map(Box::new);
             }
             if let Some(output) = self.segments.last_mut().filter(|s| s.id == id && retained > 0) {
                 output.delta_rows = retained;
