@@ -54,7 +54,13 @@ impl SegmentStore {
     pub async fn get_at(&self, pace: &Paced, path: &LogPath) -> Result<Bytes, StorageError> {
         match pace {
             Some(limit) if limit.part().is_some() => self.get_range_at(pace, path, 0..self.size(path).await?).await,
-            _ => self.get(path).await,
+            Some(unlimited) => {
+                let bytes = self.get(path).await?;
+                // There was no limit; it counts all the same.
+                unlimited.take(bytes.len() as u64).await?;
+                Ok(bytes)
+            }
+            None => self.get(path).await,
         }
     }
 

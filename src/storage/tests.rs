@@ -198,16 +198,17 @@ async fn a_torn_put_is_repaired_by_the_retry() {
     assert_eq!(store.get(&path(5)).await.unwrap(), "four");
 }
 
-/// Lets parts of four bytes move, so many of them.
+/// Lets parts of so many bytes move, so many of them.
 #[derive(Debug)]
 struct Leave {
+    part: Option<u64>,
     parts: parking_lot::Mutex<Vec<u64>>,
     most: usize,
 }
 
 impl Leave {
-    fn of(most: usize) -> Arc<Self> {
-        Arc::new(Self { parts: parking_lot::Mutex::default(), most })
+    fn of(part: Option<u64>, most: usize) -> Arc<Self> {
+        Arc::new(Self { part, parts: parking_lot::Mutex::default(), most })
     }
 
     fn taken(&self) -> Vec<u64> {
@@ -218,7 +219,7 @@ impl Leave {
 #[async_trait::async_trait]
 impl Pace for Leave {
     fn part(&self) -> Option<u64> {
-        Some(4)
+        self.part
     }
 
     async fn take(&self, bytes: u64) -> Result<(), StorageError> {
@@ -235,7 +236,7 @@ impl Pace for Leave {
 async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     let dir = tempfile::tempdir().unwrap();
     let store = SegmentStore::with_backend(make(dir.path()), &config());
-    let leave = Leave::of(3);
+    let leave = Leave::of(Some(4), 3);
     let pace: Paced = Some(leave.clone());
     let bytes = Bytes::from_static(b"0123456789");
     store.put_all_at(&pace, vec![(path(5), bytes.clone())]).await.unwrap();
@@ -247,8 +248,15 @@ async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> A
     assert_eq!(leave.taken(), [4, 1]);
     assert_eq!(store.get_range_at(&None, &path(5), 1..6).await.unwrap(), "12345");
 
+    // Without a limit everything counts, in one piece.
+    let leave = Leave::of(None, 3);
+    let pace: Paced = Some(leave.clone());
+    store.put_all_at(&pace, vec![(path(7), bytes.clone())]).await.unwrap();
+    assert_eq!(store.get_at(&pace, &path(7)).await.unwrap(), bytes);
+    assert_eq!(leave.taken(), [10, 10]);
+
     // Not allowed any more: nothing is there, and nothing is left of it.
-    let pace: Paced = Some(Leave::of(2));
+    let pace: Paced = Some(Leave::of(Some(4), 2));
     let error = store.put_all_at(&pace, vec![(path(6), bytes)]).await.unwrap_err();
     assert!(error.to_string().contains("enough"), "{error}");
     assert!(matches!(store.get(&path(6)).await, Err(StorageError::NotFound { .. })));
