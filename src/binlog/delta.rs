@@ -1,6 +1,6 @@
 //! Delta logs: the deletes of one segment as JSON texts (specification 5).
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc, vec};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
@@ -16,7 +16,7 @@ use super::{
     container::{self, DELETE_EVENT, DELTA_DATA_TYPE, DELTA_FIELD},
     insert::seal,
     json::push_string,
-    payload::{ColumnWriter, Payload, conform},
+    payload::{ColumnWriter, Payload, PayloadReader, conform},
 };
 use crate::{
     config::BinlogConfig,
@@ -81,30 +81,67 @@ pub fn decode_delta(bytes: impl Into<LogBytes>) -> Result<Vec<Delete>, BinlogErr
     Ok(deletes)
 }
 
-/// Hands over deletes in the order logged, a few at a time. Takes any JSON with the three keys, and the oldest form
-/// `pk,ts`.
+/// Hands over deletes in the order logged, a few at a time.
 pub fn scan_delta(bytes: impl Into<LogBytes>, mut each: impl FnMut(Vec<Delete>)) -> Result<(), BinlogError> {
-    let bytes = bytes.into();
-    let parsed = container::parse(&bytes, DELETE_EVENT)?;
-    let mut seen = 0;
-    for range in parsed.payloads {
-        let offset = range.start;
-        let mut reader = Payload::open(bytes.part(range), offset)?.read(BATCH_ROWS, None)?;
-        while let Some(column) = reader.next()? {
+    DeltaReader::open(bytes)?.try_for_each(|part| {
+        each(part?);
+        Ok(())
+    })
+}
+
+/// The deletes of a log in the order logged, a few at a time. Takes any JSON with the three keys, and the oldest form
+/// `pk,ts`. What comes after an error means nothing.
+pub struct DeltaReader {
+    bytes: LogBytes,
+    /// Those not begun.
+    payloads: vec::IntoIter<Range<usize>>,
+    /// The one that is read, and where it begins in the log.
+    open: Option<(usize, PayloadReader)>,
+    /// Deletes handed out.
+    seen: usize,
+}
+
+impl DeltaReader {
+    pub fn open(bytes: impl Into<LogBytes>) -> Result<Self, BinlogError> {
+        let bytes = bytes.into();
+        let payloads = container::parse(&bytes, DELETE_EVENT)?.payloads.into_iter();
+        Ok(Self { bytes, payloads, open: None, seen: 0 })
+    }
+
+    fn read(&mut self) -> Result<Option<Vec<Delete>>, BinlogError> {
+        loop {
+            let Some((offset, reader)) = &mut self.open else {
+                let Some(range) = self.payloads.next() else { return Ok(None) };
+                let offset = range.start;
+                self.open = Some((offset, Payload::open(self.bytes.part(range), offset)?.read(BATCH_ROWS, None)?));
+                continue;
+            };
+            let offset = *offset;
+            let Some(column) = reader.next()? else {
+                self.open = None;
+                continue;
+            };
             let column = conform(column, &Arrow::Utf8, offset)?;
             let empty = StringArray::new_null(0);
             let texts = column.as_string_opt::<i32>().unwrap_or(&empty);
             let mut deletes = Vec::with_capacity(texts.len());
             for text in texts.iter().flatten() {
-                let wrong = |e| BinlogError::corrupt(offset, format!("delete {}: {e}", seen + deletes.len()));
+                let wrong = |e| BinlogError::corrupt(offset, format!("delete {}: {e}", self.seen + deletes.len()));
                 let delete = parse_row(text).map_err(wrong)?;
                 deletes.push(delete);
             }
-            seen += deletes.len();
-            each(deletes);
+            self.seen += deletes.len();
+            return Ok(Some(deletes));
         }
     }
-    Ok(())
+}
+
+impl Iterator for DeltaReader {
+    type Item = Result<Vec<Delete>, BinlogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read().transpose()
+    }
 }
 
 fn parse_row(text: &str) -> Result<Delete, String> {

@@ -34,7 +34,7 @@ mod vector;
 
 pub use bloom::BloomFilter;
 pub use container::Descriptor;
-pub use delta::{decode_delta, encode_delta, scan_delta};
+pub use delta::{DeltaReader, decode_delta, encode_delta, scan_delta};
 pub use error::BinlogError;
 pub use insert::{ColumnReader, InsertLog, InsertLogWriter};
 pub use size::memory_size;

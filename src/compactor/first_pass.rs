@@ -92,15 +92,6 @@ pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Surv
     Ok(Survey { selections, retained })
 }
 
-/// All entries of one delta log.
-pub(super) async fn read_deletes(exec: &Execution<'_>, delta: &DeltaLog) -> Result<Vec<Delete>, CompactError> {
-    scan_deletes(exec, delta, Vec::new(), |all, part| {
-        all.extend(part);
-        Ok(())
-    })
-    .await
-}
-
 /// Shows the entries of one delta log to `each`, a few at a time. Returns what `each` made of `state`.
 pub(super) async fn scan_deletes<T: Send + 'static>(
     exec: &Execution<'_>,

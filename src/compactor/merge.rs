@@ -136,7 +136,7 @@ impl Compactor {
         let exec = Execution::new(task, &self.store, &self.binlog, &self.budget, &self.cores, progress, stop)
             .throttled(self.throttle.as_ref());
         let outcome = match task.plan.kind {
-            PlanKind::L0Delete => l0_delete::collect(&exec).await,
+            PlanKind::L0Delete => l0_delete::check(&exec).await,
             PlanKind::Mix | PlanKind::Single | PlanKind::Clustering => self.merge(&exec).await,
         };
         match outcome {
@@ -184,7 +184,6 @@ impl Compactor {
             bytes_read: exec.bytes_read.load(Relaxed),
             bytes_written: exec.bytes_written.load(Relaxed),
             consumed_deltas: exec.consumed(),
-            deletes: Vec::new(),
         })
     }
 

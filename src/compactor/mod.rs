@@ -48,9 +48,7 @@ pub use merge::Compactor;
 pub use progress::ProgressCell;
 pub use throttle::Throttle;
 
-use crate::model::{
-    ClusterRange, CollectionSchema, Delete, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs,
-};
+use crate::model::{ClusterRange, CollectionSchema, LogId, PkRange, Plan, PlanId, Segment, SegmentId, SegmentLogs};
 
 /// One input as it is now: delta logs that arrived after the plan was made included.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,10 +93,9 @@ pub struct Outcome {
     pub bytes_read: u64,
     pub bytes_written: u64,
     /// Delta logs that were applied, or passed on as far as they are beyond the horizon. Whatever other delta log an
-    /// input has at commit arrived meanwhile and has to be carried over to the outputs (P4).
+    /// input has at commit arrived meanwhile and has to be carried over to the outputs (P4). Of L0 segments they were
+    /// only checked.
     pub consumed_deltas: Vec<(SegmentId, LogId)>,
-    /// What has to be spread over the segments that it may hit, if the inputs were L0 segments: by time and key.
-    pub deletes: Vec<Delete>,
 }
 
 /// Where the ids of new segments and objects come from. An id is never given twice, and a log id is never 1.

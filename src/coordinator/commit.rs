@@ -8,9 +8,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use tracing::{debug, info};
 
-use super::{CollectionCell, CoordinatorError, Core};
+use super::{CollectionCell, CoordinatorError, Core, start::blocking};
 use crate::{
     binlog::{self, LogIds},
     compactor::{Outcome, OutputSegment},
@@ -24,6 +25,9 @@ use crate::{
     scheduler::{Event, transition},
     storage::{self, LogPath},
 };
+
+/// Deletes of L0 segments that are in memory at once, in bytes.
+const SPREAD_BYTES: usize = 16 << 20;
 
 #[async_trait]
 impl FlushSink for Core {
@@ -82,7 +86,8 @@ impl Core {
         for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
             let hits = self.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
             if !hits.is_empty() {
-                let next = self.attach(&segment, &hits, &mut txn).await?;
+                let log = self.write_delta(&segment.group, segment.id, hits).await?;
+                let next = self.attach(&segment, vec![log], &mut txn).await?;
                 bytes += next.delta_bytes.saturating_sub(segment.delta_bytes);
                 changed.push(next);
             }
@@ -122,11 +127,13 @@ impl Core {
         &self,
         group: &Group,
         segment: SegmentId,
-        deletes: &[Delete],
+        deletes: Vec<Delete>,
     ) -> Result<LogFile, CoordinatorError> {
         let ids = LogIds { collection: group.collection, partition: group.partition, segment };
         let log = LogId(self.ids.next()?);
-        let encoded = binlog::encode_delta(ids, deletes, &self.config.binlog, self.clock.now_ms())
+        let (config, now_ms) = (self.config.binlog.clone(), self.clock.now_ms());
+        let encoded = blocking(move || binlog::encode_delta(ids, &deletes, &config, now_ms))
+            .await?
             .map_err(|e| CoordinatorError::Internal(format!("delta log of segment {segment}: {e}")))?;
         let bytes = encoded.bytes.len() as u64;
         self.store.put(&LogPath::delta(ids, log), encoded.bytes).await?;
@@ -150,9 +157,13 @@ impl Core {
         let _commit = cell.commit.lock().await;
         let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
         self.check_plan(plan, &inputs)?;
-        let mut late = Vec::new();
+        let (mut late, mut l0) = (Vec::new(), Vec::new());
         for segment in &inputs {
             let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
+            if plan.kind == PlanKind::L0Delete {
+                l0.extend(logs.delta.iter().map(|log| (LogPath::delta(log_ids(segment), log.id), log.bytes)));
+                continue;
+            }
             let unseen: Vec<LogFile> =
                 logs.delta.into_iter().filter(|log| !outcome.consumed_deltas.contains(&(segment.id, log.id))).collect();
             if !unseen.is_empty() {
@@ -171,8 +182,7 @@ impl Core {
             changed.push(segment);
         }
         if plan.kind == PlanKind::L0Delete {
-            late.extend(outcome.deletes);
-            self.spread(&cell, &plan.group, &late, &mut txn, &mut changed).await?;
+            self.spread(&cell, &plan.group, l0, &mut txn, &mut changed).await?;
         }
         for input in &inputs {
             txn.expect_segment(input);
@@ -235,13 +245,14 @@ impl Core {
         validate(&plan.inputs, &rules, |id| inputs.iter().find(|s| s.id == id))
     }
 
-    /// Gives the deletes of L0 segments to the segments of the channel that may hold their keys, one delta log for each.
-    /// The caller holds the commit lock: no segment can be replaced meanwhile.
+    /// Gives the deletes of these logs of L0 segments to the segments of the channel that may hold their keys, to each one
+    /// in as few delta logs as a bound of memory allows. The caller holds the commit lock: no segment can be replaced
+    /// meanwhile.
     async fn spread(
         &self,
         cell: &CollectionCell,
         group: &Group,
-        deletes: &[Delete],
+        logs: Vec<(LogPath, u64)>,
         txn: &mut CatalogTxn,
         changed: &mut Vec<Segment>,
     ) -> Result<(), CoordinatorError> {
@@ -250,24 +261,56 @@ impl Core {
                 && s.group.channel == group.channel
                 && (group.partition == PartitionId::ALL || s.group.partition == group.partition)
         };
-        for segment in cell.live().into_iter().filter(is_near) {
-            let hits = self.hits(&segment, deletes.iter().cloned()).await?;
-            if !hits.is_empty() {
-                changed.push(self.attach(&segment, &hits, txn).await?);
+        let mut targets: Vec<(Segment, Vec<LogFile>)> =
+            cell.live().into_iter().filter(is_near).map(|segment| (segment, Vec::new())).collect();
+        let mut parts = storage::read_delete_parts(&self.store, logs, SPREAD_BYTES);
+        while let Some(mut part) = parts.try_next().await? {
+            let part: Arc<[Delete]> = blocking(move || {
+                part.sort_unstable();
+                part.dedup();
+                part.into()
+            })
+            .await?;
+            for (segment, logs) in &mut targets {
+                let hits = self.hits_of_part(segment, &part).await?;
+                if !hits.is_empty() {
+                    logs.push(self.write_delta(&segment.group, segment.id, hits).await?);
+                }
+            }
+        }
+        for (segment, logs) in targets {
+            if !logs.is_empty() {
+                changed.push(self.attach(&segment, logs, txn).await?);
             }
         }
         Ok(())
     }
 
-    /// Writes a delta log for a live segment, and what it is then into the transaction.
+    /// [`Self::hits`] of many deletes, sorted by key.
+    async fn hits_of_part(&self, segment: &Segment, part: &Arc<[Delete]>) -> Result<Vec<Delete>, CoordinatorError> {
+        let Some(range) = &segment.pk_range else { return Ok(Vec::new()) };
+        let from = part.partition_point(|delete| delete.key < range.min);
+        let until = part.partition_point(|delete| delete.key <= range.max);
+        if from == until {
+            return Ok(Vec::new());
+        }
+        let (part, ts_from, stats) = (Arc::clone(part), segment.ts_from, self.stats(segment).await?);
+        blocking(move || {
+            let near = part.get(from..until).unwrap_or_default().iter().filter(|delete| delete.ts > ts_from);
+            near.filter(|delete| stats.iter().any(|s| s.may_contain(&delete.key))).cloned().collect()
+        })
+        .await
+    }
+
+    /// Puts a live segment that was given delta logs into the transaction.
     async fn attach(
         &self,
         segment: &Segment,
-        hits: &[Delete],
+        delta: Vec<LogFile>,
         txn: &mut CatalogTxn,
     ) -> Result<Segment, CoordinatorError> {
         let mut logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-        logs.delta.push(self.write_delta(&segment.group, segment.id, hits).await?);
+        logs.delta.extend(delta);
         let mut next = Segment { version: segment.version + 1, ..segment.clone() };
         next.summarise(&logs);
         txn.expect_segment(segment);
@@ -297,7 +340,7 @@ impl Core {
             self.stats_cache.put(output.id, stats);
         }
         if !hits.is_empty() {
-            logs.delta.push(self.write_delta(&plan.group, output.id, &hits).await?);
+            logs.delta.push(self.write_delta(&plan.group, output.id, hits).await?);
         }
         let group = inputs.first().map_or_else(|| Arc::new(plan.group.clone()), |s| Arc::clone(&s.group));
         // One clustered segment that is rewritten loses rows at most: what holds for its keys goes on holding.

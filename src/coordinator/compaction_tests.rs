@@ -463,6 +463,29 @@ async fn deletes_of_level_0_go_to_the_segments_they_hit(#[case] all_partitions: 
     coordinator.shutdown().await;
 }
 
+/// More deletes than are in memory at once: nothing is lost between the parts, and each part is a log.
+#[tokio::test]
+async fn deletes_of_level_0_are_spread_part_by_part() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    coordinator.flushed(&cell, "", 0..100).await;
+    coordinator.flushed(&cell, "", 100..200).await;
+    let now = coordinator.timestamp().unwrap();
+    // Of keys that nobody has, but for one at each end and those at the border of the two segments.
+    let strange = |keys: std::ops::Range<i64>| keys.map(|key| delete(1_000_000 + key, now));
+    let first: Vec<Delete> = [delete(5, now)].into_iter().chain(strange(0..400_000)).collect();
+    let second: Vec<Delete> = strange(0..400_000).chain([99, 98, 100, 199].map(|key| delete(key, now))).collect();
+    coordinator.put_l0(&cell, PartitionId::ALL, &first).await;
+    coordinator.put_l0(&cell, PartitionId::ALL, &second).await;
+
+    let view = coordinator.compacted(&cell, asked(Policy::L0Delete)).await;
+    assert_eq!(view.plans.len(), 1);
+    let logs: Vec<(u64, u32)> = cell.live().iter().map(|s| (s.delta_rows, s.delta_logs)).collect();
+    assert_eq!(logs, [(3, 2), (2, 1)]);
+    assert_eq!(coordinator.rows_of(&cell).await, 200 - 5);
+    coordinator.shutdown().await;
+}
+
 #[tokio::test]
 async fn deletes_that_rows_in_memory_are_older_than_wait() {
     let world = World::new();

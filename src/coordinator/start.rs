@@ -221,8 +221,10 @@ impl Coordinator {
     }
 }
 
-/// Runs what blocks off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CoordinatorError> {
+/// Runs what blocks or takes milliseconds off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CoordinatorError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| CoordinatorError::Internal(e.to_string()))
 }
 

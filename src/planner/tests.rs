@@ -449,7 +449,7 @@ fn l0(id: i64, rows: u64, bytes: u64, age_ms: u64) -> Segment {
 
 #[test]
 fn deletes_of_level_0_are_spread_on_request() {
-    let segments = [l0(1, 10, MB, 1), segment(2, 100), l0(3, 5, 63 * MB, 1), l0(4, 5, MB, 1), l0(5, 7, MB, 0)];
+    let segments = [l0(1, 10, MB, 1), segment(2, 100), l0(3, 5, 15 * MB, 1), l0(4, 5, MB, 1), l0(5, 7, MB, 0)];
     let spread = Case { policy: Policy::L0Delete, ..manual() };
     assert_eq!(spread.drafts(&segments), [(vec![1, 3], "spread_deletes"), (vec![4, 5], "spread_deletes")]);
     assert_eq!(spread.skips(&segments), ["level"]);

@@ -159,7 +159,6 @@ fn outcome() -> Outcome {
         bytes_read: 0,
         bytes_written: 0,
         consumed_deltas: vec![],
-        deletes: vec![],
     }
 }
 

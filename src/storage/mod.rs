@@ -31,7 +31,7 @@ pub use fault::{Fault, FaultyBackend, Operation};
 pub use pace::{Pace, Paced};
 pub use path::{LogKind, LogPath, ParsePathError};
 pub use ranged::{RangedObject, Reading};
-pub use segment_reader::{read_columns, read_deletes, read_stats};
+pub use segment_reader::{read_columns, read_delete_parts, read_deletes, read_stats};
 pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
 pub use store::{ListedLog, SegmentStore};
 

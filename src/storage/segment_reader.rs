@@ -17,8 +17,10 @@ use futures::{
 
 use super::{LogPath, RangedObject, Reading, SegmentStore, StorageError};
 use crate::{
-    binlog::{BinlogError, ColumnReader, InsertLog, LogBytes, LogIds, PkStats, decode_delta, decode_stats},
-    model::{CollectionSchema, Delete, Field, FieldId, LogId, SegmentLogs},
+    binlog::{
+        BinlogError, ColumnReader, DeltaReader, InsertLog, LogBytes, LogIds, PkStats, decode_delta, decode_stats,
+    },
+    model::{CollectionSchema, Delete, Field, FieldId, LogId, PrimaryKey, SegmentLogs},
 };
 
 /// Objects of one segment fetched at once.
@@ -72,6 +74,79 @@ pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs)
     });
     let parts: Vec<Vec<Delete>> = stream::iter(reads).buffered(FETCH_CONCURRENCY).try_collect().await?;
     Ok(parts.concat())
+}
+
+/// Reads the deletes of delta logs, each a path and its size in bytes, in parts that take `part_bytes` or a little more,
+/// whichever logs they come from. No log is whole in memory if it is large.
+pub fn read_delete_parts(
+    store: &SegmentStore,
+    mut logs: Vec<(LogPath, u64)>,
+    part_bytes: usize,
+) -> BoxStream<'static, Result<Vec<Delete>, StorageError>> {
+    logs.reverse();
+    stream::try_unfold((store.clone(), logs, None), move |(store, mut logs, mut open)| async move {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        while bytes < part_bytes {
+            let Some(log) = open.take() else {
+                let Some((path, size)) = logs.pop() else { break };
+                open = Some(OpenDelta::open(&store, path, size).await?);
+                continue;
+            };
+            let permit = if log.object.is_some() { store.window_reader().await } else { None };
+            (open, part, bytes) = blocking(move || {
+                let _permit = permit;
+                log.read(part, bytes, part_bytes)
+            })
+            .await?;
+        }
+        Ok(if part.is_empty() { None } else { Some((part, (store, logs, open))) })
+    })
+    .boxed()
+}
+
+/// A delta log that is being read.
+struct OpenDelta {
+    path: LogPath,
+    /// Where its bytes come from, if they are not in memory.
+    object: Option<Arc<RangedObject>>,
+    reader: DeltaReader,
+}
+
+impl OpenDelta {
+    async fn open(store: &SegmentStore, path: LogPath, size: u64) -> Result<Self, StorageError> {
+        let (bytes, object) = fetch(store, path, size).await?;
+        let permit = if object.is_some() { store.window_reader().await } else { None };
+        blocking(move || {
+            let _permit = permit;
+            let reader = DeltaReader::open(bytes).map_err(|e| unreadable(&path, object.as_deref(), e))?;
+            Ok(Self { path, object, reader })
+        })
+        .await
+    }
+
+    /// Adds to a part of `bytes` until it has `enough`. Returns the log too unless it has ended.
+    fn read(
+        mut self,
+        mut part: Vec<Delete>,
+        mut bytes: usize,
+        enough: usize,
+    ) -> Result<(Option<Self>, Vec<Delete>, usize), StorageError> {
+        while bytes < enough {
+            let Some(deletes) = self.reader.next() else { return Ok((None, part, bytes)) };
+            let deletes = deletes.map_err(|e| unreadable(&self.path, self.object.as_deref(), e))?;
+            bytes += deletes.iter().map(memory_bytes).sum::<usize>();
+            part.extend(deletes);
+        }
+        Ok((Some(self), part, bytes))
+    }
+}
+
+fn memory_bytes(delete: &Delete) -> usize {
+    let text = match &delete.key {
+        PrimaryKey::Int(_) => 0,
+        PrimaryKey::Str(text) => text.len(),
+    };
+    size_of::<Delete>() + text
 }
 
 /// Reads the primary-key statistics of a segment: the compound log if there is one, all single ones otherwise
@@ -155,18 +230,9 @@ impl Source {
     async fn open_next(&mut self) -> Result<Option<OpenBinlog>, StorageError> {
         let Some(paths) = self.binlogs.pop() else { return Ok(None) };
         let store = &self.store;
-        let fetches = paths.into_iter().map(|(path, bytes)| async move {
-            let object = match bytes {
-                0..=WHOLE_BYTES => (LogBytes::from(store.get(&path).await?), None),
-                _ => {
-                    let object =
-                        RangedObject::open(store, path, Reading { held_bytes: WHOLE_BYTES, ..Reading::default() })
-                            .await?;
-                    (object.log_bytes(), Some(object))
-                }
-            };
-            Ok::<_, StorageError>((path, object))
-        });
+        let fetches = paths
+            .into_iter()
+            .map(|(path, bytes)| async move { Ok::<_, StorageError>((path, fetch(store, path, bytes).await?)) });
         let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
         let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
         let has_windows = objects.iter().any(|(_, (_, object))| object.is_some());
@@ -187,6 +253,16 @@ impl Source {
 
 /// The bytes of an object, and where they come from if they are not in memory.
 type Fetched = (LogBytes, Option<Arc<RangedObject>>);
+
+/// An object of about so many bytes: in memory if it is small, behind a reader of windows otherwise.
+async fn fetch(store: &SegmentStore, path: LogPath, bytes: u64) -> Result<Fetched, StorageError> {
+    if bytes <= WHOLE_BYTES {
+        return Ok((store.get(&path).await?.into(), None));
+    }
+    let reading = Reading { held_bytes: WHOLE_BYTES, ..Reading::default() };
+    let object = RangedObject::open(store, path, reading).await?;
+    Ok((object.log_bytes(), Some(object)))
+}
 
 struct OpenColumn {
     path: LogPath,

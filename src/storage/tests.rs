@@ -388,6 +388,15 @@ async fn a_flushed_segment_reads_back(#[values(DataType::Int64, DataType::VarCha
     large.logs.insert.iter_mut().flat_map(|(_, files)| files).for_each(|file| file.bytes += 1 << 30);
     assert_eq!(read_all(&store, &schema, &large).await, all);
 
+    // Deletes in parts: whatever their size, and however large the logs are said to be, all of them in order.
+    for (part_bytes, size) in [(1, 0), (1, 1 << 30), (1 << 20, 0)] {
+        let log = (LogPath::delta(IDS, output.logs.delta[0].id), size);
+        let parts = read_delete_parts(&store, vec![log, log], part_bytes);
+        let parts: Vec<Vec<Delete>> = parts.try_collect().await.unwrap();
+        assert_eq!(parts.len(), if part_bytes == 1 { 2 } else { 1 });
+        assert_eq!(parts.concat(), [&deletes[..], &deletes[..]].concat());
+    }
+
     // What the metadata says is what the files say.
     let logs = &output.logs;
     assert_eq!(logs.insert.iter().map(|(f, _)| f.0).collect::<Vec<_>>(), [0, 1, 100, 101, 102]);

@@ -11,9 +11,7 @@ use std::{
 use datacoord::{
     compactor::{CompactionTask, Outcome, OutputSegment},
     error::ErrorKind,
-    model::{
-        ClusterRange, Delete, FieldId, LogFile, LogId, PlanKind, Progress, Scalar, SegmentId, SegmentLogs, Timestamp,
-    },
+    model::{ClusterRange, FieldId, LogFile, LogId, PlanKind, Progress, Scalar, SegmentId, SegmentLogs, Timestamp},
     scheduler::{Execution, Observe, Worker, WorkerError},
 };
 use futures::FutureExt;
@@ -155,11 +153,8 @@ fn merge(task: &CompactionTask, ids: &AtomicI64) -> Outcome {
         bytes_read: 0,
         bytes_written: 0,
         consumed_deltas: consumed,
-        deletes: vec![],
     };
     if task.plan.kind == PlanKind::L0Delete {
-        let key = datacoord::model::PrimaryKey::Int(0);
-        outcome.deletes = vec![Delete { key, ts: Timestamp::from_ms(task.now_ms) }; deletes as usize];
         return outcome;
     }
     outcome.rows_deleted = deletes;

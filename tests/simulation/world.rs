@@ -440,7 +440,7 @@ impl World {
             txn.put_segment_and_logs(&segment, &logs);
             changed.push(segment);
         }
-        let mut spread = outcome.deletes.len() as u64;
+        let mut spread = inputs.iter().filter(|s| s.level == SegmentLevel::L0).map(|s| s.delta_rows).sum::<u64>();
         for segment in self.live_in(&group).iter().filter(|s| s.level != SegmentLevel::L0) {
             let hits = spread.min(segment.rows - segment.delta_rows);
             if hits > 0 {

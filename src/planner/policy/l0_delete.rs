@@ -9,8 +9,8 @@ use crate::{
     planner::{Proposals, SkipReason, measure::Candidate},
 };
 
-/// Bytes of delta logs that one plan takes: its deletes are held in memory while they are spread.
-const PLAN_BYTES: u64 = 64 << 20;
+/// Bytes of delta logs that one plan takes: while they are spread, no other commit of the collection is made.
+const PLAN_BYTES: u64 = 16 << 20;
 
 /// `candidates` in any order, all of level L0. No row in memory of the channel is older than `growing_from`.
 pub(in crate::planner) fn propose(
