@@ -156,13 +156,29 @@ pub(super) fn fill_prefix(
     event_code: u8,
     written_at_ms: u64,
 ) -> Result<usize, BinlogError> {
+    let payload_len = file.len().saturating_sub(MAX_PREFIX_LEN);
+    let prefix = prefix(payload_len, descriptor, event_code, written_at_ms)?;
+    let start = MAX_PREFIX_LEN - prefix.len();
+    match file.get_mut(start..MAX_PREFIX_LEN) {
+        Some(room) => room.copy_from_slice(&prefix),
+        None => return Err(BinlogError::Empty { field: descriptor.field }),
+    }
+    Ok(start)
+}
+
+/// Magic, descriptor and event header of a file with a payload of so many bytes.
+pub(super) fn prefix(
+    payload_len: usize,
+    descriptor: &Descriptor,
+    event_code: u8,
+    written_at_ms: u64,
+) -> Result<Vec<u8>, BinlogError> {
     let field = descriptor.field;
     let (from, to) = (descriptor.ts_from.0, descriptor.ts_to.0);
     if from == 0 || to < from {
         return Err(BinlogError::TimeRange { field, from, to });
     }
     let extra = format!("{{\"original_size\":\"{}\"}}", descriptor.original_size);
-    let payload_len = file.len().saturating_sub(MAX_PREFIX_LEN);
     let prefix_len = EXTRA_AT + extra.len() + EVENT_FIXED_LEN;
     let file_len = prefix_len + payload_len;
     if file_len > MAX_FILE_BYTES {
@@ -186,13 +202,7 @@ pub(super) fn fill_prefix(
     push_header(&mut prefix, written_at, event_code, EVENT_FIXED_LEN + payload_len);
     prefix.extend_from_slice(&from.to_le_bytes());
     prefix.extend_from_slice(&to.to_le_bytes());
-
-    let start = MAX_PREFIX_LEN - prefix.len();
-    match file.get_mut(start..MAX_PREFIX_LEN) {
-        Some(room) => room.copy_from_slice(&prefix),
-        None => return Err(BinlogError::Empty { field }),
-    }
-    Ok(start)
+    Ok(prefix)
 }
 
 /// Both numbers are below 2 GiB: the caller has checked the length of the file.

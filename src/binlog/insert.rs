@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     BinlogError, Descriptor, Encoded, LogBytes, LogIds,
-    container::{self, INSERT_EVENT, MAX_PREFIX_LEN},
+    container::{self, INSERT_EVENT},
     payload::{ColumnWriter, Payload, PayloadReader, conform},
     size::{column_header, value_size},
     vector::VectorWriter,
@@ -182,31 +182,66 @@ impl InsertLog {
         Ok(ColumnReader { readers, wanted: field.arrow_type(), offset: self.payload_at })
     }
 
-    /// The same payload under another segment's header, byte for byte: what a merge that drops nothing may copy.
-    /// Fails ([`BinlogError::NotCopyable`]) for a payload that stock readers might refuse or that is not in memory; such
-    /// a log has to be read and written anew.
-    pub fn readdress(self, ids: LogIds, written_at_ms: u64) -> Result<Encoded, BinlogError> {
-        let payload = <[Payload; 1]>::try_from(self.payloads);
-        let [payload] =
-            payload.map_err(|all| BinlogError::NotCopyable(format!("{} events, readers take one", all.len())))?;
+    /// True if stock readers take a log that is made of such parts.
+    pub fn is_readable(&self) -> bool {
+        self.only_payload().is_ok()
+    }
+
+    fn only_payload(&self) -> Result<&Payload, BinlogError> {
+        let [payload] = self.payloads.as_slice() else {
+            return Err(BinlogError::NotCopyable(format!("{} events, readers take one", self.payloads.len())));
+        };
         if !payload.has_safe_codec() {
             return Err(BinlogError::NotCopyable("compressed by a codec other than zstd".to_owned()));
         }
+        Ok(payload)
+    }
+
+    /// What it takes to have the same payload under another segment's header, byte for byte: what a merge that drops
+    /// nothing may copy. The payload itself is not looked at.
+    /// Fails ([`BinlogError::NotCopyable`]) for a payload that stock readers might refuse; such a log has to be read and
+    /// written anew.
+    pub fn readdress(&self, ids: LogIds, written_at_ms: u64) -> Result<Readdressed, BinlogError> {
+        let payload = self.only_payload()?;
         let original_size = match self.descriptor.original_size {
             0 => payload.uncompressed_bytes(),
             size => size,
         };
-        let descriptor = Descriptor { ids, original_size, ..self.descriptor };
-        let rows = payload.rows();
-        let Some(payload) = payload.into_bytes().in_memory() else {
-            return Err(BinlogError::NotCopyable("larger than what may be in memory".to_owned()));
-        };
-        let mut file = Vec::with_capacity(MAX_PREFIX_LEN + payload.len());
-        file.resize(MAX_PREFIX_LEN, 0);
-        file.extend_from_slice(&payload);
-        // Both at once would be held while the copy is written.
-        drop(payload);
-        seal(file, &descriptor, INSERT_EVENT, rows, written_at_ms)
+        let descriptor = Descriptor { ids, original_size, ..self.descriptor.clone() };
+        let range = payload.range();
+        let prefix = container::prefix(range.len(), &descriptor, INSERT_EVENT, written_at_ms)?;
+        Ok(Readdressed {
+            prefix: prefix.into(),
+            payload: range.start as u64..range.end as u64,
+            rows: payload.rows(),
+            memory_bytes: original_size,
+            ts_from: descriptor.ts_from,
+            ts_to: descriptor.ts_to,
+        })
+    }
+}
+
+/// A log that is another one's payload behind a header of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readdressed {
+    /// Everything in front of the payload.
+    pub prefix: Bytes,
+    /// The payload in the other log.
+    pub payload: Range<u64>,
+    pub rows: u64,
+    /// As in [`Encoded`].
+    pub memory_bytes: u64,
+    pub ts_from: Timestamp,
+    pub ts_to: Timestamp,
+}
+
+impl Readdressed {
+    /// The log in memory, given the other one.
+    pub fn join(self, object: &Bytes) -> Encoded {
+        let payload = object.slice(self.payload.start as usize..self.payload.end as usize);
+        let bytes = [&self.prefix[..], &payload[..]].concat().into();
+        let Self { rows, memory_bytes, ts_from, ts_to, .. } = self;
+        Encoded { bytes, rows, memory_bytes, ts_from, ts_to }
     }
 }
 

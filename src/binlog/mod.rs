@@ -36,7 +36,7 @@ pub use bloom::BloomFilter;
 pub use container::Descriptor;
 pub use delta::{DeltaReader, decode_delta, encode_delta, scan_delta};
 pub use error::BinlogError;
-pub use insert::{ColumnReader, InsertLog, InsertLogWriter};
+pub use insert::{ColumnReader, InsertLog, InsertLogWriter, Readdressed};
 pub use size::memory_size;
 pub use source::{LogBytes, PEEK_BYTES, ReadRange};
 pub use stats::{PkStats, PkStatsBuilder, decode_stats, encode_compound_stats};

@@ -176,8 +176,9 @@ impl Payload {
         Ok(Self { bytes, offset, metadata })
     }
 
-    pub(super) fn into_bytes(self) -> LogBytes {
-        self.bytes
+    /// Where it is in the file.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.bytes.len()
     }
 
     /// A footer can claim any number.

@@ -60,14 +60,6 @@ impl LogBytes {
         }
     }
 
-    /// All bytes, if they are in memory.
-    pub(super) fn in_memory(self) -> Option<Bytes> {
-        match self.0 {
-            Place::Memory(bytes) => Some(bytes),
-            Place::Store { .. } => None,
-        }
-    }
-
     /// The part in this range, which is inside.
     pub(super) fn part(&self, part: Range<usize>) -> Self {
         Self(match &self.0 {

@@ -439,14 +439,16 @@ fn readdressing_changes_the_header_only() {
     let encoded = encode(&field, &[column(DataType::FloatVector)]);
     let ids = LogIds { segment: SegmentId(77), ..IDS };
     let copy = InsertLog::open(encoded.bytes.clone()).unwrap().readdress(ids, 9).unwrap();
-    let header = InsertLog::open(copy.bytes.clone()).unwrap().header().clone();
+    let copy = copy.join(&encoded.bytes);
+    let bytes = copy.bytes.clone();
+    let header = InsertLog::open(bytes.clone()).unwrap().header().clone();
     assert_eq!((header.ids, header.ts_from, header.ts_to), (ids, FROM, TO));
     assert_eq!((copy.rows, copy.memory_bytes), (encoded.rows, encoded.memory_bytes));
     let payload = |bytes: &Bytes| {
         let range = container::parse(&bytes.clone().into(), INSERT_EVENT).unwrap().payloads[0].clone();
         bytes.slice(range)
     };
-    assert_eq!(payload(&copy.bytes), payload(&encoded.bytes));
+    assert_eq!(payload(&bytes), payload(&encoded.bytes));
 
     let snappy = parquet_of(&column(DataType::Int64), "val", false, false, |p| p.set_compression(Compression::SNAPPY));
     let log = InsertLog::open(log_of(DataType::Int64, &[snappy])).unwrap();

@@ -123,7 +123,7 @@ pub(super) async fn survey(
             ranges.push(None);
             continue;
         }
-        let size = batch.size(selection, exec.budget.copied_bytes());
+        let size = batch.size(selection);
         let weight = u128::from(size.object_bytes) * u128::from(every) / u128::from(size.rows.max(1));
         let weight = u64::try_from(weight).unwrap_or(u64::MAX).max(1);
         let column = inputs.column(number, field)?;

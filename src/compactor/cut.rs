@@ -66,6 +66,8 @@ impl BatchSize {
 pub(super) struct Limits {
     /// Bytes of a piece in memory.
     pub(super) binlog_bytes: u64,
+    /// The same for one that is copied, and never is in memory. Not less.
+    pub(super) copied_bytes: u64,
     /// Bytes of the objects of an output segment.
     pub(super) output_bytes: u64,
     /// What the objects of one piece take without any row (headers and footers, all fields).
@@ -223,8 +225,10 @@ impl Cutter {
                     self.close_piece();
                     continue;
                 }
+                let fits = |limit: u64| bytes <= limit.saturating_add(limit / SPLIT_SLACK);
+                let is_copied = batch.copyable && take == batch.kept && fits(self.limits.copied_bytes);
                 let limit = self.limits.binlog_bytes.max(1);
-                if bytes > limit.saturating_add(limit / SPLIT_SLACK) {
+                if !is_copied && !fits(limit) {
                     take = take.div_ceil(bytes.div_ceil(limit));
                 }
             }

@@ -3,6 +3,7 @@
 //! Must never: start a write after the stop, or forget an object that a write may have left.
 
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -31,7 +32,7 @@ use crate::{
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 /// An object of this size is worth its own write.
-const SMALL_BYTES: u64 = 1 << 20;
+pub(super) const SMALL_BYTES: u64 = 1 << 20;
 
 /// Threads for merging, one for each core of the machine, shared by all plans.
 #[derive(Debug, Clone)]
@@ -166,6 +167,11 @@ impl<'a> Execution<'a> {
         if bytes <= self.budget.whole_bytes() {
             return Ok(Fetched::Whole(self.get(&path).await?));
         }
+        self.look_into(path).await
+    }
+
+    /// An object behind a reader of windows, however small.
+    pub(super) async fn look_into(&self, path: LogPath) -> Result<Fetched, CompactError> {
         let reading = Reading {
             held_bytes: self.budget.whole_bytes(),
             stop: self.stop.clone(),
@@ -190,6 +196,26 @@ impl<'a> Execution<'a> {
             if bytes as u64 >= self.budget.waiting_bytes() { std::mem::take(&mut *waiting) } else { Vec::new() }
         };
         self.write(full).await
+    }
+
+    /// Writes an object that is another one's payload behind a prefix. Durable when this returns.
+    pub(super) async fn splice(
+        &self,
+        path: LogPath,
+        prefix: Bytes,
+        (from, payload): (&LogPath, Range<u64>),
+    ) -> Result<(), CompactError> {
+        let bytes = payload.end - payload.start;
+        if self.stop.is_cancelled() {
+            return Err(CompactError::Cancelled);
+        }
+        self.written.lock().push(path);
+        let prefix_bytes = prefix.len() as u64;
+        self.store.splice_at(&self.pace, &path, prefix, (from, payload)).await?;
+        self.bytes_read.fetch_add(bytes, Relaxed);
+        self.bytes_written.fetch_add(prefix_bytes + bytes, Relaxed);
+        self.progress.alive();
+        Ok(())
     }
 
     /// Writes what waits. Fails if the run was stopped meanwhile: whoever stops a run wants no outcome.

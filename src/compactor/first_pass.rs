@@ -172,22 +172,33 @@ async fn examine(
 
     let TimeRange { from: ts_from, to: ts_to } = range.unwrap_or_default();
     let (kept, keep) = (mask.kept() as u64, mask.finish());
-    let mut row_ids = None;
+    let (mut row_ids, mut readable) = (None, false);
     if kept > 0 {
-        let kept = keep.clone();
-        row_ids = scan_values(exec, inputs, (index, Inputs::ROW_ID), None, move |found, row, ids| {
-            match kept.slice(row, ids.len()) {
-                Keep::All => RowIds::extend(found, ids),
-                Keep::None => {}
-                Keep::Some(bits) => bits.set_indices().filter_map(|at| ids.get(at)).for_each(|id| {
-                    RowIds::extend(found, std::slice::from_ref(id));
-                }),
-            }
-        })
-        .await?;
+        let column = inputs.column(index, Inputs::ROW_ID)?;
+        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let (stop, kept) = (exec.stop.clone(), keep.clone());
+        let scan = move || {
+            let open = column.open(bytes)?;
+            let mut found = None;
+            column.scan(&open, &stop, |row, array| {
+                let ids = column.int64s(array)?;
+                match kept.slice(row, ids.len()) {
+                    Keep::All => RowIds::extend(&mut found, ids),
+                    Keep::None => {}
+                    Keep::Some(bits) => bits.set_indices().filter_map(|at| ids.get(at)).for_each(|id| {
+                        RowIds::extend(&mut found, std::slice::from_ref(id));
+                    }),
+                }
+                Ok(())
+            })?;
+            Ok((found, open.log.is_readable()))
+        };
+        (row_ids, readable) = exec.cores.run(scan).await?;
         exec.progress.alive();
     }
-    Ok(Examined::Selected(index, Selection { keep, kept, survivors: kept, deleted, expired, ts_from, ts_to, row_ids }))
+    let survivors = kept;
+    let selection = Selection { keep, kept, survivors, deleted, expired, ts_from, ts_to, row_ids, readable };
+    Ok(Examined::Selected(index, selection))
 }
 
 /// Decides about the rows of a batch, some at a time.

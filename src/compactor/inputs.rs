@@ -183,8 +183,7 @@ impl Batch {
 
     /// What the cuts need to know. A metadata store that does not tell sizes in memory leaves those of the objects.
     /// Of a batch that several ranges share, each has the part that its survivors are.
-    /// What is copied is in memory at once: no object of it may be larger than `copied_bytes`.
-    pub(super) fn size(&self, selection: &Selection, copied_bytes: u64) -> BatchSize {
+    pub(super) fn size(&self, selection: &Selection) -> BatchSize {
         let part = |total: u64| match selection.survivors {
             0 => total,
             survivors => share(total, survivors, &(0..selection.kept)),
@@ -195,9 +194,9 @@ impl Batch {
             kept: selection.kept,
             memory_bytes: part(memory),
             object_bytes: part(self.bytes()),
-            copyable: selection.kept == self.rows
-                && selection.row_ids.is_some_and(|ids| ids.ascending)
-                && self.files.iter().all(|file| file.bytes <= copied_bytes),
+            copyable: selection.readable
+                && selection.kept == self.rows
+                && selection.row_ids.is_some_and(|ids| ids.ascending),
         }
     }
 }

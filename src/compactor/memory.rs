@@ -60,11 +60,6 @@ impl MemoryBudget {
         object_bytes.min(self.whole_bytes())
     }
 
-    /// Objects up to this size may be in memory for being copied as they are, which holds them twice.
-    pub(super) fn copied_bytes(&self) -> u64 {
-        self.limit_bytes() / 3
-    }
-
     /// Bytes of the pages that are written: as configured, if there is room for that.
     pub(super) fn page_bytes(&self, configured: u64) -> u64 {
         configured.min(self.limit_bytes() / WHOLE_SHARE).max(LEAST_PAGE)
@@ -156,18 +151,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::config::{BinlogConfig, WorkerConfig};
 
     const MIB: u64 = 1 << 20;
-
-    /// Or segments of vectors that can't be compressed would be written anew where they could be copied. A flush cuts
-    /// only after the limit of a binlog is passed, at the latest by a hundred rows of the largest dimension.
-    #[test]
-    fn with_the_defaults_every_binlog_of_a_flush_may_be_copied() {
-        let budget = MemoryBudget::new(WorkerConfig::default().memory_limit_bytes);
-        let largest = BinlogConfig::default().max_bytes + 100 * 4 * 32_768;
-        assert!(budget.copied_bytes() >= largest, "{} < {largest}", budget.copied_bytes());
-    }
 
     #[tokio::test]
     async fn one_unit_runs_even_if_nothing_else_is_free() {

@@ -40,7 +40,10 @@ const AIM_MARGIN: u128 = 16;
 #[derive(Clone)]
 pub struct Compactor {
     store: SegmentStore,
+    /// With what the memory limit leaves of it.
     binlog: BinlogConfig,
+    /// Bytes of a binlog as configured: what is copied may be that large whatever the limit.
+    copied_bytes: u64,
     ids: Arc<dyn OutputIds>,
     pub(super) budget: MemoryBudget,
     cores: Cores,
@@ -104,12 +107,13 @@ impl Compactor {
     /// The memory limit of `worker` holds for all plans that this compactor and its clones run.
     pub fn new(store: SegmentStore, binlog: BinlogConfig, worker: &WorkerConfig, ids: Arc<dyn OutputIds>) -> Self {
         let budget = MemoryBudget::new(worker.memory_limit_bytes);
+        let copied_bytes = binlog.max_bytes;
         let binlog = BinlogConfig {
             max_bytes: budget.binlog_bytes(binlog.max_bytes),
             page_bytes: budget.page_bytes(binlog.page_bytes),
             ..binlog
         };
-        Self { store, binlog, ids, budget, cores: Cores::of_machine(), throttle: None }
+        Self { store, binlog, copied_bytes, ids, budget, cores: Cores::of_machine(), throttle: None }
     }
 
     /// Reads and writes no more than this allows.
@@ -378,11 +382,9 @@ impl Compactor {
         batches: &[usize],
         Cuts { output_bytes, binlog_bytes, first }: Cuts,
     ) -> Result<(Vec<Draft>, Vec<PieceWork>), CompactError> {
-        let sizes = batches
-            .iter()
-            .filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?, exec.budget.copied_bytes())));
-        let limits =
-            Limits { binlog_bytes, output_bytes, overhead_bytes: OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64 };
+        let sizes = batches.iter().filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?)));
+        let (copied_bytes, overhead_bytes) = (self.copied_bytes, OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64);
+        let limits = Limits { binlog_bytes, copied_bytes, output_bytes, overhead_bytes };
         let (mut drafts, mut works) = (Vec::new(), Vec::new());
         for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
             let group = &exec.task.plan.group;

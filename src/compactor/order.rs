@@ -99,6 +99,7 @@ mod tests {
             ts_from: Timestamp(1),
             ts_to: Timestamp(1),
             row_ids,
+            readable: true,
         }
     }
 

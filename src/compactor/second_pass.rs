@@ -17,16 +17,16 @@ use tokio::sync::OnceCell;
 use super::{
     CompactError,
     cut::{Part, Piece, share},
-    execution::Execution,
+    execution::{Execution, SMALL_BYTES},
     inputs::{Batch, Column, Fetched, Inputs, OpenLog},
     order::{may_be_unordered, permutation},
     selection::{Keep, Selection},
     sink::{Shape, Sink, add_keys},
 };
 use crate::{
-    binlog::{BinlogError, Encoded, LogIds, PkStatsBuilder},
+    binlog::{BinlogError, Encoded, LogIds, PkStatsBuilder, Readdressed},
     model::{LogFile, LogId, Timestamp},
-    storage::LogPath,
+    storage::{LogPath, SPLICED_BYTES},
 };
 
 /// What one unit of decoding and encoding takes beside the objects and the pages that it writes: pages that it reads,
@@ -80,7 +80,7 @@ impl PieceWork {
         let [part] = self.piece.parts.as_slice() else { return None };
         let selection = selections.get(part.batch)?;
         let whole = selection.keep == Keep::All && part.kept == (0..selection.kept);
-        (whole && !self.unordered).then_some(part)
+        (whole && selection.readable && !self.unordered).then_some(part)
     }
 
     /// Bytes that writing one field takes at most at once.
@@ -95,8 +95,9 @@ impl PieceWork {
         let files = || self.piece.parts.iter().filter_map(|p| Some((p, inputs.batches.get(p.batch)?)));
         let largest = files().map(|(_, batch)| batch.file_bytes(field)).max().unwrap_or(0);
         let written = self.written_bytes(inputs, selections, field);
-        if self.copied(selections).is_some() && largest <= budget.copied_bytes() {
-            return largest + written;
+        if self.copied(selections).is_some() {
+            let looked_at = if field == inputs.key { largest } else { largest.min(SMALL_BYTES) };
+            return budget.reading_bytes(looked_at) + largest.min(SMALL_BYTES) + SPLICED_BYTES + CODEC_BYTES;
         }
         let largest = budget.reading_bytes(largest);
         // Vectors are appended to the object page by page; other columns are held by the parquet writer until the end
@@ -134,15 +135,22 @@ pub(super) async fn write_column(
     work: &PieceWork,
     (field, log): (usize, LogId),
 ) -> Result<Written, CompactError> {
-    let copy = match work.copied(selections) {
+    let made = match work.copied(selections) {
         Some(part) => copy(exec, inputs, work, part, field).await?,
         None => None,
     };
-    let encoded = match copy {
-        Some(encoded) => encoded,
-        None => rewrite(exec, inputs, selections, work, field).await?,
+    let made = match made {
+        Some(made) => made,
+        None => Made::Encoded(rewrite(exec, inputs, selections, work, field).await?),
     };
-    store(exec, inputs, selections, work, (field, log), encoded).await
+    store(exec, inputs, selections, work, (field, log), made).await
+}
+
+/// A finished column.
+enum Made {
+    Encoded(Encoded),
+    /// The payload of this input behind another header.
+    Readdressed(LogPath, Readdressed),
 }
 
 /// Puts a finished column into the store.
@@ -152,20 +160,24 @@ async fn store(
     selections: &Selections,
     work: &PieceWork,
     (field, log): (usize, LogId),
-    encoded: Encoded,
+    made: Made,
 ) -> Result<Written, CompactError> {
     let Some(id) = inputs.fields.get(field).map(|f| f.id) else {
         return Err(CompactError::Internal(format!("no field number {field}")));
     };
-    let file = LogFile {
-        id: log,
-        rows: encoded.rows,
-        ts_from: encoded.ts_from,
-        ts_to: encoded.ts_to,
-        bytes: encoded.bytes.len() as u64,
-        memory_bytes: encoded.memory_bytes,
+    let path = LogPath::insert(work.ids, id, log);
+    let file = match made {
+        Made::Encoded(Encoded { bytes, rows, memory_bytes, ts_from, ts_to }) => {
+            let file = LogFile { id: log, rows, ts_from, ts_to, bytes: bytes.len() as u64, memory_bytes };
+            exec.put(path, bytes).await?;
+            file
+        }
+        Made::Readdressed(from, Readdressed { prefix, payload, rows, memory_bytes, ts_from, ts_to }) => {
+            let bytes = prefix.len() as u64 + payload.end - payload.start;
+            exec.splice(path, prefix, (&from, payload)).await?;
+            LogFile { id: log, rows, ts_from, ts_to, bytes, memory_bytes }
+        }
     };
-    exec.put(LogPath::insert(work.ids, id, log), encoded.bytes).await?;
 
     let source = |part: &Part, total: u64| {
         let survivors = selections.get(part.batch).map_or(0, |s| s.survivors);
@@ -180,40 +192,47 @@ async fn store(
 }
 
 /// The object of a whole batch under the output's header; None if it is not fit for that and has to be written anew.
-/// Pages are not looked into, except those of keys: damage there is carried over, not made worse.
+/// Pages are not looked into, except those of keys: damage there is carried over, not made worse. Nor are they held: the
+/// store moves them, unless the object is so small that it is written together with others.
 async fn copy(
     exec: &Execution<'_>,
     inputs: &Inputs,
     work: &PieceWork,
     part: &Part,
     field: usize,
-) -> Result<Option<Encoded>, CompactError> {
+) -> Result<Option<Made>, CompactError> {
     let column = inputs.column(part.batch, field)?;
-    if column.file.bytes > exec.budget.copied_bytes() {
-        return Ok(None);
-    }
-    let bytes = Fetched::Whole(exec.get(&column.path).await?);
+    let is_small = column.file.bytes < SMALL_BYTES;
+    let fetched = match field == inputs.key || is_small {
+        true => exec.fetch(column.path, column.file.bytes).await?,
+        false => exec.look_into(column.path).await?,
+    };
     let keys = (field == inputs.key).then(|| work.keys.clone());
     let (ids, stop, now_ms) = (work.ids, exec.stop.clone(), exec.task.now_ms);
     exec.cores
         .run(move || {
-            let open = column.open(bytes)?;
+            let whole = match &fetched {
+                Fetched::Whole(bytes) if is_small => Some(bytes.clone()),
+                _ => None,
+            };
+            let open = column.open(fetched)?;
             // A header of another field or type would be copied too. Decoding takes or refuses it with a reason.
             let header = open.log.header();
             if header.field != column.field.id || header.data_type != column.field.data_type.number() {
                 return Ok(None);
             }
-            // Only keys are looked at: other bytes are not held any longer than it takes to copy them.
-            let scanned = keys.map(|keys| (keys, open.clone()));
-            let encoded = match open.log.readdress(ids, now_ms) {
-                Ok(encoded) => encoded,
+            let copy = match open.log.readdress(ids, now_ms) {
+                Ok(copy) => copy,
                 Err(BinlogError::NotCopyable(_)) => return Ok(None),
                 Err(error) => return Err(column.corrupt(error)),
             };
-            if let Some((keys, open)) = scanned {
+            if let Some(keys) = keys {
                 column.scan(&open, &stop, |_, array| add_keys(&keys, &column.field, array))?;
             }
-            Ok(Some(encoded))
+            Ok(Some(match whole {
+                Some(whole) => Made::Encoded(copy.join(&whole)),
+                None => Made::Readdressed(column.path, copy),
+            }))
         })
         .await
 }
@@ -333,7 +352,7 @@ pub(super) async fn write_columns(
             let Mate { work, selections, log } = &mates[mate];
             let (shape, now_ms) = (shape(exec, inputs, selections, work).await?, exec.task.now_ms);
             let encoded = exec.cores.run(move || sink.finish(&shape, now_ms)).await?;
-            written.push(store(exec, inputs, selections, work, (field, *log), encoded).await?);
+            written.push(store(exec, inputs, selections, work, (field, *log), Made::Encoded(encoded)).await?);
         }
     }
     Ok(written)

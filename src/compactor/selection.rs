@@ -218,6 +218,9 @@ pub(super) struct Selection {
     pub(super) ts_to: Timestamp,
     /// None if no row survives.
     pub(super) row_ids: Option<RowIds>,
+    /// The batch's objects are such that stock readers take them as they are, as far as that of the row ids tells: one
+    /// writer writes all of them.
+    pub(super) readable: bool,
 }
 
 impl Selection {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use super::{Paced, StorageError};
+use crate::binlog::BinlogError;
 
 /// One object to be written.
 #[derive(Debug, Clone)]
@@ -17,8 +18,37 @@ pub struct Object {
     /// Relative to the backend's root.
     pub name: String,
     pub bytes: Bytes,
+    /// What follows the bytes.
+    pub rest: Option<Rest>,
     /// Who is asked before its bytes move.
     pub pace: Paced,
+}
+
+/// Of a part of another object no more is in memory while it is written: a part of an upload is not smaller (but for the
+/// last), and it costs little to read and write that much at once.
+pub const SPLICED_BYTES: u64 = 5 << 20;
+
+/// A part of another object, which has to be inside of it.
+#[derive(Debug, Clone)]
+pub struct Rest {
+    pub name: String,
+    pub range: Range<u64>,
+}
+
+impl Rest {
+    /// The other object ends there, inside of the part.
+    pub(super) fn ends_at(&self, at: u64) -> StorageError {
+        let what = format!("object ends, {} bytes expected", self.range.end);
+        let source = BinlogError::Corrupt { offset: at, what };
+        StorageError::Object { object: self.name.clone(), source }
+    }
+}
+
+impl Object {
+    /// Its size.
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64 + self.rest.as_ref().map_or(0, |rest| rest.range.end - rest.range.start)
+    }
 }
 
 /// One object of a listing.

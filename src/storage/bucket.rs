@@ -15,13 +15,15 @@ use object_store::{
 };
 
 use super::{
-    StorageError,
-    backend::{Backend, Listed, Object},
+    Paced, SPLICED_BYTES, StorageError,
+    backend::{Backend, Listed, Object, Rest},
 };
 use crate::config::S3Config;
 
 /// Used when none is configured: what S3-compatible servers take for granted.
 const DEFAULT_REGION: &str = "us-east-1";
+/// Bytes of one part of an upload: the least that S3 takes, but for the last part.
+const PART_BYTES: u64 = SPLICED_BYTES;
 
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -66,6 +68,47 @@ impl Bucket {
     }
 }
 
+/// Waits until all of a request may move, which is one piece to the store.
+async fn take(pace: &Paced, bytes: u64) -> Result<(), StorageError> {
+    let mut left = bytes;
+    while let Some(pace) = pace.as_ref().filter(|_| left > 0) {
+        let now = pace.part().map_or(left, |part| part.clamp(1, left));
+        pace.take(now).await?;
+        left -= now;
+    }
+    Ok(())
+}
+
+impl Bucket {
+    /// Uploads the bytes and what follows them in parts, each read when it is its turn.
+    async fn splice(&self, object: &Object, rest: &Rest) -> Result<(), StorageError> {
+        let failed = |e| StorageError::of_object_store("put", &object.name, e);
+        let mut upload = self.store.put_multipart(&self.path(&object.name)).await.map_err(failed)?;
+        let uploaded = async {
+            let (mut first, mut at) = (object.bytes.clone(), rest.range.start);
+            while !first.is_empty() || at < rest.range.end {
+                let until = rest.range.end.min(at + PART_BYTES.saturating_sub(first.len() as u64));
+                let next = if at < until { self.get_range(&rest.name, at..until).await? } else { Bytes::new() };
+                if (next.len() as u64) < until - at {
+                    return Err(rest.ends_at(at + next.len() as u64));
+                }
+                at = until;
+                let first = std::mem::take(&mut first);
+                take(&object.pace, (first.len() + next.len()) as u64).await?;
+                upload.put_part([first, next].into_iter().collect()).await.map_err(failed)?;
+            }
+            upload.complete().await.map(drop).map_err(failed)
+        }
+        .await;
+        if uploaded.is_err()
+            && let Err(error) = upload.abort().await
+        {
+            tracing::debug!(object = %object.name, %error, "an upload that failed is left to the store");
+        }
+        uploaded
+    }
+}
+
 #[async_trait]
 impl Backend for Bucket {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
@@ -84,19 +127,16 @@ impl Backend for Bucket {
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
-        for Object { name, bytes, pace } in objects {
-            // A request is one piece: all of it is waited for before it begins.
-            let mut left = bytes.len() as u64;
-            while let Some(pace) = pace.as_ref().filter(|_| left > 0) {
-                let now = pace.part().map_or(left, |part| part.clamp(1, left));
-                pace.take(now).await?;
-                left -= now;
+        for object in objects {
+            match &object.rest {
+                Some(rest) => self.splice(object, rest).await?,
+                None => {
+                    take(&object.pace, object.len()).await?;
+                    let payload = PutPayload::from_bytes(object.bytes.clone());
+                    let put = self.store.put(&self.path(&object.name), payload).await;
+                    put.map_err(|e| StorageError::of_object_store("put", &object.name, e))?;
+                }
             }
-            let payload = PutPayload::from_bytes(bytes.clone());
-            self.store
-                .put(&self.path(name), payload)
-                .await
-                .map_err(|e| StorageError::of_object_store("put", name, e))?;
         }
         Ok(())
     }

@@ -147,7 +147,8 @@ impl Backend for FaultyBackend {
         let Some(first) = objects.first() else { return Ok(()) };
         let fault = self.before(Operation::Put, &first.name)?;
         if fault == Some(Fault::Torn) {
-            self.inner.put(&[Object { name: first.name.clone(), bytes: half(&first.bytes), pace: None }]).await?;
+            let torn = Object { name: first.name.clone(), bytes: half(&first.bytes), rest: None, pace: None };
+            self.inner.put(&[torn]).await?;
             return Err(unavailable(&first.name));
         }
         self.inner.put(objects).await?;

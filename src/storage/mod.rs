@@ -24,7 +24,7 @@ mod segment_reader;
 mod segment_writer;
 mod store;
 
-pub use backend::{Backend, Listed, Object};
+pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fault::{Fault, FaultyBackend, Operation};

@@ -39,12 +39,24 @@ pub(super) fn in_parts<E>(
     mut write: impl FnMut(Bytes) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut rest = bytes.clone();
-    while !rest.is_empty() {
-        let part = rest.split_to(part_of(rest.len() as u64, pace) as usize);
+    spans(pace, bytes.len() as u64, wait, |now| write(rest.split_to(now as usize)))
+}
+
+/// The same for bytes that are elsewhere: `write` is told how many.
+pub(super) fn spans<E>(
+    pace: &Paced,
+    bytes: u64,
+    wait: impl Fn(&dyn Pace, u64) -> Result<(), E>,
+    mut write: impl FnMut(u64) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut left = bytes;
+    while left > 0 {
+        let now = part_of(left, pace);
         if let Some(pace) = pace {
-            wait(&**pace, part.len() as u64)?;
+            wait(&**pace, now)?;
         }
-        write(part)?;
+        write(now)?;
+        left -= now;
     }
     Ok(())
 }

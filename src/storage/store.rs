@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Paced, StorageError,
-    backend::{Backend, Object},
+    backend::{Backend, Object, Rest},
     bucket::Bucket,
     counters::{OperationCounters, StorageCounters},
     local::LocalFiles,
@@ -102,9 +102,8 @@ impl SegmentStore {
         let read = self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64);
         let mark = match read.await {
             Err(StorageError::NotFound { .. }) => {
-                let object = [Object { name: OWNER_OBJECT.to_owned(), bytes: ours.to_string().into(), pace: None }];
-                self.attempt(&self.counters.put, || self.backend.put(&object), |()| object[0].bytes.len() as u64)
-                    .await?;
+                let (name, bytes) = (OWNER_OBJECT.to_owned(), ours.to_string().into());
+                self.put_objects(&[Object { name, bytes, rest: None, pace: None }]).await?;
                 // Of two that found none, the one whose mark was written over sees it here.
                 self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await?
             }
@@ -153,16 +152,37 @@ impl SegmentStore {
     /// The same, as fast as may be.
     pub async fn put_all_at(&self, pace: &Paced, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
         let mut batches = Vec::new();
-        let object = |(path, bytes): (LogPath, Bytes)| Object { name: path.to_string(), bytes, pace: pace.clone() };
+        let object = |(path, bytes): (LogPath, Bytes)| {
+            let (name, pace) = (path.to_string(), pace.clone());
+            Object { name, bytes, rest: None, pace }
+        };
         let mut objects = objects.into_iter().map(object).peekable();
         while objects.peek().is_some() {
             batches.push(objects.by_ref().take(self.backend.batch().max(1)).collect::<Vec<_>>());
         }
-        let puts = batches.into_iter().map(|batch| async move {
-            let bytes = batch.iter().map(|object| object.bytes.len() as u64).sum();
-            self.attempt(&self.counters.put, || self.backend.put(&batch), |()| bytes).await
-        });
+        let puts = batches.into_iter().map(|batch| async move { self.put_objects(&batch).await });
         stream::iter(puts).buffer_unordered(PUT_CONCURRENCY).try_collect().await
+    }
+
+    /// Writes an object that is `bytes` and then a part of another one, as durably. No more than
+    /// [`super::SPLICED_BYTES`] are in memory at once.
+    ///
+    /// # Errors
+    /// Of kind corrupt if the other object ends before that part.
+    pub async fn splice_at(
+        &self,
+        pace: &Paced,
+        path: &LogPath,
+        bytes: Bytes,
+        (from, range): (&LogPath, Range<u64>),
+    ) -> Result<(), StorageError> {
+        let rest = Some(Rest { name: from.to_string(), range });
+        self.put_objects(&[Object { name: path.to_string(), bytes, rest, pace: pace.clone() }]).await
+    }
+
+    async fn put_objects(&self, objects: &[Object]) -> Result<(), StorageError> {
+        let bytes = objects.iter().map(Object::len).sum();
+        self.attempt(&self.counters.put, || self.backend.put(objects), |()| bytes).await
     }
 
     /// Copies an object under another name; durable when this returns.

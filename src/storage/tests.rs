@@ -35,7 +35,7 @@ fn config() -> StorageConfig {
 }
 
 fn object(name: &str, bytes: &'static [u8]) -> Object {
-    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes), pace: None }
+    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes), rest: None, pace: None }
 }
 
 async fn names(backend: &dyn Backend, prefix: &str) -> Vec<String> {
@@ -70,6 +70,20 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     assert_eq!(names(&*backend, "insert_log/1").await, ["insert_log/1/a"], "a prefix ends at a slash");
     let listed: Vec<Listed> = backend.list("delta_log").try_collect().await.unwrap();
     assert_eq!((listed[0].bytes, listed[0].modified_ms > 1_600_000_000_000), (5, true));
+
+    // An object that is another one's end behind its own beginning, or nothing but that, or as good as empty.
+    for (bytes, range, expected) in [(&b"my "[..], 2..5, "my ree"), (b"", 1..5, "hree"), (b"my ", 5..5, "my ")] {
+        let rest = Some(Rest { name: "delta_log/1".to_owned(), range });
+        backend.put(&[Object { rest, ..object("delta_log/spliced", bytes) }]).await.unwrap();
+        assert_eq!(backend.get("delta_log/spliced").await.unwrap(), expected);
+    }
+    let rest = |name: &str, end| Some(Rest { name: name.to_owned(), range: 2..end });
+    let short = backend.put(&[Object { rest: rest("delta_log/1", 6), ..object("x", b"a") }]).await.unwrap_err();
+    assert_eq!((short.kind(), short.to_string().contains("delta_log/1")), (ErrorKind::Corrupt, true), "{short}");
+    let none = backend.put(&[Object { rest: rest("delta_log/9", 6), ..object("x", b"a") }]).await.unwrap_err();
+    assert_eq!((none.kind(), none.to_string().contains("delta_log/9")), (ErrorKind::NotFound, true), "{none}");
+    assert!(matches!(backend.get("x").await, Err(StorageError::NotFound { .. })), "all or nothing");
+    backend.delete("delta_log/spliced").await.unwrap();
 
     backend.put(&[object("insert_log/1/a", b"replaced")]).await.unwrap();
     backend.copy("insert_log/1/a", "delta_log/2/c").await.unwrap();
@@ -247,6 +261,10 @@ async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> A
     assert_eq!(store.get_range_at(&pace, &path(5), 1..6).await.unwrap(), "12345");
     assert_eq!(leave.taken(), [4, 1]);
     assert_eq!(store.get_range_at(&None, &path(5), 1..6).await.unwrap(), "12345");
+
+    store.splice_at(&pace, &path(8), Bytes::from_static(b"ab"), (&path(5), 1..7)).await.unwrap();
+    assert_eq!(store.get(&path(8)).await.unwrap(), "ab123456");
+    assert_eq!(leave.taken().iter().sum::<u64>(), 8);
 
     // Without a limit everything counts, in one piece.
     let leave = Leave::of(None, 3);

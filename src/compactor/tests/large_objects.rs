@@ -1,6 +1,6 @@
 //! Objects that are larger than what may be held: read window by window, and never whole.
 
-use super::*;
+use super::{merges::stats_hold, *};
 use crate::{
     config::StorageConfig,
     error::Classify,
@@ -67,6 +67,36 @@ async fn a_batch_that_is_too_large_to_be_copied_is_cut() {
     let binlogs = world.read(output).await;
     assert!(binlogs.len() > 1, "one binlog of {} rows", binlogs[0].len());
     assert!(binlogs.concat() == expected.into_iter().filter(|row| row.id >= ROWS).collect::<Vec<_>>());
+}
+
+/// What is copied is never in memory: its size is limited as configured, and not by the memory limit.
+#[rstest::rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_beyond_the_memory_limit_is_copied_as_it_is(#[values(false, true)] local: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(DataType::Int64);
+    if local {
+        world.store = SegmentStore::open(&StorageConfig::default(), dir.path()).unwrap();
+    }
+    world.worker.memory_limit_bytes = 256 << 10;
+    let batch = |from: i64| (from..from + 70_000).map(|n| int(n, n, 100)).collect::<Vec<_>>();
+    world.segment(1, &[batch(0), batch(70_000)], &[]).await;
+    let vectors = &world.inputs[0].logs.field(FieldId(100))[0];
+    assert!(vectors.bytes > 1 << 20, "{} bytes are too few to be moved by the store", vectors.bytes);
+
+    let read = || world.store.counters().get.bytes.load(SeqCst);
+    let before = read();
+    let outcome = world.run().await.unwrap();
+    let held = read() - before;
+    assert!(held < world.inputs[0].segment.insert_bytes, "{held} bytes were read: vectors too");
+    assert!(outcome.bytes_read > world.inputs[0].segment.insert_bytes, "what the store moves is read as well");
+    let [output] = outcome.outputs.as_slice() else { panic!("{outcome:?}") };
+    for field in world.schema.stored_fields() {
+        let logs = |logs: &SegmentLogs| logs.field(field.id).iter().map(|file| file.bytes).collect::<Vec<_>>();
+        assert_eq!(logs(&output.logs), logs(&world.inputs[0].logs), "field {}", field.id);
+    }
+    assert!(world.read(output).await == [batch(0), batch(70_000)], "rows differ");
+    assert!(stats_hold(&world, output, &batch(0)).await);
 }
 
 /// A store that stops answering, at whatever request, is no reason to give a plan up for good.

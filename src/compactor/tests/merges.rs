@@ -162,7 +162,7 @@ async fn rows_that_compress_better_than_they_did_leave_no_half_empty_outputs() {
 }
 
 /// Whether the one statistics log of an output has exactly these keys' range and holds each of them.
-async fn stats_hold(world: &World, output: &OutputSegment, rows: &[Row]) -> bool {
+pub(super) async fn stats_hold(world: &World, output: &OutputSegment, rows: &[Row]) -> bool {
     let [(field, files)] = output.logs.stats.as_slice() else { panic!("{:?}", output.logs.stats) };
     let [file] = files.as_slice() else { panic!("{files:?}") };
     assert_eq!((*field, file.rows), (FieldId(101), output.rows));
