@@ -46,7 +46,7 @@ impl Rest {
 
 impl Object {
     /// Its size.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.bytes.len() as u64 + self.rest.as_ref().map_or(0, |rest| rest.range.end - rest.range.start)
     }
 }

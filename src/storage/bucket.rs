@@ -131,7 +131,7 @@ impl Backend for Bucket {
             match &object.rest {
                 Some(rest) => self.splice(object, rest).await?,
                 None => {
-                    take(&object.pace, object.len()).await?;
+                    take(&object.pace, object.size()).await?;
                     let payload = PutPayload::from_bytes(object.bytes.clone());
                     let put = self.store.put(&self.path(&object.name), payload).await;
                     put.map_err(|e| StorageError::of_object_store("put", &object.name, e))?;

@@ -36,8 +36,6 @@ use super::{
 /// Bytes that one call moves. Within a call a kernel may keep the core for all of it, however urgent others are: one of
 /// 60 MB would have a request of a client wait for 10 ms.
 const CALL_BYTES: usize = 256 << 10;
-/// Bytes after which the disk is given what was written.
-const BEGIN_BYTES: u64 = 1 << 20;
 /// Where files are before they have their name. On the same file system as the names, or renaming would not do.
 const STAGING: &str = ".staging";
 /// Files and directories synced at once: the file system's journal commits them together.
@@ -152,16 +150,15 @@ impl LocalFiles {
         let failed = |e: io::Error| StorageError::of_io("put", &object.name, &e);
         self.write_staged(failed, |file| {
             let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
-            let mut writing = Writing { file, written: 0, begun: 0 };
             in_parts(&object.pace, &object.bytes, wait, |part| {
-                part.chunks(CALL_BYTES).try_for_each(|part| writing.write(part)).map_err(failed)
+                part.chunks(CALL_BYTES).try_for_each(|part| file.write_all(part)).map_err(failed)
             })?;
             let Some(rest) = &object.rest else { return Ok(()) };
             let failed = |e: io::Error| StorageError::of_io("copy", &rest.name, &e);
             let mut source = File::open(self.path(&rest.name)).map_err(failed)?;
             let mut at = source.seek(SeekFrom::Start(rest.range.start)).map_err(failed)?;
             spans(&object.pace, rest.range.end - at, wait, |bytes| {
-                at += writing.append(&source, bytes).map_err(failed)?;
+                at += append(&source, bytes, file).map_err(failed)?;
                 Ok(())
             })?;
             if at < rest.range.end { Err(rest.ends_at(at)) } else { Ok(()) }
@@ -251,50 +248,16 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|e| StorageError::Task(e.to_string()))?
 }
 
-/// A file that goes to the disk while it is written.
-struct Writing<'a> {
-    file: &'a mut File,
-    written: u64,
-    /// Of that, what the disk was given already.
-    begun: u64,
-}
-
-impl Writing<'_> {
-    fn write(&mut self, part: &[u8]) -> io::Result<()> {
-        self.file.write_all(part)?;
-        self.wrote(part.len() as u64);
-        Ok(())
-    }
-
-    /// Appends the next bytes of another file, in the kernel where it can; returns how many there were.
-    fn append(&mut self, source: &File, bytes: u64) -> io::Result<u64> {
-        let mut done = 0;
-        while done < bytes {
-            match io::copy(&mut Read::take(source, (bytes - done).min(CALL_BYTES as u64)), self.file)? {
-                0 => break,
-                copied => {
-                    done += copied;
-                    self.wrote(copied);
-                }
-            }
-        }
-        Ok(done)
-    }
-
-    /// Has the disk begin while the next part is made, so that the sync at the end finds little to do. Linux begins to
-    /// write what it is told not to need; what is being written it keeps.
-    fn wrote(&mut self, bytes: u64) {
-        self.written += bytes;
-        if self.written - self.begun >= BEGIN_BYTES {
-            #[cfg(target_os = "linux")]
-            {
-                let len = std::num::NonZeroU64::new(self.written - self.begun);
-                // A file system that takes no advice writes at the sync.
-                let _ = rustix::fs::fadvise(&*self.file, self.begun, len, rustix::fs::Advice::DontNeed);
-            }
-            self.begun = self.written;
+/// Appends the next bytes of a file to another one, in the kernel where it can; returns how many there were.
+fn append(source: &File, bytes: u64, file: &mut File) -> io::Result<u64> {
+    let mut done = 0;
+    while done < bytes {
+        match io::copy(&mut Read::take(source, (bytes - done).min(CALL_BYTES as u64)), file)? {
+            0 => break,
+            copied => done += copied,
         }
     }
+    Ok(done)
 }
 
 /// Reads into one allocation of the file's size.

@@ -181,7 +181,7 @@ impl SegmentStore {
     }
 
     async fn put_objects(&self, objects: &[Object]) -> Result<(), StorageError> {
-        let bytes = objects.iter().map(Object::len).sum();
+        let bytes = objects.iter().map(Object::size).sum();
         self.attempt(&self.counters.put, || self.backend.put(objects), |()| bytes).await
     }
 
