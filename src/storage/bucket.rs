@@ -88,6 +88,7 @@ impl Bucket {
             let (mut first, mut at) = (object.bytes.clone(), rest.range.start);
             while !first.is_empty() || at < rest.range.end {
                 let until = rest.range.end.min(at + PART_BYTES.saturating_sub(first.len() as u64));
+                take(&object.pace, until - at).await?;
                 let next = if at < until { self.get_range(&rest.name, at..until).await? } else { Bytes::new() };
                 if (next.len() as u64) < until - at {
                     return Err(rest.ends_at(at + next.len() as u64));

@@ -157,6 +157,8 @@ impl LocalFiles {
             let failed = |e: io::Error| StorageError::of_io("copy", &rest.name, &e);
             let mut source = File::open(self.path(&rest.name)).map_err(failed)?;
             let mut at = source.seek(SeekFrom::Start(rest.range.start)).map_err(failed)?;
+            // What is copied is read and written.
+            let wait = |pace: &dyn Pace, bytes| wait(pace, 2 * bytes);
             spans(&object.pace, rest.range.end - at, wait, |bytes| {
                 at += append(&source, bytes, file).map_err(failed)?;
                 Ok(())

@@ -262,9 +262,12 @@ async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> A
     assert_eq!(leave.taken(), [4, 1]);
     assert_eq!(store.get_range_at(&None, &path(5), 1..6).await.unwrap(), "12345");
 
-    store.splice_at(&pace, &path(8), Bytes::from_static(b"ab"), (&path(5), 1..7)).await.unwrap();
+    // What is copied is read and written.
+    let copying = Leave::of(Some(4), 4);
+    let from = (&path(5), 1..7);
+    store.splice_at(&Some(copying.clone()), &path(8), Bytes::from_static(b"ab"), from).await.unwrap();
     assert_eq!(store.get(&path(8)).await.unwrap(), "ab123456");
-    assert_eq!(leave.taken().iter().sum::<u64>(), 8);
+    assert_eq!(copying.taken().iter().sum::<u64>(), 2 + 6 + 6);
 
     // Without a limit everything counts, in one piece.
     let leave = Leave::of(None, 3);
