@@ -6,11 +6,12 @@
 
 use std::io;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 
-/// Of background threads; 0 is that of all others.
+/// Of background threads, above that of all others; the kernel stops at 19.
 const NICENESS: i32 = 10;
 
 /// Threads that block for background work: each keeps some memory, and the disk is busy with fewer.
@@ -18,7 +19,10 @@ const BLOCKING_THREADS: usize = 16;
 
 /// Puts the current thread behind those that answer clients, for good.
 pub(crate) fn give_way() {
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    // Counted from the first thread: the one that started this one may have given way already, and hands that on.
+    let process = Some(rustix::process::getpid());
+    let set = getpriority_process(process).and_then(|own| setpriority_process(None, own + NICENESS));
+    if let Err(error) = set {
         warn!(%error, "background work runs at the priority of calls");
     }
 }
@@ -77,5 +81,24 @@ impl Drop for Background {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_gives_way_as_far_as_the_one_that_started_it_and_no_further() {
+        let given = || {
+            give_way();
+            getpriority_process(None).unwrap()
+        };
+        let own = getpriority_process(Some(rustix::process::getpid())).unwrap();
+        let both = thread::spawn(move || (given(), thread::spawn(given).join().unwrap())).join().unwrap();
+        let expected = (own + NICENESS).min(19);
+        assert_eq!(both, (expected, expected));
     }
 }

@@ -25,7 +25,7 @@ use parquet::{
     },
     schema::types::SchemaDescriptor,
 };
-use zstd::bulk::Compressor;
+use zstd::{bulk::Compressor, zstd_safe::compress_bound};
 
 use super::{
     BinlogError,
@@ -60,6 +60,8 @@ pub(super) struct VectorWriter {
     compressor: Option<Compressor<'static>>,
     /// Rows that do not fill a page yet.
     pending: Vec<u8>,
+    /// Where pages are compressed, one after the other: new memory for each would cost more than compressing does.
+    scratch: Vec<u8>,
     /// Those that have a page; the last one may get more.
     groups: Vec<RowGroup>,
 }
@@ -96,6 +98,7 @@ impl VectorWriter {
             sink,
             compressor: None,
             pending: Vec::new(),
+            scratch: Vec::new(),
             groups: Vec::new(),
         })
     }
@@ -144,11 +147,15 @@ impl VectorWriter {
             Some(compressor) => compressor,
             None => choose(values, self.zstd_level).map_err(|e| encode_error(field, &e))?,
         };
-        let compressed = compressor.compress(values).map_err(|e| encode_error(field, &e))?;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.reserve(compress_bound(values.len()));
+        compressor.compress_to_buffer(values, &mut scratch).map_err(|e| encode_error(field, &e))?;
         self.compressor = Some(compressor);
+        let compressed = Bytes::from(scratch);
         let rows = values.len() / self.width;
         let page = Page::DataPage {
-            buf: Bytes::from(compressed),
+            buf: compressed.clone(),
             num_values: rows as u32,
             encoding: Encoding::PLAIN,
             def_level_encoding: Encoding::RLE,
@@ -159,6 +166,7 @@ impl VectorWriter {
         let written = SerializedPageWriter::new(&mut self.sink)
             .write_page(CompressedPage::new(page, values.len()))
             .map_err(|e| encode_error(field, &e))?;
+        self.scratch = compressed.into();
         if self.groups.last().is_none_or(|group| group.rows >= self.group_rows) {
             self.groups.push(RowGroup { at, ..RowGroup::default() });
         }

@@ -314,6 +314,7 @@ impl Column {
             if until > end {
                 return Err(self.mismatch(format!("decodes to {until} rows or more, metadata says {end}")));
             }
+            let_others_go_first();
             each(next, &array)?;
             next = until;
             let_others_go_first();

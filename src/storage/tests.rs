@@ -96,6 +96,25 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     assert_eq!(backend.clear_staging().await.unwrap(), 0, "nothing is left behind");
 }
 
+/// Bytes move in calls of 256 kB, and the disk is given a megabyte at a time.
+#[tokio::test]
+async fn local_files_of_many_calls_are_written_copied_and_read_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = LocalFiles::open(dir.path()).unwrap();
+    let bytes: Bytes = (0..2_600_017u32).map(|i| (i * 7 % 251) as u8).collect();
+    files.put(&[Object { bytes: bytes.clone(), ..object("insert_log/1", b"") }]).await.unwrap();
+    let rest = Some(Rest { name: "insert_log/1".to_owned(), range: 5..2_600_017 });
+    files.put(&[Object { rest, ..object("insert_log/2", b"01234") }]).await.unwrap();
+    assert_eq!(files.get("insert_log/1").await.unwrap(), bytes);
+    assert_eq!(files.get("insert_log/2").await.unwrap()[5..], bytes[5..]);
+    for range in [0..2_600_017, 1..262_144, 262_143..524_289, 2_600_000..2_600_017, 7..7] {
+        let read = files.get_range("insert_log/1", range.start..range.end).await.unwrap();
+        assert_eq!(read, bytes[range.start as usize..range.end as usize], "{range:?}");
+    }
+    let short = files.get_range("insert_log/1", 2_600_000..2_600_018).await.unwrap_err().to_string();
+    assert!(short.contains("ends 17 bytes after 2600000"), "{short}");
+}
+
 #[tokio::test]
 async fn local_files_leave_no_empty_folders_and_no_staged_files() {
     let dir = tempfile::tempdir().unwrap();
