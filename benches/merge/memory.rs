@@ -74,7 +74,7 @@ pub fn all(directory: &Path) {
                 let place = group.as_ref().map_or_else(String::new, |group| group.0.display().to_string());
                 let status = Command::new(std::env::current_exe().unwrap())
                     // As the server has it.
-                    .env("MIMALLOC_PURGE_DELAY", "10")
+                    .envs([("MIMALLOC_PURGE_DELAY", "10"), ("MIMALLOC_ALLOW_THP", "0")])
                     .arg(CHILD)
                     .arg(&written)
                     .args([shape, &limit_mib.to_string(), &times.to_string(), &place])
