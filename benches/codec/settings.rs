@@ -23,7 +23,7 @@ pub fn table() {
         [1, 9].map(|level| (format!("zstdLevel {level}"), BinlogConfig { zstd_level: level, ..usual.clone() })),
     );
     settings.extend(
-        [64, 256, 4096]
+        [64, 1024, 4096]
             .map(|kib| (format!("pageSize {kib} KiB"), BinlogConfig { page_bytes: kib << 10, ..usual.clone() })),
     );
     settings.extend(
