@@ -20,17 +20,5 @@ fn main() -> std::process::ExitCode {
     // SAFETY: it takes two numbers, checks the range of the first and keeps neither. It writes without a lock, and no
     // other thread has been started yet. A variable of the environment wins over it.
     unsafe { mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS) };
-    forbid_huge_pages();
     datacoord::cli::main()
-}
-
-/// The allocator asks for huge pages. A merge is a twentieth faster with them, and each of its threads then keeps two
-/// megabytes of which it uses some kilobytes: 60 MB beside a limit of 16. A kernel that can't forbid them has none.
-fn forbid_huge_pages() {
-    #[cfg(target_os = "linux")]
-    {
-        let (on, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
-        // SAFETY: a system call that sets a flag of this process and takes no memory.
-        unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, on, unused, unused, unused) };
-    }
 }

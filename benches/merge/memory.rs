@@ -73,8 +73,9 @@ pub fn all(directory: &Path) {
                 let group = ControlGroup::new(group_mib);
                 let place = group.as_ref().map_or_else(String::new, |group| group.0.display().to_string());
                 let status = Command::new(std::env::current_exe().unwrap())
-                    // As the server has it.
-                    .envs([("MIMALLOC_PURGE_DELAY", "10"), ("MIMALLOC_ALLOW_THP", "0")])
+                    // As the server has it, and as docs/operations.md has it where memory is short.
+                    .env("MIMALLOC_PURGE_DELAY", "10")
+                    .env("MIMALLOC_ALLOW_THP", if limit_mib == LIMITS_MIB[0] { "0" } else { "1" })
                     .arg(CHILD)
                     .arg(&written)
                     .args([shape, &limit_mib.to_string(), &times.to_string(), &place])

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     CompactError,
     deletes::{DeleteMap, Shard, WrongKeyType},
-    execution::Execution,
+    execution::{Execution, SMALL_BYTES},
     inputs::{DeltaLog, Inputs},
     memory::run_units,
     selection::{Keep, Mask, RowIds, Selection, TimeRange},
@@ -195,10 +195,29 @@ async fn examine(
         };
         (row_ids, readable) = exec.cores.run(scan).await?;
         exec.progress.alive();
+        if readable && keep == Keep::All {
+            readable = large_columns_are_readable(exec, inputs, index).await?;
+        }
     }
     let survivors = kept;
     let selection = Selection { keep, kept, survivors, deleted, expired, ts_from, ts_to, row_ids, readable };
     Ok(Examined::Selected(index, selection))
+}
+
+/// Whether stock readers take the large columns of a batch as they are, by their footers. One that they refuse is written
+/// anew, and a batch that nobody cut for that could take more memory than there is; a small one has that room anyway.
+async fn large_columns_are_readable(exec: &Execution<'_>, inputs: &Inputs, batch: usize) -> Result<bool, CompactError> {
+    for field in 0..inputs.fields.len() {
+        let column = inputs.column(batch, field)?;
+        if column.file.bytes < SMALL_BYTES {
+            continue;
+        }
+        let fetched = exec.look_into(column.path).await?;
+        if !exec.cores.run(move || Ok(column.open(fetched)?.log.is_readable())).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Decides about the rows of a batch, some at a time.

@@ -218,8 +218,8 @@ pub(super) struct Selection {
     pub(super) ts_to: Timestamp,
     /// None if no row survives.
     pub(super) row_ids: Option<RowIds>,
-    /// The batch's objects are such that stock readers take them as they are, as far as that of the row ids tells: one
-    /// writer writes all of them.
+    /// Stock readers take the batch's objects as they are, as far as that of the row ids tells and, if no row is lost, the
+    /// large ones.
     pub(super) readable: bool,
 }
 

@@ -1,5 +1,7 @@
 //! Objects that are larger than what may be held: read window by window, and never whole.
 
+use std::ops::Range;
+
 use super::{merges::stats_hold, *};
 use crate::{
     config::StorageConfig,
@@ -128,4 +130,44 @@ async fn an_object_that_ends_early_is_named() {
     let error = world.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains(&path.to_string()), "{error}");
+}
+
+/// A column in two events: we read it, stock readers do not, so it is written anew, and the batch is cut for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_column_that_must_not_be_copied_is_cut_to_what_memory_takes() {
+    /// Header of an event and the two timestamps in front of its payload, and where the header has the end of the event.
+    const EVENT_BYTES: usize = 33;
+    const NEXT: Range<usize> = 13..17;
+    let mut world = World::new(DataType::Int64);
+    world.worker.memory_limit_bytes = 256 << 10;
+    let batch = |from: i64| (from..from + 70_000).map(|n| int(n, n, 100)).collect::<Vec<_>>();
+    let all = [batch(0), batch(70_000)].concat();
+    world.segment(1, std::slice::from_ref(&all), &[]).await;
+    world.segment(2, &[batch(0), batch(70_000)], &[]).await;
+    let halves = world.inputs.remove(1).logs;
+    let (field, _) = halves.insert.iter().max_by_key(|(_, files)| files[0].bytes).unwrap();
+    let mut joined = Vec::new();
+    for half in halves.field(*field) {
+        let bytes = world.store.get(&LogPath::insert(world.ids(SegmentId(2)), *field, half.id)).await.unwrap();
+        let payload = InsertLog::open(bytes.clone()).unwrap().readdress(world.ids(SegmentId(1)), 1).unwrap().payload;
+        let event = payload.start as usize - EVENT_BYTES;
+        if joined.is_empty() {
+            joined.extend_from_slice(&bytes[..event]);
+        }
+        let at = joined.len();
+        joined.extend_from_slice(&bytes[event..]);
+        let next = (joined.len() as i32).to_le_bytes();
+        joined[at + NEXT.start..at + NEXT.end].copy_from_slice(&next);
+    }
+    assert!(joined.len() > 1 << 20, "{} bytes are not large", joined.len());
+    let ids = world.ids(SegmentId(1));
+    let (_, files) = world.inputs[0].logs.insert.iter_mut().find(|(id, _)| id == field).unwrap();
+    files[0].bytes = joined.len() as u64;
+    world.store.put(&LogPath::insert(ids, *field, files[0].id), joined.into()).await.unwrap();
+
+    let outcome = world.run().await.unwrap();
+    let [output] = outcome.outputs.as_slice() else { panic!("{outcome:?}") };
+    let binlogs = world.read(output).await;
+    assert!(binlogs.len() > 2, "{} binlogs", binlogs.len());
+    assert!(binlogs.concat() == all, "rows differ");
 }
