@@ -68,24 +68,10 @@ impl Control {
 pub async fn control(server: &Server, options: &Options) -> Result<()> {
     let pid = options.pid.context("--case control needs --pid")?;
     let control = Control { client: DataCoordClient::new(channel(&server.endpoint).await?), pid };
-    server.fill(NAME, &Shape::of_bytes(512 * MIB, 4)).await?;
-
-    control.throttle(Some(30.0)).await?;
-    let job = server.start_compaction(NAME).await?;
-    control.running(job).await?;
-    for mb_per_second in [20.0, 10.0, 40.0] {
-        control.throttle(Some(mb_per_second)).await?;
-        tokio::time::sleep(SETTLING).await;
-        let (begun, before) = (Instant::now(), control.moved()?);
-        tokio::time::sleep(WINDOW).await;
-        let rate = (control.moved()? - before) as f64 / MIB as f64 / begun.elapsed().as_secs_f64();
-        let off = (rate / mb_per_second - 1.0) * 100.0;
-        options.report(&format!("control_throttle_{mb_per_second}_MB/s_off_by"), off, "%");
-    }
-    let plan = control.plan(job).await?;
-    ensure!(plan.ended_at_ms == 0, "the merge ended while it was measured");
-    cancel(&control, job).await?;
-    control.throttle(None).await?;
+    let shape = Shape::of_bytes(512 * MIB, 4);
+    throttle(&control, server, options, "copying_throttle", &Shape { deleted: 0, ..shape.clone() }).await?;
+    server.drop(NAME).await?;
+    throttle(&control, server, options, "throttle", &shape).await?;
 
     let (mut answered, mut reaped, mut begun) = (Vec::new(), Vec::new(), Vec::new());
     let files = control.unnamed_files().await?;
@@ -115,6 +101,28 @@ pub async fn control(server: &Server, options: &Options) -> Result<()> {
         options.report(&format!("control_{figure}_longest"), longest.as_secs_f64() * 1000.0, "ms");
     }
     server.drop(NAME).await
+}
+
+/// Changes the throttle while a merge of this shape runs, which is cancelled then; its segments stay.
+async fn throttle(control: &Control, server: &Server, options: &Options, figure: &str, shape: &Shape) -> Result<()> {
+    server.fill(NAME, shape).await?;
+
+    control.throttle(Some(30.0)).await?;
+    let job = server.start_compaction(NAME).await?;
+    control.running(job).await?;
+    for mb_per_second in [20.0, 10.0, 40.0] {
+        control.throttle(Some(mb_per_second)).await?;
+        tokio::time::sleep(SETTLING).await;
+        let (begun, before) = (Instant::now(), control.moved()?);
+        tokio::time::sleep(WINDOW).await;
+        let rate = (control.moved()? - before) as f64 / MIB as f64 / begun.elapsed().as_secs_f64();
+        let off = (rate / mb_per_second - 1.0) * 100.0;
+        options.report(&format!("control_{figure}_{mb_per_second}_MB/s_off_by"), off, "%");
+    }
+    let plan = control.plan(job).await?;
+    ensure!(plan.ended_at_ms == 0, "the merge ended while it was measured");
+    cancel(control, job).await?;
+    control.throttle(None).await
 }
 
 /// Returns when the plan has ended.
