@@ -19,6 +19,10 @@ const BLOCKING_THREADS: usize = 16;
 
 /// Puts the current thread behind those that answer clients, for good.
 pub(crate) fn give_way() {
+    // Elsewhere it is the process that has a niceness, and calls would give way too.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
     // Counted from the first thread: the one that started this one may have given way already, and hands that on.
     let process = Some(rustix::process::getpid());
     let set = getpriority_process(process).and_then(|own| setpriority_process(None, own + NICENESS));
@@ -84,7 +88,7 @@ impl Drop for Background {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::thread;
 

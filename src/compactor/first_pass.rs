@@ -195,7 +195,7 @@ async fn examine(
         };
         (row_ids, readable) = exec.cores.run(scan).await?;
         exec.progress.alive();
-        if readable && keep == Keep::All {
+        if readable && keep == Keep::All && row_ids.is_some_and(|ids| ids.ascending) {
             readable = large_columns_are_readable(exec, inputs, index).await?;
         }
     }

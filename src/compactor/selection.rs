@@ -218,8 +218,8 @@ pub(super) struct Selection {
     pub(super) ts_to: Timestamp,
     /// None if no row survives.
     pub(super) row_ids: Option<RowIds>,
-    /// Stock readers take the batch's objects as they are, as far as that of the row ids tells and, if no row is lost, the
-    /// large ones.
+    /// Stock readers take the batch's objects as they are, as far as that of the row ids tells and, if nothing else speaks
+    /// against copying, the large ones.
     pub(super) readable: bool,
 }
 

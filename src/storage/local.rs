@@ -153,7 +153,7 @@ impl LocalFiles {
         let failed = |e: io::Error| StorageError::of_io("put", &object.name, &e);
         self.write_staged(failed, |file| {
             let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
-            let mut writing = Writing { file, written: 0, begun: 0 };
+            let mut writing = Writing::of(file);
             in_parts(&object.pace, &object.bytes, wait, |part| {
                 part.chunks(CALL_BYTES).try_for_each(|part| writing.write(part)).map_err(failed)
             })?;
@@ -185,8 +185,7 @@ impl LocalFiles {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e),
                 Err(_) => {
                     let source = File::open(from)?;
-                    let whole =
-                        |file: &mut File| Writing { file, written: 0, begun: 0 }.append(&source, u64::MAX).map(drop);
+                    let whole = |file: &mut File| Writing::of(file).append(&source, u64::MAX).map(drop);
                     return self.write_staged(|e| e, whole);
                 }
             }
@@ -264,7 +263,12 @@ struct Writing<'a> {
     begun: u64,
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    /// One that is empty.
+    fn of(file: &'a mut File) -> Self {
+        Self { file, written: 0, begun: 0 }
+    }
+
     fn write(&mut self, part: &[u8]) -> io::Result<()> {
         self.file.write_all(part)?;
         self.wrote(part.len() as u64);
@@ -296,7 +300,7 @@ impl Writing<'_> {
 }
 
 /// Has the disk begin with a part of a file, and does not wait for it. What becomes of it is the sync's to say, which
-/// does all of it where this does nothing.
+/// does all of it where this does nothing; only calls that wait take an error of the disk away from it.
 fn begin_to_sync(file: &File, part: Range<u64>) {
     #[cfg(target_os = "linux")]
     if let (Ok(at), Ok(bytes)) = (i64::try_from(part.start), i64::try_from(part.end - part.start)) {
