@@ -1,16 +1,16 @@
-//! Many calls at once: inserts that are encoded beforehand, and state calls.
+//! Many inserts at once, encoded beforehand.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Result;
 use bytes::{Buf, BufMut, Bytes};
-use datacoord::wire::proto::milvus::{milvus_service_client::MilvusServiceClient, *};
+use datacoord::wire::proto::milvus::MutationResult;
 use prost::Message;
 use tonic::{
     client::Grpc,
@@ -68,41 +68,6 @@ impl Server {
         options.report(figure, bytes.load(Ordering::Relaxed) as f64 / 1e6 / seconds, "MB/s");
         options.report(&format!("{figure}_p50"), times[times.len() / 2].as_secs_f64() * 1000.0, "ms");
         self.drop(name).await
-    }
-
-    /// GetCompactionState on four connections with fifty calls in flight each, for three seconds.
-    pub async fn state_calls(&self, options: &Options) -> Result<()> {
-        let name = "bench_state";
-        let shape = Shape::vectors(8, &[]);
-        self.create(name, &shape).await?;
-        self.insert(name, &shape, 0, 100).await?;
-        self.flush(name).await?;
-        let compaction_id = self.start_compaction(name).await?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let calls = Arc::new(AtomicU64::new(0));
-        let mut tasks = Vec::new();
-        for _ in 0..4 {
-            let client = MilvusServiceClient::new(channel(&self.endpoint).await?);
-            for _ in 0..50 {
-                let (mut client, stop, calls) = (client.clone(), Arc::clone(&stop), Arc::clone(&calls));
-                tasks.push(tokio::spawn(async move {
-                    while !stop.load(Ordering::Relaxed) {
-                        client.get_compaction_state(GetCompactionStateRequest { compaction_id }).await?;
-                        calls.fetch_add(1, Ordering::Relaxed);
-                    }
-                    anyhow::Ok(())
-                }));
-            }
-        }
-        let start = Instant::now();
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let rate = calls.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64();
-        stop.store(true, Ordering::Relaxed);
-        for task in tasks {
-            task.await??;
-        }
-        options.report("state_calls", rate, "1/s");
-        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod control;
 mod load;
 mod memory;
 mod shape;
+mod state;
 
 use anyhow::{Context, Result, bail};
 
