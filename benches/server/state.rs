@@ -1,7 +1,7 @@
 //! State calls, as many as the server answers, from a generator that takes little of the cores it shares with the server:
 //! one thread that speaks HTTP/2 itself, with messages encoded beforehand.
 //!
-//! Every answer is looked at: its status has to be OK, that of HTTP/2 and that in the message.
+//! Every answer is looked at: its status has to be OK, that of gRPC and that in the message.
 
 use std::{
     sync::{
