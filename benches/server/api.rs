@@ -34,12 +34,13 @@ pub struct Server {
 pub struct Compacted {
     pub flush_seconds: f64,
     pub seconds: f64,
-    /// Of state calls made meanwhile, one after the other.
-    pub state_p99_ms: f64,
+    /// What each of the state calls took that were made meanwhile, one after the other.
+    pub state_ms: Vec<f64>,
     pub memory_mb: Option<Memory>,
 }
 
 /// Resident memory of the server in MB.
+#[derive(Clone, Copy)]
 pub struct Memory {
     /// When the compaction was asked for.
     pub before: f64,
@@ -47,6 +48,16 @@ pub struct Memory {
     pub filled: f64,
     /// At most from then on until it was completed.
     pub most: f64,
+}
+
+impl Memory {
+    pub fn most_of(self, other: Self) -> Self {
+        Self {
+            before: self.before.max(other.before),
+            filled: self.filled.max(other.filled),
+            most: self.most.max(other.most),
+        }
+    }
 }
 
 pub fn check(status: Option<Status>, what: &str) -> Result<()> {
@@ -213,11 +224,11 @@ impl Server {
         let seconds = start.elapsed().as_secs_f64();
         let memory_mb =
             before.zip(self.memory_mb()).map(|((before, filled), (_, most))| Memory { before, filled, most });
-        let state_p99_ms = probe.stop()?;
+        let state_ms = probe.stop()?;
         let left = self.row_count(name).await?;
         ensure!(left == (rows - shape.doomed().len() as i64).to_string(), "{left} rows are left of {rows}");
         self.drop(name).await?;
-        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_p99_ms, memory_mb })
+        Ok(Compacted { flush_seconds: flushing / shape.segments.len() as f64, seconds, state_ms, memory_mb })
     }
 
     async fn row_count(&self, name: &str) -> Result<String> {
@@ -297,12 +308,9 @@ impl Probe {
         Ok(Self { stop, thread })
     }
 
-    /// The 99th percentile, in ms.
-    fn stop(self) -> Result<f64> {
+    /// What each call took, in ms.
+    fn stop(self) -> Result<Vec<f64>> {
         self.stop.store(true, Ordering::Relaxed);
-        let times = self.thread.join().map_err(|_| anyhow!("the probe ended early"))?;
-        let mut times = times?;
-        times.sort_by(f64::total_cmp);
-        Ok(times.get(times.len() * 99 / 100).copied().unwrap_or(0.0))
+        self.thread.join().map_err(|_| anyhow!("the probe ended early"))?
     }
 }

@@ -14,9 +14,15 @@ mod state;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{api::Server, shape::Shape};
+use crate::{
+    api::{Compacted, Memory, Server},
+    shape::Shape,
+};
 
 const MIB: usize = 1 << 20;
+/// That a 99th percentile is of, at least: a single compaction of 512 MB leaves time for some 250, and the third slowest
+/// of them differs from run to run by a factor of two.
+const STATE_CALLS: usize = 2_500;
 
 pub struct Options {
     endpoint: String,
@@ -65,7 +71,8 @@ async fn main() -> Result<()> {
         flush_small(&server, &options).await?;
     }
     if options.wants("compact-small") {
-        compact(&server, &options, "10k_rows", &Shape::vectors(128, &[1000; 10])).await?;
+        let done = server.compact(&Shape::vectors(128, &[1000; 10])).await?;
+        report_compactions(&options, "10k_rows", &[done]);
     }
     if options.wants("state") {
         server.state_calls(&options).await?;
@@ -75,11 +82,11 @@ async fn main() -> Result<()> {
         server.insert_rate(&options, "insert_300kB", 98, 2_000).await?;
     }
     if options.wants("compact-large") {
-        compact(&server, &options, "512MB", &Shape::of_bytes(512 * MIB, 4)).await?;
+        compact_often(&server, &options, "512MB", &Shape::of_bytes(512 * MIB, 4)).await?;
     }
     if options.wants("compact-clean") {
         let clean = Shape { deleted: 0, ..Shape::of_bytes(512 * MIB, 4) };
-        compact(&server, &options, "512MB_nothing_deleted", &clean).await?;
+        compact_often(&server, &options, "512MB_nothing_deleted", &clean).await?;
     }
     if options.wants("flush-large") {
         server.flush_large(&options).await?;
@@ -94,9 +101,13 @@ async fn main() -> Result<()> {
         server.collections(&options).await?;
     }
     if options.wants("shapes") {
+        let mut state_ms = Vec::new();
         for (name, shape) in shapes() {
-            compact(&server, &options, name, &shape).await?;
+            let done = [server.compact(&shape).await?];
+            report_compactions(&options, name, &done);
+            state_ms.extend(done.into_iter().flat_map(|done| done.state_ms));
         }
+        report_state_calls(&options, "compact_shapes", state_ms);
     }
     if options.wants("growth") {
         growth(&server, &options).await?;
@@ -122,37 +133,68 @@ fn shapes() -> Vec<(&'static str, Shape)> {
 /// How the time grows with bytes, segments, fields and deletes, one of them at a time.
 async fn growth(server: &Server, options: &Options) -> Result<()> {
     for mib in [32, 64, 128, 256, 512] {
-        compact(server, options, &format!("growth_bytes_{mib}"), &Shape::of_bytes(mib * MIB, 4)).await?;
+        growth_point(server, options, &format!("growth_bytes_{mib}"), &Shape::of_bytes(mib * MIB, 4)).await?;
     }
     for segments in [2, 8, 32, 128] {
-        compact(server, options, &format!("growth_segments_{segments}"), &Shape::of_bytes(64 * MIB, segments)).await?;
+        growth_point(server, options, &format!("growth_segments_{segments}"), &Shape::of_bytes(64 * MIB, segments))
+            .await?;
     }
     for integers in [0, 8, 24, 56] {
         let shape = Shape { integers, ..Shape::vectors(8, &[50_000; 4]) };
-        compact(server, options, &format!("growth_fields_{}", integers + 2), &shape).await?;
+        growth_point(server, options, &format!("growth_fields_{}", integers + 2), &shape).await?;
     }
     for deleted in [0, 10, 100, 500, 900] {
         let shape = Shape { deleted, ..Shape::of_bytes(128 * MIB, 4) };
-        compact(server, options, &format!("growth_deletes_{deleted}"), &shape).await?;
+        growth_point(server, options, &format!("growth_deletes_{deleted}"), &shape).await?;
     }
     Ok(())
 }
 
-/// One compaction: seconds, and around it the flush of a segment, the calls meanwhile, and memory.
-async fn compact(server: &Server, options: &Options, figure: &str, shape: &Shape) -> Result<()> {
-    let done = server.compact(shape).await?;
-    options.report(&format!("compact_{figure}"), done.seconds, "s");
-    if figure.starts_with("growth") {
-        return Ok(());
+async fn growth_point(server: &Server, options: &Options, figure: &str, shape: &Shape) -> Result<()> {
+    options.report(&format!("compact_{figure}"), server.compact(shape).await?.seconds, "s");
+    Ok(())
+}
+
+/// Compactions of one shape, as many as it takes to have made enough state calls beside them.
+async fn compact_often(server: &Server, options: &Options, figure: &str, shape: &Shape) -> Result<()> {
+    let mut done = Vec::new();
+    let mut state_ms = Vec::new();
+    while state_ms.len() < STATE_CALLS {
+        let mut one = server.compact(shape).await?;
+        state_ms.append(&mut one.state_ms);
+        done.push(one);
     }
-    options.report(&format!("compact_{figure}_flush_of_one_segment"), done.flush_seconds, "s");
-    options.report(&format!("compact_{figure}_state_call_p99"), done.state_p99_ms, "ms");
-    if let Some(memory) = done.memory_mb {
+    report_compactions(options, figure, &done);
+    report_state_calls(options, &format!("compact_{figure}"), state_ms);
+    Ok(())
+}
+
+/// Compactions of one shape: medians of the time, and the most memory of all.
+fn report_compactions(options: &Options, figure: &str, done: &[Compacted]) {
+    options.report(&format!("compact_{figure}"), median(done.iter().map(|one| one.seconds)), "s");
+    let flush = median(done.iter().map(|one| one.flush_seconds));
+    options.report(&format!("compact_{figure}_flush_of_one_segment"), flush, "s");
+    let memory = done.iter().filter_map(|one| one.memory_mb.as_ref()).copied().reduce(Memory::most_of);
+    if let Some(memory) = memory {
         options.report(&format!("compact_{figure}_peak_memory_filling"), memory.filled, "MB");
         options.report(&format!("compact_{figure}_memory_before"), memory.before, "MB");
         options.report(&format!("compact_{figure}_peak_memory"), memory.most, "MB");
     }
-    Ok(())
+}
+
+/// State calls made beside compactions, in ms.
+fn report_state_calls(options: &Options, figure: &str, mut state_ms: Vec<f64>) {
+    state_ms.sort_by(f64::total_cmp);
+    let at = |part: usize| state_ms.get(state_ms.len() * part / 100).copied().unwrap_or_default();
+    options.report(&format!("{figure}_state_call_p50"), at(50), "ms");
+    options.report(&format!("{figure}_state_call_p99"), at(99), "ms");
+}
+
+/// Of values of which there is at least one; of an even number, the higher one in the middle.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values = values.collect::<Vec<_>>();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// insert 1,000 rows of 128 floats, flush: the flush alone, median of ten.
@@ -164,7 +206,6 @@ async fn flush_small(server: &Server, options: &Options) -> Result<()> {
         server.insert(name, &shape, round * 1000, 1000).await?;
         times.push(server.flush(name).await?);
     }
-    times.sort_by(f64::total_cmp);
-    options.report("flush_1000_rows_median", times[times.len() / 2] * 1000.0, "ms");
+    options.report("flush_1000_rows_median", median(times.into_iter()) * 1000.0, "ms");
     Ok(())
 }
