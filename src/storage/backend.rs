@@ -22,6 +22,8 @@ pub struct Object {
     pub rest: Option<Rest>,
     /// Who is asked before its bytes move.
     pub pace: Paced,
+    /// Whether it will be read soon, so that it is worth a place in the machine's cache of files.
+    pub read_soon: bool,
 }
 
 /// Of a part of another object no more is in memory while it is written: a part of an upload is not smaller (but for the

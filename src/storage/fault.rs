@@ -147,7 +147,7 @@ impl Backend for FaultyBackend {
         let Some(first) = objects.first() else { return Ok(()) };
         let fault = self.before(Operation::Put, &first.name)?;
         if fault == Some(Fault::Torn) {
-            let torn = Object { name: first.name.clone(), bytes: half(&first.bytes), rest: None, pace: None };
+            let torn = Object { bytes: half(&first.bytes), rest: None, pace: None, ..first.clone() };
             self.inner.put(&[torn]).await?;
             return Err(unavailable(&first.name));
         }

@@ -30,6 +30,7 @@ use tokio::runtime::Handle;
 use super::{
     Pace, StorageError,
     backend::{Backend, Listed, Object},
+    direct::Direct,
     pace::{in_parts, spans},
 };
 
@@ -39,6 +40,8 @@ const CALL_BYTES: usize = 256 << 10;
 /// Bytes after which the disk is given what was written. A sync of 16 MB that has all of it before it keeps the core for
 /// up to 4 ms; one that only waits keeps it for none.
 const BEGIN_BYTES: u64 = 1 << 20;
+/// Smaller objects are always written through the cache of files: for them it is not worth a descriptor and a buffer.
+const DIRECT_FROM: u64 = 2 << 20;
 /// Where files are before they have their name. On the same file system as the names, or renaming would not do.
 const STAGING: &str = ".staging";
 /// Files and directories synced at once: the file system's journal commits them together.
@@ -135,10 +138,10 @@ impl LocalFiles {
     fn write_staged<E>(
         &self,
         failed: impl Fn(io::Error) -> E,
-        write: impl FnOnce(&mut File) -> Result<(), E>,
+        write: impl FnOnce(&File, &Path) -> Result<(), E>,
     ) -> Result<PathBuf, E> {
-        let (mut file, path) = self.stage().map_err(&failed)?;
-        match write(&mut file).and_then(|()| self.sync(&file, &path).map_err(&failed)) {
+        let (file, path) = self.stage().map_err(&failed)?;
+        match write(&file, &path).and_then(|()| self.sync(&file, &path).map_err(&failed)) {
             Ok(()) => Ok(path),
             Err(e) => {
                 let _ = fs::remove_file(&path);
@@ -151,23 +154,27 @@ impl LocalFiles {
     fn write_at_pace(&self, object: &Object) -> Result<PathBuf, StorageError> {
         let runtime = Handle::current();
         let failed = |e: io::Error| StorageError::of_io("put", &object.name, &e);
-        self.write_staged(failed, |file| {
+        self.write_staged(failed, |file, path| {
             let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
-            let mut writing = Writing::of(file);
-            in_parts(&object.pace, &object.bytes, wait, |part| {
-                part.chunks(CALL_BYTES).try_for_each(|part| writing.write(part)).map_err(failed)
-            })?;
-            let Some(rest) = &object.rest else { return Ok(()) };
-            let failed = |e: io::Error| StorageError::of_io("copy", &rest.name, &e);
-            let mut source = File::open(self.path(&rest.name)).map_err(failed)?;
-            let mut at = source.seek(SeekFrom::Start(rest.range.start)).map_err(failed)?;
-            // What is copied is read and written.
-            let wait = |pace: &dyn Pace, bytes| wait(pace, 2 * bytes);
-            spans(&object.pace, rest.range.end - at, wait, |bytes| {
-                at += writing.append(&source, bytes).map_err(failed)?;
-                Ok(())
-            })?;
-            if at < rest.range.end { Err(rest.ends_at(at)) } else { Ok(()) }
+            let directly = !object.read_soon && object.size() >= DIRECT_FROM;
+            let direct = if directly { Direct::open(file, path) } else { None };
+            let mut writing = direct.map_or_else(|| Writing::through_cache(file), Writing::Direct);
+            in_parts(&object.pace, &object.bytes, wait, |part| writing.write(&part).map_err(failed))?;
+            if let Some(rest) = &object.rest {
+                let failed = |e: io::Error| StorageError::of_io("copy", &rest.name, &e);
+                let mut source = File::open(self.path(&rest.name)).map_err(failed)?;
+                let mut at = source.seek(SeekFrom::Start(rest.range.start)).map_err(failed)?;
+                // What is copied is read and written.
+                let wait = |pace: &dyn Pace, bytes| wait(pace, 2 * bytes);
+                spans(&object.pace, rest.range.end - at, wait, |bytes| {
+                    at += writing.append(&source, bytes).map_err(failed)?;
+                    Ok(())
+                })?;
+                if at < rest.range.end {
+                    return Err(rest.ends_at(at));
+                }
+            }
+            writing.finish().map_err(failed)
         })
     }
 
@@ -185,8 +192,14 @@ impl LocalFiles {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(e),
                 Err(_) => {
                     let source = File::open(from)?;
-                    let whole = |file: &mut File| Writing::of(file).append(&source, u64::MAX).map(drop);
-                    return self.write_staged(|e| e, whole);
+                    return self.write_staged(
+                        |e| e,
+                        |file, _| {
+                            let mut writing = Writing::through_cache(file);
+                            writing.append(&source, u64::MAX)?;
+                            writing.finish()
+                        },
+                    );
                 }
             }
         }
@@ -255,46 +268,65 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|e| StorageError::Task(e.to_string()))?
 }
 
-/// A file that goes to the disk while it is written.
-struct Writing<'a> {
-    file: &'a mut File,
-    written: u64,
-    /// Of that, what the disk was given already.
-    begun: u64,
+/// A file that goes to the disk while it is written, empty at first. It has to be finished.
+enum Writing<'a> {
+    Direct(Direct<'a>),
+    ThroughCache {
+        file: &'a File,
+        written: u64,
+        /// Of that, what the disk was given already.
+        begun: u64,
+    },
 }
 
 impl<'a> Writing<'a> {
-    /// One that is empty.
-    fn of(file: &'a mut File) -> Self {
-        Self { file, written: 0, begun: 0 }
+    fn through_cache(file: &'a File) -> Self {
+        Self::ThroughCache { file, written: 0, begun: 0 }
     }
 
-    fn write(&mut self, part: &[u8]) -> io::Result<()> {
-        self.file.write_all(part)?;
-        self.wrote(part.len() as u64);
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for part in bytes.chunks(CALL_BYTES) {
+            match self {
+                Self::Direct(direct) => direct.write(part)?,
+                Self::ThroughCache { file, .. } => file.write_all(part)?,
+            }
+            self.wrote(part.len() as u64);
+        }
         Ok(())
     }
 
-    /// Appends the next bytes of another file, in the kernel where it can; returns how many there were.
+    /// Appends the next bytes of another file; returns how many there were.
     fn append(&mut self, source: &File, bytes: u64) -> io::Result<u64> {
         let mut done = 0;
         while done < bytes {
-            match io::copy(&mut Read::take(source, (bytes - done).min(CALL_BYTES as u64)), self.file)? {
-                0 => break,
-                copied => {
-                    done += copied;
-                    self.wrote(copied);
-                }
+            let most = (bytes - done).min(CALL_BYTES as u64);
+            let copied = match self {
+                Self::Direct(direct) => direct.append(source, most as usize)? as u64,
+                // In the kernel where it can.
+                Self::ThroughCache { file, .. } => io::copy(&mut Read::take(source, most), file)?,
+            };
+            if copied == 0 {
+                break;
             }
+            done += copied;
+            self.wrote(copied);
         }
         Ok(done)
     }
 
     fn wrote(&mut self, bytes: u64) {
-        self.written += bytes;
-        if self.written - self.begun >= BEGIN_BYTES {
-            begin_to_sync(self.file, self.begun..self.written);
-            self.begun = self.written;
+        let Self::ThroughCache { file, written, begun } = self else { return };
+        *written += bytes;
+        if *written - *begun >= BEGIN_BYTES {
+            begin_to_sync(file, *begun..*written);
+            *begun = *written;
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Direct(direct) => direct.finish(),
+            Self::ThroughCache { .. } => Ok(()),
         }
     }
 }

@@ -9,11 +9,13 @@
 //!          │         ranged              objects too large to be held, window by window
 //!          SegmentStore     pace         names, bounded retries, counters, batches; in parts while there is a limit
 //!    local   bucket   fault              where objects are
+//!      direct                            files past the machine's cache
 //! ```
 
 mod backend;
 mod bucket;
 mod counters;
+mod direct;
 mod error;
 mod fault;
 mod local;

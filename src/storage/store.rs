@@ -103,7 +103,7 @@ impl SegmentStore {
         let mark = match read.await {
             Err(StorageError::NotFound { .. }) => {
                 let (name, bytes) = (OWNER_OBJECT.to_owned(), ours.to_string().into());
-                self.put_objects(&[Object { name, bytes, rest: None, pace: None }]).await?;
+                self.put_objects(&[Object { name, bytes, rest: None, pace: None, read_soon: false }]).await?;
                 // Of two that found none, the one whose mark was written over sees it here.
                 self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await?
             }
@@ -146,15 +146,25 @@ impl SegmentStore {
 
     /// Writes objects, several at once; all of them durable when this returns Ok. After an error any of them may exist.
     pub async fn put_all(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
-        self.put_all_at(&None, objects).await
+        self.put_each(objects, &None, true).await
     }
 
-    /// The same, as fast as may be.
+    /// The same as fast as may be, for objects that will not be read soon: what background work makes would take the
+    /// place of what is read in the machine's cache of files.
     pub async fn put_all_at(&self, pace: &Paced, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
+        self.put_each(objects, pace, false).await
+    }
+
+    async fn put_each(
+        &self,
+        objects: Vec<(LogPath, Bytes)>,
+        pace: &Paced,
+        read_soon: bool,
+    ) -> Result<(), StorageError> {
         let mut batches = Vec::new();
         let object = |(path, bytes): (LogPath, Bytes)| {
             let (name, pace) = (path.to_string(), pace.clone());
-            Object { name, bytes, rest: None, pace }
+            Object { name, bytes, rest: None, pace, read_soon }
         };
         let mut objects = objects.into_iter().map(object).peekable();
         while objects.peek().is_some() {
@@ -164,8 +174,8 @@ impl SegmentStore {
         stream::iter(puts).buffer_unordered(PUT_CONCURRENCY).try_collect().await
     }
 
-    /// Writes an object that is `bytes` and then a part of another one, as durably. No more than
-    /// [`super::SPLICED_BYTES`] are in memory at once.
+    /// Writes an object that is `bytes` and then a part of another one, as durably, and as little to be read soon. No
+    /// more than [`super::SPLICED_BYTES`] are in memory at once.
     ///
     /// # Errors
     /// Of kind corrupt if the other object ends before that part.
@@ -177,7 +187,8 @@ impl SegmentStore {
         (from, range): (&LogPath, Range<u64>),
     ) -> Result<(), StorageError> {
         let rest = Some(Rest { name: from.to_string(), range });
-        self.put_objects(&[Object { name: path.to_string(), bytes, rest, pace: pace.clone() }]).await
+        let (name, pace) = (path.to_string(), pace.clone());
+        self.put_objects(&[Object { name, bytes, rest, pace, read_soon: false }]).await
     }
 
     async fn put_objects(&self, objects: &[Object]) -> Result<(), StorageError> {

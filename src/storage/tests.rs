@@ -1,6 +1,6 @@
 //! One suite for every backend, then the store, the segment writer and the reader on top.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs::File, path::Path, sync::Arc, time::Duration};
 
 use arrow::{
     array::{ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, Int64Array, StringArray},
@@ -15,6 +15,7 @@ use rstest::rstest;
 
 use super::{
     bucket::Bucket,
+    direct::Direct,
     local::{LocalFiles, Step},
     *,
 };
@@ -35,7 +36,7 @@ fn config() -> StorageConfig {
 }
 
 fn object(name: &str, bytes: &'static [u8]) -> Object {
-    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes), rest: None, pace: None }
+    Object { name: name.to_owned(), bytes: Bytes::from_static(bytes), rest: None, pace: None, read_soon: true }
 }
 
 async fn names(backend: &dyn Backend, prefix: &str) -> Vec<String> {
@@ -96,23 +97,53 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     assert_eq!(backend.clear_staging().await.unwrap(), 0, "nothing is left behind");
 }
 
-/// Bytes move in calls of 256 kB, and the disk is given a megabyte at a time.
+/// Bytes move in calls of 256 kB; the disk is given a megabyte at a time, or half of one past the cache.
+#[rstest]
 #[tokio::test]
-async fn local_files_of_many_calls_are_written_copied_and_read_whole() {
+async fn local_files_of_many_calls_are_written_copied_and_read_whole(#[values(true, false)] read_soon: bool) {
     let dir = tempfile::tempdir().unwrap();
     let files = LocalFiles::open(dir.path()).unwrap();
     let bytes: Bytes = (0..2_600_017u32).map(|i| (i * 7 % 251) as u8).collect();
-    files.put(&[Object { bytes: bytes.clone(), ..object("insert_log/1", b"") }]).await.unwrap();
+    let whole = Object { bytes: bytes.clone(), read_soon, ..object("insert_log/1", b"") };
     let rest = Some(Rest { name: "insert_log/1".to_owned(), range: 5..2_600_017 });
-    files.put(&[Object { rest, ..object("insert_log/2", b"01234") }]).await.unwrap();
+    files.put(&[whole]).await.unwrap();
+    files.put(&[Object { rest, read_soon, ..object("insert_log/2", b"01234") }]).await.unwrap();
     assert_eq!(files.get("insert_log/1").await.unwrap(), bytes);
-    assert_eq!(files.get("insert_log/2").await.unwrap()[5..], bytes[5..]);
+    let spliced = files.get("insert_log/2").await.unwrap();
+    assert_eq!((&spliced[..5], &spliced[5..]), (&b"01234"[..], &bytes[5..]));
     for range in [0..2_600_017, 1..262_144, 262_143..524_289, 2_600_000..2_600_017, 7..7] {
         let read = files.get_range("insert_log/1", range.start..range.end).await.unwrap();
         assert_eq!(read, bytes[range.start as usize..range.end as usize], "{range:?}");
     }
     let short = files.get_range("insert_log/1", 2_600_000..2_600_018).await.unwrap_err().to_string();
     assert!(short.contains("ends 17 bytes after 2600000"), "{short}");
+}
+
+/// Sizes around the buffer's, once as a file system does it that has direct writes and once as one that refuses them.
+#[rstest]
+fn direct_files_hold_what_was_written(
+    #[values(0, 1, 4096, 524_287, 524_288, 524_289, 1_048_576, 1_500_000)] size: usize,
+    #[values(false, true)] refused: bool,
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, source) = (dir.path().join("file"), dir.path().join("source"));
+    let bytes: Vec<u8> = (0..size).map(|i| (i * 7 % 251) as u8).collect();
+    let (written, appended) = bytes.split_at(size / 3);
+    std::fs::write(&source, appended).unwrap();
+    let file = File::create_new(&path).unwrap();
+    let mut direct = if refused {
+        // Not open for writing, so that it refuses.
+        Direct::over(&file, File::open(&path).unwrap())
+    } else if let Some(direct) = Direct::open(&file, &path) {
+        direct
+    } else {
+        return eprintln!("not tested: {} has no direct writes", path.display());
+    };
+    written.chunks(1000).for_each(|part| direct.write(part).unwrap());
+    let source = File::open(source).unwrap();
+    while direct.append(&source, 100_000).unwrap() > 0 {}
+    direct.finish().unwrap();
+    assert!(std::fs::read(path).unwrap() == bytes);
 }
 
 #[tokio::test]

@@ -201,7 +201,8 @@ async fn a_damaged_input_fails_the_plan_and_harms_nothing() {
     let listed: Vec<_> = world.gate.list("insert_log").try_collect().await.unwrap();
     let victim = listed.iter().map(|l| l.name.clone()).find(|name| name.contains("/100/")).unwrap();
     let whole = world.gate.get(&victim).await.unwrap();
-    let put = |bytes| datacoord::storage::Object { name: victim.clone(), bytes, rest: None, pace: None };
+    let put =
+        |bytes| datacoord::storage::Object { name: victim.clone(), bytes, rest: None, pace: None, read_soon: true };
     world.gate.put(&[put(whole.slice(..whole.len() / 2))]).await.unwrap();
 
     let job = process.compact(BOOK).await;
