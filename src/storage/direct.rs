@@ -7,14 +7,18 @@
 //! Must never: lose what a direct write refused, or report as written what is still in its buffer: whoever writes has to
 //! call `finish`, and to sync.
 
-#[cfg(target_os = "linux")]
-use std::os::unix::fs::OpenOptionsExt;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
+
+/// Of a descriptor whose writes go past the cache; where there are none it is an ordinary one.
+#[cfg(target_os = "linux")]
+const PAST_CACHE: i32 = libc::O_DIRECT;
+#[cfg(not(target_os = "linux"))]
+const PAST_CACHE: i32 = 0;
 
 /// Written at once, and held meanwhile. A multiple of a block, and less than what the encoder of an object has given back
 /// when the object is written, so that a merge has it in its budget.
@@ -38,12 +42,10 @@ pub(super) struct Direct<'a> {
 }
 
 impl<'a> Direct<'a> {
-    /// `path` is the file's. None: the file system or the machine has no direct writes.
+    /// `path` is the file's. None: the file system has no direct writes.
     pub(super) fn open(file: &'a File, path: &Path) -> Option<Self> {
-        #[cfg(target_os = "linux")]
-        return Some(Self::over(file, OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path).ok()?));
-        #[cfg(not(target_os = "linux"))]
-        None
+        let direct = OpenOptions::new().write(true).custom_flags(PAST_CACHE).open(path).ok()?;
+        Some(Self::over(file, direct))
     }
 
     /// `direct` is the same file as `file`, opened anew.
