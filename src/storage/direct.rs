@@ -14,6 +14,8 @@ use std::{
     path::Path,
 };
 
+use parking_lot::Mutex;
+
 /// Of a descriptor whose writes go past the cache; where there are none it is an ordinary one.
 #[cfg(target_os = "linux")]
 const PAST_CACHE: i32 = libc::O_DIRECT;
@@ -26,8 +28,33 @@ const BUFFER_BYTES: usize = 512 << 10;
 /// What direct writes have to begin at, in the file and in memory: the largest block of a disk in use.
 const BLOCK_BYTES: usize = 4096;
 
+/// Buffers that are kept at most while nobody writes.
+const KEPT: usize = 4;
+
+/// Memory of files that are being written, used again and again. Objects are written by ever other threads, and of a
+/// buffer that each of them makes and frees an allocator keeps one for every thread.
+#[derive(Debug, Default)]
+pub(super) struct Buffers {
+    free: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        let free = self.free.lock().pop();
+        free.unwrap_or_else(|| vec![0; BUFFER_BYTES + BLOCK_BYTES])
+    }
+
+    fn give_back(&self, memory: Vec<u8>) {
+        let mut free = self.free.lock();
+        if free.len() < KEPT {
+            free.push(memory);
+        }
+    }
+}
+
 /// A file that is empty at first.
 pub(super) struct Direct<'a> {
+    buffers: &'a Buffers,
     /// Through the cache: for the end, which fills no block, and for what is refused.
     file: &'a File,
     /// The same file; None: direct writes are refused.
@@ -43,16 +70,16 @@ pub(super) struct Direct<'a> {
 
 impl<'a> Direct<'a> {
     /// `path` is the file's. None: the file system has no direct writes.
-    pub(super) fn open(file: &'a File, path: &Path) -> Option<Self> {
+    pub(super) fn open(buffers: &'a Buffers, file: &'a File, path: &Path) -> Option<Self> {
         let direct = OpenOptions::new().write(true).custom_flags(PAST_CACHE).open(path).ok()?;
-        Some(Self::over(file, direct))
+        Some(Self::over(buffers, file, direct))
     }
 
     /// `direct` is the same file as `file`, opened anew.
-    pub(super) fn over(file: &'a File, direct: File) -> Self {
-        let memory = vec![0; BUFFER_BYTES + BLOCK_BYTES];
+    pub(super) fn over(buffers: &'a Buffers, file: &'a File, direct: File) -> Self {
+        let memory = buffers.take();
         let start = memory.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
-        Self { file, direct: Some(direct), memory, start, held: 0, written: 0 }
+        Self { buffers, file, direct: Some(direct), memory, start, held: 0, written: 0 }
     }
 
     pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -100,5 +127,11 @@ impl<'a> Direct<'a> {
         self.written += BUFFER_BYTES as u64;
         self.held = 0;
         Ok(())
+    }
+}
+
+impl Drop for Direct<'_> {
+    fn drop(&mut self) {
+        self.buffers.give_back(std::mem::take(&mut self.memory));
     }
 }

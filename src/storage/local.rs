@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use super::{
     Pace, StorageError,
     backend::{Backend, Listed, Object},
-    direct::Direct,
+    direct::{Buffers, Direct},
     pace::{in_parts, spans},
 };
 
@@ -58,6 +58,7 @@ pub(super) struct LocalFiles {
     lister: LocalFileSystem,
     /// Makes staging names unique within this process; other processes are told apart by the exclusive open.
     next_staged: Arc<AtomicU64>,
+    buffers: Arc<Buffers>,
     /// What was done in which order, for the test of durability: nothing else can see it short of a loss of power.
     #[cfg(test)]
     pub(super) steps: Arc<parking_lot::Mutex<Vec<Step>>>,
@@ -88,6 +89,7 @@ impl LocalFiles {
             root: root.into(),
             lister,
             next_staged: Arc::default(),
+            buffers: Arc::default(),
             #[cfg(test)]
             steps: Arc::default(),
         })
@@ -157,7 +159,7 @@ impl LocalFiles {
         self.write_staged(failed, |file, path| {
             let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
             let directly = !object.read_soon && object.size() >= DIRECT_FROM;
-            let direct = if directly { Direct::open(file, path) } else { None };
+            let direct = if directly { Direct::open(&self.buffers, file, path) } else { None };
             let mut writing = direct.map_or_else(|| Writing::through_cache(file), Writing::Direct);
             in_parts(&object.pace, &object.bytes, wait, |part| writing.write(&part).map_err(failed))?;
             if let Some(rest) = &object.rest {

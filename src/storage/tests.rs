@@ -15,7 +15,7 @@ use rstest::rstest;
 
 use super::{
     bucket::Bucket,
-    direct::Direct,
+    direct::{Buffers, Direct},
     local::{LocalFiles, Step},
     *,
 };
@@ -131,10 +131,11 @@ fn direct_files_hold_what_was_written(
     let (written, appended) = bytes.split_at(size / 3);
     std::fs::write(&source, appended).unwrap();
     let file = File::create_new(&path).unwrap();
+    let buffers = Buffers::default();
     let mut direct = if refused {
         // Not open for writing, so that it refuses.
-        Direct::over(&file, File::open(&path).unwrap())
-    } else if let Some(direct) = Direct::open(&file, &path) {
+        Direct::over(&buffers, &file, File::open(&path).unwrap())
+    } else if let Some(direct) = Direct::open(&buffers, &file, &path) {
         direct
     } else {
         return eprintln!("not tested: {} has no direct writes", path.display());
