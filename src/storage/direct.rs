@@ -97,7 +97,13 @@ impl<'a> Direct<'a> {
     pub(super) fn append(&mut self, mut source: &File, most: usize) -> io::Result<usize> {
         let room = self.room();
         let most = most.min(room.len());
-        let bytes = source.read(&mut room[..most])?;
+        let bytes = loop {
+            match source.read(&mut room[..most]) {
+                // By a signal, before anything was read.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.took(bytes)?;
         Ok(bytes)
     }
