@@ -100,6 +100,8 @@ pub const KEYS: &[Key] = &[
         "Most shards of a collection."),
     key!("proxy.maxDimension", Count, Some((1.0, 32_768.0)), Count(config.limits.max_dimension),
         "Largest dimension of a vector."),
+    key!("rootCoord.maxDatabaseNum", Count, Some((1.0, 65_536.0)), Count(config.limits.max_databases),
+        "Most databases, the default one included."),
     key!("rootCoord.maxPartitionNum", Count, Some((1.0, 65_536.0)), Count(config.limits.max_partitions),
         "Most partitions of a collection."),
     key!("quotaAndLimits.limits.maxQueryResultWindow", Count, Some((1.0, 1_048_576.0)),

@@ -5,11 +5,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{CollectionCell, CollectionName, Coordinator, CoordinatorError};
+use super::{
+    CollectionCell, CollectionName, Coordinator, CoordinatorError,
+    directory::{Allowed, Meaning, NameChange, alias_not_found, not_found, rename},
+};
 use crate::model::{
     Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId, Segment,
     SegmentState, Timestamp,
-    collection::{DEFAULT_DATABASE, DEFAULT_PARTITION},
+    collection::DEFAULT_PARTITION,
     name::{check_name, check_partition_name},
 };
 
@@ -33,9 +36,7 @@ impl Coordinator {
         check_name("database name", name, self.core.config.limits.max_name_length)
             .map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
-        if self.core.state.database(name).is_ok() {
-            return Err(CoordinatorError::Rejected(format!("database already exist: {name}")));
-        }
+        self.core.state.check(NameChange::CreateDatabase { name, most: self.core.config.limits.max_databases })?;
         let database = Database { name: name.to_owned(), created_at: self.timestamp()? };
         let mut txn = self.core.catalog.txn();
         txn.put_database(&database);
@@ -44,18 +45,11 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Drops an empty database.
+    /// Drops an empty database; a missing one is no error.
     pub async fn drop_database(&self, name: &str) -> Result<(), CoordinatorError> {
         let _ddl = self.ddl.lock().await;
-        if name == DEFAULT_DATABASE {
-            return Err(CoordinatorError::Rejected("can not drop default database".to_owned()));
-        }
-        self.core.state.database(name)?;
-        let left = self.core.state.collections(Some(name)).len();
-        if left > 0 {
-            return Err(CoordinatorError::Rejected(format!(
-                "database {name} is not empty: it has {left} collections, drop them first"
-            )));
+        if self.core.state.check(NameChange::DropDatabase(name))? == Allowed::Already {
+            return Ok(());
         }
         let mut txn = self.core.catalog.txn();
         txn.delete_database(name);
@@ -68,25 +62,20 @@ impl Coordinator {
     pub async fn create_collection(&self, new: NewCollection) -> Result<(), CoordinatorError> {
         let name = new.schema.name.clone();
         let _ddl = self.ddl.lock().await;
-        self.core.state.database(&new.database)?;
-        let duplicate = || {
-            CoordinatorError::Rejected(format!(
-                "create duplicate collection with different parameters, collection: {name}"
-            ))
-        };
-        if self.core.state.alias(&new.database, &name).is_some() {
-            return Err(CoordinatorError::Rejected(format!(
-                "create duplicate collection with different parameters, collection: {name}: \
-                 the name is taken by an alias"
-            )));
-        }
-        if self.core.state.has_collection(&new.database, &name) {
-            let old = self.core.state.resolve(CollectionName::new(&new.database, &name))?.meta();
+        let change = NameChange::CreateCollection(CollectionName::new(&new.database, &name));
+        if let Allowed::Of(id) = self.core.state.check(change)? {
+            let old = self.core.state.by_id(id)?.meta();
             let same = *old.schema == new.schema
                 && old.channels.len() == new.shards as usize
                 && old.properties == new.properties
                 && old.consistency_level == new.consistency_level;
-            return if same { Ok(()) } else { Err(duplicate()) };
+            return if same {
+                Ok(())
+            } else {
+                Err(CoordinatorError::Rejected(format!(
+                    "create duplicate collection with different parameters, collection: {name}"
+                )))
+            };
         }
 
         let created_at = self.timestamp()?;
@@ -131,11 +120,8 @@ impl Coordinator {
     /// Drops a collection and all its rows; a missing one is no error. Its files go with garbage collection.
     pub async fn drop_collection(&self, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
         let _ddl = self.ddl.lock().await;
-        self.core.state.database(name.database)?;
-        if self.core.state.alias(name.database, name.name).is_some() {
-            return Err(CoordinatorError::Rejected(format!("cannot drop the collection via alias = {}", name.name)));
-        }
-        let Ok(cell) = self.core.state.resolve(name) else { return Ok(()) };
+        let Allowed::Of(id) = self.core.state.check(NameChange::DropCollection(name))? else { return Ok(()) };
+        let cell = self.core.state.by_id(id)?;
         self.cancel_plans(|plan| plan.group.collection == cell.id, "the collection was dropped").await;
         let _commit = cell.commit.lock().await;
         let dropped = self.as_dropped(cell.live());
@@ -222,6 +208,8 @@ impl Coordinator {
         .await
     }
 
+    /// Gives a collection another name, in its database or in another one. Its aliases stay in the database they are in,
+    /// so a collection that has any can't leave it.
     pub async fn rename_collection(
         &self,
         from: CollectionName<'_>,
@@ -231,50 +219,26 @@ impl Coordinator {
         check_name("collection name", to, self.core.config.limits.max_name_length)
             .map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
-        let cell = self.core.state.resolve(from)?;
-        let database = if to_database.is_empty() { from.database } else { to_database };
-        self.core.state.database(database)?;
-        if self.core.state.alias(from.database, from.name).is_some() {
-            return Err(CoordinatorError::Rejected(format!(
-                "unsupported use an alias to rename collection, alias:{}",
-                from.name
-            )));
-        }
-        if self.core.state.alias(database, to).is_some() {
-            return Err(CoordinatorError::Rejected(format!("cannot rename collection to an existing alias: {to}")));
-        }
-        if self.core.state.has_collection(database, to) {
-            return Err(CoordinatorError::Rejected(format!(
-                "duplicated new collection name {to} in database {database}"
-            )));
-        }
+        let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
+        let Allowed::Of(id) = self.core.state.check(NameChange::Rename { from, to })? else { return Ok(()) };
+        let cell = self.core.state.by_id(id)?;
         let at = self.timestamp()?;
         self.change(&cell, |c| {
-            let mut schema = CollectionSchema::clone(&c.schema);
-            schema.name = to.to_owned();
-            c.schema = Arc::new(schema);
-            c.name = to.to_owned();
-            c.database = database.to_owned();
+            rename(c, to.name);
+            c.database = to.database.to_owned();
             c.updated_at = at;
             Ok(())
         })
         .await
     }
 
+    /// Gives a collection, which must be named by its own name, an alias. The same alias again is no error.
     pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
         check_name("alias name", alias, self.core.config.limits.max_name_length).map_err(CoordinatorError::Invalid)?;
         let _ddl = self.ddl.lock().await;
-        let cell = self.core.state.resolve(name)?;
-        self.check_alias_is_no_collection(name.database, alias)?;
-        if let Some(owner) = self.core.state.alias(name.database, alias) {
-            if owner.id == cell.id {
-                return Ok(());
-            }
-            return Err(CoordinatorError::Rejected(format!(
-                "{alias} is alias to another collection: {}",
-                owner.meta().name
-            )));
-        }
+        let change = NameChange::CreateAlias { alias, of: name };
+        let Allowed::Of(id) = self.core.state.check(change)? else { return Ok(()) };
+        let cell = self.core.state.by_id(id)?;
         self.change(&cell, |c| {
             c.aliases.push(alias.to_owned());
             Ok(())
@@ -285,12 +249,9 @@ impl Coordinator {
     /// Points an existing alias to another collection.
     pub async fn alter_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
         let _ddl = self.ddl.lock().await;
-        let cell = self.core.state.resolve(name)?;
-        self.check_alias_is_no_collection(name.database, alias)?;
-        let owner = self.core.state.alias(name.database, alias).ok_or_else(|| alias_not_found(name.database, alias))?;
-        if owner.id == cell.id {
-            return Ok(());
-        }
+        let change = NameChange::AlterAlias { alias, to: name };
+        let Allowed::Moves { from, to } = self.core.state.check(change)? else { return Ok(()) };
+        let (owner, cell) = (self.core.state.by_id(from)?, self.core.state.by_id(to)?);
         // Both definitions in one transaction: at no moment does the alias point nowhere, or to both.
         let mut old = Collection::clone(&owner.meta());
         old.aliases.retain(|a| a != alias);
@@ -300,16 +261,16 @@ impl Coordinator {
         txn.put_collection(&old);
         txn.put_collection(&new);
         txn.commit().await?;
-        self.core.state.replace(&owner, old);
-        self.core.state.replace(&cell, new);
+        self.core.state.replace_all([(&*owner, old), (&*cell, new)]);
         Ok(())
     }
 
     /// Drops an alias; a missing one is no error.
     pub async fn drop_alias(&self, database: &str, alias: &str) -> Result<(), CoordinatorError> {
         let _ddl = self.ddl.lock().await;
-        self.core.state.database(database)?;
-        let Some(cell) = self.core.state.alias(database, alias) else { return Ok(()) };
+        let change = NameChange::DropAlias { database, alias };
+        let Allowed::Of(id) = self.core.state.check(change)? else { return Ok(()) };
+        let cell = self.core.state.by_id(id)?;
         self.change(&cell, |c| {
             c.aliases.retain(|a| a != alias);
             Ok(())
@@ -318,15 +279,18 @@ impl Coordinator {
     }
 
     pub fn describe_alias(&self, database: &str, alias: &str) -> Result<Arc<Collection>, CoordinatorError> {
-        self.core.state.database(database)?;
-        self.core.state.alias(database, alias).map(|c| c.meta()).ok_or_else(|| alias_not_found(database, alias))
+        match self.core.state.meaning(CollectionName { database, name: alias })? {
+            Some(Meaning::Alias(id)) => Ok(self.core.state.by_id(id)?.meta()),
+            Some(Meaning::Collection(_)) | None => Err(alias_not_found(database, alias).into()),
+        }
     }
 
-    fn check_alias_is_no_collection(&self, database: &str, alias: &str) -> Result<(), CoordinatorError> {
-        if self.core.state.has_collection(database, alias) {
-            return Err(CoordinatorError::AliasConflict { database: database.to_owned(), alias: alias.to_owned() });
+    /// Aliases of a collection, which must be named by its own name.
+    pub fn list_aliases(&self, name: CollectionName<'_>) -> Result<Vec<String>, CoordinatorError> {
+        match self.core.state.meaning(name)? {
+            Some(Meaning::Collection(id)) => Ok(self.core.state.by_id(id)?.meta().aliases.clone()),
+            Some(Meaning::Alias(_)) | None => Err(not_found(name).into()),
         }
-        Ok(())
     }
 
     /// Creates a partition; an existing one is no error.
@@ -499,8 +463,4 @@ pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<P
         .iter()
         .map(|n| meta.partition(n).map(|p| p.id).ok_or_else(|| CoordinatorError::PartitionNotFound(n.clone())))
         .collect()
-}
-
-fn alias_not_found(database: &str, alias: &str) -> CoordinatorError {
-    CoordinatorError::AliasNotFound { database: database.to_owned(), alias: alias.to_owned() }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong when the coordinator is asked for something.
 
+use super::NameError;
 use crate::{
     error::{Classify, ErrorKind},
     ingest::IngestError,
@@ -23,10 +24,9 @@ pub enum CoordinatorError {
     CollectionIdNotFound(CollectionId),
     #[error("partition not found[partition={0}]")]
     PartitionNotFound(String),
-    #[error("alias not found[database={database}][alias={alias}]")]
-    AliasNotFound { database: String, alias: String },
-    #[error("alias and collection name conflict[database={database}][alias={alias}]")]
-    AliasConflict { database: String, alias: String },
+    /// A name that a call may not have, for another reason than the two above.
+    #[error(transparent)]
+    Name(NameError),
     #[error("index not found[index={0}]")]
     IndexNotFound(String),
     #[error("collection not loaded[collection={0}]")]
@@ -65,6 +65,17 @@ pub enum CoordinatorError {
     Internal(String),
 }
 
+impl From<NameError> for CoordinatorError {
+    /// What is not there has one variant, whichever call looked for it.
+    fn from(error: NameError) -> Self {
+        match error {
+            NameError::DatabaseNotFound(database) => Self::DatabaseNotFound(database),
+            NameError::CollectionNotFound { database, collection } => Self::CollectionNotFound { database, collection },
+            other => Self::Name(other),
+        }
+    }
+}
+
 impl Classify for CoordinatorError {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -72,12 +83,12 @@ impl Classify for CoordinatorError {
             | Self::CollectionNotFound { .. }
             | Self::CollectionIdNotFound(_)
             | Self::PartitionNotFound(_)
-            | Self::AliasNotFound { .. }
             | Self::IndexNotFound(_)
             | Self::JobNotFound(_)
             | Self::PlanNotFound(_)
             | Self::SegmentNotFound(_) => ErrorKind::NotFound,
-            Self::AliasConflict { .. } | Self::Rejected(_) => ErrorKind::Conflict,
+            Self::Name(e) => e.kind(),
+            Self::Rejected(_) => ErrorKind::Conflict,
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::Stopping => ErrorKind::Transient,
             Self::Invalid(_) => ErrorKind::Invalid,

@@ -28,6 +28,7 @@ mod compaction_tests;
 pub mod control;
 mod core;
 mod ddl;
+mod directory;
 mod dml;
 mod error;
 mod events;
@@ -60,13 +61,14 @@ pub use self::core::Core;
 pub use cell::CollectionCell;
 pub use ddl::NewCollection;
 pub(crate) use ddl::partition_ids;
+pub use directory::{CollectionName, NameError};
 pub use dml::{FlushedCollection, Mutation};
 pub use error::CoordinatorError;
 pub use gc::{Collected, Garbage, Pin};
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use reads::ReadRequest;
 pub use start::Parts;
-pub use state::{CollectionName, State};
+pub use state::State;
 pub use triggers::{CompactionScope, Triggered};
 
 use crate::{

@@ -2,14 +2,19 @@
 //!
 //! Serves nobody before everything that was acknowledged is back (P3, P7).
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rayon::prelude::*;
 use tracing::{info, warn};
 
 use super::{
-    CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State, core::OutputsInFlight, events::FlushEvents,
-    failures::Failures, segments::SegmentTable, stats_cache::StatsCache,
+    CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State,
+    core::OutputsInFlight,
+    directory::{Settled, settle},
+    events::FlushEvents,
+    failures::Failures,
+    segments::SegmentTable,
+    stats_cache::StatsCache,
 };
 use crate::{
     background::Background,
@@ -19,7 +24,7 @@ use crate::{
     error::Classify,
     ingest::{BoundStore, FlushSink, IdAllocator, Ingest, RecoveredCatalog, RecoveredCollection, Refusal, Tso},
     meta::{Bounds, Catalog, Contents, MetaStore},
-    model::{Database, Lsn, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
+    model::{CollectionId, Database, Lsn, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
     scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -46,7 +51,8 @@ impl Coordinator {
         let Parts { config, clock, metrics, meta, store } = parts;
         let catalog = Catalog::open(meta).await?;
         store.claim(catalog.identity().await?).await?;
-        let contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
+        let mut contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
+        settle_names(&catalog, &mut contents, config.limits.max_name_length).await?;
         let controls = catalog.controls().await?;
         let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
         let (ids, tso) = {
@@ -243,6 +249,29 @@ impl BoundStore for CatalogBounds {
 
 /// The catalog as loaded.
 type Loaded = Contents<Arc<SegmentTable>>;
+
+/// Makes every name of a catalog mean one thing, durably, before anybody asks for it: older releases could store a name
+/// twice.
+async fn settle_names(catalog: &Catalog, contents: &mut Loaded, longest: usize) -> Result<(), CoordinatorError> {
+    let known = contents.databases.len();
+    let settled = settle(&mut contents.databases, &mut contents.collections, longest);
+    if settled.is_empty() {
+        return Ok(());
+    }
+    let mut txn = catalog.txn();
+    for database in contents.databases.iter().skip(known) {
+        txn.put_database(database);
+    }
+    let changed: BTreeSet<CollectionId> = settled.iter().filter_map(Settled::changed).collect();
+    for collection in contents.collections.iter().filter(|c| changed.contains(&c.id)) {
+        txn.put_collection(collection);
+    }
+    txn.commit().await?;
+    for one in &settled {
+        warn!("{one}");
+    }
+    Ok(())
+}
 
 /// What the log needs to know of the catalog to tell rows that are flushed from rows that are not.
 fn known(contents: &Loaded) -> RecoveredCatalog {

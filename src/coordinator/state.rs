@@ -11,53 +11,29 @@ use std::{
 };
 
 use super::{
-    CollectionCell, CoordinatorError,
+    CollectionCell, CollectionName, CoordinatorError,
+    directory::{Allowed, Directory, Meaning, NameChange},
     sync::{Mutex, RwLock},
 };
-use crate::model::{Collection, CollectionId, Database, Segment, SegmentId, collection::DEFAULT_DATABASE};
+use crate::model::{Collection, CollectionId, Database, Segment, SegmentId};
 
 /// Collections that a list takes under one lock, and segments that are pinned under one.
 const PAGE: usize = 256;
 
-/// Names and cells of all collections.
+/// The cells of all collections, and what each name means.
 #[derive(Debug, Default)]
 pub struct State {
-    directory: RwLock<Directory>,
+    index: RwLock<Index>,
     /// Dropped collections whose segments still have files.
     graveyard: RwLock<Cells>,
     pins: Arc<Pins>,
 }
 
+/// Names and cells, changed together.
 #[derive(Debug, Default)]
-struct Directory {
-    databases: BTreeMap<String, Database>,
+struct Index {
+    names: Directory,
     by_id: Cells,
-    /// (database, collection name or alias) → collection.
-    names: BTreeMap<(String, String), CollectionId>,
-    aliases: BTreeMap<(String, String), CollectionId>,
-}
-
-impl Directory {
-    fn give_names(&mut self, meta: &Collection) {
-        self.names.insert((meta.database.clone(), meta.name.clone()), meta.id);
-        for alias in &meta.aliases {
-            self.aliases.insert((meta.database.clone(), alias.clone()), meta.id);
-        }
-    }
-
-    /// Takes the names of a definition back, except those that another collection has been given since.
-    fn take_names(&mut self, meta: &Collection) {
-        let mut key = (meta.database.clone(), meta.name.clone());
-        if self.names.get(&key) == Some(&meta.id) {
-            self.names.remove(&key);
-        }
-        for alias in &meta.aliases {
-            key.1.clone_from(alias);
-            if self.aliases.get(&key) == Some(&meta.id) {
-                self.aliases.remove(&key);
-            }
-        }
-    }
 }
 
 type Cells = BTreeMap<CollectionId, Arc<CollectionCell>>;
@@ -80,33 +56,14 @@ fn by_pages(page: impl Fn(Option<CollectionId>) -> Vec<Arc<CollectionCell>>) -> 
     }
 }
 
-/// How a request names a collection. The name wins over the id.
-#[derive(Debug, Clone, Copy)]
-pub struct CollectionName<'a> {
-    /// Empty means the default database.
-    pub database: &'a str,
-    pub name: &'a str,
-}
-
-impl<'a> CollectionName<'a> {
-    pub fn new(database: &'a str, name: &'a str) -> Self {
-        Self { database: if database.is_empty() { DEFAULT_DATABASE } else { database }, name }
-    }
-
-    pub fn not_found(&self) -> CoordinatorError {
-        CoordinatorError::CollectionNotFound { database: self.database.to_owned(), collection: self.name.to_owned() }
-    }
-}
-
 impl State {
     pub fn databases(&self) -> Vec<Database> {
-        self.directory.read().databases.values().cloned().collect()
+        self.index.read().names.databases().cloned().collect()
     }
 
     pub fn database(&self, name: &str) -> Result<Database, CoordinatorError> {
-        let name = if name.is_empty() { DEFAULT_DATABASE } else { name };
-        let directory = self.directory.read();
-        directory.databases.get(name).cloned().ok_or_else(|| CoordinatorError::DatabaseNotFound(name.to_owned()))
+        let name = CollectionName::new(name, "").database;
+        Ok(self.index.read().names.database(name)?.clone())
     }
 
     /// Looks a collection up by name or alias.
@@ -114,35 +71,32 @@ impl State {
     /// # Errors
     /// `DatabaseNotFound`, `CollectionNotFound`.
     pub fn resolve(&self, name: CollectionName<'_>) -> Result<Arc<CollectionCell>, CoordinatorError> {
-        let directory = self.directory.read();
-        if !directory.databases.contains_key(name.database) {
-            return Err(CoordinatorError::DatabaseNotFound(name.database.to_owned()));
-        }
-        let key = (name.database.to_owned(), name.name.to_owned());
-        let id = directory.names.get(&key).or_else(|| directory.aliases.get(&key)).ok_or_else(|| name.not_found())?;
-        directory.by_id.get(id).cloned().ok_or_else(|| name.not_found())
+        let index = self.index.read();
+        let id = index.names.resolve(name)?;
+        index.by_id.get(&id).cloned().ok_or(CoordinatorError::CollectionIdNotFound(id))
     }
 
     pub fn by_id(&self, id: CollectionId) -> Result<Arc<CollectionCell>, CoordinatorError> {
-        self.directory.read().by_id.get(&id).cloned().ok_or(CoordinatorError::CollectionIdNotFound(id))
+        self.index.read().by_id.get(&id).cloned().ok_or(CoordinatorError::CollectionIdNotFound(id))
     }
 
-    /// The collection an alias points to, if the name is an alias.
-    pub fn alias(&self, database: &str, alias: &str) -> Option<Arc<CollectionCell>> {
-        let directory = self.directory.read();
-        let id = directory.aliases.get(&(database.to_owned(), alias.to_owned()))?;
-        directory.by_id.get(id).cloned()
+    /// None: the name is free.
+    pub(super) fn meaning(&self, name: CollectionName<'_>) -> Result<Option<Meaning>, CoordinatorError> {
+        let index = self.index.read();
+        index.names.database(name.database)?;
+        Ok(index.names.meaning(name))
     }
 
-    /// True if a collection (not an alias) has this name.
-    pub fn has_collection(&self, database: &str, name: &str) -> bool {
-        self.directory.read().names.contains_key(&(database.to_owned(), name.to_owned()))
+    /// Whether the names allow a change, see [`Directory::check`]. It holds for as long as the caller lets no other
+    /// change of definitions begin.
+    pub(super) fn check(&self, change: NameChange<'_>) -> Result<Allowed, CoordinatorError> {
+        Ok(self.index.read().names.check(change)?)
     }
 
     /// Live collections of one database, or of all, ascending by id. One that is there before and after the call is in
     /// the list, whatever else is made, renamed or dropped meanwhile.
     pub fn collections(&self, database: Option<&str>) -> Vec<Arc<CollectionCell>> {
-        let mut cells = by_pages(|after| page(&self.directory.read().by_id, after));
+        let mut cells = by_pages(|after| page(&self.index.read().by_id, after));
         if let Some(database) = database {
             cells.retain(|cell| cell.meta().database == database);
         }
@@ -161,36 +115,45 @@ impl State {
 
     /// The cell of a collection, dropped or not.
     pub fn cell_or_grave(&self, id: CollectionId) -> Option<Arc<CollectionCell>> {
-        self.directory.read().by_id.get(&id).cloned().or_else(|| self.graveyard.read().get(&id).cloned())
+        self.index.read().by_id.get(&id).cloned().or_else(|| self.graveyard.read().get(&id).cloned())
     }
 
     pub(super) fn put_database(&self, database: Database) {
-        self.directory.write().databases.insert(database.name.clone(), database);
+        self.index.write().names.put_database(database);
     }
 
     pub(super) fn remove_database(&self, name: &str) {
-        self.directory.write().databases.remove(name);
+        self.index.write().names.remove_database(name);
     }
 
     pub(super) fn add(&self, cell: Arc<CollectionCell>) {
         let meta = cell.meta();
-        let mut directory = self.directory.write();
-        directory.give_names(&meta);
-        directory.by_id.insert(meta.id, cell);
+        let mut index = self.index.write();
+        index.names.give(&meta);
+        index.by_id.insert(meta.id, cell);
     }
 
     /// Replaces a collection's definition and with it its names.
     pub(super) fn replace(&self, cell: &CollectionCell, meta: Collection) {
-        let mut directory = self.directory.write();
-        directory.take_names(&cell.meta());
-        directory.give_names(&meta);
-        cell.set_meta(meta);
+        self.replace_all([(cell, meta)]);
+    }
+
+    /// Replaces several definitions in one moment: a name that goes from one to another always means one of them.
+    pub(super) fn replace_all<const N: usize>(&self, changed: [(&CollectionCell, Collection); N]) {
+        let mut index = self.index.write();
+        for (cell, _) in &changed {
+            index.names.take(&cell.meta());
+        }
+        for (cell, meta) in changed {
+            index.names.give(&meta);
+            cell.set_meta(meta);
+        }
     }
 
     pub(super) fn bury(&self, id: CollectionId) {
-        let mut directory = self.directory.write();
-        if let Some(cell) = directory.by_id.remove(&id) {
-            directory.take_names(&cell.meta());
+        let mut index = self.index.write();
+        if let Some(cell) = index.by_id.remove(&id) {
+            index.names.take(&cell.meta());
             self.graveyard.write().insert(id, cell);
         }
     }

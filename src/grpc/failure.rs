@@ -6,7 +6,7 @@
 use tonic::Response;
 
 use crate::{
-    coordinator::CoordinatorError,
+    coordinator::{CoordinatorError, NameError},
     error::{Classify, ErrorKind},
     model::collection::DEFAULT_DATABASE,
     wire::{
@@ -27,8 +27,10 @@ impl From<CoordinatorError> for Failure {
             E::CollectionNotFound { database, collection } => status::collection_not_found(database, collection),
             E::CollectionIdNotFound(id) => status::collection_not_found(DEFAULT_DATABASE, id),
             E::PartitionNotFound(name) => status::partition_not_found(name),
-            E::AliasNotFound { database, alias } => status::alias_not_found(database, alias),
-            E::AliasConflict { database, alias } => status::alias_conflict(database, alias),
+            E::Name(NameError::AliasNotFound { database, alias }) => status::alias_not_found(database, alias),
+            E::Name(NameError::AliasIsCollection { database, alias }) => status::alias_conflict(database, alias),
+            E::Name(NameError::AliasTaken { database, alias, owner }) => status::alias_taken(database, alias, owner),
+            E::Name(NameError::TooManyDatabases { most }) => status::too_many_databases(*most),
             E::IndexNotFound(index) => status::index_not_found(index),
             E::NotLoaded(collection) => status::collection_not_loaded(collection),
             E::JobNotFound(_) | E::PlanNotFound(_) => status::parameter_invalid(&error),

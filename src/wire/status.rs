@@ -36,9 +36,11 @@ impl Code {
     pub const PARTITION_NOT_FOUND: Self = Self::new(200, ErrorCode::MetaFailed);
     pub const INDEX_NOT_FOUND: Self = Self::new(700, ErrorCode::IndexNotExist);
     pub const DATABASE_NOT_FOUND: Self = Self::new(800, ErrorCode::UnexpectedError);
+    pub const TOO_MANY_DATABASES: Self = Self::new(801, ErrorCode::UnexpectedError);
     pub const PARAMETER_INVALID: Self = Self::new(1100, ErrorCode::IllegalArgument);
     pub const ALIAS_NOT_FOUND: Self = Self::new(1600, ErrorCode::UnexpectedError);
     pub const ALIAS_CONFLICT: Self = Self::new(1601, ErrorCode::UnexpectedError);
+    pub const ALIAS_TAKEN: Self = Self::new(1602, ErrorCode::UnexpectedError);
     pub const UNEXPECTED: Self = Self::new(65535, ErrorCode::UnexpectedError);
 
     /// The answer with this code; `detail` repeats the reason, as in Milvus.
@@ -141,6 +143,17 @@ pub fn alias_conflict(database: &str, alias: &str) -> common::Status {
     Code::ALIAS_CONFLICT.with(format_args!("alias and collection name conflict[database={database}][alias={alias}]"))
 }
 
+/// An alias that means another collection.
+pub fn alias_taken(database: &str, alias: &str, owner: &str) -> common::Status {
+    Code::ALIAS_TAKEN.with(format_args!(
+        "{alias} is alias to another collection: {owner}: alias already exist[database={database}][alias={alias}]"
+    ))
+}
+
+pub fn too_many_databases(most: usize) -> common::Status {
+    Code::TOO_MANY_DATABASES.with(format_args!("exceeded the limit number of database[limit={most}]"))
+}
+
 /// A collection of this name exists and is different, or the name is an alias.
 pub fn duplicate_collection(collection: &str) -> common::Status {
     Code::UNEXPECTED
@@ -192,6 +205,8 @@ mod tests {
     #[case(parameter_invalid("text"), 1100, 5, "text")]
     #[case(alias_not_found("default", "a"), 1600, 1, "alias not found")]
     #[case(alias_conflict("default", "a"), 1601, 1, "alias and collection name conflict")]
+    #[case(alias_taken("default", "a", "c"), 1602, 1, "a is alias to another collection: c: alias already exist[")]
+    #[case(too_many_databases(64), 801, 1, "exceeded the limit number of database[limit=64]")]
     #[case(unexpected("text"), 65535, 1, "text")]
     #[case(duplicate_collection("X"), 65535, 1, "create duplicate collection with different parameters, collection: X")]
     #[case(drop_through_alias("a"), 65535, 1, "cannot drop the collection via alias = a")]

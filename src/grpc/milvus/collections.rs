@@ -172,15 +172,17 @@ impl MilvusApi {
 
     pub(super) async fn do_list_aliases(&self, request: Request<ListAliasesRequest>) -> Outcome<ListAliasesResponse> {
         let (call, request) = CallContext::split(request);
-        let database = CollectionName::new(call.database(&request.db_name), "").database;
-        let aliases = if request.collection_name.is_empty() {
-            let cells = self.coordinator.state().collections(Some(database));
-            cells.iter().flat_map(|c| c.meta().aliases.clone()).collect()
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        let aliases = if name.name.is_empty() {
+            let state = self.coordinator.state();
+            let database = state.database(name.database)?;
+            state.collections(Some(&database.name)).iter().flat_map(|c| c.meta().aliases.clone()).collect()
         } else {
-            self.collection(&call, &request.db_name, &request.collection_name)?.meta().aliases.clone()
+            self.coordinator.list_aliases(name)?
         };
+        let database = name.database.to_owned();
         Ok(ListAliasesResponse {
-            db_name: database.to_owned(),
+            db_name: database,
             collection_name: request.collection_name,
             aliases,
             ..Default::default()

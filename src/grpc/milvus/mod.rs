@@ -8,6 +8,8 @@ mod compaction;
 mod flush;
 mod index;
 mod load;
+#[cfg(test)]
+mod names_tests;
 mod query;
 mod rows;
 mod segments;
