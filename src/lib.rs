@@ -22,7 +22,7 @@
 //! | row | modules |
 //! |---|---|
 //! | nouns | [`model`], [`error`], [`clock`], `background`, [`config`], [`telemetry`] |
-//! | pure rules and formats | [`planner`], [`binlog`], [`wire`] |
+//! | pure rules and formats | [`planner`], [`binlog`], [`json`], [`wire`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
 //! | shell | [`scheduler`], [`coordinator`] |
@@ -39,6 +39,7 @@ pub mod model;
 pub mod telemetry;
 
 pub mod binlog;
+pub mod json;
 pub mod planner;
 pub mod wire;
 

@@ -10,7 +10,7 @@ use std::{
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
     &["model", "error", "clock", "background", "config", "telemetry"],
-    &["planner", "binlog", "wire"],
+    &["planner", "binlog", "json", "wire"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
     &["scheduler", "coordinator"],
@@ -24,6 +24,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("config", "error"),
     ("telemetry", "config"),
     ("telemetry", "error"),
+    ("wire", "json"),
     ("coordinator", "scheduler"),
     ("cli", "server"),
 ];

@@ -6,7 +6,8 @@ use futures::{TryStreamExt, pin_mut};
 
 use super::{
     QueryError, QueryLimits, ReadSet, Scope,
-    scan::{Detail, survivors},
+    interrupt::{Checkpoint, Interrupt, ROW_UNITS},
+    scan::{Detail, Survivors, survivors},
 };
 use crate::model::{CollectionSchema, PrimaryKey};
 
@@ -14,8 +15,18 @@ use crate::model::{CollectionSchema, PrimaryKey};
 ///
 /// Reads no more than it must: without filter, deletes and expiry only numbers are added up.
 pub async fn count(schema: &Arc<CollectionSchema>, read_set: ReadSet, scope: Scope) -> Result<u64, QueryError> {
+    count_until(schema, read_set, scope, Interrupt::default()).await
+}
+
+pub(super) async fn count_until(
+    schema: &Arc<CollectionSchema>,
+    read_set: ReadSet,
+    scope: Scope,
+    interrupt: Interrupt,
+) -> Result<u64, QueryError> {
+    let _ends_with_the_caller = interrupt.on_drop();
     let ReadSet { sources, deletes } = read_set;
-    let found = survivors(schema, &sources, deletes, scope, Detail::Count);
+    let found = survivors(schema, &sources, deletes, scope, Detail::Count, &interrupt).await?;
     pin_mut!(found);
     let mut rows = 0;
     while let Some(batch) = found.try_next().await? {
@@ -31,17 +42,40 @@ pub async fn matching_keys(
     scope: Scope,
     limits: &QueryLimits,
 ) -> Result<Vec<PrimaryKey>, QueryError> {
+    matching_keys_until(schema, read_set, scope, limits, Interrupt::default()).await
+}
+
+pub(super) async fn matching_keys_until(
+    schema: &Arc<CollectionSchema>,
+    read_set: ReadSet,
+    scope: Scope,
+    limits: &QueryLimits,
+    interrupt: Interrupt,
+) -> Result<Vec<PrimaryKey>, QueryError> {
+    let _ends_with_the_caller = interrupt.on_drop();
     let ReadSet { sources, deletes } = read_set;
-    let found = survivors(schema, &sources, deletes, scope, Detail::Key);
+    let found = survivors(schema, &sources, deletes, scope, Detail::Key, &interrupt).await?;
     pin_mut!(found);
     let mut keys = BTreeSet::new();
     while let Some(batch) = found.try_next().await? {
-        if let Some(column) = &batch.keys {
-            keys.extend((0..batch.places.len()).map(|i| column.get(i)));
-        }
+        keys = interrupt.sized(batch.places.len(), move |checkpoint| add_keys(keys, &batch, checkpoint)).await?;
         if keys.len() as u64 > limits.max_rows {
             return Err(QueryError::TooLarge { what: "keys", max: limits.max_rows });
         }
     }
-    Ok(keys.into_iter().collect())
+    interrupt.sized(keys.len(), |_| Ok(keys.into_iter().collect())).await
+}
+
+fn add_keys(
+    mut keys: BTreeSet<PrimaryKey>,
+    found: &Survivors,
+    checkpoint: &Checkpoint,
+) -> Result<BTreeSet<PrimaryKey>, QueryError> {
+    if let Some(column) = &found.keys {
+        for i in 0..found.places.len() {
+            checkpoint.spend(ROW_UNITS)?;
+            keys.insert(column.get(i));
+        }
+    }
+    Ok(keys)
 }

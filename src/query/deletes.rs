@@ -1,9 +1,8 @@
 //! Deletes, indexed for "is this row dead?".
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use rustc_hash::FxHashMap;
-
+use super::{QueryError, interrupt::Checkpoint};
 use crate::model::{Channel, Delete, PartitionId, PrimaryKey, Timestamp};
 
 /// A delete that waits in memory and is not bound to segments yet.
@@ -15,20 +14,21 @@ pub struct ScopedDelete {
     pub channel: Channel,
 }
 
-/// The newest delete of every key.
+/// The newest delete of every key. Clients choose the keys: the hash is one that they can't make collide.
 #[derive(Debug, Default)]
 pub(super) struct DeleteIndex {
-    ints: FxHashMap<i64, Timestamp>,
-    texts: FxHashMap<Arc<str>, Timestamp>,
+    ints: HashMap<i64, Timestamp>,
+    texts: HashMap<Arc<str>, Timestamp>,
 }
 
 impl DeleteIndex {
-    pub(super) fn of(deletes: Vec<Delete>) -> Self {
+    pub(super) fn of(deletes: Vec<Delete>, checkpoint: &Checkpoint) -> Result<Self, QueryError> {
         let mut index = Self::default();
         for Delete { key, ts } in deletes {
+            checkpoint.spend(DELETE_UNITS)?;
             index.add(key, ts);
         }
-        index
+        Ok(index)
     }
 
     fn add(&mut self, key: PrimaryKey, ts: Timestamp) {
@@ -44,26 +44,30 @@ impl DeleteIndex {
     }
 }
 
+/// Work of indexing a delete, in the units of a checkpoint.
+const DELETE_UNITS: usize = 64;
+
 /// Pending deletes by where they apply.
 #[derive(Debug, Default)]
 pub(super) struct PendingDeletes {
-    scopes: FxHashMap<(Channel, Option<PartitionId>), Arc<DeleteIndex>>,
+    scopes: HashMap<(Channel, Option<PartitionId>), Arc<DeleteIndex>>,
 }
 
 impl PendingDeletes {
-    pub(super) fn of(deletes: Vec<ScopedDelete>) -> Self {
-        let mut scopes: FxHashMap<_, DeleteIndex> = FxHashMap::default();
+    pub(super) fn of(deletes: Vec<ScopedDelete>, checkpoint: &Checkpoint) -> Result<Self, QueryError> {
+        let mut scopes: HashMap<_, DeleteIndex> = HashMap::new();
         for ScopedDelete { delete, partition, channel } in deletes {
+            checkpoint.spend(DELETE_UNITS)?;
             scopes.entry((channel, partition)).or_default().add(delete.key, delete.ts);
         }
-        Self { scopes: scopes.into_iter().map(|(scope, index)| (scope, Arc::new(index))).collect() }
+        Ok(Self { scopes: scopes.into_iter().map(|(scope, index)| (scope, Arc::new(index))).collect() })
     }
 
     /// Everything that can kill a row of this source: its own deletes and the pending ones of its scope.
-    pub(super) fn for_source(&self, own: Vec<Delete>, channel: &Channel, partition: PartitionId) -> SourceDeletes {
+    pub(super) fn for_source(&self, own: DeleteIndex, channel: &Channel, partition: PartitionId) -> SourceDeletes {
         let scope = |partition| self.scopes.get(&(channel.clone(), partition)).cloned();
         let pending = scope(None).into_iter().chain(scope(Some(partition)));
-        let indexes = pending.chain([Arc::new(DeleteIndex::of(own))]).filter(|index| !index.is_empty()).collect();
+        let indexes = pending.chain([Arc::new(own)]).filter(|index| !index.is_empty()).collect();
         SourceDeletes { indexes }
     }
 }

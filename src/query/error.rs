@@ -27,6 +27,8 @@ pub enum QueryError {
     Batch { field: FieldId, wanted: String },
     #[error("a batch of rows can't be put together: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    #[error("the read was given up: its caller has gone, or the server is stopping")]
+    Cancelled,
     #[error("a reader ended without an answer: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -41,6 +43,7 @@ impl Classify for QueryError {
             Self::Storage(error) => error.kind(),
             Self::Short { .. } => ErrorKind::Corrupt,
             Self::Batch { .. } | Self::Arrow(_) => ErrorKind::Internal,
+            Self::Cancelled => ErrorKind::Cancelled,
             Self::Task(error) if error.is_cancelled() => ErrorKind::Cancelled,
             Self::Task(_) => ErrorKind::Internal,
         }

@@ -18,12 +18,14 @@
 //! R3 and R4 are what Milvus 2.3.5 was observed to do.
 //!
 //! Must never hold a whole segment, decode vectors of rows that are not answered, or block a thread that serves
-//! requests. Dropping a read ends it after the batch at hand.
+//! requests. Dropping a read ends it: what it has on other threads ends at the next checkpoint (`interrupt`), which is
+//! never further away than a few kilobytes of text.
 
 pub mod count;
 pub mod deletes;
 pub mod error;
 pub mod expr;
+mod interrupt;
 pub mod scan;
 pub mod select;
 pub mod source;
@@ -34,7 +36,7 @@ mod tests;
 pub use count::{count, matching_keys};
 pub use deletes::ScopedDelete;
 pub use error::QueryError;
-pub use expr::{BoundExpr, ExprError, PkFilter, compile};
+pub use expr::{BoundExpr, ExprError, PkFilter, compile, is_key_name};
 pub use scan::{ReadSet, Scope, expire_before};
 pub use select::{Query, QueryLimits, query};
 pub use source::{MemorySource, RowSource, SegmentSource};

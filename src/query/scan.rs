@@ -2,10 +2,10 @@
 //!
 //! Only cheap columns are read: the filter's, and key and timestamp where they are needed.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch},
     buffer::BooleanBuffer,
     datatypes::Int64Type,
 };
@@ -13,12 +13,18 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 
 use super::{
     BoundExpr, PkFilter, QueryError, RowSource, ScopedDelete,
-    deletes::{PendingDeletes, SourceDeletes},
+    deletes::{DeleteIndex, PendingDeletes, SourceDeletes},
+    interrupt::{Checkpoint, Interrupt},
 };
 use crate::model::{CollectionSchema, DataType, FieldId, PartitionId, PrimaryKey, Timestamp};
 
 /// Sources that are read at once: one is decoded while the next one's objects arrive.
 const CONCURRENT_SOURCES: usize = 2;
+
+/// Rows that are looked at together, at most, and about how many bytes: what lies between two checkpoints even if an
+/// expression has none of its own.
+const PIECE_ROWS: usize = 8_192;
+const PIECE_BYTES: usize = 4 << 20;
 
 /// What a read sees.
 #[derive(Default)]
@@ -99,25 +105,28 @@ struct Context {
     expire_before: Option<Timestamp>,
     detail: Detail,
     pending: PendingDeletes,
+    interrupt: Interrupt,
 }
 
 /// All survivors, in no particular order of batches.
-pub(super) fn survivors<'a>(
+pub(super) async fn survivors<'a>(
     schema: &Arc<CollectionSchema>,
     sources: &'a [Box<dyn RowSource>],
     deletes: Vec<ScopedDelete>,
     scope: Scope,
     detail: Detail,
-) -> impl Stream<Item = Result<Survivors, QueryError>> + Send + 'a {
+    interrupt: &Interrupt,
+) -> Result<impl Stream<Item = Result<Survivors, QueryError>> + Send + use<'a>, QueryError> {
     let pk_filter = scope.filter.as_ref().map_or(PkFilter::All, |filter| filter.pk_filter());
     let context = Arc::new(Context {
         schema: schema.clone(),
         filter: scope.filter,
         expire_before: scope.expire_before,
         detail,
-        pending: PendingDeletes::of(deletes),
+        pending: interrupt.sized(deletes.len(), |checkpoint| PendingDeletes::of(deletes, checkpoint)).await?,
+        interrupt: interrupt.clone(),
     });
-    let partitions = scope.partitions;
+    let partitions: Option<HashSet<PartitionId>> = scope.partitions.map(|wanted| wanted.into_iter().collect());
     let chosen: Vec<usize> = (0..sources.len())
         .filter(|i| {
             let source = &sources[*i];
@@ -127,12 +136,13 @@ pub(super) fn survivors<'a>(
         })
         .collect();
     let pk_filter = Arc::new(pk_filter);
-    stream::iter(chosen)
+    let found = stream::iter(chosen)
         .map(move |i| {
             let opened = open(context.clone(), pk_filter.clone(), i, sources[i].as_ref());
             stream::once(opened).try_flatten().boxed()
         })
-        .flatten_unordered(CONCURRENT_SOURCES)
+        .flatten_unordered(CONCURRENT_SOURCES);
+    Ok(found)
 }
 
 /// Survivors of one source.
@@ -147,7 +157,9 @@ async fn open(
     {
         return Ok(stream::empty().boxed());
     }
-    let deletes = context.pending.for_source(source.deletes().await?, source.channel(), source.partition());
+    let own = source.deletes().await?;
+    let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
+    let deletes = context.pending.for_source(own, source.channel(), source.partition());
     let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
     let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
     let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
@@ -171,7 +183,8 @@ async fn open(
             let Some(batch) = batches.try_next().await? else { return Ok(None) };
             let next = offset + batch.num_rows() as u64;
             // A filter over thousands of rows is work, not waiting.
-            let found = tokio::task::spawn_blocking(move || pass.sift(&batch, offset)).await??;
+            let interrupt = pass.context.interrupt.clone();
+            let found = interrupt.blocking(move |checkpoint| pass.sift(&batch, offset, checkpoint)).await?;
             Ok(Some((found, (batches, next))))
         }
     });
@@ -187,34 +200,13 @@ struct Pass {
 }
 
 impl Pass {
-    fn sift(&self, batch: &RecordBatch, offset: u64) -> Result<Survivors, QueryError> {
+    fn sift(&self, batch: &RecordBatch, offset: u64, checkpoint: &Checkpoint) -> Result<Survivors, QueryError> {
+        let mut live = BooleanBufferBuilder::new(batch.num_rows());
+        for piece in pieces(batch) {
+            live.append_buffer(&self.live(&piece, checkpoint)?);
+        }
+        let live = live.finish();
         let key_field = self.context.schema.primary_key();
-        let times = batch.column_by_name(&FieldId::TIMESTAMP.to_string()).and_then(|c| c.as_primitive_opt());
-        let keys = batch.column_by_name(&key_field.column_name());
-        let mut live = match &self.context.filter {
-            Some(filter) => filter.evaluate(batch)?.into_parts().0,
-            None => BooleanBuffer::new_set(batch.num_rows()),
-        };
-        let missing = |field, wanted: &str| QueryError::Batch { field, wanted: wanted.to_owned() };
-        if let Some(bound) = self.expiry {
-            let times: &Int64Array = times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))?;
-            live = &live & &BooleanBuffer::collect_bool(live.len(), |i| times.value(i) as u64 >= bound.0);
-        }
-        if !self.deletes.is_empty() {
-            let times: &Int64Array = times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))?;
-            let wrong = || missing(key_field.id, key_field.data_type.name());
-            let keys = keys.ok_or_else(wrong)?;
-            let time = |i| Timestamp(times.value(i) as u64);
-            live = if key_field.data_type == DataType::VarChar {
-                let keys = keys.as_string_opt::<i32>().ok_or_else(wrong)?;
-                let alive = |i| live.value(i) && !self.deletes.kill_text(keys.value(i), time(i));
-                BooleanBuffer::collect_bool(live.len(), alive)
-            } else {
-                let keys = keys.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
-                let alive = |i| live.value(i) && !self.deletes.kill_int(keys.value(i), time(i));
-                BooleanBuffer::collect_bool(live.len(), alive)
-            };
-        }
         let rows = live.count_set_bits() as u64;
         let mut found = Survivors { source: self.index, rows, places: Vec::new(), keys: None, times: Vec::new() };
         if self.context.detail == Detail::Count || rows == 0 {
@@ -222,13 +214,60 @@ impl Pass {
         }
         found.places = live.set_indices().map(|i| offset + i as u64).collect();
         if self.context.detail == Detail::KeyAndTime {
-            let times: &Int64Array = times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))?;
+            let times = times(batch)?;
             found.times = live.set_indices().map(|i| Timestamp(times.value(i) as u64)).collect();
         }
-        let keys = keys
+        let keys = batch
+            .column_by_name(&key_field.column_name())
             .filter(|keys| *keys.data_type() == key_field.arrow_type())
             .ok_or_else(|| missing(key_field.id, key_field.data_type.name()))?;
         found.keys = Some(Keys(arrow::compute::filter(keys, &BooleanArray::new(live, None))?));
         Ok(found)
     }
+    /// Which rows of a piece live and match.
+    fn live(&self, piece: &RecordBatch, checkpoint: &Checkpoint) -> Result<BooleanBuffer, QueryError> {
+        checkpoint.spend(piece.num_rows())?;
+        let mut live = match &self.context.filter {
+            Some(filter) => filter.evaluate_until(piece, checkpoint)?,
+            None => BooleanBuffer::new_set(piece.num_rows()),
+        };
+        if let Some(bound) = self.expiry {
+            let times = times(piece)?;
+            live = &live & &BooleanBuffer::collect_bool(live.len(), |i| times.value(i) as u64 >= bound.0);
+        }
+        if self.deletes.is_empty() {
+            return Ok(live);
+        }
+        let times = times(piece)?;
+        let time = |i| Timestamp(times.value(i) as u64);
+        let key_field = self.context.schema.primary_key();
+        let wrong = || missing(key_field.id, key_field.data_type.name());
+        let keys = piece.column_by_name(&key_field.column_name()).ok_or_else(wrong)?;
+        Ok(if key_field.data_type == DataType::VarChar {
+            let keys = keys.as_string_opt::<i32>().ok_or_else(wrong)?;
+            let alive = |i| live.value(i) && !self.deletes.kill_text(keys.value(i), time(i));
+            BooleanBuffer::collect_bool(live.len(), alive)
+        } else {
+            let keys = keys.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+            let alive = |i| live.value(i) && !self.deletes.kill_int(keys.value(i), time(i));
+            BooleanBuffer::collect_bool(live.len(), alive)
+        })
+    }
+}
+
+/// A batch in parts that take little time to look at, in order.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
+    let rows = batch.num_rows();
+    let row_bytes = batch.get_array_memory_size() / rows.max(1);
+    let piece = (PIECE_BYTES / row_bytes.max(1)).clamp(16, PIECE_ROWS);
+    (0..rows).step_by(piece).map(move |at| batch.slice(at, piece.min(rows - at)))
+}
+
+fn times(batch: &RecordBatch) -> Result<&Int64Array, QueryError> {
+    let times = batch.column_by_name(&FieldId::TIMESTAMP.to_string()).and_then(|c| c.as_primitive_opt());
+    times.ok_or_else(|| missing(FieldId::TIMESTAMP, "Int64"))
+}
+
+fn missing(field: FieldId, wanted: &str) -> QueryError {
+    QueryError::Batch { field, wanted: wanted.to_owned() }
 }

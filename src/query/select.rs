@@ -14,6 +14,7 @@ use futures::{TryStreamExt, pin_mut};
 
 use super::{
     QueryError, ReadSet, RowSource, Scope,
+    interrupt::{Checkpoint, Interrupt, ROW_UNITS},
     scan::{Detail, Survivors, survivors},
 };
 use crate::model::{CollectionSchema, FieldId, PrimaryKey, Timestamp};
@@ -68,6 +69,17 @@ pub async fn query(
     query: Query,
     limits: &QueryLimits,
 ) -> Result<RecordBatch, QueryError> {
+    query_until(schema, read_set, query, limits, Interrupt::default()).await
+}
+
+pub(super) async fn query_until(
+    schema: &Arc<CollectionSchema>,
+    read_set: ReadSet,
+    query: Query,
+    limits: &QueryLimits,
+    interrupt: Interrupt,
+) -> Result<RecordBatch, QueryError> {
+    let _ends_with_the_caller = interrupt.on_drop();
     let answer_schema = output_schema(schema, &query.output)?;
     let window = match query.limit {
         None => None,
@@ -82,16 +94,18 @@ pub async fn query(
     let mut chosen = Chosen { rows: BTreeMap::new(), window, max_rows: limits.max_rows };
     let ReadSet { sources, deletes } = read_set;
     {
-        let found = survivors(schema, &sources, deletes, query.scope, Detail::KeyAndTime);
+        let found = survivors(schema, &sources, deletes, query.scope, Detail::KeyAndTime, &interrupt).await?;
         pin_mut!(found);
         while let Some(batch) = found.try_next().await? {
-            chosen.add(&batch)?;
+            chosen = interrupt.sized(batch.places.len(), move |checkpoint| chosen.with(&batch, checkpoint)).await?;
         }
     }
     let skip = if window.is_some() { query.offset } else { 0 };
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-    let places: Vec<Place> = chosen.rows.into_values().skip(skip).collect();
-    fetch(answer_schema, &sources, &query.output, &places, limits).await
+    let rows = chosen.rows;
+    let places: Arc<[Place]> =
+        interrupt.sized(rows.len(), move |_| Ok(rows.into_values().skip(skip).collect())).await?;
+    fetch(answer_schema, &sources, &query.output, places, limits, &interrupt).await
 }
 
 fn output_schema(schema: &CollectionSchema, output: &[FieldId]) -> Result<Arc<Schema>, QueryError> {
@@ -111,9 +125,10 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn add(&mut self, found: &Survivors) -> Result<(), QueryError> {
-        let Some(keys) = &found.keys else { return Ok(()) };
+    fn with(mut self, found: &Survivors, checkpoint: &Checkpoint) -> Result<Self, QueryError> {
+        let Some(keys) = &found.keys else { return Ok(self) };
         for (i, (row, ts)) in found.places.iter().zip(&found.times).enumerate() {
+            checkpoint.spend(ROW_UNITS)?;
             // Nothing leaves a full window but for a smaller key, so what is beyond its end now stays beyond it.
             if self.window.is_some_and(|window| self.rows.len() as u64 >= window)
                 && self.rows.last_key_value().is_none_or(|(last, _)| keys.exceeds(i, last))
@@ -141,7 +156,7 @@ impl Chosen {
                 _ => {}
             }
         }
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -150,8 +165,9 @@ async fn fetch(
     schema: Arc<Schema>,
     sources: &[Box<dyn RowSource>],
     output: &[FieldId],
-    places: &[Place],
+    places: Arc<[Place]>,
     limits: &QueryLimits,
+    interrupt: &Interrupt,
 ) -> Result<RecordBatch, QueryError> {
     if places.is_empty() {
         return Ok(RecordBatch::new_empty(schema));
@@ -161,8 +177,10 @@ async fn fetch(
         return Ok(RecordBatch::try_new_with_options(schema, Vec::new(), &options)?);
     }
     // Rows in the order in which the sources give them, each with its position in the answer.
-    let mut order: Vec<usize> = (0..places.len()).collect();
-    order.sort_unstable_by_key(|i| (places[*i].source, places[*i].row));
+    let order = {
+        let places = Arc::clone(&places);
+        interrupt.sized(places.len(), move |_| Ok(in_source_order(&places))).await?
+    };
     let mut batches = Vec::new();
     let mut indices = vec![(0, 0); places.len()];
     let mut bytes = 0;
@@ -187,10 +205,16 @@ async fn fetch(
         }
     }
     // Copies up to the whole answer.
-    let answer = move || {
+    let answer = interrupt.blocking(move |_| {
         let batches: Vec<&RecordBatch> = batches.iter().collect();
-        interleave_record_batch(&batches, &indices)
-    };
-    let answer = tokio::task::spawn_blocking(answer).await??;
-    Ok(RecordBatch::try_new(schema, answer.columns().to_vec())?)
+        Ok(interleave_record_batch(&batches, &indices)?)
+    });
+    Ok(RecordBatch::try_new(schema, answer.await?.columns().to_vec())?)
+}
+
+/// Positions in `places`, by source and row.
+fn in_source_order(places: &[Place]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_unstable_by_key(|i| places.get(*i).map(|place| (place.source, place.row)));
+    order
 }

@@ -3,11 +3,13 @@
 //! The messages are declared here and not taken from `wire`, which this layer may not use: six small lists are less
 //! than the edge to a module of generated code would cost.
 
+use std::borrow::Cow;
+
 use prost::Message;
 
 use super::{
-    bound::{Item, Num},
-    value::{Elements, Value},
+    bound::Num,
+    value::{Key, Value},
 };
 
 #[derive(Clone, PartialEq, Message)]
@@ -81,13 +83,11 @@ impl ArrayCell {
             Values::Longs(list) => Value::Number(Num::Int(*list.data.get(index)?)),
             Values::Floats(list) => Value::Number(Num::Float(f64::from(*list.data.get(index)?))),
             Values::Doubles(list) => Value::Number(Num::Float(*list.data.get(index)?)),
-            Values::Strings(list) => Value::Text(list.data.get(index)?),
+            Values::Strings(list) => Value::Text(Cow::Borrowed(list.data.get(index)?)),
         })
     }
-}
 
-impl Elements for ArrayCell {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.values {
             None => 0,
             Some(Values::Bools(list)) => list.data.len(),
@@ -99,11 +99,9 @@ impl Elements for ArrayCell {
         }
     }
 
-    fn is(&self, index: usize, item: &Item) -> bool {
-        match item {
-            Item::Literal(literal) => self.get(index).is_some_and(|value| value.equals(literal)),
-            Item::List(_) => false,
-        }
+    /// Its elements, as they are compared.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Option<Key<'_>>> {
+        (0..self.len()).map(|index| self.get(index).and_then(Key::scalar))
     }
 }
 
@@ -138,7 +136,7 @@ mod tests {
         assert_eq!(longs.get(1), Some(Value::Number(Num::Int(0))));
         assert_eq!(longs.get(2), None);
         let strings = ArrayCell::read(&hex::decode("32030a0161").unwrap()).unwrap();
-        assert_eq!(strings.get(0), Some(Value::Text("a")));
+        assert_eq!(strings.get(0), Some(Value::Text("a".into())));
         assert!(ArrayCell::read(&[0x1a, 0x7f]).is_err());
         assert_eq!(hex::encode(fixture::longs(&[-1, 0])), "1a0d0a0bffffffffffffffffff0100");
         assert_eq!(hex::encode(fixture::strings(&["a"])), "32030a0161");

@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Display};
 
+pub use crate::json::Step;
+
 /// A node and the byte offset where it begins. Two trees are equal if they mean the same, wherever they stood.
 #[derive(Debug, Clone)]
 pub struct Expr {
@@ -59,13 +61,6 @@ pub enum Literal {
 pub struct Column {
     pub name: String,
     pub path: Vec<Step>,
-}
-
-/// One step into a JSON value or an array. Like in a JSON pointer, `"0"` and `0` reach the same place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    Key(String),
-    Index(u64),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use super::{
     error::{ExprError, Fault},
     fold,
     like::Pattern,
+    value::{ItemList, ItemSet},
 };
 use crate::model::{CollectionSchema, DataType, Field};
 
@@ -308,7 +309,8 @@ impl Binder<'_> {
     fn like(&mut self, value: &Expr, pattern: &str) -> Result<Predicate, Fault> {
         match self.operand(value)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::VarChar | DataType::Json) => {
-                Ok(Predicate::Test(source, Test::Like(Pattern::new(pattern))))
+                let pattern = Pattern::new(pattern).map_err(|e| Fault::new(value.at, e.to_string()))?;
+                Ok(Predicate::Test(source, Test::Like(pattern)))
             }
             Operand::WholeJson => Err(whole_json(value.at)),
             _ => Err(Fault::new(value.at, "like operation on non-string or no-json field is unsupported")),
@@ -354,7 +356,7 @@ impl Binder<'_> {
                 .collect::<Result<_, _>>()?,
             _ => items,
         };
-        Ok(Predicate::Contains { source, mode, items })
+        Ok(Predicate::Contains { source, mode, items: ItemSet::new(items) })
     }
 }
 
@@ -451,7 +453,7 @@ fn list(at: usize, op: CompareOp, source: Source, items: Vec<Item>) -> Result<Pr
             .collect::<Result<_, _>>()?,
         other => return Err(mismatch(at, source_type(other).name(), "Array")),
     };
-    Ok(Predicate::List { source, equal, items })
+    Ok(Predicate::List { source, equal, items: ItemList::new(items) })
 }
 
 fn number(at: usize, operator: &str, operand: Operand) -> Result<Number, Fault> {

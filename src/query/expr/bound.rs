@@ -1,10 +1,11 @@
 //! An expression whose names are resolved and whose types fit: what is evaluated.
 
-use rustc_hash::FxHashSet;
+use std::collections::HashSet;
 
 use super::{
     ast::{ArithmeticOp, CompareOp, Literal, Step},
     like::Pattern,
+    value::{ItemList, ItemSet},
 };
 use crate::model::{DataType, FieldId};
 
@@ -68,13 +69,13 @@ pub(super) enum Predicate {
     List {
         source: Source,
         equal: bool,
-        items: Vec<Item>,
+        items: ItemList,
     },
     Exists(FieldRef, Vec<Step>),
     Contains {
         source: Source,
         mode: ContainsMode,
-        items: Vec<Item>,
+        items: ItemSet,
     },
 }
 
@@ -156,13 +157,13 @@ fn compare_int(int: i64, float: f64) -> Option<std::cmp::Ordering> {
     }
 }
 
-/// Constants to be looked up by value.
+/// Constants to be looked up by value. A client chooses them: the hash is one that it can't make collide.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LiteralSet {
-    pub(super) ints: FxHashSet<i64>,
+    pub(super) ints: HashSet<i64>,
     /// Bits; both zeros as the positive one.
-    floats: FxHashSet<u64>,
-    pub(super) strings: FxHashSet<String>,
+    floats: HashSet<u64>,
+    pub(super) strings: HashSet<String>,
     bools: [bool; 2],
 }
 
@@ -243,5 +244,18 @@ mod tests {
         ] {
             assert_eq!(set.has_number(value), expected, "{value:?}");
         }
+    }
+
+    /// These keys have one hash under multiplication by the constant of a common fast hash.
+    #[test]
+    fn keys_that_a_client_made_to_collide_are_found_at_once() {
+        const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
+        // Newton's iteration: the inverse of an odd number modulo 2^64.
+        let inverse = (0..6).fold(FACTOR, |x, _| x.wrapping_mul(2u64.wrapping_sub(FACTOR.wrapping_mul(x))));
+        assert_eq!(FACTOR.wrapping_mul(inverse), 1);
+        let key = |i: u64| i.wrapping_mul(inverse) as i64;
+        let mut set = LiteralSet::default();
+        (0..300_000).for_each(|i| set.insert(Literal::Int(key(i))));
+        assert!((0..300_000).all(|i| set.has_number(Num::Int(key(i)))));
     }
 }

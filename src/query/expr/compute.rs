@@ -11,20 +11,28 @@ use arrow::{
 use super::{
     ast::ArithmeticOp,
     bound::{FieldRef, Num, Number, Source},
-    eval::{array_cell, binary, number_of, primitive},
-    json,
-    value::Elements,
+    eval::{array_cell, binary, json_cell, primitive},
+    value::Value,
 };
-use crate::{model::DataType, query::QueryError};
+use crate::{
+    json,
+    model::DataType,
+    query::{QueryError, interrupt::Checkpoint},
+};
 
 /// The number of each row; None where there is none.
-pub(super) fn numbers(number: &Number, batch: &RecordBatch) -> Result<Vec<Option<Num>>, QueryError> {
+pub(super) fn numbers(
+    number: &Number,
+    batch: &RecordBatch,
+    checkpoint: &Checkpoint,
+) -> Result<Vec<Option<Num>>, QueryError> {
+    checkpoint.spend(batch.num_rows())?;
     match number {
         Number::Constant(value) => Ok(vec![Some(*value); batch.num_rows()]),
-        Number::Value(source) => values(source, batch),
-        Number::Length(source) => lengths(source, batch),
+        Number::Value(source) => values(source, batch, checkpoint),
+        Number::Length(source) => lengths(source, batch, checkpoint),
         Number::Negate(inner) => {
-            let mut results = numbers(inner, batch)?;
+            let mut results = numbers(inner, batch, checkpoint)?;
             for result in &mut results {
                 *result = match *result {
                     Some(Num::Int(v)) => v.checked_neg().map(Num::Int),
@@ -35,8 +43,8 @@ pub(super) fn numbers(number: &Number, batch: &RecordBatch) -> Result<Vec<Option
             Ok(results)
         }
         Number::Arithmetic(op, left, right) => {
-            let mut results = numbers(left, batch)?;
-            for (result, right) in results.iter_mut().zip(numbers(right, batch)?) {
+            let mut results = numbers(left, batch, checkpoint)?;
+            for (result, right) in results.iter_mut().zip(numbers(right, batch, checkpoint)?) {
                 *result = match (*result, right) {
                     (Some(a), Some(b)) => calculate(*op, a, b),
                     _ => None,
@@ -54,7 +62,8 @@ fn calculate(op: ArithmeticOp, left: Num, right: Num) -> Option<Num> {
             ArithmeticOp::Subtract => a.checked_sub(b),
             ArithmeticOp::Multiply => a.checked_mul(b),
             ArithmeticOp::Divide => a.checked_div(b),
-            ArithmeticOp::Modulo => a.checked_rem(b),
+            // The remainder is 0 where the quotient does not fit: the smallest integer by -1.
+            ArithmeticOp::Modulo => (b != 0).then(|| a.wrapping_rem(b)),
             ArithmeticOp::Power => None,
         }
         .map(Num::Int);
@@ -71,7 +80,7 @@ fn calculate(op: ArithmeticOp, left: Num, right: Num) -> Option<Num> {
     Some(Num::Float(value))
 }
 
-fn values(source: &Source, batch: &RecordBatch) -> Result<Vec<Option<Num>>, QueryError> {
+fn values(source: &Source, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<Vec<Option<Num>>, QueryError> {
     match source {
         Source::Field(field) => match field.kind {
             DataType::Int8 => ints::<Int8Type>(field, batch),
@@ -84,33 +93,30 @@ fn values(source: &Source, batch: &RecordBatch) -> Result<Vec<Option<Num>>, Quer
         },
         Source::Json(field, path) => {
             let cells = binary(field, batch)?;
-            let number = |bytes| json::lookup(bytes, path).as_ref().and_then(json::scalar).and_then(number_of);
-            Ok(cells.iter().map(|cell| cell.and_then(number)).collect())
+            let number = |found: json::Value<'_>| found.scalar().and_then(|scalar| Value::from(scalar).number());
+            (0..batch.num_rows()).map(|i| Ok(json_cell(cells, i, path, checkpoint)?.and_then(number))).collect()
         }
         Source::Element(field, index, _) => {
             let cells = binary(field, batch)?;
-            cells
-                .iter()
-                .map(|cell| Ok(array_cell(field, cell.unwrap_or_default())?.get(*index).and_then(number_of)))
-                .collect()
+            let number = |i| Ok(array_cell(field, cells, i, checkpoint)?.get(*index).and_then(Value::number));
+            (0..batch.num_rows()).map(number).collect()
         }
     }
 }
 
-fn lengths(source: &Source, batch: &RecordBatch) -> Result<Vec<Option<Num>>, QueryError> {
+fn lengths(source: &Source, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<Vec<Option<Num>>, QueryError> {
     let number = |length: usize| Some(Num::Int(length as i64));
+    let rows = 0..batch.num_rows();
     match source {
         Source::Json(field, path) => {
-            let length = |bytes| match json::lookup(bytes, path) {
-                Some(serde_json::Value::Array(list)) => list.len(),
-                _ => 0,
-            };
-            Ok(binary(field, batch)?.iter().map(|cell| number(cell.map_or(0, length))).collect())
+            let cells = binary(field, batch)?;
+            let length = |found: json::Value<'_>| found.elements().map_or(0, Iterator::count);
+            rows.map(|i| Ok(number(json_cell(cells, i, path, checkpoint)?.map_or(0, length)))).collect()
         }
-        Source::Field(field) | Source::Element(field, ..) => binary(field, batch)?
-            .iter()
-            .map(|cell| Ok(number(array_cell(field, cell.unwrap_or_default())?.len())))
-            .collect(),
+        Source::Field(field) | Source::Element(field, ..) => {
+            let cells = binary(field, batch)?;
+            rows.map(|i| Ok(number(array_cell(field, cells, i, checkpoint)?.len()))).collect()
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use crate::error::{Classify, ErrorKind};
 
 /// Text of an expression that is repeated in an error; a list of a million keys is not.
 const QUOTED_BYTES: usize = 256;
+/// Text of a message, which may repeat a part of an expression.
+const MESSAGE_BYTES: usize = 512;
 
 /// A refused expression. Always the caller's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +22,8 @@ pub struct ExprError {
 impl ExprError {
     pub(super) fn new(text: &str, fault: Fault) -> Self {
         let at = floor_char(text, fault.at);
-        Self { expr: shorten(text), column: text[..at].chars().count() + 1, message: fault.message }
+        let before = text.get(..at).unwrap_or_default();
+        Self { expr: shorten(text, QUOTED_BYTES), column: before.chars().count() + 1, message: fault.message }
     }
 
     /// The reason Milvus gives when the expression of a delete is refused; clients look for its beginning.
@@ -45,7 +48,7 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, message: message.into() }
+        Self { at, message: shorten(&message.into(), MESSAGE_BYTES) }
     }
 }
 
@@ -57,9 +60,10 @@ fn floor_char(text: &str, at: usize) -> usize {
     at
 }
 
-fn shorten(text: &str) -> String {
-    if text.len() <= QUOTED_BYTES {
+/// Text of at most so many bytes.
+fn shorten(text: &str, most: usize) -> String {
+    if text.len() <= most {
         return text.to_owned();
     }
-    format!("{}…", &text[..floor_char(text, QUOTED_BYTES)])
+    format!("{}…", text.get(..floor_char(text, most)).unwrap_or_default())
 }

@@ -14,29 +14,42 @@ use arrow::{
 use super::{
     array::ArrayCell,
     ast::{CompareOp, Literal, Step},
-    bound::{BoundExpr, ContainsMode, FieldRef, Item, Num, Predicate, Source, Test},
+    bound::{BoundExpr, ContainsMode, FieldRef, Predicate, Source, Test},
     compute::numbers,
-    json,
-    value::{Elements, Value},
+    value::{Key, ListKeys, Value},
 };
-use crate::{model::DataType, query::QueryError};
+use crate::{
+    json,
+    model::DataType,
+    query::{QueryError, interrupt::Checkpoint},
+};
 
 impl BoundExpr {
     /// For each row of `batch` whether it matches; never null.
     ///
     /// The batch needs the columns of [`BoundExpr::fields`], named and typed as in `CollectionSchema::arrow_schema`.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, QueryError> {
-        Ok(BooleanArray::new(evaluate(&self.root, batch)?, None))
+        Ok(BooleanArray::new(self.evaluate_until(batch, &Checkpoint::none())?, None))
+    }
+
+    /// As [`BoundExpr::evaluate`], of a batch that is small enough to be looked through between two checkpoints.
+    pub(in crate::query) fn evaluate_until(
+        &self,
+        batch: &RecordBatch,
+        checkpoint: &Checkpoint,
+    ) -> Result<BooleanBuffer, QueryError> {
+        evaluate(&self.root, batch, checkpoint)
     }
 }
 
-fn evaluate(predicate: &Predicate, batch: &RecordBatch) -> Result<BooleanBuffer, QueryError> {
+fn evaluate(predicate: &Predicate, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<BooleanBuffer, QueryError> {
     let rows = batch.num_rows();
+    checkpoint.spend(rows)?;
     match predicate {
         Predicate::All(parts) => {
             let mut all = BooleanBuffer::new_set(rows);
             for part in parts {
-                all = &all & &evaluate(part, batch)?;
+                all = &all & &evaluate(part, batch, checkpoint)?;
                 if all.count_set_bits() == 0 {
                     break;
                 }
@@ -46,24 +59,25 @@ fn evaluate(predicate: &Predicate, batch: &RecordBatch) -> Result<BooleanBuffer,
         Predicate::Any(parts) => {
             let mut any = BooleanBuffer::new_unset(rows);
             for part in parts {
-                any = &any | &evaluate(part, batch)?;
+                any = &any | &evaluate(part, batch, checkpoint)?;
             }
             Ok(any)
         }
-        Predicate::Not(inner) => Ok(!&evaluate(inner, batch)?),
-        Predicate::Test(Source::Field(field), test) => test_field(field, test, batch),
+        Predicate::Not(inner) => Ok(!&evaluate(inner, batch, checkpoint)?),
+        Predicate::Test(Source::Field(field), test) => test_field(field, test, batch, checkpoint),
         Predicate::Test(Source::Json(field, path), test) => {
             let absent = matches!(test, Test::Compare(CompareOp::Ne, _));
-            json_rows(field, path, batch, |found| {
-                found.as_ref().and_then(json::scalar).and_then(|v| v.passes(test)).unwrap_or(absent)
+            json_rows(field, path, batch, checkpoint, |found| {
+                let scalar = found.and_then(json::Value::scalar);
+                scalar.and_then(|scalar| Value::from(scalar).passes(test)).unwrap_or(absent)
             })
         }
-        Predicate::Test(Source::Element(field, index, _), test) => {
-            array_rows(field, batch, |cell| cell.get(*index).and_then(|value| value.passes(test)).unwrap_or(false))
-        }
+        Predicate::Test(Source::Element(field, index, _), test) => array_rows(field, batch, checkpoint, |cell| {
+            cell.get(*index).and_then(|value| value.passes(test)).unwrap_or(false)
+        }),
         Predicate::Columns(left, op, right) => columns(left, *op, right, batch),
         Predicate::Numbers { left, op, right, single, absent } => {
-            let (left, right) = (numbers(left, batch)?, numbers(right, batch)?);
+            let (left, right) = (numbers(left, batch, checkpoint)?, numbers(right, batch, checkpoint)?);
             Ok(BooleanBuffer::collect_bool(rows, |i| match (left[i], right[i]) {
                 (Some(a), Some(b)) if *single => op.holds((a.as_f64() as f32).partial_cmp(&(b.as_f64() as f32))),
                 (Some(a), Some(b)) => op.holds(a.compare(b)),
@@ -71,19 +85,24 @@ fn evaluate(predicate: &Predicate, batch: &RecordBatch) -> Result<BooleanBuffer,
             }))
         }
         Predicate::List { source, equal, items } => {
-            lists(source, batch, |list| list.is_some_and(|list| list.equals(items) == *equal))
+            lists(source, items.levels(), batch, checkpoint, |list| items.equals(list) == *equal)
         }
-        Predicate::Exists(field, path) => json_rows(field, path, batch, |found| found.is_some()),
-        Predicate::Contains { source, mode, items } => lists(source, batch, |list| {
-            list.is_some_and(|list| match mode {
-                ContainsMode::All => items.iter().all(|item: &Item| list.contains(item)),
-                ContainsMode::Any => items.iter().any(|item: &Item| list.contains(item)),
+        Predicate::Exists(field, path) => json_rows(field, path, batch, checkpoint, |found| found.is_some()),
+        Predicate::Contains { source, mode, items } => {
+            lists(source, items.levels(), batch, checkpoint, |list| match mode {
+                ContainsMode::All => items.is_in(list),
+                ContainsMode::Any => items.meets(list),
             })
-        }),
+        }
     }
 }
 
-fn test_field(field: &FieldRef, test: &Test, batch: &RecordBatch) -> Result<BooleanBuffer, QueryError> {
+fn test_field(
+    field: &FieldRef,
+    test: &Test,
+    batch: &RecordBatch,
+    checkpoint: &Checkpoint,
+) -> Result<BooleanBuffer, QueryError> {
     match field.kind {
         DataType::Int8 => test_ints(primitive::<Int8Type>(field, batch)?, test),
         DataType::Int16 => test_ints(primitive::<Int16Type>(field, batch)?, test),
@@ -111,7 +130,12 @@ fn test_field(field: &FieldRef, test: &Test, batch: &RecordBatch) -> Result<Bool
                     Some(BooleanBuffer::collect_bool(values.len(), |i| set.strings.contains(values.value(i))))
                 }
                 Test::Like(pattern) => {
-                    Some(BooleanBuffer::collect_bool(values.len(), |i| pattern.matches(values.value(i))))
+                    let matches = |i| {
+                        let text = values.value(i);
+                        checkpoint.spend(text.len())?;
+                        Ok(pattern.matches(text))
+                    };
+                    Some((0..values.len()).map(matches).collect::<Result<_, QueryError>>()?)
                 }
                 _ => None,
             }
@@ -171,42 +195,68 @@ fn columns(left: &FieldRef, op: CompareOp, right: &FieldRef, batch: &RecordBatch
 }
 
 /// Runs `test` on what the path reaches in each row.
-pub(super) fn json_rows(
+fn json_rows(
     field: &FieldRef,
     path: &[Step],
     batch: &RecordBatch,
-    test: impl Fn(Option<serde_json::Value>) -> bool,
+    checkpoint: &Checkpoint,
+    test: impl Fn(Option<json::Value<'_>>) -> bool,
 ) -> Result<BooleanBuffer, QueryError> {
     let cells = binary(field, batch)?;
-    Ok(BooleanBuffer::collect_bool(cells.len(), |i| test(json::lookup(cells.value(i), path))))
+    (0..cells.len()).map(|i| Ok(test(json_cell(cells, i, path, checkpoint)?))).collect()
+}
+
+/// What the path reaches in a row.
+pub(super) fn json_cell<'c>(
+    cells: &'c BinaryArray,
+    row: usize,
+    path: &[Step],
+    checkpoint: &Checkpoint,
+) -> Result<Option<json::Value<'c>>, QueryError> {
+    let cell = cells.value(row);
+    checkpoint.spend(cell.len())?;
+    Ok(json::find(cell, path))
 }
 
 fn array_rows(
     field: &FieldRef,
     batch: &RecordBatch,
+    checkpoint: &Checkpoint,
     test: impl Fn(&ArrayCell) -> bool,
 ) -> Result<BooleanBuffer, QueryError> {
     let cells = binary(field, batch)?;
-    (0..cells.len()).map(|i| Ok(test(&array_cell(field, cells.value(i))?))).collect()
+    (0..cells.len()).map(|i| Ok(test(&array_cell(field, cells, i, checkpoint)?))).collect()
 }
 
-/// Runs `test` on each row's list: an array, or a JSON list if the path reaches one.
+/// Runs `test` on each row's list: an array, or a JSON list if the path reaches one. False where there is none.
 fn lists(
     source: &Source,
+    levels: usize,
     batch: &RecordBatch,
-    test: impl Fn(Option<&dyn Elements>) -> bool,
+    checkpoint: &Checkpoint,
+    test: impl Fn(ListKeys<'_, '_>) -> bool,
 ) -> Result<BooleanBuffer, QueryError> {
     match source {
-        Source::Json(field, path) => json_rows(field, path, batch, |found| match &found {
-            Some(serde_json::Value::Array(list)) => test(Some(list)),
-            _ => test(None),
+        Source::Json(field, path) => json_rows(field, path, batch, checkpoint, |found| {
+            let elements = found.and_then(json::Value::elements);
+            elements.is_some_and(|elements| test(&mut elements.map(|element| Key::json(element, levels))))
         }),
-        Source::Field(field) | Source::Element(field, ..) => array_rows(field, batch, |cell| test(Some(cell))),
+        Source::Field(field) | Source::Element(field, ..) => {
+            array_rows(field, batch, checkpoint, |cell| test(&mut cell.keys()))
+        }
     }
 }
 
-pub(super) fn array_cell(field: &FieldRef, bytes: &[u8]) -> Result<ArrayCell, QueryError> {
-    ArrayCell::read(bytes).map_err(|error| QueryError::Corrupt { field: field.id, reason: error.to_string() })
+/// The array of a row.
+pub(super) fn array_cell(
+    field: &FieldRef,
+    cells: &BinaryArray,
+    row: usize,
+    checkpoint: &Checkpoint,
+) -> Result<ArrayCell, QueryError> {
+    let cell = cells.value(row);
+    checkpoint.spend(cell.len())?;
+    ArrayCell::read(cell).map_err(|error| QueryError::Corrupt { field: field.id, reason: error.to_string() })
 }
 
 fn column<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b dyn Array, QueryError> {
@@ -234,12 +284,4 @@ fn strings<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b StringArr
 
 pub(super) fn binary<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b BinaryArray, QueryError> {
     column(field, batch)?.as_binary_opt().ok_or_else(|| missing(field))
-}
-
-/// The number in a scalar.
-pub(super) fn number_of(value: Value<'_>) -> Option<Num> {
-    match value {
-        Value::Number(number) => Some(number),
-        Value::Bool(_) | Value::Text(_) => None,
-    }
 }

@@ -27,7 +27,8 @@ pub(super) fn arithmetic(at: usize, op: ArithmeticOp, left: &Literal, right: &Li
             ArithmeticOp::Subtract => a.checked_sub(*b),
             ArithmeticOp::Multiply => a.checked_mul(*b),
             ArithmeticOp::Divide => a.checked_div(*b),
-            _ => a.checked_rem(*b),
+            // The remainder is 0 where the quotient does not fit: the smallest integer by -1. Zero was refused above.
+            _ => Some(a.wrapping_rem(*b)),
         }
         .map(Literal::Int)
         .ok_or_else(|| overflow(at));

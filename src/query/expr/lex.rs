@@ -227,6 +227,12 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// True if the text is a name and nothing else. Operators in capitals are names in Milvus' grammar.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_word = matches!(Lexer::new(text).next(), Ok((0, Token::Name(name))) if name == text);
+    is_word || ["AND", "OR", "NOT", "IN"].contains(&text)
+}
+
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
@@ -262,8 +268,20 @@ fn digits(text: &str, skip: usize, count: usize, radix: u32, value: &mut Vec<u8>
     if count < 4 {
         value.push(u8::try_from(number).map_err(|_| "octal escape is over 255".to_owned())?);
     } else {
+        let second = text.get(skip + count..).and_then(|rest| low_surrogate(number, rest));
+        let length = skip + count + if second.is_some() { "\\u0000".len() } else { 0 };
+        let number = second.map_or(number, |low| 0x10000 + ((number & 0x3ff) << 10) + (low & 0x3ff));
         let c = char::from_u32(number).ok_or_else(|| format!("U+{number:X} is not a character"))?;
         value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        return Ok(length);
     }
     Ok(skip + count)
+}
+
+/// The second half of a surrogate pair, as JSON writes characters beyond U+FFFF, if `first` is the first half and `text`
+/// begins with the second.
+fn low_surrogate(first: u32, text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    let second = u32::from_str_radix(digits, 16).ok()?;
+    ((0xd800..0xdc00).contains(&first) && (0xdc00..0xe000).contains(&second)).then_some(second)
 }

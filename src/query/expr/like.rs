@@ -3,89 +3,268 @@
 //! Milvus 2.3 accepts `%` at the end only and has no other wildcard; this is the language of later versions, and of
 //! SQL. It differs in two patterns that 2.3 accepts: `_` is a wildcard, and an empty pattern matches the empty text
 //! (there: any text, which in a delete would be every row).
+//!
+//! A pattern is compiled once. Matching goes through the text once, whatever the pattern is: the first and the last
+//! piece have fixed places, and each piece between two `%`s is searched for behind the one before it. The leftmost place
+//! is never worse than a later one, so nothing is ever looked at again.
+
+use std::{collections::HashMap, fmt};
+
+use memchr::memmem;
+
+/// Longest pattern: four times the longest text of a field.
+const MAX_PATTERN: usize = 256 << 10;
+
+/// Longest piece with a `_` between two `%`s, in characters. The search for it takes a step per 64 of them and
+/// character of the text.
+const MAX_FLOATING: usize = 1_024;
+const WORDS: usize = MAX_FLOATING / 64;
 
 /// A compiled pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Pattern {
-    /// Pieces between the `%`s; one more than there are `%`s.
-    pieces: Vec<Vec<Unit>>,
+    /// Before the first `%`.
+    first: Piece,
+    /// Between two `%`s; none is empty.
+    middle: Vec<Floating>,
+    /// Behind the last `%`; None: there is no `%`.
+    last: Option<Piece>,
+    /// No shorter text matches.
+    min_bytes: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Is(char),
-    Any,
+/// A pattern that is too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TooLong {
+    Pattern(usize),
+    Piece(usize),
+}
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(bytes) => write!(f, "pattern of like has {bytes} bytes, more than {MAX_PATTERN}"),
+            Self::Piece(chars) => {
+                write!(f, "pattern of like has {chars} characters with '_' between two '%', more than {MAX_FLOATING}")
+            }
+        }
+    }
 }
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
-        let mut pieces = vec![Vec::new()];
-        let mut piece = Vec::new();
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '%' => {
-                    pieces.pop();
-                    pieces.extend([std::mem::take(&mut piece), Vec::new()]);
-                }
-                '_' => piece.push(Unit::Any),
-                '\\' => piece.push(Unit::Is(chars.next().unwrap_or('\\'))),
-                c => piece.push(Unit::Is(c)),
-            }
+    pub(super) fn new(text: &str) -> Result<Self, TooLong> {
+        if text.len() > MAX_PATTERN {
+            return Err(TooLong::Pattern(text.len()));
         }
-        pieces.pop();
-        pieces.push(piece);
-        Self { pieces }
+        let mut pieces = pieces(text);
+        let min_bytes = pieces.iter().map(Piece::min_bytes).sum();
+        let last = if pieces.len() > 1 { pieces.pop() } else { None };
+        let mut pieces = pieces.into_iter();
+        let first = pieces.next().unwrap_or_default();
+        let middle = pieces.filter(|piece| !piece.0.is_empty()).map(Floating::new).collect::<Result<_, _>>()?;
+        Ok(Self { first, middle, last, min_bytes })
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {
-        let Some((first, rest)) = self.pieces.split_first() else { return false };
-        let Some(mut text) = strip(first, text) else { return false };
-        let Some((last, middle)) = rest.split_last() else { return text.is_empty() };
-        for piece in middle {
-            // The leftmost place is never worse than a later one.
-            let Some(behind) = find(piece, text) else { return false };
-            text = behind;
+        if text.len() < self.min_bytes {
+            return false;
         }
-        ends_with(last, text)
+        let Some(mut rest) = self.first.strip(text) else { return false };
+        let Some(last) = &self.last else { return rest.is_empty() };
+        for piece in &self.middle {
+            let Some(behind) = piece.find(rest).and_then(|end| rest.get(end..)) else { return false };
+            rest = behind;
+        }
+        last.ends(rest)
     }
 }
 
-/// What follows the piece at the beginning of `text`.
-fn strip<'t>(piece: &[Unit], text: &'t str) -> Option<&'t str> {
+/// What is between the `%`s; one piece more than there are of them.
+fn pieces(text: &str) -> Vec<Piece> {
+    let mut pieces = vec![Piece::default()];
     let mut chars = text.chars();
-    for unit in piece {
-        let c = chars.next()?;
-        if matches!(unit, Unit::Is(expected) if *expected != c) {
-            return None;
+    while let Some(c) = chars.next() {
+        if c == '%' {
+            pieces.push(Piece::default());
+        } else if let Some(piece) = pieces.last_mut() {
+            match c {
+                '_' => piece.push_any(),
+                '\\' => piece.push(chars.next().unwrap_or('\\')),
+                c => piece.push(c),
+            }
         }
     }
-    Some(chars.as_str())
+    pieces
 }
 
-fn find<'t>(piece: &[Unit], text: &'t str) -> Option<&'t str> {
-    let mut text = text;
-    loop {
-        if let Some(behind) = strip(piece, text) {
-            return Some(behind);
+/// Text with wildcards for single characters.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Piece(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// So many characters.
+    Any(usize),
+}
+
+impl Piece {
+    fn push(&mut self, c: char) {
+        match self.0.last_mut() {
+            Some(Part::Text(text)) => text.push(c),
+            _ => self.0.push(Part::Text(c.to_string())),
         }
-        let mut chars = text.chars();
-        chars.next()?;
-        text = chars.as_str();
+    }
+
+    fn push_any(&mut self) {
+        match self.0.last_mut() {
+            Some(Part::Any(count)) => *count += 1,
+            _ => self.0.push(Part::Any(1)),
+        }
+    }
+
+    fn min_bytes(&self) -> usize {
+        self.0.iter().map(|part| if let Part::Text(text) = part { text.len() } else { part.chars() }).sum()
+    }
+
+    /// What follows the piece at the beginning of `text`.
+    fn strip<'t>(&self, text: &'t str) -> Option<&'t str> {
+        self.0.iter().try_fold(text, |text, part| match part {
+            Part::Text(wanted) => text.strip_prefix(wanted.as_str()),
+            Part::Any(count) => {
+                let mut chars = text.chars();
+                for _ in 0..*count {
+                    chars.next()?;
+                }
+                Some(chars.as_str())
+            }
+        })
+    }
+
+    /// True if the piece ends `text`.
+    fn ends(&self, text: &str) -> bool {
+        let rest = self.0.iter().rev().try_fold(text, |text, part| match part {
+            Part::Text(wanted) => text.strip_suffix(wanted.as_str()),
+            Part::Any(count) => {
+                let mut chars = text.chars();
+                for _ in 0..*count {
+                    chars.next_back()?;
+                }
+                Some(chars.as_str())
+            }
+        });
+        rest.is_some()
     }
 }
 
-fn ends_with(piece: &[Unit], text: &str) -> bool {
-    let mut chars = text.chars();
-    piece.iter().rev().all(|unit| match (unit, chars.next_back()) {
-        (_, None) => false,
-        (Unit::Any, Some(_)) => true,
-        (Unit::Is(expected), Some(c)) => *expected == c,
-    })
+impl Part {
+    fn chars(&self) -> usize {
+        match self {
+            Self::Text(text) => text.chars().count(),
+            Self::Any(count) => *count,
+        }
+    }
+}
+
+/// A piece that may be anywhere.
+#[derive(Debug, Clone)]
+enum Floating {
+    Text(Box<memmem::Finder<'static>>),
+    Wild(Box<Wild>),
+}
+
+impl Floating {
+    fn new(piece: Piece) -> Result<Self, TooLong> {
+        if let [Part::Text(text)] = piece.0.as_slice() {
+            return Ok(Self::Text(Box::new(memmem::Finder::new(text).into_owned())));
+        }
+        Wild::new(&piece).map(|wild| Self::Wild(Box::new(wild)))
+    }
+
+    /// Byte offset behind the leftmost place of the piece.
+    fn find(&self, text: &str) -> Option<usize> {
+        match self {
+            Self::Text(finder) => finder.find(text.as_bytes()).map(|at| at + finder.needle().len()),
+            Self::Wild(wild) => wild.find(text),
+        }
+    }
+}
+
+/// A bit per character of a piece.
+type Bits = [u64; WORDS];
+
+/// Searches for a piece with wildcards. Bit i of the state says that the last i + 1 characters of the text fit the first
+/// i + 1 of the piece; one shift takes all of them a character further.
+#[derive(Debug, Clone)]
+struct Wild {
+    words: usize,
+    /// Of the piece's last character.
+    last: (usize, u64),
+    /// Places where any character fits.
+    any: Bits,
+    /// Places where this character fits, wildcards included.
+    places: HashMap<char, Bits>,
+}
+
+impl Wild {
+    fn new(piece: &Piece) -> Result<Self, TooLong> {
+        let length = piece.0.iter().map(Part::chars).sum();
+        if length > MAX_FLOATING {
+            return Err(TooLong::Piece(length));
+        }
+        let mut any = Bits::default();
+        let mut exact: HashMap<char, Bits> = HashMap::new();
+        let mut at = 0;
+        let set = |bits: &mut Bits, at: usize| {
+            if let Some(word) = bits.get_mut(at / 64) {
+                *word |= 1 << (at % 64);
+            }
+        };
+        for part in &piece.0 {
+            match part {
+                Part::Text(text) => {
+                    for c in text.chars() {
+                        set(exact.entry(c).or_default(), at);
+                        at += 1;
+                    }
+                }
+                Part::Any(count) => {
+                    for _ in 0..*count {
+                        set(&mut any, at);
+                        at += 1;
+                    }
+                }
+            }
+        }
+        for bits in exact.values_mut() {
+            bits.iter_mut().zip(any).for_each(|(word, any)| *word |= any);
+        }
+        let end = at.saturating_sub(1);
+        Ok(Self { words: at.div_ceil(64), last: (end / 64, 1 << (end % 64)), any, places: exact })
+    }
+
+    fn find(&self, text: &str) -> Option<usize> {
+        let mut state = Bits::default();
+        for (at, c) in text.char_indices() {
+            let places = self.places.get(&c).unwrap_or(&self.any);
+            let mut carry = 1;
+            for (word, places) in state.iter_mut().zip(places).take(self.words) {
+                let shifted = *word << 1 | carry;
+                carry = *word >> 63;
+                *word = shifted & places;
+            }
+            if state.get(self.last.0).is_some_and(|word| word & self.last.1 != 0) {
+                return Some(at + c.len_utf8());
+            }
+        }
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -118,8 +297,80 @@ mod tests {
             (r"100\%", "1000", false),
             (r"a\", r"a\", true),
             ("a%%c", "ac", true),
+            ("%_é_%", "aéa", true),
+            ("%_é_%", "aé", false),
+            ("%__%", "é", false),
+            ("%__%", "éé", true),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(text), expected, "{text:?} like {pattern:?}");
+            assert_eq!(Pattern::new(pattern).unwrap().matches(text), expected, "{text:?} like {pattern:?}");
+        }
+    }
+
+    /// Each text and pattern would take minutes if a place were looked at once per character of the pattern.
+    #[test]
+    fn like_goes_through_a_text_once() {
+        let text = "a".repeat(65_000);
+        let long = "a".repeat(30_000);
+        let wild = format!("{}_{}", "a".repeat(500), "a".repeat(500));
+        for pattern in [
+            format!("%{long}b%"),
+            format!("%{long}%b{long}%"),
+            format!("%{}b%", "a%".repeat(30_000)),
+            format!("%{}b", "%".repeat(200_000)),
+            format!("%{wild}b%"),
+            format!("%{wild}%{wild}%b"),
+        ] {
+            let pattern = Pattern::new(&pattern).unwrap();
+            for _ in 0..50 {
+                assert!(!pattern.matches(&text));
+            }
+        }
+    }
+
+    #[test]
+    fn long_patterns_are_refused() {
+        let floating = format!("%_{}%", "a".repeat(MAX_FLOATING));
+        assert_eq!(Pattern::new(&floating).unwrap_err(), TooLong::Piece(MAX_FLOATING + 1));
+        assert!(Pattern::new(&floating[..MAX_FLOATING + 1]).unwrap().matches(&"a".repeat(MAX_FLOATING)));
+        // At a fixed place a piece may be as long as the pattern.
+        assert!(Pattern::new(&floating[1..]).unwrap().matches(&"a".repeat(MAX_FLOATING + 1)));
+        assert_eq!(Pattern::new(&"a".repeat(MAX_PATTERN + 1)).unwrap_err(), TooLong::Pattern(MAX_PATTERN + 1));
+    }
+
+    /// The definition, by trying everything.
+    fn fits(pattern: &[char], text: &[char]) -> bool {
+        match (pattern, text) {
+            ([], text) => text.is_empty(),
+            (['%', rest @ ..], text) => (0..=text.len()).any(|n| fits(rest, &text[n..])),
+            (['_', rest @ ..], [_, text @ ..]) => fits(rest, text),
+            ([c, rest @ ..], [d, text @ ..]) => c == d && fits(rest, text),
+            (_, []) => false,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn matches_by_definition(pattern in "[ab_%é]{0,9}", text in "[abé]{0,12}") {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            let expected = fits(&chars(&pattern), &chars(&text));
+            prop_assert_eq!(Pattern::new(&pattern).unwrap().matches(&text), expected);
+        }
+
+        /// Pieces of more than a word.
+        #[test]
+        fn long_pieces_match_by_definition(head in "[ab_]{60,70}", tail in "[ab_]{60,70}", shift in 0usize..4, damage in 0usize..140) {
+            let piece: Vec<char> = format!("_{head}{tail}").chars().collect();
+            let mut text: Vec<char> = piece.iter().map(|c| if *c == '_' { 'x' } else { *c }).collect();
+            if let Some(c) = text.get_mut(damage) {
+                *c = 'b';
+            }
+            let text: Vec<char> = std::iter::repeat_n('a', shift).chain(text).chain(['a']).collect();
+            let pattern: Vec<char> = ['%'].into_iter().chain(piece).chain(['%']).collect();
+            let expected = fits(&pattern, &text);
+            let pattern = Pattern::new(&pattern.iter().collect::<String>()).unwrap();
+            prop_assert_eq!(pattern.matches(&text.iter().collect::<String>()), expected);
         }
     }
 }

@@ -23,9 +23,11 @@
 //! | `like` with `%` elsewhere than at the end | any text | refused |
 //! | `like "a_c%"` | `_` is any one character | an underscore |
 //! | `like ""` | the empty text | any text |
+//! | `"\ud83d\ude00"` | the character that the pair stands for | refused |
 //! | `js["k"] in [1, "1"]` | types may be mixed | refused |
 //!
-//! Must never: panic or recurse without bound on any input, or let a number wrap.
+//! Must never: panic or recurse without bound on any input, let a number wrap, or take a step per pair of a constant and a
+//! stored value: constants are put into sets and patterns are compiled when an expression is bound.
 
 mod array;
 mod ast;
@@ -35,7 +37,6 @@ mod compute;
 mod error;
 mod eval;
 mod fold;
-mod json;
 mod keys;
 mod lex;
 mod like;
@@ -53,6 +54,11 @@ pub use keys::PkFilter;
 pub use parse::{MAX_BYTES, MAX_DEPTH, parse};
 
 use crate::model::CollectionSchema;
+
+/// True if a key of the dynamic field can be asked for by this name: it is one name, without a path.
+pub fn is_key_name(text: &str) -> bool {
+    lex::is_name(text)
+}
 
 /// Parses and checks an expression; None if it is empty, which matches every row.
 pub fn compile(text: &str, schema: &CollectionSchema) -> Result<Option<BoundExpr>, ExprError> {

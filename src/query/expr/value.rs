@@ -1,58 +1,241 @@
 //! One value of one row, and what the tests say about it.
 
+use std::{borrow::Cow, collections::HashSet};
+
 use super::{
     ast::{CompareOp, Literal},
     bound::{Item, Num, Test},
 };
+use crate::json;
 
 /// A scalar found in a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value<'a> {
     Bool(bool),
     Number(Num),
-    Text(&'a str),
+    Text(Cow<'a, str>),
 }
 
-impl Value<'_> {
-    /// None if the two are of different kinds.
-    fn compare(self, op: CompareOp, literal: &Literal) -> Option<bool> {
-        Some(match (self, literal) {
-            (Self::Bool(a), Literal::Bool(b)) => op.holds(Some(a.cmp(b))),
-            (Self::Number(a), Literal::Int(b)) => op.holds(a.compare(Num::Int(*b))),
-            (Self::Number(a), Literal::Float(b)) => op.holds(a.compare(Num::Float(*b))),
-            (Self::Text(a), Literal::Str(b)) => op.holds(Some(a.cmp(b.as_str()))),
-            _ => return None,
-        })
-    }
-
-    pub(super) fn equals(self, literal: &Literal) -> bool {
-        self.compare(CompareOp::Eq, literal) == Some(true)
-    }
-
-    /// None if the value is of another kind than what it is compared with.
-    pub(super) fn passes(self, test: &Test) -> Option<bool> {
-        match (test, self) {
-            (Test::Compare(op, literal), value) => value.compare(*op, literal),
-            (Test::In(set), Self::Bool(value)) => Some(set.has_bool(value)),
-            (Test::In(set), Self::Number(value)) => Some(set.has_number(value)),
-            (Test::In(set), Self::Text(value)) => Some(set.strings.contains(value)),
-            (Test::Like(pattern), Self::Text(value)) => Some(pattern.matches(value)),
-            (Test::Like(_), _) => None,
+impl<'a> From<json::Scalar<'a>> for Value<'a> {
+    fn from(scalar: json::Scalar<'a>) -> Self {
+        match scalar {
+            json::Scalar::Bool(value) => Self::Bool(value),
+            json::Scalar::Number(number) => {
+                Self::Number(number.as_i64().map_or_else(|| Num::Float(number.as_f64()), Num::Int))
+            }
+            json::Scalar::Text(text) => Self::Text(text),
         }
     }
 }
 
-/// A list found in a row: of an array field or inside JSON.
-pub(super) trait Elements {
-    fn len(&self) -> usize;
-    /// True if the element at `index`, which is below `len`, is this item.
-    fn is(&self, index: usize, item: &Item) -> bool;
-
-    fn contains(&self, item: &Item) -> bool {
-        (0..self.len()).any(|i| self.is(i, item))
+impl Value<'_> {
+    /// None if the two are of different kinds.
+    fn compare(&self, op: CompareOp, literal: &Literal) -> Option<bool> {
+        Some(match (self, literal) {
+            (Self::Bool(a), Literal::Bool(b)) => op.holds(Some(a.cmp(b))),
+            (Self::Number(a), Literal::Int(b)) => op.holds(a.compare(Num::Int(*b))),
+            (Self::Number(a), Literal::Float(b)) => op.holds(a.compare(Num::Float(*b))),
+            (Self::Text(a), Literal::Str(b)) => op.holds(Some(a.as_ref().cmp(b.as_str()))),
+            _ => return None,
+        })
     }
 
-    fn equals(&self, items: &[Item]) -> bool {
-        self.len() == items.len() && items.iter().enumerate().all(|(i, item)| self.is(i, item))
+    /// None if the value is of another kind than what it is compared with.
+    pub(super) fn passes(&self, test: &Test) -> Option<bool> {
+        match (test, self) {
+            (Test::Compare(op, literal), value) => value.compare(*op, literal),
+            (Test::In(set), Self::Bool(value)) => Some(set.has_bool(*value)),
+            (Test::In(set), Self::Number(value)) => Some(set.has_number(*value)),
+            (Test::In(set), Self::Text(value)) => Some(set.strings.contains(value.as_ref())),
+            (Test::Like(pattern), Self::Text(value)) => Some(pattern.matches(value)),
+            (Test::Like(_), _) => None,
+        }
+    }
+
+    /// The number in a scalar.
+    pub(super) fn number(self) -> Option<Num> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Bool(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+/// An element of a list in the form in which elements are compared: two are equal exactly if they are the same value,
+/// be it written as 1 or as 1.0.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Key<'a> {
+    Bool(bool),
+    /// Also a double that is this integer.
+    Int(i64),
+    /// Bits of any other double.
+    Float(u64),
+    Text(Cow<'a, str>),
+    List(Vec<Key<'a>>),
+}
+
+impl<'a> Key<'a> {
+    /// None for NaN, which equals nothing.
+    pub(super) fn scalar(value: Value<'a>) -> Option<Self> {
+        match value {
+            Value::Bool(value) => Some(Self::Bool(value)),
+            Value::Number(number) => Self::number(number),
+            Value::Text(text) => Some(Self::Text(text)),
+        }
+    }
+
+    fn number(number: Num) -> Option<Self> {
+        match number {
+            Num::Int(value) => Some(Self::Int(value)),
+            Num::Float(value) if value.is_nan() => None,
+            // The conversion saturates: the comparison tells whether it was exact.
+            Num::Float(value) if number.compare(Num::Int(value as i64)).is_some_and(|o| o.is_eq()) => {
+                Some(Self::Int(value as i64))
+            }
+            Num::Float(value) => Some(Self::Float(value.to_bits())),
+        }
+    }
+
+    /// None for what no constant equals: null, objects, and lists with these inside or nested deeper than `levels`.
+    pub(super) fn json(value: json::Value<'a>, levels: usize) -> Option<Self> {
+        if let Some(scalar) = value.scalar() {
+            return Self::scalar(scalar.into());
+        }
+        let levels = levels.checked_sub(1)?;
+        value.elements()?.map(|element| Self::json(element, levels)).collect::<Option<_>>().map(Self::List)
+    }
+
+    fn item(item: Item) -> Option<Key<'static>> {
+        match item {
+            Item::Literal(Literal::Bool(value)) => Some(Key::Bool(value)),
+            Item::Literal(Literal::Int(value)) => Some(Key::Int(value)),
+            Item::Literal(Literal::Float(value)) => Key::number(Num::Float(value)),
+            Item::Literal(Literal::Str(value)) => Some(Key::Text(Cow::Owned(value))),
+            Item::List(items) => items.into_iter().map(Self::item).collect::<Option<_>>().map(Key::List),
+        }
+    }
+
+    fn levels(&self) -> usize {
+        match self {
+            Self::List(keys) => 1 + keys.iter().map(Self::levels).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// The elements of a list that was found in a row: of an array field or inside JSON. None: equals no constant.
+pub(super) type ListKeys<'k, 'a> = &'k mut dyn Iterator<Item = Option<Key<'a>>>;
+
+/// A list of constants, in their order.
+#[derive(Debug, Clone)]
+pub(super) struct ItemList {
+    keys: Vec<Option<Key<'static>>>,
+    levels: usize,
+}
+
+impl ItemList {
+    pub(super) fn new(items: Vec<Item>) -> Self {
+        let keys: Vec<_> = items.into_iter().map(Key::item).collect();
+        let levels = keys.iter().flatten().map(Key::levels).max().unwrap_or(0);
+        Self { keys, levels }
+    }
+
+    /// Lists inside the list, at most.
+    pub(super) fn levels(&self) -> usize {
+        self.levels
+    }
+
+    pub(super) fn equals(&self, list: ListKeys<'_, '_>) -> bool {
+        let mut wanted = self.keys.iter();
+        for key in list {
+            let equal = matches!((wanted.next(), &key), (Some(Some(wanted)), Some(key)) if wanted == key);
+            if !equal {
+                return false;
+            }
+        }
+        wanted.next().is_none()
+    }
+}
+
+/// Constants that are looked for in lists. Looking costs one step per element, however many constants there are.
+#[derive(Debug, Clone)]
+pub(super) struct ItemSet {
+    keys: HashSet<Key<'static>>,
+    levels: usize,
+    /// One of the constants equals nothing.
+    unmatchable: bool,
+}
+
+impl ItemSet {
+    pub(super) fn new(items: Vec<Item>) -> Self {
+        let keys: Vec<_> = items.into_iter().map(Key::item).collect();
+        let unmatchable = keys.contains(&None);
+        let keys: HashSet<_> = keys.into_iter().flatten().collect();
+        let levels = keys.iter().map(Key::levels).max().unwrap_or(0);
+        Self { keys, levels, unmatchable }
+    }
+
+    /// Lists inside the constants, at most.
+    pub(super) fn levels(&self) -> usize {
+        self.levels
+    }
+
+    /// True if the list has one of the constants.
+    pub(super) fn meets(&self, list: ListKeys<'_, '_>) -> bool {
+        list.flatten().any(|key| has(&self.keys, &key))
+    }
+
+    /// True if the list has each of the constants.
+    pub(super) fn is_in(&self, list: ListKeys<'_, '_>) -> bool {
+        if self.unmatchable {
+            return false;
+        }
+        let mut seen = HashSet::new();
+        for key in list.flatten() {
+            if has(&self.keys, &key) && seen.insert(key) && seen.len() == self.keys.len() {
+                return true;
+            }
+        }
+        self.keys.is_empty()
+    }
+}
+
+/// A set of long-lived keys is one of shorter-lived ones, too.
+fn has<'a>(keys: &HashSet<Key<'a>>, key: &Key<'a>) -> bool {
+    keys.contains(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(num: Num) -> Option<Key<'static>> {
+        Key::scalar(Value::Number(num))
+    }
+
+    #[test]
+    fn keys_are_equal_as_their_numbers_are() {
+        let numbers = [
+            Num::Int(0),
+            Num::Float(-0.0),
+            Num::Int(1),
+            Num::Float(1.0),
+            Num::Float(1.5),
+            Num::Int(i64::MAX),
+            Num::Int(i64::MIN),
+            Num::Float(9_223_372_036_854_775_808.0),
+            Num::Float(-9_223_372_036_854_775_808.0),
+            Num::Int(9_007_199_254_740_993),
+            Num::Float(9_007_199_254_740_992.0),
+            Num::Float(1e300),
+            Num::Float(f64::INFINITY),
+            Num::Float(f64::NAN),
+        ];
+        for a in numbers {
+            for b in numbers {
+                let equal = a.compare(b).is_some_and(|o| o.is_eq());
+                assert_eq!(number(a).is_some() && number(a) == number(b), equal, "{a:?} {b:?}");
+            }
+        }
     }
 }

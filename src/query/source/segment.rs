@@ -19,6 +19,9 @@ use crate::{
 /// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
 const BATCH_ROWS: usize = 8_192;
 
+/// Keys that are looked up before others have a turn, and a dropped read ends.
+const KEYS_AT_ONCE: usize = 1_024;
+
 /// A flushed segment and its logs. The objects must not be collected while it lives (P5): whoever makes it holds them.
 #[derive(Debug, Clone)]
 pub struct SegmentSource {
@@ -108,8 +111,19 @@ impl RowSource for SegmentSource {
             Some(stats) => stats.clone(),
             None => Arc::new(read_stats(&self.store, self.ids, &self.logs).await?),
         };
-        // A segment without statistics is not known to lack anything.
-        Ok(stats.is_empty() || keys.iter().any(|key| stats.iter().any(|part| part.may_contain(key))))
+        if stats.is_empty() {
+            // Such a segment is not known to lack anything.
+            return Ok(true);
+        }
+        for (i, key) in keys.iter().enumerate() {
+            if i % KEYS_AT_ONCE == KEYS_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            if stats.iter().any(|part| part.may_contain(key)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {

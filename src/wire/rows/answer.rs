@@ -3,17 +3,16 @@
 //! The type's member is always set, also for zero rows: SDKs raise on a `FieldData` without one, and report an answer
 //! without any `FieldData` as an error.
 
-use std::{borrow::Cow, fmt};
+use std::collections::HashSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
 use arrow::datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type};
 use bytes::Bytes;
 use prost::Message;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::RowError;
 use crate::{
+    json,
     model::{DataType, Field},
     wire::proto::schema::{
         self as proto, FieldData, IDs, ScalarField, field_data, i_ds, scalar_field::Data, vector_field,
@@ -36,15 +35,16 @@ pub fn field_data(field: &Field, column: &ArrayRef) -> Result<FieldData, RowErro
     Ok(with_data(field, data))
 }
 
-/// The dynamic field, of each object only the named keys. Values are copied as text, so that numbers stay as they were
-/// written.
+/// The dynamic field, of each object only the named keys. Keys and values are copied as text, so that they stay as they
+/// were written.
 pub fn dynamic_keys(field: &Field, column: &ArrayRef, keys: &[String]) -> Result<FieldData, RowError> {
     let Some(column) = column.as_binary_opt::<i32>() else {
         let reason = format!("{} instead of Binary", column.data_type());
         return Err(RowError::Column { field: field.name.clone(), reason });
     };
+    let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
     let pick = |(row, cell): (usize, &[u8])| {
-        pick_keys(cell, keys).map_err(|reason| RowError::Cell { field: field.name.clone(), row, reason })
+        pick_keys(cell, &wanted).map_err(|reason| RowError::Cell { field: field.name.clone(), row, reason })
     };
     let data = column.iter().flatten().enumerate().map(pick).collect::<Result<_, _>>()?;
     let data = Data::JsonData(proto::JsonArray { data });
@@ -157,40 +157,25 @@ fn vectors(field: &Field, column: &ArrayRef) -> proto::VectorField {
     proto::VectorField { dim: i64::from(field.dim.unwrap_or(0)), data: Some(data) }
 }
 
-fn pick_keys(cell: &[u8], keys: &[String]) -> Result<Bytes, String> {
-    let text = std::str::from_utf8(cell).map_err(|e| e.to_string())?;
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let out = reader.deserialize_map(Pick { keys }).map_err(|e| e.to_string())?;
-    Ok(out.into())
-}
-
-/// Copies the wanted members of an object.
-struct Pick<'a> {
-    keys: &'a [String],
-}
-
-impl<'de> Visitor<'de> for Pick<'_> {
-    type Value = Vec<u8>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut out = vec![b'{'];
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let value = map.next_value::<&RawValue>()?;
-            if !self.keys.iter().any(|wanted| *wanted == key) {
-                continue;
-            }
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            serde_json::to_writer(&mut out, &key).map_err(serde::de::Error::custom)?;
-            out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
+/// The wanted members of an object, as they are written; of equal keys the first.
+fn pick_keys(cell: &[u8], wanted: &HashSet<&str>) -> Result<Bytes, String> {
+    let members = json::find(cell, &[]).and_then(json::Value::members);
+    let members = members.ok_or_else(|| "it is not a JSON object".to_owned())?;
+    let mut seen = HashSet::new();
+    let mut out = vec![b'{'];
+    for (key, value) in members {
+        let name = key.decode();
+        if !wanted.contains(name.as_ref()) || !seen.insert(name) {
+            continue;
         }
-        out.push(b'}');
-        Ok(out)
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        out.push(b'"');
+        out.extend_from_slice(key.raw());
+        out.extend_from_slice(b"\":");
+        out.extend_from_slice(value.raw());
     }
+    out.push(b'}');
+    Ok(out.into())
 }

@@ -1,7 +1,7 @@
 //! `fields_data` of Insert and Upsert as a record batch, checked by the rules of Milvus 2.3.5 (specification: sdk-wire
 //! a.3 and c).
 
-use std::{borrow::Cow, collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
@@ -12,11 +12,11 @@ use arrow::{
     datatypes::{Field as ArrowField, Schema as ArrowSchema},
 };
 use prost::Message;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::RowError;
 use crate::{
     config::LimitsConfig,
+    json,
     model::{CollectionSchema, DataType, Field},
     wire::{
         proto::{
@@ -167,7 +167,7 @@ fn scalars(
         (DataType::Json, Data::JsonData(a)) => {
             count(field, a.data.len(), rows)?;
             for (row, text) in a.data.iter().enumerate() {
-                json(schema, field, row, text, limits)?;
+                check_json(schema, field, row, text, limits)?;
             }
             binary(field, a.data.iter().map(AsRef::as_ref))?
         }
@@ -284,8 +284,9 @@ fn concatenate<'a>(
     Ok((offsets, Buffer::from_vec(bytes)))
 }
 
-/// JSON of any kind, but an object in the dynamic field, with keys that are free.
-fn json(
+/// JSON of any kind, but an object in the dynamic field, with keys that are free. It is stored as it was sent, so
+/// whatever is accepted here has to be readable: [`json`] decides both.
+fn check_json(
     schema: &CollectionSchema,
     field: &Field,
     row: usize,
@@ -299,12 +300,16 @@ fn json(
     }
     let invalid = |why: String| RowError::Parameter(format!("row {row} of json field ({name}) is invalid: {why}"));
     let text = std::str::from_utf8(bytes).map_err(|e| invalid(e.to_string()))?;
-    let mut reader = serde_json::Deserializer::from_str(text);
     if !field.is_dynamic {
-        return serde_json::from_str::<IgnoredAny>(text).map(|_| ()).map_err(|e| invalid(e.to_string()));
+        return json::check(text).map_err(|e| invalid(e.to_string()));
     }
-    let taken = reader.deserialize_map(KeyCheck { schema }).map_err(|e| invalid(e.to_string()))?;
-    reader.end().map_err(|e| invalid(e.to_string()))?;
+    let mut taken = None;
+    json::check_object(text, |key| {
+        if schema.field(&key).is_some() {
+            taken = Some(key.into_owned());
+        }
+    })
+    .map_err(|e| invalid(e.to_string()))?;
     match taken {
         None => Ok(()),
         Some(key) if key == DYNAMIC_FIELD => Err(RowError::Value(format!("cannot set json key to: {key}: row {row}"))),
@@ -312,30 +317,6 @@ fn json(
             let text = format!("dynamic field name cannot include the static field name: {key}: row {row}");
             Err(RowError::Value(text))
         }
-    }
-}
-
-/// Reads an object over and finds a key that belongs to the schema.
-struct KeyCheck<'a> {
-    schema: &'a CollectionSchema,
-}
-
-impl<'de> Visitor<'de> for KeyCheck<'_> {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut taken = None;
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            map.next_value::<IgnoredAny>()?;
-            if self.schema.field(&key).is_some() {
-                taken = Some(key.into_owned());
-            }
-        }
-        Ok(taken)
     }
 }
 

@@ -312,6 +312,8 @@ fn long_json() -> String {
 #[case::json_syntax(field(101, "x", DataType::Json), json(&["{}", "{\"a\":}"]), 1100, "row 1 of json field (x) is invalid")]
 #[case::json_trailing(field(101, "x", DataType::Json), json(&["{}", "{} {}"]), 1100, "row 1 of json field (x) is invalid")]
 #[case::json_empty(field(101, "x", DataType::Json), json(&["{}", ""]), 1100, "row 1 of json field (x) is invalid")]
+#[case::json_number(field(101, "x", DataType::Json), json(&["{}", "{\"a\":[0,-1e400]}"]), 1100, "row 1 of json field (x) is invalid: number -1e400 does not fit a double at byte 8, near $.a[1]")]
+#[case::json_depth(field(101, "x", DataType::Json), json(&["{}", &"[".repeat(1025)]), 1100, "row 1 of json field (x) is invalid: nested deeper than 1024 levels at byte 1024, near $[0]")]
 #[case::json_size(field(101, "x", DataType::Json), json(&[&long_json(), "{}"]), 1100, "the length (65537) of json field (x) exceeds max length (65536): row 0")]
 #[case::capacity(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[1; 4]), cell(DataType::Int64, &[1; 5])]), 1100, "the length (5) of 1th array exceeds max capacity (4): field x")]
 #[case::element_kind(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[]), cell(DataType::VarChar, &[1])]), 1100, "row 1 of field x should be an array of Int64, not string_data")]
@@ -463,11 +465,22 @@ fn vectors_are_taken_over() {
 #[test]
 fn dynamic_keys_are_picked_as_they_were_written() {
     let schema = dynamic_schema();
-    let sent = json(&[r#"{"a":1.50,"b":{"a":2},"big":12345678901234567890123,"é\n":"x"}"#, "{}"]);
-    let batch = batch_of(&schema, with_key(&schema, sent, 2), 2).unwrap();
+    let long = format!(r#"{{"b":{}1{},"a" : [1, 2]}}"#, "[".repeat(500), "]".repeat(500));
+    let sent = [
+        r#"{"a":1.50,"b":{"a":2},"big":12345678901234567890123,"é\n":"x"}"#,
+        r#"{"x\ud83d":1,"a":"cut \ud83d","\u0061":2}"#,
+        &long,
+        "{}",
+    ];
+    let batch = batch_of(&schema, with_key(&schema, json(&sent), 4), 4).unwrap();
     let keys = ["big".to_owned(), "a".to_owned(), "é\n".to_owned(), "none".to_owned()];
     let data = answer::dynamic_keys(&schema.fields[1], batch.column(1), &keys).unwrap();
-    let expected = json(&[r#"{"a":1.50,"big":12345678901234567890123,"é\n":"x"}"#, "{}"]);
+    let expected = json(&[
+        r#"{"a":1.50,"big":12345678901234567890123,"é\n":"x"}"#,
+        r#"{"a":"cut \ud83d"}"#,
+        r#"{"a":[1, 2]}"#,
+        "{}",
+    ]);
     assert_eq!((data.field, data.is_dynamic, data.field_name.as_str()), (Some(expected), true, "$meta"));
 }
 

@@ -165,6 +165,10 @@ fn long_expressions_are_quoted_in_part() {
     let error = compile(&format!("id in [{}", "ä,".repeat(1_000)), &schema()).unwrap_err();
     assert!(error.expr.len() < 300, "{}", error.expr.len());
     assert_eq!(error.column, 8);
+    for text in [format!("[{}]", "1,".repeat(100_000)), format!("{} == 1", "n".repeat(100_000)), "1".repeat(100_000)] {
+        let error = compile(&text, &strict_schema()).unwrap_err();
+        assert!(error.to_string().len() < 1_000, "{}", error.to_string().len());
+    }
 }
 
 #[test]
@@ -174,6 +178,10 @@ fn limits() {
         (format!("{}id == 1{}", "(".repeat(open), ")".repeat(open)), true),
         (format!("{}id == 1{}", "(".repeat(open + 1), ")".repeat(open + 1)), false),
         (format!("{}id == 1", "not ".repeat(open - 2)), true),
+        (format!("{}id == 1{}", "(".repeat(1_000_000), ")".repeat(1_000_000)), false),
+        (format!("id == {}1{}", "(".repeat(1_000_000), ")".repeat(1_000_000)), false),
+        (format!("id in [{}{}]", "(".repeat(1_000_000), ")".repeat(1_000_000)), false),
+        (format!("{}{}", "exists(".repeat(1_000_000), "not(".repeat(1_000_000)), false),
         (format!("{}id == 1", "not ".repeat(100_000)), false),
         (format!("id == {}1", "-".repeat(100_000)), false),
         (format!("id in {}", "[".repeat(100_000)), false),

@@ -1,7 +1,17 @@
 //! One line per rule: the expression, and the ids of the rows it matches.
 
-use super::{super::compile, rows, schema};
-use crate::model::{FieldId, PkRange, PrimaryKey};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
+
+use super::{
+    super::{array::fixture::longs, compile},
+    rows, schema,
+};
+use crate::{
+    json,
+    model::{FieldId, PkRange, PrimaryKey},
+};
 
 fn check(table: &[(&str, &[i64])]) {
     let (schema, batch) = (schema(), rows());
@@ -164,6 +174,10 @@ fn arithmetic_beyond_2_3() {
         ("i64 / i8 != 10", &[2, 3]),
         ("i8 % i64 != 1000", &[1, 2, 3, 5]),
         ("d / d != 2", &[1, 2, 5]),
+        // The remainder by -1 is 0, also where the quotient does not fit.
+        ("i64 % -1 == 0", ALL),
+        ("i64 == -9223372036854775808 % -1", &[4]),
+        ("i64 / -1 != 7", &[1, 3, 4]),
     ]);
 }
 
@@ -206,6 +220,13 @@ fn text_beyond_2_3() {
         (r#"s like "%\\%""#, &[2]),
         (r#"s like """#, &[4]),
     ]);
+}
+
+#[test]
+fn a_surrogate_pair_is_one_character() {
+    let text = |text: &str| compile(text, &schema()).unwrap().unwrap();
+    let escaped = text(r#"s == "\ud83d\ude00""#);
+    assert_eq!(format!("{:?}", escaped.root), format!("{:?}", text(r#"s == "😀""#).root));
 }
 
 #[test]
@@ -414,5 +435,106 @@ fn text_keys_are_ordered_by_bytes() {
     ] {
         let filter = compile(text, &schema).unwrap().unwrap().pk_filter();
         assert_eq!(filter.overlaps(&range), expected, "{text}: {filter:?}");
+    }
+}
+
+/// Rows that match, of a batch that has nothing but these JSON cells (and the same array in each).
+fn matching(text: &str, cells: &[&str], array: &[i64]) -> Vec<usize> {
+    let array = longs(array);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("107", Arc::new(BinaryArray::from_iter_values(cells))),
+        ("108", Arc::new(BinaryArray::from_iter_values(cells.iter().map(|_| &array)))),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let bits = compile(text, &schema()).unwrap().unwrap().evaluate(&batch).unwrap();
+    (0..cells.len()).filter(|i| bits.value(*i)).collect()
+}
+
+/// Whatever an insert accepts is found, and is not taken for something else.
+#[test]
+fn json_that_is_accepted_is_found() {
+    let deep = format!(r#"{{"k":{}1{},"n":1}}"#, "[".repeat(500), "]".repeat(500));
+    let cells = [
+        // JavaScript's 'great 😀'.slice(0, 7)
+        r#"{"k":"great \ud83d","n":1}"#,
+        r#"{"cut\ud83d":[],"k":"a","n":1}"#,
+        r#"{"l":["\ude00",1],"k":2,"n":1}"#,
+        &deep,
+    ];
+    for cell in cells {
+        json::check_object(cell, |_| {}).unwrap();
+    }
+    // Stored before there was a limit.
+    let huge = r#"{"k":1e400,"n":1}"#;
+    let cells = [&cells[..], &[huge]].concat();
+    for (text, expected) in [
+        (r#"js["n"] == 1"#, &[0, 1, 2, 3, 4][..]),
+        (r#"js["n"] != 1"#, &[]),
+        (r#"js["n"] in [1]"#, &[0, 1, 2, 3, 4]),
+        (r#"js["n"] + 1 == 2"#, &[0, 1, 2, 3, 4]),
+        (r#"exists js["k"]"#, &[0, 1, 2, 3, 4]),
+        (r#"js["k"] like "great%""#, &[0]),
+        (r#"js["k"] != "great""#, &[0, 1, 2, 3, 4]),
+        ("js[\"k\"] == \"great \u{fffd}\"", &[0]),
+        ("exists js[\"cut\u{fffd}\"]", &[1]),
+        (r#"json_contains(js["l"], 1)"#, &[2]),
+        (r#"array_length(js["l"]) == 2"#, &[2]),
+        (r#"array_length(js["k"]) == 1"#, &[3]),
+        (r#"js["k"][0][0][0] == 1"#, &[]),
+        (r#"json_contains(js["k"], [[1]])"#, &[]),
+        (r#"js["k"] > 1"#, &[2, 4]),
+        (r#"js["k"] == 2"#, &[2]),
+    ] {
+        assert_eq!(matching(text, &cells, &[]), expected, "{text}");
+    }
+}
+
+#[test]
+fn lists_compare_by_value() {
+    let cells = [
+        r#"{"a":[1,2.0,"x",true]}"#,
+        r#"{"a":[1.0,1,[1,2.0],[1,null]]}"#,
+        r#"{"a":[9007199254740993,null,{"x":1}]}"#,
+        r#"{"a":[]}"#,
+        r#"{"a":{"0":1}}"#,
+    ];
+    for (text, expected) in [
+        (r#"json_contains(js["a"], 1)"#, &[0, 1][..]),
+        (r#"json_contains(js["a"], 2)"#, &[0]),
+        (r#"json_contains(js["a"], true)"#, &[0]),
+        (r#"json_contains(js["a"], [1.0, 2])"#, &[1]),
+        (r#"json_contains(js["a"], 9007199254740992.0)"#, &[]),
+        (r#"json_contains(js["a"], 9007199254740993)"#, &[2]),
+        (r#"json_contains_all(js["a"], [1, 1.0, 2])"#, &[0]),
+        (r#"json_contains_all(js["a"], [1, [1, 2]])"#, &[1]),
+        (r#"json_contains_all(js["a"], [1, 3])"#, &[]),
+        (r#"json_contains_any(js["a"], ["y", "x", [1, 2]])"#, &[0, 1]),
+        (r#"js["a"] == [1.0, 2, "x", true]"#, &[0]),
+        (r#"js["a"] != [1, 2, "x", true]"#, &[1, 2, 3]),
+        (r#"js["a"] == [1, 2, "x"]"#, &[]),
+        (r#"js["a"] == []"#, &[3]),
+    ] {
+        assert_eq!(matching(text, &cells, &[]), expected, "{text}");
+    }
+}
+
+/// Would take minutes if every constant were compared with every element.
+#[test]
+fn constants_are_looked_up_and_not_gone_through() {
+    let numbers: Vec<i64> = (0..5_000).collect();
+    let list = numbers.iter().rev().map(i64::to_string).collect::<Vec<_>>().join(",");
+    let missing = format!("{list},-1");
+    let cell = format!(r#"{{"a":[{list}]}}"#);
+    let cells = vec![cell.as_str(); 100];
+    let all: Vec<usize> = (0..100).collect();
+    for (container, array) in [("js['a']", &[][..]), ("arr", &numbers[..])] {
+        for (text, matches) in [
+            (format!("json_contains_all({container}, [{list}])"), true),
+            (format!("json_contains_all({container}, [{missing}])"), false),
+            (format!("json_contains_any({container}, [{}])", list.replace(',', ",-")), true),
+        ] {
+            let expected = if matches { &all[..] } else { &[] };
+            assert_eq!(matching(&text, &cells, array), expected, "{}", &text[..40]);
+        }
     }
 }

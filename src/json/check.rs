@@ -1,0 +1,134 @@
+//! What an insert may store.
+
+use std::{borrow::Cow, fmt};
+
+use super::reader::{Event, Fault, Reader};
+
+/// Objects and lists inside each other at most: what Milvus' own reader can follow.
+pub const MAX_DEPTH: usize = 1024;
+
+/// Characters of a path that an error shows.
+const SHOWN_PATH: usize = 120;
+/// Characters of a number that an error shows.
+const SHOWN_NUMBER: usize = 40;
+
+/// Text that must not be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why} at byte {at}, near {path}")]
+pub struct Refusal {
+    /// Byte offset.
+    pub at: usize,
+    /// The value at or before it, from the root `$`; long ones are cut.
+    pub path: String,
+    pub why: Why,
+}
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    Syntax(&'static str),
+    Depth,
+    /// The number, cut.
+    Number(String),
+    NotObject,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(what) => f.write_str(what),
+            Self::Depth => write!(f, "nested deeper than {MAX_DEPTH} levels"),
+            Self::Number(number) => write!(f, "number {number} does not fit a double"),
+            Self::NotObject => f.write_str("expected an object"),
+        }
+    }
+}
+
+/// True to the grammar and within the limits.
+///
+/// # Errors
+/// The first place that is not.
+pub fn check(text: &str) -> Result<(), Refusal> {
+    read(text, |_| {}).map_err(|(at, why)| refusal(text, at, why))
+}
+
+/// As [`check`], for an object; `on_key` gets its own keys, not those further inside.
+pub fn check_object(text: &str, on_key: impl FnMut(Cow<'_, str>)) -> Result<(), Refusal> {
+    let begins = Reader::new(text.as_bytes()).event();
+    if matches!(begins, Ok(Some(event)) if event != Event::ObjectStart) {
+        return Err(refusal(text, 0, Why::NotObject));
+    }
+    read(text, on_key).map_err(|(at, why)| refusal(text, at, why))
+}
+
+fn read(text: &str, mut on_key: impl FnMut(Cow<'_, str>)) -> Result<(), (usize, Why)> {
+    let syntax = |fault: Fault| (fault.at, Why::Syntax(fault.what));
+    let mut reader = Reader::new(text.as_bytes());
+    while let Some(event) = reader.event().map_err(syntax)? {
+        match event {
+            Event::ObjectStart | Event::ArrayStart if reader.depth() > MAX_DEPTH => {
+                return Err((reader.start(), Why::Depth));
+            }
+            Event::Number(number) if !number.is_finite() => {
+                return Err((reader.start(), Why::Number(cut(number.raw(), SHOWN_NUMBER))));
+            }
+            Event::Key(key) if reader.depth() == 1 => on_key(key.decode()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn refusal(text: &str, at: usize, why: Why) -> Refusal {
+    Refusal { at, path: cut(&path(text.as_bytes(), at), SHOWN_PATH), why }
+}
+
+/// The last value that begins before `at`, or its container.
+fn path(text: &[u8], at: usize) -> String {
+    enum Place<'t> {
+        Member(Option<Cow<'t, str>>),
+        Element(Option<usize>),
+    }
+    let mut places = Vec::new();
+    let mut reader = Reader::new(text);
+    while let Ok(Some(event)) = reader.event() {
+        if let (Some(Place::Element(index)), true) = (places.last_mut(), event != Event::End) {
+            *index = Some(index.map_or(0, |index| index + 1));
+        }
+        if reader.start() >= at {
+            break;
+        }
+        match (event, places.last_mut()) {
+            (Event::ObjectStart, _) => places.push(Place::Member(None)),
+            (Event::ArrayStart, _) => places.push(Place::Element(None)),
+            (Event::Key(key), Some(Place::Member(name))) => *name = Some(key.decode()),
+            (Event::End, _) => {
+                places.pop();
+            }
+            _ => {}
+        }
+    }
+    let mut path = "$".to_owned();
+    for place in places {
+        match place {
+            Place::Member(Some(key)) => {
+                path.push('.');
+                path.push_str(&key);
+            }
+            Place::Element(Some(index)) => path.push_str(&format!("[{index}]")),
+            Place::Member(None) | Place::Element(None) => {}
+        }
+    }
+    path
+}
+
+/// At most so many characters, without the middle.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let half = most / 2;
+    let head: String = text.chars().take(half).collect();
+    let tail: Vec<char> = text.chars().rev().take(half).collect();
+    format!("{head}…{}", tail.iter().rev().collect::<String>())
+}

@@ -1,0 +1,389 @@
+//! JSON text to events. The only place that knows the grammar (RFC 8259).
+
+use std::borrow::Cow;
+
+/// What comes next in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'t> {
+    ObjectStart,
+    ArrayStart,
+    /// Of the innermost object or array.
+    End,
+    /// Its value is the next event.
+    Key(Text<'t>),
+    Text(Text<'t>),
+    Number(Number<'t>),
+    Bool(bool),
+    Null,
+}
+
+/// Where a text stops being JSON, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Byte offset.
+    pub at: usize,
+    pub what: &'static str,
+}
+
+/// A string as it is written, without its quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text<'t> {
+    raw: &'t [u8],
+    has_escapes: bool,
+}
+
+impl<'t> Text<'t> {
+    /// As it is written.
+    pub fn raw(self) -> &'t [u8] {
+        self.raw
+    }
+
+    /// What it stands for. Half of a surrogate pair, and bytes that are not UTF-8, become U+FFFD.
+    pub fn decode(self) -> Cow<'t, str> {
+        if !self.has_escapes {
+            return String::from_utf8_lossy(self.raw);
+        }
+        let mut bytes = Vec::with_capacity(self.raw.len());
+        let mut rest = self.raw;
+        while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+            let (plain, escape) = rest.split_at(at);
+            bytes.extend_from_slice(plain);
+            let (c, length) = unescape(escape);
+            bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = escape.get(length..).unwrap_or_default();
+        }
+        bytes.extend_from_slice(rest);
+        Cow::Owned(match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(e) => String::from_utf8_lossy(e.as_bytes()).into_owned(),
+        })
+    }
+
+    /// True if it stands for `other`.
+    pub fn is(self, other: &str) -> bool {
+        if self.has_escapes { self.decode() == other } else { self.raw == other.as_bytes() }
+    }
+}
+
+/// The character that a checked escape stands for, and how many bytes it takes.
+fn unescape(escape: &[u8]) -> (char, usize) {
+    let c = match escape.get(1) {
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => {
+            let unit = |at: usize| {
+                let digits = escape.get(at..at + 6)?.strip_prefix(b"\\u")?;
+                digits.iter().try_fold(0, |unit, digit| Some(unit * 16 + char::from(*digit).to_digit(16)?))
+            };
+            let first = unit(0).unwrap_or(0xfffd);
+            if let (0xd800..=0xdbff, Some(second @ 0xdc00..=0xdfff)) = (first, unit(6)) {
+                let c = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                return (char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER), 12);
+            }
+            return (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6);
+        }
+        Some(c) => char::from(*c),
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    (c, 2)
+}
+
+/// A number as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Number<'t> {
+    raw: &'t str,
+    is_integer: bool,
+}
+
+impl<'t> Number<'t> {
+    pub fn raw(self) -> &'t str {
+        self.raw
+    }
+
+    /// Its value, if it is written without fraction and exponent and fits 64 bits.
+    pub fn as_i64(self) -> Option<i64> {
+        if self.is_integer { self.raw.parse().ok() } else { None }
+    }
+
+    /// False if it is beyond the range of doubles.
+    pub fn is_finite(self) -> bool {
+        // The largest double has 309 digits: most numbers are seen to fit without being parsed.
+        let is_short = self.raw.len() < 300 && !self.raw.contains(['e', 'E']);
+        is_short || self.as_f64().is_finite()
+    }
+
+    /// The nearest double; infinite beyond their range.
+    pub fn as_f64(self) -> f64 {
+        // The grammar of JSON is part of what this parses.
+        self.raw.parse().unwrap_or(f64::NAN)
+    }
+}
+
+/// What may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    FirstKey,
+    FirstElement,
+    /// A comma or the end of what is open.
+    Rest,
+    Nothing,
+}
+
+/// Reads one value and whatever is inside it, in the order of the text. Its memory is a bit per open object or array.
+#[derive(Debug, Clone)]
+pub struct Reader<'t> {
+    text: &'t [u8],
+    at: usize,
+    /// Where the last event began.
+    start: usize,
+    open: Nesting,
+    expect: Expect,
+}
+
+impl<'t> Reader<'t> {
+    pub fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0, start: 0, open: Nesting::default(), expect: Expect::Value }
+    }
+
+    /// Objects and arrays that are open.
+    pub fn depth(&self) -> usize {
+        self.open.depth
+    }
+
+    /// Byte offset where the last event began.
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// What has been read from the byte offset `start` on.
+    pub fn text_from(&self, start: usize) -> Option<&'t [u8]> {
+        self.text.get(start..self.at)
+    }
+
+    /// The next event; None behind the value, where nothing but white space may follow.
+    ///
+    /// # Errors
+    /// Where the text stops being JSON. Nothing can be read behind that.
+    pub fn event(&mut self) -> Result<Option<Event<'t>>, Fault> {
+        let first = self.peek();
+        match (self.expect, first) {
+            (Expect::Nothing, None) => return Ok(None),
+            (Expect::Nothing, Some(_)) => return Err(self.fault("something follows the value")),
+            (Expect::FirstKey, Some(b'}')) | (Expect::FirstElement, Some(b']')) => return Ok(Some(self.close())),
+            (Expect::FirstKey, _) => return self.key().map(Some),
+            (Expect::Value | Expect::FirstElement, _) => {}
+            (Expect::Rest, Some(b',')) => {
+                self.at += 1;
+                self.peek();
+                if self.open.in_object() {
+                    return self.key().map(Some);
+                }
+            }
+            (Expect::Rest, Some(b'}')) if self.open.in_object() => return Ok(Some(self.close())),
+            (Expect::Rest, Some(b']')) if !self.open.in_object() => return Ok(Some(self.close())),
+            (Expect::Rest, _) if self.open.in_object() => return Err(self.fault("expected ',' or '}'")),
+            (Expect::Rest, _) => return Err(self.fault("expected ',' or ']'")),
+        }
+        self.value().map(Some)
+    }
+
+    /// Reads to the end of the value that `event` began.
+    pub fn skip(&mut self, event: Event<'t>) -> Result<(), Fault> {
+        if matches!(event, Event::ObjectStart | Event::ArrayStart) {
+            let outside = self.depth() - 1;
+            while self.depth() > outside {
+                self.event()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next byte that is not white space, which stays to be read.
+    fn peek(&mut self) -> Option<u8> {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
+            self.at += 1;
+        }
+        self.start = self.at;
+        self.text.get(self.at).copied()
+    }
+
+    fn fault(&self, what: &'static str) -> Fault {
+        let what = if self.at >= self.text.len() { "the text ends too early" } else { what };
+        Fault { at: self.at, what }
+    }
+
+    fn open(&mut self, is_object: bool) {
+        self.at += 1;
+        self.open.push(is_object);
+        self.expect = if is_object { Expect::FirstKey } else { Expect::FirstElement };
+    }
+
+    fn close(&mut self) -> Event<'t> {
+        self.at += 1;
+        self.open.pop();
+        self.after_value();
+        Event::End
+    }
+
+    fn after_value(&mut self) {
+        self.expect = if self.open.depth == 0 { Expect::Nothing } else { Expect::Rest };
+    }
+
+    fn value(&mut self) -> Result<Event<'t>, Fault> {
+        let event = match self.text.get(self.at) {
+            Some(b'{') => {
+                self.open(true);
+                return Ok(Event::ObjectStart);
+            }
+            Some(b'[') => {
+                self.open(false);
+                return Ok(Event::ArrayStart);
+            }
+            Some(b'"') => Event::Text(self.string()?),
+            Some(b'-' | b'0'..=b'9') => Event::Number(self.number()?),
+            Some(b't') => self.word(b"true", Event::Bool(true))?,
+            Some(b'f') => self.word(b"false", Event::Bool(false))?,
+            Some(b'n') => self.word(b"null", Event::Null)?,
+            _ => return Err(self.fault("expected a value")),
+        };
+        self.after_value();
+        Ok(event)
+    }
+
+    fn key(&mut self) -> Result<Event<'t>, Fault> {
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(self.fault("expected a key in double quotes"));
+        }
+        let start = self.at;
+        let key = self.string()?;
+        if self.peek() != Some(b':') {
+            return Err(self.fault("expected ':'"));
+        }
+        self.at += 1;
+        self.start = start;
+        self.expect = Expect::Value;
+        Ok(Event::Key(key))
+    }
+
+    fn word(&mut self, word: &[u8], event: Event<'t>) -> Result<Event<'t>, Fault> {
+        if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(self.fault("expected true, false or null"));
+        }
+        self.at += word.len();
+        Ok(event)
+    }
+
+    /// From its opening quote to behind the closing one.
+    fn string(&mut self) -> Result<Text<'t>, Fault> {
+        self.at += 1;
+        let first = self.at;
+        let mut has_escapes = false;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    has_escapes = true;
+                    self.escape()?;
+                }
+                Some(0x20..) => self.at += 1,
+                Some(_) => return Err(self.fault("a control character in a string has to be escaped")),
+                None => return Err(self.fault("a string is not closed")),
+            }
+        }
+        let raw = self.text.get(first..self.at).unwrap_or_default();
+        self.at += 1;
+        Ok(Text { raw, has_escapes })
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => {
+                let digits = self.text.get(self.at + 2..self.at + 6);
+                if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+                    return Err(self.fault("\\u needs four hexadecimal digits"));
+                }
+                self.at += 6;
+            }
+            _ => return Err(self.fault("unknown escape in a string")),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<Number<'t>, Fault> {
+        let first = self.at;
+        if self.text.get(self.at) == Some(&b'-') {
+            self.at += 1;
+        }
+        let leads_with_zero = self.text.get(self.at) == Some(&b'0');
+        let digits = self.digits()?;
+        if leads_with_zero && digits > 1 {
+            return Err(Fault { at: self.at - digits, what: "a number begins with a zero" });
+        }
+        let mut is_integer = true;
+        if self.text.get(self.at) == Some(&b'.') {
+            is_integer = false;
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.text.get(self.at) {
+            is_integer = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.text.get(self.at) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        let raw = self.text.get(first..self.at).unwrap_or_default();
+        // All of it is ASCII.
+        Ok(Number { raw: std::str::from_utf8(raw).unwrap_or_default(), is_integer })
+    }
+
+    /// One digit at least; their number.
+    fn digits(&mut self) -> Result<usize, Fault> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.fault("expected a digit"));
+        }
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// Which of the open brackets are objects, a bit each.
+#[derive(Debug, Clone, Default)]
+struct Nesting {
+    depth: usize,
+    /// The innermost up to 64, the innermost in the lowest bit.
+    top: u64,
+    /// Those around them, 64 each.
+    below: Vec<u64>,
+}
+
+impl Nesting {
+    fn in_object(&self) -> bool {
+        self.depth > 0 && self.top & 1 == 1
+    }
+
+    fn push(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.below.push(self.top);
+            self.top = 0;
+        }
+        self.top = self.top << 1 | u64::from(is_object);
+        self.depth += 1;
+    }
+
+    fn pop(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.top >>= 1;
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.top = self.below.pop().unwrap_or(0);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Looking into JSON cells without building what is not asked for.
+//!
+//! A path works like a JSON pointer, as in Milvus: a key of digits also indexes a list. Reading ends where the answer is
+//! known, so that what is broken behind it does not matter.
+
+use std::borrow::Cow;
+
+use super::reader::{Event, Fault, Number, Reader, Text};
+
+/// One step into a JSON value or an array. Like in a JSON pointer, `"0"` and `0` reach the same place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Key(String),
+    Index(u64),
+}
+
+impl Step {
+    fn names(&self, key: Text<'_>) -> bool {
+        match self {
+            Self::Key(name) => key.is(name),
+            Self::Index(index) => key.is(&index.to_string()),
+        }
+    }
+
+    /// The place in a list.
+    fn index(&self) -> Option<u64> {
+        match self {
+            Self::Index(index) => Some(*index),
+            Self::Key(key) => key.parse().ok().filter(|index: &u64| index.to_string() == *key),
+        }
+    }
+}
+
+/// What `path` reaches in `text`.
+pub fn find<'t>(text: &'t [u8], path: &[Step]) -> Option<Value<'t>> {
+    let mut reader = Reader::new(text);
+    let mut event = reader.event().ok()??;
+    for step in path {
+        event = match event {
+            Event::ObjectStart => member(&mut reader, step).ok()??,
+            Event::ArrayStart => element(&mut reader, step.index()?).ok()??,
+            _ => return None,
+        };
+    }
+    value(&mut reader, event)
+}
+
+/// The beginning of the value of the first member that the step names.
+fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<Event<'t>>, Fault> {
+    while let Some(Event::Key(key)) = reader.event()? {
+        let Some(event) = reader.event()? else { break };
+        if step.names(key) {
+            return Ok(Some(event));
+        }
+        reader.skip(event)?;
+    }
+    Ok(None)
+}
+
+/// The beginning of an element.
+fn element<'t>(reader: &mut Reader<'t>, index: u64) -> Result<Option<Event<'t>>, Fault> {
+    let mut at = 0;
+    while let Some(event) = reader.event()?.filter(|event| *event != Event::End) {
+        if at == index {
+            return Ok(Some(event));
+        }
+        reader.skip(event)?;
+        at += 1;
+    }
+    Ok(None)
+}
+
+/// The value that `event` has begun.
+fn value<'t>(reader: &mut Reader<'t>, event: Event<'t>) -> Option<Value<'t>> {
+    let start = reader.start();
+    reader.skip(event).ok()?;
+    Some(Value { raw: reader.text_from(start)? })
+}
+
+/// A value inside a text, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Value<'t> {
+    raw: &'t [u8],
+}
+
+/// A value without parts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar<'t> {
+    Bool(bool),
+    Number(Number<'t>),
+    Text(Cow<'t, str>),
+}
+
+impl<'t> Value<'t> {
+    /// As it is written.
+    pub fn raw(self) -> &'t [u8] {
+        self.raw
+    }
+
+    /// None for null, lists and objects.
+    pub fn scalar(self) -> Option<Scalar<'t>> {
+        match Reader::new(self.raw).event().ok()?? {
+            Event::Bool(value) => Some(Scalar::Bool(value)),
+            Event::Number(value) => Some(Scalar::Number(value)),
+            Event::Text(value) => Some(Scalar::Text(value.decode())),
+            _ => None,
+        }
+    }
+
+    /// The elements of a list; None if it is none.
+    pub fn elements(self) -> Option<impl Iterator<Item = Value<'t>>> {
+        let mut reader = Reader::new(self.raw);
+        if reader.event().ok()?? != Event::ArrayStart {
+            return None;
+        }
+        Some(std::iter::from_fn(move || {
+            let event = reader.event().ok()?.filter(|event| *event != Event::End)?;
+            value(&mut reader, event)
+        }))
+    }
+
+    /// The members of an object in their order, those of equal keys too; None if it is none.
+    pub fn members(self) -> Option<impl Iterator<Item = (Text<'t>, Value<'t>)>> {
+        let mut reader = Reader::new(self.raw);
+        if reader.event().ok()?? != Event::ObjectStart {
+            return None;
+        }
+        Some(std::iter::from_fn(move || {
+            let Event::Key(key) = reader.event().ok()?? else { return None };
+            let event = reader.event().ok()??;
+            Some((key, value(&mut reader, event)?))
+        }))
+    }
+}
