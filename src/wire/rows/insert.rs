@@ -1,15 +1,15 @@
 //! `fields_data` of Insert and Upsert as a record batch, checked by the rules of Milvus 2.3.5 (specification: sdk-wire
 //! a.3 and c).
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, Int16Array,
-        Int32Array, Int64Array, RecordBatch, StringArray,
+        ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array,
+        Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
     },
     buffer::{Buffer, OffsetBuffer, ScalarBuffer},
-    datatypes::{Field as ArrowField, Schema as ArrowSchema},
+    datatypes::{Field as ArrowField, Int64Type, Schema as ArrowSchema},
 };
 use prost::Message;
 
@@ -40,7 +40,7 @@ pub fn insert_batch(
     batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)
 }
 
-/// Rows of an Upsert, like [`insert_batch`]; the client has to give the key.
+/// Rows of an Upsert, like [`insert_batch`]; the client has to give the key, each one once.
 pub fn upsert_batch(
     schema: &CollectionSchema,
     request: &mut milvus::UpsertRequest,
@@ -53,7 +53,51 @@ pub fn upsert_batch(
     if request.partial_update {
         return Err(RowError::Parameter("partial_update is not supported".to_owned()));
     }
-    batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)
+    let rows = batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)?;
+    check_distinct(key, &rows)?;
+    Ok(rows)
+}
+
+/// All rows of a request have one timestamp: of two with one key neither could replace the other.
+fn check_distinct(key: &Field, rows: &RecordBatch) -> Result<(), RowError> {
+    let defect = |reason: &str| RowError::Column { field: key.name.clone(), reason: reason.to_owned() };
+    let keys = rows.column_by_name(&key.column_name()).ok_or_else(|| defect("is missing"))?;
+    let twice = if let Some(keys) = keys.as_primitive_opt::<Int64Type>() {
+        first_repeated(keys.values().iter()).map(|(rows, key)| (rows, key.to_string()))
+    } else if let Some(keys) = keys.as_string_opt::<i32>() {
+        first_repeated(keys.iter().flatten()).map(|(rows, key)| (rows, shown(key)))
+    } else {
+        return Err(defect("is of no type that keys have"));
+    };
+    match twice {
+        None => Ok(()),
+        Some(((first, second), value)) => Err(RowError::Parameter(format!(
+            "duplicate primary keys are not allowed in the same batch: field {}, value {value}, rows {first} and {second}",
+            key.name
+        ))),
+    }
+}
+
+/// The rows of the first value that was there before, and the value. The map's hash has a secret: nobody can choose
+/// values that make this slow.
+fn first_repeated<K: Eq + Hash + Copy>(mut values: impl Iterator<Item = K>) -> Option<((usize, usize), K)> {
+    let mut seen = HashMap::new();
+    let mut row = 0;
+    values.find_map(|value| {
+        let before = seen.insert(value, row);
+        row += 1;
+        before.map(|first| ((first, row - 1), value))
+    })
+}
+
+/// A value as errors show it: its beginning, if it is long.
+fn shown(text: &str) -> String {
+    const MOST: usize = 100;
+    let mut beginning: String = text.chars().take(MOST).collect();
+    if beginning.len() < text.len() {
+        beginning.push_str(&format!("… ({} bytes)", text.len()));
+    }
+    beginning
 }
 
 fn batch(

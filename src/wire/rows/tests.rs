@@ -441,6 +441,53 @@ fn dynamic_field(#[case] name: Option<&str>, #[case] expected: &[&str]) {
     assert_eq!(cells, expected.iter().map(|t| t.as_bytes()).collect::<Vec<_>>());
 }
 
+/// Two rows of one key and one timestamp could not be told apart later: neither could replace the other.
+#[rstest]
+#[case::numbers(DataType::Int64, Data::LongData(proto::LongArray { data: vec![7, 8, 7] }), "7")]
+#[case::texts(
+    DataType::VarChar,
+    Data::StringData(proto::StringArray { data: vec!["x".into(), "".into(), "x".into()] }),
+    "x"
+)]
+fn an_upsert_with_a_key_twice_is_refused(#[case] data_type: DataType, #[case] keys: Data, #[case] value: &str) {
+    let schema = CollectionSchema {
+        fields: vec![Field { is_primary_key: true, ..field(100, "id", data_type) }],
+        ..schema_of(field(101, "vec", DataType::FloatVector))
+    };
+    let keys = FieldData {
+        r#type: data_type.number(),
+        field_name: "id".to_owned(),
+        field: Some(scalar(keys)),
+        ..Default::default()
+    };
+    let insert = milvus::InsertRequest { fields_data: vec![keys.clone()], num_rows: 3, ..Default::default() };
+    let mut upsert = milvus::UpsertRequest { fields_data: vec![keys], num_rows: 3, ..Default::default() };
+    let limits = LimitsConfig::default();
+    let error = upsert_batch(&schema, &mut upsert, &limits).unwrap_err();
+    assert_eq!((error.kind(), error.code().code), (ErrorKind::Invalid, 1100));
+    let text = error.to_string();
+    assert!(text.starts_with("duplicate primary keys are not allowed in the same batch"), "{text}");
+    assert!(text.contains("id") && text.contains(value) && text.contains("rows 0 and 2"), "{text}");
+    // An insert may repeat a key, as in Milvus.
+    assert_eq!(insert_batch(&schema, &mut insert.clone(), &limits).unwrap().num_rows(), 3);
+}
+
+#[test]
+fn a_long_key_is_cut_in_the_answer() {
+    let key = Field { is_primary_key: true, max_length: Some(65_535), ..field(100, "id", DataType::VarChar) };
+    let schema = CollectionSchema { fields: vec![key], ..schema_of(field(101, "vec", DataType::FloatVector)) };
+    let data = vec!["é".repeat(5_000); 2];
+    let keys = FieldData {
+        r#type: DataType::VarChar.number(),
+        field_name: "id".to_owned(),
+        field: Some(scalar(Data::StringData(proto::StringArray { data }))),
+        ..Default::default()
+    };
+    let mut upsert = milvus::UpsertRequest { fields_data: vec![keys], num_rows: 2, ..Default::default() };
+    let text = upsert_batch(&schema, &mut upsert, &LimitsConfig::default()).unwrap_err().to_string();
+    assert!(text.len() < 400 && text.contains("10000 bytes"), "{text}");
+}
+
 /// The vectors of a request become the column without being copied.
 #[test]
 fn vectors_are_taken_over() {
