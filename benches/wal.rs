@@ -19,8 +19,8 @@ use datacoord::{
     clock::{Clock, SystemClock},
     config::{BinlogConfig, IngestConfig, StorageConfig, StorageKind},
     ingest::{
-        DeltaBatch, FlushSink, FlushedSegment, IdAllocator, Ingest, InsertPart, MemoryBounds, RecoveredCatalog,
-        Refusal, Tso, Write,
+        Committed, DeltaBatch, FlushSink, FlushedSegment, IdAllocator, Ingest, InsertPart, MemoryBounds,
+        RecoveredCatalog, Refusal, Tso, Write,
     },
     model::{Channel, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, PartitionId},
     storage::SegmentStore,
@@ -33,12 +33,12 @@ struct Accepts;
 
 #[async_trait]
 impl FlushSink for Accepts {
-    async fn commit_flush(&self, _: FlushedSegment) -> Result<(), Refusal> {
-        Ok(())
+    async fn commit_flush(&self, _: FlushedSegment) -> Result<Committed, Refusal> {
+        Ok(Committed::Here)
     }
 
-    async fn commit_deltas(&self, _: DeltaBatch) -> Result<(), Refusal> {
-        Ok(())
+    async fn commit_deltas(&self, _: DeltaBatch) -> Result<Committed, Refusal> {
+        Ok(Committed::Here)
     }
 }
 

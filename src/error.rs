@@ -8,13 +8,15 @@
 pub enum ErrorKind {
     /// The request is wrong and stays wrong; the text names field, value and limit.
     Invalid,
-    /// The named thing does not exist.
+    /// What the caller named does not exist. Never what something of our own names (a record, an object): were it
+    /// missing, that would be [`ErrorKind::Corrupt`].
     NotFound,
     /// The named thing exists already, with other content.
     Conflict,
     /// Right request, wrong moment (not loaded, switched off): the caller has to change the state first.
     Precondition,
-    /// Stored bytes can't be right. Retrying does not help; the text names the object and the offset.
+    /// Stored bytes can't be right, or are not there though something stored names them. Retrying does not help; the
+    /// text names the object and, if there is one, the offset.
     Corrupt,
     /// A store or a peer did not answer; trying again may help.
     Transient,

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use tracing::{debug, info};
 
-use super::{CollectionCell, CoordinatorError, Core, start::blocking};
+use super::{CollectionCell, CoordinatorError, Core, core::KeyStats, start::blocking};
 use crate::{
     binlog::{self, LogIds},
     compactor::{Outcome, OutputSegment},
-    ingest::{DeltaBatch, FlushSink, FlushedSegment, Refusal},
+    ingest::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone, Refusal},
     meta::CatalogTxn,
     model::{
         Delete, Group, LogFile, LogId, PartitionId, Plan, PlanId, PlanKind, PlanState, Segment, SegmentId,
@@ -32,28 +32,33 @@ const SPREAD_BYTES: usize = 16 << 20;
 #[async_trait]
 impl FlushSink for Core {
     /// A growing segment became Flushed.
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<(), Refusal> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
         self.add_flushed(flushed).await.map_err(|e| Refusal::of(&e))
     }
 
     /// Deletes leave memory for the delta logs of the segments that may hold their keys.
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<(), Refusal> {
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal> {
         self.add_deltas(batch).await.map_err(|e| Refusal::of(&e))
     }
 }
 
 impl Core {
-    async fn add_flushed(&self, flushed: FlushedSegment) -> Result<(), CoordinatorError> {
+    async fn add_flushed(&self, flushed: FlushedSegment) -> Result<Committed, CoordinatorError> {
         let FlushedSegment { segment, logs, stats } = flushed;
         let group = Arc::clone(&segment.group);
-        let cell = self.state.by_id(group.collection)?;
+        let gone = Ok(Committed::Gone(Gone::Collection(group.collection)));
+        let Ok(cell) = self.state.by_id(group.collection) else { return gone };
         let _commit = cell.commit.lock().await;
+        // It may have been dropped while this waited for its turn.
+        if self.state.by_id(group.collection).is_err() {
+            return gone;
+        }
         if !cell.meta().partitions.iter().any(|p| p.id == group.partition) {
-            return Err(CoordinatorError::PartitionNotFound(group.partition.to_string()));
+            return Ok(Committed::Gone(Gone::Partition(group.partition)));
         }
         if cell.is_known(segment.id) {
             // A repeated call: the first one was committed, its answer was lost.
-            return Ok(());
+            return Ok(Committed::Here);
         }
         let mut txn = self.catalog.txn();
         txn.expect_no_segment(&group, segment.id);
@@ -69,7 +74,7 @@ impl Core {
         self.stats_cache.put(segment.id, Arc::new(stats));
         cell.fold([segment]);
         self.flush_events.raise(Group::clone(&group));
-        Ok(())
+        Ok(Committed::Here)
     }
 
     /// Routes deletes to the live segments of the channel that may hold their keys, writes one delta log for each, and
@@ -77,9 +82,14 @@ impl Core {
     ///
     /// Holding the commit lock throughout makes this and a compaction's commit take turns: a delete is routed either
     /// to a source before it is replaced, and then carried over, or to the output (P4).
-    async fn add_deltas(&self, batch: DeltaBatch) -> Result<(), CoordinatorError> {
-        let cell = self.state.by_id(batch.collection)?;
+    async fn add_deltas(&self, batch: DeltaBatch) -> Result<Committed, CoordinatorError> {
+        let gone = Ok(Committed::Gone(Gone::Collection(batch.collection)));
+        let Ok(cell) = self.state.by_id(batch.collection) else { return gone };
         let _commit = cell.commit.lock().await;
+        // It may have been dropped while this waited for its turn.
+        if self.state.by_id(batch.collection).is_err() {
+            return gone;
+        }
         let mut txn = self.catalog.txn();
         let mut changed = Vec::new();
         let mut bytes = 0;
@@ -103,7 +113,7 @@ impl Core {
         for group in groups {
             self.flush_events.raise(Group::clone(&group));
         }
-        Ok(())
+        Ok(Committed::Here)
     }
 
     /// Those deletes that may kill a row of the segment, by time, key range and filter.
@@ -112,15 +122,17 @@ impl Core {
         segment: &Segment,
         deletes: impl Iterator<Item = Delete>,
     ) -> Result<Vec<Delete>, CoordinatorError> {
-        let Some(range) = &segment.pk_range else { return Ok(Vec::new()) };
-        let near: Vec<Delete> =
-            deletes.filter(|delete| delete.ts > segment.ts_from && range.contains(&delete.key)).collect();
+        if segment.rows == 0 {
+            return Ok(Vec::new());
+        }
+        let in_range = |key: &_| segment.pk_range.as_ref().is_none_or(|range| range.contains(key));
+        let near: Vec<Delete> = deletes.filter(|delete| delete.ts > segment.ts_from && in_range(&delete.key)).collect();
         // Most segments are far from all of the deletes: no filter is read for them.
         if near.is_empty() {
             return Ok(near);
         }
-        let stats = self.stats(segment).await?;
-        Ok(near.into_iter().filter(|delete| stats.iter().any(|s| s.may_contain(&delete.key))).collect())
+        let stats = self.key_stats(segment).await?;
+        Ok(near.into_iter().filter(|delete| stats.may_contain(&delete.key)).collect())
     }
 
     async fn write_delta(
@@ -288,16 +300,21 @@ impl Core {
 
     /// [`Self::hits`] of many deletes, sorted by key.
     async fn hits_of_part(&self, segment: &Segment, part: &Arc<[Delete]>) -> Result<Vec<Delete>, CoordinatorError> {
-        let Some(range) = &segment.pk_range else { return Ok(Vec::new()) };
-        let from = part.partition_point(|delete| delete.key < range.min);
-        let until = part.partition_point(|delete| delete.key <= range.max);
+        let (from, until) = match &segment.pk_range {
+            _ if segment.rows == 0 => (0, 0),
+            Some(range) => (
+                part.partition_point(|delete| delete.key < range.min),
+                part.partition_point(|delete| delete.key <= range.max),
+            ),
+            None => (0, part.len()),
+        };
         if from == until {
             return Ok(Vec::new());
         }
-        let (part, ts_from, stats) = (Arc::clone(part), segment.ts_from, self.stats(segment).await?);
+        let (part, ts_from, stats) = (Arc::clone(part), segment.ts_from, self.key_stats(segment).await?);
         blocking(move || {
             let near = part.get(from..until).unwrap_or_default().iter().filter(|delete| delete.ts > ts_from);
-            near.filter(|delete| stats.iter().any(|s| s.may_contain(&delete.key))).cloned().collect()
+            near.filter(|delete| stats.may_contain(&delete.key)).cloned().collect()
         })
         .await
     }
@@ -336,8 +353,9 @@ impl Core {
             // Outputs of one plan may all span the same keys; their filters tell which one has the row.
             let ids = LogIds { collection: plan.group.collection, partition: plan.group.partition, segment: output.id };
             let stats = Arc::new(storage::read_stats(&self.store, ids, &logs).await?);
-            hits.retain(|d| stats.iter().any(|s| s.may_contain(&d.key)));
-            self.stats_cache.put(output.id, stats);
+            self.stats_cache.put(output.id, Arc::clone(&stats));
+            let stats = KeyStats::Read(stats);
+            hits.retain(|d| stats.may_contain(&d.key));
         }
         if !hits.is_empty() {
             logs.delta.push(self.write_delta(&plan.group, output.id, hits).await?);

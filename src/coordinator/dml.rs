@@ -26,6 +26,7 @@ pub struct Mutation {
     /// Keys of inserted rows, in the order of the request; none for a delete.
     pub keys: Option<ArrayRef>,
     pub count: u64,
+    /// Of its record in the log: who reads at it sees what was done.
     pub ts: Timestamp,
 }
 
@@ -90,7 +91,13 @@ impl Coordinator {
                 let keys = all_keys(column(&rows, schema.primary_key().id)?)?;
                 // With a partition key the old row may live in another partition: its key decided that.
                 let scope = if schema.partition_key().is_some() { None } else { Some(partition) };
-                write.deletes.push(DeleteOp { partition: scope, channel: channel.clone(), keys: keys.into() });
+                write.deletes.push(DeleteOp {
+                    partition: scope,
+                    channel: channel.clone(),
+                    keys: keys.into(),
+                    // Reads nothing: whatever the keys have at the moment of the write is replaced.
+                    older_than: None,
+                });
             }
             let group = Arc::new(Group { collection: cell.id, partition, channel });
             write.inserts.push(InsertPart { group, rows });
@@ -103,7 +110,8 @@ impl Coordinator {
         Ok(Mutation { keys, count: count as u64, ts: ack.ts })
     }
 
-    /// Deletes by expression: by key where it names keys, otherwise those rows that match it now.
+    /// Deletes by expression: by key where it names keys, otherwise those rows that match it now. What is written after
+    /// "now" stays, though the delete is logged later: a row that has taken the place of one that matched need not match.
     ///
     /// The count is that of the keys named, whether or not they exist, as in Milvus.
     pub async fn delete(
@@ -117,9 +125,12 @@ impl Coordinator {
             "" => None,
             name => Some(partition_of(&meta, name)?.id),
         };
-        let keys = match expr.exact_keys() {
-            Some(keys) => keys,
-            None => self.matching_keys(cell, expr, scope).await?,
+        let (keys, older_than) = match expr.exact_keys() {
+            Some(keys) => (keys, None),
+            None => {
+                let found = self.matching_keys(cell, expr, scope).await?;
+                (found.keys, Some(found.older_than))
+            }
         };
         let count = keys.len() as u64;
         let mut by_channel: BTreeMap<usize, Vec<PrimaryKey>> = BTreeMap::new();
@@ -132,6 +143,7 @@ impl Coordinator {
                 partition: scope,
                 channel: meta.channels[shard].clone(),
                 keys: keys.into(),
+                older_than,
             })
             .collect();
         if deletes.is_empty() {

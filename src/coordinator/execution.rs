@@ -10,6 +10,7 @@ use crate::{
     compactor::{CompactError, CompactionInput, CompactionTask, Outcome, OutputIds},
     error::{Classify, ErrorKind},
     model::{FailureKind, LogId, Plan, PlanId, SegmentId},
+    planner::Violation,
     scheduler::{Attempt, Event, Failure, JobSink, Refusal, transition},
 };
 
@@ -126,10 +127,15 @@ impl OutputIds for Core {
 }
 
 fn refusal(error: CoordinatorError) -> Refusal {
-    // A plan whose inputs or collection went away can't succeed by being tried again.
-    let kind = match error.kind() {
-        ErrorKind::NotFound => ErrorKind::Precondition,
-        kind => kind,
+    use CoordinatorError as E;
+    // A plan whose inputs or collection went away is outdated: it can't succeed by being tried again, the group is
+    // planned anew. Only the catalog's word counts for that, not an object or a record that should be there.
+    let kind = match &error {
+        E::CollectionIdNotFound(_)
+        | E::PartitionNotFound(_)
+        | E::PlanNotFound(_)
+        | E::Violation(Violation::Missing { .. }) => ErrorKind::Precondition,
+        other => other.kind(),
     };
     Refusal::Failed { kind, message: error.to_string() }
 }

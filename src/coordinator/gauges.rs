@@ -83,6 +83,7 @@ impl Coordinator {
             }
         }
         metrics.delta_rows.set(delta_rows as i64);
+        metrics.damaged.set(self.core.damage_reasons().len() as i64);
         let mut by_state: BTreeMap<&'static str, Sum> = BTreeMap::new();
         for ((state, level), sum) in sums {
             metrics.segments.with([state, level]).set(sum.segments);
@@ -104,6 +105,8 @@ impl Coordinator {
         metrics.pending_deletes.set(stats.pending_deletes as i64);
         catch_up(&metrics.flushes.with(["done"]), stats.flushes);
         catch_up(&metrics.flushes.with(["failed"]), stats.flush_failures);
+        catch_up(&metrics.delta_flushes.with(["done"]), stats.delta_flushes);
+        catch_up(&metrics.delta_flushes.with(["failed"]), stats.delta_flush_failures);
         let wal = &self.core.metrics.wal;
         wal.size.set(stats.wal_bytes as i64);
         wal.files.set(stats.wal_files as i64);

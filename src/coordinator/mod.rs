@@ -27,7 +27,12 @@ mod commit;
 mod compaction_tests;
 pub mod control;
 mod core;
+mod damage;
+#[cfg(test)]
+mod damage_tests;
 mod ddl;
+#[cfg(test)]
+mod delete_tests;
 mod directory;
 mod dml;
 mod error;
@@ -134,17 +139,26 @@ impl Coordinator {
         self.scheduler.stats()
     }
 
+    /// A damaged object is a reason to look, but none to call the process ill: it does what can be done.
     pub fn health(&self) -> HealthReport {
-        match self.ingest.health() {
+        let mut report = match self.ingest.health() {
             Health::Healthy => HealthReport { healthy: true, reasons: Vec::new() },
-            Health::FlushFailing { segments, error } => HealthReport {
-                healthy: false,
-                reasons: vec![format!("{} sealed segments can't be flushed: {error}", segments.len())],
-            },
+            Health::FlushFailing { segments, deltas, error } => {
+                let mut reasons = Vec::new();
+                if !segments.is_empty() {
+                    reasons.push(format!("{} sealed segments can't be flushed: {error}", segments.len()));
+                }
+                reasons.extend(deltas.into_iter().map(|d| {
+                    format!("{} deletes of channel {} wait, acknowledged and logged: {}", d.keys, d.channel, d.error)
+                }));
+                HealthReport { healthy: false, reasons }
+            }
             Health::LogFailed { error } => {
                 HealthReport { healthy: false, reasons: vec![format!("the write-ahead log failed: {error}")] }
             }
-        }
+        };
+        report.reasons.extend(self.core.damage_reasons());
+        report
     }
 
     /// All segments of a collection, those in memory first: growing, sealed and flushing, then flushed and dropped.

@@ -10,11 +10,19 @@ use arrow::array::RecordBatch;
 
 use super::{CollectionCell, Coordinator, CoordinatorError, state::PinGuard};
 use crate::{
-    model::{Delete, FieldId, PartitionId, PrimaryKey},
+    model::{Delete, FieldId, PartitionId, PrimaryKey, Timestamp},
     query::{
         self, BoundExpr, MemorySource, Query, QueryLimits, ReadSet, RowSource, Scope, ScopedDelete, SegmentSource,
     },
 };
+
+/// Keys that a delete by filter has found.
+#[derive(Debug)]
+pub(super) struct Matching {
+    pub(super) keys: Vec<PrimaryKey>,
+    /// Only rows that are older were there to be looked at, so only those may die: `DeleteOp::older_than`.
+    pub(super) older_than: Timestamp,
+}
 
 /// What a client wants to read.
 #[derive(Debug, Clone)]
@@ -34,7 +42,7 @@ impl Coordinator {
     pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<RecordBatch, CoordinatorError> {
         let ReadRequest { filter, partitions, fields, limit, offset } = request;
         let schema = Arc::clone(&cell.meta().schema);
-        let (read_set, _pins) = self.read_set(cell, partitions.as_deref()).await?;
+        let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
         let scope = self.scope(cell, filter, partitions);
         let limits = QueryLimits { max_window: self.core.config.limits.max_query_rows, ..QueryLimits::default() };
         Ok(query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?)
@@ -48,7 +56,7 @@ impl Coordinator {
         partitions: Option<Vec<PartitionId>>,
     ) -> Result<u64, CoordinatorError> {
         let schema = Arc::clone(&cell.meta().schema);
-        let (read_set, _pins) = self.read_set(cell, partitions.as_deref()).await?;
+        let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
         Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
     }
 
@@ -58,12 +66,13 @@ impl Coordinator {
         cell: &CollectionCell,
         filter: &BoundExpr,
         partition: Option<PartitionId>,
-    ) -> Result<Vec<PrimaryKey>, CoordinatorError> {
+    ) -> Result<Matching, CoordinatorError> {
         let schema = Arc::clone(&cell.meta().schema);
         let partitions = partition.map(|p| vec![p]);
-        let (read_set, _pins) = self.read_set(cell, partitions.as_deref()).await?;
+        let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref()).await?;
         let scope = self.scope(cell, Some(filter.clone()), partitions);
-        Ok(query::matching_keys(&schema, read_set, scope, &QueryLimits::default()).await?)
+        let keys = query::matching_keys(&schema, read_set, scope, &QueryLimits::default()).await?;
+        Ok(Matching { keys, older_than })
     }
 
     fn scope(&self, cell: &CollectionCell, filter: Option<BoundExpr>, partitions: Option<Vec<PartitionId>>) -> Scope {
@@ -75,14 +84,16 @@ impl Coordinator {
         }
     }
 
-    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives.
+    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
+    /// timestamp is newer than every row that may be seen, and no newer than any that is not.
     async fn read_set(
         &self,
         cell: &CollectionCell,
         partitions: Option<&[PartitionId]>,
-    ) -> Result<(ReadSet, PinGuard), CoordinatorError> {
+    ) -> Result<(ReadSet, PinGuard, Timestamp), CoordinatorError> {
         let wanted = |partition: PartitionId| partitions.is_none_or(|list| list.contains(&partition));
         let memory = self.ingest.snapshot(cell.id);
+        let older_than = memory.deletes_older_than();
         let (live, pins) = self.core.state.live_pinned(cell);
         let schema = Arc::clone(&cell.meta().schema);
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
@@ -112,6 +123,6 @@ impl Coordinator {
                 }));
             }
         }
-        Ok((ReadSet { sources, deletes }, pins))
+        Ok((ReadSet { sources, deletes }, pins, older_than))
     }
 }

@@ -86,6 +86,7 @@ impl Coordinator {
             failures: Failures::default(),
             outputs_in_flight: OutputsInFlight::default(),
             stats_cache: StatsCache::default(),
+            damage: Default::default(),
             merge_rate: Default::default(),
             throttle: Arc::new(Throttle::new(Arc::clone(&clock), config.worker.throttle_bytes)),
             deadlines: Default::default(),

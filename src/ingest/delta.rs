@@ -9,7 +9,8 @@
 //! 4. forget the list up to U.
 //!
 //! A snapshot sees a delete at least once at every step. Failing after 2 leaves the list as it is: attaching the same
-//! delete twice is harmless, because a delta log has every delete once.
+//! delete twice is harmless, because a delta log has every delete once. Only the catalogue's own word that the
+//! collection was dropped forgets the list without it ([`Committed::Gone`]); no error does, of whatever kind.
 
 use std::{
     collections::HashMap,
@@ -19,7 +20,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DeltaBatch, IngestError, Refusal,
+    Committed, DeltaBatch, IngestError, Refusal,
     chunk::Chunk,
     flush::{Flusher, pause},
     growing::Unflushed,
@@ -110,13 +111,13 @@ impl Flusher {
         }
         let upto = batch.upto;
         match self.give(batch, targets).await {
-            Ok(()) => {
+            Ok(Committed::Here) => {
                 self.shared.counters.delta_flushes.fetch_add(1, Ordering::Relaxed);
                 self.forget_deltas(collection, channel, upto);
                 Ok(())
             }
-            Err(refusal) if refusal.kind == ErrorKind::NotFound => {
-                tracing::warn!(%collection, %channel, reason = %refusal, "discarded deletes of a dropped collection");
+            Ok(Committed::Gone(what)) => {
+                tracing::warn!(%collection, %channel, reason = %what, "discarded deletes that nothing can show any more");
                 self.forget_deltas(collection, channel, upto);
                 Ok(())
             }
@@ -124,14 +125,15 @@ impl Flusher {
                 self.shared.counters.delta_flush_failures.fetch_add(1, Ordering::Relaxed);
                 let now_ms = self.clock.now_ms();
                 let at = |n| now_ms + pause(n).as_millis() as u64;
-                self.shared.state.lock().deltas_failed(collection, channel, at);
+                self.shared.state.lock().deltas_failed(collection, channel, refusal.message.clone(), at);
+                self.shared.wake();
                 Err(IngestError::Deltas { collection, channel: channel.to_string(), refusal })
             }
         }
     }
 
     /// Steps 2 and 3.
-    async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<(), Refusal> {
+    async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<Committed, Refusal> {
         let list = batch.deletes.clone();
         let routed = tokio::task::spawn_blocking(move || route(targets, &list))
             .await

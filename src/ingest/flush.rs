@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    FlushSink, FlushedSegment, Refusal,
+    Committed, FlushSink, FlushedSegment, Refusal,
     chunk::Chunk,
     hits::hits,
     log_thread::{Append, Body, Command},
@@ -101,13 +101,6 @@ struct Job {
     end_lsn: Lsn,
 }
 
-/// The catalogue's answer.
-enum Committed {
-    Here,
-    /// There is no such collection or partition any more.
-    Nowhere(Refusal),
-}
-
 impl Flusher {
     /// Flushes whatever is sealed and due, until cancelled. A flush that has begun is given up then: its objects are
     /// garbage, its rows are in the log.
@@ -148,8 +141,8 @@ impl Flusher {
                 self.note(id).await;
                 self.forget(id, upto);
             }
-            Ok(Committed::Nowhere(reason)) => {
-                tracing::warn!(segment = %id, %group, %reason, "discarded a segment of a dropped collection");
+            Ok(Committed::Gone(what)) => {
+                tracing::warn!(segment = %id, %group, reason = %what, "discarded a segment that nothing can show any more");
                 self.note(id).await;
                 self.forget(id, upto);
             }
@@ -179,12 +172,7 @@ impl Flusher {
             .await
             .map_err(|e| Refusal::new(ErrorKind::Internal, format!("sorting ended early: {e}")))??;
         let flushed = self.writer.write(rows).await?;
-        match self.sink.commit_flush(flushed).await {
-            Ok(()) => Ok(Committed::Here),
-            // Only the catalogue's word counts: a store that finds no bucket must not cost rows.
-            Err(refusal) if refusal.kind == ErrorKind::NotFound => Ok(Committed::Nowhere(refusal)),
-            Err(refusal) => Err(refusal),
-        }
+        self.sink.commit_flush(flushed).await
     }
 
     /// The catalogue has the segment: takes it out of memory, tells those who wait, and lets the log shrink.

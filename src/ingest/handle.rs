@@ -115,13 +115,16 @@ impl Ingest {
             })?;
             Ok::<_, IngestError>((state, log, growing, last_segment, unnoted, report))
         };
-        let (state, log, growing, last_segment, unnoted, report) =
+        let (mut state, log, growing, last_segment, unnoted, report) =
             tokio::task::spawn_blocking(begin).await.map_err(|e| IngestError::Internal(e.to_string()))??;
         tso.advance_past(log.last_ts());
         ids.advance_past(last_segment.0);
         let mut assigner = Assigner::new(ids.clone(), full_bytes);
         growing.into_iter().for_each(|(group, id, bytes)| assigner.resume(group, id, bytes));
 
+        // A log may have no frames, or only ones that are older than what an earlier process has flushed and let go. The
+        // timestamp taken now is newer than everything that any process has written.
+        state.last_ts = tso.next()?;
         let shared = Arc::new(Shared::new(config, state));
         let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
         let thread = LogThread {

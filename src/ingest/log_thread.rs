@@ -195,6 +195,10 @@ impl LogThread {
         let (encoded, effect) = match body {
             Body::Write(write) => {
                 let EncodedWrite { record, collection, layout, inserts, deletes } = write;
+                if let Some(newer) = deletes.iter().filter_map(|op| op.older_than).find(|t| *t > ts) {
+                    // It would kill rows that are not written yet, and a replay would refuse the frame.
+                    return Err(IngestError::Internal(format!("deletes of timestamp {newer} in a request of {ts}")));
+                }
                 let mut assigned = Vec::with_capacity(inserts.len());
                 for (insert, part) in inserts.into_iter().zip(&record.parts) {
                     let chunk = layout.stamp(&insert.rows, ts, insert.bytes);

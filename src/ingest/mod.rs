@@ -15,7 +15,8 @@
 //!
 //! # Rules
 //! - **One log, one order.** A request is one frame, all of it or nothing. The log thread gives positions and timestamps
-//!   together, so both order requests alike. An upsert is a delete and an insert of one timestamp.
+//!   together, so both order requests alike. An upsert is a delete and an insert of one timestamp. Only a delete that
+//!   was decided by a read has an older timestamp than its frame: that of the read (`GrowingSnapshot`).
 //! - **State is the fold of the log** (`state`), live and after a restart. Besides the log only the catalogue is asked.
 //! - **A failed write or sync is final**: every later write gets an error until a restart has read the log back. A sync
 //!   is never repeated, because its second answer means nothing. Reads and flushes go on: what they see was durable.
@@ -76,7 +77,7 @@ pub use order::RowsInOrder;
 pub use pending::{DeleteList, DeleteRun};
 pub use recovery::{HasSegment, RecoveredCatalog, RecoveredCollection, RecoveryReport};
 pub use seal::{GrowingStats, PendingStats, SealReason, decide, deltas_due, size_threshold};
-pub use shared::{Health, IngestStats};
+pub use shared::{DeltasWaiting, Health, IngestStats};
 pub use snapshot::{GrowingSnapshot, SegmentRows, UnflushedInfo};
 pub use wal::TornTail;
 
@@ -90,7 +91,7 @@ use crate::model::{
 pub struct Write {
     pub collection: CollectionId,
     pub schema: Arc<CollectionSchema>,
-    /// Kill rows that are strictly older than this request, so never its own.
+    /// Never kill rows of the request itself.
     pub deletes: Vec<DeleteOp>,
     pub inserts: Vec<InsertPart>,
 }
@@ -104,6 +105,10 @@ pub struct DeleteOp {
     pub partition: Option<PartitionId>,
     /// Keys of the type of the collection's primary key.
     pub keys: Arc<[PrimaryKey]>,
+    /// Only rows that are strictly older than this timestamp die; None: than the request. A request that has read
+    /// before it deletes says here up to when it has read: [`GrowingSnapshot::deletes_older_than`]. It must not be
+    /// newer than the request.
+    pub older_than: Option<Timestamp>,
 }
 
 /// Rows for one group.
@@ -163,17 +168,43 @@ pub struct FlushedUpTo {
     pub upto: Lsn,
 }
 
+/// What the catalogue says of rows or deletes that were handed to it. Nobody else can say that they have no place to go:
+/// an error never means that, whatever its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "what is gone has to be forgotten, what is not has to be kept"]
+pub enum Committed {
+    /// It has them, durably.
+    Here,
+    /// It knows that what they belong to was dropped: nobody can ask for them any more, and they are forgotten.
+    Gone(Gone),
+}
+
+/// What was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    Collection(CollectionId),
+    Partition(PartitionId),
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Collection(id) => write!(f, "collection {id} was dropped"),
+            Self::Partition(id) => write!(f, "partition {id} was dropped"),
+        }
+    }
+}
+
 /// The catalogue's side of flushing. Ingest calls it and knows nothing of what is behind it.
 ///
-/// Both calls may be repeated after an error or a restart and must then answer Ok without a second effect. An error of
-/// kind NotFound means that the collection or the partition is gone: what was to be committed is forgotten. Every other
+/// Both calls may be repeated after an error or a restart and must then answer `Here` without a second effect. Every
 /// error is tried again later, so it must not have had a partial effect.
 #[async_trait]
 pub trait FlushSink: Send + Sync {
     /// Makes a segment Flushed in one transaction. It is visible and durable when this returns.
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<(), Refusal>;
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal>;
 
     /// Gives deletes to every live segment of the channel that may hold their keys, and to the outputs of compactions
     /// that are running over one, and stores `upto` for the channel. Durable when this returns.
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<(), Refusal>;
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal>;
 }

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use super::FlushedUpTo;
+use super::{DeleteOp, FlushedUpTo};
 use crate::model::{Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp};
 
-/// Deletes of one request on one channel: they share the timestamp.
+/// Deletes of one request on one channel: they share the timestamp. It never is newer than that of the request, and
+/// older if the request had read before: so timestamps need not grow along a list, positions do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteRun {
     /// Only rows of this partition; None: of any.
@@ -23,6 +24,11 @@ pub struct DeleteRun {
 }
 
 impl DeleteRun {
+    /// Keys that a request of this timestamp and position deletes.
+    pub(super) fn of(op: DeleteOp, ts: Timestamp, lsn: Lsn, log_offset: u64) -> Self {
+        Self { partition: op.partition, keys: op.keys, ts: op.older_than.unwrap_or(ts), lsn, log_offset }
+    }
+
     /// True if it may hit rows of this partition.
     pub fn covers(&self, partition: PartitionId) -> bool {
         self.partition.is_none_or(|p| p == partition)
@@ -129,12 +135,14 @@ pub(super) struct Pending {
     /// Milliseconds since 1970; a delta flush that failed is tried again then.
     pub(super) retry_at_ms: u64,
     pub(super) failures: u32,
+    /// Why the last delta flush failed, until one succeeds.
+    pub(super) last_error: Option<String>,
 }
 
 impl Pending {
     /// After a delta flush. The bytes of memory that were freed.
     pub(super) fn drop_up_to(&mut self, upto: Lsn) -> u64 {
-        (self.retry_at_ms, self.failures) = (0, 0);
+        (self.retry_at_ms, self.failures, self.last_error) = (0, 0, None);
         // A segment that has deletes of its own beyond `upto` is still worth remembering.
         self.flushed.retain(|f| f.upto > upto);
         self.list.drop_up_to(upto)

@@ -135,6 +135,9 @@ impl Rebuild {
                 if groups.len() != parts.len() || parts.len() != header.parts.len() {
                     return Err(format!("{} groups for {} parts", groups.len(), parts.len()));
                 }
+                if let Some(newer) = deletes.iter().filter_map(|op| op.older_than).find(|t| *t > ts) {
+                    return Err(format!("deletes of timestamp {newer} in a frame of {ts}"));
+                }
                 let mut inserts = Vec::new();
                 for (((partition, channel), part), bytes) in groups.into_iter().zip(&header.parts).zip(parts) {
                     let group = self.group(collection, partition, channel);
@@ -191,9 +194,9 @@ impl Rebuild {
             .into_iter()
             .filter(live)
             .partition(|op| collection.delta_lsn.get(&op.channel).is_some_and(|upto| header.lsn <= *upto));
-        for DeleteOp { channel, partition, keys } in given {
-            let run = DeleteRun { partition, keys, ts: header.ts, lsn: header.lsn, log_offset: at };
-            self.given.entry((id, channel)).or_default().push(run);
+        for op in given {
+            let list = self.given.entry((id, op.channel.clone())).or_default();
+            list.push(DeleteRun::of(op, header.ts, header.lsn, at));
         }
         waiting
     }

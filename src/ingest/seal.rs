@@ -151,13 +151,16 @@ pub struct PendingStats {
     pub all_bytes: u64,
     /// Not before this time, because the last attempt failed; 0: at any time.
     pub retry_at_ms: u64,
+    /// The last attempt failed: they are due as soon as they may be tried again.
+    pub has_failed: bool,
 }
 
 /// True if waiting deletes are to be given to the flushed segments now.
 pub fn deltas_due(pending: &PendingStats, config: &IngestConfig, now_ms: u64) -> bool {
     pending.keys > 0
         && now_ms >= pending.retry_at_ms
-        && (pending.keys > config.delta_max_rows
+        && (pending.has_failed
+            || pending.keys > config.delta_max_rows
             || now_ms.saturating_sub(pending.oldest_ms) >= config.delta_max_age.as_millis() as u64
             || pending.log_bytes > config.wal_max_bytes
             || pending.all_bytes > config.memory_limit_bytes / 4)
@@ -255,6 +258,8 @@ mod tests {
     #[case::log(1, 0, 10_001, 0, 0, true)]
     #[case::memory(1, 0, 0, 376, 0, true)]
     #[case::failed_just_now(101, 10_000, 10_001, 376, NOW + 1, false)]
+    #[case::failed_a_while_ago(1, 0, 0, 0, NOW, true)]
+    #[case::failed_and_gone(0, 0, 0, 0, NOW, false)]
     fn deltas(
         #[case] keys: u64,
         #[case] age_ms: u64,
@@ -263,7 +268,8 @@ mod tests {
         #[case] retry_at_ms: u64,
         #[case] due: bool,
     ) {
-        let pending = PendingStats { keys, oldest_ms: NOW - age_ms, log_bytes, all_bytes, retry_at_ms };
+        let has_failed = retry_at_ms > 0;
+        let pending = PendingStats { keys, oldest_ms: NOW - age_ms, log_bytes, all_bytes, retry_at_ms, has_failed };
         assert_eq!(deltas_due(&pending, &config(), NOW), due);
     }
 

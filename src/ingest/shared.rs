@@ -23,15 +23,29 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     Healthy,
-    /// These sealed segments could not be flushed so far; they are tried again. With the newest error.
+    /// Something could not be moved out of memory so far. It is in the log too, and is tried again.
     FlushFailing {
+        /// Sealed segments, oldest first.
         segments: Vec<SegmentId>,
+        /// Deletes for flushed segments.
+        deltas: Vec<DeltasWaiting>,
+        /// The newest error of a segment; without one, that of deletes.
         error: String,
     },
     /// The log failed: nothing is accepted until a restart.
     LogFailed {
         error: String,
     },
+}
+
+/// Deletes of one channel that could not be given to the flushed segments so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeltasWaiting {
+    pub collection: CollectionId,
+    pub channel: Channel,
+    pub keys: u64,
+    /// Of the last attempt.
+    pub error: String,
 }
 
 /// Figures since the start, and of this moment.
@@ -166,8 +180,10 @@ impl Shared {
         let state = self.state.lock();
         let mut failing: Vec<_> = state.segments().filter(|s| s.flush.failures > 0).collect();
         failing.sort_by_key(|s| (s.first_lsn, s.id));
-        match failing.iter().rev().find_map(|s| s.flush.last_error.clone()) {
-            Some(error) => Health::FlushFailing { segments: failing.iter().map(|s| s.id).collect(), error },
+        let deltas = state.deltas_waiting();
+        let newest = failing.iter().rev().find_map(|s| s.flush.last_error.clone());
+        match newest.or_else(|| deltas.first().map(|d| d.error.clone())) {
+            Some(error) => Health::FlushFailing { segments: failing.iter().map(|s| s.id).collect(), deltas, error },
             None => Health::Healthy,
         }
     }

@@ -18,10 +18,26 @@ pub struct GrowingSnapshot {
     pub collection: CollectionId,
     /// Everything up to this position is either in here or in the catalogue.
     pub lsn: Lsn,
+    /// The same as a timestamp: every row that is as old or older is in here or in the catalogue, every write that is
+    /// in neither is newer.
+    pub ts: Timestamp,
     /// Ascending by id.
     pub segments: Vec<SegmentRows>,
     /// Waiting deletes per channel, for rows anywhere: in memory and in flushed segments. Ascending by channel.
     pub deletes: Vec<(Channel, DeleteList)>,
+}
+
+impl GrowingSnapshot {
+    /// What a request has to give its deletes that decides by reading this snapshot, and the catalogue after it, which
+    /// keys to delete: [`super::DeleteOp::older_than`].
+    ///
+    /// A delete kills strictly older rows, so this one kills what is as old as [`Self::ts`] or older. All of that was
+    /// there to be read: the log thread gives positions and timestamps together and applies in their order, so nothing
+    /// of such a timestamp can still be under way. And nothing newer dies, though it may have replaced in the meantime
+    /// a row that was read: the next timestamp that any write can get is `ts + 1`, and it is not older than itself.
+    pub fn deletes_older_than(&self) -> Timestamp {
+        Timestamp(self.ts.0.saturating_add(1))
+    }
 }
 
 /// Rows of one unflushed segment.
@@ -88,7 +104,7 @@ impl WriteState {
             .filter_map(|channel| self.pending(collection, &channel).map(|(list, _)| (channel, list)))
             .collect();
         deletes.sort_by(|a, b| a.0.cmp(&b.0));
-        GrowingSnapshot { collection, lsn: self.last_lsn, segments, deletes }
+        GrowingSnapshot { collection, lsn: self.last_lsn, ts: self.last_ts, segments, deletes }
     }
 
     /// Ascending by id.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::{
-    DeleteOp, FlushedUpTo,
+    DeleteOp, DeltasWaiting, FlushedUpTo,
     chunk::{Chunk, RowLayout},
     growing::Unflushed,
     pending::{DeleteList, DeleteRun, Pending},
@@ -61,6 +61,8 @@ pub(super) struct WriteState {
     /// Sealed and not being flushed, oldest first.
     sealed: BTreeSet<(Lsn, SegmentId)>,
     pub(super) last_lsn: Lsn,
+    /// Every row of this timestamp or an older one, of this process or an earlier one, is here or in the catalogue.
+    pub(super) last_ts: Timestamp,
     growing_bytes: u64,
     /// Rows and deletes, whatever the state of their segments.
     memory_bytes: u64,
@@ -70,12 +72,12 @@ impl WriteState {
     /// Folds one durable record in. Must be called in the order of positions.
     pub(super) fn apply(&mut self, record: Record) {
         let Record { lsn, ts, log_offset, effect } = record;
-        self.last_lsn = lsn;
+        (self.last_lsn, self.last_ts) = (lsn, ts);
         match effect {
             Effect::Write { collection, inserts, deletes } => {
                 for op in deletes {
-                    let run = DeleteRun { partition: op.partition, keys: op.keys, ts, lsn, log_offset };
-                    self.push_delete(collection, op.channel, run);
+                    let channel = op.channel.clone();
+                    self.push_delete(collection, channel, DeleteRun::of(op, ts, lsn, log_offset));
                 }
                 for insert in inserts {
                     self.push_rows(insert, lsn, log_offset);
@@ -204,11 +206,33 @@ impl WriteState {
     }
 
     /// A delta flush failed and is tried again later.
-    pub(super) fn deltas_failed(&mut self, collection: CollectionId, channel: &Channel, at: impl FnOnce(u32) -> u64) {
+    pub(super) fn deltas_failed(
+        &mut self,
+        collection: CollectionId,
+        channel: &Channel,
+        error: String,
+        at: impl FnOnce(u32) -> u64,
+    ) {
         if let Some(pending) = self.pending_mut(collection, channel) {
             pending.failures += 1;
             pending.retry_at_ms = at(pending.failures);
+            pending.last_error = Some(error);
         }
+    }
+
+    /// Channels whose last delta flush failed, ascending.
+    pub(super) fn deltas_waiting(&self) -> Vec<DeltasWaiting> {
+        let mut waiting = Vec::new();
+        for (collection, rows) in &self.collections {
+            for (channel, pending) in rows.pending.iter().filter(|(_, p)| !p.list.is_empty()) {
+                if let Some(error) = pending.last_error.clone() {
+                    let (collection, channel, keys) = (*collection, channel.clone(), pending.list.keys());
+                    waiting.push(DeltasWaiting { collection, channel, keys, error });
+                }
+            }
+        }
+        waiting.sort_by(|a, b| a.channel.cmp(&b.channel));
+        waiting
     }
 
     /// What waits on a channel, and which flushed segments have how much of it already.
@@ -242,10 +266,12 @@ impl WriteState {
                 let Some(first) = pending.list.first() else { continue };
                 let stats = PendingStats {
                     keys: pending.list.keys(),
+                    // At the latest: one that was decided by a long read counts from the read on.
                     oldest_ms: first.ts.physical_ms(),
                     log_bytes: log_end.saturating_sub(first.log_offset),
                     all_bytes,
                     retry_at_ms: pending.retry_at_ms,
+                    has_failed: pending.failures > 0,
                 };
                 out.push((*collection, channel.clone(), stats));
             }

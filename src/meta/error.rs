@@ -13,6 +13,7 @@ pub enum MetaError {
     Conflict { key: String },
     #[error("epoch {ours} is over: another coordinator has taken the metadata store")]
     Fenced { ours: u64 },
+    /// Something else that is stored says that it must be there.
     #[error("key {key} does not exist")]
     NotFound { key: String },
     #[error("key {key} can't be read: {reason}")]
@@ -34,8 +35,7 @@ impl Classify for MetaError {
             Self::Open { kind, .. } | Self::Store { kind, .. } => *kind,
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Fenced { .. } => ErrorKind::Fenced,
-            Self::NotFound { .. } => ErrorKind::NotFound,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::NotFound { .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Encode { .. } | Self::TooLarge { .. } => ErrorKind::Internal,
             Self::Closed => ErrorKind::Cancelled,
         }

@@ -11,7 +11,7 @@ use crate::{
 /// Errors of the store, with the name of the object.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
-    /// The object is not there.
+    /// The object is not there, in a store that is. Only what the catalog names is ever asked for, so this is damage.
     #[error("object {object} not found")]
     NotFound { object: String },
     /// The store did not answer, or failed in a way that may pass.
@@ -54,7 +54,7 @@ pub enum StorageError {
 impl Classify for StorageError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::NotFound { .. } => ErrorKind::Corrupt,
             Self::Unavailable { .. } => ErrorKind::Transient,
             Self::Refused { .. } | Self::Owned { .. } => ErrorKind::Precondition,
             Self::Full { .. } => ErrorKind::Exhausted,
@@ -93,6 +93,8 @@ impl StorageError {
         use object_store::Error;
         let (object, what) = (object.to_owned(), error.to_string());
         match error {
+            // The same code of HTTP, another thing: the bucket may be back tomorrow.
+            Error::NotFound { .. } if what.contains("NoSuchBucket") => Self::Unavailable { operation, object, what },
             Error::NotFound { .. } => Self::NotFound { object },
             Error::InvalidPath { .. }
             | Error::NotSupported { .. }

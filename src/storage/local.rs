@@ -95,6 +95,17 @@ impl LocalFiles {
         })
     }
 
+    /// A failure, told apart from that of the store as a whole: if not even the folder for staging is there, the root is
+    /// not, or is what lies below a disk that is not mounted. What is not found then is not missing, and nothing may be
+    /// made there.
+    fn failed(&self, operation: &'static str, object: &str, error: &io::Error) -> StorageError {
+        if error.kind() == io::ErrorKind::NotFound && !self.staging().is_dir() {
+            let what = format!("the store's folder {} is not there", self.root.display());
+            return StorageError::Unavailable { operation, object: object.to_owned(), what };
+        }
+        StorageError::of_io(operation, object, error)
+    }
+
     /// Syncs a file or directory that is open.
     fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
         file.sync_all().map_err(|e| io::Error::new(e.kind(), format!("sync of {}: {e}", path.display())))?;
@@ -155,7 +166,7 @@ impl LocalFiles {
     /// The same with as long a wait for each part as its pace calls for, on a thread of the runtime that may block.
     fn write_at_pace(&self, object: &Object) -> Result<PathBuf, StorageError> {
         let runtime = Handle::current();
-        let failed = |e: io::Error| StorageError::of_io("put", &object.name, &e);
+        let failed = |e: io::Error| self.failed("put", &object.name, &e);
         self.write_staged(failed, |file, path| {
             let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
             let directly = !object.read_soon && object.size() >= DIRECT_FROM;
@@ -163,7 +174,7 @@ impl LocalFiles {
             let mut writing = direct.map_or_else(|| Writing::through_cache(file), Writing::Direct);
             in_parts(&object.pace, &object.bytes, wait, |part| writing.write(&part).map_err(failed))?;
             if let Some(rest) = &object.rest {
-                let failed = |e: io::Error| StorageError::of_io("copy", &rest.name, &e);
+                let failed = |e: io::Error| self.failed("copy", &rest.name, &e);
                 let mut source = File::open(self.path(&rest.name)).map_err(failed)?;
                 let mut at = source.seek(SeekFrom::Start(rest.range.start)).map_err(failed)?;
                 // What is copied is read and written.
@@ -245,7 +256,7 @@ impl LocalFiles {
             let files = self.clone();
             blocking(move || match File::open(&dir).and_then(|file| files.sync(&file, &dir)) {
                 Ok(()) => Ok(()),
-                Err(e) => Err(StorageError::of_io("sync", &dir.display().to_string(), &e)),
+                Err(e) => Err(files.failed("sync", &dir.display().to_string(), &e)),
             })
             .await
         });
@@ -366,12 +377,12 @@ fn read_on(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
 #[async_trait]
 impl Backend for LocalFiles {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
-        let (path, name) = (self.path(name), name.to_owned());
-        blocking(move || read_file(&path).map(Bytes::from).map_err(|e| StorageError::of_io("get", &name, &e))).await
+        let (files, path, name) = (self.clone(), self.path(name), name.to_owned());
+        blocking(move || read_file(&path).map(Bytes::from).map_err(|e| files.failed("get", &name, &e))).await
     }
 
     async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let (path, name) = (self.path(name), name.to_owned());
+        let (files, path, name) = (self.clone(), self.path(name), name.to_owned());
         blocking(move || {
             let read = File::open(path).and_then(|mut file| {
                 file.seek(SeekFrom::Start(range.start))?;
@@ -383,14 +394,14 @@ impl Backend for LocalFiles {
                     }
                 }
             });
-            read.map_err(|e| StorageError::of_io("get", &name, &e))
+            read.map_err(|e| files.failed("get", &name, &e))
         })
         .await
     }
 
     async fn size(&self, name: &str) -> Result<u64, StorageError> {
-        let (path, name) = (self.path(name), name.to_owned());
-        blocking(move || fs::metadata(path).map(|m| m.len()).map_err(|e| StorageError::of_io("size", &name, &e))).await
+        let (files, path, name) = (self.clone(), self.path(name), name.to_owned());
+        blocking(move || fs::metadata(path).map(|m| m.len()).map_err(|e| files.failed("size", &name, &e))).await
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
@@ -417,7 +428,7 @@ impl Backend for LocalFiles {
             }
             let mut dirs = BTreeSet::new();
             for (path, name) in &staged {
-                dirs.insert(files.publish(path, name).map_err(|e| StorageError::of_io("put", name, &e))?);
+                dirs.insert(files.publish(path, name).map_err(|e| files.failed("put", name, &e))?);
             }
             Ok(dirs)
         })
@@ -434,7 +445,7 @@ impl Backend for LocalFiles {
         let dir = blocking(move || {
             let staged = files.copy_staged(&files.path(&from));
             let published = staged.and_then(|staged| files.publish(&staged, &to));
-            published.map_err(|e| StorageError::of_io("copy", &from, &e))
+            published.map_err(|e| files.failed("copy", &from, &e))
         })
         .await?;
         self.sync_dirs([dir]).await
@@ -446,8 +457,9 @@ impl Backend for LocalFiles {
             let path = files.path(&name);
             match fs::remove_file(&path) {
                 Ok(()) => files.prune(&path),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(StorageError::of_io("delete", &name, &e)),
+                // Not there is as good as deleted, but only where it would be.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && files.staging().is_dir() => {}
+                Err(e) => return Err(files.failed("delete", &name, &e)),
             }
             Ok(())
         })

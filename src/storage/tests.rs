@@ -82,7 +82,7 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     let short = backend.put(&[Object { rest: rest("delta_log/1", 6), ..object("x", b"a") }]).await.unwrap_err();
     assert_eq!((short.kind(), short.to_string().contains("delta_log/1")), (ErrorKind::Corrupt, true), "{short}");
     let none = backend.put(&[Object { rest: rest("delta_log/9", 6), ..object("x", b"a") }]).await.unwrap_err();
-    assert_eq!((none.kind(), none.to_string().contains("delta_log/9")), (ErrorKind::NotFound, true), "{none}");
+    assert_eq!((none.kind(), none.to_string().contains("delta_log/9")), (ErrorKind::Corrupt, true), "{none}");
     assert!(matches!(backend.get("x").await, Err(StorageError::NotFound { .. })), "all or nothing");
     backend.delete("delta_log/spliced").await.unwrap();
 
@@ -95,6 +95,40 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     assert_eq!(names(&*backend, "insert_log").await, ["insert_log/10/b"]);
     assert!(matches!(backend.copy("insert_log/1/a", "x").await, Err(StorageError::NotFound { .. })));
     assert_eq!(backend.clear_staging().await.unwrap(), 0, "nothing is left behind");
+}
+
+/// The folder is gone, or is the empty one below a disk that is not mounted: that is no word about any object.
+#[rstest]
+#[tokio::test]
+async fn a_local_store_that_is_away_is_not_an_object_that_is_missing(#[values(true, false)] empty: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, away) = (dir.path().join("files"), dir.path().join("away"));
+    let backend = LocalFiles::open(&root).unwrap();
+    backend.put(&[object("insert_log/1", b"one")]).await.unwrap();
+    std::fs::rename(&root, &away).unwrap();
+    if empty {
+        std::fs::create_dir(&root).unwrap();
+    }
+    let failures = [
+        backend.get("insert_log/1").await.unwrap_err(),
+        backend.get_range("insert_log/1", 0..1).await.unwrap_err(),
+        backend.size("insert_log/1").await.unwrap_err(),
+        backend.put(&[object("insert_log/2", b"two")]).await.unwrap_err(),
+        backend.copy("insert_log/1", "insert_log/3").await.unwrap_err(),
+        backend.delete("insert_log/1").await.unwrap_err(),
+    ];
+    for error in failures {
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error}");
+        assert!(error.to_string().contains("files is not there"), "{error}");
+    }
+    if empty {
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0, "nothing is written into it");
+        std::fs::remove_dir(&root).unwrap();
+    }
+    assert!(!root.exists(), "it is not made again");
+    std::fs::rename(&away, &root).unwrap();
+    assert_eq!(backend.get("insert_log/1").await.unwrap(), "one");
+    assert!(matches!(backend.get("insert_log/2").await, Err(StorageError::NotFound { .. })));
 }
 
 /// Bytes move in calls of 256 kB; the disk is given a megabyte at a time, or half of one past the cache.
@@ -604,7 +638,9 @@ async fn damage_names_the_object() {
     assert!(error.ends_with("has more rows than the logs of other fields"), "{error}");
 
     store.delete(&victim).await.unwrap();
-    assert_eq!(read(&output.logs, &fields).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let missing = read(&output.logs, &fields).await.unwrap_err();
+    assert!(matches!(&missing, StorageError::NotFound { object } if *object == victim.to_string()), "{missing}");
+    assert_eq!(missing.kind(), ErrorKind::Corrupt);
 
     let mut logs = output.logs.clone();
     logs.insert[1].1.pop();

@@ -167,6 +167,7 @@ area! {
         rows: gauge by ["state"] "datacoord_catalog_segment_rows", "Rows of segments, dead ones included.";
         bytes: gauge by ["state"] "datacoord_catalog_segment_bytes", "Bytes of the insert logs of segments.";
         delta_rows: gauge "datacoord_catalog_delta_rows", "Delta entries of live segments.";
+        damaged: gauge "datacoord_catalog_damaged_segments_count", "Live segments with an object that was found missing or unreadable.";
     }
 }
 
@@ -200,6 +201,7 @@ area! {
         growing_bytes: gauge "datacoord_ingest_growing_bytes", "Memory of segments that are not flushed yet.";
         pending_deletes: gauge "datacoord_ingest_pending_deletes_count", "Deletes that are not in a delta log yet.";
         flushes: counter by ["outcome"] "datacoord_ingest_flushes_total", "Flushes by outcome.";
+        delta_flushes: counter by ["outcome"] "datacoord_ingest_delta_flushes_total", "Flushes of waiting deletes by outcome.";
         flushed_rows: counter "datacoord_ingest_flushed_rows_total", "Rows flushed.";
         flushed_bytes: counter "datacoord_ingest_flushed_bytes_total", "Bytes of objects written by flushes.";
     }

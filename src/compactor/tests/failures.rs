@@ -201,7 +201,7 @@ async fn a_bad_input_is_named_and_left_alone() {
         }
         world.store.delete(&path).await.unwrap();
         let error = world.run().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
         assert!(error.to_string().contains(name), "{error}");
         world.store.put(&path, good).await.unwrap();
     }

@@ -43,6 +43,8 @@ struct Gate {
     inner: Arc<dyn Backend>,
     closed: AtomicBool,
     opened: Notify,
+    /// A read has come to the closed gate.
+    came: Notify,
 }
 
 #[async_trait]
@@ -55,6 +57,7 @@ impl Backend for Gate {
             if !name.starts_with("insert_log") || !self.closed.load(Ordering::SeqCst) {
                 return self.inner.get(name).await;
             }
+            self.came.notify_one();
             opened.await;
         }
     }
@@ -133,7 +136,12 @@ impl World {
 
     async fn start(directory: TempDir, config: Arc<Config>) -> Self {
         let local = SegmentStore::open(&config.storage, directory.path()).unwrap();
-        let gate = Arc::new(Gate { inner: local.backend(), closed: AtomicBool::new(false), opened: Notify::new() });
+        let gate = Arc::new(Gate {
+            inner: local.backend(),
+            closed: AtomicBool::new(false),
+            opened: Notify::new(),
+            came: Notify::new(),
+        });
         let store = SegmentStore::with_backend(Arc::clone(&gate) as Arc<dyn Backend>, &config.storage);
         let coordinator = Coordinator::start(Parts {
             config: Arc::clone(&config),
@@ -167,6 +175,16 @@ impl World {
 
     pub(crate) fn release(&self) {
         self.gate.open();
+    }
+
+    /// Waits until a read of rows is held back.
+    pub(crate) async fn held(&self) {
+        tokio::time::timeout(PATIENCE, self.gate.came.notified()).await.expect("nobody has come to read rows");
+    }
+
+    /// The folder of the objects.
+    pub(crate) fn files(&self) -> std::path::PathBuf {
+        self.directory.path().join("files")
     }
 
     pub(crate) async fn collection(&self, name: &str) -> Arc<CollectionCell> {
@@ -203,7 +221,7 @@ impl World {
     pub(crate) async fn delete(&self, cell: &CollectionCell, keys: std::ops::Range<i64>) {
         let meta = cell.meta();
         let keys: Arc<[PrimaryKey]> = keys.map(PrimaryKey::Int).collect();
-        let delete = DeleteOp { channel: meta.channels[0].clone(), partition: None, keys };
+        let delete = DeleteOp { channel: meta.channels[0].clone(), partition: None, keys, older_than: None };
         let schema = Arc::clone(&meta.schema);
         let write = Write { collection: cell.id, schema, deletes: vec![delete], inserts: vec![] };
         self.coordinator.ingest.write(write).await.unwrap();
@@ -249,7 +267,7 @@ impl World {
 
     /// Names of all objects in the store.
     pub(crate) fn objects(&self) -> Vec<String> {
-        let root = self.directory.path().join("files");
+        let root = self.files();
         let mut found = Vec::new();
         let mut folders = vec![root.clone()];
         while let Some(folder) = folders.pop() {
@@ -279,7 +297,7 @@ impl Gate {
     }
 }
 
-fn field(id: i64, name: &str, data_type: DataType) -> Field {
+pub(crate) fn field(id: i64, name: &str, data_type: DataType) -> Field {
     Field {
         id: FieldId(id),
         name: name.to_owned(),

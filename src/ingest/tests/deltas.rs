@@ -227,6 +227,142 @@ async fn deltas_that_fail_are_kept_and_tried_again() {
     assert_eq!((stats.delta_flushes, stats.delta_flush_failures), (1, 1));
 }
 
+const KINDS: [ErrorKind; 10] = [
+    ErrorKind::Invalid,
+    ErrorKind::NotFound,
+    ErrorKind::Conflict,
+    ErrorKind::Precondition,
+    ErrorKind::Corrupt,
+    ErrorKind::Transient,
+    ErrorKind::Exhausted,
+    ErrorKind::Cancelled,
+    ErrorKind::Fenced,
+    ErrorKind::Internal,
+];
+
+/// An error never says that a collection is gone, whatever its kind is: it may be of an object, of a store, of a record.
+#[tokio::test]
+async fn no_error_of_the_catalogue_costs_acknowledged_deletes() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2, 4, 6]).await.unwrap();
+    process.flush().await;
+    process.delete(None, &[2, 4]).await.unwrap();
+    for kind in KINDS {
+        world.catalog.refuse(Point::CommitDeltas, kind);
+        let error = process.ingest.flush_deltas(COLLECTION).await.unwrap_err();
+        assert_eq!(crate::error::Classify::kind(&error), kind);
+        assert_eq!((process.live_keys(), process.ingest.stats().pending_deletes), (vec![6], 2), "{kind:?}");
+        let Health::FlushFailing { segments, deltas, error } = process.ingest.health() else { panic!("{kind:?}") };
+        assert_eq!((segments.len(), deltas.len(), deltas[0].keys), (0, 1, 2));
+        assert!(deltas[0].channel == channel(0) && deltas[0].error == error && error.contains("CommitDeltas"));
+    }
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!((process.live_keys(), process.ingest.health()), (vec![6], Health::Healthy));
+    process.ingest.flush_deltas(COLLECTION).await.unwrap();
+    assert_eq!((process.live_keys(), process.ingest.stats().pending_deletes), (vec![6], 0));
+}
+
+/// Nobody asks for them again, so nothing but the clock has them tried.
+#[tokio::test]
+async fn deletes_that_failed_are_due_as_soon_as_they_may_be_tried_again() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2, 4]).await.unwrap();
+    process.flush().await;
+    process.delete(None, &[2]).await.unwrap();
+    world.catalog.refuse(Point::CommitDeltas, ErrorKind::Corrupt);
+    process.ingest.flush_deltas(COLLECTION).await.unwrap_err();
+    let mut changes = process.ingest.changes();
+    world.clock.advance(std::time::Duration::from_secs(1));
+    process.ingest.tick().await.unwrap();
+    while process.ingest.stats().pending_deletes > 0 {
+        changes.changed().await.unwrap();
+    }
+    assert_eq!((process.live_keys(), process.ingest.health()), (vec![4], Health::Healthy));
+}
+
+#[tokio::test]
+async fn deletes_of_what_the_catalogue_has_dropped_are_forgotten() {
+    let world = World::new();
+    let process = world.open().await;
+    process.delete(None, &[2, 3]).await.unwrap();
+    world.catalog.contents.lock().dropped = true;
+    process.ingest.flush_deltas(COLLECTION).await.unwrap();
+    assert_eq!((process.ingest.stats().pending_deletes, process.ingest.health()), (0, Health::Healthy));
+    assert_eq!(process.ingest.stats().delta_flushes, 0, "none was given to a segment");
+}
+
+/// Rows that are replaced between a read and the delete that it decides: on every way from memory to files.
+#[rstest]
+#[case::in_memory(false, false)]
+#[case::in_files(true, false)]
+#[case::replayed(false, true)]
+#[case::in_files_and_replayed(true, true)]
+#[tokio::test]
+async fn a_delete_kills_what_was_there_when_it_was_decided(#[case] flush: bool, #[case] restart: bool) {
+    let world = World::new();
+    let mut process = world.open().await;
+    process.insert(1, &[2, 3, 4]).await.unwrap();
+    if flush {
+        process.flush().await;
+    }
+    let read = process.ingest.snapshot(COLLECTION).deletes_older_than();
+    let mut expected: std::collections::BTreeSet<_> = process.upsert(1, &[2]).await.unwrap().into_iter().collect();
+    if flush {
+        process.flush().await;
+    }
+    let ack = process.delete_older(None, &[2, 3, 5], Some(read)).await.unwrap();
+    assert!(ack.ts >= read, "the request itself is as new as any other");
+    expected.extend(process.insert(1, &[3]).await.unwrap());
+    expected.extend(process.live().into_iter().filter(|r| r.key == 4));
+    assert_eq!(process.live(), expected);
+    if restart {
+        process.kill().await;
+        process = world.open().await;
+        assert_eq!(process.live(), expected);
+    }
+    process.flush().await;
+    assert_eq!(process.live(), expected);
+    process.ingest.flush_deltas(COLLECTION).await.unwrap();
+    assert_eq!((process.live(), process.ingest.stats().pending_deletes), (expected.clone(), 0));
+    process.kill().await;
+    assert_eq!(world.open().await.live(), expected);
+}
+
+/// An old log has no frames of the rows, or none at all; what was read is older all the same.
+#[tokio::test]
+async fn a_read_of_a_new_process_covers_what_earlier_ones_have_written() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2, 4]).await.unwrap();
+    process.flush().await;
+    process.ingest.tick().await.unwrap();
+    process.kill().await;
+    // The second start lets go of the log file with the rows.
+    for _ in 0..2 {
+        let process = world.open().await;
+        process.ingest.tick().await.unwrap();
+        process.kill().await;
+    }
+    let process = world.open().await;
+    let read = process.ingest.snapshot(COLLECTION).deletes_older_than();
+    process.delete_older(None, &[2], Some(read)).await.unwrap();
+    assert_eq!(process.live_keys(), [4]);
+}
+
+#[tokio::test]
+async fn a_delete_that_claims_to_have_read_the_future_is_refused() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2]).await.unwrap();
+    let error = process.delete_older(None, &[2], Some(Timestamp::MAX)).await.unwrap_err();
+    assert!(error.to_string().contains("in a request of"), "{error}");
+    process.insert(1, &[4]).await.unwrap();
+    assert_eq!(process.live_keys(), [2, 4], "the log goes on");
+}
+
 #[rstest]
 #[case::older_row(10, 11, true)]
 #[case::same_time(11, 11, false)]

@@ -98,8 +98,12 @@ async fn wrong_writes_are_refused_before_the_log() {
     let mut swapped = good.clone();
     swapped.inserts[0].rows = swapped.inserts[0].rows.project(&[1, 0, 2]).unwrap();
     let mut wrong_key = good.clone();
-    wrong_key.deletes =
-        vec![DeleteOp { channel: channel(0), partition: None, keys: [PrimaryKey::Str("x".into())].into() }];
+    wrong_key.deletes = vec![DeleteOp {
+        channel: channel(0),
+        partition: None,
+        keys: [PrimaryKey::Str("x".into())].into(),
+        older_than: None,
+    }];
     for (write, text) in [
         (empty, "write to collection 7 has neither rows nor deletes"),
         (other_group, "rows for collection 8 don't fit its schema: rows are for group 7/1/by-dev-rootcoord-dml_0_7v0"),

@@ -12,6 +12,10 @@ enum Op {
     Insert(i64, Vec<i64>),
     Delete(Option<i64>, Vec<i64>),
     Upsert(i64, Vec<i64>),
+    /// Remembers the moment, for deletes that are decided by it.
+    Read,
+    /// Deletes what was there at one of these moments.
+    DeleteRead(Option<i64>, Vec<i64>, usize),
     Seal,
     /// Begins a delta flush and does not wait for it.
     FlushDeltas,
@@ -48,6 +52,8 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (partition(), keys()).prop_map(|(p, k)| Op::Insert(p, k)),
         4 => (prop::option::of(partition()), keys()).prop_map(|(p, k)| Op::Delete(p, k)),
         3 => (partition(), keys()).prop_map(|(p, k)| Op::Upsert(p, k)),
+        2 => Just(Op::Read),
+        3 => (prop::option::of(partition()), keys(), any::<usize>()).prop_map(|(p, k, n)| Op::DeleteRead(p, k, n)),
         3 => Just(Op::Seal),
         3 => Just(Op::FlushDeltas),
         3 => point().prop_map(Op::Hold),
@@ -117,6 +123,7 @@ async fn run(ops: Vec<Op>) {
     let mut model = Model::default();
     let mut process = world.open().await;
     let mut deltas: Vec<Deltas> = Vec::new();
+    let mut reads = vec![process.ingest.snapshot(COLLECTION).deletes_older_than()];
     for op in ops {
         match op.clone() {
             Op::Insert(partition, keys) => {
@@ -130,6 +137,12 @@ async fn run(ops: Vec<Op>) {
                 let rows = process.upsert(partition, &keys).await.unwrap();
                 model.deletes.push((None, keys, rows[0].ts));
                 model.rows.extend(rows.into_iter().map(|r| (partition, r)));
+            }
+            Op::Read => reads.push(process.ingest.snapshot(COLLECTION).deletes_older_than()),
+            Op::DeleteRead(partition, keys, which) => {
+                let read = reads[which % reads.len()];
+                process.delete_older(partition, &keys, Some(read)).await.unwrap();
+                model.deletes.push((partition, keys, read.0));
             }
             Op::Seal => drop(process.ingest.seal(COLLECTION).await.unwrap()),
             Op::FlushDeltas => {

@@ -22,13 +22,13 @@ struct Keeps {
 
 #[async_trait]
 impl FlushSink for Keeps {
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<(), Refusal> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
         self.flushed.lock().push(flushed);
-        Ok(())
+        Ok(Committed::Here)
     }
 
-    async fn commit_deltas(&self, _: DeltaBatch) -> Result<(), Refusal> {
-        Ok(())
+    async fn commit_deltas(&self, _: DeltaBatch) -> Result<Committed, Refusal> {
+        Ok(Committed::Here)
     }
 }
 
@@ -57,7 +57,7 @@ async fn a_flushed_segment_reads_back_from_its_objects() {
         ingest.write(Write { collection: COLLECTION, schema: schema(), deletes: vec![], inserts }).await.unwrap();
     }
     let keys: Arc<[PrimaryKey]> = [4, 12].map(PrimaryKey::Int).into();
-    let deletes = vec![DeleteOp { channel: channel(0), partition: None, keys }];
+    let deletes = vec![DeleteOp { channel: channel(0), partition: None, keys, older_than: None }];
     let delete = Write { collection: COLLECTION, schema: schema(), deletes, inserts: vec![] };
     let deleted = ingest.write(delete).await.unwrap();
     let sealed = ingest.seal(COLLECTION).await.unwrap();

@@ -153,6 +153,8 @@ pub(super) struct Contents {
     pub(super) delta_lsn: HashMap<Channel, Lsn>,
     pub(super) end_lsn: Lsn,
     pub(super) partitions: HashSet<PartitionId>,
+    /// The collection is gone.
+    pub(super) dropped: bool,
     /// Row ids of each segment as it was handed over to be written.
     pub(super) order: HashMap<SegmentId, Vec<i64>>,
     pub(super) delta_batches: Vec<DeltaBatch>,
@@ -268,14 +270,14 @@ impl SegmentWriter for Catalog {
 
 #[async_trait]
 impl FlushSink for Catalog {
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<(), Refusal> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
         self.pass(Point::CommitFlush).await?;
         {
             let mut contents = self.contents.lock();
             let id = flushed.segment.id;
             let written = contents.written.remove(&id).unwrap();
             if !contents.partitions.contains(&written.group.partition) {
-                return Err(Refusal::new(ErrorKind::NotFound, "partition is gone"));
+                return Ok(Committed::Gone(Gone::Partition(written.group.partition)));
             }
             let rows: Vec<Row> = written.rows.batches().flat_map(|batch| read_rows(&batch.unwrap())).collect();
             assert_eq!((rows.len() as u64, written.rows.rows()), (flushed.segment.rows, flushed.segment.rows));
@@ -288,13 +290,16 @@ impl FlushSink for Catalog {
             let held = Held { group: written.group, rows, deletes: written.deletes, live: true, from: vec![] };
             contents.segments.entry(id).or_insert(held);
         }
-        self.pass(Point::FlushCommitted).await
+        self.pass(Point::FlushCommitted).await.map(|()| Committed::Here)
     }
 
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<(), Refusal> {
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal> {
         self.pass(Point::CommitDeltas).await?;
         {
             let mut contents = self.contents.lock();
+            if contents.dropped {
+                return Ok(Committed::Gone(Gone::Collection(COLLECTION)));
+            }
             for (id, held) in contents.segments.iter_mut().filter(|(_, h)| h.live && h.group.channel == batch.channel) {
                 let may_hold = |d: &Delete| held.rows.iter().any(|r| d.key == PrimaryKey::Int(r.key));
                 let deletes: Vec<Delete> = batch.for_segment(*id, held.group.partition).filter(may_hold).collect();
@@ -305,7 +310,7 @@ impl FlushSink for Catalog {
             contents.end_lsn = contents.end_lsn.max(batch.upto);
             contents.delta_batches.push(batch);
         }
-        self.pass(Point::DeltasCommitted).await
+        self.pass(Point::DeltasCommitted).await.map(|()| Committed::Here)
     }
 }
 
@@ -471,6 +476,7 @@ impl Process {
                 channel: channel(s),
                 partition: partition.map(PartitionId),
                 keys: keys.iter().filter(|k| shard(**k) == s).map(|k| PrimaryKey::Int(*k)).collect(),
+                older_than: None,
             })
             .collect()
     }
@@ -484,7 +490,18 @@ impl Process {
     }
 
     pub(super) async fn delete(&self, partition: Option<i64>, keys: &[i64]) -> Result<WriteAck, IngestError> {
-        let deletes = Self::delete_ops(partition, keys);
+        self.delete_older(partition, keys, None).await
+    }
+
+    /// A delete that was decided by an earlier read.
+    pub(super) async fn delete_older(
+        &self,
+        partition: Option<i64>,
+        keys: &[i64],
+        than: Option<Timestamp>,
+    ) -> Result<WriteAck, IngestError> {
+        let mut deletes = Self::delete_ops(partition, keys);
+        deletes.iter_mut().for_each(|op| op.older_than = than);
         self.ingest.write(Write { collection: COLLECTION, schema: schema(), deletes, inserts: vec![] }).await
     }
 

@@ -3,8 +3,10 @@
 //! ```text
 //! Write            collection (i64)
 //!                  inserts (u32), each: partition (i64), channel (u32 length, UTF-8)      one per part of the header
-//!                  deletes (u32), each: scope (u8: 0 every partition, 1 the one that follows), partition (i64),
-//!                                       channel, key type (u8: 0 int64, 1 varchar), keys (u32),
+//!                  deletes (u32), each: scope (u8 of bits: 1 only the partition that follows, not every one;
+//!                                       2 has a timestamp), partition (i64), timestamp (u64, only with bit 2: older
+//!                                       rows die, instead of those older than the frame), channel,
+//!                                       key type (u8: 0 int64, 1 varchar), keys (u32),
 //!                                       each key: i64, or u32 length and UTF-8
 //! Seal, Flushed    segments (u32), each i64
 //! ForgetCollection collection (i64)
@@ -26,10 +28,14 @@ use super::{
     super::{DeleteOp, IngestError},
     frame::Kind,
 };
-use crate::model::{Channel, CollectionId, Group, PartitionId, PrimaryKey, SegmentId};
+use crate::model::{Channel, CollectionId, Group, PartitionId, PrimaryKey, SegmentId, Timestamp};
 
 /// Bytes of one body at most: what the lengths in a frame can carry, and what a reader is ready to hold.
 pub(in crate::ingest) const MAX_BODY_BYTES: u64 = 1 << 30;
+
+/// Bits of the scope of a delete. Logs of releases before the second one have only the first.
+const ONE_PARTITION: u8 = 1;
+const OWN_TIMESTAMP: u8 = 2;
 
 /// Rows of one group, encoded.
 #[derive(Debug, Clone)]
@@ -198,8 +204,12 @@ fn put_str(out: &mut Vec<u8>, text: &str) -> Result<(), IngestError> {
 }
 
 fn put_delete(out: &mut Vec<u8>, op: &DeleteOp) -> Result<(), IngestError> {
-    out.push(u8::from(op.partition.is_some()));
+    let scope = if op.partition.is_some() { ONE_PARTITION } else { 0 };
+    out.push(scope | if op.older_than.is_some() { OWN_TIMESTAMP } else { 0 });
     put_i64(out, op.partition.unwrap_or_default().0);
+    if let Some(ts) = op.older_than {
+        out.extend_from_slice(&ts.0.to_le_bytes());
+    }
     put_str(out, op.channel.as_str())?;
     let strings = matches!(op.keys.first(), Some(PrimaryKey::Str(_)));
     out.push(u8::from(strings));
@@ -237,6 +247,10 @@ impl<'a> Input<'a> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
+    fn u64(&mut self) -> Result<u64, &'static str> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
     fn i64(&mut self) -> Result<i64, &'static str> {
         Ok(i64::from_le_bytes(self.array()?))
     }
@@ -266,18 +280,18 @@ impl<'a> Input<'a> {
 
     fn delete(&mut self) -> Result<DeleteOp, &'static str> {
         let scope = self.u8()?;
+        if scope & !(ONE_PARTITION | OWN_TIMESTAMP) != 0 {
+            return Err("scope of a delete is unknown");
+        }
         let id = PartitionId(self.i64()?);
-        let partition = match scope {
-            0 => None,
-            1 => Some(id),
-            _ => return Err("scope of a delete is unknown"),
-        };
+        let partition = (scope & ONE_PARTITION != 0).then_some(id);
+        let older_than = if scope & OWN_TIMESTAMP != 0 { Some(Timestamp(self.u64()?)) } else { None };
         let channel = Channel::new(self.str()?);
         let keys = match self.u8()? {
             0 => self.list(8, |i| Ok(PrimaryKey::Int(i.i64()?)))?,
             1 => self.list(4, |i| Ok(PrimaryKey::Str(i.str()?.into())))?,
             _ => return Err("key type of a delete is unknown"),
         };
-        Ok(DeleteOp { channel, partition, keys: keys.into() })
+        Ok(DeleteOp { channel, partition, keys: keys.into(), older_than })
     }
 }

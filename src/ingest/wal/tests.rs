@@ -48,7 +48,7 @@ fn encode(plan: &Plan) -> EncodedRecord {
     let inserts: Vec<_> =
         plan.parts.iter().enumerate().map(|(n, rows_)| (group(n as i64), rows(100, *rows_))).collect();
     let keys: Arc<[PrimaryKey]> = plan.deletes.iter().map(|k| PrimaryKey::Int(*k)).collect();
-    let deletes = [DeleteOp { channel: Channel::new("c"), partition: None, keys }];
+    let deletes = [DeleteOp { channel: Channel::new("c"), partition: None, keys, older_than: None }];
     EncodedRecord::write(CollectionId(7), &deletes, &inserts).unwrap()
 }
 
@@ -214,14 +214,39 @@ proptest! {
 
 #[test]
 fn deletes_of_both_key_types_survive() {
-    let op = |keys: Vec<PrimaryKey>, partition| DeleteOp { channel: Channel::new("ch"), partition, keys: keys.into() };
+    let op = |keys: Vec<PrimaryKey>, partition, older_than: Option<u64>| DeleteOp {
+        channel: Channel::new("ch"),
+        partition,
+        keys: keys.into(),
+        older_than: older_than.map(Timestamp),
+    };
     let ops = vec![
-        op(vec![PrimaryKey::Int(i64::MIN), PrimaryKey::Int(-1)], None),
-        op(vec![PrimaryKey::Str("ü\0".into()), PrimaryKey::Str("".into())], Some(PartitionId(-3))),
+        op(vec![PrimaryKey::Int(i64::MIN), PrimaryKey::Int(-1)], None, None),
+        op(vec![PrimaryKey::Str("ü\0".into()), PrimaryKey::Str("".into())], Some(PartitionId(-3)), None),
+        op(vec![PrimaryKey::Int(5)], None, Some(u64::MAX)),
+        op(vec![PrimaryKey::Str("x".into())], Some(PartitionId(4)), Some(77)),
     ];
     let record = EncodedRecord::write(CollectionId(1), &ops, &[]).unwrap();
     let Ok(Preamble::Write { deletes, .. }) = Preamble::decode(record.kind, &record.preamble) else { panic!() };
     assert_eq!(deletes, ops);
+}
+
+/// Bodies that were written before a delete could have a timestamp of its own, byte by byte.
+#[test]
+fn deletes_of_older_logs_are_read() {
+    let written = "0100000000000000 00000000 02000000 \
+                   00 0000000000000000 02000000 6368 00 01000000 0700000000000000 \
+                   01 fdffffffffffffff 02000000 6368 01 01000000 02000000 c3bc";
+    let bytes = hex::decode(written.replace(' ', "")).unwrap();
+    let Ok(Preamble::Write { collection, deletes, .. }) = Preamble::decode(Kind::Write, &bytes) else { panic!() };
+    let op = |partition, key| DeleteOp { channel: Channel::new("ch"), partition, keys: [key].into(), older_than: None };
+    let expected = [op(None, PrimaryKey::Int(7)), op(Some(PartitionId(-3)), PrimaryKey::Str("ü".into()))];
+    assert_eq!((collection, &deletes[..]), (CollectionId(1), &expected[..]));
+    // And what has no such timestamp is written as it was then.
+    assert_eq!(EncodedRecord::write(CollectionId(1), &expected, &[]).unwrap().preamble, bytes);
+    let mut unknown = bytes;
+    unknown[16] = 4;
+    assert_eq!(Preamble::decode(Kind::Write, &unknown), Err("scope of a delete is unknown"));
 }
 
 #[test]

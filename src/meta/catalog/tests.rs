@@ -141,7 +141,7 @@ async fn loads_what_was_put() {
     assert_eq!(contents.channel_delta_lsn, HashMap::from([(g.channel.clone(), Lsn(77))]));
     assert_eq!(again.segment_logs(&g, SegmentId(11)).await.unwrap(), logs(11));
     let missing = again.segment_logs(&h, SegmentId(9)).await.unwrap_err();
-    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert_eq!(missing.kind(), ErrorKind::Corrupt);
     assert!(missing.to_string().contains("datacoord-meta/logs/1/3/9"), "{missing}");
 }
 

@@ -9,6 +9,7 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use super::{RowSource, take_from_batch};
 use crate::{
     binlog::{LogIds, PkStats},
+    error::{Classify, ErrorKind},
     model::{
         Channel, CollectionSchema, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentLogs, Timestamp,
     },
@@ -109,7 +110,15 @@ impl RowSource for SegmentSource {
     async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
         let stats = match &self.stats {
             Some(stats) => stats.clone(),
-            None => Arc::new(read_stats(&self.store, self.ids, &self.logs).await?),
+            None => match read_stats(&self.store, self.ids, &self.logs).await {
+                Ok(stats) => Arc::new(stats),
+                // It only spares the reading of rows, which are as good as they were.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(segment = %self.ids.segment, %error, "a segment is read without its key statistics");
+                    return Ok(true);
+                }
+                Err(error) => return Err(error.into()),
+            },
         };
         if stats.is_empty() {
             // Such a segment is not known to lack anything.

@@ -1,0 +1,117 @@
+//! Objects and stores that are not there: what was acknowledged stays, whatever is missing, and somebody is told.
+
+use std::collections::BTreeMap;
+
+use super::{tests::World, *};
+use crate::{
+    error::{Classify, ErrorKind},
+    query::compile,
+};
+
+const NAME: &str = "c";
+
+/// Three segments of 100 rows, and nothing of them in memory.
+async fn three_segments(world: World) -> (World, Arc<CollectionCell>) {
+    let cell = world.collection(NAME).await;
+    for first in [0, 100, 200] {
+        world.segment(&cell, first..first + 100).await;
+    }
+    restarted(world).await
+}
+
+async fn restarted(world: World) -> (World, Arc<CollectionCell>) {
+    let world = world.restarted().await;
+    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    (world, cell)
+}
+
+async fn delete(world: &World, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
+    let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
+    world.coordinator.delete(cell, "", &filter).await.unwrap()
+}
+
+async fn count(world: &World, cell: &CollectionCell) -> u64 {
+    world.coordinator.count(cell, None, None).await.unwrap()
+}
+
+/// Names of the objects of one kind, of the segment that has this key.
+fn objects_of(world: &World, cell: &CollectionCell, kind: &str, key: i64) -> Vec<String> {
+    let key = crate::model::PrimaryKey::Int(key);
+    let has_key = |s: &Segment| s.pk_range.as_ref().is_some_and(|range| range.contains(&key));
+    let id = cell.live().into_iter().find(has_key).unwrap().id;
+    let part = format!("/{id}/");
+    world.objects().into_iter().filter(|name| name.starts_with(kind) && name.contains(&part)).collect()
+}
+
+#[tokio::test]
+async fn a_missing_statistics_object_costs_no_acknowledged_delete() {
+    let (world, cell) = three_segments(World::new().await).await;
+    let lost = objects_of(&world, &cell, "stats_log", 50);
+    lost.iter().for_each(|name| std::fs::remove_file(world.files().join(name)).unwrap());
+    delete(&world, &cell, "id in [50, 250, 251]").await;
+    world.coordinator.flush(&cell).await.unwrap();
+    assert_eq!(count(&world, &cell).await, 297);
+    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0, "the damage of one segment holds up nobody");
+    let reasons = world.coordinator.health().reasons;
+    assert!(reasons.iter().any(|r| lost.iter().any(|name| r.contains(name))), "{reasons:?}");
+    let by_key = compile("id in [49, 50]", &cell.meta().schema).unwrap();
+    assert_eq!(world.coordinator.count(&cell, by_key, None).await.unwrap(), 1, "keys are found without statistics");
+    let (world, cell) = restarted(world).await;
+    assert_eq!(count(&world, &cell).await, 297);
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_during_a_flush_costs_nothing() {
+    let (world, cell) = three_segments(World::new().await).await;
+    let away = world.files().with_extension("away");
+    world.coordinator.insert(&cell, "", super::tests::rows(300..310)).await.unwrap();
+    delete(&world, &cell, "id in [50, 250, 251]").await;
+    std::fs::rename(world.files(), &away).unwrap();
+    let deltas = world.coordinator.ingest.flush_deltas(cell.id).await.unwrap_err();
+    assert!(deltas.kind().is_retryable(), "{deltas}");
+    let health = world.coordinator.health();
+    assert!(health.reasons.iter().any(|r| r.contains("is not there")), "{health:?}");
+    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 3);
+    let error =
+        world.coordinator.count(&cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap_err();
+    assert!(error.kind().is_retryable(), "{error}");
+    assert!(!world.files().exists(), "nothing is written beside the store");
+    std::fs::rename(&away, world.files()).unwrap();
+    world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
+    assert_eq!((count(&world, &cell).await, world.coordinator.health().reasons), (307, vec![]));
+    let (world, cell) = restarted(world).await;
+    assert_eq!(count(&world, &cell).await, 307);
+    world.coordinator.flush(&cell).await.unwrap();
+    assert_eq!(count(&world, &cell).await, 307);
+}
+
+#[tokio::test]
+async fn a_missing_object_is_damage_and_not_something_that_a_client_named_wrongly() {
+    let (world, cell) = three_segments(World::new().await).await;
+    let lost = objects_of(&world, &cell, "insert_log", 50);
+    lost.iter().for_each(|name| std::fs::remove_file(world.files().join(name)).unwrap());
+    let everything = compile("id >= 0", &cell.meta().schema).unwrap();
+    let error = world.coordinator.count(&cell, everything, None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(lost.iter().any(|name| error.to_string().contains(name)), "{error}");
+
+    // A plan over it fails for good and says why; the group is not planned over and over.
+    let view = world.ended(world.compact(&cell).await).await;
+    let PlanState::Failed { kind, message, .. } = &view.plans[0].state else { panic!("{:?}", view.plans[0].state) };
+    assert_eq!(*kind, crate::model::FailureKind::Corrupt, "{message}");
+    assert!(lost.iter().any(|name| message.contains(name)), "{message}");
+    assert_eq!(cell.live().len(), 3, "the inputs are left");
+}
+
+#[tokio::test]
+async fn deletes_of_a_dropped_collection_do_not_wait_for_ever() {
+    let world = World::new().await;
+    let cell = world.collection_with(NAME, BTreeMap::new()).await;
+    world.segment(&cell, 0..10).await;
+    world.delete(&cell, 0..5).await;
+    world.coordinator.drop_collection(CollectionName::new("default", NAME)).await.unwrap();
+    // As if they had come after it was forgotten.
+    world.delete(&cell, 5..8).await;
+    world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
+    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0);
+}

@@ -1,0 +1,185 @@
+//! Deletes by expression read first and write later: they take what they have read, and nothing that came after it.
+
+use std::collections::BTreeMap;
+
+use arrow::{
+    array::{ArrayRef, AsArray, Int64Array, RecordBatch},
+    datatypes::{DataType as ArrowType, Field as ArrowField, Int64Type, Schema as ArrowSchema},
+};
+
+use super::{
+    tests::{World, field},
+    *,
+};
+use crate::{
+    model::{CollectionSchema, DataType, Field, FieldId},
+    query::compile,
+};
+
+const NAME: &str = "values";
+
+/// A key and a value.
+async fn values(world: &World, shards: u32) -> Arc<CollectionCell> {
+    let schema = CollectionSchema {
+        name: NAME.to_owned(),
+        description: String::new(),
+        enable_dynamic_field: false,
+        fields: vec![
+            Field { is_primary_key: true, ..field(100, "id", DataType::Int64) },
+            field(101, "v", DataType::Int64),
+        ],
+        primary: 0,
+    };
+    let new = NewCollection {
+        database: "default".to_owned(),
+        schema,
+        shards,
+        consistency_level: 0,
+        properties: BTreeMap::new(),
+        partitions: None,
+    };
+    world.coordinator.create_collection(new).await.unwrap();
+    found(world)
+}
+
+fn found(world: &World) -> Arc<CollectionCell> {
+    world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap()
+}
+
+fn rows(pairs: &[(i64, i64)]) -> RecordBatch {
+    let fields = ["100", "101"].map(|name| ArrowField::new(name, ArrowType::Int64, false));
+    let keys: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|(key, _)| *key)));
+    let values: ArrayRef = Arc::new(Int64Array::from_iter_values(pairs.iter().map(|(_, value)| *value)));
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(fields.to_vec())), vec![keys, values]).unwrap()
+}
+
+async fn upsert(coordinator: &Coordinator, cell: &CollectionCell, key: i64, value: i64) -> Timestamp {
+    coordinator.upsert(cell, "", rows(&[(key, value)])).await.unwrap().ts
+}
+
+async fn delete(coordinator: &Coordinator, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
+    let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
+    coordinator.delete(cell, "", &filter).await.unwrap()
+}
+
+/// What a client sees: every key with its value.
+async fn seen(coordinator: &Coordinator, cell: &CollectionCell, filter: &str) -> BTreeMap<i64, i64> {
+    let request = ReadRequest {
+        filter: compile(filter, &cell.meta().schema).unwrap(),
+        partitions: None,
+        fields: vec![FieldId(100), FieldId(101)],
+        limit: None,
+        offset: 0,
+    };
+    let batch = coordinator.query(cell, request).await.unwrap();
+    let column = |at: usize| batch.column(at).as_primitive::<Int64Type>().values().to_vec();
+    column(0).into_iter().zip(column(1)).collect()
+}
+
+/// A row that replaces a matching one between the read and the write of a delete stays: in memory, in files, and when
+/// the log is replayed.
+#[tokio::test]
+async fn a_delete_by_expression_spares_what_came_after_its_read() {
+    let world = World::new().await;
+    let cell = values(&world, 1).await;
+    world.coordinator.upsert(&cell, "", rows(&[(1, 0), (2, 0), (3, 7)])).await.unwrap();
+    world.coordinator.flush(&cell).await.unwrap();
+    world.hold();
+    let deleting = {
+        let (coordinator, cell) = (Arc::clone(&world.coordinator), Arc::clone(&cell));
+        tokio::spawn(async move { delete(&coordinator, &cell, "v == 0").await })
+    };
+    world.held().await;
+    let newer = upsert(&world.coordinator, &cell, 1, 5).await;
+    // It matches, but came too late to be asked for.
+    upsert(&world.coordinator, &cell, 4, 0).await;
+    world.release();
+    let done = deleting.await.unwrap();
+    assert_eq!(done.count, 2);
+    assert!(done.ts > newer, "the answer has the log's time, so that whoever reads at it sees the delete");
+    let expected = BTreeMap::from([(1, 5), (3, 7), (4, 0)]);
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "in memory");
+
+    let world = world.restarted().await;
+    let cell = found(&world);
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "replayed");
+    world.coordinator.flush(&cell).await.unwrap();
+    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0);
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "in files");
+    world.ended(world.compact(&cell).await).await;
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "compacted");
+    let world = world.restarted().await;
+    assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, expected);
+}
+
+/// The first thing that a process does may be such a delete, over rows that its log does not have.
+#[tokio::test]
+async fn a_delete_by_expression_reaches_rows_of_earlier_processes() {
+    let world = World::new().await;
+    let cell = values(&world, 1).await;
+    world.coordinator.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
+    world.coordinator.flush(&cell).await.unwrap();
+    let world = world.restarted().await;
+    let world = world.restarted().await;
+    let cell = found(&world);
+    assert_eq!(delete(&world.coordinator, &cell, "v == 0").await.count, 1);
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
+    world.coordinator.flush(&cell).await.unwrap();
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
+}
+
+/// Writers that own their keys, deletes of one value beside them. What a writer was told is there, if it does not match,
+/// must be there until the writer itself replaces it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
+    const WRITERS: i64 = 4;
+    const KEYS: i64 = 3;
+    const ROUNDS: i64 = 120;
+    let world = World::with(|config| config.compaction.auto_enabled = true).await;
+    let cell = values(&world, 2).await;
+    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut deleting = Vec::new();
+    for filter in ["v == 0", "v < 1", "v == 0 && id >= 0"] {
+        let (coordinator, cell, done) = (Arc::clone(&world.coordinator), Arc::clone(&cell), Arc::clone(&done));
+        deleting.push(tokio::spawn(async move {
+            let mut rounds = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                delete(&coordinator, &cell, filter).await;
+                rounds += 1;
+                if rounds % 16 == 0 {
+                    coordinator.flush(&cell).await.unwrap();
+                }
+            }
+        }));
+    }
+    let mut writing = Vec::new();
+    for writer in 0..WRITERS {
+        let (coordinator, cell) = (Arc::clone(&world.coordinator), Arc::clone(&cell));
+        writing.push(tokio::spawn(async move {
+            let mut lost = Vec::new();
+            for round in 1..=ROUNDS {
+                let key = writer * KEYS + round % KEYS;
+                upsert(&coordinator, &cell, key, 0).await;
+                upsert(&coordinator, &cell, key, round).await;
+                if seen(&coordinator, &cell, &format!("id == {key}")).await.get(&key) != Some(&round) {
+                    lost.push((key, round));
+                }
+            }
+            lost
+        }));
+    }
+    let mut lost = Vec::new();
+    for task in writing {
+        lost.extend(task.await.unwrap());
+    }
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    for task in deleting {
+        task.await.unwrap();
+    }
+    assert_eq!(lost, [], "lost right after they were acknowledged");
+    let last = |key: i64| (1..=ROUNDS).rev().find(|round| round % KEYS == key % KEYS).unwrap();
+    let expected: BTreeMap<i64, i64> = (0..WRITERS * KEYS).map(|key| (key, last(key))).collect();
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected);
+    let world = world.restarted().await;
+    assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, expected, "after a restart");
+}
