@@ -4,6 +4,8 @@
 
 use std::{net::IpAddr, path::PathBuf};
 
+use uuid::Uuid;
+
 use super::{
     LogFormat, Windows,
     milvus_yaml::Key,
@@ -273,6 +275,24 @@ pub const KEYS: &[Key] = &[
         "The oldest growing segments are sealed while the write-ahead log is longer than this."),
     key!("datacoord.wal.fileSize", Megabytes, Some((0.0625, 65_536.0)), Bytes(config.ingest.wal_file_bytes),
         "A new file of the log is begun beyond this size."),
+    Key {
+        name: "datacoord.wal.acceptLoss",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &[],
+        doc: "Name of a write-ahead log that is lost, as the refused start has it: a new one is begun without what only that one had.",
+        get: |draft| {
+            Setting::Text(draft.config.ingest.accept_lost_log.map(|name| name.to_string()).unwrap_or_default())
+        },
+        set: |draft, setting| {
+            if let Setting::Text(text) = setting {
+                let name = Uuid::try_parse(&text).map_err(|_| "expected the name of a log, a UUID".to_owned());
+                draft.config.ingest.accept_lost_log = if text.is_empty() { None } else { Some(name?) };
+            }
+            Ok(())
+        },
+    },
     key!("datacoord.delta.maxRows", Count, Some((1.0, 1e9)), Count(config.ingest.delta_max_rows),
         "Deletes of flushed segments are written when this many wait."),
     key!("datacoord.delta.maxAge", Seconds, TIME, Time(config.ingest.delta_max_age),

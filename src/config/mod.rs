@@ -159,6 +159,8 @@ pub struct IngestConfig {
     pub wal_max_bytes: u64,
     /// A new log file is begun beyond this size.
     pub wal_file_bytes: u64,
+    /// The log of this name is given up if it can't be read as a whole.
+    pub accept_lost_log: Option<uuid::Uuid>,
     /// Deletes of flushed segments are written as delta logs when this many wait, or after `delta_max_age`.
     pub delta_max_rows: u64,
     pub delta_max_age: Duration,
@@ -175,6 +177,7 @@ impl Default for IngestConfig {
             memory_limit_bytes: 1024 * MIB,
             wal_max_bytes: 4096 * MIB,
             wal_file_bytes: 256 * MIB,
+            accept_lost_log: None,
             delta_max_rows: 500_000,
             delta_max_age: Duration::from_secs(600),
         }

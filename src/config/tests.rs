@@ -106,6 +106,9 @@ fn every_key_reaches_a_setting_of_its_own() {
             setting::Setting::Time(t) => setting::Setting::Time(t + Duration::from_secs(1)),
             setting::Setting::Ratio(r) => setting::Setting::Ratio(r / 2.0),
             setting::Setting::Text(_) if key.name.ends_with(".address") => setting::Setting::Text("10.1.2.3".into()),
+            setting::Setting::Text(_) if key.name.ends_with(".acceptLoss") => {
+                setting::Setting::Text("67e55044-10b1-426f-9247-bb680e5fe0c8".into())
+            }
             setting::Setting::Text(_) if key.name.ends_with(".windows") => setting::Setting::Text("22:00-06:00".into()),
             setting::Setting::Text(t) if t == "text" => setting::Setting::Text("json".into()),
             setting::Setting::Text(t) => setting::Setting::Text(t + "x"),

@@ -115,3 +115,39 @@ async fn deletes_of_a_dropped_collection_do_not_wait_for_ever() {
     world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
     assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0);
 }
+
+/// The catalog remembers that there is a log, so that its absence is told from a first start.
+#[tokio::test]
+async fn a_start_without_the_log_of_the_catalog_is_refused() {
+    let world = World::new().await;
+    let cell = world.collection(NAME).await;
+    world.coordinator.insert(&cell, "", super::tests::rows(0..2)).await.unwrap();
+    let (directory, config) = world.stopped().await;
+    let (wal, away) = (directory.path().join("wal"), directory.path().join("away"));
+    std::fs::rename(&wal, &away).unwrap();
+    let error = World::start(Arc::clone(&directory), Arc::clone(&config)).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let text = error.to_string();
+    assert!(text.contains(&wal.display().to_string()) && text.contains("datacoord.wal.acceptLoss"), "{text}");
+    assert!(!wal.exists(), "nothing was begun in its place");
+    std::fs::rename(&away, &wal).unwrap();
+    let world = World::start(directory, config).await.unwrap();
+    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    assert_eq!(count(&world, &cell).await, 2);
+
+    // On purpose: by the name in the refusal.
+    let (directory, config) = world.stopped().await;
+    std::fs::remove_dir_all(&wal).unwrap();
+    let name = text.split("acceptLoss to ").nth(1).and_then(|name| name.parse().ok());
+    assert!(name.is_some(), "{text}");
+    let mut accepting = Config::clone(&config);
+    accepting.ingest.accept_lost_log = name;
+    let world = World::start(directory, Arc::new(accepting)).await.unwrap();
+    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    assert_eq!(count(&world, &cell).await, 0);
+    world.coordinator.insert(&cell, "", super::tests::rows(5..6)).await.unwrap();
+    let (directory, _) = world.stopped().await;
+    let world = World::start(directory, config).await.unwrap();
+    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    assert_eq!(count(&world, &cell).await, 1, "the new log needs no setting");
+}

@@ -183,3 +183,31 @@ async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
     let world = world.restarted().await;
     assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, expected, "after a restart");
 }
+
+/// A flush under way has its rows in hand already.
+#[tokio::test]
+async fn a_truncation_takes_along_what_is_being_flushed() {
+    let world = World::new().await;
+    let cell = values(&world, 1).await;
+    world.coordinator.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
+    world.hold_writes();
+    let flushing = {
+        let (coordinator, cell) = (Arc::clone(&world.coordinator), Arc::clone(&cell));
+        tokio::spawn(async move { coordinator.flush(&cell).await })
+    };
+    world.held().await;
+    let coordinator = Arc::clone(&world.coordinator);
+    let truncating =
+        tokio::spawn(async move { coordinator.truncate_collection(CollectionName::new("default", NAME)).await });
+    // Every chance to be done too early.
+    for _ in 0..500 {
+        world.coordinator.ingest.tick().await.unwrap();
+    }
+    world.release();
+    truncating.await.unwrap().unwrap();
+    flushing.await.unwrap().unwrap();
+    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, BTreeMap::new());
+    upsert(&world.coordinator, &cell, 3, 1).await;
+    let world = world.restarted().await;
+    assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, BTreeMap::from([(3, 1)]));
+}

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rayon::prelude::*;
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::{
     CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State,
@@ -22,9 +23,11 @@ use crate::{
     compactor::{Compactor, OutputIds, Throttle},
     config::Config,
     error::Classify,
-    ingest::{BoundStore, FlushSink, IdAllocator, Ingest, RecoveredCatalog, RecoveredCollection, Refusal, Tso},
+    ingest::{
+        BoundStore, FlushSink, IdAllocator, Ingest, KnownLog, RecoveredCatalog, RecoveredCollection, Refusal, Tso,
+    },
     meta::{Bounds, Catalog, Contents, MetaStore},
-    model::{CollectionId, Database, Lsn, PlanState, Terms, Trigger, collection::DEFAULT_DATABASE},
+    model::{CollectionId, Database, Lsn, PlanState, Terms, Trigger, WriteAheadLog, collection::DEFAULT_DATABASE},
     scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -50,7 +53,9 @@ impl Coordinator {
     pub async fn start(parts: Parts) -> Result<Arc<Self>, CoordinatorError> {
         let Parts { config, clock, metrics, meta, store } = parts;
         let catalog = Catalog::open(meta).await?;
-        store.claim(catalog.identity().await?).await?;
+        let identity = catalog.identity().await?;
+        store.claim(identity).await?;
+        let noted = catalog.write_ahead_log().await?;
         let mut contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
         settle_names(&catalog, &mut contents, config.limits.max_name_length).await?;
         let controls = catalog.controls().await?;
@@ -62,7 +67,7 @@ impl Coordinator {
             })
             .await??
         };
-        let known = known(&contents);
+        let known = known(&contents, identity, noted);
         let state = State::default();
         let (jobs, database) = fill(&state, contents, &tso)?;
         if let Some(database) = database {
@@ -110,6 +115,12 @@ impl Coordinator {
             known,
         )
         .await?;
+        if noted != Some(report.log) {
+            // Before anything is acknowledged that only this log will have.
+            let mut txn = core.catalog.txn();
+            txn.put_write_ahead_log(&report.log);
+            txn.commit().await?;
+        }
         info!(
             frames = report.frames,
             bytes = report.log_bytes,
@@ -275,7 +286,7 @@ async fn settle_names(catalog: &Catalog, contents: &mut Loaded, longest: usize) 
 }
 
 /// What the log needs to know of the catalog to tell rows that are flushed from rows that are not.
-fn known(contents: &Loaded) -> RecoveredCatalog {
+fn known(contents: &Loaded, catalog: Uuid, noted: Option<WriteAheadLog>) -> RecoveredCatalog {
     let collections = contents.collections.iter().filter(|c| !c.dropped).map(|c| {
         let delta_lsn = c
             .channels
@@ -293,7 +304,10 @@ fn known(contents: &Loaded) -> RecoveredCatalog {
     });
     let flushed = contents.segments.par_iter().map(|(_, table)| table.end_lsn()).max().unwrap_or_default();
     let deltas = contents.channel_delta_lsn.values().copied().max().unwrap_or_default();
-    RecoveredCatalog { collections: collections.collect(), end_lsn: Lsn::max(flushed, deltas) }
+    let end_lsn = Lsn::max(flushed, deltas);
+    let had_log = !contents.collections.is_empty() || end_lsn > Lsn::default();
+    let log = KnownLog { catalog, noted, had_log };
+    RecoveredCatalog { collections: collections.collect(), end_lsn, log }
 }
 
 /// Puts what the catalog knew into memory. Returns the history, and the default database if there is none yet.

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use crate::{
     error::{Classify, ErrorKind},
     model::{CollectionId, Lsn},
@@ -34,6 +36,25 @@ impl Classify for Refusal {
     }
 }
 
+/// What of the log is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LogLoss {
+    #[error("the catalogue knows of a log, and there is none")]
+    Absent,
+    #[error("the file that names the log is missing")]
+    Unnamed,
+    #[error("found log {log} of catalogue {catalog}")]
+    Foreign { log: Uuid, catalog: Uuid },
+    #[error("the oldest file, which begins at position {expected}, is missing: the first one begins at {found}")]
+    NoOldest { expected: Lsn, found: Lsn },
+    #[error(
+        "the newest file, which begins at position {expected} or later, is missing: the last one begins at {found}"
+    )]
+    NoNewest { expected: Lsn, found: Lsn },
+    #[error("the log ends at position {last} but the catalogue mentions {mentioned}: its newest files are missing")]
+    Behind { last: Lsn, mentioned: Lsn },
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
     #[error("write to collection {collection} has neither rows nor deletes")]
@@ -54,8 +75,13 @@ pub enum IngestError {
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{} is corrupt at offset {offset}: {detail}", path.display())]
     Corrupt { path: PathBuf, offset: u64, detail: String },
-    #[error("the log ends at position {last} but the catalogue mentions {mentioned}: its newest files are missing")]
-    LogBehind { last: Lsn, mentioned: Lsn },
+    /// `name` is to be repeated by an operator who accepts the loss: of the log, or of its catalogue if it has none.
+    #[error(
+        "{loss}: {} is not the write-ahead log that belongs to this catalogue, and acknowledged rows would be absent; put \
+         its folder back, or, to begin a new log without what only the old one has, set datacoord.wal.acceptLoss to {name}",
+        dir.display()
+    )]
+    LogLost { loss: LogLoss, dir: PathBuf, name: Uuid },
     #[error("range {name:?} of ids is used up")]
     IdsExhausted { name: &'static str },
     /// The bound of a range of ids or timestamps could not be loaded or stored.
@@ -74,7 +100,7 @@ impl Classify for IngestError {
             Self::MemoryFull { .. } => ErrorKind::Exhausted,
             // A restart reads the log back and goes on, so the same call may succeed later.
             Self::LogFailed { .. } | Self::Stopped | Self::Io { .. } => ErrorKind::Transient,
-            Self::Corrupt { .. } | Self::LogBehind { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::LogLost { .. } => ErrorKind::Corrupt,
             Self::Bound { refusal, .. } | Self::Deltas { refusal, .. } => refusal.kind,
             Self::IdsExhausted { .. } | Self::Internal(_) => ErrorKind::Internal,
         }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{BinlogConfig, IngestConfig},
-    model::{Channel, CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState},
+    model::{Channel, CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState, WriteAheadLog},
     storage::SegmentStore,
 };
 
@@ -52,6 +52,12 @@ pub(super) struct Inner {
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
     _stop_on_drop: DropGuard,
+}
+
+/// While it lives, nothing of the channels it was made for is flushed.
+#[must_use = "flushes go on when it is dropped"]
+pub struct FlushesHeld {
+    _locks: Vec<tokio::sync::OwnedRwLockWriteGuard<()>>,
 }
 
 /// What a write path is made of, besides its settings.
@@ -85,7 +91,9 @@ impl Ingest {
     /// nobody may change the catalogue's collections, partitions or segments between reading it and this call's return,
     /// except `sink`. Sealed segments are flushed at once.
     ///
-    /// Fails if the log is damaged anywhere but at its torn end, naming file and offset.
+    /// Fails if the log is damaged anywhere but at its torn end, naming file and offset, and if it is not the one that
+    /// the catalogue knows, or not all of it. [`RecoveryReport::log`] has to be stored in the catalogue before anybody
+    /// is served.
     pub async fn open_with(
         config: IngestConfig,
         wal_dir: PathBuf,
@@ -105,14 +113,16 @@ impl Ingest {
     ) -> Result<(Self, RecoveryReport), IngestError> {
         let IngestParts { ids, tso, clock, writer, sink } = parts;
         let (full_bytes, roll_bytes) = (size_threshold(&config), config.wal_file_bytes);
+        let accepted = config.accept_lost_log;
         let begin = move || {
-            let Recovered { state, log, growing, last_segment, unnoted, report } =
-                recover(&wal_dir, known, full_bytes)?;
-            let log = LogWriter::begin(files, log, roll_bytes).map_err(|source| IngestError::Io {
+            let Recovered { owner, state, log, growing, last_segment, unnoted, mut report } =
+                recover(&wal_dir, known, full_bytes, accepted)?;
+            let log = LogWriter::begin(files, log, roll_bytes, owner).map_err(|source| IngestError::Io {
                 action: "begin a log file in",
                 path: wal_dir,
                 source,
             })?;
+            report.log = WriteAheadLog { id: owner.log, newest: log.newest() };
             Ok::<_, IngestError>((state, log, growing, last_segment, unnoted, report))
         };
         let (mut state, log, growing, last_segment, unnoted, report) =
@@ -240,6 +250,17 @@ impl Ingest {
     /// acknowledged before the call is in the delta logs of the flushed segments that may hold its key.
     pub async fn flush_deltas(&self, collection: CollectionId) -> Result<(), IngestError> {
         self.inner.flusher.flush_deltas(collection).await
+    }
+
+    /// Waits until no flush and no delta flush of these channels is under way, and keeps others from beginning while the
+    /// value lives. For whoever drops all rows of a collection that goes on living: a flush that has collected its rows
+    /// before would commit them afterwards.
+    pub async fn hold_flushes(&self, collection: CollectionId, channels: &[Channel]) -> FlushesHeld {
+        let mut locks = Vec::with_capacity(channels.len());
+        for channel in channels {
+            locks.push(self.inner.flusher.shared.channel(collection, channel).write_owned().await);
+        }
+        FlushesHeld { _locks: locks }
     }
 
     /// What [`Ingest::flush_deltas`] would give to the catalogue's side now, one batch per channel. Nothing is given.

@@ -68,14 +68,14 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
 pub use chunk::Chunk;
-pub use error::{IngestError, Refusal};
+pub use error::{IngestError, LogLoss, Refusal};
 pub use flush::{SealedRows, SegmentWriter};
 pub use growing::FlushAttempts;
-pub use handle::{Ingest, IngestParts};
+pub use handle::{FlushesHeld, Ingest, IngestParts};
 pub use ids::{BoundStore, IdAllocator, MemoryBounds, Tso};
 pub use order::RowsInOrder;
 pub use pending::{DeleteList, DeleteRun};
-pub use recovery::{HasSegment, RecoveredCatalog, RecoveredCollection, RecoveryReport};
+pub use recovery::{HasSegment, KnownLog, RecoveredCatalog, RecoveredCollection, RecoveryReport};
 pub use seal::{GrowingStats, PendingStats, SealReason, decide, deltas_due, size_threshold};
 pub use shared::{DeltasWaiting, Health, IngestStats};
 pub use snapshot::{GrowingSnapshot, SegmentRows, UnflushedInfo};

@@ -1,7 +1,8 @@
 //! Rebuilds the state from the log when the process starts.
 //!
 //! Never rebuilds what the catalogue has or had, never leaves out anything else, and changes nothing but a torn tail, so
-//! it may be interrupted and repeated.
+//! it may be interrupted and repeated. It never takes a log that is not the catalogue's, or not all of it, for all that
+//! there was: unless the operator has accepted the loss of that very log, the start is refused (`wal::identity`).
 //!
 //! *Had*: the catalogue forgets a segment some time after it was compacted away, while its rows may still be in a log
 //! file that another segment keeps. So the log has its own notes of what was flushed (Flushed frames). A process that
@@ -13,17 +14,22 @@ use std::{
     sync::Arc,
 };
 
+use uuid::Uuid;
+
 use super::{
-    DeleteOp, IngestError,
+    DeleteOp, IngestError, LogLoss,
     chunk::{RowLayout, merge, row_bytes},
     delta::{Target, route},
     growing::Unflushed,
     pending::{DeleteList, DeleteRun},
     seal::SealReason,
     state::{Effect, Insert, Record, WriteState},
-    wal::{Control, Frame, Header, Preamble, Replayed, TornTail, decode_rows, replay},
+    wal::{Control, Frame, Header, Owner, Preamble, Replayed, TornTail, decode_rows, disk, identity, replay},
 };
-use crate::model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState};
+use crate::{
+    error::{Classify, ErrorKind},
+    model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState, WriteAheadLog},
+};
 
 /// Whether the catalogue has a segment; a collection may have too many to list them.
 pub type HasSegment = Box<dyn Fn(SegmentId) -> bool + Send + Sync>;
@@ -35,6 +41,25 @@ pub struct RecoveredCatalog {
     pub collections: HashMap<CollectionId, RecoveredCollection>,
     /// The newest position of the log that the catalogue mentions anywhere (`end_lsn`, `delta_lsn`).
     pub end_lsn: Lsn,
+    pub log: KnownLog,
+}
+
+/// What the catalogue knows of the log as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KnownLog {
+    /// The identity of the catalogue.
+    pub catalog: Uuid,
+    /// [`RecoveryReport::log`] of the last start that has told the catalogue.
+    pub noted: Option<WriteAheadLog>,
+    /// It has something that only a process with a log can have made.
+    pub had_log: bool,
+}
+
+impl KnownLog {
+    /// What an operator calls the log by who accepts its loss.
+    fn name(&self) -> Uuid {
+        self.noted.map_or(self.catalog, |log| log.id)
+    }
 }
 
 pub struct RecoveredCollection {
@@ -64,10 +89,14 @@ pub struct RecoveryReport {
     /// The position after the last one in the log.
     pub next: Lsn,
     pub torn: Option<TornTail>,
+    /// To be stored in the catalogue before anybody is served: [`KnownLog::noted`] of the next start.
+    pub log: WriteAheadLog,
 }
 
 /// The state as the log and the catalogue together have it.
 pub(super) struct Recovered {
+    /// Whose log it is from now on.
+    pub(super) owner: Owner,
     pub(super) state: WriteState,
     pub(super) log: Replayed,
     /// Segments that go on growing, with their bytes in memory.
@@ -79,23 +108,64 @@ pub(super) struct Recovered {
     pub(super) report: RecoveryReport,
 }
 
-/// Reads the log. `full_bytes`: at this size a segment does not go on growing.
-pub(super) fn recover(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<Recovered, IngestError> {
-    let end_lsn = catalog.end_lsn;
+/// Reads the log. `full_bytes`: at this size a segment does not go on growing. `accepted` names a log whose loss the
+/// operator has accepted: if it is the catalogue's and can't be read as a whole, a new one is begun in its place.
+pub(super) fn recover(
+    dir: &Path,
+    catalog: RecoveredCatalog,
+    full_bytes: u64,
+    accepted: Option<Uuid>,
+) -> Result<Recovered, IngestError> {
+    let (end_lsn, known) = (catalog.end_lsn, catalog.log);
+    match read_back(dir, catalog, full_bytes) {
+        Err(error) if error.kind() == ErrorKind::Corrupt && accepted == Some(known.name()) => {
+            let owner = Owner { catalog: known.catalog, log: Uuid::new_v4() };
+            tracing::warn!(%error, log = %known.name(), "begin a new write-ahead log: the loss was accepted");
+            set_aside(dir, owner.log)?;
+            let mut log = replay(dir, |_| Ok(()))?;
+            log.next = Lsn(end_lsn.0 + 1);
+            Ok(Rebuild::default().finish(log, full_bytes, owner))
+        }
+        Err(error) => {
+            if error.kind() == ErrorKind::Corrupt {
+                let name = known.name();
+                tracing::error!(%error, %name, "the log can't be read as a whole; datacoord.wal.acceptLoss gives it up by name");
+            }
+            Err(error)
+        }
+        read => read,
+    }
+}
+
+/// Renames what is left of a log, so that a new one can be begun in its place and nothing is destroyed.
+fn set_aside(dir: &Path, new: Uuid) -> Result<(), IngestError> {
+    let mut aside = dir.as_os_str().to_owned();
+    aside.push(format!(".before-{new}"));
+    match std::fs::rename(dir, &aside) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(IngestError::Io { action: "set aside", path: dir.to_owned(), source })
+        }
+        // The entry is synced together with that of the new folder.
+        _ => Ok(()),
+    }
+}
+
+fn read_back(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<Recovered, IngestError> {
+    let (end_lsn, known) = (catalog.end_lsn, catalog.log);
+    let lost = |loss| IngestError::LogLost { loss, dir: dir.to_owned(), name: known.name() };
+    let files = disk::list(dir).map_err(|source| IngestError::Io { action: "list", path: dir.to_owned(), source })?;
+    let found = identity::check(&known, identity::read(dir)?.as_ref(), &files).map_err(lost)?;
+    let owner = found.unwrap_or_else(|| Owner { catalog: known.catalog, log: Uuid::new_v4() });
     let mut rebuild = Rebuild { catalog, ..Rebuild::default() };
-    let mut log = replay(dir, |frame| rebuild.visit(frame))?;
+    let log = replay(dir, |frame| rebuild.visit(frame))?;
     if let Some(torn) = &log.torn {
         let (file, offset) = (torn.file.display(), torn.offset);
         tracing::warn!(%file, offset, dropped_bytes = torn.dropped_bytes, torn.reason, "cut off the torn end of the log");
     }
     if log.next <= end_lsn {
-        if log.found {
-            return Err(IngestError::LogBehind { last: Lsn(log.next.0 - 1), mentioned: end_lsn });
-        }
-        tracing::warn!(%end_lsn, dir = %dir.display(), "there is no log, though the catalogue mentions one: begin a new one");
-        log.next = Lsn(end_lsn.0 + 1);
+        return Err(lost(LogLoss::Behind { last: Lsn(log.next.0 - 1), mentioned: end_lsn }));
     }
-    Ok(rebuild.finish(log, full_bytes))
+    Ok(rebuild.finish(log, full_bytes, owner))
 }
 
 #[derive(Default)]
@@ -211,7 +281,7 @@ impl Rebuild {
         self.groups.entry(key).or_insert_with(|| Arc::new(Group { collection, partition, channel })).clone()
     }
 
-    fn finish(mut self, log: Replayed, full_bytes: u64) -> Recovered {
+    fn finish(mut self, log: Replayed, full_bytes: u64, owner: Owner) -> Recovered {
         for ((collection, channel), list) in std::mem::take(&mut self.given) {
             let on_channel = self.state.segments_of(collection).filter(|s| s.group.channel == channel);
             let targets = on_channel.map(Target::of).collect();
@@ -247,6 +317,6 @@ impl Rebuild {
         report.torn = log.torn.clone();
         let last_segment = self.newest.values().max().copied().unwrap_or_default();
         let unnoted = self.committed.iter().filter(|s| !self.flushed.contains(*s)).copied().collect();
-        Recovered { state: self.state, log, growing, last_segment, unnoted, report }
+        Recovered { owner, state: self.state, log, growing, last_segment, unnoted, report }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
 use crate::model::{
     Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId,
-    SegmentLogs, Traffic,
+    SegmentLogs, Traffic, WriteAheadLog,
 };
 
 /// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
@@ -74,6 +74,12 @@ impl Catalog {
     pub async fn controls(&self) -> Result<Controls, MetaError> {
         let stored = self.store.get(key::CONTROLS).await?;
         stored.map_or_else(|| Ok(Controls::default()), |bytes| codec::decode_json(key::CONTROLS, &bytes))
+    }
+
+    /// The log that belongs to this catalog; none if no process has told so far.
+    pub async fn write_ahead_log(&self) -> Result<Option<WriteAheadLog>, MetaError> {
+        let stored = self.store.get(key::WAL).await?;
+        stored.map(|bytes| codec::decode_json(key::WAL, &bytes)).transpose()
     }
 
     /// An empty transaction of this epoch.
@@ -163,6 +169,10 @@ impl CatalogTxn {
 
     pub fn put_controls(&mut self, controls: &Controls) -> &mut Self {
         self.put_json(key::CONTROLS.to_owned(), controls)
+    }
+
+    pub fn put_write_ahead_log(&mut self, log: &WriteAheadLog) -> &mut Self {
+        self.put_json(key::WAL.to_owned(), log)
     }
 
     /// Forgets a job and all its plans.

@@ -9,6 +9,7 @@
 //! | `datacoord/job/{job}` | JSON of `model::Job` |
 //! | `datacoord/plan/{job}/{plan}` | JSON of `model::Plan` |
 //! | `datacoord/controls` | JSON of `model::Controls` |
+//! | `datacoord/wal` | JSON of `model::WriteAheadLog`: the log that belongs to this catalog |
 //! | `datacoord/traffic/{collection}` | JSON of `model::Traffic` |
 //! | `datacoord/channel/{vchannel}` | 8 bytes, big-endian: highest log position whose deletes are in delta logs |
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
@@ -34,6 +35,7 @@ pub(super) const JOBS: &str = "datacoord/job/";
 pub(super) const PLANS: &str = "datacoord/plan/";
 pub(super) const CHANNELS: &str = "datacoord/channel/";
 pub(super) const CONTROLS: &str = "datacoord/controls";
+pub(super) const WAL: &str = "datacoord/wal";
 pub(super) const TRAFFIC: &str = "datacoord/traffic/";
 pub(super) const BOUNDS: &str = "datacoord/bound/";
 
@@ -207,8 +209,21 @@ mod tests {
 
     #[test]
     fn no_prefix_contains_another() {
-        let all =
-            [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, BOUNDS, EPOCH, IDENTITY, CONTROLS, TRAFFIC];
+        let all = [
+            SEGMENTS,
+            LOGS,
+            DATABASES,
+            COLLECTIONS,
+            JOBS,
+            PLANS,
+            CHANNELS,
+            BOUNDS,
+            EPOCH,
+            IDENTITY,
+            CONTROLS,
+            WAL,
+            TRAFFIC,
+        ];
         for a in all {
             for b in all {
                 assert!(a == b || !a.starts_with(b), "{a} is inside {b}");

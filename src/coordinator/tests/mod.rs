@@ -37,29 +37,24 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const DIM: u32 = 4;
 
-/// Holds reads of insert logs back while it is closed.
+/// Holds reads, or writes, of insert logs back while it is closed for them.
 #[derive(Debug)]
 struct Gate {
     inner: Arc<dyn Backend>,
     closed: AtomicBool,
+    closed_for_writes: AtomicBool,
     opened: Notify,
-    /// A read has come to the closed gate.
+    /// Somebody has come to the closed gate.
     came: Notify,
 }
 
 #[async_trait]
 impl Backend for Gate {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
-        loop {
-            let opened = self.opened.notified();
-            tokio::pin!(opened);
-            opened.as_mut().enable();
-            if !name.starts_with("insert_log") || !self.closed.load(Ordering::SeqCst) {
-                return self.inner.get(name).await;
-            }
-            self.came.notify_one();
-            opened.await;
+        if name.starts_with("insert_log") {
+            self.pass(&self.closed).await;
         }
+        self.inner.get(name).await
     }
 
     async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
@@ -71,6 +66,9 @@ impl Backend for Gate {
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
+        if objects.iter().any(|object| object.name.starts_with("insert_log")) {
+            self.pass(&self.closed_for_writes).await;
+        }
         self.inner.put(objects).await
     }
 
@@ -100,7 +98,7 @@ pub(crate) struct World {
     pub(crate) coordinator: Arc<Coordinator>,
     config: Arc<Config>,
     gate: Arc<Gate>,
-    directory: TempDir,
+    directory: Arc<TempDir>,
 }
 
 impl World {
@@ -116,16 +114,22 @@ impl World {
         config.compaction.auto_enabled = false;
         config.gc.enabled = false;
         change(&mut config);
-        Self::start(directory, Arc::new(config)).await
+        Self::start(Arc::new(directory), Arc::new(config)).await.unwrap()
     }
 
     /// Stops and starts again over the same directory.
     pub(crate) async fn restarted(self) -> Self {
+        let (directory, config) = self.stopped().await;
+        Self::start(directory, config).await.unwrap()
+    }
+
+    /// Stops. What is left can be started again.
+    pub(crate) async fn stopped(self) -> (Arc<TempDir>, Arc<Config>) {
         let Self { coordinator, config, gate, directory } = self;
         gate.open();
         coordinator.shutdown().await;
         drop(coordinator);
-        Self::start(directory, config).await
+        (directory, config)
     }
 
     /// The same with other settings.
@@ -134,14 +138,16 @@ impl World {
         self.restarted().await
     }
 
-    async fn start(directory: TempDir, config: Arc<Config>) -> Self {
+    pub(crate) async fn start(directory: Arc<TempDir>, config: Arc<Config>) -> Result<Self, CoordinatorError> {
         let local = SegmentStore::open(&config.storage, directory.path()).unwrap();
-        let gate = Arc::new(Gate {
+        let gate = Gate {
             inner: local.backend(),
             closed: AtomicBool::new(false),
+            closed_for_writes: AtomicBool::new(false),
             opened: Notify::new(),
             came: Notify::new(),
-        });
+        };
+        let gate = Arc::new(gate);
         let store = SegmentStore::with_backend(Arc::clone(&gate) as Arc<dyn Backend>, &config.storage);
         let coordinator = Coordinator::start(Parts {
             config: Arc::clone(&config),
@@ -150,9 +156,8 @@ impl World {
             meta: Arc::new(Self::metadata(directory.path()).await),
             store,
         })
-        .await
-        .unwrap();
-        Self { coordinator, config, gate, directory }
+        .await?;
+        Ok(Self { coordinator, config, gate, directory })
     }
 
     /// The threads of a coordinator that was stopped may take a moment to let go of the file.
@@ -173,11 +178,16 @@ impl World {
         self.gate.closed.store(true, Ordering::SeqCst);
     }
 
+    /// From now on flushes can't write rows.
+    pub(crate) fn hold_writes(&self) {
+        self.gate.closed_for_writes.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn release(&self) {
         self.gate.open();
     }
 
-    /// Waits until a read of rows is held back.
+    /// Waits until a read or a write of rows is held back.
     pub(crate) async fn held(&self) {
         tokio::time::timeout(PATIENCE, self.gate.came.notified()).await.expect("nobody has come to read rows");
     }
@@ -291,8 +301,22 @@ impl World {
 }
 
 impl Gate {
+    async fn pass(&self, closed: &AtomicBool) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            opened.as_mut().enable();
+            if !closed.load(Ordering::SeqCst) {
+                return;
+            }
+            self.came.notify_one();
+            opened.await;
+        }
+    }
+
     fn open(&self) {
         self.closed.store(false, Ordering::SeqCst);
+        self.closed_for_writes.store(false, Ordering::SeqCst);
         self.opened.notify_waiters();
     }
 }

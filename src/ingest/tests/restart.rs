@@ -12,7 +12,8 @@ use crate::{
 async fn segments_come_back_under_their_ids_and_positions_go_on() {
     let world = World::new();
     let process = world.open().await;
-    assert_eq!(process.report, RecoveryReport { next: Lsn(1), ..RecoveryReport::default() });
+    let log = process.report.log;
+    assert_eq!(process.report, RecoveryReport { next: Lsn(1), log, ..RecoveryReport::default() });
     let mut expected: BTreeSet<_> = process.insert(1, &[1, 2, 3]).await.unwrap().into_iter().collect();
     expected.extend(process.insert(2, &[4]).await.unwrap());
     let before: Vec<_> = process.ingest.unflushed().iter().map(|s| (s.id, s.group.clone(), s.rows, s.bytes)).collect();
@@ -192,6 +193,8 @@ async fn a_log_cut_at_any_byte_has_what_was_acknowledged_before() {
         fs::remove_dir_all(world.wal()).unwrap();
         fs::create_dir_all(world.wal()).unwrap();
         fs::write(&file, &whole[..cut]).unwrap();
+        // Nobody has told the catalogue yet.
+        world.catalog.contents.lock().log = KnownLog::default();
         let process = world.open().await;
         let (end, expected) = acknowledged.iter().rev().find(|(end, _)| *end <= cut as u64).unwrap();
         assert_eq!(process.report.torn.as_ref().map(|t| t.offset), (*end < cut as u64).then_some(*end), "cut at {cut}");
@@ -227,7 +230,7 @@ async fn a_damaged_log_refuses_to_start_and_says_where() {
 
 #[tokio::test]
 async fn a_log_without_what_the_catalogue_mentions_is_refused() {
-    let world = World::new();
+    let mut world = World::new();
     let process = world.open().await;
     process.insert(1, &[2]).await.unwrap();
     process.flush().await;
@@ -236,11 +239,194 @@ async fn a_log_without_what_the_catalogue_mentions_is_refused() {
     let error = world.try_open().await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("the catalogue mentions 100"), "{error}");
-    // Without any log the operator has decided: begin a new one behind what the catalogue knows.
-    fs::remove_dir_all(world.wal()).unwrap();
+    // An operator may accept the loss: then a new one is begun behind what the catalogue knows.
+    world.config.accept_lost_log = world.catalog.contents.lock().log.noted.map(|log| log.id);
     let process = world.open().await;
     assert_eq!(process.report.next, Lsn(101));
     process.insert(1, &[4]).await.unwrap();
     assert_eq!(process.live_keys(), [2, 4]);
     assert!(process.live().iter().all(|r| Timestamp(r.ts).physical_ms() >= START_MS));
+}
+
+/// What was done to the folder of the log while no process ran.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Folder,
+    EveryFile,
+    Oldest,
+    Middle,
+    Newest,
+    Name,
+    /// The folder of a moment before the last start.
+    OlderCopy,
+    /// That of another catalogue.
+    Foreign,
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(|e| e.unwrap()) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+fn logs(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "log"));
+    files.sort();
+    files
+}
+
+/// Acknowledged rows that are in the log alone are never silently absent, whatever part of it is: the start is refused,
+/// changes nothing, and says what to do.
+#[rstest::rstest]
+#[tokio::test]
+async fn a_log_that_is_not_all_there_is_refused(
+    #[values(
+        Loss::Folder,
+        Loss::EveryFile,
+        Loss::Oldest,
+        Loss::Middle,
+        Loss::Newest,
+        Loss::Name,
+        Loss::OlderCopy,
+        Loss::Foreign
+    )]
+    loss: Loss,
+) {
+    let mut world = World::new();
+    world.config.wal_file_bytes = 1;
+    world.catalog.contents.lock().log.catalog = uuid::Uuid::from_u128(7);
+    let process = world.open().await;
+    process.insert(2, &[1]).await.unwrap();
+    process.kill().await;
+    let copy = world.dir.path().join("copy");
+    copy_folder(&world.wal(), &copy);
+    let process = world.open().await;
+    for key in 2..8 {
+        process.insert(1, &[key]).await.unwrap();
+    }
+    let expected = process.live();
+    process.kill().await;
+
+    let (wal, kept) = (world.wal(), world.dir.path().join("kept"));
+    copy_folder(&wal, &kept);
+    let files = logs(&wal);
+    assert!(files.len() > 5);
+    match loss {
+        Loss::Folder => fs::remove_dir_all(&wal).unwrap(),
+        Loss::EveryFile => files.iter().for_each(|file| fs::remove_file(file).unwrap()),
+        Loss::Oldest => fs::remove_file(&files[0]).unwrap(),
+        Loss::Middle => fs::remove_file(&files[2]).unwrap(),
+        Loss::Newest => fs::remove_file(&files[files.len() - 1]).unwrap(),
+        Loss::Name => fs::remove_file(wal.join("identity")).unwrap(),
+        Loss::OlderCopy => {
+            fs::remove_dir_all(&wal).unwrap();
+            copy_folder(&copy, &wal);
+        }
+        Loss::Foreign => {
+            let other = World::new();
+            other.open().await.kill().await;
+            fs::remove_dir_all(&wal).unwrap();
+            copy_folder(&other.wal(), &wal);
+        }
+    }
+    let before = wal.exists().then(|| logs(&wal));
+    let error = world.try_open().await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let (text, name) = (error.to_string(), world.catalog.contents.lock().log.noted.unwrap().id);
+    assert!(text.contains(&wal.display().to_string()), "{text}");
+    if !matches!(loss, Loss::Middle) {
+        assert!(text.contains(&format!("datacoord.wal.acceptLoss to {name}")), "{text}");
+    }
+    assert_eq!(wal.exists().then(|| logs(&wal)), before, "nothing was changed");
+
+    // Put back, everything is there.
+    if wal.exists() {
+        fs::remove_dir_all(&wal).unwrap();
+    }
+    copy_folder(&kept, &wal);
+    let process = world.open().await;
+    assert_eq!(process.live(), expected);
+}
+
+/// The loss is accepted by name, so that the setting may stay where it is: the next log has another one.
+#[tokio::test]
+async fn an_accepted_loss_is_one_of_one_log() {
+    let mut world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2]).await.unwrap();
+    process.flush().await;
+    process.insert(1, &[4]).await.unwrap();
+    process.kill().await;
+    let lost = world.catalog.contents.lock().log.noted.unwrap().id;
+    world.config.accept_lost_log = Some(uuid::Uuid::from_u128(5));
+    fs::remove_dir_all(world.wal()).unwrap();
+    assert!(world.try_open().await.is_err(), "another one was named");
+
+    world.config.accept_lost_log = Some(lost);
+    let process = world.open().await;
+    assert_eq!(process.live_keys(), [2], "what was flushed is there");
+    process.insert(1, &[6]).await.unwrap();
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!(process.live_keys(), [2, 6], "a log that is there is not given up");
+    process.kill().await;
+    fs::remove_dir_all(world.wal()).unwrap();
+    assert!(world.try_open().await.is_err(), "the loss of the new one was not accepted");
+}
+
+/// What is left of a log that is given up is kept.
+#[tokio::test]
+async fn a_damaged_log_that_is_given_up_is_set_aside() {
+    let mut world = World::new();
+    world.config.wal_file_bytes = 1;
+    let process = world.open().await;
+    for key in 1..6 {
+        process.insert(1, &[key]).await.unwrap();
+    }
+    process.kill().await;
+    let files = logs(&world.wal());
+    fs::write(&files[1], b"no frame").unwrap();
+    assert!(world.try_open().await.is_err());
+    world.config.accept_lost_log = world.catalog.contents.lock().log.noted.map(|log| log.id);
+    let process = world.open().await;
+    assert!(process.live().is_empty());
+    let aside = format!("wal.before-{}", process.report.log.id);
+    assert_eq!(logs(&world.dir.path().join(aside)).len(), files.len());
+}
+
+/// Data directories of releases that gave logs no name.
+#[tokio::test]
+async fn a_log_without_a_name_is_given_one_if_no_catalogue_knows_better() {
+    let world = World::new();
+    let process = world.open().await;
+    process.insert(1, &[2]).await.unwrap();
+    process.kill().await;
+    fs::remove_file(world.wal().join("identity")).unwrap();
+    world.catalog.contents.lock().log = KnownLog { had_log: true, ..KnownLog::default() };
+    let process = world.open().await;
+    assert_eq!(process.live_keys(), [2]);
+    let named = process.report.log;
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!((process.live_keys(), process.report.log.id), (vec![2], named.id));
+    process.kill().await;
+    // The same without its log: there was one.
+    fs::remove_dir_all(world.wal()).unwrap();
+    world.catalog.contents.lock().log = KnownLog { had_log: true, ..KnownLog::default() };
+    let text = world.try_open().await.err().unwrap().to_string();
+    assert!(text.contains("there is none"), "{text}");
+}
+
+/// A process that ends after it has named the log and before the catalogue was told.
+#[tokio::test]
+async fn a_name_that_the_catalogue_was_not_told_is_kept() {
+    let world = World::new();
+    let process = world.open().await;
+    let named = process.report.log;
+    process.kill().await;
+    world.catalog.contents.lock().log = KnownLog::default();
+    let process = world.open().await;
+    assert_eq!(process.report.log.id, named.id);
 }

@@ -46,7 +46,7 @@ async fn a_flushed_segment_reads_back_from_its_objects() {
         has_segment: Box::new(|_| false),
         delta_lsn: Default::default(),
     };
-    let known = RecoveredCatalog { collections: [(COLLECTION, collection)].into(), end_lsn: Lsn(0) };
+    let known = RecoveredCatalog { collections: [(COLLECTION, collection)].into(), ..RecoveredCatalog::default() };
     let (config, binlog) = (IngestConfig::default(), BinlogConfig::default());
     let wal = dir.path().join("wal");
     let (ingest, _) =

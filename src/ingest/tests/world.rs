@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::super::{
-    wal::{DiskFiles, LogFile, LogFiles},
+    wal::{DiskFiles, Identity, LogFile, LogFiles},
     *,
 };
 use crate::{
@@ -152,6 +152,7 @@ pub(super) struct Contents {
     pub(super) segments: BTreeMap<SegmentId, Held>,
     pub(super) delta_lsn: HashMap<Channel, Lsn>,
     pub(super) end_lsn: Lsn,
+    pub(super) log: KnownLog,
     pub(super) partitions: HashSet<PartitionId>,
     /// The collection is gone.
     pub(super) dropped: bool,
@@ -219,7 +220,8 @@ impl Catalog {
             },
             delta_lsn: contents.delta_lsn.clone(),
         };
-        RecoveredCatalog { collections: [(COLLECTION, collection)].into(), end_lsn: contents.end_lsn }
+        let (end_lsn, log) = (contents.end_lsn, contents.log);
+        RecoveredCatalog { collections: [(COLLECTION, collection)].into(), end_lsn, log }
     }
 
     /// Merges the live segments of each group into one without deletes; forgets the sources if told to.
@@ -340,6 +342,10 @@ impl LogFiles for FaultyFiles {
     fn remove(&mut self, first: Lsn) -> io::Result<()> {
         self.disk.remove(first)
     }
+
+    fn note(&mut self, identity: &Identity) -> io::Result<()> {
+        self.disk.note(identity)
+    }
 }
 
 struct FaultyFile {
@@ -430,6 +436,7 @@ impl World {
         let files = FaultyFiles { disk: DiskFiles::new(self.wal()), faults: faults.clone(), _ended: ended };
         let known = self.catalog.recovered();
         let (ingest, report) = Ingest::open_log(self.config.clone(), self.wal(), Box::new(files), parts, known).await?;
+        self.catalog.contents.lock().log.noted = Some(report.log);
         Ok(Process { ingest, report, ids, faults, catalog: self.catalog.clone(), log_ended })
     }
 }
@@ -563,6 +570,7 @@ impl Process {
 /// The newest log file.
 pub(super) fn newest_log(dir: &Path) -> std::path::PathBuf {
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "log"));
     files.sort();
     files.pop().unwrap()
 }

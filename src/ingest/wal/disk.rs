@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{LogFile, LogFiles};
+use super::{Identity, LogFile, LogFiles, identity};
 use crate::model::Lsn;
 
 const SUFFIX: &str = "log";
@@ -37,6 +37,10 @@ impl LogFiles for DiskFiles {
             // gap and be refused.
             _ => sync_dir(&self.dir),
         }
+    }
+
+    fn note(&mut self, identity: &Identity) -> io::Result<()> {
+        identity::write(&self.dir, identity)
     }
 }
 
@@ -68,10 +72,15 @@ pub(in crate::ingest) fn path(dir: &Path, first: Lsn) -> PathBuf {
     dir.join(format!("{:020}.{SUFFIX}", first.0))
 }
 
-/// Positions of the first frames of all log files, ascending. Other files are none of our business.
+/// Positions of the first frames of all log files, ascending; none in a folder that does not exist. Other files are none
+/// of our business.
 pub(in crate::ingest) fn list(dir: &Path) -> io::Result<Vec<Lsn>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let name = PathBuf::from(entry?.file_name());
         if name.extension().is_some_and(|e| e == SUFFIX)
             && let Some(first) = name.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse().ok())

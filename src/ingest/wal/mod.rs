@@ -1,4 +1,5 @@
-//! The write-ahead log: one for the whole process, a directory of files `<first position>.log`.
+//! The write-ahead log: one for the whole process, a directory of files `<first position>.log`, and a file that says
+//! whose log it is and which of them there have to be (`identity`).
 //!
 //! Bytes only: what a record means is the business of `state`. One thread writes (`log_thread`); [`replay`] reads when
 //! the process starts. It must never report a frame as durable before a sync that covers it has returned, never sync
@@ -34,6 +35,7 @@
 
 pub(super) mod disk;
 pub(super) mod frame;
+pub(super) mod identity;
 pub(super) mod record;
 pub(super) mod replay;
 pub(super) mod writer;
@@ -43,6 +45,7 @@ mod tests;
 
 pub(super) use disk::DiskFiles;
 pub(super) use frame::{Header, Part};
+pub(super) use identity::{Identity, Owner};
 pub(super) use record::{Control, EncodedRecord, MAX_BODY_BYTES, Preamble, decode_rows};
 pub use replay::TornTail;
 pub(super) use replay::{Frame, Replayed, replay};
@@ -58,6 +61,8 @@ pub(super) trait LogFiles: Send {
     fn create(&mut self, first: Lsn) -> io::Result<Box<dyn LogFile>>;
     /// Removes a file; absent is fine.
     fn remove(&mut self, first: Lsn) -> io::Result<()>;
+    /// Notes whose log it is and which files there have to be, durably.
+    fn note(&mut self, identity: &Identity) -> io::Result<()>;
 }
 
 /// A log file that is being written.

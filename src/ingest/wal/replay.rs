@@ -50,8 +50,6 @@ pub(in crate::ingest) struct Replayed {
     pub(in crate::ingest) last_ts: Timestamp,
     pub(in crate::ingest) frames: u64,
     pub(in crate::ingest) torn: Option<TornTail>,
-    /// False if the directory holds no log file at all.
-    pub(in crate::ingest) found: bool,
 }
 
 /// Reads all frames of the log in `dir`, which is made if it does not exist. `visit` says with a text why a frame whose
@@ -71,7 +69,6 @@ pub(in crate::ingest) fn replay(
         last_ts: Timestamp::ZERO,
         frames: 0,
         torn: None,
-        found: !names.is_empty(),
     };
     let mut log_offset = 0;
     for (n, first) in names.iter().enumerate() {

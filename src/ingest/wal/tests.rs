@@ -56,7 +56,8 @@ fn encode(plan: &Plan) -> EncodedRecord {
 fn write(dir: &Path, groups: &[Vec<Plan>], roll_bytes: u64) -> Vec<(Lsn, u64)> {
     let replayed = replay(dir, |_| Ok(())).unwrap();
     let (mut file, mut offset) = (replayed.next, 0);
-    let mut writer = LogWriter::begin(Box::new(DiskFiles::new(dir.to_owned())), replayed, roll_bytes).unwrap();
+    let mut writer =
+        LogWriter::begin(Box::new(DiskFiles::new(dir.to_owned())), replayed, roll_bytes, Owner::default()).unwrap();
     let mut ends = Vec::new();
     for group in groups {
         let frames: Vec<(Vec<u8>, EncodedRecord)> = group
@@ -297,7 +298,8 @@ fn a_short_file_in_the_middle_is_corrupt() {
 fn shrinking_removes_whole_files_below_the_mark_and_keeps_the_newest() {
     let (dir, _) = three_files();
     let replayed = replay(dir.path(), |_| Ok(())).unwrap();
-    let mut writer = LogWriter::begin(Box::new(DiskFiles::new(dir.path().to_owned())), replayed, 1).unwrap();
+    let mut writer =
+        LogWriter::begin(Box::new(DiskFiles::new(dir.path().to_owned())), replayed, 1, Owner::default()).unwrap();
     assert_eq!(writer.shrink(Lsn(1)).unwrap(), 0);
     assert_eq!(writer.shrink(Lsn(3)).unwrap(), 2);
     assert_eq!(disk::list(dir.path()).unwrap(), [Lsn(3), Lsn(4)]);

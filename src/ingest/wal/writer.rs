@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, io, io::IoSlice};
 
-use super::{EncodedRecord, LogFile, LogFiles, Replayed};
+use super::{EncodedRecord, Identity, LogFile, LogFiles, Owner, Replayed};
 use crate::model::{Lsn, Timestamp};
 
 /// A file that is not written any more.
@@ -17,6 +17,7 @@ pub(in crate::ingest) struct ClosedFile {
 }
 
 pub(in crate::ingest) struct LogWriter {
+    owner: Owner,
     files: Box<dyn LogFiles>,
     closed: VecDeque<ClosedFile>,
     current: Box<dyn LogFile>,
@@ -32,16 +33,20 @@ pub(in crate::ingest) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Begins a new file after what replay found.
+    /// Begins a new file after what replay found, of a log that is `owner`'s from now on.
     pub(in crate::ingest) fn begin(
         mut files: Box<dyn LogFiles>,
         replayed: Replayed,
         roll_bytes: u64,
+        owner: Owner,
     ) -> io::Result<Self> {
         let Replayed { files: closed, next, last_ts, .. } = replayed;
         let current = files.create(next)?;
+        let oldest = closed.first().map_or(next, |f| f.first);
+        files.note(&Identity { owner, oldest, newest: next })?;
         let end_offset = closed.iter().map(|f| f.bytes).sum();
         Ok(Self {
+            owner,
             files,
             closed: closed.into(),
             current,
@@ -58,6 +63,11 @@ impl LogWriter {
     /// The position that the next frame gets.
     pub(in crate::ingest) fn next(&self) -> Lsn {
         self.next
+    }
+
+    /// The position that the newest file begins with.
+    pub(in crate::ingest) fn newest(&self) -> Lsn {
+        self.current_first
     }
 
     /// Timestamp of the newest frame when the log was opened.
@@ -106,19 +116,26 @@ impl LogWriter {
 
     /// Removes the files whose frames all lie below `low_water`, oldest first. The number removed.
     pub(in crate::ingest) fn shrink(&mut self, low_water: Lsn) -> io::Result<u64> {
-        let mut removed = 0;
-        while let Some(oldest) = self.closed.front().copied()
-            && oldest.last < low_water
-        {
-            self.files.remove(oldest.first)?;
-            self.closed.pop_front();
-            removed += 1;
+        let going = self.closed.iter().take_while(|file| file.last < low_water).count();
+        if going == 0 {
+            return Ok(0);
         }
-        Ok(removed)
+        // Before any goes: from now on they need not be there.
+        let oldest = self.closed.get(going).map_or(self.current_first, |file| file.first);
+        self.files.note(&Identity { owner: self.owner, oldest, newest: self.current_first })?;
+        for _ in 0..going {
+            let Some(file) = self.closed.front().copied() else { break };
+            self.files.remove(file.first)?;
+            self.closed.pop_front();
+        }
+        Ok(going as u64)
     }
 
     fn roll(&mut self) -> io::Result<()> {
         let next = self.files.create(self.next)?;
+        let oldest = self.closed.front().map_or(self.current_first, |file| file.first);
+        // Before anything in it is acknowledged: from now on it has to be there.
+        self.files.note(&Identity { owner: self.owner, oldest, newest: self.next })?;
         self.closed.push_back(ClosedFile {
             first: self.current_first,
             last: Lsn(self.next.0 - 1),

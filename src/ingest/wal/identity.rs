@@ -1,0 +1,193 @@
+//! Whose log it is, and which of its files there have to be: one small file beside those of the log.
+//!
+//! A log that is missing as a whole looks like one that was never begun, an older copy looks like a log that ends early,
+//! and one without its first files looks like a log that has shrunk: each has only whole frames. So the log says itself
+//! which file is its first and which its newest, and the catalogue keeps the log's name. [`check`] compares the three.
+//!
+//! The file is written to a temporary name, synced and renamed: it is never half there. It is written *before* a file
+//! of the log goes and *after* one was made, so that a crash in between leaves a file too many, not one too few.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{super::IngestError, disk::sync_dir};
+use crate::{
+    ingest::{KnownLog, LogLoss},
+    model::Lsn,
+};
+
+/// Not a name that a log file can have.
+const NAME: &str = "identity";
+const UNFINISHED: &str = "identity.new";
+
+/// Tells a log from every other one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::ingest) struct Owner {
+    /// The catalogue that its rows belong to.
+    pub(in crate::ingest) catalog: Uuid,
+    pub(in crate::ingest) log: Uuid,
+}
+
+/// What a log says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ingest) struct Identity {
+    pub(in crate::ingest) owner: Owner,
+    /// Position that the oldest file begins with; there may be older ones that were to be removed.
+    pub(in crate::ingest) oldest: Lsn,
+    /// Position that the newest file begins with; there may be a newer one that was just made.
+    pub(in crate::ingest) newest: Lsn,
+}
+
+/// The same as the file has it: JSON.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    catalog: String,
+    log: String,
+    oldest: u64,
+    newest: u64,
+}
+
+/// What the folder has; None: no such file. A file that can't be read as one is damage.
+pub(in crate::ingest) fn read(dir: &Path) -> Result<Option<Identity>, IngestError> {
+    let path = dir.join(NAME);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IngestError::Io { action: "read", path, source }),
+    };
+    let parsed = serde_json::from_slice::<Stored>(&bytes).map_err(|e| e.to_string()).and_then(|stored| {
+        let uuid = |text: &str| Uuid::try_parse(text).map_err(|e| e.to_string());
+        let owner = Owner { catalog: uuid(&stored.catalog)?, log: uuid(&stored.log)? };
+        Ok(Identity { owner, oldest: Lsn(stored.oldest), newest: Lsn(stored.newest) })
+    });
+    parsed.map(Some).map_err(|detail| IngestError::Corrupt { path, offset: 0, detail })
+}
+
+/// Durable when it returns.
+pub(in crate::ingest) fn write(dir: &Path, identity: &Identity) -> io::Result<()> {
+    let Identity { owner: Owner { catalog, log }, oldest, newest } = *identity;
+    let stored = Stored { catalog: catalog.to_string(), log: log.to_string(), oldest: oldest.0, newest: newest.0 };
+    let unfinished = dir.join(UNFINISHED);
+    let mut file = File::create(&unfinished)?;
+    file.write_all(&serde_json::to_vec(&stored)?)?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, dir.join(NAME))?;
+    sync_dir(dir)
+}
+
+/// Whether the log that was found is the one that the catalogue knows, with all of its files. `files`: first positions,
+/// ascending. Returns whose log it is, None for one that has yet to be given a name.
+pub(in crate::ingest) fn check(
+    known: &KnownLog,
+    found: Option<&Identity>,
+    files: &[Lsn],
+) -> Result<Option<Owner>, LogLoss> {
+    let expected = known.noted.map(|log| Owner { catalog: known.catalog, log: log.id });
+    let (owner, identity) = match (expected, found) {
+        // A release that gave logs no names has written it, or nobody has yet.
+        (None, None) if !files.is_empty() || !known.had_log => return Ok(None),
+        (_, None) if files.is_empty() => return Err(LogLoss::Absent),
+        (_, None) => return Err(LogLoss::Unnamed),
+        // A start has ended between naming the log and telling the catalogue.
+        (None, Some(found)) if found.owner.catalog == known.catalog => (found.owner, found),
+        (Some(expected), Some(found)) if found.owner == expected => (expected, found),
+        (_, Some(found)) => return Err(LogLoss::Foreign { log: found.owner.log, catalog: found.owner.catalog }),
+    };
+    let newest = known.noted.map_or(identity.newest, |log| log.newest.max(identity.newest));
+    match (files.first(), files.last()) {
+        (Some(first), _) if *first > identity.oldest => {
+            Err(LogLoss::NoOldest { expected: identity.oldest, found: *first })
+        }
+        (_, Some(last)) if *last >= newest => Ok(Some(owner)),
+        (_, last) => Err(LogLoss::NoNewest { expected: newest, found: last.copied().unwrap_or_default() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::model::WriteAheadLog;
+
+    const CATALOG: Uuid = Uuid::from_u128(1);
+    const LOG: Uuid = Uuid::from_u128(2);
+    const OTHER: Uuid = Uuid::from_u128(3);
+
+    fn known(noted: Option<(Uuid, u64)>, had_log: bool) -> KnownLog {
+        let noted = noted.map(|(id, newest)| WriteAheadLog { id, newest: Lsn(newest) });
+        KnownLog { catalog: CATALOG, noted, had_log }
+    }
+
+    fn identity(catalog: Uuid, log: Uuid, oldest: u64, newest: u64) -> Identity {
+        Identity { owner: Owner { catalog, log }, oldest: Lsn(oldest), newest: Lsn(newest) }
+    }
+
+    fn of(log: Uuid) -> Result<Option<Owner>, LogLoss> {
+        Ok(Some(Owner { catalog: CATALOG, log }))
+    }
+
+    #[rstest]
+    #[case::first_start(None, false, None, &[], Ok(None))]
+    #[case::older_release(None, true, None, &[5, 9], Ok(None))]
+    #[case::older_release_whose_log_is_gone(None, true, None, &[], Err(LogLoss::Absent))]
+    #[case::named_and_not_noted(None, false, Some(identity(CATALOG, LOG, 1, 1)), &[1], of(LOG))]
+    #[case::of_another_catalog(
+        None, false, Some(identity(OTHER, LOG, 1, 1)), &[1], Err(LogLoss::Foreign { log: LOG, catalog: OTHER })
+    )]
+    #[case::all_there(Some((LOG, 7)), true, Some(identity(CATALOG, LOG, 3, 7)), &[3, 7], of(LOG))]
+    #[case::not_removed_yet(Some((LOG, 7)), true, Some(identity(CATALOG, LOG, 3, 7)), &[1, 3, 7], of(LOG))]
+    #[case::not_noted_yet(Some((LOG, 3)), true, Some(identity(CATALOG, LOG, 3, 7)), &[3, 7, 9], of(LOG))]
+    #[case::gone(Some((LOG, 7)), true, None, &[], Err(LogLoss::Absent))]
+    #[case::without_its_name(Some((LOG, 7)), true, None, &[3, 7], Err(LogLoss::Unnamed))]
+    #[case::another_log(
+        Some((LOG, 7)), true, Some(identity(CATALOG, OTHER, 3, 7)), &[3, 7],
+        Err(LogLoss::Foreign { log: OTHER, catalog: CATALOG })
+    )]
+    #[case::without_its_oldest(
+        Some((LOG, 7)), true, Some(identity(CATALOG, LOG, 3, 9)), &[7, 9],
+        Err(LogLoss::NoOldest { expected: Lsn(3), found: Lsn(7) })
+    )]
+    #[case::without_its_newest(
+        Some((LOG, 7)), true, Some(identity(CATALOG, LOG, 3, 9)), &[3, 7],
+        Err(LogLoss::NoNewest { expected: Lsn(9), found: Lsn(7) })
+    )]
+    #[case::an_older_copy(
+        Some((LOG, 12)), true, Some(identity(CATALOG, LOG, 3, 7)), &[3, 7],
+        Err(LogLoss::NoNewest { expected: Lsn(12), found: Lsn(7) })
+    )]
+    #[case::only_its_name(
+        Some((LOG, 7)), true, Some(identity(CATALOG, LOG, 3, 7)), &[],
+        Err(LogLoss::NoNewest { expected: Lsn(7), found: Lsn(0) })
+    )]
+    fn what_there_has_to_be(
+        #[case] noted: Option<(Uuid, u64)>,
+        #[case] had_log: bool,
+        #[case] found: Option<Identity>,
+        #[case] files: &[u64],
+        #[case] expected: Result<Option<Owner>, LogLoss>,
+    ) {
+        let files: Vec<Lsn> = files.iter().map(|first| Lsn(*first)).collect();
+        assert_eq!(check(&known(noted, had_log), found.as_ref(), &files), expected);
+    }
+
+    #[test]
+    fn a_name_is_read_back_and_damage_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), None);
+        let written = identity(CATALOG, LOG, 3, u64::MAX);
+        write(dir.path(), &identity(OTHER, OTHER, 1, 1)).unwrap();
+        write(dir.path(), &written).unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Some(written));
+        let path = dir.path().join(NAME);
+        std::fs::write(&path, "{\"catalog\":\"").unwrap();
+        let text = read(dir.path()).unwrap_err().to_string();
+        assert!(text.contains(&path.display().to_string()), "{text}");
+    }
+}
