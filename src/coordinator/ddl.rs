@@ -154,8 +154,8 @@ impl Coordinator {
         let _ddl = self.ddl.lock().await;
         let cell = self.core.state.resolve(name)?;
         self.cancel_plans(|plan| plan.group.collection == cell.id, "the collection was truncated").await;
-        // First out of memory and log: a flush that is under way afterwards finds its segment forgotten.
-        self.ingest.forget_collection(cell.id).await?;
+        // A flush that has collected its rows would commit them after this, and bring them back.
+        let _held = self.ingest.hold_flushes(cell.id, &cell.meta().channels).await;
         let _commit = cell.commit.lock().await;
         let dropped = self.as_dropped(cell.live());
         let mut txn = self.core.catalog.txn();
@@ -164,6 +164,8 @@ impl Coordinator {
         }
         txn.commit().await?;
         cell.fold(dropped);
+        // Last: as long as there are segments, the deletes that wait for them are needed.
+        self.ingest.forget_collection(cell.id).await?;
         Ok(())
     }
 
