@@ -3,7 +3,10 @@
 //! One change at a time, durable before it is seen. Knows schemas only as values: parsing and checking what a client
 //! sent is the edge's work. Index definitions and load states are kept to be described; nothing is built or loaded.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     CollectionCell, CollectionName, Coordinator, CoordinatorError,
@@ -456,13 +459,16 @@ impl Coordinator {
     }
 }
 
-/// Ids of the named partitions; of all when none is named.
+/// Ids of the named partitions, each once; of all when none is named.
 pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<PartitionId>, CoordinatorError> {
     if names.is_empty() {
         return Ok(meta.partitions.iter().map(|p| p.id).collect());
     }
-    names
-        .iter()
-        .map(|n| meta.partition(n).map(|p| p.id).ok_or_else(|| CoordinatorError::PartitionNotFound(n.clone())))
-        .collect()
+    let mut wanted: HashSet<&str> = names.iter().map(String::as_str).collect();
+    // One pass over the partitions, however many names there are.
+    let found = meta.partitions.iter().filter(|p| wanted.remove(p.name.as_str())).map(|p| p.id).collect();
+    match names.iter().find(|name| wanted.contains(name.as_str())) {
+        None => Ok(found),
+        Some(name) => Err(CoordinatorError::PartitionNotFound(name.clone())),
+    }
 }

@@ -4,7 +4,7 @@
 //! is dropped from the first. So a row that moves from memory to files meanwhile is seen exactly once, and no deleted
 //! row is seen at all.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::array::RecordBatch;
 
@@ -41,11 +41,14 @@ impl Coordinator {
     /// Rows that match, one per key, ascending by key; columns are named by field id.
     pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<RecordBatch, CoordinatorError> {
         let ReadRequest { filter, partitions, fields, limit, offset } = request;
-        let schema = Arc::clone(&cell.meta().schema);
-        let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
-        let scope = self.scope(cell, filter, partitions);
-        let limits = QueryLimits { max_window: self.core.config.limits.max_query_rows, ..QueryLimits::default() };
-        Ok(query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?)
+        self.until_stop(async {
+            let schema = Arc::clone(&cell.meta().schema);
+            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
+            let scope = self.scope(cell, filter, partitions);
+            let limits = QueryLimits { max_window: self.core.config.limits.max_query_rows, ..QueryLimits::default() };
+            Ok(query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?)
+        })
+        .await
     }
 
     /// How many live rows match.
@@ -55,9 +58,12 @@ impl Coordinator {
         filter: Option<BoundExpr>,
         partitions: Option<Vec<PartitionId>>,
     ) -> Result<u64, CoordinatorError> {
-        let schema = Arc::clone(&cell.meta().schema);
-        let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
-        Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
+        self.until_stop(async {
+            let schema = Arc::clone(&cell.meta().schema);
+            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
+            Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
+        })
+        .await
     }
 
     /// Keys of the rows that match now, for a delete by filter.
@@ -67,12 +73,23 @@ impl Coordinator {
         filter: &BoundExpr,
         partition: Option<PartitionId>,
     ) -> Result<Matching, CoordinatorError> {
-        let schema = Arc::clone(&cell.meta().schema);
-        let partitions = partition.map(|p| vec![p]);
-        let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref()).await?;
-        let scope = self.scope(cell, Some(filter.clone()), partitions);
-        let keys = query::matching_keys(&schema, read_set, scope, &QueryLimits::default()).await?;
-        Ok(Matching { keys, older_than })
+        self.until_stop(async {
+            let schema = Arc::clone(&cell.meta().schema);
+            let partitions = partition.map(|p| vec![p]);
+            let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref()).await?;
+            let scope = self.scope(cell, Some(filter.clone()), partitions);
+            let keys = query::matching_keys(&schema, read_set, scope, &QueryLimits::default()).await?;
+            Ok(Matching { keys, older_than })
+        })
+        .await
+    }
+
+    /// A read ends with its caller, who drops it, and with the server.
+    pub(super) async fn until_stop<T>(
+        &self,
+        read: impl Future<Output = Result<T, CoordinatorError>>,
+    ) -> Result<T, CoordinatorError> {
+        self.stop.run_until_cancelled(read).await.unwrap_or(Err(CoordinatorError::Stopping))
     }
 
     fn scope(&self, cell: &CollectionCell, filter: Option<BoundExpr>, partitions: Option<Vec<PartitionId>>) -> Scope {
@@ -91,7 +108,8 @@ impl Coordinator {
         cell: &CollectionCell,
         partitions: Option<&[PartitionId]>,
     ) -> Result<(ReadSet, PinGuard, Timestamp), CoordinatorError> {
-        let wanted = |partition: PartitionId| partitions.is_none_or(|list| list.contains(&partition));
+        let partitions: Option<HashSet<PartitionId>> = partitions.map(|list| list.iter().copied().collect());
+        let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
         let (live, pins) = self.core.state.live_pinned(cell);
@@ -124,5 +142,26 @@ impl Coordinator {
             }
         }
         Ok((ReadSet { sources, deletes }, pins, older_than))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::{super::tests::World, *};
+
+    #[tokio::test]
+    async fn a_read_ends_when_the_server_stops() {
+        let world = World::new().await;
+        let cell = world.collection("c").await;
+        world.segment(&cell, 0..10).await;
+        world.hold();
+        let schema = Arc::clone(&cell.meta().schema);
+        let filter = query::compile(&format!("{} != 3", schema.primary_key().name), &schema).unwrap();
+        let mut read = Box::pin(world.coordinator.count(&cell, filter, None));
+        assert!((&mut read).now_or_never().is_none());
+        world.coordinator.shutdown().await;
+        assert!(matches!(read.await, Err(CoordinatorError::Stopping)));
     }
 }

@@ -14,6 +14,7 @@ use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{LogPath, RangedObject, Reading, SegmentStore, StorageError};
 use crate::{
@@ -177,11 +178,13 @@ fn of_object(path: &LogPath, source: BinlogError) -> StorageError {
     StorageError::Object { object: path.to_string(), source }
 }
 
-/// Decoding is work, not waiting: it is kept off the threads that serve requests.
+/// Decoding is work, not waiting: it is kept off the threads that serve requests. Work that has not begun when its reader
+/// is dropped never begins; what has begun is a batch or an object at most.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
 ) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| StorageError::Task(e.to_string()))?
+    let task = AbortOnDropHandle::new(tokio::task::spawn_blocking(work));
+    task.await.map_err(|e| StorageError::Task(e.to_string()))?
 }
 
 /// What is still to be read.
