@@ -1,5 +1,7 @@
 //! Query: rows or a count.
 
+use std::collections::HashSet;
+
 use arrow::array::RecordBatch;
 
 use super::{
@@ -9,15 +11,15 @@ use super::{
 use crate::{
     coordinator::{ReadRequest, partition_ids},
     model::{CollectionSchema, FieldId},
-    query::compile,
+    query::{compile, is_key_name},
     wire::{
-        proto::schema::FieldData,
+        proto::{common::KeyValuePair, schema::FieldData},
         rows::answer::{self as columns, COUNT},
     },
 };
 
-/// What clients send for "no limit".
-const UNLIMITED: i64 = -1;
+/// Bytes of a name or number of a request that an error repeats.
+const SHOWN_BYTES: usize = 128;
 
 impl MilvusApi {
     pub(super) async fn do_query(&self, request: Request<QueryRequest>) -> Outcome<QueryResults> {
@@ -36,14 +38,14 @@ impl MilvusApi {
         } else {
             Some(partition_ids(&meta, &request.partition_names)?)
         };
-        let window = Window::of(&request, self.coordinator.config().limits.max_query_rows)?;
+        let window = Window::of(&request.query_params, self.coordinator.config().limits.max_query_rows)?;
 
         let mut answer = QueryResults {
             collection_name: request.collection_name.clone(),
             primary_field_name: schema.primary_key().name.clone(),
             ..Default::default()
         };
-        if request.output_fields.iter().any(|f| f.eq_ignore_ascii_case(COUNT)) {
+        if request.output_fields.iter().any(|f| f.trim().eq_ignore_ascii_case(COUNT)) {
             if window.given {
                 return Err(rejected("count entities with pagination is not allowed"));
             }
@@ -74,7 +76,8 @@ impl MilvusApi {
 }
 
 /// The columns of an answer: the primary key always, then what was asked for, each once. `*` is every field of the
-/// schema; a name outside it is a key of the dynamic field, if the collection has one.
+/// schema; a name outside it is a key of the dynamic field, if the collection has one. A path into a field is neither.
+#[derive(Debug)]
 struct Output {
     fields: Vec<FieldId>,
     /// Keys of the dynamic field, when it is not asked for as a whole.
@@ -86,17 +89,21 @@ impl Output {
         let mut fields = vec![schema.primary_key().id];
         let mut keys = Vec::new();
         let mut whole_dynamic = false;
+        let asked: HashSet<&str> = asked.iter().map(|name| name.trim()).collect();
         for name in asked {
             let found: Vec<FieldId> = if name == "*" {
                 schema.fields.iter().map(|f| f.id).collect()
             } else if let Some(field) = schema.field(name) {
                 vec![field.id]
             } else if let Some(dynamic) = schema.dynamic_field() {
-                keys.push(name.clone());
+                if !is_key_name(name) {
+                    return Err(rejected(format!("parse output field name failed: {}", shown(name))));
+                }
+                keys.push(name.to_owned());
                 fields.push(dynamic.id);
                 continue;
             } else {
-                return Err(rejected(format!("field {name} not exist")));
+                return Err(rejected(format!("field {} not exist", shown(name))));
             };
             whole_dynamic |= schema.dynamic_field().is_some_and(|dynamic| found.contains(&dynamic.id));
             fields.extend(found);
@@ -104,7 +111,7 @@ impl Output {
         if whole_dynamic {
             keys.clear();
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         fields.retain(|id| seen.insert(*id));
         Ok(Self { fields, keys })
     }
@@ -130,8 +137,15 @@ impl Output {
     }
 }
 
+/// The beginning of a long text.
+fn shown(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SHOWN_BYTES)]
+}
+
 /// Limit and offset of a query, from its parameters.
+#[derive(Debug)]
 struct Window {
+    /// None: all rows.
     limit: Option<u64>,
     offset: u64,
     /// The client asked for a page.
@@ -139,34 +153,137 @@ struct Window {
 }
 
 impl Window {
-    fn of(request: &QueryRequest, max_rows: u64) -> Outcome<Self> {
-        let number = |key: &str| -> Outcome<Option<u64>> {
-            let Some(pair) = request.query_params.iter().find(|p| p.key == key) else { return Ok(None) };
-            let value: i64 = pair
-                .value
-                .trim()
-                .parse()
-                .map_err(|_| invalid(format!("{key} [{}] is invalid, it should be an integer", pair.value)))?;
-            if value == UNLIMITED {
-                return Ok(None);
-            }
-            u64::try_from(value)
-                .map(Some)
-                .map_err(|_| invalid(format!("{key} [{value}] is invalid, it must not be negative")))
+    /// Codes and texts are those of Milvus 2.3.5. Without a limit the offset means nothing, but it is checked.
+    fn of(params: &[KeyValuePair], max_rows: u64) -> Outcome<Self> {
+        let number = |key: &str| -> Outcome<Option<i64>> {
+            let Some(pair) = params.iter().find(|p| p.key == key) else { return Ok(None) };
+            let value = pair.value.trim();
+            value.parse().map(Some).map_err(|_| rejected(format!("{key} [{}] is invalid", shown(value))))
         };
-        let limit = number("limit")?;
-        let offset = number("offset")?;
-        if limit == Some(0) {
-            return Err(invalid("limit [0] is invalid, it should be greater than 0"));
+        let refused = |what: String| rejected(format!("invalid max query result window, {what}"));
+        let (limit, offset) = (number("limit")?, number("offset")?);
+        let given = limit.is_some() || offset.is_some();
+        let offset = offset.unwrap_or(0);
+        let offset = u64::try_from(offset)
+            .map_err(|_| refused(format!("offset [{offset}] is invalid, should be gte than 0")))?;
+        let Some(limit) = limit else { return Ok(Self { limit: None, offset, given }) };
+        let wrong = || refused(format!("limit [{limit}] is invalid, should be greater than 0"));
+        let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(wrong)?;
+        let end = limit.saturating_add(offset);
+        if end > max_rows {
+            return Err(refused(format!("(offset+limit) should be in range [1, {max_rows}], but got {end}")));
         }
-        if let Some(limit) = limit
-            && limit.saturating_add(offset.unwrap_or(0)) > max_rows
-        {
-            return Err(invalid(format!(
-                "invalid max query result window, (offset+limit) should be in range [1, {max_rows}], but got {}",
-                limit + offset.unwrap_or(0)
-            )));
+        Ok(Self { limit: Some(limit), offset, given })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DataType, Field};
+
+    fn field(id: i64, name: &str, data_type: DataType) -> Field {
+        Field {
+            id: FieldId(id),
+            name: name.to_owned(),
+            description: String::new(),
+            data_type,
+            element_type: None,
+            is_primary_key: id == 100,
+            auto_id: false,
+            is_partition_key: false,
+            is_clustering_key: false,
+            is_dynamic: name == "$meta",
+            dim: None,
+            max_length: None,
+            max_capacity: None,
+            type_params: Vec::new(),
+            index_params: Vec::new(),
         }
-        Ok(Self { limit, offset: offset.unwrap_or(0), given: limit.is_some() || offset.is_some() })
+    }
+
+    fn schema(dynamic: bool) -> CollectionSchema {
+        let mut fields = vec![field(100, "id", DataType::Int64), field(101, "j", DataType::Json)];
+        if dynamic {
+            fields.push(field(102, "$meta", DataType::Json));
+        }
+        let name = "books".to_owned();
+        CollectionSchema { name, description: String::new(), enable_dynamic_field: dynamic, fields, primary: 0 }
+    }
+
+    fn output(dynamic: bool, names: &[&str]) -> Result<(Vec<i64>, Vec<String>), (i32, String)> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let output = Output::of(&schema(dynamic), &names).map_err(|Failure(status)| (status.code, status.reason))?;
+        let mut keys = output.keys;
+        keys.sort_unstable();
+        Ok((output.fields.iter().map(|id| id.0).collect(), keys))
+    }
+
+    #[test]
+    fn output_fields_are_fields_or_keys() {
+        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+        for (names, fields, found) in [
+            (&[][..], &[100][..], &[][..]),
+            (&["*"], &[100, 101, 102], &[]),
+            (&["j"], &[100, 101], &[]),
+            (&[" j "], &[100, 101], &[]),
+            (&["$meta"], &[100, 102], &[]),
+            (&["color"], &[100, 102], &["color"]),
+            (&["color", "color", " color", "size_2"], &[100, 102], &["color", "size_2"]),
+            (&["IN"], &[100, 102], &["IN"]),
+            (&["color", "$meta"], &[100, 102], &[]),
+        ] {
+            assert_eq!(output(true, names), Ok((fields.to_vec(), keys(found))), "{names:?}");
+        }
+        for name in [
+            "$meta[\"k\"]",
+            "j[\"k\"]",
+            "j['k']",
+            "count(x)",
+            "",
+            " ",
+            "%",
+            "**",
+            "1a",
+            "a b",
+            "(a)",
+            "like",
+            "$x",
+            "a-b",
+        ] {
+            assert_eq!(output(true, &[name]), Err((65535, format!("parse output field name failed: {}", name.trim()))));
+            assert_eq!(output(false, &[name]), Err((65535, format!("field {} not exist", name.trim()))));
+        }
+        let (_, reason) = output(true, &[&"(".repeat(1 << 20)]).unwrap_err();
+        assert!(reason.len() < 200, "{}", reason.len());
+    }
+
+    #[test]
+    fn a_page_has_a_beginning_and_rows() {
+        let window = |limit: Option<&str>, offset: Option<&str>| {
+            let pair = |key: &str, value: &str| KeyValuePair { key: key.to_owned(), value: value.to_owned() };
+            let pairs = [limit.map(|v| pair("limit", v)), offset.map(|v| pair("offset", v))];
+            let params: Vec<_> = pairs.into_iter().flatten().collect();
+            Window::of(&params, 16_384)
+                .map(|window| (window.limit, window.offset, window.given))
+                .map_err(|Failure(status)| (status.code, status.reason))
+        };
+        let refused = |what: &str| Err((65535, format!("invalid max query result window, {what}")));
+        for (limit, offset, expected) in [
+            (None, None, Ok((None, 0, false))),
+            (Some("5"), None, Ok((Some(5), 0, true))),
+            (Some("5"), Some("7"), Ok((Some(5), 7, true))),
+            (Some("16384"), Some("0"), Ok((Some(16_384), 0, true))),
+            (None, Some("7"), Ok((None, 7, true))),
+            (Some("-1"), None, refused("limit [-1] is invalid, should be greater than 0")),
+            (Some("-2"), None, refused("limit [-2] is invalid, should be greater than 0")),
+            (Some("0"), None, refused("limit [0] is invalid, should be greater than 0")),
+            (Some("5"), Some("-1"), refused("offset [-1] is invalid, should be gte than 0")),
+            (None, Some("-1"), refused("offset [-1] is invalid, should be gte than 0")),
+            (Some("16384"), Some("1"), refused("(offset+limit) should be in range [1, 16384], but got 16385")),
+            (Some("x"), None, Err((65535, "limit [x] is invalid".to_owned()))),
+        ] {
+            assert_eq!(window(limit, offset), expected, "{limit:?} {offset:?}");
+        }
     }
 }
