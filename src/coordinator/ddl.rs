@@ -17,6 +17,7 @@ use crate::model::{
     SegmentState, Timestamp,
     collection::DEFAULT_PARTITION,
     name::{check_name, check_partition_name},
+    properties,
 };
 
 /// Physical channels that collections are spread over, as in stock Milvus.
@@ -64,6 +65,7 @@ impl Coordinator {
     /// Creates a collection. Creating the same one again succeeds and changes nothing.
     pub async fn create_collection(&self, new: NewCollection) -> Result<(), CoordinatorError> {
         let name = new.schema.name.clone();
+        properties::check(&new.properties)?;
         let _ddl = self.ddl.lock().await;
         let change = NameChange::CreateCollection(CollectionName::new(&new.database, &name));
         if let Allowed::Of(id) = self.core.state.check(change)? {
@@ -199,6 +201,7 @@ impl Coordinator {
         if set.is_empty() && delete.is_empty() {
             return Err(CoordinatorError::Rejected("alter collection: no properties and no delete keys given".into()));
         }
+        properties::check(&set)?;
         let _ddl = self.ddl.lock().await;
         let cell = self.core.state.resolve(name)?;
         let at = self.timestamp()?;
@@ -207,6 +210,7 @@ impl Coordinator {
             for key in delete {
                 c.properties.remove(key);
             }
+            properties::check_count("properties", c.properties.len())?;
             c.updated_at = at;
             Ok(())
         })
@@ -375,6 +379,7 @@ impl Coordinator {
         index: &str,
         params: Vec<(String, String)>,
     ) -> Result<(), CoordinatorError> {
+        properties::check_sizes("index params", params.iter().map(|(key, value)| (key, value)))?;
         let _ddl = self.ddl.lock().await;
         let cell = self.core.state.resolve(name)?;
         let meta = cell.meta();

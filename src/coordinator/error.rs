@@ -5,7 +5,7 @@ use crate::{
     error::{Classify, ErrorKind},
     ingest::IngestError,
     meta::MetaError,
-    model::{CollectionId, JobId, PlanId, SegmentId},
+    model::{CollectionId, JobId, PlanId, SegmentId, properties::PropertyError},
     planner::Violation,
     query::QueryError,
     scheduler::IllegalTransition,
@@ -41,6 +41,9 @@ pub enum CoordinatorError {
     CompactionDisabled,
     #[error("the server is stopping")]
     Stopping,
+    /// A property or parameter that can't be stored.
+    #[error(transparent)]
+    Property(#[from] PropertyError),
     /// A wrong parameter.
     #[error("{0}")]
     Invalid(String),
@@ -88,6 +91,7 @@ impl Classify for CoordinatorError {
             | Self::PlanNotFound(_)
             | Self::SegmentNotFound(_) => ErrorKind::NotFound,
             Self::Name(e) => e.kind(),
+            Self::Property(e) => e.kind(),
             Self::Rejected(_) => ErrorKind::Conflict,
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::Stopping => ErrorKind::Transient,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, CollectionId, CollectionSchema, FieldId, PartitionId, Timestamp};
+use super::{Channel, CollectionId, CollectionSchema, FieldId, PartitionId, Timestamp, properties};
 
 /// Property that gives rows a time to live, in seconds.
 pub const TTL_SECONDS: &str = "collection.ttl.seconds";
@@ -69,8 +69,8 @@ impl Collection {
         self.partitions.iter().find(|p| p.name == name)
     }
 
-    /// Rows older than this have expired. None when unset, not a number, or not positive (such values are stored and
-    /// described, as Milvus does, but mean nothing).
+    /// Rows older than this have expired. None when unset or not positive, and for what is no number: older releases
+    /// stored that.
     pub fn ttl(&self) -> Option<Duration> {
         let seconds: u64 = self.properties.get(TTL_SECONDS)?.trim().parse().ok()?;
         (seconds > 0).then(|| Duration::from_secs(seconds))
@@ -78,6 +78,6 @@ impl Collection {
 
     /// False only when the property says so.
     pub fn auto_compaction(&self) -> bool {
-        self.properties.get(AUTO_COMPACTION).is_none_or(|v| !v.trim().eq_ignore_ascii_case("false"))
+        self.properties.get(AUTO_COMPACTION).and_then(|text| properties::flag(text)).unwrap_or(true)
     }
 }

@@ -17,6 +17,8 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    pub const ALL: [Self; 3] = [Self::Manual, Self::Flush, Self::Tick];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Manual => "manual",
@@ -58,6 +60,19 @@ pub struct Job {
     pub terms: Terms,
 }
 
+/// What has become of a job: follows from the states of its plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    Executing,
+    /// All plans have completed, or there were none to make.
+    Completed,
+    /// Some plans have completed, the others have ended otherwise.
+    PartiallyCompleted,
+    /// No plan has completed, and not all were cancelled.
+    Failed,
+    Cancelled,
+}
+
 /// How many plans of a job are in which state.
 ///
 /// Invariant: `total` is the sum of the others.
@@ -90,5 +105,15 @@ impl JobCounts {
 
     pub fn is_finished(&self) -> bool {
         self.executing == 0
+    }
+
+    pub fn state(&self) -> JobState {
+        match *self {
+            Self { executing: 1.., .. } => JobState::Executing,
+            Self { completed, total, .. } if completed == total => JobState::Completed,
+            Self { completed: 1.., .. } => JobState::PartiallyCompleted,
+            Self { cancelled, total, .. } if cancelled == total => JobState::Cancelled,
+            _ => JobState::Failed,
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     config::LimitsConfig,
     error::{Classify, ErrorKind},
-    model::{CollectionSchema, DataType, Field, FieldId, Scalar, name::check_name},
+    model::{CollectionSchema, DataType, Field, FieldId, Scalar, name::check_name, properties},
 };
 
 /// Name of the hidden field that holds keys outside the schema.
@@ -30,7 +30,7 @@ pub enum SchemaError {
     /// Bad or mismatched names of the collection.
     #[error("{0}")]
     Name(String),
-    /// A length of text outside its limits.
+    /// A length of text outside its limits, also of a description or a parameter.
     #[error("{0}")]
     Length(String),
     /// Everything else.
@@ -107,6 +107,7 @@ fn partitions(asked: i64, schema: &CollectionSchema, limits: &LimitsConfig) -> R
 
 fn collection_schema(schema: proto::CollectionSchema, limits: &LimitsConfig) -> Result<CollectionSchema, SchemaError> {
     refuse_newer_features(&schema)?;
+    check_description("the collection", &schema.description)?;
     if schema.fields.len() > limits.max_fields as usize {
         let (n, max) = (schema.fields.len(), limits.max_fields);
         return Err(invalid(format!("{n} fields exceed the limit of {max}")));
@@ -136,6 +137,14 @@ fn collection_schema(schema: proto::CollectionSchema, limits: &LimitsConfig) -> 
         fields,
         primary,
     })
+}
+
+fn check_description(of: &str, text: &str) -> Result<(), SchemaError> {
+    let (bytes, most) = (text.len(), properties::MAX_VALUE_BYTES);
+    if bytes > most {
+        return Err(SchemaError::Length(format!("the description of {of} has {bytes} bytes, the limit is {most}")));
+    }
+    Ok(())
 }
 
 fn refuse_newer_features(schema: &proto::CollectionSchema) -> Result<(), SchemaError> {
@@ -214,7 +223,12 @@ fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -
             "the data type of clustering key should be Int8 to Int64, Float, Double or VarChar: {name} is {other}"
         )));
     }
-    let type_params = pairs(field.type_params);
+    check_description(&format!("field {name}"), &field.description)?;
+    let (type_params, index_params) = (pairs(field.type_params), pairs(field.index_params));
+    for (what, params) in [("type params of a field", &type_params), ("index params of a field", &index_params)] {
+        properties::check_sizes(what, params.iter().map(|(key, value)| (key, value)))
+            .map_err(|e| SchemaError::Length(e.to_string()))?;
+    }
     let holds_strings = data_type == DataType::VarChar || element_type == Some(DataType::VarChar);
     let number = |key: &str, max: u32| number_param(&type_params, key, max, &name);
     let dim = if data_type.is_vector() { Some(number("dim", limits.max_dimension)?) } else { None };
@@ -241,7 +255,7 @@ fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -
         max_length,
         max_capacity,
         type_params,
-        index_params: pairs(field.index_params),
+        index_params,
     })
 }
 

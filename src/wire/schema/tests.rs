@@ -257,3 +257,32 @@ fn partitions_of_a_key(#[case] asked: i64, #[case] partitions: Option<u32>) {
         None => assert!(created.unwrap_err().to_string().contains("outside 1..=4096")),
     }
 }
+
+#[test]
+fn descriptions_and_parameters_have_limits() {
+    let long = "x".repeat(properties::MAX_VALUE_BYTES + 1);
+    let mut described = schema(vec![pk(), vector()]);
+    described.description.clone_from(&long);
+    let field = |change: &dyn Fn(&mut proto::FieldSchema)| {
+        let mut field = vector();
+        change(&mut field);
+        schema(vec![pk(), field])
+    };
+    let param = |key: &str, value: &str| common::KeyValuePair { key: key.to_owned(), value: value.to_owned() };
+    for (case, expected) in [
+        (described, "the description of the collection has 65536 bytes, the limit is 65535"),
+        (
+            field(&|field| field.description.clone_from(&long)),
+            "the description of field vec has 65536 bytes, the limit is 65535",
+        ),
+        (
+            field(&|field| field.type_params.push(param("note", &long))),
+            "type params of a field: the value of note has 65536 bytes, the limit is 65535",
+        ),
+        (field(&|field| field.index_params.push(param(&"k".repeat(256), ""))), "index params of a field: key kkk"),
+    ] {
+        let error = create(&case).unwrap_err();
+        assert_eq!(error.code(), Code::PARAMETER_INVALID);
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
