@@ -39,7 +39,7 @@ impl JobSink for Core {
         let event = match failure.retry_at_ms {
             Some(not_before_ms) => Event::Retry { not_before_ms },
             None => {
-                let kind = FailureKind::from(failure.kind);
+                let kind = kind_of(failure.kind);
                 self.remember_failure(attempt.plan, kind);
                 Event::Fail { kind, message: failure.message, at_ms }
             }
@@ -85,7 +85,8 @@ impl Core {
         }
     }
 
-    /// An outdated plan is planned again at once; inputs that failed otherwise are left alone until they change.
+    /// An outdated plan is planned again at once; inputs that failed otherwise are left alone, for a time or until they
+    /// change.
     fn remember_failure(&self, plan: PlanId, kind: FailureKind) {
         let Some(plan) = self.jobs.plan(plan) else { return };
         if kind == FailureKind::Outdated {
@@ -94,7 +95,7 @@ impl Core {
         }
         if let Ok(cell) = self.state.by_id(plan.group.collection) {
             let inputs: Vec<_> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
-            self.failures.note(&inputs, kind);
+            self.failures.note(&inputs, kind, self.clock.now_ms());
         }
     }
 
@@ -123,6 +124,15 @@ impl OutputIds for Core {
 
     fn next_log(&self) -> Result<LogId, CompactError> {
         self.ids.next().map(LogId).map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })
+    }
+}
+
+/// An object that is not there does not outdate a plan: its segment is live, and the same plan would be made at once,
+/// for ever. It may be there again, like a folder that is away.
+fn kind_of(failure: ErrorKind) -> FailureKind {
+    match failure {
+        ErrorKind::NotFound => FailureKind::Exhausted,
+        kind => FailureKind::from(kind),
     }
 }
 

@@ -56,7 +56,7 @@ async fn a_merge_that_hangs_in_every_attempt_times_out_and_is_not_planned_again_
     world.coordinator.tick().await;
     assert_eq!(of_cell().len(), 1, "it would only hang again");
     let why = world.coordinator.why_not_planned(&cell.segment(segment).unwrap()).unwrap();
-    assert_eq!(why, "its last plan failed (exhausted), tried again on request only");
+    assert!(why.starts_with("its last plan failed (exhausted), tried again from "), "{why}");
 
     world.release();
     let view = world.ended(world.compact(&cell).await).await;

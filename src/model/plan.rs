@@ -131,7 +131,7 @@ pub enum FailureKind {
     Outdated,
     /// An input object can't be decoded; permanent.
     Corrupt,
-    /// Transient errors used up the attempts.
+    /// Errors that may pass, like a store that is away or a disk that is full, used up the attempts.
     Exhausted,
     /// A defect.
     Internal,
@@ -145,6 +145,13 @@ impl FailureKind {
             Self::Exhausted => "exhausted",
             Self::Internal => "internal",
         }
+    }
+}
+
+impl FailureKind {
+    /// True if the same plan may succeed later although nobody changes its inputs.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Exhausted)
     }
 }
 

@@ -113,12 +113,20 @@ pub struct PlanContext<'a> {
     pub ttl: Option<Duration>,
     /// True for inputs of unfinished plans.
     pub reserved: &'a dyn Fn(SegmentId) -> bool,
-    /// How the last plan of a segment failed for good, while that still holds. Such a segment is left to a client's
-    /// request: the triggers that come by themselves would fail with it again, for ever.
-    pub failed: &'a dyn Fn(SegmentId) -> Option<FailureKind>,
+    /// How the last plan of a segment failed for good. While that holds the segment is left to a client's request: the
+    /// triggers that come by themselves would fail with it again, for ever.
+    pub failed: &'a dyn Fn(SegmentId) -> Option<LastFailure>,
     pub scope: Scope<'a>,
     /// Deletes newer than this stay; [`Timestamp::MAX`]: no retention window.
     pub retain_after: Timestamp,
+}
+
+/// How the last plan of a segment failed for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastFailure {
+    pub kind: FailureKind,
+    /// From then on it is tried again, milliseconds since 1970; none: it does not pass by itself.
+    pub until_ms: Option<u64>,
 }
 
 /// A plan that does not exist yet: the coordinator gives it an id and makes it durable.
@@ -251,7 +259,8 @@ fn ineligible(segment: &Segment, policy: Policy, ctx: &PlanContext<'_>) -> Optio
     if ctx.trigger == Trigger::Manual {
         return None;
     }
-    (ctx.failed)(segment.id).map(|kind| SkipReason::LastPlanFailed { kind })
+    let failed = (ctx.failed)(segment.id).filter(|f| f.until_ms.is_none_or(|until_ms| ctx.now_ms < until_ms));
+    failed.map(|LastFailure { kind, until_ms }| SkipReason::LastPlanFailed { kind, until_ms })
 }
 
 /// Pointers first: a group of a thousand segments shares one name.

@@ -3,7 +3,10 @@
 //! Every reason carries the value and the threshold it was compared with, so that its text answers "why is this segment
 //! not compacted?" without a look at the settings. Values only; nothing here decides.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use super::Violation;
 use crate::model::{FailureKind, FieldId, SegmentLevel, Timestamp};
@@ -21,8 +24,9 @@ pub enum SkipReason {
     OutOfScope,
     /// Input of an unfinished plan.
     Reserved,
-    /// Its last plan failed for good; only a client's request tries again.
-    LastPlanFailed { kind: FailureKind },
+    /// Its last plan failed for good. Only a client's request tries again before this time (milliseconds since 1970;
+    /// none: at any time).
+    LastPlanFailed { kind: FailureKind, until_ms: Option<u64> },
     /// The only live segment of its group, and nothing in it to drop.
     Alone,
     /// Not small, and nothing in it to drop.
@@ -122,8 +126,11 @@ impl fmt::Display for SkipReason {
             Self::Level { level: SegmentLevel::L2 } => f.write_str("clustered (level L2), not merged with others"),
             Self::OutOfScope => f.write_str("not among the segments asked for"),
             Self::Reserved => f.write_str("reserved by another plan"),
-            Self::LastPlanFailed { kind } => {
+            Self::LastPlanFailed { kind, until_ms: None } => {
                 write!(f, "its last plan failed ({}), tried again on request only", kind.as_str())
+            }
+            Self::LastPlanFailed { kind, until_ms: Some(until_ms) } => {
+                write!(f, "its last plan failed ({}), tried again from {} on", kind.as_str(), Utc(*until_ms))
             }
             Self::Alone => f.write_str("alone in its group"),
             Self::AlreadyFull { bytes, max_bytes } => write!(f, "already {} % full", Percent::of(*bytes, *max_bytes)),
@@ -170,6 +177,18 @@ impl fmt::Display for Percent {
     }
 }
 
+/// A time in milliseconds since 1970, as people write it.
+struct Utc(u64);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Later than anything that can be written as a date: it was no date.
+        const LAST_MS: u64 = 253_402_300_799_999;
+        let time = UNIX_EPOCH + Duration::from_millis(self.0.min(LAST_MS));
+        write!(f, "{}", humantime::format_rfc3339_seconds(time))
+    }
+}
+
 /// Bytes in units of 2^20, as Milvus counts megabytes, cut to one decimal.
 struct Megabytes(u64);
 
@@ -206,8 +225,16 @@ mod tests {
     #[rstest]
     #[case(SkipReason::Alone, "alone in its group")]
     #[case(
-        SkipReason::LastPlanFailed { kind: FailureKind::Corrupt },
+        SkipReason::LastPlanFailed { kind: FailureKind::Corrupt, until_ms: None },
         "its last plan failed (corrupt), tried again on request only"
+    )]
+    #[case(
+        SkipReason::LastPlanFailed { kind: FailureKind::Exhausted, until_ms: Some(1_700_000_060_999) },
+        "its last plan failed (exhausted), tried again from 2023-11-14T22:14:20Z on"
+    )]
+    #[case(
+        SkipReason::LastPlanFailed { kind: FailureKind::Exhausted, until_ms: Some(u64::MAX) },
+        "its last plan failed (exhausted), tried again from 9999-12-31T23:59:59Z on"
     )]
     #[case(SkipReason::AutoOff { by_collection: false }, "auto-compaction is off")]
     #[case(SkipReason::AlreadyFull { bytes: 93 * MB, max_bytes: 100 * MB }, "already 93 % full")]

@@ -1,6 +1,8 @@
 //! One table per rule. Numbers are the settings' defaults, so that a row can be read without them: 512 MB at most,
 //! small below 256 MB, 11 small ones or 435.2 MB of them for a merge, 20 % deletes for a rewrite.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -49,7 +51,7 @@ struct Case {
     ttl: Option<Duration>,
     retain_after: Timestamp,
     reserved: BTreeSet<SegmentId>,
-    failed: BTreeSet<SegmentId>,
+    failed: BTreeMap<SegmentId, LastFailure>,
     scope: Option<BTreeSet<SegmentId>>,
     collection_auto: bool,
 }
@@ -62,7 +64,7 @@ fn automatic() -> Case {
         ttl: None,
         retain_after: Timestamp::MAX,
         reserved: BTreeSet::new(),
-        failed: BTreeSet::new(),
+        failed: BTreeMap::new(),
         scope: None,
         collection_auto: true,
     }
@@ -75,7 +77,7 @@ fn manual() -> Case {
 impl Case {
     fn propose(&self, segments: &[Segment]) -> Proposals {
         let reserved = |id| self.reserved.contains(&id);
-        let failed = |id| self.failed.contains(&id).then_some(FailureKind::Corrupt);
+        let failed = |id| self.failed.get(&id).copied();
         propose(
             &GroupView { group: &group(), segments },
             &PlanContext {
@@ -305,10 +307,22 @@ fn only_free_live_segments_of_the_group_and_scope_are_taken() {
 #[test]
 fn what_failed_for_good_waits_for_a_client() {
     let segments = [deleted(1, 400, 50)];
-    let failed = BTreeSet::from([SegmentId(1)]);
+    let failed = BTreeMap::from([(SegmentId(1), LastFailure { kind: FailureKind::Corrupt, until_ms: None })]);
     let case = Case { failed: failed.clone(), ..automatic() };
     assert_eq!((case.drafts(&segments), case.skips(&segments)), (vec![], vec!["last_plan_failed"]));
     assert_eq!(Case { failed, ..manual() }.drafts(&segments), [(vec![1], "manual_rewrite")]);
+}
+
+#[rstest]
+#[case::not_yet(NOW_MS + 1, false)]
+#[case::due(NOW_MS, true)]
+fn what_failed_for_a_passing_reason_is_tried_again_in_time(#[case] until_ms: u64, #[case] tried: bool) {
+    let failure = LastFailure { kind: FailureKind::Exhausted, until_ms: Some(until_ms) };
+    let case = Case { failed: BTreeMap::from([(SegmentId(1), failure)]), ..automatic() };
+    let segments = [deleted(1, 400, 50)];
+    assert_eq!(case.drafts(&segments).len(), usize::from(tried));
+    let skips: &[&str] = if tried { &[] } else { &["last_plan_failed"] };
+    assert_eq!(case.skips(&segments), skips);
 }
 
 fn force(mb: u64) -> Case {

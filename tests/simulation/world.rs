@@ -23,7 +23,7 @@ use datacoord::{
         CollectionId, CollectionSchema, FailureKind, Group, Job, JobId, Plan, PlanId, PlanState, Segment, SegmentId,
         SegmentLevel, SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
     },
-    planner::{GroupView, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
+    planner::{GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
     scheduler::{Attempt, Event, Failure, Held, JobSink, Refusal, Scheduler, transition},
 };
 
@@ -258,7 +258,8 @@ impl World {
         let failures = self.failures.lock().unwrap();
         let failed = |id: SegmentId| {
             let (version, kind) = failures.get(&id)?;
-            segments.iter().any(|s| s.id == id && s.version == *version).then_some(*kind)
+            let failure = LastFailure { kind: *kind, until_ms: None };
+            segments.iter().any(|s| s.id == id && s.version == *version).then_some(failure)
         };
         propose(
             &GroupView { group, segments: &segments },

@@ -189,7 +189,12 @@ fn remedy(reason: &SkipReason) -> String {
         }
         SkipReason::AlreadyFull { .. } => "deletes or expired rows".to_owned(),
         SkipReason::Retained { .. } => "time: its deletes leave the retention window".to_owned(),
-        SkipReason::LastPlanFailed { .. } => "a client's request, or a change of the segment".to_owned(),
+        SkipReason::LastPlanFailed { until_ms: None, .. } => {
+            "a client's request, or a change of the segment".to_owned()
+        }
+        SkipReason::LastPlanFailed { until_ms: Some(_), .. } => {
+            "time: it is tried again then, or a client's request".to_owned()
+        }
         SkipReason::Level { .. } => "a request of the policy for its level".to_owned(),
         SkipReason::OutOfScope => "a request that names it".to_owned(),
         SkipReason::Reserved => "the end of the plan that has it".to_owned(),
