@@ -138,6 +138,27 @@ fn modules_use_only_what_is_above_them() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// A change of the catalog and of memory is one step. A commit elsewhere could forget the second half. The start may
+/// commit before there is anything in memory.
+#[test]
+fn only_steps_commit_to_the_catalog() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let commits = |file: &PathBuf| {
+        let text = fs::read_to_string(file).unwrap();
+        let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        // Of a transaction: a commit of a step has arguments.
+        code.any(|line| line.contains(".commit()"))
+    };
+    let found: BTreeSet<String> = files
+        .iter()
+        .filter(|file| !file.starts_with(src.join("meta")) && !file.ends_with("tests.rs") && commits(file))
+        .map(|file| file.strip_prefix(&src).unwrap().display().to_string())
+        .collect();
+    assert_eq!(found, BTreeSet::from(["coordinator/start.rs", "coordinator/steps.rs"].map(str::to_owned)));
+}
+
 #[test]
 fn every_module_is_on_the_map() {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();

@@ -23,12 +23,12 @@ pub struct CollectionCell {
     changing: Mutex<()>,
     verdicts: Mutex<BTreeMap<Arc<Group>, Refusals>>,
     traffic: Mutex<Traffic>,
-    /// Serialises commits that touch this collection's segments: whoever stages a change holds it until the change is
-    /// durable and folded.
-    pub commit: tokio::sync::Mutex<()>,
-    /// Serialises planning, so that two triggers don't reserve the same segment.
-    pub planning: tokio::sync::Mutex<()>,
+    commit: Arc<tokio::sync::Mutex<()>>,
+    planning: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// A turn at something that only one may do at a time. Owned, so that a step can take it along.
+pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 /// The planner's last refusals in one group, ascending by segment.
 type Refusals = Arc<[(SegmentId, SkipReason)]>;
@@ -42,9 +42,20 @@ impl CollectionCell {
             changing: Mutex::default(),
             verdicts: Mutex::default(),
             traffic: Mutex::default(),
-            commit: tokio::sync::Mutex::default(),
-            planning: tokio::sync::Mutex::default(),
+            commit: Arc::default(),
+            planning: Arc::default(),
         }
+    }
+
+    /// A turn at changing this collection's segments, or what decides over their rows. It lasts until the change is
+    /// durable and folded.
+    pub(super) async fn commit_turn(&self) -> Turn {
+        Arc::clone(&self.commit).lock_owned().await
+    }
+
+    /// A turn at planning: two triggers must not reserve the same segment.
+    pub(super) async fn planning_turn(&self) -> Turn {
+        Arc::clone(&self.planning).lock_owned().await
     }
 
     pub fn meta(&self) -> Arc<Collection> {

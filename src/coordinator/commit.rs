@@ -1,9 +1,9 @@
 //! Commits: the only place that changes the set of segments.
 //!
-//! Every change has the same shape: files are written first, then one catalog transaction that names them, then the
-//! fold into memory, then whoever waits is told. A crash before the transaction leaves files that nobody names; a
-//! crash after it is a finished change. The transaction carries the coordinator's epoch (P6) and expects each input to
-//! be stored exactly as it was read (P2).
+//! Every change has the same shape: files are written first, then one catalog transaction names them, then it is folded
+//! into memory, then those who wait are told. Commit and fold are one step ([`super::steps`]). A caller that goes away
+//! before it leaves files that nobody names, like a crash; after it the change is finished. The transaction carries the
+//! coordinator's epoch (P6) and expects each input to be stored exactly as it was read (P2).
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,18 +11,19 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use tracing::{debug, info};
 
-use super::{CollectionCell, CoordinatorError, Core, core::KeyStats, start::blocking};
+use super::{
+    CollectionCell, CoordinatorError, Core, core::KeyStats, plans::PlanMoves, start::blocking, steps::StepTxn,
+};
 use crate::{
     binlog::{self, LogIds},
     compactor::{Outcome, OutputSegment},
     ingest::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone, Refusal},
-    meta::CatalogTxn,
     model::{
-        Delete, Group, LogFile, LogId, PartitionId, Plan, PlanId, PlanKind, PlanState, Segment, SegmentId,
-        SegmentLevel, SegmentLogs, SegmentState,
+        Delete, Group, LogFile, LogId, PartitionId, Plan, PlanKind, PlanState, Segment, SegmentId, SegmentLevel,
+        SegmentLogs, SegmentState,
     },
     planner::{Rules, Violation, validate},
-    scheduler::{Event, transition},
+    scheduler::Event,
     storage::{self, LogPath},
 };
 
@@ -30,7 +31,7 @@ use crate::{
 const SPREAD_BYTES: usize = 16 << 20;
 
 #[async_trait]
-impl FlushSink for Core {
+impl FlushSink for Arc<Core> {
     /// A growing segment became Flushed.
     async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
         self.add_flushed(flushed).await.map_err(|e| Refusal::of(&e))
@@ -43,12 +44,12 @@ impl FlushSink for Core {
 }
 
 impl Core {
-    async fn add_flushed(&self, flushed: FlushedSegment) -> Result<Committed, CoordinatorError> {
+    async fn add_flushed(self: &Arc<Self>, flushed: FlushedSegment) -> Result<Committed, CoordinatorError> {
         let FlushedSegment { segment, logs, stats } = flushed;
         let group = Arc::clone(&segment.group);
         let gone = Ok(Committed::Gone(Gone::Collection(group.collection)));
         let Ok(cell) = self.state.by_id(group.collection) else { return gone };
-        let _commit = cell.commit.lock().await;
+        let turn = cell.commit_turn().await;
         // It may have been dropped while this waited for its turn.
         if self.state.by_id(group.collection).is_err() {
             return gone;
@@ -66,15 +67,18 @@ impl Core {
         let bytes = segment.insert_bytes + segment.delta_bytes;
         let traffic = cell.traffic().with_flush(segment.rows, bytes, self.clock.now_ms());
         txn.put_traffic(cell.id, &traffic);
-        txn.commit().await?;
-        cell.set_traffic(traffic);
-        info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
-        self.metrics.ingest.flushed_rows.inc_by(segment.rows);
-        self.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
-        self.stats_cache.put(segment.id, Arc::new(stats));
-        cell.fold([segment]);
-        self.flush_events.raise(Group::clone(&group));
-        Ok(Committed::Here)
+        let core = Arc::clone(self);
+        let fold = move || {
+            cell.set_traffic(traffic);
+            info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
+            core.metrics.ingest.flushed_rows.inc_by(segment.rows);
+            core.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
+            core.stats_cache.put(segment.id, Arc::new(stats));
+            cell.fold([segment]);
+            core.flush_events.raise(Group::clone(&group));
+            Committed::Here
+        };
+        self.catalog.commit(txn, turn, fold).await
     }
 
     /// Routes deletes to the live segments of the channel that may hold their keys, writes one delta log for each, and
@@ -82,10 +86,10 @@ impl Core {
     ///
     /// Holding the commit lock throughout makes this and a compaction's commit take turns: a delete is routed either
     /// to a source before it is replaced, and then carried over, or to the output (P4).
-    async fn add_deltas(&self, batch: DeltaBatch) -> Result<Committed, CoordinatorError> {
+    async fn add_deltas(self: &Arc<Self>, batch: DeltaBatch) -> Result<Committed, CoordinatorError> {
         let gone = Ok(Committed::Gone(Gone::Collection(batch.collection)));
         let Ok(cell) = self.state.by_id(batch.collection) else { return gone };
-        let _commit = cell.commit.lock().await;
+        let turn = cell.commit_turn().await;
         // It may have been dropped while this waited for its turn.
         if self.state.by_id(batch.collection).is_err() {
             return gone;
@@ -105,15 +109,23 @@ impl Core {
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
         let traffic = cell.traffic().with_flush(0, bytes, self.clock.now_ms());
         txn.put_traffic(cell.id, &traffic);
-        txn.commit().await?;
-        cell.set_traffic(traffic);
-        debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
+        let core = Arc::clone(self);
+        let fold = move || {
+            cell.set_traffic(traffic);
+            debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
+            core.fold_and_raise(&cell, changed);
+            Committed::Here
+        };
+        self.catalog.commit(txn, turn, fold).await
+    }
+
+    /// Takes over segments as committed, and has their groups looked at.
+    fn fold_and_raise(&self, cell: &CollectionCell, changed: Vec<Segment>) {
         let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
         cell.fold(changed);
         for group in groups {
             self.flush_events.raise(Group::clone(&group));
         }
-        Ok(Committed::Here)
     }
 
     /// Those deletes that may kill a row of the segment, by time, key range and filter.
@@ -164,9 +176,13 @@ impl Core {
     ///
     /// # Errors
     /// A Conflict or Precondition kind when an input changed in a way that can't be carried over: the plan is outdated.
-    pub(super) async fn commit_compaction(&self, plan: &Plan, outcome: Outcome) -> Result<Plan, CoordinatorError> {
+    pub(super) async fn commit_compaction(
+        self: &Arc<Self>,
+        plan: &Plan,
+        outcome: Outcome,
+    ) -> Result<(), CoordinatorError> {
         let cell = self.state.by_id(plan.group.collection)?;
-        let _commit = cell.commit.lock().await;
+        let turn = cell.commit_turn().await;
         let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
         self.check_plan(plan, &inputs)?;
         let (mut late, mut l0) = (Vec::new(), Vec::new());
@@ -206,7 +222,6 @@ impl Core {
                 ..input.clone()
             };
             txn.put_segment(&dropped);
-            self.stats_cache.forget(input.id);
             changed.push(dropped);
         }
         // Of a segment that was only given deletes, what it had before was not written now.
@@ -215,38 +230,34 @@ impl Core {
         let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
         let traffic = cell.traffic().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
         txn.put_traffic(cell.id, &traffic);
-        let mut done = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
-        let event =
-            Event::Commit { targets, rows_out: outcome.rows_out, bytes_out: outcome.bytes_written, at_ms: now_ms };
-        done.state = transition(&done.state, event)?;
-        txn.put_plan(&done);
-        txn.commit().await?;
-        cell.set_traffic(traffic);
-        // Segments that were given deletes may be due for a rewrite.
-        let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
-        // Both folds happen before the commit lock goes: a reader of the plan's state finds its targets.
-        cell.fold(changed);
-        self.jobs.update(done.clone());
-        self.count_ended(&done);
-        let metrics = &self.metrics.compaction;
-        metrics.input_rows.inc_by(outcome.rows_in);
-        metrics.output_rows.inc_by(outcome.rows_out);
-        metrics.input_bytes.inc_by(plan.input_bytes());
-        metrics.output_bytes.inc_by(outcome.bytes_written);
-        if let PlanState::Executing { started_at_ms } = plan.state {
-            let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
-            metrics.duration.with([plan.kind.as_str()]).observe(seconds);
-            self.merge_rate.observe(plan.input_bytes(), seconds);
-        }
-        info!(
-            plan = %plan.id, job = %plan.job, rows_in = outcome.rows_in, rows_out = outcome.rows_out,
-            deleted = outcome.rows_deleted, expired = outcome.rows_expired, late_deletes = late.len(),
-            bytes_out = outcome.bytes_written, "plan committed"
-        );
-        for group in groups {
-            self.flush_events.raise(Group::clone(&group));
-        }
-        Ok(done)
+        let now = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
+        let (rows_in, rows_out, bytes_out) = (outcome.rows_in, outcome.rows_out, outcome.bytes_written);
+        let mut moves = PlanMoves::default();
+        moves.stage(&mut txn, now, Event::Commit { targets, rows_out, bytes_out, at_ms: now_ms })?;
+        let (deleted, expired, late_deletes) = (outcome.rows_deleted, outcome.rows_expired, late.len());
+        let (core, plan) = (Arc::clone(self), plan.clone());
+        let fold = move || {
+            let gone: Vec<SegmentId> = plan.input_ids().collect();
+            cell.set_traffic(traffic);
+            // Segments that were given deletes may be due for a rewrite. All of this happens before the turn ends: a
+            // reader of the plan's state finds its targets.
+            core.fold_and_raise(&cell, changed);
+            gone.iter().for_each(|id| core.stats_cache.forget(*id));
+            core.failures.forget(&gone);
+            moves.fold(&core);
+            let metrics = &core.metrics.compaction;
+            metrics.input_rows.inc_by(rows_in);
+            metrics.output_rows.inc_by(rows_out);
+            metrics.input_bytes.inc_by(plan.input_bytes());
+            metrics.output_bytes.inc_by(bytes_out);
+            if let PlanState::Executing { started_at_ms } = plan.state {
+                let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
+                metrics.duration.with([plan.kind.as_str()]).observe(seconds);
+                core.merge_rate.observe(plan.input_bytes(), seconds);
+            }
+            info!(plan = %plan.id, job = %plan.job, rows_in, rows_out, deleted, expired, late_deletes, bytes_out, "plan committed");
+        };
+        self.catalog.commit(txn, turn, fold).await
     }
 
     /// Holds a plan against the rules that it was proposed by, with its inputs as they are now.
@@ -265,7 +276,7 @@ impl Core {
         cell: &CollectionCell,
         group: &Group,
         logs: Vec<(LogPath, u64)>,
-        txn: &mut CatalogTxn,
+        txn: &mut StepTxn,
         changed: &mut Vec<Segment>,
     ) -> Result<(), CoordinatorError> {
         let is_near = |s: &Segment| {
@@ -324,7 +335,7 @@ impl Core {
         &self,
         segment: &Segment,
         delta: Vec<LogFile>,
-        txn: &mut CatalogTxn,
+        txn: &mut StepTxn,
     ) -> Result<Segment, CoordinatorError> {
         let mut logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
         logs.delta.extend(delta);
@@ -377,29 +388,6 @@ impl Core {
         };
         segment.summarise(&logs);
         Ok((segment, logs))
-    }
-
-    /// Takes a plan to its next state without changing segments. One that has ended already stays as it is.
-    pub(super) async fn advance_plan(&self, id: PlanId, event: Event) -> Result<(), CoordinatorError> {
-        let mut plan = self.jobs.plan(id).ok_or(CoordinatorError::PlanNotFound(id))?;
-        if plan.state.is_terminal() {
-            return Ok(());
-        }
-        let what = event.as_str();
-        plan.state = transition(&plan.state, event)?;
-        let mut txn = self.catalog.txn();
-        txn.put_plan(&plan);
-        txn.commit().await?;
-        info!(plan = %id, job = %plan.job, state = plan.state.as_str(), "plan {what}");
-        self.count_ended(&plan);
-        self.jobs.update(plan);
-        Ok(())
-    }
-
-    pub(super) fn count_ended(&self, plan: &Plan) {
-        if plan.state.is_terminal() {
-            self.metrics.compaction.ended.with([plan.kind.as_str(), plan.state.as_str()]).inc();
-        }
     }
 }
 

@@ -201,7 +201,7 @@ impl Coordinator {
         segment.summarise(&logs);
         let mut txn = core.catalog.txn();
         txn.put_segment_and_logs(&segment, &logs);
-        txn.commit().await.unwrap();
+        core.catalog.commit(txn, (), || ()).await.unwrap();
         cell.fold([segment]);
         id
     }
@@ -358,6 +358,33 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
         assert!(live.iter().filter(|s| s.delta_rows > 0).count() <= 3, "those in the middle are far from both");
     }
     assert_eq!(coordinator.rows_of(&cell).await, 19_800);
+    coordinator.shutdown().await;
+}
+
+#[tokio::test]
+async fn after_a_step_that_died_nothing_is_changed_or_collected_and_health_says_so() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    coordinator.flushed(&cell, "", 0..10).await;
+    assert!(coordinator.health().healthy);
+    let out_of_luck = || -> u32 { panic!("out of luck") };
+    let died = coordinator.core.catalog.commit(coordinator.core.catalog.txn(), (), out_of_luck).await;
+    let why = died.unwrap_err().to_string();
+    assert_eq!(coordinator.health(), HealthReport { healthy: false, reasons: vec![why.clone()] });
+    let name = CollectionName::new("", "c");
+    assert_eq!(coordinator.drop_collection(name).await.unwrap_err().to_string(), why);
+    let compaction = coordinator.manual_compaction(&cell, CompactionScope::default()).await;
+    assert_eq!(compaction.unwrap_err().to_string(), why);
+    assert_eq!(coordinator.collect_garbage().await.unwrap_err().to_string(), why);
+    // What is acknowledged is in the log, and reads go on.
+    coordinator.insert(&cell, "", rows(10..15)).await.unwrap();
+    assert_eq!(coordinator.rows_of(&cell).await, 15);
+    coordinator.shutdown().await;
+    drop(coordinator);
+
+    let coordinator = world.start().await;
+    assert!(coordinator.health().healthy);
+    assert_eq!(coordinator.rows_of(&self::cell(&coordinator)).await, 15);
     coordinator.shutdown().await;
 }
 

@@ -23,6 +23,7 @@ use super::{
     jobs::JobBook,
     state::State,
     stats_cache::StatsCache,
+    steps::StepCatalog,
     sync::{Mutex, RwLock},
 };
 use crate::{
@@ -32,7 +33,6 @@ use crate::{
     config::Config,
     error::{Classify, ErrorKind},
     ingest::{IdAllocator, Tso},
-    meta::Catalog,
     model::{Controls, PlanId, PrimaryKey, Segment, SegmentId},
     storage::{self, SegmentStore},
     telemetry::Metrics,
@@ -40,7 +40,7 @@ use crate::{
 
 pub struct Core {
     pub(super) config: Arc<Config>,
-    pub(super) catalog: Catalog,
+    pub(super) catalog: StepCatalog,
     pub(super) store: SegmentStore,
     pub(super) ids: Arc<IdAllocator>,
     pub(super) tso: Arc<Tso>,
@@ -59,9 +59,9 @@ pub struct Core {
     /// Standing orders, as they are stored.
     pub(super) controls: RwLock<Controls>,
     /// Serialises changes of them.
-    pub(super) controls_change: tokio::sync::Mutex<()>,
+    pub(super) controls_change: Arc<tokio::sync::Mutex<()>>,
     /// One round of garbage collection at a time.
-    pub(super) collecting: tokio::sync::Mutex<()>,
+    pub(super) collecting: Arc<tokio::sync::Mutex<()>>,
     /// Something other than a change of segments is a reason to look at all groups.
     pub(super) look_again: Notify,
     /// When the global timer looks at everything again, milliseconds since 1970; 0 before the timer runs.

@@ -1,7 +1,8 @@
 //! Definitions: databases, collections, aliases, partitions, properties, indexes, load state.
 //!
-//! One change at a time, durable before it is seen. Knows schemas only as values: parsing and checking what a client
-//! sent is the edge's work. Index definitions and load states are kept to be described; nothing is built or loaded.
+//! One change at a time, durable before it is seen, and finished once it has begun ([`super::steps`]). Knows schemas only
+//! as values: parsing and checking what a client sent is the edge's work. Index definitions and load states are kept to
+//! be described; nothing is built or loaded.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,6 +11,7 @@ use std::{
 
 use super::{
     CollectionCell, CollectionName, Coordinator, CoordinatorError,
+    cell::Turn,
     directory::{Allowed, Meaning, NameChange, alias_not_found, not_found, rename},
 };
 use crate::model::{
@@ -36,37 +38,40 @@ pub struct NewCollection {
 }
 
 impl Coordinator {
+    /// A turn at changing definitions.
+    async fn ddl_turn(&self) -> Turn {
+        Arc::clone(&self.ddl).lock_owned().await
+    }
+
     pub async fn create_database(&self, name: &str) -> Result<(), CoordinatorError> {
         check_name("database name", name, self.core.config.limits.max_name_length)
             .map_err(CoordinatorError::Invalid)?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         self.core.state.check(NameChange::CreateDatabase { name, most: self.core.config.limits.max_databases })?;
         let database = Database { name: name.to_owned(), created_at: self.timestamp()? };
         let mut txn = self.core.catalog.txn();
         txn.put_database(&database);
-        txn.commit().await?;
-        self.core.state.put_database(database);
-        Ok(())
+        let core = Arc::clone(&self.core);
+        self.core.catalog.commit(txn, ddl, move || core.state.put_database(database)).await
     }
 
     /// Drops an empty database; a missing one is no error.
     pub async fn drop_database(&self, name: &str) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         if self.core.state.check(NameChange::DropDatabase(name))? == Allowed::Already {
             return Ok(());
         }
         let mut txn = self.core.catalog.txn();
         txn.delete_database(name);
-        txn.commit().await?;
-        self.core.state.remove_database(name);
-        Ok(())
+        let (core, name) = (Arc::clone(&self.core), name.to_owned());
+        self.core.catalog.commit(txn, ddl, move || core.state.remove_database(&name)).await
     }
 
     /// Creates a collection. Creating the same one again succeeds and changes nothing.
     pub async fn create_collection(&self, new: NewCollection) -> Result<(), CoordinatorError> {
         let name = new.schema.name.clone();
         properties::check(&new.properties)?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let change = NameChange::CreateCollection(CollectionName::new(&new.database, &name));
         if let Allowed::Of(id) = self.core.state.check(change)? {
             let old = self.core.state.by_id(id)?.meta();
@@ -117,18 +122,23 @@ impl Coordinator {
         };
         let mut txn = self.core.catalog.txn();
         txn.put_collection(&collection);
-        txn.commit().await?;
-        self.core.state.add(Arc::new(CollectionCell::new(collection)));
-        Ok(())
+        let core = Arc::clone(&self.core);
+        self.core.catalog.commit(txn, ddl, move || core.state.add(Arc::new(CollectionCell::new(collection)))).await
     }
 
     /// Drops a collection and all its rows; a missing one is no error. Its files go with garbage collection.
-    pub async fn drop_collection(&self, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+    pub async fn drop_collection(self: &Arc<Self>, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
+        let ddl = self.ddl_turn().await;
         let Allowed::Of(id) = self.core.state.check(NameChange::DropCollection(name))? else { return Ok(()) };
-        let cell = self.core.state.by_id(id)?;
-        self.cancel_plans(|plan| plan.group.collection == cell.id, "the collection was dropped").await;
-        let _commit = cell.commit.lock().await;
+        let (this, cell) = (Arc::clone(self), self.core.state.by_id(id)?);
+        self.core.catalog.run(async move { this.drop_now(cell, ddl).await }).await
+    }
+
+    /// The steps of dropping a collection, in order; the caller sees to it that they are finished.
+    async fn drop_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), CoordinatorError> {
+        let id = cell.id;
+        self.cancel_plans(|plan| plan.group.collection == id, "the collection was dropped").await;
+        let turn = cell.commit_turn().await;
         let dropped = self.as_dropped(cell.live());
         let mut txn = self.core.catalog.txn();
         if dropped.is_empty() && cell.dropped().is_empty() {
@@ -140,11 +150,13 @@ impl Coordinator {
         for segment in &dropped {
             txn.put_segment(segment);
         }
-        txn.commit().await?;
-        self.core.state.bury(cell.id);
-        cell.fold(dropped);
-        self.ingest.forget_collection(cell.id).await?;
-        Ok(())
+        let core = Arc::clone(&self.core);
+        let fold = move || {
+            core.state.bury(id);
+            cell.fold(dropped);
+        };
+        self.core.catalog.commit(txn, turn, fold).await?;
+        Ok(self.ingest.forget_collection(id).await?)
     }
 
     fn as_dropped(&self, live: Vec<Segment>) -> Vec<Segment> {
@@ -155,29 +167,35 @@ impl Coordinator {
     }
 
     /// Drops all rows of a collection and keeps its definition.
-    pub async fn truncate_collection(&self, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+    pub async fn truncate_collection(self: &Arc<Self>, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
-        self.cancel_plans(|plan| plan.group.collection == cell.id, "the collection was truncated").await;
+        let this = Arc::clone(self);
+        self.core.catalog.run(async move { this.truncate_now(cell, ddl).await }).await
+    }
+
+    /// The steps of truncating, in order; the caller sees to it that they are finished.
+    async fn truncate_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), CoordinatorError> {
+        let id = cell.id;
+        self.cancel_plans(|plan| plan.group.collection == id, "the collection was truncated").await;
         // A flush that has collected its rows would commit them after this, and bring them back.
-        let _held = self.ingest.hold_flushes(cell.id, &cell.meta().channels).await;
-        let _commit = cell.commit.lock().await;
+        let _held = self.ingest.hold_flushes(id, &cell.meta().channels).await;
+        let turn = cell.commit_turn().await;
         let dropped = self.as_dropped(cell.live());
         let mut txn = self.core.catalog.txn();
         for segment in &dropped {
             txn.put_segment(segment);
         }
-        txn.commit().await?;
-        cell.fold(dropped);
+        self.core.catalog.commit(txn, turn, move || cell.fold(dropped)).await?;
         // Last: as long as there are segments, the deletes that wait for them are needed.
-        self.ingest.forget_collection(cell.id).await?;
-        Ok(())
+        Ok(self.ingest.forget_collection(id).await?)
     }
 
-    /// Applies a change to a collection's definition, durably.
-    async fn change<T>(
+    /// Applies a change to a collection's definition, durably. `held` are the turns that it is made in.
+    async fn change<T: Send + 'static>(
         &self,
-        cell: &CollectionCell,
+        held: impl Send + 'static,
+        cell: &Arc<CollectionCell>,
         change: impl FnOnce(&mut Collection) -> Result<T, CoordinatorError>,
     ) -> Result<T, CoordinatorError> {
         let mut next = Collection::clone(&cell.meta());
@@ -187,9 +205,12 @@ impl Coordinator {
         }
         let mut txn = self.core.catalog.txn();
         txn.put_collection(&next);
-        txn.commit().await?;
-        self.core.state.replace(cell, next);
-        Ok(outcome)
+        let (core, cell) = (Arc::clone(&self.core), Arc::clone(cell));
+        let fold = move || {
+            core.state.replace(&cell, next);
+            outcome
+        };
+        self.core.catalog.commit(txn, held, fold).await
     }
 
     pub async fn alter_collection(
@@ -202,10 +223,10 @@ impl Coordinator {
             return Err(CoordinatorError::Rejected("alter collection: no properties and no delete keys given".into()));
         }
         properties::check(&set)?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         let at = self.timestamp()?;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.properties.extend(set);
             for key in delete {
                 c.properties.remove(key);
@@ -227,12 +248,12 @@ impl Coordinator {
     ) -> Result<(), CoordinatorError> {
         check_name("collection name", to, self.core.config.limits.max_name_length)
             .map_err(CoordinatorError::Invalid)?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
         let Allowed::Of(id) = self.core.state.check(NameChange::Rename { from, to })? else { return Ok(()) };
         let cell = self.core.state.by_id(id)?;
         let at = self.timestamp()?;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             rename(c, to.name);
             c.database = to.database.to_owned();
             c.updated_at = at;
@@ -244,11 +265,11 @@ impl Coordinator {
     /// Gives a collection, which must be named by its own name, an alias. The same alias again is no error.
     pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
         check_name("alias name", alias, self.core.config.limits.max_name_length).map_err(CoordinatorError::Invalid)?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let change = NameChange::CreateAlias { alias, of: name };
         let Allowed::Of(id) = self.core.state.check(change)? else { return Ok(()) };
         let cell = self.core.state.by_id(id)?;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.aliases.push(alias.to_owned());
             Ok(())
         })
@@ -257,7 +278,7 @@ impl Coordinator {
 
     /// Points an existing alias to another collection.
     pub async fn alter_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let change = NameChange::AlterAlias { alias, to: name };
         let Allowed::Moves { from, to } = self.core.state.check(change)? else { return Ok(()) };
         let (owner, cell) = (self.core.state.by_id(from)?, self.core.state.by_id(to)?);
@@ -269,18 +290,18 @@ impl Coordinator {
         let mut txn = self.core.catalog.txn();
         txn.put_collection(&old);
         txn.put_collection(&new);
-        txn.commit().await?;
-        self.core.state.replace_all([(&*owner, old), (&*cell, new)]);
-        Ok(())
+        let core = Arc::clone(&self.core);
+        let fold = move || core.state.replace_all([(&*owner, old), (&*cell, new)]);
+        self.core.catalog.commit(txn, ddl, fold).await
     }
 
     /// Drops an alias; a missing one is no error.
     pub async fn drop_alias(&self, database: &str, alias: &str) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let change = NameChange::DropAlias { database, alias };
         let Allowed::Of(id) = self.core.state.check(change)? else { return Ok(()) };
         let cell = self.core.state.by_id(id)?;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.aliases.retain(|a| a != alias);
             Ok(())
         })
@@ -306,7 +327,7 @@ impl Coordinator {
     pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), CoordinatorError> {
         check_partition_name("partition name", partition, self.core.config.limits.max_name_length)
             .map_err(CoordinatorError::Invalid)?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         self.refuse_partition_key(&cell, "create")?;
         let meta = cell.meta();
@@ -324,7 +345,7 @@ impl Coordinator {
         let id = PartitionId(self.core.ids.next()?);
         let created_at = self.timestamp()?;
         let loaded = !meta.loaded.is_empty();
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.partitions.push(Partition { id, name: partition.to_owned(), created_at });
             if loaded {
                 c.loaded.push(id);
@@ -335,16 +356,31 @@ impl Coordinator {
     }
 
     /// Drops a partition and its rows; a missing one is no error.
-    pub async fn drop_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+    pub async fn drop_partition(
+        self: &Arc<Self>,
+        name: CollectionName<'_>,
+        partition: &str,
+    ) -> Result<(), CoordinatorError> {
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         self.refuse_partition_key(&cell, "drop")?;
         if partition == DEFAULT_PARTITION {
             return Err(CoordinatorError::Rejected("default partition cannot be deleted".to_owned()));
         }
         let Some(id) = cell.meta().partition(partition).map(|p| p.id) else { return Ok(()) };
+        let this = Arc::clone(self);
+        self.core.catalog.run(async move { this.drop_partition_now(cell, id, ddl).await }).await
+    }
+
+    /// The steps of dropping a partition, in order; the caller sees to it that they are finished.
+    async fn drop_partition_now(
+        &self,
+        cell: Arc<CollectionCell>,
+        id: PartitionId,
+        _ddl: Turn,
+    ) -> Result<(), CoordinatorError> {
         self.cancel_plans(|plan| plan.group.partition == id, "the partition was dropped").await;
-        let _commit = cell.commit.lock().await;
+        let turn = cell.commit_turn().await;
         let mut next = Collection::clone(&cell.meta());
         next.partitions.retain(|p| p.id != id);
         next.loaded.retain(|p| *p != id);
@@ -354,11 +390,13 @@ impl Coordinator {
         for segment in &dropped {
             txn.put_segment(segment);
         }
-        txn.commit().await?;
-        self.core.state.replace(&cell, next);
-        cell.fold(dropped);
-        self.ingest.forget_partition(cell.id, id).await?;
-        Ok(())
+        let (core, collection) = (Arc::clone(&self.core), cell.id);
+        let fold = move || {
+            core.state.replace(&cell, next);
+            cell.fold(dropped);
+        };
+        self.core.catalog.commit(txn, turn, fold).await?;
+        Ok(self.ingest.forget_partition(collection, id).await?)
     }
 
     fn refuse_partition_key(&self, cell: &CollectionCell, verb: &str) -> Result<(), CoordinatorError> {
@@ -380,7 +418,7 @@ impl Coordinator {
         params: Vec<(String, String)>,
     ) -> Result<(), CoordinatorError> {
         properties::check_sizes("index params", params.iter().map(|(key, value)| (key, value)))?;
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         let meta = cell.meta();
         let field =
@@ -401,7 +439,7 @@ impl Coordinator {
         }
         let id = self.core.ids.next()?;
         let field = field.id;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.indexes.push(IndexDef { id, name: index_name, field, params });
             Ok(())
         })
@@ -410,11 +448,11 @@ impl Coordinator {
 
     /// Drops an index by name or by field; a missing one is no error.
     pub async fn drop_index(&self, name: CollectionName<'_>, field: &str, index: &str) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         let meta = cell.meta();
         let field = meta.schema.field(field).map(|f| f.id);
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.indexes.retain(|i| if index.is_empty() { Some(i.field) != field } else { i.name != index });
             Ok(())
         })
@@ -424,7 +462,7 @@ impl Coordinator {
     /// Marks partitions as loaded (all of them when none is named). Reads need no load here; clients ask for the
     /// state, and Milvus refuses to load what has no index.
     pub async fn load(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         let meta = cell.meta();
         if let Some(field) = meta.schema.fields.iter().find(|f| f.data_type.is_vector())
@@ -436,7 +474,7 @@ impl Coordinator {
             )));
         }
         let ids = partition_ids(&meta, partitions)?;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             for id in ids {
                 if !c.loaded.contains(&id) {
                     c.loaded.push(id);
@@ -448,10 +486,10 @@ impl Coordinator {
     }
 
     pub async fn release(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), CoordinatorError> {
-        let _ddl = self.ddl.lock().await;
+        let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         let ids = partition_ids(&cell.meta(), partitions)?;
-        self.change(&cell, |c| {
+        self.change(ddl, &cell, |c| {
             c.loaded.retain(|p| !ids.contains(p));
             Ok(())
         })

@@ -44,6 +44,11 @@ pub enum CoordinatorError {
     /// A property or parameter that can't be stored.
     #[error(transparent)]
     Property(#[from] PropertyError),
+    /// A change of the catalog panicked, with this text.
+    #[error(
+        "a change of the catalog died ({0}): memory may be behind the catalog, no other change is begun until a restart"
+    )]
+    StepDied(String),
     /// A wrong parameter.
     #[error("{0}")]
     Invalid(String),
@@ -102,7 +107,7 @@ impl Classify for CoordinatorError {
             Self::Query(e) => e.kind(),
             Self::Violation(e) => e.kind(),
             Self::Transition(e) => e.kind(),
-            Self::Internal(_) => ErrorKind::Internal,
+            Self::StepDied(_) | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }

@@ -11,13 +11,14 @@ use crate::{
     error::{Classify, ErrorKind},
     model::{FailureKind, LogId, Plan, PlanId, SegmentId},
     planner::Violation,
-    scheduler::{Attempt, Event, Failure, JobSink, Refusal, transition},
+    scheduler::{Attempt, Event, Failure, JobSink, Refusal},
 };
 
 #[async_trait]
-impl JobSink for Core {
+impl JobSink for Arc<Core> {
     async fn prepare(&self, attempt: Attempt) -> Result<CompactionTask, Refusal> {
-        let plan = self.step(attempt, Event::Begin { at_ms: self.clock.now_ms() }).await?;
+        self.step(attempt, Event::Begin { at_ms: self.clock.now_ms() }).await?;
+        let plan = self.current(attempt)?;
         let waited_ms = self.clock.now_ms().saturating_sub(plan.created_at_ms);
         self.metrics.compaction.wait.observe(waited_ms as f64 / 1000.0);
         info!(plan = %plan.id, job = %plan.job, attempt = attempt.number, group = %plan.group, "plan executing");
@@ -28,7 +29,7 @@ impl JobSink for Core {
         let plan = self.current(attempt)?;
         let committed = self.commit_compaction(&plan, outcome).await;
         self.outputs_in_flight.release(plan.id);
-        committed.map(|_| ()).map_err(refusal)
+        committed.map_err(refusal)
     }
 
     async fn failed(&self, attempt: Attempt, failure: Failure) {
@@ -66,19 +67,12 @@ impl Core {
     }
 
     /// Takes a plan to its next state, durably.
-    async fn step(&self, attempt: Attempt, event: Event) -> Result<Plan, Refusal> {
-        let mut plan = self.jobs.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(Refusal::Ended)?;
-        plan.state = transition(&plan.state, event).map_err(|e| refusal(e.into()))?;
-        plan.attempts = attempt.number;
-        let mut txn = self.catalog.txn();
-        txn.put_plan(&plan);
-        txn.commit().await.map_err(|e| refusal(e.into()))?;
-        self.count_ended(&plan);
-        self.jobs.update(plan.clone());
-        Ok(plan)
+    async fn step(self: &Arc<Self>, attempt: Attempt, event: Event) -> Result<(), Refusal> {
+        let plan = self.jobs.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(Refusal::Ended)?;
+        self.move_plan(Plan { attempts: attempt.number, ..plan }, event).await.map_err(refusal)
     }
 
-    async fn record(&self, attempt: Attempt, event: Event) {
+    async fn record(self: &Arc<Self>, attempt: Attempt, event: Event) {
         if let Err(Refusal::Failed { message, .. }) = self.step(attempt, event).await {
             // The plan stays as it was in the store; the next start queues it again.
             warn!(plan = %attempt.plan, %message, "the end of an attempt could not be recorded");

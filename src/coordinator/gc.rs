@@ -10,12 +10,15 @@ use std::{collections::HashSet, sync::Arc};
 use futures::TryStreamExt;
 use tracing::{info, warn};
 
-use super::{CollectionCell, CoordinatorError, Core, commit::log_ids};
+use super::{CollectionCell, CoordinatorError, Core, cell::Turn, commit::log_ids};
 use crate::{
     ingest::Ingest,
     model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
     storage::{ListedLog, LogPath},
 };
+
+/// Segments that are forgotten in one transaction, once their files are gone: each one makes another list of segments.
+const SEGMENTS_PER_TXN: usize = 1000;
 
 /// Why something that nobody needs stays for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +57,12 @@ pub struct Collected {
 
 impl Core {
     /// One round over dropped segments and unreferenced objects.
-    pub async fn collect_garbage(&self, ingest: &Ingest) -> Result<Collected, CoordinatorError> {
-        let _alone = self.collecting.lock().await;
+    pub async fn collect_garbage(self: &Arc<Self>, ingest: &Ingest) -> Result<Collected, CoordinatorError> {
+        let turn = Arc::new(Arc::clone(&self.collecting).lock_owned().await);
+        self.catalog.check()?;
         let mut collected = Collected::default();
         for cell in self.state.with_graveyard() {
-            self.collect_dropped(&cell, ingest, &mut collected).await?;
+            self.collect_dropped(&turn, &cell, ingest, &mut collected).await?;
         }
         self.collect_unreferenced(ingest, &mut collected).await?;
         if collected != Collected::default() {
@@ -112,47 +116,59 @@ impl Core {
         tolerance.into_iter().chain(log).chain(reader).chain(plan).collect()
     }
 
+    /// `turn` goes along with each step: no other round begins before the last one has ended.
     async fn collect_dropped(
-        &self,
+        self: &Arc<Self>,
+        turn: &Arc<Turn>,
         cell: &Arc<CollectionCell>,
         ingest: &Ingest,
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
-        let mut gone = Vec::new();
         let going = cell.dropped().iter().filter(|s| self.pins(s, ingest).is_empty()).cloned().collect::<Vec<_>>();
         if !going.is_empty() {
             // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
             ingest.flushes_noted().await?;
         }
-        for segment in going {
-            let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-            for (path, bytes) in paths(&segment, &logs) {
-                self.store.delete(&path).await?;
-                collected.files += 1;
-                collected.bytes += bytes;
-            }
+        for segments in going.chunks(SEGMENTS_PER_TXN) {
             let mut txn = self.catalog.txn();
-            txn.delete_segment(&segment.group, segment.id);
-            txn.commit().await?;
-            gone.push(segment.id);
+            for segment in segments {
+                let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
+                for (path, bytes) in paths(segment, &logs) {
+                    self.delete_object(&path).await?;
+                    collected.files += 1;
+                    collected.bytes += bytes;
+                }
+                txn.delete_segment(&segment.group, segment.id);
+            }
+            let gone: Vec<SegmentId> = segments.iter().map(|s| s.id).collect();
+            let (core, cell) = (Arc::clone(self), Arc::clone(cell));
+            let fold = move || {
+                cell.forget(&gone);
+                core.failures.forget(&gone);
+            };
+            self.catalog.commit(txn, Arc::clone(turn), fold).await?;
+            collected.segments += segments.len() as u64;
         }
-        collected.segments += gone.len() as u64;
-        cell.forget(&gone);
-        self.failures.forget(&gone);
         if self.state.by_id(cell.id).is_err() && cell.dropped().is_empty() {
             let mut txn = self.catalog.txn();
             txn.delete_collection(cell.id);
-            txn.commit().await?;
-            self.state.close_grave(cell.id);
+            let (core, id) = (Arc::clone(self), cell.id);
+            self.catalog.commit(txn, Arc::clone(turn), move || core.state.close_grave(id)).await?;
         }
         Ok(())
+    }
+
+    /// If memory is behind the catalog, the catalog may name objects that nothing in memory names: then nothing goes.
+    async fn delete_object(&self, path: &LogPath) -> Result<(), CoordinatorError> {
+        self.catalog.check()?;
+        Ok(self.store.delete(path).await?)
     }
 
     async fn collect_unreferenced(&self, ingest: &Ingest, collected: &mut Collected) -> Result<(), CoordinatorError> {
         let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
         for object in self.unreferenced(ingest, tolerance_ms).await? {
             warn!(object = %object.path, bytes = object.bytes, "removing an object that no segment names");
-            self.store.delete(&object.path).await?;
+            self.delete_object(&object.path).await?;
             collected.files += 1;
             collected.bytes += object.bytes;
         }
@@ -189,7 +205,7 @@ impl Core {
         let Some(cell) = self.state.cell_or_grave(path.ids().collection) else { return Ok(HashSet::new()) };
         // With the commit lock, so that a commit under way is either fully seen or has yet to begin: its files are
         // younger than the tolerance.
-        let _commit = cell.commit.lock().await;
+        let _turn = cell.commit_turn().await;
         let Some(segment) = cell.segment(path.ids().segment) else { return Ok(HashSet::new()) };
         let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
         Ok(paths(&segment, &logs).into_iter().map(|(path, _)| path).collect())

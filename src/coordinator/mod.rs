@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Invariants:
-//! 1. Memory shows a change only after the catalog holds it (P1). `commit` and `ddl` are the only writers.
+//! 1. Memory shows a change only after the catalog holds it (P1), and then always: both are one step (`steps`), which
+//!    runs to its end whatever its caller does. No other module commits.
 //! 2. A segment is an input of at most one unfinished plan (the job book's reservations).
 //! 3. Commits that touch one collection's segments take turns (the cell's commit lock), so a delete is always routed
 //!    to a segment that is live, or carried over to what replaced it (P4).
@@ -44,11 +45,13 @@ mod failures;
 mod gauges;
 mod gc;
 mod jobs;
+mod plans;
 mod reads;
 mod segments;
 mod start;
 mod state;
 mod stats_cache;
+mod steps;
 #[cfg(not(feature = "lock-times"))]
 mod sync;
 #[cfg(feature = "lock-times")]
@@ -91,7 +94,7 @@ pub struct Coordinator {
     ingest: Ingest,
     scheduler: Scheduler,
     /// Serialises changes of definitions.
-    ddl: tokio::sync::Mutex<()>,
+    ddl: Arc<tokio::sync::Mutex<()>>,
     /// Ends the loops.
     stop: CancellationToken,
     /// Ends the streams of those who watch.
@@ -157,8 +160,17 @@ impl Coordinator {
                 HealthReport { healthy: false, reasons: vec![format!("the write-ahead log failed: {error}")] }
             }
         };
+        if let Err(died) = self.core.catalog.check() {
+            report.healthy = false;
+            report.reasons.insert(0, died.to_string());
+        }
         report.reasons.extend(self.core.damage_reasons());
         report
+    }
+
+    /// Waits until no change of the catalog is under way, also none of a caller that is gone.
+    pub async fn idle(&self) {
+        self.core.catalog.idle().await;
     }
 
     /// All segments of a collection, those in memory first: growing, sealed and flushing, then flushed and dropped.

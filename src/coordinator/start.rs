@@ -10,12 +10,15 @@ use uuid::Uuid;
 
 use super::{
     CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State,
+    control::apply_controls,
     core::OutputsInFlight,
     directory::{Settled, settle},
     events::FlushEvents,
     failures::Failures,
+    plans::{PLANS_PER_TXN, PlanMoves},
     segments::SegmentTable,
     stats_cache::StatsCache,
+    steps::StepCatalog,
 };
 use crate::{
     background::Background,
@@ -27,8 +30,10 @@ use crate::{
         BoundStore, FlushSink, IdAllocator, Ingest, KnownLog, RecoveredCatalog, RecoveredCollection, Refusal, Tso,
     },
     meta::{Bounds, Catalog, Contents, MetaStore},
-    model::{CollectionId, Database, Lsn, PlanState, Terms, Trigger, WriteAheadLog, collection::DEFAULT_DATABASE},
-    scheduler::{Event, JobSink, LocalWorker, Scheduler, transition},
+    model::{
+        CollectionId, Database, Lsn, Plan, PlanState, Terms, Trigger, WriteAheadLog, collection::DEFAULT_DATABASE,
+    },
+    scheduler::{Event, JobSink, LocalWorker, Scheduler},
     storage::SegmentStore,
     telemetry::Metrics,
 };
@@ -70,16 +75,9 @@ impl Coordinator {
         let known = known(&contents, identity, noted);
         let state = State::default();
         let (jobs, database) = fill(&state, contents, &tso)?;
-        if let Some(database) = database {
-            let mut txn = catalog.txn();
-            txn.put_database(&database);
-            txn.commit().await?;
-            state.put_database(database);
-        }
-
         let core = Arc::new(Core {
             config: Arc::clone(&config),
-            catalog,
+            catalog: StepCatalog::new(catalog),
             store: store.clone(),
             ids: Arc::new(ids),
             tso: Arc::new(tso),
@@ -101,7 +99,13 @@ impl Coordinator {
             look_again: Default::default(),
             next_tick_ms: Default::default(),
         });
-        let sink: Arc<dyn FlushSink> = core.clone();
+        if let Some(database) = database {
+            let mut txn = core.catalog.txn();
+            txn.put_database(&database);
+            let named = Arc::clone(&core);
+            core.catalog.commit(txn, (), move || named.state.put_database(database)).await?;
+        }
+        let sink: Arc<dyn FlushSink> = Arc::new(Arc::clone(&core));
         let wal_dir = config.server.data_dir.join("wal");
         let (ingest, report) = Ingest::open(
             config.ingest.clone(),
@@ -119,7 +123,7 @@ impl Coordinator {
             // Before anything is acknowledged that only this log will have.
             let mut txn = core.catalog.txn();
             txn.put_write_ahead_log(&report.log);
-            txn.commit().await?;
+            core.catalog.commit(txn, (), || ()).await?;
         }
         info!(
             frames = report.frames,
@@ -133,7 +137,7 @@ impl Coordinator {
         let output_ids: Arc<dyn OutputIds> = core.clone();
         let compactor = Compactor::new(store, config.binlog.clone(), &config.worker, output_ids);
         let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
-        let job_sink: Arc<dyn JobSink> = core.clone();
+        let job_sink: Arc<dyn JobSink> = Arc::new(Arc::clone(&core));
         let no_threads = |e| CoordinatorError::Internal(format!("threads for work in the background: {e}"));
         let worker = LocalWorker::new(compactor).map_err(no_threads)?;
         let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, Arc::new(worker));
@@ -141,7 +145,7 @@ impl Coordinator {
             core,
             ingest,
             scheduler,
-            ddl: tokio::sync::Mutex::default(),
+            ddl: Arc::default(),
             stop: Default::default(),
             watches: Default::default(),
             loops: Default::default(),
@@ -149,7 +153,7 @@ impl Coordinator {
         });
         // Before the queue is filled: what is paused stays so.
         coordinator.forget_ended(&mut coordinator.core.controls.write().pauses);
-        coordinator.apply_controls();
+        apply_controls(&coordinator.core, &coordinator.scheduler);
         coordinator.resume_plans().await?;
         coordinator.core.note_next_tick();
         coordinator.run_loops();
@@ -160,14 +164,18 @@ impl Coordinator {
     /// that nobody names: it starts afresh. The interrupted attempt counts, or a plan that kills the process would do
     /// so for ever.
     async fn resume_plans(&self) -> Result<(), CoordinatorError> {
-        for mut plan in self.core.jobs.unfinished() {
-            if let PlanState::Executing { .. } = plan.state {
-                plan.state = transition(&plan.state, Event::Restart)?;
-                let mut txn = self.core.catalog.txn();
-                txn.put_plan(&plan);
-                txn.commit().await?;
-                self.core.jobs.update(plan.clone());
+        let unfinished = self.core.jobs.unfinished();
+        let executing: Vec<Plan> =
+            unfinished.into_iter().filter(|p| matches!(p.state, PlanState::Executing { .. })).collect();
+        for plans in executing.chunks(PLANS_PER_TXN) {
+            let (mut txn, mut moves) = (self.core.catalog.txn(), PlanMoves::default());
+            for plan in plans {
+                moves.stage(&mut txn, plan.clone(), Event::Restart)?;
             }
+            let core = Arc::clone(&self.core);
+            self.core.catalog.commit(txn, (), move || moves.fold(&core)).await?;
+        }
+        for plan in self.core.jobs.unfinished() {
             let job = self.core.jobs.job(plan.job).map(|view| view.job);
             let (trigger, terms) = job.as_ref().map_or((Trigger::Tick, Terms::default()), |j| (j.trigger, j.terms));
             if let Some(job) = &job {
@@ -225,7 +233,7 @@ impl Coordinator {
     }
 
     /// Stops gracefully: no new work, running merges are given up (their plans resume at the next start), the log is
-    /// synced. Growing rows stay in the log.
+    /// synced, changes of the catalog that have begun are finished. Growing rows stay in the log.
     pub async fn shutdown(&self) {
         self.stop.cancel();
         self.end_watches();
@@ -236,6 +244,8 @@ impl Coordinator {
             }
         }
         self.ingest.clone().stop().await;
+        // After the log: what it gave up may be what a step waited for.
+        self.core.catalog.idle().await;
     }
 }
 

@@ -314,7 +314,7 @@ impl Coordinator {
         scope: &CompactionScope,
         terms: Terms,
     ) -> Result<Option<Triggered>, CoordinatorError> {
-        let _planning = cell.planning.lock().await;
+        let turn = cell.planning_turn().await;
         let metrics = &self.core.metrics.compaction;
         let _timed = metrics.planning.start_timer();
         let meta = cell.meta();
@@ -385,16 +385,19 @@ impl Coordinator {
         for plan in &plans {
             txn.put_plan(plan);
         }
-        txn.commit().await?;
-        metrics.jobs.with([trigger.as_str()]).inc();
         let triggered = Triggered { job: job.id, plans: job.plans.len(), nothing_to_do };
-        info!(job = %job.id, trigger = trigger.as_str(), plans = plans.len(), adopted = job.plans.len() - plans.len(), "compaction job made");
-        self.core.deadlines.add(&job);
-        self.core.jobs.add(job, plans.clone());
-        for plan in &plans {
-            info!(plan = %plan.id, job = %plan.job, group = %plan.group, inputs = plan.inputs.len(), reason = %plan.reason, "plan queued");
-            self.scheduler.enqueue(plan, trigger, terms.priority);
-        }
+        let (core, scheduler) = (Arc::clone(&self.core), self.scheduler.clone());
+        let fold = move || {
+            core.metrics.compaction.jobs.with([trigger.as_str()]).inc();
+            info!(job = %job.id, trigger = trigger.as_str(), plans = plans.len(), adopted = job.plans.len() - plans.len(), "compaction job made");
+            core.deadlines.add(&job);
+            core.jobs.add(job, plans.clone());
+            for plan in &plans {
+                info!(plan = %plan.id, job = %plan.job, group = %plan.group, inputs = plan.inputs.len(), reason = %plan.reason, "plan queued");
+                scheduler.enqueue(plan, trigger, terms.priority);
+            }
+        };
+        self.core.catalog.commit(txn, turn, fold).await?;
         Ok(Some(triggered))
     }
 
@@ -413,8 +416,9 @@ impl Coordinator {
         near.map(|u| u.ts_from).min().unwrap_or(Timestamp::MAX)
     }
 
-    /// Ends unfinished plans that `which` picks, durably.
-    pub(super) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool, why: &str) {
+    /// Ends unfinished plans that `which` picks, durably. To be called in a step: a plan whose execution was stopped and
+    /// whose end is not recorded would hold its segments until a restart.
+    pub(super) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool + Send + Sync, why: &str) {
         for plan in self.core.jobs.unfinished().into_iter().filter(|p| which(p)) {
             self.scheduler.cancel(plan.id).await;
             self.core.outputs_in_flight.release(plan.id);
@@ -438,11 +442,11 @@ impl Coordinator {
             for job in &surplus {
                 txn.delete_job(*job);
             }
-            if let Err(error) = txn.commit().await {
+            let core = Arc::clone(&self.core);
+            if let Err(error) = self.core.catalog.commit(txn, (), move || core.jobs.forget(&surplus)).await {
                 warn!(%error, "old jobs could not be dropped; the next tick tries again");
                 return;
             }
-            self.core.jobs.forget(&surplus);
         }
     }
 }

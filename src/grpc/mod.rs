@@ -20,8 +20,8 @@ use crate::{
     telemetry::Metrics,
     wire::proto::{
         self,
-        data::data_coord_server::DataCoordServer,
-        datacoord::data_coord_server::DataCoordServer as OwnServer,
+        data::data_coord_server::{DataCoord, DataCoordServer},
+        datacoord::data_coord_server::{DataCoord as OwnDataCoord, DataCoordServer as OwnServer},
         milvus::milvus_service_server::{MilvusService, MilvusServiceServer},
     },
 };
@@ -46,6 +46,16 @@ impl GrpcServer {
     /// The Milvus service itself, for whoever serves it in another form.
     pub fn milvus(&self) -> impl MilvusService + use<> {
         milvus::MilvusApi::new(Arc::clone(&self.coordinator))
+    }
+
+    /// The compaction calls of Milvus' DataCoord, likewise.
+    pub fn data_coord(&self) -> impl DataCoord + use<> {
+        data_coord::DataCoordApi::new(milvus::MilvusApi::new(Arc::clone(&self.coordinator)))
+    }
+
+    /// Our own service, likewise.
+    pub fn datacoord(&self) -> impl OwnDataCoord + use<> {
+        datacoord::DatacoordApi::new(Arc::clone(&self.coordinator))
     }
 
     /// Serves until `stop` resolves, then lets calls in flight finish.

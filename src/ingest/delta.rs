@@ -95,9 +95,23 @@ impl Flusher {
         Ok(())
     }
 
+    /// Waiting for the channel may be given up. What comes then is a task of its own: a caller that goes away between the
+    /// catalogue's commit and the forgetting would leave deletes that are given again by every later flush.
     async fn flush_channel_deltas(&self, collection: CollectionId, channel: &Channel) -> Result<(), IngestError> {
-        let lock = self.shared.channel(collection, channel);
-        let _alone = lock.write().await;
+        let alone = self.shared.channel(collection, channel).write_owned().await;
+        let (flusher, channel) = (self.clone(), channel.clone());
+        let flush = async move {
+            let _alone = alone;
+            tokio::select! {
+                flushed = flusher.flush_channel_alone(collection, &channel) => flushed,
+                () = flusher.stop.cancelled() => Err(IngestError::Stopped),
+            }
+        };
+        self.tasks.spawn(flush).await.map_err(|e| IngestError::Internal(format!("a delta flush ended early: {e}")))?
+    }
+
+    /// The caller has the channel alone.
+    async fn flush_channel_alone(&self, collection: CollectionId, channel: &Channel) -> Result<(), IngestError> {
         let (batch, targets) = {
             let state = self.shared.state.lock();
             let Some((deletes, flushed)) = state.pending(collection, channel) else { return Ok(()) };

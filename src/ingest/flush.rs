@@ -32,7 +32,7 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Committed, FlushSink, FlushedSegment, Refusal,
@@ -86,6 +86,9 @@ pub(super) struct Flusher {
     pub(super) clock: Arc<dyn Clock>,
     /// Weak, so that the log thread ends when the last handle is gone.
     pub(super) commands: mpsc::WeakSender<Command>,
+    /// Flushes that nobody waits for any more.
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 /// A segment as it was when its flush began.

@@ -149,8 +149,10 @@ impl Ingest {
             IngestError::Io { action: "start a thread for", path: PathBuf::from("the log"), source }
         })?;
 
-        let flusher = Flusher { shared, writer, sink, clock, commands: commands.downgrade() };
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let commands_weak = commands.downgrade();
+        let flusher =
+            Flusher { shared, writer, sink, clock, commands: commands_weak, tasks: tasks.clone(), stop: stop.clone() };
         for _ in 0..WORKERS {
             tasks.spawn(flusher.clone().run(stop.clone()));
         }

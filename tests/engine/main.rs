@@ -1,6 +1,7 @@
 //! Compaction as a client sees it, with the moments chosen: what arrives while a plan runs, what a restart resumes,
 //! what fails and what is thrown away. One process of the test's own, the real catalog, log and merge.
 
+mod dropped_calls;
 mod world;
 
 use std::{collections::BTreeSet, time::Duration};

@@ -10,7 +10,7 @@ use datacoord::{
     config::Config,
     coordinator::{Coordinator, CoordinatorError, Parts},
     grpc::GrpcServer,
-    meta::RedbStore,
+    meta::{MetaStore, RedbStore},
     storage::{Backend, Listed, Object, SegmentStore, StorageError},
     telemetry::Metrics,
     wire::proto::{
@@ -38,11 +38,19 @@ pub struct Gate {
     shut: std::sync::atomic::AtomicBool,
     arrived: Notify,
     open: Semaphore,
+    /// No room for insert logs.
+    full: std::sync::atomic::AtomicBool,
 }
 
 impl Gate {
     fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Self { inner, shut: false.into(), arrived: Notify::new(), open: Semaphore::new(0) })
+        Arc::new(Self {
+            inner,
+            shut: false.into(),
+            arrived: Notify::new(),
+            open: Semaphore::new(0),
+            full: false.into(),
+        })
     }
 
     pub fn shut(&self) {
@@ -52,6 +60,15 @@ impl Gate {
     /// Waits until a write stands before the gate.
     pub async fn arrival(&self) {
         within("a write at the gate", self.arrived.notified()).await;
+    }
+
+    /// From now on there is no room for insert logs.
+    pub fn fill(&self) {
+        self.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    pub fn empty(&self) {
+        self.full.store(false, std::sync::atomic::Ordering::SeqCst);
     }
 
     pub fn open(&self) {
@@ -79,6 +96,10 @@ impl Backend for Gate {
         if gated && self.shut.load(std::sync::atomic::Ordering::SeqCst) {
             self.arrived.notify_one();
             self.open.acquire().await.unwrap().forget();
+        }
+        if gated && self.full.load(std::sync::atomic::Ordering::SeqCst) {
+            let object = objects.first().map(|o| o.name.clone()).unwrap_or_default();
+            return Err(StorageError::Full { operation: "put", object, what: "the test says so".into() });
         }
         self.inner.put(objects).await
     }
@@ -115,6 +136,8 @@ pub struct World {
     pub gate: Arc<Gate>,
     pub clock: Arc<ManualClock>,
     pub config: Config,
+    /// None: the real one, in the directory.
+    pub meta: Option<Arc<dyn MetaStore>>,
 }
 
 impl World {
@@ -125,7 +148,7 @@ impl World {
         config.storage.retry_backoff = Duration::ZERO;
         config.worker.retry_backoff = Duration::ZERO;
         let gate = Gate::new(SegmentStore::in_memory().backend());
-        Self { dir, gate, clock: Arc::new(ManualClock::at(1_700_000_000_000)), config }
+        Self { dir, gate, clock: Arc::new(ManualClock::at(1_700_000_000_000)), config, meta: None }
     }
 
     /// Tests that say when to compact.
@@ -149,19 +172,25 @@ impl World {
             config: Arc::new(self.config.clone()),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             metrics: Arc::clone(&metrics),
-            meta: Arc::new(RedbStore::open(self.data_dir()).unwrap()),
+            meta: match &self.meta {
+                Some(meta) => Arc::clone(meta),
+                None => Arc::new(RedbStore::open(self.data_dir()).unwrap()),
+            },
             store: SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage),
         })
         .await?;
-        let api = Arc::new(GrpcServer::new(Arc::clone(&coordinator), metrics).milvus());
-        Ok(Process { coordinator, api })
+        let services = Arc::new(GrpcServer::new(Arc::clone(&coordinator), metrics));
+        let api = Arc::new(services.milvus());
+        Ok(Process { coordinator, services, api })
     }
 }
 
 /// One run of the server.
+#[derive(Clone)]
 pub struct Process {
-    coordinator: Arc<Coordinator>,
-    api: Arc<dyn MilvusService>,
+    pub coordinator: Arc<Coordinator>,
+    pub services: Arc<GrpcServer>,
+    pub api: Arc<dyn MilvusService>,
 }
 
 pub fn ok(status: Option<Status>) {
@@ -169,7 +198,7 @@ pub fn ok(status: Option<Status>) {
     assert_eq!(status.code, 0, "{status:?}");
 }
 
-fn property(key: &str, value: &str) -> KeyValuePair {
+pub fn property(key: &str, value: &str) -> KeyValuePair {
     KeyValuePair { key: key.into(), value: value.into() }
 }
 
@@ -179,6 +208,12 @@ impl Process {
     }
 
     pub async fn create(&self, name: &str, properties: &[(&str, &str)]) {
+        let request = Self::creation(name, properties);
+        ok(Some(self.api.create_collection(Request::new(request)).await.unwrap().into_inner()));
+    }
+
+    /// The request that [`Self::create`] makes.
+    pub fn creation(name: &str, properties: &[(&str, &str)]) -> CreateCollectionRequest {
         let field = |name: &str, data_type: DataType, type_params| FieldSchema {
             name: name.into(),
             data_type: data_type.into(),
@@ -194,17 +229,22 @@ impl Process {
             ],
             ..Default::default()
         };
-        let request = CreateCollectionRequest {
+        CreateCollectionRequest {
             collection_name: name.into(),
             schema: schema.encode_to_vec(),
             shards_num: 1,
             properties: properties.iter().map(|(k, v)| property(k, v)).collect(),
             ..Default::default()
-        };
-        ok(Some(self.api.create_collection(Request::new(request)).await.unwrap().into_inner()));
+        }
     }
 
     pub async fn insert(&self, name: &str, keys: impl IntoIterator<Item = i64>) {
+        let request = Self::insertion(name, keys);
+        ok(self.api.insert(Request::new(request)).await.unwrap().into_inner().status);
+    }
+
+    /// The request that [`Self::insert`] makes.
+    pub fn insertion(name: &str, keys: impl IntoIterator<Item = i64>) -> InsertRequest {
         let keys: Vec<i64> = keys.into_iter().collect();
         let vectors = keys.iter().flat_map(|k| [*k as f32; DIM]).collect();
         let column = |name: &str, data_type: DataType, field| FieldData {
@@ -213,7 +253,7 @@ impl Process {
             field: Some(field),
             ..Default::default()
         };
-        let request = InsertRequest {
+        InsertRequest {
             collection_name: name.into(),
             num_rows: keys.len() as u32,
             fields_data: vec![
@@ -234,8 +274,7 @@ impl Process {
                 ),
             ],
             ..Default::default()
-        };
-        ok(self.api.insert(Request::new(request)).await.unwrap().into_inner().status);
+        }
     }
 
     pub async fn delete(&self, name: &str, keys: &[i64]) {

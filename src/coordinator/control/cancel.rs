@@ -4,12 +4,17 @@
 //! that was accepted before the call wins: such a plan is completed, and the answer says so. Files that a stopped merge
 //! left are removed by it, or, if it did not get to that, by garbage collection, which no longer spares them.
 
+use std::sync::Arc;
+
 use tracing::info;
 
 use crate::{
-    coordinator::{Coordinator, CoordinatorError},
-    model::{CollectionId, Job, JobId, Plan, PlanId},
-    scheduler::{Event, transition},
+    coordinator::{
+        Coordinator, CoordinatorError,
+        plans::{PLANS_PER_TXN, PlanMoves},
+    },
+    model::{CollectionId, JobId, Plan, PlanId},
+    scheduler::Event,
 };
 
 /// What to cancel.
@@ -39,25 +44,45 @@ impl Coordinator {
     /// # Errors
     /// `JobNotFound`, `PlanNotFound`; failures of the catalog, after which whatever was not recorded is still going to
     /// run, and the call can be repeated.
-    pub async fn cancel_compaction(&self, target: CancelTarget, by: &str) -> Result<Cancelled, CoordinatorError> {
-        let (collection, shared) = match target {
+    pub async fn cancel_compaction(
+        self: &Arc<Self>,
+        target: CancelTarget,
+        by: &str,
+    ) -> Result<Cancelled, CoordinatorError> {
+        let collection = match target {
             CancelTarget::Plan(id) => {
                 let plan = self.core.jobs.plan(id).ok_or(CoordinatorError::PlanNotFound(id))?;
-                (plan.group.collection, None)
+                plan.group.collection
             }
             CancelTarget::Job(id) => {
                 let view = self.core.jobs.job(id).ok_or(CoordinatorError::JobNotFound(id))?;
-                (view.job.collection, Some(id))
+                view.job.collection
             }
         };
         // Whoever plans holds this until its plans are in the queue: a plan that we see is where we can stop it.
         let cell = self.core.state.by_id(collection).ok();
-        let _planning = match &cell {
-            Some(cell) => Some(cell.planning.lock().await),
+        let turn = match &cell {
+            Some(cell) => Some(cell.planning_turn().await),
             None => None,
         };
+        let (this, by) = (Arc::clone(self), by.to_owned());
+        let cancel = async move {
+            let _turn = turn;
+            this.cancel_now(collection, target, &by).await
+        };
+        self.core.catalog.run(cancel).await
+    }
+
+    /// The steps of cancelling, in order; the caller sees to it that they are finished. Otherwise a plan might be stopped
+    /// without an end, and hold its segments until a restart.
+    async fn cancel_now(
+        &self,
+        collection: CollectionId,
+        target: CancelTarget,
+        by: &str,
+    ) -> Result<Cancelled, CoordinatorError> {
         let mut answer = Cancelled::default();
-        if let Some(id) = shared {
+        if let CancelTarget::Job(id) = target {
             answer.left_to_others = self.leave_shared_plans(id, by).await?;
         }
         let targets: Vec<Plan> = match target {
@@ -98,28 +123,21 @@ impl Coordinator {
         by: &str,
     ) -> Result<(Vec<PlanId>, Vec<PlanId>), CoordinatorError> {
         let at_ms = self.core.clock.now_ms();
-        let (mut cancelled, mut ended) = (Vec::new(), Vec::new());
-        let mut txn = self.core.catalog.txn();
+        let (mut txn, mut moves, mut ended) = (self.core.catalog.txn(), PlanMoves::default(), Vec::new());
         for id in plans {
-            let mut plan = self.core.jobs.plan(*id).ok_or(CoordinatorError::PlanNotFound(*id))?;
+            let plan = self.core.jobs.plan(*id).ok_or(CoordinatorError::PlanNotFound(*id))?;
             if plan.state.is_terminal() {
                 ended.push(*id);
-                continue;
+            } else {
+                moves.stage(&mut txn, plan, Event::Cancel { by: by.to_owned(), at_ms })?;
             }
-            plan.state = transition(&plan.state, Event::Cancel { by: by.to_owned(), at_ms })?;
-            txn.put_plan(&plan);
-            cancelled.push(plan);
         }
-        if !cancelled.is_empty() {
-            txn.commit().await?;
+        let cancelled = moves.ids();
+        if !moves.is_empty() {
+            let core = Arc::clone(&self.core);
+            self.core.catalog.commit(txn, (), move || moves.fold(&core)).await?;
         }
-        let ids = cancelled.iter().map(|p| p.id).collect();
-        for plan in cancelled {
-            self.core.count_ended(&plan);
-            self.core.outputs_in_flight.release(plan.id);
-            self.core.jobs.update(plan);
-        }
-        Ok((ids, ended))
+        Ok((cancelled, ended))
     }
 
     /// Takes unfinished plans of other jobs off a job's list, durably.
@@ -138,8 +156,8 @@ impl Coordinator {
         }
         let mut txn = self.core.catalog.txn();
         txn.put_job(&job);
-        txn.commit().await?;
-        self.core.jobs.update_job(Job::clone(&job));
+        let core = Arc::clone(&self.core);
+        self.core.catalog.commit(txn, (), move || core.jobs.update_job(job)).await?;
         Ok(left)
     }
 
@@ -152,6 +170,3 @@ impl Coordinator {
         info!(%collection, job, plan, cancelled, ended_before = before, by, "compaction cancelled");
     }
 }
-
-/// A transaction of etcd has 128 operations at most.
-const PLANS_PER_TXN: usize = 100;

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::CancelTarget;
+use super::{CancelTarget, pause::apply_controls};
 use crate::{
     coordinator::Coordinator,
     model::{Job, JobId},
@@ -64,7 +64,7 @@ impl Coordinator {
             if is_open != was_open {
                 was_open = is_open;
                 info!(is_open, %windows, "window of automatic work");
-                self.apply_controls();
+                apply_controls(&self.core, &self.scheduler);
                 self.core.look_again.notify_one();
             }
             for job in self.core.deadlines.take_due(now_ms) {
@@ -73,7 +73,7 @@ impl Coordinator {
         }
     }
 
-    async fn end_at_deadline(&self, job: JobId) {
+    async fn end_at_deadline(self: &Arc<Self>, job: JobId) {
         if self.core.jobs.counts(job).is_none_or(|counts| counts.is_finished()) {
             return;
         }

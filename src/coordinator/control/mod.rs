@@ -21,6 +21,7 @@ pub use explain::{Explanation, Verdict};
 pub use garbage::GarbageReport;
 pub use history::{JobFilter, JobPage};
 pub use lineage::{Amplification, Ancestor, Origin};
+pub(super) use pause::apply_controls;
 pub use pause::{PauseScope, ThrottleView};
 pub(super) use rate::MergeRate;
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};

@@ -1,9 +1,11 @@
 //! Standing orders: pauses and the throttle. Durable before they take effect, and in effect again after a restart.
 
+use std::sync::Arc;
+
 use crate::{
-    coordinator::{CollectionCell, Coordinator, CoordinatorError},
+    coordinator::{CollectionCell, Coordinator, CoordinatorError, Core},
     model::{CollectionId, Controls, JobId, Pause, Pauses, PlanId},
-    scheduler::Held,
+    scheduler::{Held, Scheduler},
 };
 
 /// What to pause or resume.
@@ -45,7 +47,7 @@ impl Coordinator {
             }
         }
         let pause = Pause { by: by.to_owned(), at_ms: self.core.clock.now_ms() };
-        self.change_controls(|controls| {
+        let pause = |controls: &mut Controls| {
             let pauses = &mut controls.pauses;
             match scope {
                 PauseScope::Everything => {
@@ -58,15 +60,15 @@ impl Coordinator {
                     pauses.jobs.entry(id).or_insert(pause);
                 }
             }
-        })
-        .await?;
+        };
+        self.change_controls(pause, |_| ()).await?;
         Ok(self.pauses())
     }
 
     /// Ends one pause; others that cover the same plans stay. Resuming what is not paused changes nothing. Returns
     /// everything that is paused then.
     pub async fn resume(&self, scope: PauseScope) -> Result<Pauses, CoordinatorError> {
-        self.change_controls(|controls| {
+        let resume = |controls: &mut Controls| {
             let pauses = &mut controls.pauses;
             match scope {
                 PauseScope::Everything => pauses.everything = None,
@@ -77,10 +79,9 @@ impl Coordinator {
                     pauses.jobs.remove(&id);
                 }
             }
-        })
-        .await?;
+        };
         // What changed meanwhile was not planned.
-        self.core.look_again.notify_one();
+        self.change_controls(resume, |core| core.look_again.notify_one()).await?;
         Ok(self.pauses())
     }
 
@@ -90,7 +91,7 @@ impl Coordinator {
 
     /// Limits merging from now on; none: back to the configuration. Durable when it returns.
     pub async fn set_throttle(&self, bytes_per_second: Option<u64>) -> Result<ThrottleView, CoordinatorError> {
-        self.change_controls(|controls| controls.throttle_bytes_per_second = bytes_per_second).await?;
+        self.change_controls(|controls| controls.throttle_bytes_per_second = bytes_per_second, |_| ()).await?;
         Ok(self.throttle())
     }
 
@@ -110,42 +111,37 @@ impl Coordinator {
             .then(|| format!("outside of the configured windows {windows} (UTC)"))
     }
 
-    /// Takes the standing orders, and the time of the day, to those who follow them.
-    pub(in crate::coordinator) fn apply_controls(&self) {
-        let controls = self.core.controls.read().clone();
-        self.scheduler.hold(Held {
-            everything: controls.pauses.everything.is_some(),
-            automatic: !self.core.config.compaction.windows.is_open(self.core.clock.now_ms()),
-            collections: controls.pauses.collections.keys().copied().collect(),
-            jobs: controls.pauses.jobs.keys().copied().collect(),
-        });
-        self.core.throttle.set(controls.throttle_bytes_per_second.unwrap_or(self.core.config.worker.throttle_bytes));
-        let waiting: Vec<PlanId> = self.core.jobs.unfinished().iter().map(|p| p.id).collect();
-        self.core.jobs.announce(waiting);
-    }
-
-    async fn change_controls(&self, change: impl FnOnce(&mut Controls)) -> Result<(), CoordinatorError> {
-        let _alone = self.core.controls_change.lock().await;
+    /// Makes and applies other orders of the present ones; `then` is told when they are in effect.
+    async fn change_controls(
+        &self,
+        change: impl FnOnce(&mut Controls),
+        then: impl FnOnce(&Core) + Send + 'static,
+    ) -> Result<(), CoordinatorError> {
+        let turn = Arc::clone(&self.core.controls_change).lock_owned().await;
         let before = self.core.controls.read().clone();
         let mut next = before.clone();
         self.forget_ended(&mut next.pauses);
         change(&mut next);
         if next == before {
+            then(&self.core);
             return Ok(());
         }
         let mut txn = self.core.catalog.txn();
         txn.put_controls(&next);
-        txn.commit().await?;
-        tracing::info!(
-            paused = next.pauses.everything.is_some(),
-            collections = next.pauses.collections.len(),
-            jobs = next.pauses.jobs.len(),
-            throttle = next.throttle_bytes_per_second,
-            "standing orders changed"
-        );
-        *self.core.controls.write() = next;
-        self.apply_controls();
-        Ok(())
+        let (core, scheduler) = (Arc::clone(&self.core), self.scheduler.clone());
+        let fold = move || {
+            tracing::info!(
+                paused = next.pauses.everything.is_some(),
+                collections = next.pauses.collections.len(),
+                jobs = next.pauses.jobs.len(),
+                throttle = next.throttle_bytes_per_second,
+                "standing orders changed"
+            );
+            *core.controls.write() = next;
+            apply_controls(&core, &scheduler);
+            then(&core);
+        };
+        self.core.catalog.commit(txn, turn, fold).await
     }
 
     /// A pause of what is gone is none.
@@ -153,4 +149,18 @@ impl Coordinator {
         pauses.jobs.retain(|id, _| self.core.jobs.counts(*id).is_some_and(|counts| !counts.is_finished()));
         pauses.collections.retain(|id, _| self.core.state.by_id(*id).is_ok());
     }
+}
+
+/// Takes the standing orders, and the time of the day, to those who follow them.
+pub(in crate::coordinator) fn apply_controls(core: &Core, scheduler: &Scheduler) {
+    let controls = core.controls.read().clone();
+    scheduler.hold(Held {
+        everything: controls.pauses.everything.is_some(),
+        automatic: !core.config.compaction.windows.is_open(core.clock.now_ms()),
+        collections: controls.pauses.collections.keys().copied().collect(),
+        jobs: controls.pauses.jobs.keys().copied().collect(),
+    });
+    core.throttle.set(controls.throttle_bytes_per_second.unwrap_or(core.config.worker.throttle_bytes));
+    let waiting: Vec<PlanId> = core.jobs.unfinished().iter().map(|p| p.id).collect();
+    core.jobs.announce(waiting);
 }

@@ -1,0 +1,242 @@
+//! Steps: the only way to change the catalog, and with it the truth in memory.
+//!
+//! A change is durable first and seen afterwards (P1). Between the two a caller may go away: its deadline passes, its
+//! connection closes, the server stops. If its future were dropped there, memory would stay behind the catalog, and
+//! every later change of the same records would be refused until a restart. So commit and fold are one task that nobody
+//! can drop. The task owns the locks that the change is made under; the caller only waits for the result.
+//!
+//! Reading, writing objects and waiting for locks come before the step. They stay with the caller and may be dropped with
+//! it: nothing has happened yet. So a step lasts no longer than a commit, and a stop can wait for all of them. A change
+//! of several parts, which has to get from its first to its last, is one step around them: [`StepCatalog::run`].
+//!
+//! # When a step dies
+//! A panic in a step is a defect, and nobody can say how far memory got. From then on every step is refused and the
+//! health report says why: a change that was made from memory which is behind the catalog could undo an acknowledged
+//! one, and garbage collection could take objects that the catalog names. The process goes on, because the log still
+//! acknowledges writes that a restart finds, and reads still show what was durable. A restart ends this state: it loads
+//! the catalog anew.
+//!
+//! Nothing here decides what a change contains. No other module of the coordinator can commit: [`StepTxn`] gives its
+//! transaction to nobody else.
+
+use std::{
+    any::Any,
+    ops::{Deref, DerefMut},
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+};
+
+use futures::FutureExt;
+use tokio::{runtime::Handle, sync::oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error};
+
+use super::CoordinatorError;
+use crate::{
+    meta::{Catalog, CatalogTxn, MetaError},
+    model::{Group, SegmentId, SegmentLogs},
+};
+
+/// Characters of a panic's text that are kept.
+const PANIC_TEXT: usize = 200;
+
+/// The catalog as the coordinator has it: reads as they come, changes as steps.
+#[derive(Debug)]
+pub(super) struct StepCatalog {
+    catalog: Catalog,
+    steps: Arc<Steps>,
+    running: TaskTracker,
+    /// Steps run here, whoever asks for them: the runtime of a caller may end before them.
+    runtime: Handle,
+}
+
+#[derive(Debug, Default)]
+struct Steps {
+    /// Why memory may be behind the catalog, once it may.
+    died: OnceLock<String>,
+}
+
+/// A transaction that only [`StepCatalog::commit`] can commit.
+#[derive(Debug)]
+#[must_use = "nothing happens before commit"]
+pub(super) struct StepTxn(CatalogTxn);
+
+impl Deref for StepTxn {
+    type Target = CatalogTxn;
+
+    fn deref(&self) -> &CatalogTxn {
+        &self.0
+    }
+}
+
+impl DerefMut for StepTxn {
+    fn deref_mut(&mut self) -> &mut CatalogTxn {
+        &mut self.0
+    }
+}
+
+impl StepCatalog {
+    /// To be called where steps are to run: inside the runtime of the process.
+    pub(super) fn new(catalog: Catalog) -> Self {
+        let running = TaskTracker::new();
+        // It only counts: steps can be added all the same.
+        running.close();
+        Self { catalog, steps: Arc::default(), running, runtime: Handle::current() }
+    }
+
+    /// The log lists of a segment; `NotFound` if it has none.
+    pub(super) async fn segment_logs(&self, group: &Group, id: SegmentId) -> Result<SegmentLogs, MetaError> {
+        self.catalog.segment_logs(group, id).await
+    }
+
+    pub(super) fn txn(&self) -> StepTxn {
+        StepTxn(self.catalog.txn())
+    }
+
+    /// Commits, and then has `fold` take the change into memory: both, or neither. `held` are the locks that the change
+    /// is made under; they go when the step has ended.
+    ///
+    /// Dropping the call before it is polled does nothing; afterwards it changes nothing.
+    ///
+    /// # Errors
+    /// Those of the catalog; [`CoordinatorError::StepDied`] after a panic in any step.
+    pub(super) async fn commit<T: Send + 'static>(
+        &self,
+        txn: StepTxn,
+        held: impl Send + 'static,
+        fold: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CoordinatorError> {
+        let steps = Arc::clone(&self.steps);
+        let change = async move {
+            // Asked once more: a step may have died while this one waited for its turn.
+            steps.check()?;
+            txn.0.commit().await?;
+            Ok(fold())
+        };
+        self.run_holding(held, change).await
+    }
+
+    /// Runs a change of several parts to its end, whatever becomes of the caller. The caller should hold a lock that the
+    /// change needs, and give it to the change: that bounds how many changes of callers that are gone can be under way.
+    ///
+    /// # Errors
+    /// Those of the change; [`CoordinatorError::StepDied`] after a panic in any step.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<T, CoordinatorError>> + Send + 'static,
+    ) -> Result<T, CoordinatorError> {
+        self.run_holding((), change).await
+    }
+
+    /// `held` goes after the change has ended and its death, if so, is known: the next holder does not begin then.
+    async fn run_holding<T: Send + 'static>(
+        &self,
+        held: impl Send + 'static,
+        change: impl Future<Output = Result<T, CoordinatorError>> + Send + 'static,
+    ) -> Result<T, CoordinatorError> {
+        self.check()?;
+        let steps = Arc::clone(&self.steps);
+        let (answer, answered) = oneshot::channel();
+        let step = async move {
+            let outcome = AssertUnwindSafe(change).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|panic| Err(steps.die(&*panic)));
+            drop(held);
+            // A caller that has gone does not want to know.
+            let _ = answer.send(outcome);
+        };
+        self.running.spawn_on(step.in_current_span(), &self.runtime);
+        // Without an answer the runtime is being shut down, and with it everything that would be told.
+        answered.await.unwrap_or(Err(CoordinatorError::Stopping))
+    }
+
+    /// Whether memory can be relied on to be what the catalog holds.
+    pub(super) fn check(&self) -> Result<(), CoordinatorError> {
+        self.steps.check()
+    }
+
+    /// Waits until no step is under way.
+    pub(super) async fn idle(&self) {
+        self.running.wait().await;
+    }
+}
+
+impl Steps {
+    fn check(&self) -> Result<(), CoordinatorError> {
+        self.died.get().map_or(Ok(()), |why| Err(CoordinatorError::StepDied(why.clone())))
+    }
+
+    /// Notes the first death.
+    fn die(&self, panic: &(dyn Any + Send)) -> CoordinatorError {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message");
+        let why: String = text.chars().take(PANIC_TEXT).collect();
+        error!(panic = %why, "a change of the catalog died: no other one is begun until a restart");
+        CoordinatorError::StepDied(self.died.get_or_init(|| why).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        error::{Classify, ErrorKind},
+        meta::MemoryStore,
+        model::{Channel, CollectionId, Database, PartitionId, Segment, Timestamp},
+    };
+
+    async fn catalog() -> StepCatalog {
+        StepCatalog::new(Catalog::open(Arc::new(MemoryStore::new())).await.unwrap())
+    }
+
+    fn a_change(catalog: &StepCatalog) -> StepTxn {
+        let mut txn = catalog.txn();
+        txn.put_database(&Database { name: "d".to_owned(), created_at: Timestamp(1) });
+        txn
+    }
+
+    #[tokio::test]
+    async fn a_step_whose_caller_is_gone_runs_to_its_end_with_its_locks() {
+        let (catalog, lock, folded) = (catalog().await, Arc::new(Mutex::new(())), Arc::new(AtomicU32::new(0)));
+        let held = Arc::clone(&lock).lock_owned().await;
+        let (fold, txn) = (Arc::clone(&folded), a_change(&catalog));
+        let call = catalog.commit(txn, held, move || fold.fetch_add(1, Ordering::SeqCst));
+        assert!(call.now_or_never().is_none(), "polled once, and dropped");
+        assert!(lock.try_lock().is_err(), "the step holds it");
+        catalog.idle().await;
+        assert_eq!(folded.load(Ordering::SeqCst), 1);
+        assert!(lock.try_lock().is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_the_catalog_refuses_is_not_folded() {
+        let catalog = catalog().await;
+        let mut txn = a_change(&catalog);
+        let group = Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("c_1v0") };
+        txn.expect_segment(&Segment::new(SegmentId(3), Arc::new(group)));
+        let folded = Arc::new(AtomicU32::new(0));
+        let fold = Arc::clone(&folded);
+        let refused = catalog.commit(txn, (), move || fold.fetch_add(1, Ordering::SeqCst)).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(folded.load(Ordering::SeqCst), 0);
+        assert!(catalog.check().is_ok());
+    }
+
+    #[tokio::test]
+    async fn after_a_step_that_died_no_other_one_begins() {
+        let catalog = catalog().await;
+        let txn = a_change(&catalog);
+        let out_of_luck = || -> u32 { panic!("out of luck") };
+        let died = catalog.commit(txn, (), out_of_luck).await.unwrap_err().to_string();
+        assert!(died.contains("out of luck"), "{died}");
+        let folded = Arc::new(AtomicU32::new(0));
+        let (fold, txn) = (Arc::clone(&folded), a_change(&catalog));
+        let refused = catalog.commit(txn, (), move || fold.fetch_add(1, Ordering::SeqCst)).await.unwrap_err();
+        assert_eq!(refused.to_string(), died);
+        assert_eq!(folded.load(Ordering::SeqCst), 0);
+        assert!(catalog.run(async { Ok(()) }).await.is_err() && catalog.check().is_err());
+    }
+}
