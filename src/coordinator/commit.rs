@@ -175,14 +175,17 @@ impl Core {
     /// the inputs meanwhile are carried over, those of L0 inputs are spread; all in one transaction.
     ///
     /// # Errors
-    /// A Conflict or Precondition kind when an input changed in a way that can't be carried over: the plan is outdated.
+    /// A Conflict or Precondition kind when an input changed in a way that can't be carried over, or when a term of the
+    /// plan does not hold any more: the plan is outdated.
     pub(super) async fn commit_compaction(
         self: &Arc<Self>,
         plan: &Plan,
         outcome: Outcome,
     ) -> Result<(), CoordinatorError> {
         let cell = self.state.by_id(plan.group.collection)?;
+        // With it no definition that decides over rows can change until this is committed.
         let turn = cell.commit_turn().await;
+        self.check_terms_of(plan, &cell)?;
         let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
         self.check_plan(plan, &inputs)?;
         let (mut late, mut l0) = (Vec::new(), Vec::new());

@@ -361,6 +361,24 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
     coordinator.shutdown().await;
 }
 
+/// A commit that began before a change of properties was acknowledged goes by what they were, a later one can't.
+#[tokio::test]
+async fn a_change_of_properties_takes_turns_with_commits() {
+    let world = World::new();
+    let (coordinator, cell) = world.with_collection(false).await;
+    let turn = cell.commit_turn().await;
+    let alter = || {
+        let set = BTreeMap::from([("collection.ttl.seconds".to_owned(), "5".to_owned())]);
+        coordinator.alter_collection(CollectionName::new("", "c"), set, &[])
+    };
+    assert!(futures::poll!(Box::pin(alter())).is_pending());
+    assert_eq!(cell.meta().ttl(), None);
+    drop(turn);
+    alter().await.unwrap();
+    assert_eq!(cell.meta().ttl(), Some(std::time::Duration::from_secs(5)));
+    coordinator.shutdown().await;
+}
+
 #[tokio::test]
 async fn after_a_step_that_died_nothing_is_changed_or_collected_and_health_says_so() {
     let world = World::new();

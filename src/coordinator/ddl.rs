@@ -226,7 +226,9 @@ impl Coordinator {
         let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
         let at = self.timestamp()?;
-        self.change(ddl, &cell, |c| {
+        // Properties decide over rows: no commit may go by what they were once this is acknowledged.
+        let turn = cell.commit_turn().await;
+        self.change((ddl, turn), &cell, |c| {
             c.properties.extend(set);
             for key in delete {
                 c.properties.remove(key);

@@ -6,7 +6,7 @@ use crate::{
     ingest::IngestError,
     meta::MetaError,
     model::{CollectionId, JobId, PlanId, SegmentId, properties::PropertyError},
-    planner::Violation,
+    planner::{Lapsed, Violation},
     query::QueryError,
     scheduler::IllegalTransition,
     storage::StorageError,
@@ -66,6 +66,9 @@ pub enum CoordinatorError {
     /// A plan does not fit the segments as they are now.
     #[error(transparent)]
     Violation(#[from] Violation),
+    /// A term that the plan was made on does not hold any more.
+    #[error(transparent)]
+    Lapsed(#[from] Lapsed),
     #[error(transparent)]
     Transition(#[from] IllegalTransition),
     /// A defect: something that the program itself guarantees did not hold.
@@ -106,6 +109,7 @@ impl Classify for CoordinatorError {
             Self::Storage(e) => e.kind(),
             Self::Query(e) => e.kind(),
             Self::Violation(e) => e.kind(),
+            Self::Lapsed(e) => e.kind(),
             Self::Transition(e) => e.kind(),
             Self::StepDied(_) | Self::Internal(_) => ErrorKind::Internal,
         }

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::sync::RwLock;
-use crate::model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId};
+use crate::model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId, Terms, Trigger};
 
 /// Changes that a listener may be behind by before it misses some: enough for a job of a thousand plans.
 const CHANGES: usize = 4096;
@@ -174,6 +174,11 @@ impl JobBook {
             inner.jobs.get(&id).map(|job| inner.shared(job))
         };
         shared.map(|shared| shared.view())
+    }
+
+    /// What asked for a job, and on which terms.
+    pub(super) fn origin(&self, id: JobId) -> Option<(Trigger, Terms)> {
+        self.inner.read().jobs.get(&id).map(|job| (job.trigger, job.terms))
     }
 
     /// Counts of a job's plans without copying them: the state call is the hottest of all.

@@ -255,11 +255,7 @@ impl Coordinator {
     /// How the planner would look at this collection now.
     pub(super) fn look<'a>(&self, trigger: Trigger, scope: &'a CompactionScope) -> Look<'a> {
         let now_ms = self.core.clock.now_ms();
-        let retain_after = match scope.timetravel {
-            Some(ts) => ts,
-            None if self.core.config.compaction.retention.is_zero() => Timestamp::MAX,
-            None => Timestamp::from_ms(now_ms.saturating_sub(self.core.config.compaction.retention.as_millis() as u64)),
-        };
+        let retain_after = self.core.retain_after(scope.timetravel, now_ms);
         Look { trigger, scope, now_ms, retain_after, wanted: scope.segments.iter().copied().collect() }
     }
 
@@ -371,6 +367,7 @@ impl Coordinator {
             .collect();
         let all: Vec<PlanId> = plans.iter().map(|p| p.id).chain(adopted).collect();
         let nothing_to_do = all.is_empty().then(|| why_nothing(scope.policy, &skipped));
+        let terms = Terms { timetravel: scope.timetravel, ..terms };
         let job = Job {
             id: job,
             trigger,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CollectionId, JobId, PlanId, PlanState};
+use super::{CollectionId, JobId, PlanId, PlanState, Timestamp};
 
 /// What asked for the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +37,9 @@ pub struct Terms {
     /// Plans that have not ended by then are cancelled, milliseconds since 1970; none: they take as long as they take.
     #[serde(default)]
     pub deadline_ms: Option<u64>,
+    /// Deletes newer than this stay, whatever the retention window; none: the window decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timetravel: Option<Timestamp>,
 }
 
 impl Terms {

@@ -24,6 +24,7 @@ mod measure;
 mod packing;
 mod policy;
 mod skip;
+mod terms;
 mod validate;
 
 #[cfg(test)]
@@ -42,6 +43,7 @@ use crate::{
 };
 use measure::Candidate;
 pub use skip::{Measure, SkipReason};
+pub use terms::{Lapsed, Standing, check_terms};
 pub use validate::{Rules, Violation, validate};
 
 /// The segments of one group. Only live ones of that group count; others are passed over in silence.

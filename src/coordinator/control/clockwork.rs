@@ -99,7 +99,7 @@ mod tests {
                 created_at_ms: 0,
                 plans: vec![],
                 nothing_to_do: None,
-                terms: Terms { priority: 0, deadline_ms },
+                terms: Terms { deadline_ms, ..Terms::default() },
             });
         }
         assert_eq!(deadlines.next_ms(), Some(10));

@@ -19,7 +19,8 @@ pub(in crate::grpc) fn terms(request: &ManualCompactionRequest) -> Result<Terms,
     if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&request.priority) {
         return Err(invalid("priority", request.priority, "-100 to 100"));
     }
-    Ok(Terms { priority: request.priority, deadline_ms: time("deadline_ms", request.deadline_ms)? })
+    let deadline_ms = time("deadline_ms", request.deadline_ms)?;
+    Ok(Terms { priority: request.priority, deadline_ms, ..Terms::default() })
 }
 
 impl DatacoordApi {

@@ -1,0 +1,195 @@
+//! Terms that change while a plan waits or runs, and failures that pass: what a plan took for granted when it was made
+//! must not cost a row when it is committed.
+
+use std::time::Duration;
+
+use datacoord::{
+    coordinator::{CollectionName, CompactionScope, JobView, control::PauseScope},
+    model::{FailureKind, PlanState, Timestamp},
+    wire::proto::milvus::AlterCollectionRequest,
+};
+use rstest::rstest;
+use tonic::Request;
+
+use crate::world::{Process, World, ok, property, within};
+
+const BOOK: &str = "book";
+const TTL: &str = "collection.ttl.seconds";
+
+async fn alter(process: &Process, set: &[(&str, &str)], delete: &[&str]) {
+    let request = AlterCollectionRequest {
+        collection_name: BOOK.into(),
+        properties: set.iter().map(|(k, v)| property(k, v)).collect(),
+        delete_keys: delete.iter().map(|k| (*k).to_owned()).collect(),
+        ..Default::default()
+    };
+    ok(Some(process.api.alter_collection(Request::new(request)).await.unwrap().into_inner()));
+}
+
+async fn set_ttl(process: &Process, seconds: Option<&str>) {
+    match seconds {
+        Some(seconds) => alter(process, &[(TTL, seconds)], &[]).await,
+        None => alter(process, &[], &[TTL]).await,
+    }
+}
+
+fn jobs(process: &Process) -> Vec<JobView> {
+    let coordinator = &process.coordinator;
+    let cell = coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    coordinator.jobs().of_collection(cell.id)
+}
+
+/// The first job that ends.
+async fn first_end(process: &Process) -> JobView {
+    within("a job to end", async {
+        loop {
+            if let Some(view) = jobs(process).into_iter().find(|v| v.counts().is_finished()) {
+                return view;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+fn assert_outdated(view: &JobView, why: &str) {
+    let PlanState::Failed { kind, message, .. } = &view.plans[0].state else { panic!("{:?}", view.plans) };
+    assert_eq!(*kind, FailureKind::Outdated, "{message}");
+    assert!(message.contains(why), "{message}");
+}
+
+#[rstest]
+#[case::raised(Some("1000"))]
+#[case::dropped(None)]
+#[case::no_number(Some("never"))]
+#[tokio::test]
+async fn a_plan_that_waits_drops_no_row_by_a_time_to_live_that_is_gone(#[case] now: Option<&str>) {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[(TTL, "5")]).await;
+    process.segment(BOOK, 0..10).await;
+    process.segment(BOOK, 10..20).await;
+    world.clock.advance(Duration::from_secs(10));
+    process.coordinator.pause(PauseScope::Everything, "test").await.unwrap();
+    process.compact(BOOK).await;
+    set_ttl(&process, now).await;
+    process.coordinator.resume(PauseScope::Everything).await.unwrap();
+    assert_outdated(&first_end(&process).await, "time to live");
+    assert_eq!(process.keys(BOOK).await, (0..20).collect::<Vec<_>>());
+    let job = process.compact(BOOK).await;
+    assert_eq!(process.ended(job).await.completed_plan_no, 1);
+    assert_eq!(process.keys(BOOK).await, (0..20).collect::<Vec<_>>());
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_plan_that_runs_drops_no_row_by_a_time_to_live_that_is_gone() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[(TTL, "5")]).await;
+    process.insert(BOOK, 0..10).await;
+    world.clock.advance(Duration::from_secs(10));
+    process.segment(BOOK, 10..20).await;
+    world.gate.shut();
+    process.compact(BOOK).await;
+    world.gate.arrival().await;
+    set_ttl(&process, None).await;
+    world.gate.open();
+    assert_outdated(&first_end(&process).await, "time to live");
+    assert_eq!(process.keys(BOOK).await, (0..20).collect::<Vec<_>>());
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_time_to_live_that_became_shorter_outdates_no_plan() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[(TTL, "1000")]).await;
+    process.segment(BOOK, 0..10).await;
+    process.segment(BOOK, 10..20).await;
+    process.coordinator.pause(PauseScope::Everything, "test").await.unwrap();
+    let job = process.compact(BOOK).await;
+    set_ttl(&process, Some("500")).await;
+    process.coordinator.resume(PauseScope::Everything).await.unwrap();
+    assert_eq!(process.ended(job).await.completed_plan_no, 1);
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_plan_that_came_by_itself_ends_when_its_collection_is_switched_off() {
+    let world = World::new();
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    process.segment(BOOK, 0..100).await;
+    let before = process.segments(BOOK).await;
+    world.gate.shut();
+    process.delete(BOOK, &(0..30).collect::<Vec<_>>()).await;
+    process.flush(BOOK).await;
+    world.gate.arrival().await;
+    alter(&process, &[("collection.autocompaction.enabled", "false")], &[]).await;
+    world.gate.open();
+    assert_outdated(&first_end(&process).await, "switched off");
+    assert_eq!(process.segments(BOOK).await, before);
+    assert_eq!(jobs(&process).len(), 1, "nothing is planned again");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_plan_applies_no_delete_that_a_longer_retention_window_protects() {
+    let mut world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    process.segment(BOOK, 0..10).await;
+    process.segment(BOOK, 10..20).await;
+    process.delete(BOOK, &[4, 14]).await;
+    process.flush(BOOK).await;
+    process.coordinator.pause(PauseScope::Everything, "test").await.unwrap();
+    process.compact(BOOK).await;
+    process.stop().await;
+
+    world.config.compaction.retention = Duration::from_secs(1000);
+    let process = world.start().await;
+    process.coordinator.resume(PauseScope::Everything).await.unwrap();
+    assert_outdated(&first_end(&process).await, "retention window");
+    assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).sum::<i64>(), 20);
+
+    // A horizon that a request names is no term of the collection.
+    let cell = process.coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    let scope = CompactionScope { timetravel: Some(Timestamp::MAX), ..CompactionScope::default() };
+    let job = process.coordinator.manual_compaction(&cell, scope).await.unwrap().job;
+    assert_eq!(process.ended(job.0).await.completed_plan_no, 1);
+    assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).sum::<i64>(), 18);
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn automatic_compaction_resumes_after_a_full_disk() {
+    let mut world = World::new();
+    world.config.worker.max_attempts = 1;
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    process.segment(BOOK, 0..100).await;
+    world.gate.fill();
+    process.delete(BOOK, &(0..30).collect::<Vec<_>>()).await;
+    process.flush(BOOK).await;
+    let view = first_end(&process).await;
+    let PlanState::Failed { kind, message, .. } = &view.plans[0].state else { panic!("{:?}", view.plans) };
+    assert_eq!(*kind, FailureKind::Exhausted, "{message}");
+
+    process.coordinator.tick().await;
+    assert_eq!(jobs(&process).len(), 1, "it would only fail again");
+    let cell = process.coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    let why = process.coordinator.why_not_planned(&cell.live()[0]).unwrap();
+    assert_eq!(why, "its last plan failed (exhausted), tried again from 2023-11-14T22:14:20Z on");
+
+    world.gate.empty();
+    world.clock.advance(Duration::from_secs(59));
+    process.coordinator.tick().await;
+    assert_eq!(jobs(&process).len(), 1, "not yet");
+    world.clock.advance(Duration::from_secs(1));
+    process.coordinator.tick().await;
+    let again = process.ended(jobs(&process)[0].job.id.0).await;
+    assert_eq!((jobs(&process).len(), again.completed_plan_no), (2, 1));
+    assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [70]);
+    process.stop().await;
+}
