@@ -33,23 +33,30 @@ pub struct CompactionScope {
 
 /// What Milvus calls a megabyte.
 const MIB: u64 = 1 << 20;
-/// The largest segment that can be asked for, in MB: what is held of each row while it is merged has to fit into memory.
+/// The largest segment that is made, in MB: what is held of each row while it is merged has to fit into memory. A
+/// request for larger ones gets these, as from Milvus.
 const MAX_TARGET_MB: u64 = 16_384;
 
 impl CompactionScope {
     /// The policy that a request's options name: at most one of them. A size of 0, or the largest number, which is what
-    /// clients send for "as you like", is no size.
+    /// clients send for "as you like", is no size. One beyond what can be held is brought down to that; the reasons of
+    /// the plans name the size that they go by.
     ///
     /// # Errors
-    /// `Invalid` for a size out of range and for two options at once.
+    /// `Invalid` for a size below 0 and for two options at once.
     pub fn policy(is_clustering: bool, is_l0: bool, target_size_mb: i64) -> Result<Policy, CoordinatorError> {
         let size = match u64::try_from(target_size_mb) {
             Ok(0) => None,
             Ok(_) if target_size_mb == i64::MAX => None,
-            Ok(mb) if mb <= MAX_TARGET_MB => Some(mb * MIB),
-            _ => {
+            Ok(mb) => {
+                if mb > MAX_TARGET_MB {
+                    info!(asked_mb = mb, target_mb = MAX_TARGET_MB, "target_size is brought down to what can be held");
+                }
+                Some(mb.min(MAX_TARGET_MB) * MIB)
+            }
+            Err(_) => {
                 return Err(CoordinatorError::Invalid(format!(
-                    "target_size is {target_size_mb} MB, expected 1 to {MAX_TARGET_MB}, or 0 for none"
+                    "target_size is {target_size_mb} MB, expected 1 or more, or 0 for none"
                 )));
             }
         };
@@ -477,6 +484,8 @@ mod tests {
     #[case::as_you_like(false, false, i64::MAX, Policy::Standard)]
     #[case(false, false, 1, Policy::ForceMerge { target_bytes: 1 << 20 })]
     #[case::as_large_as_can_be(false, false, 16_384, Policy::ForceMerge { target_bytes: 1 << 34 })]
+    #[case::larger_than_can_be_held(false, false, 16_385, Policy::ForceMerge { target_bytes: 1 << 34 })]
+    #[case::all_there_is_as_bytes(false, false, 8_796_093_022_207, Policy::ForceMerge { target_bytes: 1 << 34 })]
     #[case(true, false, 0, Policy::Clustering)]
     #[case(true, false, i64::MAX, Policy::Clustering)]
     #[case(false, true, 0, Policy::L0Delete)]
@@ -485,8 +494,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(false, false, -1, "target_size is -1 MB, expected 1 to 16384")]
-    #[case(false, false, 16_385, "target_size is 16385 MB, expected 1 to 16384")]
+    #[case(false, false, -1, "target_size is -1 MB, expected 1 or more, or 0 for none")]
     #[case(true, true, 0, "one kind of compaction at a time: is_clustering is true, is_l0 is true")]
     #[case(true, false, 5, "target_size is 5 MB")]
     #[case(false, true, 5, "target_size is 5 MB")]

@@ -193,3 +193,24 @@ async fn automatic_compaction_resumes_after_a_full_disk() {
     assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).collect::<Vec<_>>(), [70]);
     process.stop().await;
 }
+
+/// Clients ask for the largest number to get one segment of everything.
+#[tokio::test]
+async fn a_target_size_beyond_what_can_be_held_is_brought_down() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    process.segment(BOOK, 0..10).await;
+    process.segment(BOOK, 10..20).await;
+    let request = datacoord::wire::proto::milvus::ManualCompactionRequest {
+        collection_name: BOOK.into(),
+        target_size: 8_796_093_022_207,
+        ..Default::default()
+    };
+    let answer = process.api.manual_compaction(Request::new(request)).await.unwrap().into_inner();
+    ok(answer.status);
+    assert_eq!(process.ended(answer.compaction_id).await.completed_plan_no, 1);
+    assert_eq!(process.segments(BOOK).await.len(), 1);
+    assert_eq!(jobs(&process)[0].plans[0].reason.to_string(), "asked for: segments of 17179869184 bytes");
+    process.stop().await;
+}
