@@ -20,7 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Matching {
     pub(super) keys: Vec<PrimaryKey>,
-    /// Only rows that are older were there to be looked at, so only those may die: `DeleteOp::older_than`.
+    /// Rows that are older were all there to be looked at. Of newer ones nobody knows, so they have to stay:
+    /// `DeleteOp::older_than`.
     pub(super) older_than: Timestamp,
 }
 
@@ -101,8 +102,9 @@ impl Coordinator {
         }
     }
 
-    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
-    /// timestamp is newer than every row that may be seen, and no newer than any that is not.
+    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives.
+    /// Every row that is older than the timestamp is there to be seen; of newer ones, those may be that were flushed
+    /// while the set was made.
     async fn read_set(
         &self,
         cell: &CollectionCell,
