@@ -3,6 +3,23 @@
 //! Every module has its own error enum; all of them answer [`Classify::kind`]. A kind exists only if somebody acts
 //! differently on it. Mapping a kind to a wire code happens in `wire::status` and nowhere else.
 
+/// Longest text of an error that leaves the process, in bytes. A client refuses headers of more than 8 to 16 kB, and a byte
+/// may take three in a header.
+pub const MAX_TEXT_BYTES: usize = 2000;
+
+/// Cuts a text that is too long in its middle and says so: most texts repeat a client's value there, and end with what is
+/// wrong with it.
+pub fn cut(text: String) -> String {
+    if text.len() <= MAX_TEXT_BYTES {
+        return text;
+    }
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let head = (0..=MAX_TEXT_BYTES / 2).rev().find(is_boundary).unwrap_or_default();
+    let tail = (text.len() - MAX_TEXT_BYTES / 4..text.len()).find(is_boundary).unwrap_or(text.len());
+    let (begin, end) = (text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default());
+    format!("{begin}… ({} of {} bytes left out) …{end}", tail - head, text.len())
+}
+
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -57,4 +74,21 @@ impl ErrorKind {
 pub trait Classify {
     /// What a caller can do about this error.
     fn kind(&self) -> ErrorKind;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_characters_and_keep_both_ends() {
+        let short = "é".repeat(MAX_TEXT_BYTES / 2);
+        assert_eq!(cut(short.clone()), short);
+        for long in ["x".repeat(1 << 20), "é".repeat(1 << 20), "x😀".repeat(1001)] {
+            let text = cut(format!("channel {long} is not of the collection"));
+            assert!(text.len() <= MAX_TEXT_BYTES, "{}", text.len());
+            assert!(text.starts_with("channel ") && text.ends_with(" is not of the collection"), "{text}");
+            assert!(text.contains(&format!(" of {} bytes left out", long.len() + 33)), "{text}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ pub enum CoordinatorError {
     PlanNotFound(PlanId),
     #[error("segment {0} is not known: it never was, or it has been compacted and collected")]
     SegmentNotFound(SegmentId),
-    #[error("compaction disabled")]
+    #[error("compaction disabled: dataCoord.enableCompaction is false")]
     CompactionDisabled,
     #[error("the server is stopping")]
     Stopping,

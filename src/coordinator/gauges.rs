@@ -8,8 +8,9 @@ use prometheus::IntCounter;
 
 use super::Coordinator;
 use crate::{
-    model::{SegmentLevel, SegmentState},
+    model::{FailureKind, PlanKind, PlanReason, PlanState, SegmentLevel, SegmentState, Trigger},
     storage::OperationCounters,
+    telemetry::Metrics,
 };
 
 const STATES: [SegmentState; 5] =
@@ -38,6 +39,29 @@ struct Sum {
     segments: i64,
     rows: u64,
     bytes: u64,
+}
+
+/// Makes the counters of closed sets appear with 0, so that a rule that compares a counter with its past sees the first
+/// failure too.
+pub(super) fn show_counters(metrics: &Metrics) {
+    let compaction = &metrics.compaction;
+    for trigger in Trigger::ALL {
+        compaction.jobs.with([trigger.as_str()]);
+    }
+    for (kind, outcome) in PlanKind::ALL.iter().flat_map(|kind| PlanState::OUTCOMES.map(|outcome| (kind, outcome))) {
+        compaction.ended.with([kind.as_str(), outcome]);
+    }
+    for reason in PlanReason::CODES {
+        compaction.planned.with([reason]);
+    }
+    for kind in FailureKind::ALL {
+        compaction.failures.with([kind.as_str()]);
+    }
+    for outcome in ["done", "failed"] {
+        metrics.ingest.flushes.with([outcome]);
+        metrics.ingest.delta_flushes.with([outcome]);
+        metrics.gc.runs.with([outcome]);
+    }
 }
 
 impl Coordinator {
@@ -130,6 +154,28 @@ impl Coordinator {
             catch_up(&metrics.failures.with([name]), operation.failures.load(Ordering::Relaxed));
             catch_up(&metrics.retries.with([name]), operation.retries.load(Ordering::Relaxed));
             catch_up(&metrics.bytes.with([name]), operation.bytes.load(Ordering::Relaxed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_worth_an_alert_are_there_before_the_first_failure() {
+        let metrics = Metrics::new(prometheus::Registry::new()).unwrap();
+        show_counters(&metrics);
+        let text = metrics.render();
+        for series in [
+            r#"datacoord_ingest_flushes_total{outcome="failed"} 0"#,
+            r#"datacoord_compaction_failures_total{kind="corrupt"} 0"#,
+            r#"datacoord_compaction_plans_total{kind="l0_delete",outcome="timeout"} 0"#,
+            r#"datacoord_compaction_planned_total{reason="expired"} 0"#,
+            r#"datacoord_compaction_jobs_total{trigger="manual"} 0"#,
+            r#"datacoord_gc_runs_total{outcome="failed"} 0"#,
+        ] {
+            assert!(text.contains(series), "{series}\n{text}");
         }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     directory::{Settled, settle},
     events::FlushEvents,
     failures::Failures,
+    gauges::show_counters,
     plans::{PLANS_PER_TXN, PlanMoves},
     segments::SegmentTable,
     stats_cache::StatsCache,
@@ -75,6 +76,7 @@ impl Coordinator {
         let known = known(&contents, identity, noted);
         let state = State::default();
         let (jobs, database) = fill(&state, contents, &tso)?;
+        show_counters(&metrics);
         let core = Arc::new(Core {
             config: Arc::clone(&config),
             catalog: StepCatalog::new(catalog),

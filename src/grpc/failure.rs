@@ -121,6 +121,7 @@ pub(crate) fn answer<T: Answer>(outcome: Result<T, Failure>) -> Result<Response<
             answer
         }
         Err(Failure(status)) => {
+            tracing::debug!(code = status.code, reason = status.reason, "refused");
             let mut answer = T::default();
             answer.set_status(status);
             answer

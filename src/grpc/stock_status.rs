@@ -4,12 +4,17 @@
 //! both for 210 s. Milvus says RESOURCE_EXHAUSTED, which no client retries, and an undecodable request can't get
 //! better by being sent again either. Also puts a sentence into the empty UNIMPLEMENTED of unknown methods.
 //!
-//! Counts every call on the way. Never touches an answer of a handler: those carry their own status.
+//! Counts every call on the way and gives it an id for the log. Of a handler's own answer it only cuts a text that is too
+//! long for a client.
 
 use std::{
+    collections::HashSet,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -17,20 +22,27 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
-use crate::telemetry::Metrics;
+use crate::{
+    error::{MAX_TEXT_BYTES, cut},
+    telemetry::Metrics,
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct StockStatusLayer {
     pub(crate) max_request_bytes: usize,
     pub(crate) metrics: Arc<Metrics>,
+    /// Paths of all methods, `/package.Service/Method`. What a client makes up beside them must not become a label.
+    pub(crate) methods: Arc<HashSet<String>>,
 }
 
 impl<S> Layer<S> for StockStatusLayer {
     type Service = StockStatus<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StockStatus { inner, max_request_bytes: self.max_request_bytes, metrics: Arc::clone(&self.metrics) }
+        let (metrics, methods) = (Arc::clone(&self.metrics), Arc::clone(&self.methods));
+        StockStatus { inner, max_request_bytes: self.max_request_bytes, metrics, methods }
     }
 }
 
@@ -39,6 +51,7 @@ pub(crate) struct StockStatus<S> {
     inner: S,
     max_request_bytes: usize,
     metrics: Arc<Metrics>,
+    methods: Arc<HashSet<String>>,
 }
 
 impl<S, A, B> Service<Request<A>> for StockStatus<S>
@@ -55,30 +68,78 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let path = request.uri().path().to_owned();
+        // Nothing of it is computed while nobody listens at this level.
+        let span = tracing::debug_span!("call", id = request_id(request.headers()));
         let limit = self.max_request_bytes;
-        let metrics = Arc::clone(&self.metrics);
-        let begun = Instant::now();
+        let path = request.uri().path();
+        let mut call = InFlight::new(path, self.methods.contains(path), Arc::clone(&self.metrics));
         let answer = self.inner.call(request);
-        Box::pin(async move {
-            metrics.grpc.in_flight.inc();
-            let answered = answer.await;
-            metrics.grpc.in_flight.dec();
-            let mut response = answered?;
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-            metrics.grpc_request(&path, code, begun.elapsed());
-            if let Some(better) = Status::from_header_map(response.headers()).and_then(|s| translate(&s, &path, limit))
-            {
+        let answered = async move {
+            let mut response = answer.await?;
+            let status = Status::from_header_map(response.headers());
+            call.ended(status.as_ref().map_or(Code::Ok, Status::code));
+            if let Some(better) = status.and_then(|status| translate(&status, &call.path, limit)) {
                 replace(response.headers_mut(), &better);
             }
             Ok(response)
-        })
+        };
+        Box::pin(answered.instrument(span))
     }
 }
 
-/// The stock server's answer in place of `status`, if they differ.
+/// A call that is being answered. Counted once, however it ends: a client that leaves drops it.
+struct InFlight {
+    path: String,
+    is_known: bool,
+    metrics: Arc<Metrics>,
+    begun: Instant,
+    has_ended: bool,
+}
+
+impl InFlight {
+    fn new(path: &str, is_known: bool, metrics: Arc<Metrics>) -> Self {
+        metrics.grpc.in_flight.inc();
+        Self { path: path.to_owned(), is_known, metrics, begun: Instant::now(), has_ended: false }
+    }
+
+    fn ended(&mut self, code: Code) {
+        if std::mem::replace(&mut self.has_ended, true) {
+            return;
+        }
+        let took = self.begun.elapsed();
+        self.metrics.grpc.in_flight.dec();
+        self.metrics.grpc_request(if self.is_known { &self.path } else { "other" }, code, took);
+        tracing::debug!(method = self.path, ?code, ms = took.as_millis() as u64, "called");
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.ended(Code::Cancelled);
+    }
+}
+
+/// Keys under which clients send an id of their own; the first one counts.
+const REQUEST_IDS: [&str; 3] = ["x-request-id", "client_request_id", "client-request-id"];
+/// Of a client's id; more of it is left out.
+const MAX_ID: usize = 64;
+
+/// What the log lines of a call have in common: the client's own id, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let given = REQUEST_IDS.iter().find_map(|key| headers.get(*key)?.to_str().ok().filter(|id| !id.is_empty()));
+    match given {
+        Some(id) => id.chars().take(MAX_ID).collect(),
+        None => format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
+    }
+}
+
+/// The stock server's answer in place of `status`, if they differ; a text that is too long for a header is cut.
 fn translate(status: &Status, path: &str, max_request_bytes: usize) -> Option<Status> {
     match status.code() {
+        _ if status.message().len() > MAX_TEXT_BYTES => {
+            Some(Status::new(status.code(), cut(status.message().to_owned())))
+        }
         Code::OutOfRange => {
             let received = status.message().split_whitespace().find_map(|w| w.parse::<u64>().ok());
             let received = received.map_or_else(|| "more".to_owned(), |n| n.to_string());
@@ -125,5 +186,43 @@ mod tests {
         let better = translate(&Status::unimplemented(""), "/milvus.proto.milvus.MilvusService/Import", 1).unwrap();
         assert!(better.message().starts_with("unknown method Import for service milvus.proto.milvus.MilvusService"));
         assert!(translate(&Status::unimplemented("search is not served"), "/a/b", 1).is_none());
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_for_a_header_is_cut() {
+        let long = Status::not_found(format!("channel {} is not known", "x".repeat(1 << 20)));
+        let better = translate(&long, "/a/b", 1).unwrap();
+        assert_eq!(better.code(), Code::NotFound);
+        assert!(better.message().len() <= MAX_TEXT_BYTES && better.message().ends_with(" is not known"), "{better}");
+    }
+
+    #[test]
+    fn an_id_is_the_clients_or_a_new_one() {
+        let with = |key: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(key, HeaderValue::from_str(value).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("x-request-id", "abc"), "abc");
+        assert_eq!(with("client_request_id", "from pymilvus"), "from pymilvus");
+        assert_eq!(with("x-request-id", &"x".repeat(1000)), "x".repeat(MAX_ID));
+        let (one, two) = (with("x-request-id", ""), with("other", "abc"));
+        assert!(one != two && !one.is_empty() && two != "abc", "{one} {two}");
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_client_leaves_is_not_in_flight_any_more() {
+        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
+        let never = tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Status>>());
+        let methods = Arc::new(HashSet::from(["/a/b".to_owned()]));
+        let layer = StockStatusLayer { max_request_bytes: 1, metrics: Arc::clone(&metrics), methods };
+        for (path, method) in [("/a/b", "a/b"), ("/made/up", "other")] {
+            let call = layer.layer(never).call(Request::builder().uri(path).body(()).unwrap());
+            assert_eq!(metrics.grpc.in_flight.get(), 1);
+            drop(call);
+            assert_eq!(metrics.grpc.in_flight.get(), 0);
+            let counted = format!(r#"datacoord_grpc_requests_total{{code="CANCELLED",method="{method}"}} 1"#);
+            assert!(metrics.render().contains(&counted), "{}", metrics.render());
+        }
     }
 }

@@ -6,9 +6,14 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::wire::proto::{
-    common,
-    milvus::{CompactionMergeInfo, GetCompactionPlansResponse, GetCompactionStateResponse, ManualCompactionResponse},
+use crate::{
+    error::cut,
+    wire::proto::{
+        common,
+        milvus::{
+            CompactionMergeInfo, GetCompactionPlansResponse, GetCompactionStateResponse, ManualCompactionResponse,
+        },
+    },
 };
 
 /// `ErrorCode.IllegalArgument`: the request could not be read.
@@ -26,7 +31,7 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// 400: the request could not be read.
 pub(super) fn bad_request(reason: String) -> Response {
-    json(StatusCode::BAD_REQUEST, &Plain { error_code: ILLEGAL_ARGUMENT, reason })
+    json(StatusCode::BAD_REQUEST, &Plain { error_code: ILLEGAL_ARGUMENT, reason: cut(reason) })
 }
 
 /// 413: the request is too large.
@@ -37,7 +42,7 @@ pub(super) fn too_large(limit: usize) -> Response {
 
 /// 500: a failure below the Status of an answer.
 pub(super) fn failure(status: &tonic::Status) -> Response {
-    let reason = status.message().to_owned();
+    let reason = cut(status.message().to_owned());
     json(StatusCode::INTERNAL_SERVER_ERROR, &Plain { error_code: UNEXPECTED, reason })
 }
 
@@ -201,7 +206,7 @@ pub(super) enum V2<T> {
 
 impl<T> V2<T> {
     pub(super) fn error(code: i32, message: impl Into<String>) -> Self {
-        Self::Error { code, message: message.into() }
+        Self::Error { code, message: cut(message.into()) }
     }
 
     /// The data, unless the status says that there is none.

@@ -25,6 +25,8 @@ pub enum PlanKind {
 }
 
 impl PlanKind {
+    pub const ALL: [Self; 4] = [Self::Mix, Self::Single, Self::Clustering, Self::L0Delete];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mix => "mix",
@@ -66,6 +68,22 @@ pub enum PlanReason {
 }
 
 impl PlanReason {
+    /// Every name that [`Self::code`] gives.
+    pub const CODES: [&'static str; 12] = [
+        "delta_rows",
+        "delta_bytes",
+        "delta_logs",
+        "expired",
+        "small_segments",
+        "full_enough",
+        "manual_merge",
+        "manual_rewrite",
+        "force_merge",
+        "cluster",
+        "cluster_again",
+        "spread_deletes",
+    ];
+
     /// Name for metrics labels.
     pub fn code(&self) -> &'static str {
         match self {
@@ -138,6 +156,8 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    pub const ALL: [Self; 4] = [Self::Outdated, Self::Corrupt, Self::Exhausted, Self::Internal];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Outdated => "outdated",
@@ -207,6 +227,9 @@ pub enum PlanState {
 }
 
 impl PlanState {
+    /// Names of the states that [`Self::is_terminal`] is true of.
+    pub const OUTCOMES: [&'static str; 4] = ["completed", "failed", "timeout", "cancelled"];
+
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Queued { .. } => "queued",

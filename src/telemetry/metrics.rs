@@ -1,7 +1,7 @@
 //! Every metric of the process, by area. `docs/metrics.md` lists them; a test compares the two.
 //!
-//! Names are `datacoord_<area>_<thing>_<unit>`; a counter's unit is `total`, or ends in it. Handles are cheap to clone
-//! and safe to use from anywhere. An area's owner updates it; nobody reads a metric to decide something.
+//! Names are `datacoord_<area>_<thing>_<unit>`; a counter's unit is `total`, or ends in it, and a gauge that counts things
+//! has none. Handles are cheap to clone and safe to use from anywhere. An area's owner updates it; nobody reads a metric to decide something.
 
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ use super::TelemetryError;
 
 /// 1 ms to about 9 min, doubling.
 const SECONDS: (f64, f64, usize) = (0.001, 2.0, 20);
+
+/// Of histograms with a label that has many values: few, because every value costs a line for each.
+const FEW_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.5, 10.0, 60.0];
 
 /// A metric as the inventory lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +119,16 @@ impl Registrar {
         let made = buckets().and_then(|b| HistogramVec::new(HistogramOpts::new(name, help).buckets(b), &labels));
         self.add("histogram", (name, &labels, help), made).map(HistogramBy)
     }
+
+    fn coarse_histogram_by<const N: usize>(
+        &mut self,
+        name: &'static str,
+        labels: [&'static str; N],
+        help: &'static str,
+    ) -> Result<HistogramBy<N>, TelemetryError> {
+        let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(FEW_SECONDS.to_vec()), &labels);
+        self.add("histogram", (name, &labels, help), made).map(HistogramBy)
+    }
 }
 
 fn buckets() -> Result<Vec<f64>, prometheus::Error> {
@@ -145,6 +158,10 @@ macro_rules! area {
     (@type counter [$($label:literal),+]) => { CounterBy<{ [$($label),+].len() }> };
     (@type gauge [$($label:literal),+]) => { GaugeBy<{ [$($label),+].len() }> };
     (@type histogram [$($label:literal),+]) => { HistogramBy<{ [$($label),+].len() }> };
+    (@type coarse_histogram [$($label:literal),+]) => { HistogramBy<{ [$($label),+].len() }> };
+    (@make $r:ident, coarse_histogram [$($label:literal),+], $name:literal, $help:literal) => {
+        $r.coarse_histogram_by($name, [$($label),+], $help)
+    };
     (@make $r:ident, counter, $name:literal, $help:literal) => { $r.counter($name, $help) };
     (@make $r:ident, gauge, $name:literal, $help:literal) => { $r.gauge($name, $help) };
     (@make $r:ident, histogram, $name:literal, $help:literal) => { $r.histogram($name, $help) };
@@ -162,12 +179,12 @@ macro_rules! area {
 area! {
     /// What the coordinator knows; updated with every commit.
     CatalogMetrics {
-        collections: gauge "datacoord_catalog_collections_count", "Collections.";
-        segments: gauge by ["state", "level"] "datacoord_catalog_segments_count", "Segments by state and level.";
+        collections: gauge "datacoord_catalog_collections", "Collections.";
+        segments: gauge by ["state", "level"] "datacoord_catalog_segments", "Segments by state and level.";
         rows: gauge by ["state"] "datacoord_catalog_segment_rows", "Rows of segments, dead ones included.";
         bytes: gauge by ["state"] "datacoord_catalog_segment_bytes", "Bytes of the insert logs of segments.";
         delta_rows: gauge "datacoord_catalog_delta_rows", "Delta entries of live segments.";
-        damaged: gauge "datacoord_catalog_damaged_segments_count", "Live segments with an object that was found missing or unreadable.";
+        damaged: gauge "datacoord_catalog_damaged_segments", "Live segments with an object that was found missing or unreadable.";
     }
 }
 
@@ -175,8 +192,8 @@ area! {
     /// Jobs and plans, from trigger to commit.
     CompactionMetrics {
         jobs: counter by ["trigger"] "datacoord_compaction_jobs_total", "Jobs by what asked for them.";
-        kept_jobs: gauge by ["state"] "datacoord_compaction_jobs_count", "Jobs that are kept: executing, or ended.";
-        plans: gauge by ["state"] "datacoord_compaction_plans_count", "Unfinished plans: queued or executing.";
+        kept_jobs: gauge by ["state"] "datacoord_compaction_kept_jobs", "Jobs that are kept: executing, or ended.";
+        plans: gauge by ["state"] "datacoord_compaction_unfinished_plans", "Unfinished plans: queued or executing.";
         ended: counter by ["kind", "outcome"] "datacoord_compaction_plans_total", "Ended plans by kind and outcome.";
         planned: counter by ["reason"] "datacoord_compaction_planned_total", "Plans made, by reason.";
         skipped: counter by ["reason"] "datacoord_compaction_skipped_total", "Segments looked at and not planned, by reason.";
@@ -197,9 +214,9 @@ area! {
         inserted_rows: counter "datacoord_ingest_inserted_rows_total", "Rows acknowledged.";
         inserted_bytes: counter "datacoord_ingest_inserted_bytes_total", "Bytes of rows acknowledged, in memory.";
         deleted_keys: counter "datacoord_ingest_deleted_keys_total", "Deleted keys acknowledged.";
-        growing_segments: gauge "datacoord_ingest_growing_segments_count", "Segments that are not flushed yet.";
+        growing_segments: gauge "datacoord_ingest_growing_segments", "Segments that are not flushed yet.";
         growing_bytes: gauge "datacoord_ingest_growing_bytes", "Memory of segments that are not flushed yet.";
-        pending_deletes: gauge "datacoord_ingest_pending_deletes_count", "Deletes that are not in a delta log yet.";
+        pending_deletes: gauge "datacoord_ingest_pending_deletes", "Deletes that are not in a delta log yet.";
         flushes: counter by ["outcome"] "datacoord_ingest_flushes_total", "Flushes by outcome.";
         delta_flushes: counter by ["outcome"] "datacoord_ingest_delta_flushes_total", "Flushes of waiting deletes by outcome.";
         flushed_rows: counter "datacoord_ingest_flushed_rows_total", "Rows flushed.";
@@ -211,7 +228,7 @@ area! {
     /// The write-ahead log.
     WalMetrics {
         size: gauge "datacoord_wal_size_bytes", "Length of the log.";
-        files: gauge "datacoord_wal_files_count", "Files of the log.";
+        files: gauge "datacoord_wal_files", "Files of the log.";
         records: counter "datacoord_wal_records_total", "Records written.";
         written: counter "datacoord_wal_written_bytes_total", "Bytes written.";
         syncs: counter "datacoord_wal_syncs_total", "Syncs to the disk: each is one group commit.";
@@ -241,8 +258,8 @@ area! {
     /// The gRPC services; use [`Metrics::grpc_request`].
     GrpcMetrics {
         requests: counter by ["method", "code"] "datacoord_grpc_requests_total", "Calls by method and gRPC code.";
-        duration: histogram by ["method"] "datacoord_grpc_request_seconds", "One call.";
-        in_flight: gauge "datacoord_grpc_in_flight_count", "Calls being answered.";
+        duration: coarse_histogram by ["method"] "datacoord_grpc_request_seconds", "One call.";
+        in_flight: gauge "datacoord_grpc_calls_in_flight", "Calls being answered.";
     }
 }
 

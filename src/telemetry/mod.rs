@@ -36,9 +36,24 @@ impl Classify for TelemetryError {
     }
 }
 
+/// Libraries below our calls: at `debug` they tell of every frame of every connection, and our own lines drown.
+const CHATTY: [&str; 6] = ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls"];
+
+/// The level as configured, with libraries quiet that it does not name.
+fn directives(level: &str) -> String {
+    let mut all: Vec<String> = level.split(',').map(|part| part.trim().to_owned()).collect();
+    if all.iter().any(|part| part.eq_ignore_ascii_case("debug") || part.eq_ignore_ascii_case("trace")) {
+        let is_named = |library: &str| all.iter().any(|part| part.split(['=', ':', '[']).next() == Some(library));
+        let quiet: Vec<String> =
+            CHATTY.iter().filter(|c| !is_named(c)).map(|library| format!("{library}=info")).collect();
+        all.extend(quiet);
+    }
+    all.join(",")
+}
+
 /// Sends log lines to standard error; standard output belongs to the answers of the command line.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.level)
+    let filter = EnvFilter::try_new(directives(&config.level))
         .map_err(|source| TelemetryError::Level { level: config.level.clone(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match config.format {

@@ -7,7 +7,7 @@
 use std::fmt::Display;
 
 use super::proto::common::{self, ErrorCode};
-use crate::error::{Classify, ErrorKind};
+use crate::error::{Classify, ErrorKind, cut};
 
 /// A pair of Milvus numbers: the newer `code` and the older `error_code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,9 @@ impl Code {
     pub const ALIAS_TAKEN: Self = Self::new(1602, ErrorCode::UnexpectedError);
     pub const UNEXPECTED: Self = Self::new(65535, ErrorCode::UnexpectedError);
 
-    /// The answer with this code; `detail` repeats the reason, as in Milvus.
+    /// The answer with this code; `detail` repeats the reason, as in Milvus. A long reason is cut, see [`cut`].
     pub fn with(self, reason: impl Display) -> common::Status {
-        let reason = reason.to_string();
+        let reason = cut(reason.to_string());
         common::Status {
             error_code: self.error_code as i32,
             detail: reason.clone(),
@@ -83,7 +83,7 @@ pub fn of_error(error: &(impl Classify + Display + ?Sized)) -> common::Status {
 
 /// The same error on our own API.
 pub fn grpc_of_error(error: &(impl Classify + Display + ?Sized)) -> tonic::Status {
-    tonic::Status::new(grpc_code(error.kind()), error.to_string())
+    tonic::Status::new(grpc_code(error.kind()), cut(error.to_string()))
 }
 
 /// The gRPC code of a kind.
@@ -166,7 +166,7 @@ pub fn drop_through_alias(alias: &str) -> common::Status {
 
 /// Compaction is switched off: answered at once.
 pub fn compaction_disabled() -> common::Status {
-    service_unavailable("compaction disabled")
+    service_unavailable("compaction disabled: dataCoord.enableCompaction is false")
 }
 
 pub fn service_unavailable(why: impl Display) -> common::Status {
@@ -218,10 +218,36 @@ mod tests {
     }
 
     #[test]
+    fn no_reason_repeats_a_long_input_whole() {
+        let name = "x".repeat(1 << 20);
+        for status in [collection_not_found(&name, &name), parameter_invalid(&name), of_error(&Long(&name))] {
+            assert!(status.reason.len() <= crate::error::MAX_TEXT_BYTES, "{}", status.reason.len());
+            assert_eq!(status.detail, status.reason);
+        }
+        assert!(grpc_of_error(&Long(&name)).message().len() <= crate::error::MAX_TEXT_BYTES);
+    }
+
+    #[test]
     fn switched_off_is_retriable() {
         let status = compaction_disabled();
         assert_eq!((status.code, status.error_code, status.retriable), (2, 1, true));
-        assert_eq!(status.reason, "service unavailable: compaction disabled");
+        // The first words are the real server's; the key says what to change.
+        assert_eq!(status.reason, "service unavailable: compaction disabled: dataCoord.enableCompaction is false");
+    }
+
+    #[derive(Debug)]
+    struct Long<'a>(&'a str);
+
+    impl Display for Long<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Classify for Long<'_> {
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Invalid
+        }
     }
 
     #[derive(Debug)]
