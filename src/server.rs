@@ -24,6 +24,7 @@ use crate::{
     storage::SegmentStore,
     telemetry::Metrics,
 };
+use ready::Addresses;
 
 /// Serves until SIGTERM or SIGINT, then stops gracefully. `ready_file` is written once calls are answered.
 ///
@@ -61,13 +62,19 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     });
     let http = tokio::spawn(axum::serve(http, router).with_graceful_shutdown(http_stop).into_future());
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
+    let addresses = Addresses::new(grpc_address, http_address);
+    let own_file = Addresses::file(&config.server.data_dir);
+    addresses.write(&own_file).with_context(|| format!("file of addresses {}", own_file.display()))?;
     if let Some(file) = ready_file {
-        ready::write(&file, grpc_address, http_address).with_context(|| format!("ready file {}", file.display()))?;
+        addresses.write(&file).with_context(|| format!("ready file {}", file.display()))?;
     }
     info!(grpc = %grpc_address, http = %http_address, data = %config.server.data_dir.display(), "serving");
 
     wait_for_signal().await?;
     info!("stopping: no new calls");
+    if let Err(error) = std::fs::remove_file(&own_file) {
+        tracing::debug!(%error, file = %own_file.display(), "the file of addresses stays");
+    }
     stop.cancel();
     coordinator.end_watches();
     let served = async { tokio::join!(grpc, http) };

@@ -62,6 +62,13 @@ impl LayerFlags {
     }
 }
 
+impl LayerFlags {
+    /// Whether a flag says where the server listens.
+    pub(super) fn say_where(&self) -> bool {
+        self.grpc_listen.is_some() || self.http_listen.is_some()
+    }
+}
+
 #[derive(Debug, Default, Args)]
 pub(super) struct ServeFlags {
     /// Written when the server answers calls: {"pid": …, "grpc": "host:port", "http": "host:port"}
@@ -87,12 +94,12 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct DemoFlags {
-    /// Address of the gRPC services
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:19530")]
-    pub(super) endpoint: String,
-    /// Address of REST and metrics, for the commands to try next
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9091")]
-    pub(super) http: String,
+    /// Address of the gRPC services; without it that of the running server, or the one of the configuration
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) endpoint: Option<String>,
+    /// Address of REST and metrics, for the commands to try next; found like the other one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) http: Option<String>,
     /// Small flushes to make
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=200))]
     pub(super) flushes: u16,
@@ -103,7 +110,7 @@ pub(super) struct DemoFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckFlags {
-    /// Address of REST and health; without it the one of the configuration
+    /// Address of REST and health; without it that of the running server, or the one of the configuration
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) endpoint: Option<String>,
 }

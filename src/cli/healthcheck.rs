@@ -1,6 +1,6 @@
 //! `datacoord healthcheck`: asks `/healthz` of a server, so that a container image needs no HTTP client.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::{
@@ -8,21 +8,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::config::Config;
-
 /// Longer than a healthy server ever needs, shorter than the usual interval of such checks.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The answer is a word; more is not read.
 const MAX_ANSWER_BYTES: u64 = 8192;
-
-/// Where a server of this configuration answers on this machine.
-pub(super) fn default_endpoint(config: &Config) -> String {
-    let mut address = config.server.http_listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
-    }
-    address.to_string()
-}
 
 /// Fails unless the server answers 200 in time; the error is what it said instead.
 pub(super) async fn run(endpoint: &str) -> anyhow::Result<()> {
@@ -79,13 +68,5 @@ mod tests {
         let error = format!("{:#}", run(&answering("hello").await).await.unwrap_err());
         assert!(error.ends_with("the answer is not HTTP"), "{error}");
         assert!(run("127.0.0.1:1").await.is_err());
-    }
-
-    #[test]
-    fn asks_on_loopback_when_every_address_is_listened_on() {
-        let mut config = Config::default();
-        assert_eq!(default_endpoint(&config), "127.0.0.1:9091");
-        config.server.http_listen = "10.0.0.7:80".parse().unwrap();
-        assert_eq!(default_endpoint(&config), "10.0.0.7:80");
     }
 }

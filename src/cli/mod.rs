@@ -19,10 +19,11 @@ use std::{future::Future, process::ExitCode};
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, LayerFlags};
 use crate::{
     config::{self, LoadError, Loaded, layers},
-    server, telemetry,
+    server::{self, ready::Addresses},
+    telemetry,
 };
 
 const FAILURE: u8 = 1;
@@ -77,16 +78,41 @@ fn run(cli: Cli) -> Result<(), Failure> {
             report_ignored(&loaded);
             block_on(server::run(loaded.config, serve.ready_file))?;
         }
-        Command::Demo(demo) => block_on(demo::run(demo))?,
+        Command::Demo(demo) => {
+            end_with_a_closed_pipe();
+            let found = addresses(&cli.layers)?;
+            block_on(demo::run(demo, found))?;
+        }
         Command::Healthcheck(check) => {
-            let loaded = layers::load(&cli.layers.sources())?;
-            let endpoint = check.endpoint.unwrap_or_else(|| healthcheck::default_endpoint(&loaded.config));
+            let endpoint = match check.endpoint {
+                Some(endpoint) => endpoint,
+                None => addresses(&cli.layers)?.http,
+            };
             block_on(healthcheck::run(&endpoint))?;
         }
-        Command::Config { example: true } => print!("{}", config::milvus_yaml::example()),
-        Command::Config { example: false } => print!("{}", layers::load(&cli.layers.sources())?.render()),
+        Command::Config { example } => {
+            end_with_a_closed_pipe();
+            let text =
+                if example { config::milvus_yaml::example() } else { layers::load(&cli.layers.sources())?.render() };
+            print!("{text}");
+        }
     }
     Ok(())
+}
+
+/// Where the server answers that this command line means: the one that runs over the data directory, unless a flag says
+/// where; else the one of this configuration.
+fn addresses(flags: &LayerFlags) -> Result<Addresses, Failure> {
+    let config = layers::load(&flags.sources())?.config;
+    let running = if flags.say_where() { None } else { Addresses::of_running(&config.server.data_dir) };
+    Ok(running.unwrap_or_else(|| Addresses::new(config.server.grpc_listen, config.server.http_listen)))
+}
+
+/// From now on the process ends, as other programs do, when whoever reads its output has had enough: `… | head`. Not for
+/// the server, which writes to connections that clients may close.
+fn end_with_a_closed_pipe() {
+    // SAFETY: it sets the default action of one signal and touches no memory of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// A whole milvus.yaml is welcome, so what means nothing here is worth one line and no more.
@@ -94,6 +120,12 @@ fn report_ignored(loaded: &Loaded) {
     if !loaded.ignored.is_empty() {
         tracing::info!(count = loaded.ignored.len(), "keys of the configuration file that mean nothing here");
         tracing::debug!(keys = ?loaded.ignored, "ignored keys");
+    }
+    for (given, known) in &loaded.misspelt {
+        tracing::warn!("key {given} of the configuration file means nothing here: is it meant to be {known}?");
+    }
+    if let Some(path) = &loaded.unused_local_path {
+        tracing::warn!("localStorage.path is {path} and not used: --data-dir was given, binlogs are in files below it");
     }
 }
 

@@ -2,7 +2,10 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::args::{Cli, Command};
+use super::{
+    Addresses,
+    args::{Cli, Command},
+};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split_whitespace())
@@ -33,6 +36,24 @@ fn serving_is_the_default_and_takes_its_flags_in_both_places() {
         ];
         assert_eq!(flags, expected.map(|(key, value)| (key, value.to_owned())), "{line}");
     }
+}
+
+/// The flags that say where the server is mean something to the commands that ask it.
+#[test]
+fn commands_beside_a_server_find_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().display();
+    let found = |line: &str| super::addresses(&parse(line).unwrap().layers);
+    let Ok(configured) = found(&format!("datacoord healthcheck --data-dir {here}")) else { panic!("not loaded") };
+    assert_eq!((configured.grpc.as_str(), configured.http.as_str()), ("127.0.0.1:19530", "127.0.0.1:9091"));
+
+    let running = Addresses::new("127.0.0.1:5".parse().unwrap(), "0.0.0.0:6".parse().unwrap());
+    running.write(&Addresses::file(folder.path())).unwrap();
+    let Ok(of_server) = found(&format!("datacoord demo --data-dir {here}")) else { panic!("not loaded") };
+    assert_eq!((of_server.grpc.as_str(), of_server.http.as_str()), ("127.0.0.1:5", "127.0.0.1:6"));
+    let Ok(said) = found(&format!("datacoord demo --data-dir {here} --grpc-listen 10.0.0.1:7")) else { panic!() };
+    assert_eq!(said.grpc, "10.0.0.1:7");
+    assert!(matches!(found("datacoord demo --config nope.yaml"), Err(super::Failure::Configuration(_))));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use config::{File, FileFormat, Map, Source, Value, ValueKind};
 use super::{
     Config,
     milvus_yaml::{self, Draft, KEYS, Key, Note, REFUSED, normal},
-    setting::{Setting, Unit},
+    setting::{MASK, Setting, Unit},
     validate,
 };
 use crate::error::{Classify, ErrorKind};
@@ -23,14 +23,18 @@ const PREFIX: &str = "DATACOORD__";
 pub enum LoadError {
     #[error("configuration file {path}: {message}")]
     File { path: String, message: String },
-    #[error("{origin}: unknown key {key}")]
-    UnknownKey { origin: String, key: String },
+    #[error("{origin}: unknown key {key}{}", did_you_mean(*nearest))]
+    UnknownKey { origin: String, key: String, nearest: Option<&'static str> },
     #[error("{origin}: {key} is {value}: {expected}")]
     Value { origin: String, key: String, value: String, expected: String },
     #[error("{origin}: {key} is {value}, which is not supported: {instead}")]
     Refused { origin: String, key: &'static str, value: String, instead: &'static str },
     #[error("{0}")]
     Contradiction(String),
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|key| format!(": did you mean {key}?")).unwrap_or_default()
 }
 
 impl Classify for LoadError {
@@ -87,6 +91,10 @@ pub struct Loaded {
     pub config: Config,
     /// Keys of the file that mean nothing here (a whole milvus.yaml is welcome), in the order of their names.
     pub ignored: Vec<String>,
+    /// Those of the ignored keys that are spelt nearly like a key that means something, and that key.
+    pub misspelt: Vec<(String, &'static str)>,
+    /// Where `localStorage.path` points, if a flag with the data directory wins over it.
+    pub unused_local_path: Option<String>,
     draft: Draft,
     origins: Vec<Origin>,
 }
@@ -131,11 +139,28 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         apply(&mut draft, key, value, &origin)?;
         origins.push(origin);
     }
+    let unused_local_path = data_dir_wins(&mut draft, &mut origins);
+    let misspelt = ignored.iter().filter_map(|name| Some((name.clone(), milvus_yaml::nearest(name)?))).collect();
     // Milvus has one size for both: what writes segments and what merges them.
     draft.config.ingest.max_segment_bytes = draft.config.compaction.max_segment_bytes;
     let config = draft.clone().finish();
     validate::validate(&config)?;
-    Ok(Loaded { config, ignored, draft, origins })
+    Ok(Loaded { config, ignored, misspelt, unused_local_path, draft, origins })
+}
+
+/// A stock file has `localStorage.path`. The flag for the data directory means everything that is stored, so it wins over
+/// a path of a lower layer. Returns that path.
+fn data_dir_wins(draft: &mut Draft, origins: &mut [Origin]) -> Option<String> {
+    let at = |name: &str| KEYS.iter().position(|key| key.name == name);
+    let (data_dir, local) = (at("datacoord.dataDir")?, at("localStorage.path")?);
+    let is_flag = |at: usize| origins.get(at) == Some(&Origin::Flag);
+    if !is_flag(data_dir) || is_flag(local) || draft.storage.local_path.is_empty() {
+        return None;
+    }
+    if let Some(origin) = origins.get_mut(local) {
+        *origin = Origin::Flag;
+    }
+    Some(std::mem::take(&mut draft.storage.local_path))
 }
 
 fn origin_of(value: &Value, sources: &Sources) -> Origin {
@@ -155,6 +180,11 @@ fn apply(draft: &mut Draft, key: &Key, value: &Value, origin: &Origin) -> Result
         expected,
     };
     let setting = Setting::parse(key.unit, &value.kind).map_err(fail)?;
+    if setting == Setting::Text(MASK.to_owned()) && key.unit == Unit::Secret {
+        return Err(fail(
+            "this is what `datacoord config` prints in place of a secret: give the secret itself".to_owned(),
+        ));
+    }
     if let (Some((min, max)), Some(number)) = (key.range, setting.magnitude(key.unit))
         && !(min..=max).contains(&number)
     {
@@ -170,7 +200,7 @@ fn apply(draft: &mut Draft, key: &Key, value: &Value, origin: &Origin) -> Result
 }
 
 fn shown(unit: Unit, kind: &ValueKind) -> String {
-    if unit == Unit::Secret { "***".to_owned() } else { kind.to_string() }
+    if unit == Unit::Secret { MASK.to_owned() } else { kind.to_string() }
 }
 
 /// One layer: values by the normal form of their key.
@@ -258,7 +288,11 @@ fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<
         }
         // Spelt like this the section is ours alone; `dataCoord:` is Milvus' and may hold what we don't have.
         if name == "datacoord" || name.starts_with("datacoord.") {
-            return Err(LoadError::UnknownKey { origin: layer.origin, key: name });
+            return Err(LoadError::UnknownKey {
+                origin: layer.origin,
+                nearest: milvus_yaml::nearest(&name),
+                key: name,
+            });
         }
         ignored.push(name);
     }
@@ -280,7 +314,8 @@ fn environment_layer(variables: &[(String, String)]) -> Result<Layer, LoadError>
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let value = ValueKind::String(value.clone());
         if !layer.put(&format!("datacoord.{rest}"), value.clone())? && !layer.put(rest, value)? {
-            return Err(LoadError::UnknownKey { origin: layer.origin, key: name.clone() });
+            let nearest = milvus_yaml::nearest(&format!("datacoord.{rest}")).or_else(|| milvus_yaml::nearest(rest));
+            return Err(LoadError::UnknownKey { origin: layer.origin, key: name.clone(), nearest });
         }
     }
     Ok(layer)

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use config::ValueKind;
 
+/// Printed in place of a secret.
+pub const MASK: &str = "***";
+
 /// Bytes of a megabyte, as Milvus counts them.
 const MIB: f64 = 1_048_576.0;
 
@@ -90,7 +93,7 @@ impl Setting {
             (Self::Count(n), _) => n.to_string(),
             (_, Some(number)) => number.to_string(),
             (Self::Flag(on), _) => on.to_string(),
-            (Self::Text(text), _) if unit == Unit::Secret && !text.is_empty() => "\"***\"".to_owned(),
+            (Self::Text(text), _) if unit == Unit::Secret && !text.is_empty() => format!("{MASK:?}"),
             (Self::Text(text), _) => quote(text),
             _ => String::new(),
         }

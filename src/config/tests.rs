@@ -213,7 +213,10 @@ fn variables_of_the_environment() {
 fn refusals_name_key_value_and_limit() {
     let yaml = |text: &str| from_yaml(text).unwrap_err().to_string();
     let table = [
-        (yaml("datacoord: { wal: { maxsise: 1 } }"), ": unknown key datacoord.wal.maxsise"),
+        (
+            yaml("datacoord: { wal: { maxsise: 1 } }"),
+            ": unknown key datacoord.wal.maxsise: did you mean datacoord.wal.maxSize?",
+        ),
         (yaml("datacoord: 5"), ": unknown key datacoord"),
         (yaml("proxy: { port: 70000 }"), ": proxy.port is 70000: must be 0 to 65535"),
         (yaml("proxy: { port: -1 }"), ": proxy.port is -1: expected a whole number, not negative"),
@@ -306,4 +309,54 @@ fn a_missing_or_broken_file_is_named() {
     assert!(missing.starts_with("configuration file /nowhere/x.yaml: "), "{missing}");
     let broken = from_yaml("a: [1,").unwrap_err().to_string();
     assert!(broken.starts_with("configuration file ") && broken.len() > 40, "{broken}");
+}
+
+#[test]
+fn a_misspelt_key_of_a_section_that_is_ours_is_told_what_it_was_meant_to_be() {
+    let loaded = from_yaml(
+        "dataCoord:\n  segmnt:\n    maxSize: 1\n  segment:\n    maxSzie: 1\n    diskSegmentMaxSize: 2048\n  compaction:\n    \
+         enableAutoCompactoin: false\ncommon:\n  storagType: local\n  threadCoreCoefficient:\n    highPriority: 10\n\
+         minio:\n  adress: a\n  listObjectsMaxKeys: 0\nlocalStorage:\n  pat: x\netcd:\n  rootPat: x\n",
+    )
+    .unwrap();
+    let found: Vec<(&str, &str)> = loaded.misspelt.iter().map(|(given, known)| (given.as_str(), *known)).collect();
+    assert_eq!(
+        found,
+        [
+            ("common.storagType", "common.storageType"),
+            ("dataCoord.compaction.enableAutoCompactoin", "dataCoord.compaction.enableAutoCompaction"),
+            ("dataCoord.segment.maxSzie", "dataCoord.segment.maxSize"),
+            ("dataCoord.segmnt.maxSize", "dataCoord.segment.maxSize"),
+            ("localStorage.pat", "localStorage.path"),
+            ("minio.adress", "minio.address"),
+        ]
+    );
+    assert_eq!(loaded.ignored.len(), 10, "{:?}", loaded.ignored);
+}
+
+#[test]
+fn the_flag_of_the_data_directory_wins_over_a_path_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("milvus.yaml");
+    std::fs::write(&path, "localStorage: { path: /var/lib/milvus/data }").unwrap();
+    let with = |flags: Vec<(&'static str, String)>| {
+        load(&Sources { file: Some(path.clone()), flags, ..Sources::default() }).unwrap()
+    };
+    let root = |loaded: &Loaded| match &loaded.config.storage.kind {
+        StorageKind::Local { root } => root.clone(),
+        StorageKind::S3(_) => panic!("not local"),
+    };
+    let loaded = with(vec![("datacoord.dataDir", "here".to_owned())]);
+    assert_eq!((root(&loaded), loaded.unused_local_path.as_deref()), (None, Some("/var/lib/milvus/data")));
+    let loaded = with(vec![]);
+    assert_eq!((root(&loaded), loaded.unused_local_path), (Some("/var/lib/milvus/data".into()), None));
+}
+
+#[test]
+fn a_masked_secret_is_no_secret() {
+    let printed = from_yaml("minio: { secretAccessKey: s3cr3t }").unwrap().render();
+    let error = from_yaml(&printed).unwrap_err().to_string();
+    assert!(error.contains("KeyID is ***: this is what `datacoord config` prints"), "{error}");
+    let error = from_variables(&[("MINIO_SECRETACCESSKEY", "***")]).unwrap_err().to_string();
+    assert!(error.starts_with("environment: minio.secretAccessKey is ***: this is"), "{error}");
 }

@@ -1,31 +1,55 @@
-//! The ready file: tells whoever started the process that it serves, and where, also when it took a free port.
+//! Files that say where the server answers, also when it took a free port: one where its starter wants it, and one in the
+//! data directory for commands that are run beside it.
 //!
-//! It appears whole or not at all, and only when calls are answered.
+//! A file appears whole or not at all, and only when calls are answered.
 
 use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Writes `{"pid": …, "grpc": "host:port", "http": "host:port"}` beside `path` and renames it into place.
-///
-/// An address that means every interface is written as the loopback one, so that it can be connected to.
-pub fn write(path: &Path, grpc: SocketAddr, http: SocketAddr) -> io::Result<()> {
-    let text = serde_json::json!({
-        "pid": std::process::id(),
-        "grpc": reachable(grpc).to_string(),
-        "http": reachable(http).to_string(),
-    })
-    .to_string();
-    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
+use serde::{Deserialize, Serialize};
+
+/// More is no file of ours.
+const MAX_FILE_BYTES: u64 = 4096;
+
+/// Where a server answers on this machine, as `host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    pub pid: u32,
+    pub grpc: String,
+    pub http: String,
+}
+
+impl Addresses {
+    /// Of this process. An address that means every interface becomes the loopback one, so that it can be connected to.
+    pub fn new(grpc: SocketAddr, http: SocketAddr) -> Self {
+        Self { pid: std::process::id(), grpc: reachable(grpc).to_string(), http: reachable(http).to_string() }
+    }
+
+    /// Those of the server that runs over a data directory; none if there is no file that can be read.
+    pub fn of_running(data_dir: &Path) -> Option<Self> {
+        let file = std::fs::File::open(Self::file(data_dir)).ok()?;
+        serde_json::from_reader(io::Read::take(file, MAX_FILE_BYTES)).ok()
+    }
+
+    /// The file in a data directory.
+    pub fn file(data_dir: &Path) -> PathBuf {
+        data_dir.join("addresses.json")
+    }
+
+    /// Writes `{"pid": …, "grpc": "host:port", "http": "host:port"}` beside `path` and renames it into place.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        name.push(".tmp");
+        let temporary = path.with_file_name(name);
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(serde_json::to_string(self)?.as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    }
 }
 
 fn reachable(mut address: SocketAddr) -> SocketAddr {
@@ -41,22 +65,36 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 mod tests {
     use super::*;
 
+    fn addresses(grpc: &str, http: &str) -> Addresses {
+        Addresses::new(grpc.parse().unwrap(), http.parse().unwrap())
+    }
+
     #[test]
     fn names_addresses_that_can_be_reached() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ready.json");
-        write(&path, "0.0.0.0:1234".parse().unwrap(), "[::]:80".parse().unwrap()).unwrap();
+        addresses("0.0.0.0:1234", "[::]:80").write(&path).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         assert_eq!(value, serde_json::json!({"pid": std::process::id(), "grpc": "127.0.0.1:1234", "http": "[::1]:80"}));
         // An older file is replaced, and nothing else is left behind.
-        write(&path, "10.0.0.1:5".parse().unwrap(), "10.0.0.1:6".parse().unwrap()).unwrap();
+        addresses("10.0.0.1:5", "10.0.0.1:6").write(&path).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("10.0.0.1:5"));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
     fn a_path_without_a_name_is_refused() {
-        let address = "127.0.0.1:1".parse().unwrap();
-        assert!(write(Path::new("/"), address, address).is_err());
+        assert!(addresses("127.0.0.1:1", "127.0.0.1:1").write(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn the_running_server_of_a_data_directory_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Addresses::of_running(folder.path()), None);
+        let written = addresses("127.0.0.1:5", "127.0.0.1:6");
+        written.write(&Addresses::file(folder.path())).unwrap();
+        assert_eq!(Addresses::of_running(folder.path()), Some(written));
+        std::fs::write(Addresses::file(folder.path()), "{").unwrap();
+        assert_eq!(Addresses::of_running(folder.path()), None);
     }
 }

@@ -8,6 +8,7 @@
 //! next calls are under way. `CRASH_SEED` replays a run, `CRASH_ROUNDS` sets the kills per kind of work.
 
 mod journal;
+mod pipe;
 mod server;
 mod workload;
 

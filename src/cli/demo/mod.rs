@@ -16,7 +16,10 @@ use anyhow::{Context as _, bail, ensure};
 
 use self::{books::Books, client::Client};
 use super::{args::DemoFlags, table};
-use crate::wire::proto::datacoord::{Plan, PlanState, Segment};
+use crate::{
+    server::ready::Addresses,
+    wire::proto::datacoord::{Plan, PlanState, Segment},
+};
 
 const COLLECTION: &str = "demo_books";
 /// Marks the collection as ours: another one of the same name is left alone.
@@ -29,10 +32,11 @@ const CHECK_ROWS: i64 = 10_000;
 const IDS_PER_LINE: usize = 4;
 
 /// Runs all steps; an error says which check did not hold.
-pub(super) async fn run(flags: DemoFlags) -> anyhow::Result<()> {
+pub(super) async fn run(flags: DemoFlags, found: Addresses) -> anyhow::Result<()> {
     let began = Instant::now();
-    let mut client = Client::connect(&flags.endpoint).await?;
-    println!("datacoord {} at {}", client.version().await?, flags.endpoint);
+    let (grpc, http) = (flags.endpoint.unwrap_or(found.grpc), flags.http.unwrap_or(found.http));
+    let mut client = Client::connect(&grpc).await?;
+    println!("datacoord {} at {grpc}", client.version().await?);
 
     step("1", &format!("Collection {COLLECTION}: id, title, 8-d vector; one shard, automatic compaction off"));
     client.recreate(COLLECTION, DESCRIPTION, &books::schema(COLLECTION, DESCRIPTION)).await?;
@@ -59,7 +63,7 @@ pub(super) async fn run(flags: DemoFlags) -> anyhow::Result<()> {
     check(&mut client, &written).await?;
 
     println!("\nDone in {:.1} s. Next:", began.elapsed().as_secs_f64());
-    println!("{}", next_commands(&flags.endpoint, &flags.http));
+    println!("{}", next_commands(&grpc, &http));
     Ok(())
 }
 
