@@ -83,7 +83,7 @@ use crate::{
     background::Background,
     config::Config,
     ingest::{Health, Ingest, IngestStats},
-    model::{Plan, PlanState, Progress, Segment, Timestamp},
+    model::{Plan, PlanState, Progress, Segment, Timestamp, collection::AUTO_COMPACTION},
     scheduler::{Scheduler, Stats},
     storage::SegmentStore,
 };
@@ -185,7 +185,7 @@ impl Coordinator {
         all
     }
 
-    /// The planner's last verdict on a live segment that is in no plan.
+    /// Why a live segment is in no plan: the planner's last word, or why it has not been asked.
     pub fn why_not_planned(&self, segment: &Segment) -> Option<String> {
         if !segment.is_live() {
             return None;
@@ -194,7 +194,22 @@ impl Coordinator {
             return Some(format!("it is in plan {plan}"));
         }
         let cell = self.core.state.by_id(segment.group.collection).ok()?;
-        cell.verdict(segment).map(|reason| reason.to_string())
+        if let Some(reason) = cell.verdict(segment) {
+            return Some(reason.to_string());
+        }
+        let config = &self.core.config.compaction;
+        Some(if !config.enabled {
+            "compaction is off: dataCoord.enableCompaction is false".to_owned()
+        } else if !config.auto_enabled {
+            "nobody has asked for it, and automatic compaction is off: dataCoord.compaction.enableAutoCompaction is false"
+                .to_owned()
+        } else if !cell.meta().auto_compaction() {
+            format!("nobody has asked for it, and automatic compaction is off by the collection's {AUTO_COMPACTION}")
+        } else if let Some(why) = self.automatic_held(&cell) {
+            format!("it has not been looked at yet: automatic compaction is {why}")
+        } else {
+            "it has not been looked at yet: the flush that made it will see to that, at once".to_owned()
+        })
     }
 
     /// How far a plan is: measured while it executes, all or nothing otherwise.

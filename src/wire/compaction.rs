@@ -11,7 +11,7 @@ use super::{
     segment::signed,
     status,
 };
-use crate::model::{Job, JobCounts, Plan, PlanKind, PlanState, Progress};
+use crate::model::{Job, JobCounts, JobState, Plan, PlanKind, PlanState, Progress};
 
 /// Target of a plan that has none yet, or never got one.
 const NO_TARGET: i64 = -1;
@@ -99,9 +99,15 @@ fn failure(state: &PlanState) -> (&'static str, String) {
     }
 }
 
-/// Our own `GetCompactionState`. `progress` is that of the whole job.
+/// Our own `GetCompactionState`, which tells a job that failed from one that is done. `progress` is that of the whole job.
 pub fn job_state(job: &Job, counts: &JobCounts, progress: Progress) -> datacoord::GetCompactionStateResponse {
-    let state = if counts.is_finished() { datacoord::JobState::Completed } else { datacoord::JobState::Executing };
+    let state = match counts.state() {
+        JobState::Executing => datacoord::JobState::Executing,
+        JobState::Completed => datacoord::JobState::Completed,
+        JobState::PartiallyCompleted => datacoord::JobState::PartiallyCompleted,
+        JobState::Failed => datacoord::JobState::Failed,
+        JobState::Cancelled => datacoord::JobState::Cancelled,
+    };
     datacoord::GetCompactionStateResponse {
         state: state as i32,
         executing_plans: signed(counts.executing),
@@ -305,6 +311,31 @@ mod tests {
         assert_eq!((message.kind.as_str(), message.attempts), ("single", 2));
         assert_eq!(message.reason, "201 delta logs exceed 200");
         assert_eq!(message.progress.map(|p| (p.total_rows, p.done_bytes)), Some((4, 10)));
+    }
+
+    #[rstest]
+    #[case::nothing_to_do(vec![], datacoord::JobState::Completed)]
+    #[case::queued(vec![queued(), failed()], datacoord::JobState::Executing)]
+    #[case::completed(vec![completed(&[9]), completed(&[])], datacoord::JobState::Completed)]
+    #[case::failed(vec![failed()], datacoord::JobState::Failed)]
+    #[case::timed_out(vec![timed_out(), cancelled()], datacoord::JobState::Failed)]
+    #[case::partly(vec![completed(&[9]), failed()], datacoord::JobState::PartiallyCompleted)]
+    #[case::partly_cancelled(vec![completed(&[9]), cancelled()], datacoord::JobState::PartiallyCompleted)]
+    #[case::cancelled(vec![cancelled(), cancelled()], datacoord::JobState::Cancelled)]
+    fn own_state_never_calls_a_failed_job_completed(
+        #[case] states: Vec<PlanState>,
+        #[case] expected: datacoord::JobState,
+    ) {
+        let job = Job {
+            id: JobId(40),
+            trigger: Trigger::Manual,
+            collection: CollectionId(7),
+            created_at_ms: 1,
+            plans: vec![],
+            nothing_to_do: None,
+            terms: Default::default(),
+        };
+        assert_eq!(job_state(&job, &JobCounts::of(&states), Progress::default()).state(), expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use crate::{
     coordinator::{Coordinator, JobView},
-    model::{CollectionId, Job, JobCounts, JobId, Trigger},
+    model::{CollectionId, Job, JobCounts, JobId, JobState, Trigger},
 };
 
 /// Jobs looked at under one lock.
@@ -16,8 +16,7 @@ const STEP: usize = 256;
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     pub collections: Option<HashSet<CollectionId>>,
-    /// Some(true): every plan has ended.
-    pub finished: Option<bool>,
+    pub state: Option<JobState>,
     pub trigger: Option<Trigger>,
     /// Made at this time or later, milliseconds since 1970,
     pub created_from_ms: Option<u64>,
@@ -28,7 +27,7 @@ pub struct JobFilter {
 impl JobFilter {
     fn covers(&self, job: &Job, counts: &JobCounts) -> bool {
         self.collections.as_ref().is_none_or(|ids| ids.contains(&job.collection))
-            && self.finished.is_none_or(|finished| finished == counts.is_finished())
+            && self.state.is_none_or(|state| state == counts.state())
             && self.trigger.is_none_or(|trigger| trigger == job.trigger)
             && self.created_from_ms.is_none_or(|from| job.created_at_ms >= from)
             && self.created_until_ms.is_none_or(|until| job.created_at_ms < until)

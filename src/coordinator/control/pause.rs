@@ -23,6 +23,8 @@ pub struct ThrottleView {
     pub limit: u64,
     /// The limit of the configuration, in effect while nobody has set another.
     pub configured: u64,
+    /// Somebody has set the limit that is in effect.
+    pub is_set: bool,
     /// Bytes per second that merges have read and written over the last seconds.
     pub measured: f64,
 }
@@ -98,7 +100,8 @@ impl Coordinator {
     pub fn throttle(&self) -> ThrottleView {
         let throttle = &self.core.throttle;
         let configured = self.core.config.worker.throttle_bytes;
-        ThrottleView { limit: throttle.limit(), configured, measured: throttle.measured() }
+        let is_set = self.core.controls.read().throttle_bytes_per_second.is_some();
+        ThrottleView { limit: throttle.limit(), configured, is_set, measured: throttle.measured() }
     }
 
     /// Why nothing is planned for the collection by itself now, its switches aside.

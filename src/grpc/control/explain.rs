@@ -24,17 +24,25 @@ impl DatacoordApi {
         use plan_compaction_request::Trigger;
         let dry = match request.trigger {
             Some(Trigger::Manual(manual)) => {
-                let terms = terms(&manual)?;
-                let (cell, scope) = self.manual_scope(manual)?;
-                self.coordinator.dry_run_manual(&cell, &scope, terms).await.map_err(grpc_status)?
+                let collection = manual.collection.clone().or(request.collection);
+                self.plan_manual(ManualCompactionRequest { collection, ..manual }).await?
             }
             Some(Trigger::Automatic(collection)) => {
                 let cell = self.collection(Some(collection))?;
                 self.coordinator.dry_run_automatic(&cell)
             }
-            None => return Err(Status::invalid_argument("trigger: missing, expected manual or automatic")),
+            None => {
+                self.plan_manual(ManualCompactionRequest { collection: request.collection, ..Default::default() })
+                    .await?
+            }
         };
         Ok(dry_run_message(&dry))
+    }
+
+    async fn plan_manual(&self, manual: ManualCompactionRequest) -> Result<DryRun, Status> {
+        let terms = terms(&manual)?;
+        let (cell, scope) = self.manual_scope(manual)?;
+        self.coordinator.dry_run_manual(&cell, &scope, terms).await.map_err(grpc_status)
     }
 
     pub(in crate::grpc) async fn do_explain_segment(

@@ -12,7 +12,7 @@ use crate::{
         ended_at_ms,
     },
     grpc::datacoord::{DatacoordApi, grpc_status},
-    model::{CollectionId, JobId, PlanId, Trigger},
+    model::{self, CollectionId, JobId, PlanId, Trigger},
     wire::{compaction, proto::datacoord::*},
 };
 
@@ -24,15 +24,21 @@ impl DatacoordApi {
         &self,
         request: ListCompactionsRequest,
     ) -> Result<ListCompactionsResponse, Status> {
-        let finished = match JobState::try_from(request.state) {
+        let state = match JobState::try_from(request.state) {
             Ok(JobState::Unspecified) => None,
-            Ok(JobState::Executing) => Some(false),
-            Ok(JobState::Completed) => Some(true),
-            Err(_) => return Err(invalid("state", request.state, "0, 1 (executing) or 2 (completed)")),
+            Ok(JobState::Executing) => Some(model::JobState::Executing),
+            Ok(JobState::Completed) => Some(model::JobState::Completed),
+            Ok(JobState::Failed) => Some(model::JobState::Failed),
+            Ok(JobState::PartiallyCompleted) => Some(model::JobState::PartiallyCompleted),
+            Ok(JobState::Cancelled) => Some(model::JobState::Cancelled),
+            Err(_) => {
+                let expected = "0, 1 (executing), 2 (completed), 3 (failed), 4 (partially completed) or 5 (cancelled)";
+                return Err(invalid("state", request.state, expected));
+            }
         };
         let filter = JobFilter {
             collections: self.collections_of(request.collection)?,
-            finished,
+            state,
             trigger: trigger(&request.trigger)?,
             created_from_ms: time("created_from_ms", request.created_from_ms)?,
             created_until_ms: time("created_until_ms", request.created_until_ms)?,

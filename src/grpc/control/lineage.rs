@@ -92,7 +92,7 @@ fn ancestor_message(ancestor: &Ancestor) -> LineageSegment {
 }
 
 fn sum_message(sum: Collected) -> GarbageSum {
-    GarbageSum { segments: sum.segments as i64, files: sum.files as i64, bytes: sum.bytes as i64 }
+    GarbageSum { segments: Some(sum.segments as i64), files: Some(sum.files as i64), bytes: Some(sum.bytes as i64) }
 }
 
 fn garbage_message(garbage: &Garbage) -> GarbageItem {

@@ -87,9 +87,13 @@ pub(super) fn pause_entries(pauses: Pauses, named: impl Fn(CollectionId) -> Coll
 
 fn throttle_message(view: ThrottleView) -> ThrottleResponse {
     let mb = |bytes: f64| bytes / BYTES_PER_MB;
+    let limit = mb(view.limit as f64);
+    let what = if view.limit == 0 { "no limit".to_owned() } else { format!("{limit} MB per second") };
+    let whose = if view.is_set { "set by SetThrottle" } else { "as configured by datacoord.compaction.throttle" };
     ThrottleResponse {
-        mb_per_second: mb(view.limit as f64),
-        configured_mb_per_second: mb(view.configured as f64),
-        measured_mb_per_second: mb(view.measured),
+        mb_per_second: Some(limit),
+        configured_mb_per_second: Some(mb(view.configured as f64)),
+        measured_mb_per_second: Some(mb(view.measured)),
+        in_effect: format!("{what}, {whose}"),
     }
 }

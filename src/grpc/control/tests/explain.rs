@@ -6,7 +6,7 @@ use super::*;
 use crate::model::SegmentId;
 
 async fn dry(api: &DatacoordApi, trigger: plan_compaction_request::Trigger) -> PlanCompactionResponse {
-    let request = PlanCompactionRequest { trigger: Some(trigger) };
+    let request = PlanCompactionRequest { trigger: Some(trigger), ..Default::default() };
     api.plan_compaction(Request::new(request)).await.unwrap().into_inner()
 }
 
@@ -41,6 +41,42 @@ async fn shelf(world: &World) -> std::sync::Arc<CollectionCell> {
     world.coordinator.flush(&cell).await.unwrap();
     world.delete(&cell, 90..130).await;
     cell
+}
+
+#[tokio::test]
+async fn a_dry_run_without_a_trigger_is_that_of_a_request() {
+    let world = World::with(|config| config.compaction.max_segment_bytes = 4_000).await;
+    let cell = shelf(&world).await;
+    let api = api(&world);
+    let asked = dry(&api, plan_compaction_request::Trigger::Manual(manual(&cell))).await;
+    let collection = named(&cell);
+    for trigger in [None, Some(plan_compaction_request::Trigger::Manual(ManualCompactionRequest::default()))] {
+        let request = PlanCompactionRequest { collection: collection.clone(), trigger };
+        let answer = api.plan_compaction(Request::new(request)).await.unwrap().into_inner();
+        assert_eq!(drafted(&answer.plans), drafted(&asked.plans));
+    }
+    let nothing = api.plan_compaction(Request::new(PlanCompactionRequest::default())).await.unwrap_err();
+    assert!(nothing.message().starts_with("collection: "), "{nothing}");
+}
+
+/// Right after a flush and while compaction is off nobody has asked the planner: the answer says so.
+#[tokio::test]
+async fn a_segment_that_nobody_has_looked_at_says_why_too() {
+    type Change = fn(&mut crate::config::Config);
+    let table: [(Change, &str, &str); 4] = [
+        (|c| c.compaction.enabled = false, "", "compaction is off: dataCoord.enableCompaction is false"),
+        (|_| (), "", "nobody has asked for it, and automatic compaction is off: dataCoord.compaction.enable"),
+        (|c| c.compaction.auto_enabled = true, "false", "nobody has asked for it, and automatic compaction is off by"),
+        (|c| c.compaction.auto_enabled = true, "true", ""),
+    ];
+    for (change, own, expected) in table {
+        let world = World::with(change).await;
+        let own = (!own.is_empty()).then(|| ("collection.autocompaction.enabled".to_owned(), own.to_owned()));
+        let cell = world.collection_with("books", own.into_iter().collect()).await;
+        let segment = world.segment(&cell, 0..10).await;
+        let why = world.coordinator.why_not_planned(&cell.segment(segment).unwrap()).unwrap();
+        assert!(why.starts_with(expected) && !why.is_empty(), "{why}");
+    }
 }
 
 #[tokio::test]

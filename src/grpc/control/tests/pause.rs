@@ -109,7 +109,10 @@ async fn nothing_is_planned_by_itself_while_everything_is_paused() {
     pause(&api, Scope::Everything(true)).await;
     let cell = shelf(&world, "books").await;
     let trigger = plan_compaction_request::Trigger::Automatic(named(&cell).unwrap());
-    let dry_run = api.plan_compaction(Request::new(PlanCompactionRequest { trigger: Some(trigger) })).await.unwrap();
+    let dry_run = api
+        .plan_compaction(Request::new(PlanCompactionRequest { trigger: Some(trigger), ..Default::default() }))
+        .await
+        .unwrap();
     let dry_run = dry_run.into_inner();
     assert_eq!((dry_run.plans.len(), dry_run.reason.as_str()), (0, "paused by the night shift"));
     assert!(world.coordinator.jobs().is_empty());
@@ -142,16 +145,20 @@ async fn the_throttle_stays_until_it_is_given_back() {
     let world = World::with(|config| config.worker.throttle_bytes = 3 << 20).await;
     let get = async |world: &World| {
         let answer = api(world).get_throttle(Request::new(GetThrottleRequest {})).await.unwrap().into_inner();
-        (answer.mb_per_second, answer.configured_mb_per_second)
+        (answer.mb_per_second.unwrap(), answer.configured_mb_per_second.unwrap())
     };
     assert_eq!(get(&world).await, (3.0, 3.0));
-    assert_eq!(set(&api(&world), Some(0.5)).await.mb_per_second, 0.5);
+    assert_eq!(set(&api(&world), Some(0.5)).await.mb_per_second.unwrap(), 0.5);
     let world = world.restarted().await;
     assert_eq!(get(&world).await, (0.5, 3.0));
-    assert_eq!(set(&api(&world), Some(0.0)).await.mb_per_second, 0.0);
+    assert_eq!(set(&api(&world), Some(0.0)).await.mb_per_second.unwrap(), 0.0);
     let world = world.restarted().await;
     assert_eq!(get(&world).await, (0.0, 3.0));
-    assert_eq!(set(&api(&world), None).await.mb_per_second, 3.0);
+    // Both answers would be empty in JSON if they left zeros out.
+    assert_eq!(set(&api(&world), Some(0.0)).await.in_effect, "no limit, set by SetThrottle");
+    let back = set(&api(&world), None).await;
+    assert_eq!(back.mb_per_second.unwrap(), 3.0);
+    assert_eq!(back.in_effect, "3 MB per second, as configured by datacoord.compaction.throttle");
     for bad in [-1.0, f64::NAN, f64::INFINITY, 1e-9, 2e6] {
         let status = api(&world).set_throttle(Request::new(SetThrottleRequest { mb_per_second: Some(bad) })).await;
         let status = status.unwrap_err();
@@ -251,7 +258,10 @@ async fn a_job_ends_at_its_deadline() {
         (request(&cell, segment, 101, 0), "priority: 101"),
     ] {
         let trigger = Some(plan_compaction_request::Trigger::Manual(bad.clone()));
-        let dry_run = api.plan_compaction(Request::new(PlanCompactionRequest { trigger })).await.unwrap_err();
+        let dry_run = api
+            .plan_compaction(Request::new(PlanCompactionRequest { trigger, ..Default::default() }))
+            .await
+            .unwrap_err();
         let status = api.manual_compaction(Request::new(bad)).await.unwrap_err();
         assert_eq!(dry_run.code(), status.code());
         assert_eq!(status.code(), Code::InvalidArgument);
@@ -277,7 +287,10 @@ async fn outside_of_the_windows_only_requests_are_carried_out() {
     let cell = shelf(&world, "books").await;
     let api = api(&world);
     let trigger = plan_compaction_request::Trigger::Automatic(named(&cell).unwrap());
-    let dry_run = api.plan_compaction(Request::new(PlanCompactionRequest { trigger: Some(trigger) })).await.unwrap();
+    let dry_run = api
+        .plan_compaction(Request::new(PlanCompactionRequest { trigger: Some(trigger), ..Default::default() }))
+        .await
+        .unwrap();
     assert!(dry_run.into_inner().reason.starts_with("outside of the configured windows"));
     assert!(world.coordinator.jobs().is_empty());
     let job = world.compact(&cell).await;
