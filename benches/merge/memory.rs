@@ -161,8 +161,9 @@ async fn write(directory: &Path, shape: &str) {
 }
 
 fn line(kind: &str, field: i64, file: &LogFile) -> String {
-    let LogFile { id, rows, ts_from, ts_to, bytes, memory_bytes } = file;
-    format!("{kind} {field} {} {rows} {} {} {bytes} {memory_bytes}\n", id.0, ts_from.0, ts_to.0)
+    let LogFile { id, rows, ts_from, ts_to, bytes, memory_bytes, checksum } = file;
+    let checksum = checksum.unwrap_or_default();
+    format!("{kind} {field} {} {rows} {} {} {bytes} {memory_bytes} {checksum}\n", id.0, ts_from.0, ts_to.0)
 }
 
 fn logs(directory: &Path) -> SegmentLogs {
@@ -170,9 +171,11 @@ fn logs(directory: &Path) -> SegmentLogs {
     for line in fs::read_to_string(directory.join(MANIFEST)).unwrap().lines() {
         let (kind, numbers) = line.split_once(' ').unwrap();
         let numbers: Vec<u64> = numbers.split(' ').map(|number| number.parse().unwrap()).collect();
-        let [field, id, rows, ts_from, ts_to, bytes, memory_bytes] = numbers[..] else { panic!("{line}") };
+        let [field, id, rows, ts_from, ts_to, bytes, memory_bytes, checksum] = numbers[..] else { panic!("{line}") };
         let (field, id) = (FieldId(field as i64), LogId(id as i64));
-        let file = LogFile { id, rows, ts_from: Timestamp(ts_from), ts_to: Timestamp(ts_to), bytes, memory_bytes };
+        let (ts_from, ts_to) = (Timestamp(ts_from), Timestamp(ts_to));
+        let checksum = Some(checksum as u32);
+        let file = LogFile { id, rows, ts_from, ts_to, bytes, memory_bytes, checksum };
         let of_kind = match kind {
             "insert" => &mut logs.insert,
             "stats" => &mut logs.stats,

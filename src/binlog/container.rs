@@ -63,6 +63,8 @@ impl Descriptor {
 pub(super) struct Container {
     pub(super) descriptor: Descriptor,
     pub(super) payloads: Vec<Range<usize>>,
+    /// CRC-32C of everything in front of the first payload.
+    pub(super) prefix_checksum: u32,
 }
 
 /// Reads the container of a log whose events all have the given code, and nothing of their payloads.
@@ -75,10 +77,14 @@ pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogE
     let mut at = Cursor { bytes: &head, base: 0, len, pos: 0 };
     let descriptor = read_descriptor(&mut at)?;
     let mut pos = at.pos;
+    let mut prefix_checksum = crc32c::crc32c(&head);
     let mut payloads = Vec::with_capacity(1);
     while pos < len {
         let start = pos;
         let event = log.read(start, EVENT_FIXED_LEN)?;
+        if payloads.is_empty() {
+            prefix_checksum = crc32c::crc32c_append(prefix_checksum, &event);
+        }
         let mut at = Cursor { bytes: &event, base: start, len, pos: start };
         let header = at.header()?;
         if header.code != event_code {
@@ -95,7 +101,7 @@ pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogE
     if payloads.is_empty() {
         return Err(BinlogError::corrupt(pos, "no event after the descriptor"));
     }
-    Ok(Container { descriptor, payloads })
+    Ok(Container { descriptor, payloads, prefix_checksum })
 }
 
 /// Reads magic and descriptor event; leaves the cursor after them.

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::BinlogConfig,
-    model::{Field, Timestamp},
+    model::{Field, LogFile, LogId, Timestamp},
 };
 
 /// Writes one insert log. Streaming: pages are compressed as arrays arrive, so memory is that of the compressed log.
@@ -114,8 +114,10 @@ pub(super) fn seal(
     written_at_ms: u64,
 ) -> Result<Encoded, BinlogError> {
     let start = container::fill_prefix(&mut file, descriptor, event_code, written_at_ms)?;
+    let bytes = Bytes::from(file).slice(start..);
     Ok(Encoded {
-        bytes: Bytes::from(file).slice(start..),
+        checksum: crc32c::crc32c(&bytes),
+        bytes,
         rows,
         memory_bytes: descriptor.original_size,
         ts_from: descriptor.ts_from,
@@ -131,6 +133,8 @@ pub struct InsertLog {
     payloads: Vec<Payload>,
     /// Where the first payload begins, for errors that have no better place.
     payload_at: usize,
+    /// CRC-32C of what is in front of it.
+    prefix_checksum: u32,
 }
 
 impl InsertLog {
@@ -140,8 +144,9 @@ impl InsertLog {
         let parsed = container::parse(&bytes, INSERT_EVENT)?;
         let payload_at = parsed.payloads.first().map_or(0, |range| range.start);
         let payloads: Result<Vec<_>, _> =
-            parsed.payloads.into_iter().map(|range| Payload::open(bytes.part(range.clone()), range.start)).collect();
-        Ok(Self { descriptor: parsed.descriptor, payloads: payloads?, payload_at })
+            parsed.payloads.iter().map(|range| Payload::open(bytes.part(range.clone()), range.start)).collect();
+        let container::Container { descriptor, prefix_checksum, .. } = parsed;
+        Ok(Self { descriptor, payloads: payloads?, payload_at, prefix_checksum })
     }
 
     /// Ids, time range, type and size as the file states them.
@@ -213,6 +218,7 @@ impl InsertLog {
         Ok(Readdressed {
             prefix: prefix.into(),
             payload: range.start as u64..range.end as u64,
+            source_prefix_checksum: self.prefix_checksum,
             rows: payload.rows(),
             memory_bytes: original_size,
             ts_from: descriptor.ts_from,
@@ -228,6 +234,8 @@ pub struct Readdressed {
     pub prefix: Bytes,
     /// The payload in the other log.
     pub payload: Range<u64>,
+    /// CRC-32C of what the other log has in front of the payload, as it was read.
+    source_prefix_checksum: u32,
     pub rows: u64,
     /// As in [`Encoded`].
     pub memory_bytes: u64,
@@ -239,9 +247,26 @@ impl Readdressed {
     /// The log in memory, given the other one.
     pub fn join(self, object: &Bytes) -> Encoded {
         let payload = object.slice(self.payload.start as usize..self.payload.end as usize);
-        let bytes = [&self.prefix[..], &payload[..]].concat().into();
+        let bytes: Bytes = [&self.prefix[..], &payload[..]].concat().into();
         let Self { rows, memory_bytes, ts_from, ts_to, .. } = self;
-        Encoded { bytes, rows, memory_bytes, ts_from, ts_to }
+        Encoded { checksum: crc32c::crc32c(&bytes), bytes, rows, memory_bytes, ts_from, ts_to }
+    }
+
+    /// What the segment's record will say about the log, given the checksum of the other one.
+    pub fn log_file(&self, id: LogId, source: Option<u32>) -> LogFile {
+        let Self { rows, memory_bytes, ts_from, ts_to, .. } = *self;
+        let bytes = self.prefix.len() as u64 + self.payload.end - self.payload.start;
+        LogFile { id, rows, ts_from, ts_to, bytes, memory_bytes, checksum: source.map(|sum| self.checksum(sum)) }
+    }
+
+    /// The checksum of the log, computed from that of the other one, whose last byte is the payload's. The payload is not
+    /// looked at: if it is damaged, the log does not have this checksum, and the damage can be found in it too.
+    fn checksum(&self, source: u32) -> u32 {
+        let len = usize::try_from(self.payload.end - self.payload.start).unwrap_or(usize::MAX);
+        // The sum of A and B is that of A, moved by B's length, xor that of B. So moving the sum of what is in front takes
+        // it out of the sum of the whole, and the same puts the new prefix there.
+        let payload = crc32c::crc32c_combine(self.source_prefix_checksum, source, len);
+        crc32c::crc32c_combine(crc32c::crc32c(&self.prefix), payload, len)
     }
 }
 

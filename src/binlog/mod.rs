@@ -43,7 +43,7 @@ pub use stats::{PkStats, PkStatsBuilder, decode_stats, encode_compound_stats};
 
 use bytes::Bytes;
 
-use crate::model::{CollectionId, PartitionId, SegmentId, Timestamp};
+use crate::model::{CollectionId, LogFile, LogId, PartitionId, SegmentId, Timestamp};
 
 /// Whose log it is: what the descriptor says besides the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,37 @@ pub struct Encoded {
     /// Smallest and largest timestamp, as written into the file.
     pub ts_from: Timestamp,
     pub ts_to: Timestamp,
+    /// CRC-32C of the whole object, taken from memory before the bytes go anywhere.
+    pub checksum: u32,
+}
+
+impl Encoded {
+    /// What a segment's record says about the log.
+    pub fn log_file(&self, id: LogId) -> LogFile {
+        LogFile {
+            id,
+            rows: self.rows,
+            ts_from: self.ts_from,
+            ts_to: self.ts_to,
+            bytes: self.bytes.len() as u64,
+            memory_bytes: self.memory_bytes,
+            checksum: Some(self.checksum),
+        }
+    }
+}
+
+/// What a segment's record says about a statistics log of so many keys.
+pub fn stats_file(id: LogId, keys: u64, bytes: &[u8]) -> LogFile {
+    let size = bytes.len() as u64;
+    LogFile {
+        id,
+        rows: keys,
+        ts_from: Timestamp::ZERO,
+        ts_to: Timestamp::ZERO,
+        bytes: size,
+        memory_bytes: size,
+        checksum: Some(crc32c::crc32c(bytes)),
+    }
 }
 
 #[cfg(test)]

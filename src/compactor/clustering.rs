@@ -127,7 +127,7 @@ pub(super) async fn survey(
         let weight = u128::from(size.object_bytes) * u128::from(every) / u128::from(size.rows.max(1));
         let weight = u64::try_from(weight).unwrap_or(u64::MAX).max(1);
         let column = inputs.column(number, field)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let bytes = exec.fetch(column.object()).await?;
         let (selection, stop) = (selection.clone(), exec.stop.clone());
         let work = exec.cores.run(move || {
             let (mut range, mut taken): (Option<(Scalar, Scalar)>, _) = (None, Vec::new());
@@ -264,7 +264,7 @@ async fn part_of(
     slice: &Slice,
 ) -> Result<(Selection, Option<(Scalar, Scalar)>), CompactError> {
     let column = inputs.column(batch, field)?;
-    let bytes = exec.fetch(column.path, column.file.bytes).await?;
+    let bytes = exec.fetch(column.object()).await?;
     let (all, slice, stop) = (selection.keep.clone(), slice.clone(), exec.stop.clone());
     let work = exec.cores.run(move || {
         let mut bits = BooleanBufferBuilder::new(column.file.rows as usize);

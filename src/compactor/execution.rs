@@ -3,6 +3,7 @@
 //! Must never: start a write after the stop, or forget an object that a write may have left.
 
 use std::{
+    collections::BTreeMap,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
@@ -19,14 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CompactError, CompactionTask, ProgressCell, Throttle,
-    inputs::Fetched,
     memory::{MemoryBudget, Reservation},
 };
 use crate::{
     background::give_way,
     config::BinlogConfig,
     model::{LogId, SegmentId},
-    storage::{LogPath, Paced, RangedObject, Reading, SegmentStore},
+    storage::{Fetched, LogPath, Paced, RangedObject, Reading, RunningCheck, SegmentStore, StoredObject},
 };
 
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
@@ -82,6 +82,8 @@ pub(super) struct Execution<'a> {
     pace: Paced,
     pub(super) bytes_read: Arc<AtomicU64>,
     pub(super) bytes_written: AtomicU64,
+    /// Of the objects that are decoded window by window.
+    checks: Mutex<BTreeMap<LogPath, Arc<RunningCheck>>>,
     /// Objects that exist or may exist.
     written: Mutex<Vec<LogPath>>,
     /// Small objects that are not written yet.
@@ -109,6 +111,7 @@ impl<'a> Execution<'a> {
             pace: None,
             bytes_read: Arc::default(),
             bytes_written: AtomicU64::new(0),
+            checks: Mutex::default(),
             written: Mutex::default(),
             waiting: Mutex::default(),
         }
@@ -162,25 +165,53 @@ impl<'a> Execution<'a> {
         Ok(bytes)
     }
 
-    /// An object of about this size: in memory if it is small, behind a reader of windows otherwise.
-    pub(super) async fn fetch(&self, path: LogPath, bytes: u64) -> Result<Fetched, CompactError> {
-        if bytes <= self.budget.whole_bytes() {
-            return Ok(Fetched::Whole(self.get(&path).await?));
+    /// An object to be decoded: in memory if it is small, behind a reader of windows otherwise. What is whole is checked
+    /// when it is opened; windows are checked together by [`Self::check_windows`] at the latest.
+    pub(super) async fn fetch(&self, object: StoredObject) -> Result<Fetched, CompactError> {
+        if object.bytes <= self.budget.whole_bytes() {
+            return Ok(Fetched::Whole { object, bytes: self.get(&object.path).await? });
         }
-        self.look_into(path).await
+        let check = object.checksum.map(|expected| {
+            let check = || Arc::new(RunningCheck::new(object.path, object.bytes, expected));
+            Arc::clone(self.checks.lock().entry(object.path).or_insert_with(check))
+        });
+        self.open_windows(object.path, check).await
     }
 
-    /// An object behind a reader of windows, however small.
+    /// An object behind a reader of windows, however small, of which little is read: it is not checked.
     pub(super) async fn look_into(&self, path: LogPath) -> Result<Fetched, CompactError> {
+        self.open_windows(path, None).await
+    }
+
+    async fn open_windows(&self, path: LogPath, check: Option<Arc<RunningCheck>>) -> Result<Fetched, CompactError> {
         let reading = Reading {
             held_bytes: self.budget.whole_bytes(),
             stop: self.stop.clone(),
             read: Arc::clone(&self.bytes_read),
             pace: self.pace.clone(),
+            check,
         };
         let object = self.unless_stopped(RangedObject::open(self.store, path, reading)).await??;
         self.progress.alive();
         Ok(Fetched::Ranged(object))
+    }
+
+    /// Reads what no window has shown of the objects that were decoded by windows: gaps between pages, and pages without
+    /// survivors. Then each of them is the one that was written, or this fails.
+    pub(super) async fn check_windows(&self) -> Result<(), CompactError> {
+        let checks: Vec<_> = std::mem::take(&mut *self.checks.lock()).into_values().collect();
+        for check in checks {
+            while let Some(gap) = check.next_gap(self.budget.whole_bytes()) {
+                let _memory = self.reserve(gap.end - gap.start).await?;
+                let read = self.store.get_range_at(&self.pace, check.path(), gap.clone());
+                let bytes = self.unless_stopped(read).await??;
+                self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
+                self.progress.alive();
+                let check = Arc::clone(&check);
+                self.cores.run(move || Ok(check.fill(&gap, &bytes)?)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes an object, at once if it is large; small ones wait for each other, because syncing and asking once is

@@ -100,9 +100,10 @@ pub(super) async fn scan_deletes<T: Send + 'static>(
     mut each: impl FnMut(&mut T, Vec<Delete>) -> Result<(), WrongKeyType> + Send + 'static,
 ) -> Result<T, CompactError> {
     let path = delta.path();
-    let (bytes, object) = exec.fetch(path, delta.file.bytes).await?.split();
+    let fetched = exec.fetch(delta.object()).await?;
     exec.cores
         .run(move || {
+            let (bytes, object) = fetched.open()?;
             let mut wrong = None;
             let scanned = scan_delta(bytes, |part| {
                 if wrong.is_none() {
@@ -175,7 +176,7 @@ async fn examine(
     let (mut row_ids, mut readable) = (None, false);
     if kept > 0 {
         let column = inputs.column(index, Inputs::ROW_ID)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let bytes = exec.fetch(column.object()).await?;
         let (stop, kept) = (exec.stop.clone(), keep.clone());
         let scan = move || {
             let open = column.open(bytes)?;
@@ -258,8 +259,8 @@ async fn judged(
         return scan_values(exec, inputs, times, judge, |judge, row, timestamps| judge.judge(row, timestamps)).await;
     };
     let (times, keys) = (inputs.column(batch, Inputs::TIMESTAMP)?, inputs.column(batch, inputs.key)?);
-    let time_bytes = exec.fetch(times.path, times.file.bytes).await?;
-    let key_bytes = exec.fetch(keys.path, keys.file.bytes).await?;
+    let time_bytes = exec.fetch(times.object()).await?;
+    let key_bytes = exec.fetch(keys.object()).await?;
     let stop = exec.stop.clone();
     let judge = exec
         .cores
@@ -290,7 +291,7 @@ pub(super) async fn scan_values<T: Send + 'static>(
     mut each: impl FnMut(&mut T, usize, &[i64]) + Send + 'static,
 ) -> Result<T, CompactError> {
     let column = inputs.column(batch, field)?;
-    let bytes = exec.fetch(column.path, column.file.bytes).await?;
+    let bytes = exec.fetch(column.object()).await?;
     let stop = exec.stop.clone();
     exec.cores
         .run(move || {

@@ -9,7 +9,6 @@ use arrow::{
     array::{Array, ArrayRef, AsArray},
     datatypes::Int64Type,
 };
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,9 +18,9 @@ use super::{
 };
 use crate::{
     background::let_others_go_first,
-    binlog::{BinlogError, ColumnReader, InsertLog, LogBytes, LogIds},
+    binlog::{BinlogError, ColumnReader, InsertLog, LogIds},
     model::{DataType, Field, FieldId, LogFile, Timestamp},
-    storage::{LogPath, RangedObject},
+    storage::{Fetched, LogPath, RangedObject, StoredObject},
 };
 
 /// Bytes of decoded rows that are handled at once; what a core's cache holds.
@@ -205,21 +204,9 @@ impl DeltaLog {
     pub(super) fn path(&self) -> LogPath {
         LogPath::delta(self.ids, self.file.id)
     }
-}
 
-/// The bytes of an object.
-pub(super) enum Fetched {
-    Whole(Bytes),
-    Ranged(Arc<RangedObject>),
-}
-
-impl Fetched {
-    /// The bytes, and what to ask about an error.
-    pub(super) fn split(self) -> (LogBytes, Option<Arc<RangedObject>>) {
-        match self {
-            Self::Whole(bytes) => (bytes.into(), None),
-            Self::Ranged(object) => (object.log_bytes(), Some(object)),
-        }
+    pub(super) fn object(&self) -> StoredObject {
+        StoredObject::delta(self.ids, &self.file)
     }
 }
 
@@ -239,6 +226,10 @@ pub(super) struct Column {
 }
 
 impl Column {
+    pub(super) fn object(&self) -> StoredObject {
+        StoredObject { path: self.path, bytes: self.file.bytes, checksum: self.file.checksum }
+    }
+
     /// Rows to decode at once.
     pub(super) fn step(&self) -> usize {
         step(self.file.memory_bytes.max(self.file.bytes), self.file.rows)
@@ -252,9 +243,10 @@ impl Column {
         CompactError::Mismatch { object: self.path.to_string(), what: what.into() }
     }
 
-    /// Parses header and footer; fails if the object is not the one that the metadata describes.
+    /// Parses header and footer; fails if the object is not the one that the metadata describes. CPU work: not for async
+    /// threads.
     pub(super) fn open(&self, fetched: Fetched) -> Result<OpenLog, CompactError> {
-        let (bytes, object) = fetched.split();
+        let (bytes, object) = fetched.open()?;
         let log = InsertLog::open(bytes).map_err(|e| self.unreadable(object.as_deref(), e))?;
         if log.rows() != self.file.rows {
             return Err(self.mismatch(format!("holds {} rows, metadata says {}", log.rows(), self.file.rows)));

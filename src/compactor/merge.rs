@@ -17,9 +17,9 @@ use super::{
     second_pass::{Mate, PieceWork, Selections, Written, write_column, write_columns},
 };
 use crate::{
-    binlog::{LogIds, PkStats, PkStatsBuilder, encode_delta},
+    binlog::{LogIds, PkStats, PkStatsBuilder, encode_delta, stats_file},
     config::{BinlogConfig, WorkerConfig},
-    model::{ClusterRange, LogFile, PlanKind, SegmentLogs, Timestamp},
+    model::{ClusterRange, LogFile, PlanKind, SegmentLogs},
     storage::{LogPath, SegmentStore},
 };
 
@@ -142,6 +142,11 @@ impl Compactor {
         let outcome = match task.plan.kind {
             PlanKind::L0Delete => l0_delete::check(&exec).await,
             PlanKind::Mix | PlanKind::Single | PlanKind::Clustering => self.merge(&exec).await,
+        };
+        // What was decoded window by window is checked before anybody can commit what came of it.
+        let outcome = match outcome {
+            Ok(outcome) => exec.check_windows().await.map(|()| outcome),
+            failed => failed,
         };
         match outcome {
             Ok(outcome) => Ok(outcome),
@@ -473,16 +478,8 @@ impl Compactor {
         let empty = PkStatsBuilder::new(key.id, key.data_type, 0, self.binlog.bloom_false_positive);
         let stats = std::mem::replace(&mut *draft.keys.lock(), empty).finish();
         let (bytes, log) = (stats.encode(), self.ids.next_log()?);
-        let size = bytes.len() as u64;
+        let file = stats_file(log, rows, &bytes);
         exec.put(LogPath::stats(draft.ids, key.id, log), bytes).await?;
-        let file = LogFile {
-            id: log,
-            rows,
-            ts_from: Timestamp::ZERO,
-            ts_to: Timestamp::ZERO,
-            bytes: size,
-            memory_bytes: size,
-        };
         logs.stats.push((key.id, vec![file]));
         let (pk_range, cluster_range) = (stats.range.clone(), draft.cluster_range);
         let output = OutputSegment { id: segment, logs, rows, pk_range, cluster_range };
@@ -524,14 +521,7 @@ impl Compactor {
                     encode_delta(ids, &here, &config, now_ms).map_err(|source| CompactError::Object { object, source })
                 });
                 let encoded = encoded.await?;
-                output.logs.delta.push(LogFile {
-                    id: log,
-                    rows: encoded.rows,
-                    ts_from: encoded.ts_from,
-                    ts_to: encoded.ts_to,
-                    bytes: encoded.bytes.len() as u64,
-                    memory_bytes: encoded.memory_bytes,
-                });
+                output.logs.delta.push(encoded.log_file(log));
                 exec.put(path, encoded.bytes).await?;
             }
         }

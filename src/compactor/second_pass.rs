@@ -18,7 +18,7 @@ use super::{
     CompactError,
     cut::{Part, Piece, share},
     execution::{Execution, SMALL_BYTES},
-    inputs::{Batch, Column, Fetched, Inputs, OpenLog},
+    inputs::{Batch, Column, Inputs, OpenLog},
     order::{may_be_unordered, permutation},
     selection::{Keep, Selection},
     sink::{Shape, Sink, add_keys},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     binlog::{BinlogError, Encoded, LogIds, PkStatsBuilder, Readdressed},
     model::{LogFile, LogId, Timestamp},
-    storage::{LogPath, SPLICED_BYTES},
+    storage::{Fetched, LogPath, SPLICED_BYTES, StoredObject},
 };
 
 /// What one unit of decoding and encoding takes beside the objects and the pages that it writes: pages that it reads,
@@ -150,7 +150,7 @@ pub(super) async fn write_column(
 enum Made {
     Encoded(Encoded),
     /// The payload of this input behind another header.
-    Readdressed(LogPath, Readdressed),
+    Readdressed(StoredObject, Readdressed),
 }
 
 /// Puts a finished column into the store.
@@ -167,15 +167,15 @@ async fn store(
     };
     let path = LogPath::insert(work.ids, id, log);
     let file = match made {
-        Made::Encoded(Encoded { bytes, rows, memory_bytes, ts_from, ts_to }) => {
-            let file = LogFile { id: log, rows, ts_from, ts_to, bytes: bytes.len() as u64, memory_bytes };
-            exec.put(path, bytes).await?;
+        Made::Encoded(encoded) => {
+            let file = encoded.log_file(log);
+            exec.put(path, encoded.bytes).await?;
             file
         }
-        Made::Readdressed(from, Readdressed { prefix, payload, rows, memory_bytes, ts_from, ts_to }) => {
-            let bytes = prefix.len() as u64 + payload.end - payload.start;
-            exec.splice(path, prefix, (&from, payload)).await?;
-            LogFile { id: log, rows, ts_from, ts_to, bytes, memory_bytes }
+        Made::Readdressed(from, copy) => {
+            let file = copy.log_file(log, from.checksum);
+            exec.splice(path, copy.prefix, (&from.path, copy.payload)).await?;
+            file
         }
     };
 
@@ -192,8 +192,9 @@ async fn store(
 }
 
 /// The object of a whole batch under the output's header; None if it is not fit for that and has to be written anew.
-/// Pages are not looked into, except those of keys: damage there is carried over, not made worse. Nor are they held: the
-/// store moves them, unless the object is so small that it is written together with others.
+/// Pages are not looked into, except those of keys and of small objects: damage there is carried over, and the checksum of
+/// the copy tells. Nor are they held: the store moves them, unless the object is so small that it is written together with
+/// others.
 async fn copy(
     exec: &Execution<'_>,
     inputs: &Inputs,
@@ -204,7 +205,7 @@ async fn copy(
     let column = inputs.column(part.batch, field)?;
     let is_small = column.file.bytes < SMALL_BYTES;
     let fetched = match field == inputs.key || is_small {
-        true => exec.fetch(column.path, column.file.bytes).await?,
+        true => exec.fetch(column.object()).await?,
         false => exec.look_into(column.path).await?,
     };
     let keys = (field == inputs.key).then(|| work.keys.clone());
@@ -212,7 +213,7 @@ async fn copy(
     exec.cores
         .run(move || {
             let whole = match &fetched {
-                Fetched::Whole(bytes) if is_small => Some(bytes.clone()),
+                Fetched::Whole { bytes, .. } if is_small => Some(bytes.clone()),
                 _ => None,
             };
             let open = column.open(fetched)?;
@@ -226,12 +227,17 @@ async fn copy(
                 Err(BinlogError::NotCopyable(_)) => return Ok(None),
                 Err(error) => return Err(column.corrupt(error)),
             };
+            // The checksum of the copy is computed from that of all bytes that were written.
+            if column.file.checksum.is_some() && copy.payload.end != column.file.bytes {
+                let (end, bytes) = (copy.payload.end, column.file.bytes);
+                return Err(column.mismatch(format!("ends at byte {end}, metadata says {bytes}")));
+            }
             if let Some(keys) = keys {
                 column.scan(&open, &stop, |_, array| add_keys(&keys, &column.field, array))?;
             }
             Ok(Some(match whole {
                 Some(whole) => Made::Encoded(copy.join(&whole)),
-                None => Made::Readdressed(column.path, copy),
+                None => Made::Readdressed(column.object(), copy),
             }))
         })
         .await
@@ -248,7 +254,7 @@ async fn rewrite(
     let mut sink = open_sink(exec, inputs, selections, work, field, &shape)?;
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let bytes = exec.fetch(column.object()).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         sink = exec
             .cores
@@ -324,7 +330,7 @@ pub(super) async fn write_columns(
             feeds.push(Feed { mate, selections, part, cursor, sink });
         }
         let column = inputs.column(*batch, field)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let bytes = exec.fetch(column.object()).await?;
         let stop = exec.stop.clone();
         let feeds = exec
             .cores
@@ -459,7 +465,7 @@ async fn values(
     let mut values = Vec::new();
     for part in &work.piece.parts {
         let column = inputs.column(part.batch, field)?;
-        let bytes = exec.fetch(column.path, column.file.bytes).await?;
+        let bytes = exec.fetch(column.object()).await?;
         let (stop, selections, part) = (exec.stop.clone(), selections.clone(), part.clone());
         values = exec
             .cores

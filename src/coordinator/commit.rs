@@ -24,7 +24,7 @@ use crate::{
     },
     planner::{Rules, Violation, validate},
     scheduler::Event,
-    storage::{self, LogPath},
+    storage::{self, LogPath, StoredObject},
 };
 
 /// Deletes of L0 segments that are in memory at once, in bytes.
@@ -159,16 +159,9 @@ impl Core {
         let encoded = blocking(move || binlog::encode_delta(ids, &deletes, &config, now_ms))
             .await?
             .map_err(|e| CoordinatorError::Internal(format!("delta log of segment {segment}: {e}")))?;
-        let bytes = encoded.bytes.len() as u64;
+        let file = encoded.log_file(log);
         self.store.put(&LogPath::delta(ids, log), encoded.bytes).await?;
-        Ok(LogFile {
-            id: log,
-            rows: encoded.rows,
-            ts_from: encoded.ts_from,
-            ts_to: encoded.ts_to,
-            bytes,
-            memory_bytes: encoded.memory_bytes,
-        })
+        Ok(file)
     }
 
     /// Makes a finished merge true: outputs become Flushed, inputs Dropped, the plan Completed, deletes that reached
@@ -192,7 +185,7 @@ impl Core {
         for segment in &inputs {
             let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
             if plan.kind == PlanKind::L0Delete {
-                l0.extend(logs.delta.iter().map(|log| (LogPath::delta(log_ids(segment), log.id), log.bytes)));
+                l0.extend(logs.delta.iter().map(|log| StoredObject::delta(log_ids(segment), log)));
                 continue;
             }
             let unseen: Vec<LogFile> =
@@ -278,7 +271,7 @@ impl Core {
         &self,
         cell: &CollectionCell,
         group: &Group,
-        logs: Vec<(LogPath, u64)>,
+        logs: Vec<StoredObject>,
         txn: &mut StepTxn,
         changed: &mut Vec<Segment>,
     ) -> Result<(), CoordinatorError> {

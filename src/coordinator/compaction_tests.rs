@@ -18,8 +18,8 @@ use crate::{
     config::CompactionConfig,
     meta::memory::MemoryStore,
     model::{
-        Channel, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogFile, LogId, PartitionId,
-        PlanKind, PrimaryKey, Scalar, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
+        Channel, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, PlanKind,
+        PrimaryKey, Scalar, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
     },
     planner::Policy,
     query,
@@ -187,14 +187,7 @@ impl Coordinator {
         let ids = LogIds { collection: cell.id, partition, segment: id };
         let log = LogId(core.ids.next().unwrap());
         let encoded = encode_delta(ids, deletes, &core.config.binlog, 1).unwrap();
-        let file = LogFile {
-            id: log,
-            rows: encoded.rows,
-            ts_from: encoded.ts_from,
-            ts_to: encoded.ts_to,
-            bytes: encoded.bytes.len() as u64,
-            memory_bytes: encoded.memory_bytes,
-        };
+        let file = encoded.log_file(log);
         core.store.put(&LogPath::delta(ids, log), encoded.bytes).await.unwrap();
         let logs = SegmentLogs { delta: vec![file], ..SegmentLogs::default() };
         let mut segment = Segment { level: SegmentLevel::L0, version: 1, ..Segment::new(id, group) };

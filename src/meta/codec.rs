@@ -210,6 +210,7 @@ fn encode_log(log: &LogFile) -> data::Binlog {
         log_size: log.bytes as i64,
         log_id: log.id.0,
         memory_size: log.memory_bytes as i64,
+        checksum: log.checksum,
     }
 }
 
@@ -240,6 +241,7 @@ fn decode_log(key: &str, log: data::Binlog) -> Result<LogFile, MetaError> {
         ts_to: Timestamp(log.timestamp_to),
         bytes: unsigned(key, "log_size", log.log_size)?,
         memory_bytes: unsigned(key, "memory_size", log.memory_size)?,
+        checksum: log.checksum,
     })
 }
 

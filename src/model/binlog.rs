@@ -16,6 +16,8 @@ pub struct LogFile {
     pub bytes: u64,
     /// Bytes of the rows in memory, as Milvus counts them (`binlog::memory_size`).
     pub memory_bytes: u64,
+    /// CRC-32C of the whole object. None: Milvus wrote it, or an older release.
+    pub checksum: Option<u32>,
 }
 
 /// All objects of a segment.

@@ -31,6 +31,9 @@ pub enum StorageError {
     /// The object was read, and its bytes can't be right.
     #[error("object {object}: {source}")]
     Object { object: String, source: BinlogError },
+    /// The object was read, and it is not the one that was written.
+    #[error("object {object} is damaged: checksum {expected:08x} expected, {found:08x} found")]
+    Damaged { object: String, expected: u32, found: u32 },
     /// Rows can't be written as logs.
     #[error(transparent)]
     Encode(#[from] BinlogError),
@@ -60,7 +63,7 @@ impl Classify for StorageError {
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Object { source, .. } => source.kind(),
             Self::Encode(source) => source.kind(),
-            Self::Segment { .. } => ErrorKind::Corrupt,
+            Self::Segment { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Rows { .. } | Self::Task(_) => ErrorKind::Internal,
             Self::LogId { kind, .. } => *kind,
             Self::Settings(_) => ErrorKind::Invalid,

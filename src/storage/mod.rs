@@ -7,6 +7,7 @@
 //! ```text
 //! segment_writer   segment_reader        rows ⇄ logs (through crate::binlog)
 //!          │         ranged              objects too large to be held, window by window
+//!          │         checksum            whether what was read is what was written
 //!          SegmentStore     pace         names, bounded retries, counters, batches; in parts while there is a limit
 //!    local   bucket   fault              where objects are
 //!      direct                            files past the machine's cache
@@ -14,6 +15,7 @@
 
 mod backend;
 mod bucket;
+mod checksum;
 mod counters;
 mod direct;
 mod error;
@@ -27,6 +29,7 @@ mod segment_writer;
 mod store;
 
 pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES};
+pub use checksum::{Fetched, RunningCheck, StoredObject, verify};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fault::{Fault, FaultyBackend, Operation};

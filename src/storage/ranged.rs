@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{LogPath, Paced, SegmentStore, StorageError};
+use super::{LogPath, Paced, RunningCheck, SegmentStore, StorageError};
 use crate::binlog::{LogBytes, PEEK_BYTES, ReadRange};
 
 /// The end of an object, where its footer is.
@@ -36,6 +36,8 @@ pub struct Reading {
     pub read: Arc<AtomicU64>,
     /// Who is asked before bytes move.
     pub pace: Paced,
+    /// What the object has to be; shown every window, also by other readers of the same object. None: nobody knows.
+    pub check: Option<Arc<RunningCheck>>,
 }
 
 /// Read from threads that may block; requests run on the runtime of whoever opened it.
@@ -68,6 +70,9 @@ impl RangedObject {
     pub async fn open(store: &SegmentStore, path: LogPath, reading: Reading) -> Result<Arc<Self>, StorageError> {
         let window = (reading.held_bytes / (WINDOWS + 1)).max(1);
         let len = store.size(&path).await?;
+        if let Some(check) = &reading.check {
+            check.is_of_size(len)?;
+        }
         let (store, runtime) = (store.clone(), Handle::current());
         let (state, failure) = (Mutex::default(), Mutex::default());
         Ok(Arc::new(Self { store, path, len, window, reading, runtime, state, failure }))
@@ -86,6 +91,15 @@ impl RangedObject {
     /// Why the store did not answer, if that is what an error is about.
     pub fn take_failure(&self) -> Option<StorageError> {
         self.failure.lock().take()
+    }
+
+    /// Has the whole object checked, once its reader is at the end: reads what no window has shown. Blocks.
+    pub(super) fn check_rest(&self) -> Result<(), StorageError> {
+        let Some(check) = &self.reading.check else { return Ok(()) };
+        while let Some(gap) = check.next_gap(self.window) {
+            check.fill(&gap, &self.runtime.block_on(self.fetch(gap.clone()))?)?;
+        }
+        Ok(())
     }
 
     fn fetch(&self, range: Range<u64>) -> impl Future<Output = Result<Bytes, StorageError>> + Send + 'static {
@@ -116,6 +130,9 @@ impl RangedObject {
             None => self.runtime.block_on(self.fetch(from..least))?,
         };
         *state = State { at: from, bytes, next: None };
+        if let Some(check) = &self.reading.check {
+            check.add(from, &state.bytes)?;
+        }
         let next = state.at + state.bytes.len() as u64;
         if follows && next < self.len && !state.bytes.is_empty() {
             let range = next..(next + self.window).min(self.len);
@@ -224,6 +241,35 @@ mod tests {
                 prop_assert_eq!(&found[..], &bytes[read]);
             }
         }
+    }
+
+    /// A reader is told when the last byte has passed, in whatever order; one that skips has the rest read for it.
+    #[test]
+    fn damage_is_found_when_all_has_passed() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (bytes, window) = (vec![7; 10_000], 1000);
+        let sum = crc32c::crc32c(&bytes);
+        let opened = |expected| {
+            let object = stored(&runtime, &bytes, window);
+            let check = Some(Arc::new(RunningCheck::new(path(), 10_000, expected)));
+            let reading = Reading { held_bytes: window * (WINDOWS + 1), check, ..Reading::default() };
+            runtime.block_on(RangedObject::open(&object.store, path(), reading)).unwrap()
+        };
+        let ranges = || [9000..10_000u64].into_iter().chain((0..9).map(|n| n * 1000..(n + 1) * 1000));
+        let sound = opened(sum);
+        ranges().for_each(|range| drop(sound.read_range(range).unwrap()));
+        sound.check_rest().unwrap();
+
+        let damaged = opened(sum ^ 1);
+        assert!(ranges().any(|range| damaged.read_range(range).is_err()), "all has passed");
+        assert!(matches!(damaged.take_failure(), Some(StorageError::Damaged { .. })));
+
+        let skipped = opened(sum ^ 1);
+        skipped.read_range(3000..4000).unwrap();
+        assert!(matches!(skipped.check_rest(), Err(StorageError::Damaged { .. })));
+
+        let other_size = RunningCheck::new(path(), 9_999, sum);
+        assert!(other_size.is_of_size(10_000).is_err());
     }
 
     #[test]

@@ -16,11 +16,9 @@ use futures::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{LogPath, RangedObject, Reading, SegmentStore, StorageError};
+use super::{Fetched, LogPath, RangedObject, Reading, RunningCheck, SegmentStore, StorageError, StoredObject};
 use crate::{
-    binlog::{
-        BinlogError, ColumnReader, DeltaReader, InsertLog, LogBytes, LogIds, PkStats, decode_delta, decode_stats,
-    },
+    binlog::{BinlogError, ColumnReader, DeltaReader, InsertLog, LogIds, PkStats, decode_delta, decode_stats},
     model::{CollectionSchema, Delete, Field, FieldId, LogId, PrimaryKey, SegmentLogs},
 };
 
@@ -30,7 +28,9 @@ const FETCH_CONCURRENCY: usize = 8;
 const WHOLE_BYTES: u64 = 4 << 20;
 
 /// Reads columns of a segment in batches of at most `batch_rows`, with one column per wanted field, in the order given,
-/// named and typed as in `schema.arrow_schema()`. Memory is bounded by a few megabytes per field and one batch, however
+/// named and typed as in `schema.arrow_schema()`. Objects are checked against their checksums: small ones before they are
+/// decoded, large ones when all of their bytes have passed, so that whoever stops early may have seen rows of a damaged
+/// one. Memory is bounded by a few megabytes per field and one batch, however
 /// large the objects are. No fields: no batches.
 pub fn read_columns(
     store: &SegmentStore,
@@ -68,20 +68,25 @@ pub fn read_columns(
 /// Reads all deletes of a segment, log by log in order of arrival.
 pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<Delete>, StorageError> {
     // Owned, because a future that holds a borrowing iterator is not provably `Send` inside another one.
-    let paths: Vec<LogPath> = logs.delta.iter().map(|log| LogPath::delta(ids, log.id)).collect();
-    let reads = paths.into_iter().map(|path| async move {
-        let bytes = store.get(&path).await?;
-        blocking(move || decode_delta(bytes).map_err(|e| of_object(&path, e))).await
+    let objects: Vec<StoredObject> = logs.delta.iter().map(|log| StoredObject::delta(ids, log)).collect();
+    let reads = objects.into_iter().map(|object| async move {
+        let bytes = store.get(&object.path).await?;
+        blocking(move || {
+            object.check(&bytes)?;
+            decode_delta(bytes).map_err(|e| of_object(&object.path, e))
+        })
+        .await
     });
     let parts: Vec<Vec<Delete>> = stream::iter(reads).buffered(FETCH_CONCURRENCY).try_collect().await?;
     Ok(parts.concat())
 }
 
-/// Reads the deletes of delta logs, each a path and its size in bytes, in parts that take `part_bytes` or a little more,
-/// whichever logs they come from. No log is whole in memory if it is large.
+/// Reads the deletes of delta logs in parts that take `part_bytes` or a little more, whichever logs they come from. No log
+/// is whole in memory if it is large; a damaged one may be found after some of its deletes were handed out, at its end at
+/// the latest.
 pub fn read_delete_parts(
     store: &SegmentStore,
-    mut logs: Vec<(LogPath, u64)>,
+    mut logs: Vec<StoredObject>,
     part_bytes: usize,
 ) -> BoxStream<'static, Result<Vec<Delete>, StorageError>> {
     logs.reverse();
@@ -89,8 +94,8 @@ pub fn read_delete_parts(
         let (mut part, mut bytes) = (Vec::new(), 0);
         while bytes < part_bytes {
             let Some(log) = open.take() else {
-                let Some((path, size)) = logs.pop() else { break };
-                open = Some(OpenDelta::open(&store, path, size).await?);
+                let Some(log) = logs.pop() else { break };
+                open = Some(OpenDelta::open(&store, log).await?);
                 continue;
             };
             let permit = if log.object.is_some() { store.window_reader().await } else { None };
@@ -114,11 +119,13 @@ struct OpenDelta {
 }
 
 impl OpenDelta {
-    async fn open(store: &SegmentStore, path: LogPath, size: u64) -> Result<Self, StorageError> {
-        let (bytes, object) = fetch(store, path, size).await?;
-        let permit = if object.is_some() { store.window_reader().await } else { None };
+    async fn open(store: &SegmentStore, log: StoredObject) -> Result<Self, StorageError> {
+        let fetched = fetch(store, log).await?;
+        let permit = if fetched.has_windows() { store.window_reader().await } else { None };
         blocking(move || {
             let _permit = permit;
+            let path = log.path;
+            let (bytes, object) = fetched.open()?;
             let reader = DeltaReader::open(bytes).map_err(|e| unreadable(&path, object.as_deref(), e))?;
             Ok(Self { path, object, reader })
         })
@@ -133,7 +140,10 @@ impl OpenDelta {
         enough: usize,
     ) -> Result<(Option<Self>, Vec<Delete>, usize), StorageError> {
         while bytes < enough {
-            let Some(deletes) = self.reader.next() else { return Ok((None, part, bytes)) };
+            let Some(deletes) = self.reader.next() else {
+                self.object.as_deref().map_or(Ok(()), RangedObject::check_rest)?;
+                return Ok((None, part, bytes));
+            };
             let deletes = deletes.map_err(|e| unreadable(&self.path, self.object.as_deref(), e))?;
             bytes += deletes.iter().map(memory_bytes).sum::<usize>();
             part.extend(deletes);
@@ -153,17 +163,21 @@ fn memory_bytes(delete: &Delete) -> usize {
 /// Reads the primary-key statistics of a segment: the compound log if there is one, all single ones otherwise
 /// (specification 6.2).
 pub async fn read_stats(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<PkStats>, StorageError> {
-    let all: Vec<(FieldId, LogId)> =
-        logs.stats.iter().flat_map(|(field, files)| files.iter().map(|file| (*field, file.id))).collect();
-    let compound: Vec<_> = all.iter().copied().filter(|(_, id)| *id == LogId::COMPOUND_STATS).collect();
+    let all: Vec<StoredObject> = logs
+        .stats
+        .iter()
+        .flat_map(|(field, files)| files.iter().map(|file| StoredObject::stats(ids, *field, file)))
+        .collect();
+    let is_compound = |object: &StoredObject| object.path.log() == LogId::COMPOUND_STATS;
+    let compound: Vec<_> = all.iter().copied().filter(is_compound).collect();
     let wanted = if compound.is_empty() { all } else { compound };
-    let reads = wanted.into_iter().map(|(field, id)| {
-        let path = LogPath::stats(ids, field, id);
-        async move {
-            let bytes = store.get(&path).await?;
-            let decode = move || decode_stats(&bytes, id == LogId::COMPOUND_STATS);
-            blocking(move || decode().map_err(|e| of_object(&path, e))).await
-        }
+    let reads = wanted.into_iter().map(|object| async move {
+        let bytes = store.get(&object.path).await?;
+        blocking(move || {
+            object.check(&bytes)?;
+            decode_stats(&bytes, is_compound(&object)).map_err(|e| of_object(&object.path, e))
+        })
+        .await
     });
     let parts: Vec<Vec<PkStats>> = stream::iter(reads).buffered(FETCH_CONCURRENCY).try_collect().await?;
     Ok(parts.concat())
@@ -193,8 +207,8 @@ struct Source {
     fields: Vec<Field>,
     schema: Arc<ArrowSchema>,
     batch_rows: usize,
-    /// Per binlog the object of every wanted field with its size; the next one last.
-    binlogs: Vec<Vec<(LogPath, u64)>>,
+    /// Per binlog the object of every wanted field; the next one last.
+    binlogs: Vec<Vec<StoredObject>>,
 }
 
 impl Source {
@@ -208,8 +222,7 @@ impl Source {
     ) -> Result<Self, StorageError> {
         let stored = schema.stored_fields();
         let mut fields = Vec::with_capacity(wanted.len());
-        let mut binlogs: Vec<Vec<(LogPath, u64)>> =
-            vec![Vec::new(); if wanted.is_empty() { 0 } else { logs.batches() }];
+        let mut binlogs: Vec<Vec<StoredObject>> = vec![Vec::new(); if wanted.is_empty() { 0 } else { logs.batches() }];
         for id in wanted {
             let wrong = |what: String| StorageError::Segment { segment: ids.segment.0, field: *id, what };
             let field = stored.iter().find(|field| field.id == *id);
@@ -219,7 +232,7 @@ impl Source {
                 return Err(wrong(format!("{} binlogs, other fields have {}", files.len(), binlogs.len())));
             }
             for (binlog, file) in binlogs.iter_mut().zip(files) {
-                binlog.push((LogPath::insert(ids, *id, file.id), file.bytes));
+                binlog.push(StoredObject::insert(ids, *id, file));
             }
         }
         binlogs.reverse();
@@ -231,18 +244,19 @@ impl Source {
 
     /// Fetches the next binlog of every field.
     async fn open_next(&mut self) -> Result<Option<OpenBinlog>, StorageError> {
-        let Some(paths) = self.binlogs.pop() else { return Ok(None) };
+        let Some(objects) = self.binlogs.pop() else { return Ok(None) };
         let store = &self.store;
-        let fetches = paths
+        let fetches = objects
             .into_iter()
-            .map(|(path, bytes)| async move { Ok::<_, StorageError>((path, fetch(store, path, bytes).await?)) });
+            .map(|object| async move { Ok::<_, StorageError>((object.path, fetch(store, object).await?)) });
         let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
         let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
-        let has_windows = objects.iter().any(|(_, (_, object))| object.is_some());
+        let has_windows = objects.iter().any(|(_, fetched)| fetched.has_windows());
         let permit = if has_windows { store.window_reader().await } else { None };
         let columns = blocking(move || {
             let _permit = permit;
-            let open = |(field, (path, (bytes, object))): (&Field, (LogPath, Fetched))| {
+            let open = |(field, (path, fetched)): (&Field, (LogPath, Fetched))| {
+                let (bytes, object) = fetched.open()?;
                 let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
                 let reader = reader.map_err(|e| unreadable(&path, object.as_deref(), e))?;
                 Ok(OpenColumn { path, object, reader, next: None })
@@ -254,17 +268,14 @@ impl Source {
     }
 }
 
-/// The bytes of an object, and where they come from if they are not in memory.
-type Fetched = (LogBytes, Option<Arc<RangedObject>>);
-
-/// An object of about so many bytes: in memory if it is small, behind a reader of windows otherwise.
-async fn fetch(store: &SegmentStore, path: LogPath, bytes: u64) -> Result<Fetched, StorageError> {
-    if bytes <= WHOLE_BYTES {
-        return Ok((store.get(&path).await?.into(), None));
+/// An object: in memory if it is small, behind a reader of windows otherwise.
+async fn fetch(store: &SegmentStore, object: StoredObject) -> Result<Fetched, StorageError> {
+    if object.bytes <= WHOLE_BYTES {
+        return Ok(Fetched::Whole { object, bytes: store.get(&object.path).await? });
     }
-    let reading = Reading { held_bytes: WHOLE_BYTES, ..Reading::default() };
-    let object = RangedObject::open(store, path, reading).await?;
-    Ok((object.log_bytes(), Some(object)))
+    let check = object.checksum.map(|expected| Arc::new(RunningCheck::new(object.path, object.bytes, expected)));
+    let reading = Reading { held_bytes: WHOLE_BYTES, check, ..Reading::default() };
+    Ok(Fetched::Ranged(RangedObject::open(store, object.path, reading).await?))
 }
 
 struct OpenColumn {
@@ -301,7 +312,10 @@ impl OpenBinlog {
         if rows == 0 {
             // Some have ended: then all must have.
             return match self.columns.iter().find(|column| column.next.is_some()) {
-                None => Ok(None),
+                None => {
+                    self.columns.iter().filter_map(|c| c.object.as_deref()).try_for_each(RangedObject::check_rest)?;
+                    Ok(None)
+                }
                 Some(longer) => {
                     let what = "has more rows than the logs of other fields".to_owned();
                     Err(of_object(&longer.path, BinlogError::Corrupt { offset: 0, what }))

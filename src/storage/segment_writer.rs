@@ -22,6 +22,7 @@ use super::{LogPath, SegmentStore, StorageError};
 use crate::{
     binlog::{
         Encoded, InsertLogWriter, LogIds, PkStats, PkStatsBuilder, encode_compound_stats, encode_delta, memory_size,
+        stats_file,
     },
     config::BinlogConfig,
     error::ErrorKind,
@@ -159,7 +160,7 @@ impl Assembly<'_> {
         for (at, log) in encoded.into_iter().enumerate() {
             let id = self.next_id()?;
             let Some((field, files)) = self.logs.insert.get_mut(at) else { continue };
-            files.push(log_file(id, &log));
+            files.push(log.log_file(id));
             self.objects.push((LogPath::insert(self.target.ids, *field, id), log.bytes));
         }
         Ok(())
@@ -178,15 +179,13 @@ impl Assembly<'_> {
     }
 
     fn add_stats_file(&mut self, id: LogId, keys: u64, bytes: Bytes) {
-        let size = bytes.len() as u64;
-        let (ts_from, ts_to) = (Timestamp::ZERO, Timestamp::ZERO);
-        self.stats_files.push(LogFile { id, rows: keys, ts_from, ts_to, bytes: size, memory_bytes: size });
+        self.stats_files.push(stats_file(id, keys, &bytes));
         self.objects.push((LogPath::stats(self.target.ids, self.target.schema.primary_key().id, id), bytes));
     }
 
     fn add_delta(&mut self, log: Encoded) -> Result<(), StorageError> {
         let id = self.next_id()?;
-        self.logs.delta.push(log_file(id, &log));
+        self.logs.delta.push(log.log_file(id));
         self.objects.push((LogPath::delta(self.target.ids, id), log.bytes));
         Ok(())
     }
@@ -197,17 +196,6 @@ impl Assembly<'_> {
         }
         let pk_range = self.stats.iter().filter_map(|stats| stats.range.clone()).reduce(PkRange::union);
         SegmentOutput { logs: self.logs, rows: self.rows, pk_range, stats: self.stats }
-    }
-}
-
-fn log_file(id: LogId, log: &Encoded) -> LogFile {
-    LogFile {
-        id,
-        rows: log.rows,
-        ts_from: log.ts_from,
-        ts_to: log.ts_to,
-        bytes: log.bytes.len() as u64,
-        memory_bytes: log.memory_bytes,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     error::{Classify, ErrorKind},
     model::{
         CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, LogId, PartitionId, PkRange, PrimaryKey,
-        SegmentId, Timestamp,
+        SegmentId, SegmentLogs, Timestamp,
     },
 };
 
@@ -491,12 +491,14 @@ async fn a_flushed_segment_reads_back(#[values(DataType::Int64, DataType::VarCha
 
     // Logs that are said to be large are read window by window, with the same result.
     let mut large = output.clone();
-    large.logs.insert.iter_mut().flat_map(|(_, files)| files).for_each(|file| file.bytes += 1 << 30);
+    for file in large.logs.insert.iter_mut().flat_map(|(_, files)| files) {
+        (file.bytes, file.checksum) = (file.bytes + (1 << 30), None);
+    }
     assert_eq!(read_all(&store, &schema, &large).await, all);
 
     // Deletes in parts: whatever their size, and however large the logs are said to be, all of them in order.
     for (part_bytes, size) in [(1, 0), (1, 1 << 30), (1 << 20, 0)] {
-        let log = (LogPath::delta(IDS, output.logs.delta[0].id), size);
+        let log = StoredObject { bytes: size, checksum: None, ..StoredObject::delta(IDS, &output.logs.delta[0]) };
         let parts = read_delete_parts(&store, vec![log, log], part_bytes);
         let parts: Vec<Vec<Delete>> = parts.try_collect().await.unwrap();
         assert_eq!(parts.len(), if part_bytes == 1 { 2 } else { 1 });
@@ -608,12 +610,78 @@ async fn a_failing_store_fails_the_write_and_a_passing_fault_does_not() {
     }
 }
 
+/// Whatever the object and the bit, whoever reads it is told, and so is whoever checks all objects.
+#[tokio::test]
+async fn a_flipped_bit_names_the_object() {
+    let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+    let deletes = [Delete { key: PrimaryKey::Int(1), ts: Timestamp(5) }];
+    let batches = [rows(&schema, 0, 300)];
+    let output = write(&store, &schema, StatsLayout::Flushed, 10_000, &batches, &deletes).await.unwrap();
+    let objects = StoredObject::all(IDS, &output.logs);
+    assert_eq!(objects.len(), output.logs.batches() * 6 + 2);
+    let mut seed = 1u64;
+    let mut number = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    for object in &objects {
+        let good = store.get(&object.path).await.unwrap();
+        assert_eq!(object.checksum, Some(crc32c::crc32c(&good)), "{}", object.path);
+        assert_eq!(verify(&store, &None, object).await.unwrap(), good.len() as u64);
+        for _ in 0..20 {
+            let mut bad = good.to_vec();
+            let at = number(bad.len());
+            bad[at] ^= 1 << number(8);
+            store.put(&object.path, bad.into()).await.unwrap();
+            let errors = [
+                verify(&store, &None, object).await.map(drop),
+                match object.path.kind() {
+                    LogKind::Insert => {
+                        let field = object.path.field().unwrap();
+                        let read = read_columns(&store, IDS, &output.logs, &schema, &[field], 64);
+                        read.try_collect::<Vec<_>>().await.map(drop)
+                    }
+                    LogKind::Delta => read_deletes(&store, IDS, &output.logs).await.map(drop),
+                    LogKind::Stats => {
+                        // The compound log stands for the others, which are read without it.
+                        let mut logs = output.logs.clone();
+                        if object.path.log() != LogId::COMPOUND_STATS {
+                            logs.stats[0].1.retain(|f| f.id != LogId::COMPOUND_STATS);
+                        }
+                        read_stats(&store, IDS, &logs).await.map(drop)
+                    }
+                },
+            ];
+            for error in errors {
+                let error = error.unwrap_err();
+                assert!(matches!(&error, StorageError::Damaged { .. }), "{error}");
+                assert!(error.to_string().starts_with(&format!("object {} is damaged: ", object.path)), "{error}");
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+            }
+        }
+        store.put(&object.path, good.slice(..good.len() / 2)).await.unwrap();
+        let error = verify(&store, &None, object).await.unwrap_err();
+        let sizes = format!("object has {} bytes, {} were written", good.len() / 2, good.len());
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(&sizes), "{error}");
+        store.put(&object.path, good).await.unwrap();
+    }
+    let unknown = StoredObject { checksum: None, ..objects[0] };
+    store.put(&unknown.path, Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(verify(&store, &None, &unknown).await.unwrap(), 0, "nobody knows what it should be");
+    store.delete(&unknown.path).await.unwrap();
+    assert_eq!(verify(&store, &None, &unknown).await.unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
 #[tokio::test]
 async fn damage_names_the_object() {
     let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
     let deletes = [Delete { key: PrimaryKey::Int(1), ts: Timestamp(5) }];
     let batches = [rows(&schema, 0, 300)];
-    let output = write(&store, &schema, StatsLayout::Flushed, 10_000, &batches, &deletes).await.unwrap();
+    let mut output = write(&store, &schema, StatsLayout::Flushed, 10_000, &batches, &deletes).await.unwrap();
+    // As Milvus writes them: what is wrong with them is found by decoding.
+    let SegmentLogs { insert, stats, delta } = &mut output.logs;
+    let files = insert.iter_mut().chain(stats).flat_map(|(_, files)| files).chain(delta);
+    files.for_each(|file| file.checksum = None);
     assert!(output.logs.batches() > 1);
     let fields: Vec<FieldId> = schema.stored_fields().iter().map(|f| f.id).collect();
     let read = async |logs: &crate::model::SegmentLogs, fields: &[FieldId]| -> Result<Vec<RecordBatch>, StorageError> {

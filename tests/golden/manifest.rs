@@ -193,6 +193,7 @@ fn log_file(json: &Value) -> LogFile {
         ts_to: Timestamp(number("timestamp_to")),
         bytes: number("file_size"),
         memory_bytes: number("log_size"),
+        checksum: None,
     }
 }
 

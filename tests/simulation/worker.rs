@@ -130,7 +130,15 @@ impl Worker for PaperWorker {
 pub fn log(ids: &AtomicI64, rows: u64, row_bytes: u64) -> LogFile {
     let ts = Timestamp::from_ms(1_700_000_000_000);
     let id = LogId(ids.fetch_add(1, Ordering::SeqCst));
-    LogFile { id, rows, ts_from: ts, ts_to: ts, bytes: rows * row_bytes, memory_bytes: rows * row_bytes }
+    LogFile {
+        id,
+        rows,
+        ts_from: ts,
+        ts_to: ts,
+        bytes: rows * row_bytes,
+        memory_bytes: rows * row_bytes,
+        checksum: None,
+    }
 }
 
 pub fn logs(ids: &AtomicI64, rows: u64) -> SegmentLogs {

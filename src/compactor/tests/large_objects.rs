@@ -13,7 +13,7 @@ use crate::{
 const ROWS: i64 = 12_000;
 
 /// Two segments of one large batch each, every seventh key of the first one deleted; row ids of the two alternate, if asked.
-async fn world(interleaved: bool) -> (World, Vec<Row>) {
+pub(super) async fn world(interleaved: bool) -> (World, Vec<Row>) {
     let mut world = World::new(DataType::Int64);
     world.worker.memory_limit_bytes = 256 << 10;
     world.binlog.max_bytes = 128 << 10;
@@ -162,7 +162,7 @@ async fn a_large_column_that_must_not_be_copied_is_cut_to_what_memory_takes() {
     assert!(joined.len() > 1 << 20, "{} bytes are not large", joined.len());
     let ids = world.ids(SegmentId(1));
     let (_, files) = world.inputs[0].logs.insert.iter_mut().find(|(id, _)| id == field).unwrap();
-    files[0].bytes = joined.len() as u64;
+    (files[0].bytes, files[0].checksum) = (joined.len() as u64, None);
     world.store.put(&LogPath::insert(ids, *field, files[0].id), joined.into()).await.unwrap();
 
     let outcome = world.run().await.unwrap();

@@ -60,6 +60,7 @@ fn logs(id: i64) -> SegmentLogs {
         ts_to: Timestamp(BASE as u64 + 9),
         bytes: 1_000_000,
         memory_bytes: 1_200_000,
+        checksum: Some(id as u32),
     };
     let fields = [0, 1, 100, 101];
     SegmentLogs {

@@ -86,10 +86,11 @@ prop_compose! {
 
 prop_compose! {
     fn log_files()(
-        list in proptest::collection::vec((0..=i64::MAX, 0..=i64::MAX as u64, any::<u64>(), any::<u64>()), 0..3)
+        list in proptest::collection::vec((0..=i64::MAX, 0..=i64::MAX as u64, any::<u64>(), any::<u64>(), any::<Option<u32>>()), 0..3)
     ) -> Vec<LogFile> {
-        list.into_iter().map(|(id, n, ts_from, ts_to)| LogFile {
+        list.into_iter().map(|(id, n, ts_from, ts_to, checksum)| LogFile {
             id: LogId(id), rows: n, ts_from: Timestamp(ts_from), ts_to: Timestamp(ts_to), bytes: n / 2, memory_bytes: n / 3,
+            checksum,
         }).collect()
     }
 }
@@ -242,6 +243,23 @@ fn refuses_a_collection_without_its_key(#[case] primary: &str) {
     let text = compact.to_string().replace("\"primary\":0", primary);
     let error = decode_collection("datacoord/collection/0000000000000000007", text.as_bytes()).unwrap_err();
     assert!(error.to_string().contains("primary key"), "{error}");
+}
+
+/// A message that Milvus wrote has no checksum; one of ours has, also if it is zero. What Milvus does not know it skips.
+#[test]
+fn checksums_are_kept_beside_what_milvus_keeps() {
+    for (golden, checksum) in [
+        (include_str!("../../../tests/golden/meta/logs-1.hex"), None),
+        (include_str!("../../../tests/golden/meta/logs-2.hex"), Some(0xE306_9283)),
+    ] {
+        let bytes = hex::decode(golden.split_whitespace().collect::<String>()).unwrap();
+        let logs = decode_logs("k", &bytes).unwrap();
+        assert_eq!(encode_logs(&logs), bytes, "what an older release stored compares equal");
+        let file = &logs.field(FieldId(100))[0];
+        assert_eq!((file.id, file.rows, file.bytes, file.memory_bytes), (LogId(9), 3, 300, 24));
+        assert_eq!(file.checksum, checksum);
+        assert_eq!(logs.delta[0].checksum, checksum.map(|_| 0), "a checksum of zero is one");
+    }
 }
 
 #[test]

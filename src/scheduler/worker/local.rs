@@ -128,7 +128,15 @@ mod tests {
             primary: 0,
         });
         let ts = Timestamp::from_ms(1);
-        let log = |id| LogFile { id: LogId(id), rows: 3, ts_from: ts, ts_to: ts, bytes: 30, memory_bytes: 24 };
+        let log = |id| LogFile {
+            id: LogId(id),
+            rows: 3,
+            ts_from: ts,
+            ts_to: ts,
+            bytes: 30,
+            memory_bytes: 24,
+            checksum: None,
+        };
         let fields = [FieldId::ROW_ID, FieldId::TIMESTAMP, FieldId(100)];
         let logs = SegmentLogs {
             insert: fields.into_iter().zip(10..).map(|(field, id)| (field, vec![log(id)])).collect(),
