@@ -9,6 +9,11 @@ pub enum MetaError {
     InUse { file: String },
     #[error("metadata file {file} can't be opened: {reason}")]
     Open { file: String, reason: String, kind: ErrorKind },
+    #[error(
+        "metadata file {file} is damaged: {reason}; put it back from a backup (docs/operations.md, \
+         \"A damaged catalog\")"
+    )]
+    Damaged { file: String, reason: String },
     #[error("key {key} is not as the transaction expects it")]
     Conflict { key: String },
     #[error("epoch {ours} is over: another coordinator has taken the metadata store")]
@@ -35,7 +40,7 @@ impl Classify for MetaError {
             Self::Open { kind, .. } | Self::Store { kind, .. } => *kind,
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Fenced { .. } => ErrorKind::Fenced,
-            Self::NotFound { .. } | Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::NotFound { .. } | Self::Corrupt { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Encode { .. } | Self::TooLarge { .. } => ErrorKind::Internal,
             Self::Closed => ErrorKind::Cancelled,
         }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::{
-    MetaError, MetaStore, Span,
+    MetaError, MetaStore, Span, Tally,
     codec::{self, Groups},
     key,
 };
@@ -84,7 +84,7 @@ fn segments<S: Send>(
                 list.clear();
             }
         };
-        store.scan_blocking(span, &mut |key, bytes| {
+        let tally = store.scan_blocking(span, &mut |key, bytes| {
             let segment = codec::decode_segment(key, bytes, &mut groups)?;
             if collection != Some(segment.group.collection) {
                 hand_over(collection.replace(segment.group.collection), &mut list);
@@ -93,10 +93,9 @@ fn segments<S: Send>(
             Ok(())
         })?;
         hand_over(collection, &mut list);
-        Ok(gathered)
+        Ok((gathered, tally))
     };
-    let gathered: Vec<_> = spans.par_iter().map(read).collect::<Result<_, MetaError>>()?;
-    Ok(gathered.into_iter().flatten().collect())
+    Ok(complete(store, &spans, spans.par_iter().map(read).collect::<Result<_, MetaError>>()?)?.collect())
 }
 
 /// The values of all spans, in their order.
@@ -107,14 +106,30 @@ fn list<T: Send>(
 ) -> Result<Vec<T>, MetaError> {
     let read = |span: &Span| {
         let mut values = Vec::new();
-        store.scan_blocking(span, &mut |key, bytes| {
+        let tally = store.scan_blocking(span, &mut |key, bytes| {
             values.push(decode(key, bytes)?);
             Ok(())
         })?;
-        Ok(values)
+        Ok((values, tally))
     };
-    let lists: Vec<Vec<T>> = spans.par_iter().map(read).collect::<Result<_, MetaError>>()?;
-    Ok(lists.into_iter().flatten().collect())
+    Ok(complete(store, spans, spans.par_iter().map(read).collect::<Result<_, MetaError>>()?)?.collect())
+}
+
+/// What was read of the spans, in their order. Fails unless it is all that there is: the spans are a whole class, whose
+/// tally the store keeps. A record that is lost is found here and nowhere else.
+fn complete<T>(
+    store: &dyn MetaStore,
+    spans: &[Span],
+    read: Vec<(Vec<T>, Tally)>,
+) -> Result<impl Iterator<Item = T> + use<T>, MetaError> {
+    let class = spans.first().map_or("", |span| span.prefix.as_str());
+    if let Some(expected) = store.tally_blocking(class)? {
+        let found = read.iter().map(|(_, tally)| *tally).fold(Tally::default(), Tally::and);
+        if found != expected {
+            return Err(store.incomplete(class, expected, found));
+        }
+    }
+    Ok(read.into_iter().flat_map(|(values, _)| values))
 }
 
 /// Cuts a prefix into spans of equally many keys. Reads the keys once more, which is little beside decoding values.

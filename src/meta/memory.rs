@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{MetaError, MetaStore, Op, See, Span, Txn};
+use super::{MetaError, MetaStore, Op, See, Span, Tally, Txn, tally::pair_checksum};
 
 /// A sorted map under one lock, held only while a call copies from or into it.
 #[derive(Debug, Default)]
@@ -58,13 +58,23 @@ impl MetaStore for MemoryStore {
         Ok(self.map.read().get(key).cloned())
     }
 
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
-        let Some((from, end)) = span.bounds() else { return Ok(()) };
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError> {
+        let mut tally = Tally::default();
+        let Some((from, end)) = span.bounds() else { return Ok(tally) };
         let is_inside = |key: &str| end.as_deref().is_none_or(|end| key.as_bytes() < end);
         let map = self.map.read();
         map.range::<str, _>((Bound::Included(from), Bound::Unbounded))
             .take_while(|(key, _)| is_inside(key))
-            .try_for_each(|(key, value)| see(key, value))
+            .try_for_each(|(key, value)| {
+                tally.add(pair_checksum(key.as_bytes(), value));
+                see(key, value)
+            })?;
+        Ok(tally)
+    }
+
+    /// Memory loses nothing.
+    fn tally_blocking(&self, _class: &str) -> Result<Option<Tally>, MetaError> {
+        Ok(None)
     }
 
     fn max_operations(&self) -> usize {

@@ -22,6 +22,7 @@ mod load;
 pub mod memory;
 pub mod redb;
 mod span;
+mod tally;
 
 use std::fmt::Debug;
 
@@ -36,6 +37,7 @@ pub use self::{
     memory::MemoryStore,
     redb::RedbStore,
     span::Span,
+    tally::Tally,
 };
 
 /// Who looks at the pairs of a scan. An error ends it.
@@ -58,8 +60,21 @@ pub trait MetaStore: Send + Sync + Debug {
     fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError>;
 
     /// Shows `see` every pair of the span, ascending by key, as of one moment, and keeps none of them. Ends at the first
-    /// error, which it returns. For a thread that no runtime drives.
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError>;
+    /// error, which it returns. Returns what the pairs add up to. For a thread that no runtime drives.
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError>;
+
+    /// What all pairs of a class (`tally::class`) have to add up to, for a store that can lose some; None: it can't. For a
+    /// thread that no runtime drives.
+    ///
+    /// # Errors
+    /// The store can't say any more.
+    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError>;
+
+    /// The error of a class whose pairs do not add up.
+    fn incomplete(&self, class: &str, expected: Tally, found: Tally) -> MetaError {
+        let reason = format!("{} records are there of {}, or others than were written", found.pairs, expected.pairs);
+        MetaError::Corrupt { key: class.to_owned(), reason }
+    }
 
     /// [`MetaStore::commit`] for a thread that no runtime drives.
     fn commit_blocking(&self, txn: Txn) -> Result<(), MetaError> {

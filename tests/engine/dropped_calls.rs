@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datacoord::{
     coordinator::CollectionName,
-    meta::{Catalog, Expected, Guard, MemoryStore, MetaError, MetaStore, Op, Span, Txn},
+    meta::{Catalog, Expected, Guard, MemoryStore, MetaError, MetaStore, Op, Span, Tally, Txn},
     model::{Collection, Database, Job, Plan, Segment, Traffic},
     wire::proto::{
         data::data_coord_server::DataCoord as _,
@@ -60,8 +60,12 @@ impl MetaStore for Hesitant {
         &self,
         span: &Span,
         see: &mut (dyn FnMut(&str, &[u8]) -> Result<(), MetaError> + '_),
-    ) -> Result<(), MetaError> {
+    ) -> Result<Tally, MetaError> {
         self.0.scan_blocking(span, see)
+    }
+
+    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError> {
+        self.0.tally_blocking(class)
     }
 
     fn max_operations(&self) -> usize {

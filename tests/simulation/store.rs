@@ -13,7 +13,7 @@ use bytes::Bytes;
 use datacoord::{
     clock::Clock,
     error::ErrorKind,
-    meta::{MetaError, MetaStore, Op, See, Span, Txn, memory::MemoryStore},
+    meta::{MetaError, MetaStore, Op, See, Span, Tally, Txn, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep};
 
@@ -129,8 +129,12 @@ impl MetaStore for Faulty {
         self.inner.get_blocking(key)
     }
 
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError> {
         self.inner.scan_blocking(span, see)
+    }
+
+    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError> {
+        self.inner.tally_blocking(class)
     }
 
     fn max_operations(&self) -> usize {

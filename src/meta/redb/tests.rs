@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     error::Classify,
     meta::conformance::{conformance, dump, guard, ops, put},
-    meta::{Expected, Txn},
+    meta::{Expected, Txn, tally},
 };
 
 fn make() -> (TempDir, Arc<dyn MetaStore>) {
@@ -54,7 +54,8 @@ fn a_foreign_file_is_refused_by_name(#[case] content: Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join(FILE_NAME), &content).unwrap();
     let error = RedbStore::open(dir.path()).unwrap_err();
-    assert!(matches!(&error, MetaError::Open { file, .. } if file.ends_with("meta.redb")), "{error}");
+    let (MetaError::Open { file, .. } | MetaError::Damaged { file, .. }) = &error else { panic!("{error}") };
+    assert!(file.ends_with("meta.redb"), "{error}");
     assert_eq!(std::fs::read(dir.path().join(FILE_NAME)).unwrap(), content, "and left as it was");
 }
 
@@ -69,6 +70,178 @@ async fn queued_transactions_outlive_their_callers() {
     }
     drop(store);
     assert_eq!(dump(&RedbStore::open(dir.path()).unwrap(), "").await.len(), 100);
+}
+
+/// A catalog's file that was closed, and what is in it: some classes of few keys, and one of more than are checked when
+/// the file is opened.
+async fn closed(dir: &Path) -> Vec<(String, String)> {
+    let store = RedbStore::open(dir).unwrap();
+    for round in 0..12 {
+        let key = |i: usize| match i % 10 {
+            0 => format!("few/records/{i:04}"),
+            1 => format!("few/{i:04}"),
+            _ => format!("many/records/{i:04}"),
+        };
+        let puts = (round * 100..(round + 2) * 100).map(|i| put(&key(i), &format!("{i}-{round}-").repeat(1 + i % 30)));
+        store.commit(ops(puts.chain([super::super::conformance::delete(&key(round * 100))]).collect())).await.unwrap();
+    }
+    let all = dump(&store, "").await;
+    assert_eq!(all.len(), 1300 - 12);
+    all
+}
+
+/// Everything, read as the catalog reads: class by class, each of which has to be complete.
+fn read_classes(store: &RedbStore) -> Result<Vec<(String, String)>, MetaError> {
+    let mut all = Vec::new();
+    for class in ["few/", "few/records/", "many/records/"] {
+        let mut pairs = Vec::new();
+        let mut found = Tally::default();
+        store.scan_blocking(&Span::of(class), &mut |key, value| {
+            if tally::class(key) == class {
+                found.add(tally::pair_checksum(key.as_bytes(), value));
+                pairs.push((key.to_owned(), String::from_utf8(value.to_vec()).unwrap()));
+            }
+            Ok(())
+        })?;
+        let expected = store.tally_blocking(class)?.unwrap();
+        if found != expected {
+            return Err(store.incomplete(class, expected, found));
+        }
+        all.extend(pairs);
+    }
+    all.sort();
+    Ok(all)
+}
+
+/// Wherever the bit is: the file is refused by name, or what is read is exactly what was written, or the read says which
+/// file is damaged. Never a panic, never fewer records. Once as files are opened, and once as those are that are too large
+/// to be checked whole.
+#[rstest]
+#[tokio::test]
+async fn a_flipped_bit_in_the_file_is_never_silent(#[values(true, false)] whole: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let expected = closed(dir.path()).await;
+    let path = dir.path().join(FILE_NAME);
+    let good = std::fs::read(&path).unwrap();
+    let used: Vec<usize> = (0..good.len()).filter(|at| good[*at] != 0).collect();
+    let mut seed = 7u64;
+    let mut number = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let (mut refused, mut served) = (0, 0);
+    for flip in 0..600 {
+        // The header is little and decides much.
+        let at = match flip % 4 {
+            0 => number(320),
+            1 => number(good.len()),
+            _ => used[number(used.len())],
+        };
+        let bit = number(8);
+        let mut bad = good.clone();
+        bad[at] ^= 1 << bit;
+        std::fs::write(&path, &bad).unwrap();
+        let found = match whole {
+            true => RedbStore::open(dir.path()),
+            false => File::open(&path).and_then(|file| RedbStore::start(file, false)),
+        };
+        match found.and_then(|store| read_classes(&store)) {
+            Ok(found) => {
+                assert!(found == expected, "bit {bit} of byte {at}: {} of {} records", found.len(), expected.len());
+                served += 1;
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("meta.redb"), "bit {bit} of byte {at}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 50 && served > 50, "{refused} refused, {served} served: the test looks at too little");
+}
+
+/// The last transaction is not taken back by the one bit that says which of two is valid.
+#[tokio::test]
+async fn the_transaction_before_the_last_is_not_taken_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path()).await;
+    let path = dir.path().join(FILE_NAME);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[9] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let error = RedbStore::open(dir.path()).unwrap_err();
+    assert!(matches!(&error, MetaError::Damaged { reason, .. } if reason.contains("transaction")), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "and the file is left as it was");
+}
+
+/// A record that is gone without a trace is missed: at once, or by who reads its class.
+#[rstest]
+#[case::of_few("few/records/0010", true)]
+#[case::of_many("many/records/0012", false)]
+#[tokio::test]
+async fn a_lost_record_is_missed(#[case] key: &str, #[case] at_once: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    closed(dir.path()).await;
+    let database = builder().open(dir.path().join(FILE_NAME)).unwrap();
+    let write = begin(&database).unwrap();
+    assert!(write.open_table(PAIRS).unwrap().remove(key.as_bytes()).unwrap().is_some());
+    write.commit().unwrap();
+    drop(database);
+    let error = match RedbStore::open(dir.path()) {
+        Err(error) => error,
+        Ok(store) => {
+            assert!(!at_once);
+            read_classes(&store).unwrap_err()
+        }
+    };
+    let class = tally::class(key);
+    assert!(matches!(&error, MetaError::Damaged { reason, .. } if reason.contains(class)), "{error}");
+}
+
+/// A file that is there has a catalog in it; whoever finds none does not begin a new one.
+#[tokio::test]
+async fn a_file_without_a_catalog_is_not_a_new_catalog() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    std::fs::write(&path, b"").unwrap();
+    let empty = RedbStore::open(dir.path()).unwrap_err().to_string();
+    assert!(empty.contains("meta.redb"), "{empty}");
+    std::fs::remove_file(&path).unwrap();
+    drop(builder().create(&path).unwrap());
+    let error = RedbStore::open(dir.path()).unwrap_err();
+    assert!(matches!(&error, MetaError::Damaged { .. }), "{error}");
+    // A process that was ended while it made one leaves a file of another name, in whatever state.
+    std::fs::rename(&path, path.with_extension("new")).unwrap();
+    for torn in [false, true] {
+        if torn {
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(path.with_extension("new"), [0x72; 5000]).unwrap();
+        }
+        assert_eq!(dump(&RedbStore::open(dir.path()).unwrap(), "").await, []);
+        assert!(!path.with_extension("new").exists());
+    }
+}
+
+/// What a release without checksums wrote reads the same, and has them from then on.
+#[tokio::test]
+async fn a_file_of_an_older_release_is_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = builder().create(dir.path().join(FILE_NAME)).unwrap();
+    let write = begin(&database).unwrap();
+    for i in 0..50 {
+        write.open_table(UNCHECKED).unwrap().insert(format!("few/{i:02}").as_bytes(), &[b'x'][..]).unwrap();
+    }
+    write.commit().unwrap();
+    drop(database);
+    let expected: Vec<_> = (0..50).map(|i| (format!("few/{i:02}"), "x".to_owned())).collect();
+    for _ in 0..2 {
+        let store = RedbStore::open(dir.path()).unwrap();
+        assert_eq!(read_classes(&store).unwrap(), expected);
+    }
+    let database = builder().open(dir.path().join(FILE_NAME)).unwrap();
+    let tables: Vec<String> =
+        database.begin_read().unwrap().list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+    assert_eq!(tables, ["checked", "tallies"]);
 }
 
 /// What a disk did, and in which order.
