@@ -68,7 +68,7 @@ impl Throttle {
     }
 
     /// How one run moves bytes: its `stop` ends the wait, `progress` is told that it waits.
-    pub(super) fn pace(self: Arc<Self>, stop: CancellationToken, progress: ProgressCell) -> Arc<dyn Pace> {
+    pub fn pace(self: Arc<Self>, stop: CancellationToken, progress: ProgressCell) -> Arc<dyn Pace> {
         Arc::new(RunPace { throttle: self, stop, progress })
     }
 

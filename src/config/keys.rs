@@ -297,6 +297,8 @@ pub const KEYS: &[Key] = &[
         "Deletes of flushed segments are written when this many wait."),
     key!("datacoord.delta.maxAge", Seconds, TIME, Time(config.ingest.delta_max_age),
         "Deletes of flushed segments are written when the oldest waits for this long."),
+    key!("datacoord.scrub.interval", Seconds, Some((0.0, YEAR_SECONDS)), Time(config.scrub.interval),
+        "Every object is read and compared with its checksum once in this time; 0 switches it off."),
     key!("datacoord.compaction.expiredRatio", Ratio, SHARE, Ratio(config.compaction.expired_ratio),
         "A segment is rewritten beyond this share of rows past the collection's time to live."),
     key!("datacoord.compaction.memoryLimit", Megabytes, Some((16.0, MAX_MB)), Bytes(config.worker.memory_limit_bytes),

@@ -30,6 +30,7 @@ pub struct Config {
     pub compaction: CompactionConfig,
     pub worker: WorkerConfig,
     pub gc: GcConfig,
+    pub scrub: ScrubConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,
 }
@@ -290,6 +291,19 @@ impl Default for GcConfig {
             drop_tolerance: Duration::from_secs(10_800),
             missing_tolerance: Duration::from_secs(3600),
         }
+    }
+}
+
+/// How often every object is read and compared with its checksum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScrubConfig {
+    /// Zero: never.
+    pub interval: Duration,
+}
+
+impl Default for ScrubConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(7 * 24 * 3600) }
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
     events::FlushEvents,
     failures::Failures,
     jobs::JobBook,
+    scrub::Scrubber,
     state::State,
     stats_cache::StatsCache,
     steps::StepCatalog,
@@ -60,6 +61,7 @@ pub struct Core {
     pub(super) controls: RwLock<Controls>,
     /// Serialises changes of them.
     pub(super) controls_change: Arc<tokio::sync::Mutex<()>>,
+    pub(super) scrubber: Scrubber,
     /// One round of garbage collection at a time.
     pub(super) collecting: Arc<tokio::sync::Mutex<()>>,
     /// Something other than a change of segments is a reason to look at all groups.

@@ -70,6 +70,7 @@ impl Coordinator {
         self.refresh_segments();
         self.refresh_ingest();
         self.refresh_storage();
+        self.core.metrics.scrub.damaged.set(self.core.damaged_objects() as i64);
         let jobs = &self.core.metrics.compaction.kept_jobs;
         let executing = self.core.jobs.executing();
         jobs.with(["executing"]).set(executing as i64);

@@ -47,6 +47,9 @@ mod gc;
 mod jobs;
 mod plans;
 mod reads;
+mod scrub;
+#[cfg(test)]
+mod scrub_tests;
 mod segments;
 mod start;
 mod state;
@@ -110,7 +113,7 @@ impl std::fmt::Debug for Coordinator {
     }
 }
 
-/// Whether the process does its work, and what is wrong if not.
+/// Whether the process does its work, and what is wrong: a process that does its work may have reasons too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthReport {
     pub healthy: bool,
@@ -165,6 +168,7 @@ impl Coordinator {
             report.reasons.insert(0, died.to_string());
         }
         report.reasons.extend(self.core.damage_reasons());
+        report.reasons.extend(self.core.scrub_reasons());
         report
     }
 

@@ -97,6 +97,7 @@ impl Coordinator {
             deadlines: Default::default(),
             controls: controls.into(),
             controls_change: Default::default(),
+            scrubber: Default::default(),
             collecting: Default::default(),
             look_again: Default::default(),
             next_tick_ms: Default::default(),
@@ -200,6 +201,9 @@ impl Coordinator {
         ];
         if self.core.config.gc.enabled {
             loops.push(tokio::spawn(Arc::clone(self).run_gc()));
+        }
+        if !self.core.config.scrub.interval.is_zero() {
+            loops.push(tokio::spawn(Arc::clone(self).run_scrub()));
         }
         self.loops.lock().append(&mut loops);
     }

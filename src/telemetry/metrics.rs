@@ -255,6 +255,17 @@ area! {
 }
 
 area! {
+    /// The scrubber.
+    ScrubMetrics {
+        objects: counter "datacoord_scrub_objects_total", "Objects compared with their checksums.";
+        bytes: counter "datacoord_scrub_bytes_total", "Bytes read for that.";
+        failures: counter "datacoord_scrub_failures_total", "Objects that could not be read now: their turn comes again.";
+        damage: counter "datacoord_scrub_damage_total", "Damaged or missing objects found.";
+        damaged: gauge "datacoord_scrub_damaged_objects", "Objects of live segments known to be damaged or missing.";
+    }
+}
+
+area! {
     /// The gRPC services; use [`Metrics::grpc_request`].
     GrpcMetrics {
         requests: counter by ["method", "code"] "datacoord_grpc_requests_total", "Calls by method and gRPC code.";
@@ -279,6 +290,7 @@ pub struct Metrics {
     pub wal: WalMetrics,
     pub storage: StorageMetrics,
     pub gc: GcMetrics,
+    pub scrub: ScrubMetrics,
     pub grpc: GrpcMetrics,
     pub http: HttpMetrics,
     registry: Registry,
@@ -306,6 +318,7 @@ impl Metrics {
             wal: WalMetrics::register(r)?,
             storage: StorageMetrics::register(r)?,
             gc: GcMetrics::register(r)?,
+            scrub: ScrubMetrics::register(r)?,
             grpc: GrpcMetrics::register(r)?,
             http: HttpMetrics::register(r)?,
             registry: registrar.registry,

@@ -289,6 +289,110 @@ async fn a_second_catalog_over_the_same_files_is_refused() {
     process.stop().await;
 }
 
+/// Flips bits of the catalog's file: each start refuses and names the file, or serves exactly the rows that there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_catalog_is_refused_or_serves_every_row() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create("c", &[]).await;
+    for segment in 0..5 {
+        process.segment("c", segment * 100..segment * 100 + 100).await;
+    }
+    process.delete("c", &[7]).await;
+    process.flush("c").await;
+    let expected = process.keys("c").await;
+    assert_eq!(expected.len(), 499);
+    process.stop().await;
+    let before = files(world.data_dir());
+    let catalog = world.data_dir().join("meta.redb");
+    let good = std::fs::read(&catalog).unwrap();
+    let used: Vec<usize> = (0..good.len()).filter(|at| good[*at] != 0).collect();
+    let (mut refused, mut served) = (0, 0);
+    for flip in 0..60usize {
+        for (path, _) in files(world.data_dir()) {
+            std::fs::remove_file(path).unwrap();
+        }
+        for (path, bytes) in &before {
+            std::fs::write(path, bytes).unwrap();
+        }
+        let at = if flip % 3 == 0 { flip * 5 % 320 } else { used[flip * 7919 % used.len()] };
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (flip % 8);
+        std::fs::write(&catalog, bad).unwrap();
+        match world.start_over_files().await {
+            Ok(process) => {
+                assert_eq!(process.keys("c").await, expected, "bit {} of byte {at}", flip % 8);
+                process.stop().await;
+                served += 1;
+            }
+            Err(error) => {
+                assert!(error.contains("meta.redb"), "bit {} of byte {at}: {error}", flip % 8);
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 10 && served > 0, "{refused} refused, {served} served");
+}
+
+/// All files below a directory.
+fn files(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found
+}
+
+/// A bit that the store lost: a query says which object, before and after a restart; a compaction fails and leaves its
+/// inputs; and the scrubber finds it in a collection that nobody reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_of_an_object_is_never_served_or_copied() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create("c", &[]).await;
+    process.segment("c", 0..100).await;
+    process.segment("c", 100..200).await;
+    process.delete("c", &[5]).await;
+    process.flush("c").await;
+    let names = objects(&world).await;
+    let mut process = process;
+    for name in names.iter().filter(|name| name.starts_with("insert_log")) {
+        let good = world.gate.get(name).await.unwrap();
+        let mut bad = good.to_vec();
+        let at = bad.len() * 2 / 3;
+        bad[at] ^= 4;
+        put(&world, name, bad.into()).await;
+        let error = process.query_error("c").await;
+        // Row ids are of no interest to a query.
+        if !name.contains("/0/") {
+            let error = error.unwrap_or_else(|| panic!("{name} was served"));
+            assert!(error.contains(name) && error.contains("damaged"), "{error}");
+        }
+        process.stop().await;
+        process = world.start().await;
+        if !name.contains("/0/") {
+            assert!(process.query_error("c").await.is_some_and(|e| e.contains(name)), "{name} after a restart");
+        }
+        let job = process.compact("c").await;
+        assert_eq!(process.ended(job).await.failed_plan_no, 1, "{name}");
+        put(&world, name, good).await;
+        assert_eq!(objects(&world).await, names, "the inputs are as they were");
+    }
+    assert_eq!(process.query_error("c").await, None);
+    process.stop().await;
+}
+
+async fn put(world: &World, name: &str, bytes: bytes::Bytes) {
+    let object = datacoord::storage::Object { name: name.to_owned(), bytes, rest: None, pace: None, read_soon: true };
+    world.gate.put(&[object]).await.unwrap();
+}
+
 async fn objects(world: &World) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in ["insert_log", "stats_log", "delta_log"] {

@@ -167,15 +167,26 @@ impl World {
     }
 
     pub async fn try_start(&self) -> Result<Process, CoordinatorError> {
+        let meta = match &self.meta {
+            Some(meta) => Arc::clone(meta),
+            None => Arc::new(RedbStore::open(self.data_dir()).unwrap()),
+        };
+        self.start_with(meta).await
+    }
+
+    /// Over files that may be damaged.
+    pub async fn start_over_files(&self) -> Result<Process, String> {
+        let meta = RedbStore::open(self.data_dir()).map_err(|e| e.to_string())?;
+        self.start_with(Arc::new(meta)).await.map_err(|e| e.to_string())
+    }
+
+    async fn start_with(&self, meta: Arc<dyn MetaStore>) -> Result<Process, CoordinatorError> {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
         let coordinator = Coordinator::start(Parts {
             config: Arc::new(self.config.clone()),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             metrics: Arc::clone(&metrics),
-            meta: match &self.meta {
-                Some(meta) => Arc::clone(meta),
-                None => Arc::new(RedbStore::open(self.data_dir()).unwrap()),
-            },
+            meta,
             store: SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage),
         })
         .await?;
@@ -294,14 +305,24 @@ impl Process {
         self.flush(name).await;
     }
 
-    pub async fn keys(&self, name: &str) -> Vec<i64> {
+    async fn query(&self, name: &str, output_fields: &[&str]) -> QueryResults {
         let request = QueryRequest {
             collection_name: name.into(),
             expr: "id >= 0".into(),
-            output_fields: vec!["id".into()],
+            output_fields: output_fields.iter().map(|f| (*f).to_owned()).collect(),
             ..Default::default()
         };
-        let answer = self.api.query(Request::new(request)).await.unwrap().into_inner();
+        self.api.query(Request::new(request)).await.unwrap().into_inner()
+    }
+
+    /// Why not all columns of all rows can be read; None: they can.
+    pub async fn query_error(&self, name: &str) -> Option<String> {
+        let status = self.query(name, &["id", "vec"]).await.status.unwrap_or_default();
+        (status.code != 0).then_some(status.reason)
+    }
+
+    pub async fn keys(&self, name: &str) -> Vec<i64> {
+        let answer = self.query(name, &["id"]).await;
         ok(answer.status);
         let field = answer.fields_data.into_iter().find(|f| f.field_name == "id");
         match field.and_then(|f| f.field) {

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     ingest::{DeleteOp, Write},
     meta::{MetaError, RedbStore},
     model::{CollectionSchema, DataType, Field, FieldId, Job, JobId, PlanId, PrimaryKey, SegmentId},
@@ -98,6 +98,7 @@ pub(crate) struct World {
     pub(crate) coordinator: Arc<Coordinator>,
     config: Arc<Config>,
     gate: Arc<Gate>,
+    clock: Arc<dyn Clock>,
     directory: Arc<TempDir>,
 }
 
@@ -108,24 +109,30 @@ impl World {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::at(Arc::new(SystemClock::new()), change).await
+    }
+
+    /// The same with a clock of the test's own.
+    pub(crate) async fn at(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.server.data_dir = directory.path().to_owned();
         config.compaction.auto_enabled = false;
         config.gc.enabled = false;
         change(&mut config);
-        Self::start(Arc::new(directory), Arc::new(config)).await.unwrap()
+        Self::start_at(Arc::new(directory), clock, Arc::new(config)).await.unwrap()
     }
 
     /// Stops and starts again over the same directory.
     pub(crate) async fn restarted(self) -> Self {
+        let clock = Arc::clone(&self.clock);
         let (directory, config) = self.stopped().await;
-        Self::start(directory, config).await.unwrap()
+        Self::start_at(directory, clock, config).await.unwrap()
     }
 
     /// Stops. What is left can be started again.
     pub(crate) async fn stopped(self) -> (Arc<TempDir>, Arc<Config>) {
-        let Self { coordinator, config, gate, directory } = self;
+        let Self { coordinator, config, gate, directory, clock: _ } = self;
         gate.open();
         coordinator.shutdown().await;
         drop(coordinator);
@@ -139,6 +146,14 @@ impl World {
     }
 
     pub(crate) async fn start(directory: Arc<TempDir>, config: Arc<Config>) -> Result<Self, CoordinatorError> {
+        Self::start_at(directory, Arc::new(SystemClock::new()), config).await
+    }
+
+    async fn start_at(
+        directory: Arc<TempDir>,
+        clock: Arc<dyn Clock>,
+        config: Arc<Config>,
+    ) -> Result<Self, CoordinatorError> {
         let local = SegmentStore::open(&config.storage, directory.path()).unwrap();
         let gate = Gate {
             inner: local.backend(),
@@ -151,13 +166,13 @@ impl World {
         let store = SegmentStore::with_backend(Arc::clone(&gate) as Arc<dyn Backend>, &config.storage);
         let coordinator = Coordinator::start(Parts {
             config: Arc::clone(&config),
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::clone(&clock),
             metrics: Arc::new(Metrics::new(Registry::new()).unwrap()),
             meta: Arc::new(Self::metadata(directory.path()).await),
             store,
         })
         .await?;
-        Ok(Self { coordinator, config, gate, directory })
+        Ok(Self { coordinator, config, gate, clock, directory })
     }
 
     /// The threads of a coordinator that was stopped may take a moment to let go of the file.

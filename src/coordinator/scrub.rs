@@ -1,0 +1,231 @@
+//! The scrubber: once in a while it reads every object of every live segment, and compares it with the checksum in the
+//! segment's record. A disk tells of a bit that it lost only to those who read it, and most objects are read seldom.
+//!
+//! A round takes the configured interval. Segments have their turns by size, evenly spread over it, at the priority of
+//! background work and within the limit of merges. A segment is pinned while it is read (P5). What was found stays in
+//! memory until its segment is gone; a restart begins a round anew.
+//!
+//! Must never: change or delete anything, or take a store that does not answer for damage.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use super::{CollectionCell, Coordinator, Core, commit::log_ids, sync::Mutex};
+use crate::{
+    compactor::ProgressCell,
+    error::{Classify, ErrorKind},
+    model::{CollectionId, Segment, SegmentId},
+    storage::{LogPath, Paced, StoredObject, verify},
+};
+
+/// How often it is looked whether a segment's turn has come.
+const BEAT: Duration = Duration::from_secs(1);
+/// Added to the bytes of a segment: what opening its objects costs.
+const SEGMENT_BYTES: u64 = 64 << 10;
+/// Damaged objects that are remembered; more are counted and logged.
+const MOST_REMEMBERED: usize = 1000;
+/// Damaged objects that health names.
+const MOST_NAMED: usize = 5;
+
+/// What the scrubber knows.
+#[derive(Debug, Default)]
+pub(super) struct Scrubber {
+    round: tokio::sync::Mutex<Round>,
+    damaged: Mutex<BTreeMap<LogPath, String>>,
+}
+
+/// A segment and what reading it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Turn {
+    collection: CollectionId,
+    segment: SegmentId,
+    weight: u64,
+}
+
+/// Where a round is.
+#[derive(Debug, Default)]
+struct Round {
+    /// Milliseconds since 1970; None: it has not begun.
+    began_ms: Option<u64>,
+    /// Weight of all segments when it began, and of those that had their turn.
+    total: u64,
+    done: u64,
+    /// The collection whose segments are in the queue, or were.
+    collection: Option<CollectionId>,
+    queue: VecDeque<Turn>,
+}
+
+fn weight(segment: &Segment) -> u64 {
+    segment.insert_bytes.saturating_add(segment.delta_bytes).saturating_add(SEGMENT_BYTES)
+}
+
+impl Round {
+    /// The next segment, if its turn has come. `cells` are all collections, ascending by id.
+    fn next(&mut self, cells: &[Arc<CollectionCell>], interval: Duration, now_ms: u64) -> Option<Turn> {
+        let interval_ms = interval.as_millis() as u64;
+        let is_over = self.began_ms.is_none_or(|began| now_ms >= began.saturating_add(interval_ms));
+        if !self.fill(cells) {
+            if !is_over {
+                return None;
+            }
+            let total = cells.iter().flat_map(|cell| cell.live()).map(|segment| weight(&segment)).sum();
+            *self = Self { began_ms: Some(now_ms), total, ..Self::default() };
+            if !self.fill(cells) {
+                return None;
+            }
+        }
+        let due = due_ms(self.began_ms.unwrap_or(now_ms), interval_ms, self.done, self.total);
+        if now_ms < due {
+            return None;
+        }
+        let turn = self.queue.pop_front()?;
+        self.done = self.done.saturating_add(turn.weight);
+        Some(turn)
+    }
+
+    /// Has a segment in the queue, unless all collections had their turn or no round has begun.
+    fn fill(&mut self, cells: &[Arc<CollectionCell>]) -> bool {
+        while self.queue.is_empty() {
+            if self.began_ms.is_none() {
+                return false;
+            }
+            let after = cells.partition_point(|cell| self.collection.is_some_and(|last| cell.id <= last));
+            let Some(cell) = cells.get(after) else { return false };
+            self.collection = Some(cell.id);
+            let turn = |s: Segment| Turn { collection: cell.id, segment: s.id, weight: weight(&s) };
+            self.queue = cell.live().into_iter().map(turn).collect();
+        }
+        true
+    }
+}
+
+/// When a segment has its turn, given what had it before.
+fn due_ms(began_ms: u64, interval_ms: u64, done: u64, total: u64) -> u64 {
+    let part = u128::from(interval_ms) * u128::from(done.min(total)) / u128::from(total.max(1));
+    began_ms.saturating_add(u64::try_from(part).unwrap_or(interval_ms))
+}
+
+impl Core {
+    /// Reads the segments whose turn has come.
+    pub(super) async fn scrub_due(&self, stop: &CancellationToken) {
+        let interval = self.config.scrub.interval;
+        let mut round = self.scrubber.round.lock().await;
+        while !stop.is_cancelled() {
+            let cells = self.state.collections(None);
+            let Some(turn) = round.next(&cells, interval, self.clock.now_ms()) else { return };
+            if stop.run_until_cancelled(self.scrub(turn, stop)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn scrub(&self, turn: Turn, stop: &CancellationToken) {
+        // Before it is looked whether the segment is live: one that is keeps its files from now on.
+        let _pin = self.state.pin([turn.segment]);
+        let Ok(cell) = self.state.by_id(turn.collection) else { return };
+        let Some(segment) = cell.segment(turn.segment).filter(Segment::is_live) else { return };
+        let logs = match self.catalog.segment_logs(&segment.group, segment.id).await {
+            Ok(logs) => logs,
+            Err(error) => {
+                warn!(segment = %segment.id, %error, "the objects of a segment are not known: they are not checked");
+                self.metrics.scrub.failures.inc();
+                return;
+            }
+        };
+        let pace: Paced = Some(Arc::clone(&self.throttle).pace(stop.clone(), ProgressCell::new()));
+        for object in StoredObject::all(log_ids(&segment), &logs) {
+            match verify(&self.store, &pace, &object).await {
+                Ok(bytes) => {
+                    self.metrics.scrub.bytes.inc_by(bytes);
+                    self.scrubber.damaged.lock().remove(&object.path);
+                }
+                Err(damage) if damage.kind() == ErrorKind::Corrupt => {
+                    self.note_damage(&segment, &object, &damage.to_string());
+                }
+                Err(failure) => {
+                    debug!(object = %object.path, error = %failure, "an object could not be checked");
+                    self.metrics.scrub.failures.inc();
+                    continue;
+                }
+            }
+            self.metrics.scrub.objects.inc();
+        }
+    }
+
+    fn note_damage(&self, segment: &Segment, object: &StoredObject, damage: &str) {
+        let mut damaged = self.scrubber.damaged.lock();
+        if damaged.contains_key(&object.path) {
+            return;
+        }
+        error!(segment = %segment.id, collection = %segment.group.collection, damage, "an object of a live segment is damaged");
+        self.metrics.scrub.damage.inc();
+        if damaged.len() < MOST_REMEMBERED {
+            damaged.insert(object.path, damage.to_owned());
+        }
+    }
+
+    /// What is known to be damaged of live segments, for those who look at health.
+    pub(super) fn scrub_reasons(&self) -> Vec<String> {
+        let is_live = |path: &LogPath| {
+            let ids = path.ids();
+            self.state.by_id(ids.collection).is_ok_and(|cell| cell.segment(ids.segment).is_some_and(|s| s.is_live()))
+        };
+        let mut damaged = self.scrubber.damaged.lock();
+        damaged.retain(|path, _| is_live(path));
+        let named = damaged.iter().take(MOST_NAMED);
+        let mut reasons: Vec<String> =
+            named.map(|(path, what)| format!("segment {} is damaged: {what}", path.ids().segment)).collect();
+        if damaged.len() > MOST_NAMED {
+            reasons.push(format!("{} more objects are damaged: see the log", damaged.len() - MOST_NAMED));
+        }
+        reasons
+    }
+
+    /// Damaged objects of live segments that are remembered.
+    pub(super) fn damaged_objects(&self) -> usize {
+        self.scrubber.damaged.lock().len()
+    }
+}
+
+impl Coordinator {
+    pub(super) async fn run_scrub(self: Arc<Self>) {
+        let mut beat = tokio::time::interval(BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = beat.tick() => {}
+            }
+            let (core, stop) = (Arc::clone(&self.core), self.stop.clone());
+            let looked = self.ticks.spawn(async move { core.scrub_due(&stop).await }).await;
+            if let Err(error) = looked {
+                warn!(%error, "a look at the objects did not end; the next one goes on");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn turns_are_spread_over_the_interval(
+            began in 0u64..1 << 42, interval in 1u64..1 << 36, done in 0u64..1 << 50, total in 0u64..1 << 50, more in 0u64..1 << 40,
+        ) {
+            let due = |done| due_ms(began, interval, done, total);
+            prop_assert_eq!(due(0), began);
+            prop_assert!(due(done) <= due(done.saturating_add(more)));
+            prop_assert!(due(done) <= began + interval);
+        }
+    }
+}
