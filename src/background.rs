@@ -14,8 +14,19 @@ use tracing::warn;
 /// Of background threads, above that of all others; the kernel stops at 19.
 const NICENESS: i32 = 10;
 
-/// Threads that block for background work: each keeps some memory, and the disk is busy with fewer.
-const BLOCKING_THREADS: usize = 16;
+/// Threads that may block, in any runtime of the process: each keeps some memory, and the disk is busy with fewer.
+///
+/// Whatever runs on one of them must not wait for other work of its pool, or all of them may wait for what none of them
+/// does. Readers of windows do, so they are fewer (`storage`).
+pub(crate) const LEAST_BLOCKING_THREADS: usize = 16;
+/// For each core, of the runtime that answers calls: some wait for the disk while others compute.
+const BLOCKING_THREADS_PER_CORE: usize = 4;
+const MOST_BLOCKING_THREADS: usize = 64;
+
+/// Threads that may block for the work of calls.
+pub(crate) fn blocking_threads(cores: usize) -> usize {
+    cores.saturating_mul(BLOCKING_THREADS_PER_CORE).clamp(LEAST_BLOCKING_THREADS, MOST_BLOCKING_THREADS)
+}
 
 /// Puts the current thread behind those that answer clients, for good.
 pub(crate) fn give_way() {
@@ -55,7 +66,7 @@ impl Background {
     pub(crate) fn new(name: &str, threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
-            .max_blocking_threads(BLOCKING_THREADS)
+            .max_blocking_threads(LEAST_BLOCKING_THREADS)
             .thread_name(name)
             .on_thread_start(give_way)
             .enable_all()

@@ -1,30 +1,43 @@
 //! Builds and wires the parts; the only place that knows all of them. Start: stores, coordinator (which replays the
 //! log), then the listeners; stop: the listeners first, then the coordinator.
+//!
+//! A stop takes no longer than `common.gracefulStopTimeout` and a moment, whatever runs: what is acknowledged is in the
+//! log, so nothing that is left behind is missed.
 
+mod memory;
 pub mod ready;
 
-use std::{future::IntoFuture, path::PathBuf, sync::Arc};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::serve::ListenerExt;
+use prometheus::{IntCounter, IntGauge};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     clock::SystemClock,
     config::Config,
+    connections::{self, Listener, Refusal, Watched},
     coordinator::{Coordinator, Parts},
     grpc::GrpcServer,
-    http::{self, Component, ComponentState, ServiceBackend},
+    http::{self, Bounds, Component, ComponentState, ServiceBackend},
     meta::RedbStore,
     storage::SegmentStore,
     telemetry::Metrics,
 };
 use ready::Addresses;
+
+pub use memory::divide as divide_memory;
+
+/// What the coordinator has for its own stop, however little the calls in flight have left of the time for all.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
+/// Of the connections, one in so many is for REST, health and metrics, which a crowd of clients must not shut out.
+const HTTP_SHARE: usize = 8;
 
 /// Serves until SIGTERM or SIGINT, then stops gracefully. `ready_file` is written once calls are answered.
 ///
@@ -32,17 +45,25 @@ use ready::Addresses;
 /// What keeps the server from starting, with the file or address it concerns; failures of the listeners.
 pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let data_dir = &config.server.data_dir;
+    // Rows, and what is said of them, are nobody's business but the owner's.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     std::fs::create_dir_all(data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
     // Listening first: a port that is taken must not cost a replay.
     let grpc = listen(config.server.grpc_listen).await?;
     let http = listen(config.server.http_listen).await?;
     let (grpc_address, http_address) = (grpc.local_addr()?, http.local_addr()?);
+    for address in [grpc_address, http_address].iter().filter(|address| !address.ip().is_loopback()) {
+        warn!(%address, "everybody who reaches this address may read and change everything: there are no users");
+    }
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new())?);
+    memory::show_limits(&metrics, &config);
+    // The other half is for filters over keys.
+    let catalog = RedbStore::open_with_cache(&config.server.data_dir, config.budget.caches / 2)?;
     let coordinator = Coordinator::start(Parts {
         metrics: Arc::clone(&metrics),
         clock: Arc::new(SystemClock::new()),
-        meta: Arc::new(RedbStore::open(&config.server.data_dir)?),
+        meta: Arc::new(catalog),
         store: SegmentStore::open(&config.storage, &config.server.data_dir)?,
         config: Arc::clone(&config),
     })
@@ -51,44 +72,101 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
 
     let stop = CancellationToken::new();
     let milvus = GrpcServer::new(Arc::clone(&coordinator), Arc::clone(&metrics));
-    let refreshed = Arc::clone(&coordinator);
-    let backend = ServiceBackend::new(milvus.milvus(), components(&coordinator), move || refreshed.refresh_metrics());
-    let router = http::router(Arc::new(backend), metrics);
-    let http_stop = stop.clone().cancelled_owned();
-    let http = http.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "answers on a connection may wait for acknowledgements");
-        }
-    });
-    let http = tokio::spawn(axum::serve(http, router).with_graceful_shutdown(http_stop).into_future());
+    let requests = milvus.requests().clone();
+    let (grpc, http) = bounded(&config, &metrics, grpc, http);
+    let bounds = Bounds { idle: config.server.idle_timeout, memory: requests.small().clone() };
+    let (refreshed, shown) = (Arc::clone(&coordinator), Arc::clone(&metrics));
+    let refresh = move || {
+        refreshed.refresh_metrics();
+        memory::show(&shown, requests.used_bytes());
+    };
+    let backend = ServiceBackend::new(milvus.milvus(), components(&coordinator), refresh);
+    let router = http::router(Arc::new(backend), Arc::clone(&metrics), bounds);
+    let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
     let addresses = Addresses::new(grpc_address, http_address);
     let own_file = Addresses::file(&config.server.data_dir);
     addresses.write(&own_file).with_context(|| format!("file of addresses {}", own_file.display()))?;
+    // Until now a signal has ended the process on the spot, also in a long replay: nothing is lost by that.
+    let mut signals = Signals::listen()?;
     if let Some(file) = ready_file {
         addresses.write(&file).with_context(|| format!("ready file {}", file.display()))?;
     }
     info!(grpc = %grpc_address, http = %http_address, data = %config.server.data_dir.display(), "serving");
 
-    wait_for_signal().await?;
+    signals.next().await;
     info!("stopping: no new calls");
     if let Err(error) = std::fs::remove_file(&own_file) {
         tracing::debug!(%error, file = %own_file.display(), "the file of addresses stays");
     }
+    let end = Instant::now() + config.server.drain_timeout;
+    tokio::spawn(async move {
+        signals.next().await;
+        warn!("asked twice: ending at once");
+        std::process::exit(FORCED);
+    });
     stop.cancel();
     coordinator.end_watches();
     let served = async { tokio::join!(grpc, http) };
-    let drained = tokio::time::timeout(config.server.drain_timeout, served).await;
-    coordinator.shutdown().await;
-    match drained {
-        Ok((grpc, http)) => {
-            grpc??;
-            http??;
-        }
-        Err(_elapsed) => info!(timeout = ?config.server.drain_timeout, "calls were still in flight"),
+    let drained = tokio::time::timeout_at(end, served).await;
+    if drained.is_err() {
+        let calls = metrics.grpc.in_flight.get();
+        warn!(calls, timeout = ?config.server.drain_timeout, "calls are still in flight and are given up");
+    }
+    let rest = end.saturating_duration_since(Instant::now()).max(SHUTDOWN_TIME);
+    if tokio::time::timeout(rest, coordinator.shutdown()).await.is_err() {
+        warn!(timeout = ?rest, "work in the background did not end and is given up; it goes on after the next start");
+    }
+    if let Ok((grpc, http)) = drained {
+        grpc??;
+        http?;
     }
     info!("stopped");
     Ok(())
+}
+
+/// Exit code after a second signal.
+const FORCED: i32 = 1;
+
+/// Both ports with as many connections as there may be.
+fn bounded(config: &Config, metrics: &Metrics, grpc: TcpListener, http: TcpListener) -> (Listener, Listener) {
+    let descriptors = connections::raise_descriptor_limit();
+    let most = connections::most_connections(config.server.max_connections, descriptors, config.budget.requests);
+    let for_http = (most / HTTP_SHARE).max(1);
+    info!(connections = most, descriptors, "limits of connections");
+    let idle = config.server.idle_timeout;
+    let watched = |port| Arc::new(Counted::of(metrics, port));
+    (
+        Listener::new(grpc, (most - for_http).max(1), idle, Refusal::Http2, watched("grpc")),
+        Listener::new(http, for_http, idle, Refusal::Http1, watched("http")),
+    )
+}
+
+/// Connections of one port, in the metrics.
+struct Counted {
+    open: IntGauge,
+    refused: IntCounter,
+}
+
+impl Counted {
+    fn of(metrics: &Metrics, port: &'static str) -> Self {
+        let connections = &metrics.connections;
+        Self { open: connections.open.with([port]), refused: connections.refused.with([port]) }
+    }
+}
+
+impl Watched for Counted {
+    fn opened(&self) {
+        self.open.inc();
+    }
+
+    fn closed(&self) {
+        self.open.dec();
+    }
+
+    fn refused(&self) {
+        self.refused.inc();
+    }
 }
 
 /// What the health routes show: one process fills every role.
@@ -105,12 +183,23 @@ async fn listen(address: std::net::SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
 }
 
-async fn wait_for_signal() -> Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    fn next(&mut self) -> impl Future<Output = ()> + Send + '_ {
+        async {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
-    &["model", "error", "clock", "background", "config", "telemetry"],
+    &["model", "error", "clock", "background", "memory", "connections", "config", "telemetry"],
     &["planner", "binlog", "json", "wire"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
@@ -22,6 +22,7 @@ const ROWS: &[&[&str]] = &[
 const SIDEWAYS: &[(&str, &str)] = &[
     ("model", "error"),
     ("config", "error"),
+    ("memory", "error"),
     ("telemetry", "config"),
     ("telemetry", "error"),
     ("wire", "json"),

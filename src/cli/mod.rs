@@ -14,13 +14,14 @@ mod demo;
 mod healthcheck;
 mod table;
 
-use std::{future::Future, process::ExitCode};
+use std::{future::Future, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 
 use self::args::{Cli, Command, LayerFlags};
 use crate::{
+    background::blocking_threads,
     config::{self, LoadError, Loaded, layers},
     server::{self, ready::Addresses},
     telemetry,
@@ -73,9 +74,13 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => {
-            let loaded = layers::load(&cli.layers.sources())?;
+            let mut loaded = layers::load(&cli.layers.sources())?;
             telemetry::init(&loaded.config.log).context("logging")?;
             report_ignored(&loaded);
+            server::divide_memory(&mut loaded.config)?;
+            if !loaded.config.memory.huge_pages {
+                without_huge_pages();
+            }
             block_on(server::run(loaded.config, serve.ready_file))?;
         }
         Command::Demo(demo) => {
@@ -129,8 +134,28 @@ fn report_ignored(loaded: &Loaded) {
     }
 }
 
+/// A thread that frees memory bit by bit keeps a huge page for as long as one byte of it is in use: many threads with
+/// little to do would hold gigabytes.
+fn without_huge_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay as the system has them");
+    }
+}
+
+/// Threads that are still at work when everything has been said: nothing waits for them any longer than this.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
+
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?.block_on(work)
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(blocking_threads(cores))
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let outcome = runtime.block_on(work);
+    // Dropping it would wait for all threads, also for one that computes or waits for a disk for minutes.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    outcome
 }
 
 #[cfg(test)]

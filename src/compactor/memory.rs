@@ -50,6 +50,10 @@ impl MemoryBudget {
         u64::from(self.limit_kib) * KIB
     }
 
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.limit_bytes().saturating_sub(self.permits.available_permits() as u64 * KIB)
+    }
+
     /// Objects up to this size are read whole; of larger ones no more than this is in memory.
     pub(super) fn whole_bytes(&self) -> u64 {
         (self.limit_bytes() / WHOLE_SHARE).clamp(LEAST_WHOLE, MOST_WHOLE)

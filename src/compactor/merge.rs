@@ -116,6 +116,11 @@ impl Compactor {
         Self { store, binlog, copied_bytes, ids, budget, cores: Cores::of_machine(), throttle: None }
     }
 
+    /// Bytes of the memory limit that are taken.
+    pub fn memory_used(&self) -> u64 {
+        self.budget.used_bytes()
+    }
+
     /// Reads and writes no more than this allows.
     pub fn throttled(self, throttle: Arc<Throttle>) -> Self {
         Self { throttle: Some(throttle), ..self }

@@ -85,6 +85,8 @@ macro_rules! port {
 
 const YEAR_SECONDS: f64 = 366.0 * 86_400.0;
 const MAX_MB: f64 = 1_048_576.0;
+/// Megabytes, or 0 for a share of the total; what is too little for anything is refused by `validate`.
+const OR_SHARE: Option<(f64, f64)> = Some((0.0, MAX_MB));
 const SHARE: Option<(f64, f64)> = Some((0.01, 1.0));
 const TIME: Option<(f64, f64)> = Some((1.0, YEAR_SECONDS));
 
@@ -256,7 +258,17 @@ pub const KEYS: &[Key] = &[
         },
     },
     address!("datacoord.grpc.address", grpc_listen, "IP address the gRPC services listen on."),
+    key!("datacoord.grpc.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.requests_bytes),
+        "Memory for the messages of calls in flight, all together; 0: a share of memory.limit."),
+    key!("datacoord.grpc.queueTimeout", Seconds, Some((0.0, 3600.0)), Time(config.server.admission_timeout),
+        "A call whose message waits longer than this for memory is refused; clients of Milvus try again."),
+    key!("datacoord.grpc.maxStreams", Count, Some((1.0, 1_000_000.0)), Count(config.server.max_streams),
+        "Calls at once on one connection; a client that has more waits."),
     address!("datacoord.http.address", http_listen, "IP address of REST, health and metrics."),
+    key!("datacoord.connections.max", Count, Some((0.0, 1_000_000.0)), Count(config.server.max_connections),
+        "Connections at once, of both ports; one more is refused. 0: as many as descriptors and memory allow."),
+    key!("datacoord.connections.idleTimeout", Seconds, Some((1.0, 86_400.0)), Time(config.server.idle_timeout),
+        "A connection is closed when a handshake, a head or a body that has begun does not get on for this long."),
     key!("datacoord.storage.maxAttempts", Count, Some((1.0, 100.0)), Count(config.storage.max_attempts),
         "Attempts of one request to the object store, the first included."),
     key!("datacoord.storage.retryBackoff", Milliseconds, Some((1.0, 60_000.0)), Time(config.storage.retry_backoff),
@@ -269,8 +281,21 @@ pub const KEYS: &[Key] = &[
         "Rows of a row group at most."),
     key!("datacoord.binlog.dictionary", Flag, None, Flag(config.binlog.dictionary),
         "Columns whose values may repeat begin with a dictionary."),
-    key!("datacoord.ingest.memoryLimit", Megabytes, Some((16.0, MAX_MB)), Bytes(config.ingest.memory_limit_bytes),
-        "Growing segments are sealed, largest first, while they hold more than this."),
+    key!("datacoord.memory.limit", Megabytes, Some((0.0, MAX_MB)), Bytes(config.memory.limit_bytes),
+        "Memory that the process may use; 0: what its cgroup gives, or three quarters of the machine's."),
+    key!("datacoord.memory.hugePages", Flag, None, Flag(config.memory.huge_pages),
+        "Let the allocator take huge pages: large inserts are faster, and many clients cost several times the memory."),
+    key!("datacoord.ingest.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.growing_bytes),
+        "Growing segments are sealed, largest first, while they hold more than this; writers wait at twice that. \
+         0: a share of memory.limit."),
+    key!("datacoord.flush.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.flushes_bytes),
+        "What flushes encode and write holds no more than this; 0: a share of memory.limit."),
+    key!("datacoord.query.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.queries_bytes),
+        "Memory for running queries and their answers, all together; 0: a share of memory.limit."),
+    key!("datacoord.query.maxConcurrency", Count, Some((0.0, 1024.0)), Count(config.query.max_concurrency),
+        "Queries that run at once, others wait in order; 0: two for each core, and four at least."),
+    key!("datacoord.cache.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.caches_bytes),
+        "Memory for the caches of the catalog and of filters over keys; 0: a share of memory.limit."),
     key!("datacoord.wal.maxSize", Megabytes, Some((1.0, MAX_MB)), Bytes(config.ingest.wal_max_bytes),
         "The oldest growing segments are sealed while the write-ahead log is longer than this."),
     key!("datacoord.wal.fileSize", Megabytes, Some((0.0625, 65_536.0)), Bytes(config.ingest.wal_file_bytes),
@@ -301,8 +326,8 @@ pub const KEYS: &[Key] = &[
         "Every object is read and compared with its checksum once in this time; 0 switches it off."),
     key!("datacoord.compaction.expiredRatio", Ratio, SHARE, Ratio(config.compaction.expired_ratio),
         "A segment is rewritten beyond this share of rows past the collection's time to live."),
-    key!("datacoord.compaction.memoryLimit", Megabytes, Some((16.0, MAX_MB)), Bytes(config.worker.memory_limit_bytes),
-        "Memory for merging, all plans together."),
+    key!("datacoord.compaction.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.merges_bytes),
+        "Memory for merging, all plans together; 0: a share of memory.limit."),
     key!("datacoord.compaction.throttle", Megabytes, Some((0.0, MAX_MB)), Bytes(config.worker.throttle_bytes),
         "What merges may read and write per second, all together, until SetThrottle says otherwise; 0: no limit."),
     Key {

@@ -63,6 +63,13 @@ impl Draft {
     /// Joins what belongs together.
     pub fn finish(self) -> Config {
         let Self { mut config, storage } = self;
+        // What was set holds whatever the machine has.
+        if config.memory.growing_bytes > 0 {
+            config.ingest.memory_limit_bytes = config.memory.growing_bytes;
+        }
+        if config.memory.merges_bytes > 0 {
+            config.worker.memory_limit_bytes = config.memory.merges_bytes;
+        }
         config.storage.kind = if storage.kind == "local" {
             StorageKind::Local { root: (!storage.local_path.is_empty()).then(|| PathBuf::from(&storage.local_path)) }
         } else {

@@ -4,8 +4,10 @@
 //! Layers: these defaults < file < environment < flags ([`layers`]). Settings are values: they hold no store, clock or
 //! socket. This module must never print a secret: `Debug` and [`milvus_yaml::render`] leave them out.
 
+pub mod budget;
 mod keys;
 pub mod layers;
+pub mod machine;
 pub mod milvus_yaml;
 pub mod setting;
 pub mod validate;
@@ -14,6 +16,7 @@ pub mod windows;
 #[cfg(test)]
 mod tests;
 
+pub use budget::{Division, Part};
 pub use layers::{LoadError, Loaded, Origin, Sources};
 pub use windows::Windows;
 
@@ -23,16 +26,63 @@ const MIB: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
+    pub memory: MemoryConfig,
+    /// What each part may hold. As on a large machine until [`Config::divide_memory`] has looked at this one.
+    pub budget: Division,
     pub server: ServerConfig,
     pub storage: StorageConfig,
     pub binlog: BinlogConfig,
     pub ingest: IngestConfig,
+    pub query: QueryConfig,
     pub compaction: CompactionConfig,
     pub worker: WorkerConfig,
     pub gc: GcConfig,
     pub scrub: ScrubConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,
+}
+
+impl Config {
+    /// Divides `total` bytes over everything that holds memory, and puts the shares where they are used.
+    ///
+    /// # Errors
+    /// `DoesNotFit` when the settings take more than that.
+    pub fn divide_memory(&mut self, total: u64) -> Result<(), budget::DoesNotFit> {
+        let division = budget::divide(total, &self.memory)?;
+        self.budget = division;
+        self.ingest.memory_limit_bytes = division.growing / budget::GROWING_TIMES;
+        self.worker.memory_limit_bytes = division.merges;
+        Ok(())
+    }
+}
+
+/// Limits of memory that were set, in bytes; zero: from the total.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MemoryConfig {
+    /// What the process may use; zero: what its cgroup and the machine give.
+    pub limit_bytes: u64,
+    /// Growing segments are sealed, largest first, while they hold more than this together; writers wait at twice that.
+    pub growing_bytes: u64,
+    pub merges_bytes: u64,
+    pub queries_bytes: u64,
+    pub requests_bytes: u64,
+    pub flushes_bytes: u64,
+    pub caches_bytes: u64,
+    /// Let the allocator take huge pages.
+    pub huge_pages: bool,
+}
+
+impl MemoryConfig {
+    pub fn of(&self, part: Part) -> u64 {
+        match part {
+            Part::Growing => self.growing_bytes,
+            Part::Merges => self.merges_bytes,
+            Part::Queries => self.queries_bytes,
+            Part::Requests => self.requests_bytes,
+            Part::Flushes => self.flushes_bytes,
+            Part::Caches => self.caches_bytes,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +97,14 @@ pub struct ServerConfig {
     pub max_request_bytes: usize,
     /// How long a graceful stop waits for calls in flight.
     pub drain_timeout: Duration,
+    /// Connections at once; zero: as many as descriptors and memory allow.
+    pub max_connections: usize,
+    /// Calls at once on one connection.
+    pub max_streams: u32,
+    /// A connection is closed when a handshake, a head or a body that has begun does not get on for this long.
+    pub idle_timeout: Duration,
+    /// A call that waits for memory for longer than this is refused.
+    pub admission_timeout: Duration,
 }
 
 impl Default for ServerConfig {
@@ -58,8 +116,19 @@ impl Default for ServerConfig {
             channel_prefix: "by-dev".to_owned(),
             max_request_bytes: 64 * MIB as usize,
             drain_timeout: Duration::from_secs(10),
+            max_connections: 0,
+            max_streams: 1024,
+            idle_timeout: Duration::from_secs(30),
+            admission_timeout: Duration::from_secs(10),
         }
     }
+}
+
+/// How many queries run at once.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueryConfig {
+    /// Zero: two for each core, and four at least.
+    pub max_concurrency: usize,
 }
 
 /// Where objects live.

@@ -1,6 +1,9 @@
 //! Rules over several settings at once. The range of a single key is in the table of `milvus_yaml`.
 
-use super::{Config, LoadError, StorageKind};
+use super::{Config, LoadError, Part, StorageKind};
+
+/// Less is too little for anything: a limit of zero is a share of the total.
+const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Refuses settings that contradict each other; names both keys and both values.
 pub fn validate(config: &Config) -> Result<(), LoadError> {
@@ -12,6 +15,15 @@ pub fn validate(config: &Config) -> Result<(), LoadError> {
             "dataCoord.segment.smallProportion is {small}: must not exceed dataCoord.segment.compactableProportion, \
              which is {full}"
         ));
+    }
+    let parts = Part::ALL.iter().map(|part| (part.key(), config.memory.of(*part)));
+    let limits = parts.chain([("datacoord.memory.limit", config.memory.limit_bytes)]);
+    for (key, bytes) in limits {
+        if bytes != 0 && bytes < LEAST_MEMORY {
+            return contradiction(format!(
+                "{key} is {bytes} bytes: must be 0 (a share of what there is) or at least {LEAST_MEMORY} bytes"
+            ));
+        }
     }
     let ingest = &config.ingest;
     if ingest.wal_file_bytes > ingest.wal_max_bytes {

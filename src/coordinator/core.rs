@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::{
     CoordinatorError,
+    admission::Queries,
     control::{Deadlines, MergeRate},
     damage::Damage,
     events::FlushEvents,
@@ -54,6 +55,7 @@ pub struct Core {
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
     pub(super) damage: Damage,
+    pub(super) queries: Queries,
     pub(super) merge_rate: MergeRate,
     pub(super) throttle: Arc<Throttle>,
     pub(super) deadlines: Deadlines,

@@ -8,6 +8,7 @@ use prometheus::IntCounter;
 
 use super::Coordinator;
 use crate::{
+    config::Part,
     model::{FailureKind, PlanKind, PlanReason, PlanState, SegmentLevel, SegmentState, Trigger},
     storage::OperationCounters,
     telemetry::Metrics,
@@ -71,6 +72,11 @@ impl Coordinator {
         self.refresh_ingest();
         self.refresh_storage();
         self.core.metrics.scrub.damaged.set(self.core.damaged_objects() as i64);
+        let used = &self.core.metrics.memory.used;
+        used.with([Part::Growing.as_str()]).set(self.ingest.stats().memory_bytes as i64);
+        used.with([Part::Merges.as_str()]).set(self.merges.memory_used() as i64);
+        used.with([Part::Queries.as_str()]).set(self.core.queries.used_bytes() as i64);
+        used.with([Part::Caches.as_str()]).set(self.core.stats_cache.used_bytes() as i64);
         let jobs = &self.core.metrics.compaction.kept_jobs;
         let executing = self.core.jobs.executing();
         jobs.with(["executing"]).set(executing as i64);

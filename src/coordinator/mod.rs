@@ -22,6 +22,7 @@
 //!
 //! Nothing here parses requests, decodes files or decides what to compact.
 
+mod admission;
 mod cell;
 mod commit;
 #[cfg(test)]
@@ -77,13 +78,14 @@ pub use dml::{FlushedCollection, Mutation};
 pub use error::CoordinatorError;
 pub use gc::{Collected, Garbage, Pin};
 pub use jobs::{JobBook, JobView, ended_at_ms};
-pub use reads::ReadRequest;
+pub use reads::{ReadAnswer, ReadRequest};
 pub use start::Parts;
 pub use state::State;
 pub use triggers::{CompactionScope, Triggered};
 
 use crate::{
     background::Background,
+    compactor::Compactor,
     config::Config,
     ingest::{Health, Ingest, IngestStats},
     model::{Plan, PlanState, Progress, Segment, Timestamp, collection::AUTO_COMPACTION},
@@ -96,6 +98,8 @@ pub struct Coordinator {
     core: Arc<Core>,
     ingest: Ingest,
     scheduler: Scheduler,
+    /// What executes plans, to be asked for the memory that it holds.
+    merges: Arc<Compactor>,
     /// Serialises changes of definitions.
     ddl: Arc<tokio::sync::Mutex<()>>,
     /// Ends the loops.

@@ -8,8 +8,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use arrow::array::RecordBatch;
 
-use super::{CollectionCell, Coordinator, CoordinatorError, state::PinGuard};
+use super::{CollectionCell, Coordinator, CoordinatorError, admission::Admitted, state::PinGuard};
 use crate::{
+    memory::Account,
     model::{Delete, FieldId, PartitionId, PrimaryKey, Timestamp},
     query::{
         self, BoundExpr, MemorySource, Query, QueryLimits, ReadSet, RowSource, Scope, ScopedDelete, SegmentSource,
@@ -38,16 +39,25 @@ pub struct ReadRequest {
     pub offset: u64,
 }
 
+/// Rows, and the memory that they and the messages made of them take: it counts until both are gone.
+#[derive(Debug)]
+pub struct ReadAnswer {
+    pub rows: RecordBatch,
+    pub memory: Account,
+}
+
 impl Coordinator {
     /// Rows that match, one per key, ascending by key; columns are named by field id.
-    pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<RecordBatch, CoordinatorError> {
+    pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<ReadAnswer, CoordinatorError> {
         let ReadRequest { filter, partitions, fields, limit, offset } = request;
         self.until_stop(async {
+            let admitted = self.core.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
             let scope = self.scope(cell, filter, partitions);
-            let limits = QueryLimits { max_window: self.core.config.limits.max_query_rows, ..QueryLimits::default() };
-            Ok(query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?)
+            let limits = self.query_limits(&admitted);
+            let rows = query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?;
+            Ok(ReadAnswer { rows, memory: admitted.memory.clone() })
         })
         .await
     }
@@ -60,6 +70,7 @@ impl Coordinator {
         partitions: Option<Vec<PartitionId>>,
     ) -> Result<u64, CoordinatorError> {
         self.until_stop(async {
+            let _admitted = self.core.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
             Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
@@ -75,11 +86,12 @@ impl Coordinator {
         partition: Option<PartitionId>,
     ) -> Result<Matching, CoordinatorError> {
         self.until_stop(async {
+            let admitted = self.core.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let partitions = partition.map(|p| vec![p]);
             let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref()).await?;
             let scope = self.scope(cell, Some(filter.clone()), partitions);
-            let keys = query::matching_keys(&schema, read_set, scope, &QueryLimits::default()).await?;
+            let keys = query::matching_keys(&schema, read_set, scope, &self.query_limits(&admitted)).await?;
             Ok(Matching { keys, older_than })
         })
         .await
@@ -91,6 +103,17 @@ impl Coordinator {
         read: impl Future<Output = Result<T, CoordinatorError>>,
     ) -> Result<T, CoordinatorError> {
         self.stop.run_until_cancelled(read).await.unwrap_or(Err(CoordinatorError::Stopping))
+    }
+
+    fn query_limits(&self, admitted: &Admitted) -> QueryLimits {
+        let config = &self.core.config;
+        // What the memory of all queries can hold is for the account to refuse, which names the setting.
+        QueryLimits {
+            max_window: config.limits.max_query_rows,
+            max_rows: u64::MAX,
+            max_bytes: u64::MAX,
+            memory: Some(admitted.memory.clone()),
+        }
     }
 
     fn scope(&self, cell: &CollectionCell, filter: Option<BoundExpr>, partitions: Option<Vec<PartitionId>>) -> Scope {

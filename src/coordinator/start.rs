@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{
     CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State,
+    admission::Queries,
     control::apply_controls,
     core::OutputsInFlight,
     directory::{Settled, settle},
@@ -25,10 +26,10 @@ use crate::{
     background::Background,
     clock::Clock,
     compactor::{Compactor, OutputIds, Throttle},
-    config::Config,
+    config::{BinlogConfig, Config},
     error::Classify,
     ingest::{
-        BoundStore, FlushSink, IdAllocator, Ingest, KnownLog, RecoveredCatalog, RecoveredCollection, Refusal, Tso,
+        self, BoundStore, FlushSink, IdAllocator, Ingest, KnownLog, RecoveredCatalog, RecoveredCollection, Refusal, Tso,
     },
     meta::{Bounds, Catalog, Contents, MetaStore},
     model::{
@@ -90,7 +91,9 @@ impl Coordinator {
             flush_events: FlushEvents::default(),
             failures: Failures::default(),
             outputs_in_flight: OutputsInFlight::default(),
-            stats_cache: StatsCache::default(),
+            // The other half is the cache of the catalog's file.
+            stats_cache: StatsCache::new(config.budget.caches / 2),
+            queries: Queries::new(&config, std::thread::available_parallelism().map_or(1, usize::from)),
             damage: Default::default(),
             merge_rate: Default::default(),
             throttle: Arc::new(Throttle::new(Arc::clone(&clock), config.worker.throttle_bytes)),
@@ -112,7 +115,7 @@ impl Coordinator {
         let wal_dir = config.server.data_dir.join("wal");
         let (ingest, report) = Ingest::open(
             config.ingest.clone(),
-            config.binlog.clone(),
+            flush_binlogs(&config),
             wal_dir,
             store.clone(),
             Arc::clone(&core.ids),
@@ -142,12 +145,13 @@ impl Coordinator {
         let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = Arc::new(Arc::clone(&core));
         let no_threads = |e| CoordinatorError::Internal(format!("threads for work in the background: {e}"));
-        let worker = LocalWorker::new(compactor).map_err(no_threads)?;
+        let worker = LocalWorker::new(Arc::clone(&compactor)).map_err(no_threads)?;
         let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, Arc::new(worker));
         let coordinator = Arc::new(Self {
             core,
             ingest,
             scheduler,
+            merges: compactor,
             ddl: Arc::default(),
             stop: Default::default(),
             watches: Default::default(),
@@ -253,6 +257,13 @@ impl Coordinator {
         // After the log: what it gave up may be what a step waited for.
         self.core.catalog.idle().await;
     }
+}
+
+/// How flushes write: a binlog takes no more memory than their share allows. Each of the flushes that run at once has the
+/// rows of one, what they are encoded to, and what was encoded before and is being written.
+fn flush_binlogs(config: &Config) -> BinlogConfig {
+    let most = config.budget.flushes / (ingest::FLUSHES_AT_ONCE as u64 * 3);
+    BinlogConfig { max_bytes: config.binlog.max_bytes.min(most).max(1), ..config.binlog.clone() }
 }
 
 /// Runs what blocks or takes milliseconds off the async threads.

@@ -8,8 +8,6 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::{binlog::PkStats, model::SegmentId};
 
-/// Filters take about 0.8 bytes a key: this holds those of some 80 million rows.
-const CAPACITY_BYTES: u64 = 64 << 20;
 /// Expected entries; sizes the table only.
 const EXPECTED: usize = 10_000;
 
@@ -27,13 +25,16 @@ pub(super) struct StatsCache {
     cache: Cache<SegmentId, Arc<Vec<PkStats>>, ByBytes>,
 }
 
-impl Default for StatsCache {
-    fn default() -> Self {
-        Self { cache: Cache::with_weighter(EXPECTED, CAPACITY_BYTES, ByBytes) }
-    }
-}
-
 impl StatsCache {
+    /// Filters take about 0.8 bytes a key: 64 MB hold those of some 80 million rows.
+    pub(super) fn new(capacity_bytes: u64) -> Self {
+        Self { cache: Cache::with_weighter(EXPECTED, capacity_bytes, ByBytes) }
+    }
+
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
     pub(super) fn get(&self, id: SegmentId) -> Option<Arc<Vec<PkStats>>> {
         self.cache.get(&id)
     }

@@ -2,6 +2,7 @@
 //!
 //! Handlers convert, call the coordinator, convert back. They never decide and never hold state.
 
+mod admission;
 mod control;
 mod data_coord;
 mod datacoord;
@@ -13,11 +14,13 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
-use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 
+pub use admission::Requests;
+
 use crate::{
+    connections::Listener,
     coordinator::Coordinator,
     telemetry::Metrics,
     wire::proto::{
@@ -28,21 +31,30 @@ use crate::{
     },
 };
 
-/// Idle connections are probed this often, so that a vanished client doesn't hold one for ever.
+/// Idle connections are probed this often, and closed if nothing comes back for so long: a vanished client does not hold
+/// one for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bodies of one connection that may wait to be read before it stops.
+const CONNECTION_WINDOWS: u32 = 128;
 
 /// The services over one coordinator, ready to be served.
 #[derive(Debug)]
 pub struct GrpcServer {
     coordinator: Arc<Coordinator>,
     metrics: Arc<Metrics>,
-    max_request_bytes: usize,
+    requests: Requests,
 }
 
 impl GrpcServer {
     pub fn new(coordinator: Arc<Coordinator>, metrics: Arc<Metrics>) -> Self {
-        let max_request_bytes = coordinator.config().server.max_request_bytes;
-        Self { coordinator, metrics, max_request_bytes }
+        let requests = Requests::new(coordinator.config());
+        Self { coordinator, metrics, requests }
+    }
+
+    /// The memory of calls in flight.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// The Milvus service itself, for whoever serves it in another form.
@@ -66,14 +78,16 @@ impl GrpcServer {
     /// Failures of the listener; a bad call never ends the server.
     pub async fn serve(
         self,
-        listener: TcpListener,
+        listener: Listener,
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), tonic::transport::Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
         set_serving(&health).await;
+        let max_streams = self.coordinator.config().server.max_streams;
+        let window = self.requests.window_bytes();
         let milvus = milvus::MilvusApi::new(Arc::clone(&self.coordinator));
         let milvus_service = MilvusServiceServer::new(milvus.clone())
-            .max_decoding_message_size(self.max_request_bytes)
+            .max_decoding_message_size(self.requests.max_message_bytes())
             .max_encoding_message_size(usize::MAX);
         let data_coord = DataCoordServer::new(data_coord::DataCoordApi::new(milvus));
         let own = OwnServer::new(datacoord::DatacoordApi::new(self.coordinator));
@@ -84,27 +98,24 @@ impl GrpcServer {
         let reflection_alpha = self::reflection().build_v1alpha().inspect_err(log).ok();
         Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
-            // Large inserts must not wait for window updates.
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(2 * WINDOW_BYTES)
-            .layer(stock_status::StockStatusLayer {
-                max_request_bytes: self.max_request_bytes,
-                metrics: self.metrics,
-                methods: Arc::new(methods()),
-            })
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(max_streams)
+            // Large inserts must not wait for window updates; what nobody reads yet must not fill the memory.
+            .initial_stream_window_size(window)
+            // Bodies that wait must not stop the others of their connection; how many may wait is bounded elsewhere.
+            .initial_connection_window_size(window.saturating_mul(CONNECTION_WINDOWS))
+            .layer(stock_status::StockStatusLayer { metrics: self.metrics, methods: Arc::new(methods()) })
+            .layer(admission::AdmissionLayer { requests: self.requests })
             .add_service(health_service)
             .add_service(milvus_service)
             .add_service(data_coord)
             .add_service(own)
             .add_optional_service(reflection)
             .add_optional_service(reflection_alpha)
-            // Without this an answer waits up to 40 ms for the client to acknowledge the frame before it.
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+            .serve_with_incoming_shutdown(listener.into_stream(), stop)
             .await
     }
 }
-
-const WINDOW_BYTES: u32 = 8 << 20;
 
 async fn set_serving(health: &HealthReporter) {
     // The empty name stands for the whole server.

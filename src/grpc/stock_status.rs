@@ -31,7 +31,6 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(crate) struct StockStatusLayer {
-    pub(crate) max_request_bytes: usize,
     pub(crate) metrics: Arc<Metrics>,
     /// Paths of all methods, `/package.Service/Method`. What a client makes up beside them must not become a label.
     pub(crate) methods: Arc<HashSet<String>>,
@@ -42,14 +41,13 @@ impl<S> Layer<S> for StockStatusLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         let (metrics, methods) = (Arc::clone(&self.metrics), Arc::clone(&self.methods));
-        StockStatus { inner, max_request_bytes: self.max_request_bytes, metrics, methods }
+        StockStatus { inner, metrics, methods }
     }
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct StockStatus<S> {
     inner: S,
-    max_request_bytes: usize,
     metrics: Arc<Metrics>,
     methods: Arc<HashSet<String>>,
 }
@@ -70,7 +68,6 @@ where
     fn call(&mut self, request: Request<A>) -> Self::Future {
         // Nothing of it is computed while nobody listens at this level.
         let span = tracing::debug_span!("call", id = request_id(request.headers()));
-        let limit = self.max_request_bytes;
         let path = request.uri().path();
         let mut call = InFlight::new(path, self.methods.contains(path), Arc::clone(&self.metrics));
         let answer = self.inner.call(request);
@@ -78,7 +75,7 @@ where
             let mut response = answer.await?;
             let status = Status::from_header_map(response.headers());
             call.ended(status.as_ref().map_or(Code::Ok, Status::code));
-            if let Some(better) = status.and_then(|status| translate(&status, &call.path, limit)) {
+            if let Some(better) = status.and_then(|status| translate(&status, &call.path)) {
                 replace(response.headers_mut(), &better);
             }
             Ok(response)
@@ -135,17 +132,18 @@ fn request_id(headers: &HeaderMap) -> String {
 }
 
 /// The stock server's answer in place of `status`, if they differ; a text that is too long for a header is cut.
-fn translate(status: &Status, path: &str, max_request_bytes: usize) -> Option<Status> {
+fn translate(status: &Status, path: &str) -> Option<Status> {
     match status.code() {
         _ if status.message().len() > MAX_TEXT_BYTES => {
             Some(Status::new(status.code(), cut(status.message().to_owned())))
         }
         Code::OutOfRange => {
-            let received = status.message().split_whitespace().find_map(|w| w.parse::<u64>().ok());
-            let received = received.map_or_else(|| "more".to_owned(), |n| n.to_string());
-            Some(Status::resource_exhausted(format!(
-                "grpc: received message larger than max ({received} vs. {max_request_bytes})"
-            )))
+            // Each service has its own limit, so both numbers are those of the decoder.
+            let mut numbers = status.message().split_whitespace().filter_map(|word| word.parse::<u64>().ok());
+            let (received, limit) = (numbers.next(), numbers.next());
+            let shown = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |n| n.to_string());
+            let (received, limit) = (shown(received), shown(limit));
+            Some(Status::resource_exhausted(format!("grpc: received message larger than max ({received} vs. {limit})")))
         }
         Code::Internal => Some(Status::invalid_argument(format!("grpc: bad request: {}", status.message()))),
         Code::Unimplemented if status.message().is_empty() => {
@@ -173,25 +171,39 @@ mod tests {
 
     #[test]
     fn oversized_is_resource_exhausted() {
-        let found = Status::out_of_range(
-            "Error, decoded message length too large: found 70000000 bytes, the limit is: 67108864 bytes",
-        );
-        let better = translate(&found, "/a/b", 67_108_864).unwrap();
-        assert_eq!(better.code(), Code::ResourceExhausted);
-        assert_eq!(better.message(), "grpc: received message larger than max (70000000 vs. 67108864)");
+        for (received, limit) in [(70_000_000, 67_108_864), (4_608_007, 4_194_304)] {
+            let found = Status::out_of_range(format!(
+                "Error, decoded message length too large: found {received} bytes, the limit is: {limit} bytes",
+            ));
+            let better = translate(&found, "/a/b").unwrap();
+            assert_eq!(better.code(), Code::ResourceExhausted);
+            assert_eq!(better.message(), format!("grpc: received message larger than max ({received} vs. {limit})"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_is_not_in_flight_any_more() {
+        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
+        let never = tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, ()>>());
+        let mut service = StockStatusLayer { metrics: Arc::clone(&metrics) }.layer(never);
+        let mut call = service.call(Request::new(()));
+        assert!(futures::FutureExt::now_or_never(&mut call).is_none());
+        assert_eq!(metrics.grpc.in_flight.get(), 1);
+        drop(call);
+        assert_eq!(metrics.grpc.in_flight.get(), 0);
     }
 
     #[test]
     fn unknown_method_is_named() {
-        let better = translate(&Status::unimplemented(""), "/milvus.proto.milvus.MilvusService/Import", 1).unwrap();
+        let better = translate(&Status::unimplemented(""), "/milvus.proto.milvus.MilvusService/Import").unwrap();
         assert!(better.message().starts_with("unknown method Import for service milvus.proto.milvus.MilvusService"));
-        assert!(translate(&Status::unimplemented("search is not served"), "/a/b", 1).is_none());
+        assert!(translate(&Status::unimplemented("search is not served"), "/a/b").is_none());
     }
 
     #[test]
     fn a_text_that_is_too_long_for_a_header_is_cut() {
         let long = Status::not_found(format!("channel {} is not known", "x".repeat(1 << 20)));
-        let better = translate(&long, "/a/b", 1).unwrap();
+        let better = translate(&long, "/a/b").unwrap();
         assert_eq!(better.code(), Code::NotFound);
         assert!(better.message().len() <= MAX_TEXT_BYTES && better.message().ends_with(" is not known"), "{better}");
     }
@@ -215,7 +227,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
         let never = tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Status>>());
         let methods = Arc::new(HashSet::from(["/a/b".to_owned()]));
-        let layer = StockStatusLayer { max_request_bytes: 1, metrics: Arc::clone(&metrics), methods };
+        let layer = StockStatusLayer { metrics: Arc::clone(&metrics), methods };
         for (path, method) in [("/a/b", "a/b"), ("/made/up", "other")] {
             let call = layer.layer(never).call(Request::builder().uri(path).body(()).unwrap());
             assert_eq!(metrics.grpc.in_flight.get(), 1);

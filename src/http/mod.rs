@@ -17,7 +17,9 @@
 mod answer;
 mod compaction;
 mod health;
+mod origin;
 mod request;
+mod serve;
 mod service;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use axum::{
     routing::{get, post},
 };
 
+pub use serve::{Bounds, serve};
 pub use service::ServiceBackend;
 
 use crate::{
@@ -119,8 +122,8 @@ const METRICS: &str = "/metrics";
 const ROUTES: [&str; 9] =
     [COMPACTION, COMPACTION_STATE, COMPACTION_PLANS, V2_COMPACT, V2_STATE, HEALTH, HEALTHZ, READYZ, METRICS];
 
-/// All routes. Serve it with `axum::serve` on a listener bound to `config.server.http_listen`.
-pub fn router(backend: Arc<dyn Backend>, metrics: Arc<Metrics>) -> Router {
+/// All routes, to be given to [`serve`].
+pub fn router(backend: Arc<dyn Backend>, metrics: Arc<Metrics>, bounds: Bounds) -> Router {
     let shared = Shared { backend, metrics };
     Router::new()
         .route(COMPACTION, post(compaction::start))
@@ -135,6 +138,8 @@ pub fn router(backend: Arc<dyn Backend>, metrics: Arc<Metrics>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(move |request, next| serve::read_body(bounds.clone(), request, next)))
+        .layer(middleware::from_fn(origin::check))
         .layer(middleware::from_fn_with_state(shared.clone(), count))
         .with_state(shared)
 }
@@ -151,7 +156,9 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let code = match response.status().as_u16() {
         200 => "200",
         400 => "400",
+        403 => "403",
         404 => "404",
+        408 => "408",
         413 => "413",
         500 => "500",
         503 => "503",

@@ -13,6 +13,10 @@ const S1: i64 = 470_596_398_631_754_724;
 const S2: i64 = 470_596_398_631_754_742;
 const TARGET: i64 = 470_596_398_631_554_541;
 
+fn bounds() -> Bounds {
+    Bounds { idle: std::time::Duration::from_secs(30), memory: crate::memory::Pool::new("some.key", 4 << 20) }
+}
+
 /// Answers with what a test has put in, and remembers what it was asked.
 #[derive(Default)]
 struct Fake {
@@ -73,7 +77,7 @@ struct Answer {
 fn app(fake: Fake) -> (Arc<Fake>, Router) {
     let fake = Arc::new(fake);
     let metrics = Arc::new(Metrics::new(Registry::new()).unwrap());
-    (fake.clone(), router(fake, metrics))
+    (fake.clone(), router(fake, metrics, bounds()))
 }
 
 async fn send(app: &Router, request: axum::http::Request<Body>) -> Answer {
@@ -406,4 +410,29 @@ async fn metrics_count_the_requests() {
     ] {
         assert!(answer.body.contains(line), "{line}\n{}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_starts_nothing() {
+    let (fake, app) = app(Fake::default());
+    let request = |origin: &str| {
+        axum::http::Request::post(COMPACTION)
+            .header(header::HOST, "here:9091")
+            .header(header::ORIGIN, origin)
+            .body(Body::from(r#"{"collection_name": "book"}"#))
+            .unwrap()
+    };
+    let answer = app.clone().oneshot(request("https://elsewhere.example")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert!(fake.asked.lock().unwrap().is_empty());
+    let answer = app.oneshot(request("http://here:9091")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_ends_its_request() {
+    let (_, app) = app(Fake::default());
+    let never = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
+    let answer = app.oneshot(axum::http::Request::post(COMPACTION).body(never).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
 }

@@ -51,7 +51,7 @@ use crate::{
 };
 
 /// Segments flushed at once.
-pub(super) const WORKERS: usize = 2;
+pub const WORKERS: usize = 2;
 /// Pause after the first failure; doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -69,7 +69,7 @@ use async_trait::async_trait;
 
 pub use chunk::Chunk;
 pub use error::{IngestError, LogLoss, Refusal};
-pub use flush::{SealedRows, SegmentWriter};
+pub use flush::{SealedRows, SegmentWriter, WORKERS as FLUSHES_AT_ONCE};
 pub use growing::FlushAttempts;
 pub use handle::{FlushesHeld, Ingest, IngestParts};
 pub use ids::{BoundStore, IdAllocator, MemoryBounds, Tso};

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{FlushedSegment, IdAllocator, Refusal, SealedRows, SegmentWriter};
 use crate::{
@@ -29,11 +29,29 @@ pub(super) struct StoreWriter {
 impl SegmentWriter for StoreWriter {
     async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
         let (writer, runtime) = (self.clone(), Handle::current());
+        let (mut done, written) = oneshot::channel();
         // On a thread of its own: the compiler can't see that the future may change threads (a closure over boxed jobs
-        // inside it), and it would only wait for encoders on other threads anyway.
-        tokio::task::spawn_blocking(move || runtime.block_on(writer.write_here(rows)))
+        // inside it). Not one of the runtime's pool: it waits for encoders, which need threads of that pool.
+        let write = move || {
+            let outcome = runtime.block_on(async {
+                tokio::select! {
+                    outcome = writer.write_here(rows) => Some(outcome),
+                    // The flush was given up: what is written is garbage.
+                    () = done.closed() => None,
+                }
+            });
+            if let Some(outcome) = outcome {
+                // Whoever has given up in this instant does not want it either.
+                let _ = done.send(outcome);
+            }
+        };
+        std::thread::Builder::new()
+            .name("flush".to_owned())
+            .spawn(write)
+            .map_err(|error| Refusal::new(ErrorKind::Exhausted, format!("no thread to write with: {error}")))?;
+        written
             .await
-            .map_err(|error| Refusal::new(ErrorKind::Internal, format!("writing ended early: {error}")))?
+            .unwrap_or_else(|_| Err(Refusal::new(ErrorKind::Internal, "writing ended early: a panic".to_owned())))
     }
 }
 

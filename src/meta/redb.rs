@@ -31,9 +31,9 @@ use crate::error::ErrorKind;
 
 /// File name below the data directory.
 pub const FILE_NAME: &str = "meta.redb";
-/// Pages kept in memory. The catalog reads everything once at start and afterwards mostly writes, so a large cache
-/// would only compete with merging.
-const CACHE_BYTES: usize = 64 << 20;
+/// Pages kept in memory, unless it is said otherwise. The catalog reads everything once at start and afterwards mostly
+/// writes, so a large cache would only compete with merging.
+pub const CACHE_BYTES: u64 = 64 << 20;
 /// Transactions waiting for the writer; more callers wait for a place.
 const QUEUE: usize = 4096;
 /// Files up to this size are checked page by page when they are opened: a tenth of a second. Of larger ones what is read is
@@ -64,6 +64,11 @@ impl RedbStore {
     /// # Errors
     /// `InUse` if another process has it, `Damaged` if it is not as it was written.
     pub fn open(data_dir: &Path) -> Result<Self, MetaError> {
+        Self::open_with_cache(data_dir, CACHE_BYTES)
+    }
+
+    /// The same with at most so many bytes of the file in memory.
+    pub fn open_with_cache(data_dir: &Path, cache_bytes: u64) -> Result<Self, MetaError> {
         let path = data_dir.join(FILE_NAME);
         let failed = |e: io::Error| open_error(&path.display().to_string(), DatabaseError::Storage(e.into()));
         fs::create_dir_all(data_dir).map_err(failed)?;
@@ -73,14 +78,14 @@ impl RedbStore {
         // The entry of a new file in its directory has to be durable too, or the file is gone after a power cut.
         fs::File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
         let bytes = fs::metadata(&path).map_err(failed)?.len();
-        Self::start(File::open(&path)?, bytes <= CHECKED_BYTES)
+        Self::start(File::open(&path, cache_bytes)?, bytes <= CHECKED_BYTES)
     }
 
     /// A store over something that can crash on purpose.
     #[cfg(test)]
     pub(crate) fn open_backend(backend: impl ::redb::StorageBackend) -> Result<Self, MetaError> {
         let is_new = backend.len().is_ok_and(|len| len == 0);
-        let database = builder().create_with_backend(backend).map_err(|e| open_error("(backend)", e))?;
+        let database = builder(CACHE_BYTES).create_with_backend(backend).map_err(|e| open_error("(backend)", e))?;
         let file = File { name: "(backend)".to_owned(), database: Some(database) };
         if is_new {
             file.call("create its tables", create_tables)?;
@@ -171,14 +176,14 @@ struct File {
 }
 
 impl File {
-    fn open(path: &Path) -> Result<Self, MetaError> {
+    fn open(path: &Path, cache_bytes: u64) -> Result<Self, MetaError> {
         let name = path.display().to_string();
         let damaged = |reason| MetaError::Damaged { file: name.clone(), reason };
         let older = damage::takes_back(path).map_err(|e| open_error(&name, DatabaseError::Storage(e.into())))?;
         if let Some(reason) = older {
             return Err(damaged(reason));
         }
-        let opened = caught(|| builder().open(path)).map_err(damaged)?;
+        let opened = caught(|| builder(cache_bytes).open(path)).map_err(damaged)?;
         let database = opened.map_err(|e| open_error(&name, e))?;
         Ok(Self { name, database: Some(database) })
     }
@@ -237,7 +242,7 @@ fn create(path: &Path) -> Result<(), MetaError> {
     let name = path.display().to_string();
     let failed = |e: io::Error| open_error(&name, DatabaseError::Storage(e.into()));
     let new = path.with_extension("new");
-    let make = || caught(|| builder().create(&new)).map_err(|reason| MetaError::Damaged { file: name.clone(), reason });
+    let make = || caught(|| builder(CACHE_BYTES).create(&new)).map_err(|reason| MetaError::Damaged { file: name.clone(), reason });
     let database = match make()? {
         Err(DatabaseError::DatabaseAlreadyOpen) => return Err(MetaError::InUse { file: name }),
         // What a process left that was ended while it made one.
@@ -260,9 +265,9 @@ fn create(path: &Path) -> Result<(), MetaError> {
     fs::remove_file(&new).map_err(failed)
 }
 
-fn builder() -> Builder {
+fn builder(cache_bytes: u64) -> Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES).set_repair_callback(|session| {
+    builder.set_cache_size(usize::try_from(cache_bytes).unwrap_or(usize::MAX)).set_repair_callback(|session| {
         tracing::info!(progress = session.progress(), "the metadata file was not closed: repairing it");
     });
     builder

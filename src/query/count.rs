@@ -8,6 +8,7 @@ use super::{
     QueryError, QueryLimits, ReadSet, Scope,
     interrupt::{Checkpoint, Interrupt, ROW_UNITS},
     scan::{Detail, Survivors, survivors},
+    select::CHOSEN_BYTES,
 };
 use crate::model::{CollectionSchema, PrimaryKey};
 
@@ -58,6 +59,9 @@ pub(super) async fn matching_keys_until(
     pin_mut!(found);
     let mut keys = BTreeSet::new();
     while let Some(batch) = found.try_next().await? {
+        if batch.keys.is_some() {
+            limits.hold(batch.places.len() as u64 * CHOSEN_BYTES)?;
+        }
         keys = interrupt.sized(batch.places.len(), move |checkpoint| add_keys(keys, &batch, checkpoint)).await?;
         if keys.len() as u64 > limits.max_rows {
             return Err(QueryError::TooLarge { what: "keys", max: limits.max_rows });

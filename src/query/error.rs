@@ -3,6 +3,7 @@
 use super::expr::ExprError;
 use crate::{
     error::{Classify, ErrorKind},
+    memory::Full,
     model::FieldId,
     storage::StorageError,
 };
@@ -17,6 +18,9 @@ pub enum QueryError {
     Window { got: u64, max: u64 },
     #[error("the answer has more than {max} {what}, narrow the filter or give a limit")]
     TooLarge { what: &'static str, max: u64 },
+    /// The answer does not fit beside what other queries hold, or not at all.
+    #[error("the query holds too much, narrow the filter or give a limit: {0}")]
+    Memory(#[from] Full),
     #[error("field {field} of a stored row can't be read: {reason}")]
     Corrupt { field: FieldId, reason: String },
     #[error(transparent)]
@@ -39,6 +43,7 @@ impl Classify for QueryError {
             Self::Expr(error) => error.kind(),
             Self::UnknownField { .. } | Self::Window { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::Exhausted,
+            Self::Memory(error) => error.kind(),
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Storage(error) => error.kind(),
             Self::Short { .. } => ErrorKind::Corrupt,

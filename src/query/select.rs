@@ -17,7 +17,10 @@ use super::{
     interrupt::{Checkpoint, Interrupt, ROW_UNITS},
     scan::{Detail, Survivors, survivors},
 };
-use crate::model::{CollectionSchema, FieldId, PrimaryKey, Timestamp};
+use crate::{
+    memory::Account,
+    model::{CollectionSchema, FieldId, PrimaryKey, Timestamp},
+};
 
 /// What a client asks for.
 #[derive(Debug, Clone, Default)]
@@ -39,11 +42,25 @@ pub struct QueryLimits {
     pub max_rows: u64,
     /// Bytes of the rows of an answer, as they are held in memory, at most.
     pub max_bytes: u64,
+    /// Where what the read holds is counted; none: nowhere.
+    pub memory: Option<Account>,
 }
+
+impl QueryLimits {
+    /// Counts memory that the read is about to hold.
+    pub(super) fn hold(&self, bytes: u64) -> Result<(), QueryError> {
+        Ok(self.memory.as_ref().map_or(Ok(()), |account| account.grow(bytes))?)
+    }
+}
+
+/// A row that is chosen: its key in the tree, and its place.
+pub(super) const CHOSEN_BYTES: u64 = 128;
+/// How often the rows of an answer are in memory: as they were read, put into order, as a message, and encoded.
+const ANSWER_COPIES: u64 = 4;
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { max_window: 16_384, max_rows: 4_000_000, max_bytes: 128 << 20 }
+        Self { max_window: 16_384, max_rows: 4_000_000, max_bytes: 128 << 20, memory: None }
     }
 }
 
@@ -97,7 +114,9 @@ pub(super) async fn query_until(
         let found = survivors(schema, &sources, deletes, query.scope, Detail::KeyAndTime, &interrupt).await?;
         pin_mut!(found);
         while let Some(batch) = found.try_next().await? {
+            let before = chosen.rows.len();
             chosen = interrupt.sized(batch.places.len(), move |checkpoint| chosen.with(&batch, checkpoint)).await?;
+            limits.hold(chosen.rows.len().saturating_sub(before) as u64 * CHOSEN_BYTES)?;
         }
     }
     let skip = if window.is_some() { query.offset } else { 0 };
@@ -190,10 +209,12 @@ async fn fetch(
         let mut taken = source.take(output, group.iter().map(|i| places[*i].row).collect());
         let end = given + group.len();
         while let Some(batch) = taken.try_next().await? {
-            bytes += batch.get_array_memory_size() as u64;
+            let size = batch.get_array_memory_size() as u64;
+            bytes += size;
             if bytes > limits.max_bytes {
                 return Err(QueryError::TooLarge { what: "bytes", max: limits.max_bytes });
             }
+            limits.hold(size * ANSWER_COPIES)?;
             for row in 0..batch.num_rows().min(end - given) {
                 indices[order[given]] = (batches.len(), row);
                 given += 1;

@@ -6,6 +6,7 @@
 use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -47,6 +48,8 @@ impl Addresses {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(serde_json::to_string(self)?.as_bytes())?;
         file.write_all(b"\n")?;
+        // Addresses are no secret, and others than the server's own user ask for them.
+        file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     }

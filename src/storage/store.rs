@@ -28,8 +28,9 @@ const LOCAL_FOLDER: &str = "files";
 /// Batches written at once: what hides the latency of a bucket.
 const PUT_CONCURRENCY: usize = 8;
 /// Threads of readers that may wait for windows of large objects at once. Each such wait needs another thread of the
-/// same pool (tokio's has 512) for its request: with all of them waiting, none would ever go on.
-const WINDOW_READERS: usize = 64;
+/// same pool for its request: with all of them waiting, none would ever go on. So this stays below the threads of every
+/// runtime of the process: half of the fewest.
+const WINDOW_READERS: usize = crate::background::LEAST_BLOCKING_THREADS / 2;
 /// Pauses between attempts do not grow beyond this.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 

@@ -177,6 +177,22 @@ macro_rules! area {
 }
 
 area! {
+    /// The memory of the process and of its parts.
+    MemoryMetrics {
+        limit: gauge by ["part"] "datacoord_memory_limit_bytes", "What a part may hold; total is the process, base is what no part has.";
+        used: gauge by ["part"] "datacoord_memory_used_bytes", "What a part holds; total is what the process has resident.";
+    }
+}
+
+area! {
+    /// Connections of both ports.
+    ConnectionMetrics {
+        open: gauge by ["port"] "datacoord_connections_count", "Open connections by port.";
+        refused: counter by ["port"] "datacoord_connections_refused_total", "Connections refused because there were too many.";
+    }
+}
+
+area! {
     /// What the coordinator knows; updated with every commit.
     CatalogMetrics {
         collections: gauge "datacoord_catalog_collections", "Collections.";
@@ -284,6 +300,8 @@ area! {
 /// All metrics on one registry.
 #[derive(Clone)]
 pub struct Metrics {
+    pub memory: MemoryMetrics,
+    pub connections: ConnectionMetrics,
     pub catalog: CatalogMetrics,
     pub compaction: CompactionMetrics,
     pub ingest: IngestMetrics,
@@ -312,6 +330,8 @@ impl Metrics {
         registrar.add("gauge", (name, &["version"], help), Gauge::with_opts(opts))?.set(1.0);
         let r = &mut registrar;
         Ok(Self {
+            memory: MemoryMetrics::register(r)?,
+            connections: ConnectionMetrics::register(r)?,
             catalog: CatalogMetrics::register(r)?,
             compaction: CompactionMetrics::register(r)?,
             ingest: IngestMetrics::register(r)?,

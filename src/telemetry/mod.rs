@@ -6,8 +6,8 @@
 mod metrics;
 
 pub use metrics::{
-    CatalogMetrics, CompactionMetrics, CounterBy, Described, GaugeBy, GcMetrics, GrpcMetrics, HistogramBy, HttpMetrics,
-    IngestMetrics, Metrics, StorageMetrics, WalMetrics,
+    CatalogMetrics, CompactionMetrics, ConnectionMetrics, CounterBy, Described, GaugeBy, GcMetrics, GrpcMetrics,
+    HistogramBy, HttpMetrics, IngestMetrics, MemoryMetrics, Metrics, StorageMetrics, WalMetrics,
 };
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 

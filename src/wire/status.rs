@@ -173,6 +173,11 @@ pub fn service_unavailable(why: impl Display) -> common::Status {
     Code::SERVICE_UNAVAILABLE.with(format_args!("service unavailable: {why}"))
 }
 
+/// Too much at once: clients of Milvus wait and try again.
+pub fn rate_limited(why: impl Display) -> common::Status {
+    Code::RATE_LIMIT.with(why)
+}
+
 pub fn parameter_invalid(reason: impl Display) -> common::Status {
     Code::PARAMETER_INVALID.with(reason)
 }

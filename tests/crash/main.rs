@@ -7,7 +7,10 @@
 //! The moments are random but no timers: the killer waits for the n-th event of the workload and strikes while the
 //! next calls are under way. `CRASH_SEED` replays a run, `CRASH_ROUNDS` sets the kills per kind of work.
 
+mod connections;
+mod exit;
 mod journal;
+mod memory;
 mod pipe;
 mod server;
 mod workload;

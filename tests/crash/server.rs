@@ -16,17 +16,39 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     client: MilvusServiceClient<Channel>,
+    /// Where it listens, `host:port`.
+    pub grpc: String,
+    pub http: String,
 }
 
 impl Server {
     /// Starts the server on this data and waits until it serves.
     pub async fn start(data: &Path) -> Result<Self> {
+        Self::start_with(data, &[]).await
+    }
+
+    /// The same with settings, as variables of the environment.
+    pub async fn start_with(data: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(data, settings, None).await
+    }
+
+    /// The same as a member of the cgroup with this list of processes.
+    pub async fn start_in(data: &Path, settings: &[(&str, &str)], group: Option<&Path>) -> Result<Self> {
         let ready = data.join("ready.json");
         if ready.exists() {
             std::fs::remove_file(&ready)?;
         }
         let log = std::fs::File::options().create(true).append(true).open(data.join("server.log"))?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_datacoord"))
+        let binary = env!("CARGO_BIN_EXE_datacoord");
+        let mut command = match group {
+            None => Command::new(binary),
+            Some(procs) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs).arg(binary);
+                shell
+            }
+        };
+        let mut child = command
             .arg("serve")
             .args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
             .arg("--data-dir")
@@ -37,15 +59,22 @@ impl Server {
             .env("DATACOORD__WAL__FILESIZE", "1")
             .env("DATACOORD__GC__DROPTOLERANCE", "0")
             .env("RUST_BACKTRACE", "1")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
         let begun = Instant::now();
-        let endpoint = loop {
+        let (grpc, http) = loop {
             if let Ok(text) = std::fs::read_to_string(&ready) {
                 let told: serde_json::Value = serde_json::from_str(&text)?;
-                break told["grpc"].as_str().context("the ready file names no gRPC address")?.to_owned();
+                let address = |port: &str| {
+                    told[port]
+                        .as_str()
+                        .map(str::to_owned)
+                        .with_context(|| format!("the ready file names no {port} address"))
+                };
+                break (address("grpc")?, address("http")?);
             }
             if let Some(status) = child.try_wait()? {
                 bail!("the server ended with {status}:\n{}", tail(data));
@@ -59,8 +88,9 @@ impl Server {
             // The file is the event; this only keeps the wait from eating a core.
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        let channel = Channel::from_shared(format!("http://{endpoint}"))?.connect().await?;
-        Ok(Self { child, client: MilvusServiceClient::new(channel).max_decoding_message_size(usize::MAX) })
+        let channel = Channel::from_shared(format!("http://{grpc}"))?.connect().await?;
+        let client = MilvusServiceClient::new(channel).max_decoding_message_size(usize::MAX);
+        Ok(Self { child, client, grpc, http })
     }
 
     pub fn client(&self) -> MilvusServiceClient<Channel> {
@@ -74,19 +104,35 @@ impl Server {
         Ok(())
     }
 
-    /// SIGTERM, and the exit code that a graceful stop must have.
-    pub async fn stop(mut self) -> Result<()> {
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, and nothing else.
+    pub fn terminate(&self) -> Result<()> {
         let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
         ensure!(status.success(), "kill -TERM: {status}");
+        Ok(())
+    }
+
+    /// Waits until the process is gone.
+    pub async fn gone(&mut self) -> Result<std::process::ExitStatus> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "a graceful stop ended with {status}");
-                return Ok(());
+                return Ok(status);
             }
             ensure!(begun.elapsed() < STOP_TIMEOUT, "the server has not stopped after {STOP_TIMEOUT:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// SIGTERM, and the exit code that a graceful stop must have.
+    pub async fn stop(mut self) -> Result<()> {
+        self.terminate()?;
+        let status = self.gone().await?;
+        ensure!(status.success(), "a graceful stop ended with {status}");
+        Ok(())
     }
 }
 

@@ -82,7 +82,7 @@ pub async fn create(client: &mut Client) -> Result<()> {
     check(Some(client.create_collection(request).await?.into_inner()), "create")
 }
 
-fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {
+pub fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {
     let longs = |name: &str, data: Vec<i64>| FieldData {
         r#type: DataType::Int64.into(),
         field_name: name.into(),

@@ -2,6 +2,7 @@
 //! what fails and what is thrown away. One process of the test's own, the real catalog, log and merge.
 
 mod dropped_calls;
+mod numbers;
 mod terms;
 mod world;
 

@@ -214,6 +214,11 @@ pub fn property(key: &str, value: &str) -> KeyValuePair {
 }
 
 impl Process {
+    /// The service itself, for requests that no client would send.
+    pub fn api(&self) -> &dyn MilvusService {
+        self.api.as_ref()
+    }
+
     pub async fn stop(self) {
         self.coordinator.shutdown().await;
     }

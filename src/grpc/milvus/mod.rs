@@ -22,9 +22,12 @@ use tonic::{Request, Response, Status};
 use super::failure::{Failure, answer, done};
 use crate::{
     coordinator::{CollectionCell, CollectionName, Coordinator},
-    wire::proto::{
-        common,
-        milvus::{milvus_service_server::MilvusService, *},
+    wire::{
+        proto::{
+            common,
+            milvus::{milvus_service_server::MilvusService, *},
+        },
+        rows::insert::values_carried,
     },
 };
 
@@ -69,8 +72,12 @@ impl CallContext {
 
 type Outcome<T> = Result<T, Failure>;
 
-/// Rows of a request at most: more don't fit into its 64 MiB, whatever they are.
-const MOST_ROWS: u32 = 1 << 24;
+/// Rows that a request says it has, if one of its columns has so many values; otherwise none. The number alone would have
+/// an answer of any size made out of nothing.
+fn carried_rows(request: &InsertRequest) -> u32 {
+    let carried = request.fields_data.iter().map(values_carried).max().unwrap_or(0);
+    if carried >= request.num_rows as usize { request.num_rows } else { 0 }
+}
 
 #[tonic::async_trait]
 impl MilvusService for MilvusApi {
@@ -254,13 +261,13 @@ impl MilvusService for MilvusApi {
     }
 
     async fn insert(&self, request: Request<InsertRequest>) -> Result<Response<MutationResult>, Status> {
-        let rows = request.get_ref().num_rows;
+        let rows = carried_rows(request.get_ref());
         let outcome = self.do_insert(request).await;
         let failed = outcome.is_err();
         let mut response = answer(outcome)?;
         if failed {
-            // Every row failed, and clients count them. A number of rows that no request can hold is not believed.
-            response.get_mut().err_index = (0..rows.min(MOST_ROWS)).collect();
+            // Every row failed, and clients count them.
+            response.get_mut().err_index = (0..rows).collect();
         }
         Ok(response)
     }
@@ -409,6 +416,15 @@ impl MilvusService for MilvusApi {
     }
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResults>, Status> {
-        answer(self.do_query(request).await)
+        let (outcome, memory) = match self.do_query(request).await {
+            Ok((answer, memory)) => (Ok(answer), memory),
+            Err(failure) => (Err(failure), None),
+        };
+        let mut response = answer(outcome)?;
+        if let Some(memory) = memory {
+            // Counts until the answer is sent: see `admission`.
+            response.extensions_mut().insert(memory);
+        }
+        Ok(response)
     }
 }

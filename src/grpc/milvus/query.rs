@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     coordinator::{ReadRequest, partition_ids},
+    memory::Account,
     model::{CollectionSchema, FieldId},
     query::{compile, is_key_name},
     wire::{
@@ -22,7 +23,8 @@ use crate::{
 const SHOWN_BYTES: usize = 128;
 
 impl MilvusApi {
-    pub(super) async fn do_query(&self, request: Request<QueryRequest>) -> Outcome<QueryResults> {
+    /// The answer, and the memory that it takes until it is sent.
+    pub(super) async fn do_query(&self, request: Request<QueryRequest>) -> Outcome<(QueryResults, Option<Account>)> {
         let (call, request) = CallContext::split(request);
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
@@ -55,7 +57,7 @@ impl MilvusApi {
             let count = self.coordinator.count(&cell, filter, partitions).await?;
             answer.fields_data = vec![columns::count(count)];
             answer.output_fields = vec![COUNT.to_owned()];
-            return Ok(answer);
+            return Ok((answer, None));
         }
         if filter.is_none() && window.limit.is_none() {
             return Err(rejected("empty expression should be used with limit"));
@@ -68,10 +70,10 @@ impl MilvusApi {
             limit: window.limit,
             offset: window.offset,
         };
-        let batch = self.coordinator.query(&cell, read).await?;
-        answer.fields_data = output.columns(schema, &batch)?;
+        let read = self.coordinator.query(&cell, read).await?;
+        answer.fields_data = output.columns(schema, &read.rows)?;
         answer.output_fields = output.names(schema);
-        Ok(answer)
+        Ok((answer, Some(read.memory)))
     }
 }
 

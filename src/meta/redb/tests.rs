@@ -143,7 +143,7 @@ async fn a_flipped_bit_in_the_file_is_never_silent(#[values(true, false)] whole:
         std::fs::write(&path, &bad).unwrap();
         let found = match whole {
             true => RedbStore::open(dir.path()),
-            false => File::open(&path).and_then(|file| RedbStore::start(file, false)),
+            false => File::open(&path, CACHE_BYTES).and_then(|file| RedbStore::start(file, false)),
         };
         match found.and_then(|store| read_classes(&store)) {
             Ok(found) => {
@@ -182,7 +182,7 @@ async fn the_transaction_before_the_last_is_not_taken_for_it() {
 async fn a_lost_record_is_missed(#[case] key: &str, #[case] at_once: bool) {
     let dir = tempfile::tempdir().unwrap();
     closed(dir.path()).await;
-    let database = builder().open(dir.path().join(FILE_NAME)).unwrap();
+    let database = builder(CACHE_BYTES).open(dir.path().join(FILE_NAME)).unwrap();
     let write = begin(&database).unwrap();
     assert!(write.open_table(PAIRS).unwrap().remove(key.as_bytes()).unwrap().is_some());
     write.commit().unwrap();
@@ -207,7 +207,7 @@ async fn a_file_without_a_catalog_is_not_a_new_catalog() {
     let empty = RedbStore::open(dir.path()).unwrap_err().to_string();
     assert!(empty.contains("meta.redb"), "{empty}");
     std::fs::remove_file(&path).unwrap();
-    drop(builder().create(&path).unwrap());
+    drop(builder(CACHE_BYTES).create(&path).unwrap());
     let error = RedbStore::open(dir.path()).unwrap_err();
     assert!(matches!(&error, MetaError::Damaged { .. }), "{error}");
     // A process that was ended while it made one leaves a file of another name, in whatever state.
@@ -226,7 +226,7 @@ async fn a_file_without_a_catalog_is_not_a_new_catalog() {
 #[tokio::test]
 async fn a_file_of_an_older_release_is_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
-    let database = builder().create(dir.path().join(FILE_NAME)).unwrap();
+    let database = builder(CACHE_BYTES).create(dir.path().join(FILE_NAME)).unwrap();
     let write = begin(&database).unwrap();
     for i in 0..50 {
         write.open_table(UNCHECKED).unwrap().insert(format!("few/{i:02}").as_bytes(), &[b'x'][..]).unwrap();
@@ -238,7 +238,7 @@ async fn a_file_of_an_older_release_is_brought_up_to_date() {
         let store = RedbStore::open(dir.path()).unwrap();
         assert_eq!(read_classes(&store).unwrap(), expected);
     }
-    let database = builder().open(dir.path().join(FILE_NAME)).unwrap();
+    let database = builder(CACHE_BYTES).open(dir.path().join(FILE_NAME)).unwrap();
     let tables: Vec<String> =
         database.begin_read().unwrap().list_tables().unwrap().map(|table| table.name().to_owned()).collect();
     assert_eq!(tables, ["checked", "tallies"]);

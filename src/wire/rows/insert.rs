@@ -100,6 +100,29 @@ fn shown(text: &str) -> String {
     beginning
 }
 
+/// Values that a column of a request carries, those of vectors one by one: there can't be more rows than these.
+pub fn values_carried(data: &FieldData) -> usize {
+    match &data.field {
+        Some(field_data::Field::Scalars(ScalarField { data: Some(data) })) => match data {
+            Data::BoolData(a) => a.data.len(),
+            Data::IntData(a) => a.data.len(),
+            Data::LongData(a) => a.data.len(),
+            Data::FloatData(a) => a.data.len(),
+            Data::DoubleData(a) => a.data.len(),
+            Data::StringData(a) => a.data.len(),
+            Data::BytesData(a) => a.data.len(),
+            Data::ArrayData(a) => a.data.len(),
+            Data::JsonData(a) => a.data.len(),
+        },
+        Some(field_data::Field::Vectors(proto::VectorField { data: Some(data), .. })) => match data {
+            vector_field::Data::FloatVector(a) => a.data.len(),
+            vector_field::Data::BinaryVector(bytes) => bytes.len(),
+            _ => 0,
+        },
+        _ => 0,
+    }
+}
+
 fn batch(
     schema: &CollectionSchema,
     fields: Vec<FieldData>,
@@ -123,8 +146,9 @@ fn batch(
     for field in &wanted {
         columns.push(match given.remove(&field.id) {
             Some(data) => column(schema, field, data, rows, limits)?,
-            // A client leaves the dynamic field out when no row has a key outside the schema.
-            None if field.is_dynamic => binary(field, std::iter::repeat_n(&b"{}"[..], rows))?,
+            // A client leaves the dynamic field out when no row has a key outside the schema. Another column has shown
+            // before that there are as many rows as the client says: that number alone decides no size.
+            None if field.is_dynamic && !columns.is_empty() => binary(field, std::iter::repeat_n(&b"{}"[..], rows))?,
             None => return Err(RowError::Parameter(format!("field {} is missing", field.name))),
         });
     }

@@ -1,0 +1,90 @@
+//! Serves the routes over HTTP/1, with a limit on how long a head or a body may take.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::MAX_BODY_BYTES;
+use crate::{connections::Listener, memory::Pool};
+
+/// What keeps requests from holding memory without an end.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    /// A body has to be there within this.
+    pub idle: Duration,
+    /// Where bodies take their memory.
+    pub memory: Pool,
+}
+
+/// Bytes of a head, and of a body that waits to be read.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Serves until `stop`, then lets calls in flight finish. A connection is closed when no whole head comes within `idle`.
+pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(BUFFER_BYTES);
+    let builder = Arc::new(builder);
+    while let Some(connection) = stop.run_until_cancelled(listener.accept()).await {
+        let served = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router.clone()));
+        let stop = stop.clone();
+        connections.spawn(async move {
+            let mut served = std::pin::pin!(served);
+            let outcome = tokio::select! {
+                outcome = served.as_mut() => outcome,
+                () = stop.cancelled() => {
+                    served.as_mut().graceful_shutdown();
+                    served.await
+                }
+            };
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Reads the whole body before the routes do, in time and up to the limit, which is what keeps a body that is never
+/// finished from keeping its call.
+pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(MAX_BODY_BYTES as u64);
+    let Bounds { idle, memory } = bounds;
+    // Given back when the request is answered.
+    let mut held = None;
+    let read = async {
+        if bytes > 0 {
+            held = Some(memory.reserve(bytes).await);
+        }
+        http_body_util::Limited::new(body, MAX_BODY_BYTES).collect().await
+    };
+    match tokio::time::timeout(idle, read).await {
+        Ok(Ok(collected)) => next.run(Request::from_parts(parts, Body::from(collected.to_bytes()))).await,
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded").into_response()
+        }
+        Ok(Err(error)) => (StatusCode::BAD_REQUEST, format!("the body can't be read: {error}")).into_response(),
+        Err(_elapsed) => {
+            let text = format!("the body did not come within {idle:?} (datacoord.connections.idleTimeout)");
+            (StatusCode::REQUEST_TIMEOUT, text).into_response()
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The memory of this process: how it is divided, and what of it is in use.
+
+use anyhow::Result;
+use tracing::info;
+
+use crate::{
+    config::{Config, LoadError, Part, machine},
+    telemetry::Metrics,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// Divides what the settings, or else the machine, give. Where nothing is known the defaults of a large machine stay.
+///
+/// # Errors
+/// Settings that take more than there is.
+pub fn divide(config: &mut Config) -> Result<(), LoadError> {
+    let (total, from) = match (config.memory.limit_bytes, machine::memory()) {
+        (0, None) => return Ok(()),
+        (0, Some(found)) => (found.bytes, found.from.display().to_string()),
+        (set, _) => (set, "datacoord.memory.limit".to_owned()),
+    };
+    config.divide_memory(total).map_err(|error| LoadError::Contradiction(error.to_string()))?;
+    let budget = &config.budget;
+    info!(
+        total_mb = total / MIB,
+        %from,
+        base_mb = budget.base / MIB,
+        growing_mb = budget.growing / MIB,
+        merges_mb = budget.merges / MIB,
+        queries_mb = budget.queries / MIB,
+        requests_mb = budget.requests / MIB,
+        flushes_mb = budget.flushes / MIB,
+        caches_mb = budget.caches / MIB,
+        "memory is divided"
+    );
+    Ok(())
+}
+
+/// Shows the limits of all parts.
+pub(super) fn show_limits(metrics: &Metrics, config: &Config) {
+    let limit = &metrics.memory.limit;
+    limit.with(["total"]).set(config.budget.total as i64);
+    limit.with(["base"]).set(config.budget.base as i64);
+    for part in Part::ALL {
+        limit.with([part.as_str()]).set(config.budget.of(part) as i64);
+    }
+}
+
+/// Shows what is in use of what the coordinator does not know.
+pub(super) fn show(metrics: &Metrics, requests_bytes: u64) {
+    metrics.memory.used.with([Part::Requests.as_str()]).set(requests_bytes as i64);
+    if let Some(bytes) = resident_bytes() {
+        metrics.memory.used.with(["total"]).set(bytes as i64);
+    }
+}
+
+/// Memory of the process that is in the machine's, where the system says so.
+fn resident_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(rustix::param::page_size() as u64)
+}

@@ -1,0 +1,198 @@
+//! Numbers in requests: none of them decides how much is allocated, and none of them ends a thread.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use datacoord::wire::proto::{
+    common::KeyValuePair,
+    milvus::{milvus_service_server::MilvusService, *},
+    schema::{CollectionSchema, DataType, FieldData, FieldSchema, LongArray, ScalarField, field_data, scalar_field},
+};
+use prost::Message;
+use tonic::Request;
+
+use crate::{
+    BOOK,
+    world::{World, ok, property},
+};
+
+/// More than any test of this program has reason to ask for at once.
+const MUCH: usize = 16 << 20;
+
+/// Remembers the largest piece that was ever asked for.
+struct Watching;
+
+static LARGEST: AtomicUsize = AtomicUsize::new(0);
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
+
+// SAFETY: everything is left to the system's allocator.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LARGEST.fetch_max(layout.size(), Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        LARGEST.fetch_max(size, Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+fn key_column(keys: &[i64]) -> FieldData {
+    FieldData {
+        r#type: DataType::Int64.into(),
+        field_name: "id".into(),
+        field: Some(field_data::Field::Scalars(ScalarField {
+            data: Some(scalar_field::Data::LongData(LongArray { data: keys.to_vec() })),
+        })),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_number_of_rows_is_believed_as_far_as_the_request_has_them() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    let columns = |keys: &[i64]| if keys.is_empty() { Vec::new() } else { vec![key_column(keys)] };
+    for (collection, keys, num_rows, failed) in [
+        ("nowhere", &[][..], u32::MAX, 0),
+        (BOOK, &[], u32::MAX, 0),
+        (BOOK, &[1, 2, 3], u32::MAX, 0),
+        (BOOK, &[1, 2, 3], 4, 0),
+        (BOOK, &[1, 2, 3], 3, 3),
+        ("nowhere", &[1, 2, 3], 2, 2),
+    ] {
+        let insert = InsertRequest {
+            collection_name: collection.into(),
+            fields_data: columns(keys),
+            num_rows,
+            ..Default::default()
+        };
+        let answer = process.api().insert(Request::new(insert.clone())).await.unwrap().into_inner();
+        assert_ne!(answer.status.unwrap().code, 0);
+        assert_eq!(answer.err_index, (0..failed).collect::<Vec<u32>>(), "{collection} {keys:?} {num_rows}");
+        let InsertRequest { collection_name, fields_data, num_rows, .. } = insert;
+        let upsert = UpsertRequest { collection_name, fields_data, num_rows, ..Default::default() };
+        let answer = process.api().upsert(Request::new(upsert)).await.unwrap().into_inner();
+        assert_ne!(answer.status.unwrap().code, 0);
+    }
+    assert!(LARGEST.load(Relaxed) < MUCH, "{}", LARGEST.load(Relaxed));
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn no_number_in_a_request_decides_what_is_allocated() {
+    let world = World::without_automatic_compaction();
+    let process = world.start().await;
+    process.create(BOOK, &[]).await;
+    process.segment(BOOK, 0..10).await;
+    let api = process.api();
+
+    for huge in [i64::MAX, i64::from(i32::MAX), i64::from(u32::MAX), i64::MIN, -7] {
+        let text = huge.to_string();
+        let query = |limit: &str, offset: &str| QueryRequest {
+            collection_name: BOOK.into(),
+            expr: "id >= 0".into(),
+            output_fields: vec!["id".into()],
+            query_params: vec![property("limit", limit), property("offset", offset)],
+            ..Default::default()
+        };
+        for (limit, offset) in [(text.as_str(), "0"), ("1", text.as_str()), (&text, &text)] {
+            let answer = api.query(Request::new(query(limit, offset))).await.unwrap().into_inner();
+            assert_ne!(answer.status.unwrap().code, 0, "limit {limit} offset {offset}");
+        }
+        for (shards, partitions, params) in [
+            (huge.clamp(i32::MIN.into(), i32::MAX.into()) as i32, 0, property("dim", "4")),
+            (1, huge, property("dim", "4")),
+            (1, 0, property("dim", &text)),
+        ] {
+            create(api, shards, partitions, params).await;
+        }
+        let ttl = AlterCollectionRequest {
+            collection_name: BOOK.into(),
+            properties: vec![property("collection.ttl.seconds", &text)],
+            ..Default::default()
+        };
+        // Whether or not it is taken, rows are read afterwards.
+        api.alter_collection(Request::new(ttl)).await.unwrap();
+        let compaction = ManualCompactionRequest {
+            collection_name: BOOK.into(),
+            target_size: huge,
+            timetravel: huge as u64,
+            ..Default::default()
+        };
+        api.manual_compaction(Request::new(compaction)).await.unwrap();
+        for ids in [vec![huge], vec![huge; 1000]] {
+            let state = GetFlushStateRequest { segment_i_ds: ids, ..Default::default() };
+            api.get_flush_state(Request::new(state)).await.unwrap();
+        }
+        api.get_compaction_state(Request::new(GetCompactionStateRequest { compaction_id: huge })).await.unwrap();
+        let load = LoadCollectionRequest {
+            collection_name: BOOK.into(),
+            replica_number: huge.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
+            ..Default::default()
+        };
+        api.load_collection(Request::new(load)).await.unwrap();
+        let delete = DeleteRequest {
+            collection_name: BOOK.into(),
+            expr: format!("id in [{}]", [text.as_str(); 100].join(",")),
+            ..Default::default()
+        };
+        api.delete(Request::new(delete)).await.unwrap();
+    }
+    let forget = AlterCollectionRequest {
+        collection_name: BOOK.into(),
+        properties: vec![property("collection.ttl.seconds", "0")],
+        ..Default::default()
+    };
+    ok(Some(api.alter_collection(Request::new(forget)).await.unwrap().into_inner()));
+    assert_eq!(process.keys(BOOK).await, (0..10).collect::<Vec<_>>());
+    assert!(LARGEST.load(Relaxed) < MUCH, "{}", LARGEST.load(Relaxed));
+    process.stop().await;
+}
+
+/// Asks for a collection that can't be.
+async fn create(api: &dyn MilvusService, shards_num: i32, num_partitions: i64, vector: KeyValuePair) {
+    let field = |name: &str, data_type: DataType, type_params| FieldSchema {
+        name: name.into(),
+        data_type: data_type.into(),
+        is_primary_key: name == "id",
+        type_params,
+        ..Default::default()
+    };
+    let schema = CollectionSchema {
+        name: "huge".into(),
+        fields: vec![
+            field("id", DataType::Int64, Vec::new()),
+            field("vec", DataType::FloatVector, vec![vector.clone()]),
+        ],
+        ..Default::default()
+    };
+    let request = CreateCollectionRequest {
+        collection_name: "huge".into(),
+        schema: schema.encode_to_vec(),
+        shards_num,
+        num_partitions,
+        ..Default::default()
+    };
+    let status = api.create_collection(Request::new(request)).await.unwrap().into_inner();
+    // Zero and less of shards and partitions is "as usual".
+    let is_usual = shards_num <= 0 || num_partitions < 0;
+    assert!(status.code != 0 || is_usual, "{shards_num} shards, {num_partitions} partitions, {vector:?}");
+    if status.code == 0 {
+        let drop = DropCollectionRequest { collection_name: "huge".into(), ..Default::default() };
+        ok(Some(api.drop_collection(Request::new(drop)).await.unwrap().into_inner()));
+    }
+}
