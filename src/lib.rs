@@ -21,7 +21,7 @@
 //! # Map, from pure to wired (a module uses only what is above it; `tests/architecture.rs` holds this)
 //! | row | modules |
 //! |---|---|
-//! | nouns | [`model`], [`error`], [`clock`], `background`, [`memory`], [`connections`], [`config`], [`telemetry`] |
+//! | nouns | [`model`], [`error`], [`fence`], [`clock`], `background`, [`memory`], [`connections`], [`config`], [`telemetry`] |
 //! | pure rules and formats | [`planner`], [`binlog`], [`json`], [`wire`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
@@ -36,6 +36,7 @@ pub mod clock;
 pub mod config;
 pub mod connections;
 pub mod error;
+pub mod fence;
 pub mod memory;
 pub mod model;
 pub mod telemetry;

@@ -25,7 +25,7 @@ use crate::{
     connections::{self, Listener, Refusal, Watched},
     coordinator::{Coordinator, Parts},
     grpc::GrpcServer,
-    http::{self, Bounds, Component, ComponentState, ServiceBackend},
+    http::{self, Bounds, Component, ComponentState, Health, ServiceBackend},
     meta::RedbStore,
     storage::SegmentStore,
     telemetry::Metrics,
@@ -80,7 +80,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
         refreshed.refresh_metrics();
         memory::show(&shown, requests.used_bytes());
     };
-    let backend = ServiceBackend::new(milvus.milvus(), components(&coordinator), refresh);
+    let backend = ServiceBackend::new(milvus.milvus(), health(&coordinator), refresh);
     let router = http::router(Arc::new(backend), Arc::clone(&metrics), bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
@@ -170,12 +170,16 @@ impl Watched for Counted {
 }
 
 /// What the health routes show: one process fills every role.
-fn components(coordinator: &Arc<Coordinator>) -> impl Fn() -> Vec<Component> + Send + Sync + use<> {
+fn health(coordinator: &Arc<Coordinator>) -> impl Fn() -> Health + Send + Sync + use<> {
     let coordinator = Arc::clone(coordinator);
     move || {
-        let healthy = coordinator.health().healthy;
-        let state = if healthy { ComponentState::Healthy } else { ComponentState::Abnormal };
-        ["rootcoord", "datacoord", "datanode", "proxy"].map(|name| Component { name, state }).into()
+        let report = coordinator.health();
+        let state = if report.takes_calls() { ComponentState::Healthy } else { ComponentState::Abnormal };
+        Health {
+            components: ["rootcoord", "datacoord", "datanode", "proxy"].map(|name| Component { name, state }).into(),
+            condition: report.condition().as_str(),
+            reasons: report.reasons(),
+        }
     }
 }
 

@@ -74,6 +74,10 @@ pub(super) struct ServeFlags {
     /// Written when the server answers calls: {"pid": …, "grpc": "host:port", "http": "host:port"}
     #[arg(long, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
+    /// Take over the store of this run, which is fenced by that; the error of a refused start names it
+    /// [datacoord.storage.takeOver]
+    #[arg(long, value_name = "RUN")]
+    pub(super) take_over: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -74,7 +74,9 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => {
-            let mut loaded = layers::load(&cli.layers.sources())?;
+            let mut sources = cli.layers.sources();
+            sources.flags.extend(serve.take_over.map(|run| ("datacoord.storage.takeOver", run)));
+            let mut loaded = layers::load(&sources)?;
             telemetry::init(&loaded.config.log).context("logging")?;
             report_ignored(&loaded);
             server::divide_memory(&mut loaded.config)?;

@@ -196,15 +196,35 @@ pub const KEYS: &[Key] = &[
         "How long a stop waits for calls in flight."),
     key!("localStorage.path", Text, None, Text(storage.local_path),
         "Directory of the binlogs with local storage; empty: `files` below the data directory."),
-    key!("minio.address", Text, None, Text(storage.address), "Host of the S3-compatible store, or host:port."),
+    key!("minio.address", Text, None, Text(storage.address),
+        "Host of the S3-compatible store, or host:port; also behind http:// or https://, which then decides minio.useSSL."),
     key!("minio.port", Count, Some((1.0, 65_535.0)), Count(storage.port),
         "Port of the S3-compatible store, unless the address has one."),
     key!("minio.accessKeyID", Secret, None, Text(storage.s3.access_key), "Access key."),
     key!("minio.secretAccessKey", Secret, None, Text(storage.s3.secret_key), "Secret key."),
-    key!("minio.useSSL", Flag, None, Flag(storage.s3.use_ssl), "Speak HTTPS to the store."),
+    Key {
+        name: "minio.useSSL",
+        aliases: &[],
+        unit: Flag,
+        range: None,
+        choices: &[],
+        doc: "Speak HTTPS to the store.",
+        get: |draft| Setting::Flag(draft.storage.s3.use_ssl),
+        set: |draft, setting| {
+            if let Setting::Flag(use_ssl) = setting {
+                draft.storage.s3.use_ssl = use_ssl;
+                draft.storage.names_ssl = true;
+            }
+            Ok(())
+        },
+    },
     key!("minio.bucketName", Text, None, Text(storage.s3.bucket), "Bucket."),
     key!("minio.rootPath", Text, None, Text(storage.s3.root_path), "Prefix of every object name."),
     key!("minio.region", Text, None, Text(storage.s3.region), "Region, if the store wants one."),
+    key!("minio.requestTimeoutMs", Milliseconds, Some((0.0, 3_600_000.0)), Time(storage.s3.request_timeout),
+        "A request to the store that hears nothing for this long is given up and tried again; 0: never."),
+    key!("minio.createBucket", Flag, None, Flag(storage.s3.create_bucket),
+        "Make the bucket at the start if it is missing."),
     key!("minio.useVirtualHost", Flag, None, Flag(storage.s3.virtual_host), "The bucket is part of the host name."),
     Key {
         name: "log.level",
@@ -273,6 +293,10 @@ pub const KEYS: &[Key] = &[
         "Attempts of one request to the object store, the first included."),
     key!("datacoord.storage.retryBackoff", Milliseconds, Some((1.0, 60_000.0)), Time(config.storage.retry_backoff),
         "First pause between attempts; it doubles each time."),
+    key!("datacoord.storage.startTimeout", Seconds, Some((1.0, 86_400.0)), Time(config.storage.start_timeout),
+        "A start that hears nothing from the object store for this long fails."),
+    key!("datacoord.storage.takeOver", Text, None, Text(config.storage.take_over),
+        "The run whose store this start takes over, as its refusal names it: the other server is fenced; empty: none."),
     key!("datacoord.binlog.zstdLevel", Count, Some((1.0, 22.0)), Count(config.binlog.zstd_level),
         "Level of the zstd compression of binlogs."),
     key!("datacoord.binlog.pageSize", Bytes, Some((4096.0, 16_777_216.0)), Bytes(config.binlog.page_bytes),

@@ -143,7 +143,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     let misspelt = ignored.iter().filter_map(|name| Some((name.clone(), milvus_yaml::nearest(name)?))).collect();
     // Milvus has one size for both: what writes segments and what merges them.
     draft.config.ingest.max_segment_bytes = draft.config.compaction.max_segment_bytes;
-    let config = draft.clone().finish();
+    let config = draft.clone().finish()?;
     validate::validate(&config)?;
     Ok(Loaded { config, ignored, misspelt, unused_local_path, draft, origins })
 }

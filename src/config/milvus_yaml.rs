@@ -4,11 +4,11 @@
 //! Names are compared as Milvus compares them: without case, dots and underscores. That is why a variable of the
 //! environment can name a key (`DATACOORD_SEGMENT_MAXSIZE`), and why no two keys here may differ only in those.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf, time::Duration};
 
 pub use super::keys::KEYS;
 use super::{
-    Config, S3Config, StorageKind,
+    Config, LoadError, S3Config, StorageKind,
     setting::{Setting, Unit},
 };
 
@@ -28,6 +28,8 @@ pub struct StorageDraft {
     pub local_path: String,
     pub address: String,
     pub port: u64,
+    /// Whether some layer says whether it is HTTPS.
+    pub names_ssl: bool,
     /// Its endpoint stays empty until [`Draft::finish`].
     pub s3: S3Config,
 }
@@ -39,6 +41,7 @@ impl Default for StorageDraft {
             local_path: String::new(),
             address: "localhost".to_owned(),
             port: 9000,
+            names_ssl: false,
             s3: S3Config {
                 endpoint: String::new(),
                 bucket: "a-bucket".to_owned(),
@@ -48,6 +51,8 @@ impl Default for StorageDraft {
                 region: String::new(),
                 use_ssl: false,
                 virtual_host: false,
+                request_timeout: Duration::from_secs(10),
+                create_bucket: true,
             },
         }
     }
@@ -61,7 +66,7 @@ impl std::fmt::Debug for StorageDraft {
 
 impl Draft {
     /// Joins what belongs together.
-    pub fn finish(self) -> Config {
+    pub fn finish(self) -> Result<Config, LoadError> {
         let Self { mut config, storage } = self;
         // What was set holds whatever the machine has.
         if config.memory.growing_bytes > 0 {
@@ -73,16 +78,44 @@ impl Draft {
         config.storage.kind = if storage.kind == "local" {
             StorageKind::Local { root: (!storage.local_path.is_empty()).then(|| PathBuf::from(&storage.local_path)) }
         } else {
+            let (address, is_https) = endpoint(&storage.address)?;
             // Milvus' rule: the port is added unless the address brings its own.
-            let endpoint = if storage.address.contains(':') {
-                storage.address
-            } else {
-                format!("{}:{}", storage.address, storage.port)
-            };
-            StorageKind::S3(S3Config { endpoint, ..storage.s3 })
+            let endpoint =
+                if address.contains(':') { address.to_owned() } else { format!("{address}:{}", storage.port) };
+            let use_ssl = is_https.unwrap_or(storage.s3.use_ssl);
+            if use_ssl != storage.s3.use_ssl && storage.names_ssl {
+                return Err(LoadError::Contradiction(format!(
+                    "minio.address is {:?} and minio.useSSL is {}: leave out the scheme, or let both say the same",
+                    storage.address, storage.s3.use_ssl
+                )));
+            }
+            StorageKind::S3(S3Config { endpoint, use_ssl, ..storage.s3 })
         };
-        config
+        Ok(config)
     }
+}
+
+/// The host, with its port if it has one, of an address that may be a URL; and whether its scheme is HTTPS, if it has one.
+fn endpoint(address: &str) -> Result<(&str, Option<bool>), LoadError> {
+    let (scheme, host) = match address.split_once("://") {
+        None => (None, address),
+        Some((scheme, host)) => (Some(scheme), host.strip_suffix('/').unwrap_or(host)),
+    };
+    let is_https = match scheme.map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("http") => Some(false),
+        Some("https") => Some(true),
+        Some(_) => {
+            let text = format!("minio.address is {address:?}: a scheme must be http or https");
+            return Err(LoadError::Contradiction(text));
+        }
+    };
+    if host.is_empty() || host.contains(['/', '?', '#', '@']) || host.contains(char::is_whitespace) {
+        let text =
+            format!("minio.address is {address:?}: must be a host, host:port, or either behind http:// or https://");
+        return Err(LoadError::Contradiction(text));
+    }
+    Ok((host, is_https))
 }
 
 /// A key of the configuration.

@@ -152,6 +152,21 @@ pub struct S3Config {
     pub region: String,
     pub use_ssl: bool,
     pub virtual_host: bool,
+    /// A request that hears nothing for this long is given up; zero: never.
+    pub request_timeout: Duration,
+    /// Whether a bucket that is missing is made at the start.
+    pub create_bucket: bool,
+}
+
+impl S3Config {
+    /// Where it is, as an operator knows it, with the keys that say so.
+    pub fn place(&self) -> String {
+        let scheme = if self.use_ssl { "https" } else { "http" };
+        format!(
+            "bucket {} (minio.bucketName) at {scheme}://{} (minio.address), prefix {:?} (minio.rootPath)",
+            self.bucket, self.endpoint, self.root_path
+        )
+    }
 }
 
 impl std::fmt::Debug for S3Config {
@@ -174,11 +189,21 @@ pub struct StorageConfig {
     pub max_attempts: u32,
     /// First pause between attempts; doubles each time.
     pub retry_backoff: Duration,
+    /// A start that hears nothing from the store for this long is given up.
+    pub start_timeout: Duration,
+    /// Which mark of the store a start may replace although it is not its own; empty: none.
+    pub take_over: String,
 }
 
 impl Default for StorageConfig {
     fn default() -> Self {
-        Self { kind: StorageKind::Local { root: None }, max_attempts: 5, retry_backoff: Duration::from_millis(50) }
+        Self {
+            kind: StorageKind::Local { root: None },
+            max_attempts: 5,
+            retry_backoff: Duration::from_millis(50),
+            start_timeout: Duration::from_secs(30),
+            take_over: String::new(),
+        }
     }
 }
 

@@ -303,6 +303,37 @@ fn secrets_are_never_printed() {
 }
 
 #[test]
+fn the_address_of_a_store_may_be_a_url_that_agrees_with_the_rest() {
+    let s3 = |minio: &str| {
+        let loaded = from_yaml(&format!("common: {{ storageType: minio }}\nminio: {{ {minio} }}"));
+        loaded.map(|loaded| match loaded.config.storage.kind {
+            StorageKind::S3(s3) => (s3.endpoint, s3.use_ssl),
+            StorageKind::Local { .. } => panic!(),
+        })
+    };
+    for (minio, endpoint, use_ssl) in [
+        ("address: localhost", "localhost:9000", false),
+        ("address: localhost, useSSL: true", "localhost:9000", true),
+        ("address: 'http://localhost:9001'", "localhost:9001", false),
+        ("address: 'https://s3.example.com/', port: 443", "s3.example.com:443", true),
+        ("address: 'HTTPS://s3.example.com', useSSL: true", "s3.example.com:9000", true),
+        ("address: 'http://localhost', useSSL: false", "localhost:9000", false),
+    ] {
+        assert_eq!(s3(minio).unwrap(), (endpoint.to_owned(), use_ssl), "{minio}");
+    }
+    for (minio, part) in [
+        ("address: 'http://localhost:9000', useSSL: true", "minio.useSSL is true"),
+        ("address: 'https://localhost:9000', useSSL: false", "minio.useSSL is false"),
+        ("address: 'ftp://localhost'", "must be http or https"),
+        ("address: 'http://localhost:9000/files'", "must be a host"),
+        ("address: 'http://'", "must be a host"),
+    ] {
+        let error = s3(minio).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("minio.address is"), "{minio}: {error}");
+    }
+}
+
+#[test]
 fn a_missing_or_broken_file_is_named() {
     let missing =
         load(&Sources { file: Some("/nowhere/x.yaml".into()), ..Sources::default() }).unwrap_err().to_string();

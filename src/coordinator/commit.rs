@@ -67,6 +67,7 @@ impl Core {
         let bytes = segment.insert_bytes + segment.delta_bytes;
         let traffic = cell.traffic().with_flush(segment.rows, bytes, self.clock.now_ms());
         txn.put_traffic(cell.id, &traffic);
+        self.ownership.before_commit().await?;
         let core = Arc::clone(self);
         let fold = move || {
             cell.set_traffic(traffic);
@@ -105,6 +106,9 @@ impl Core {
                 bytes += next.delta_bytes.saturating_sub(segment.delta_bytes);
                 changed.push(next);
             }
+        }
+        if !changed.is_empty() {
+            self.ownership.before_commit().await?;
         }
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
         let traffic = cell.traffic().with_flush(0, bytes, self.clock.now_ms());
@@ -231,6 +235,7 @@ impl Core {
         let mut moves = PlanMoves::default();
         moves.stage(&mut txn, now, Event::Commit { targets, rows_out, bytes_out, at_ms: now_ms })?;
         let (deleted, expired, late_deletes) = (outcome.rows_deleted, outcome.rows_expired, late.len());
+        self.ownership.before_commit().await?;
         let (core, plan) = (Arc::clone(self), plan.clone());
         let fold = move || {
             let gone: Vec<SegmentId> = plan.input_ids().collect();

@@ -52,7 +52,7 @@ async fn a_missing_statistics_object_costs_no_acknowledged_delete() {
     world.coordinator.flush(&cell).await.unwrap();
     assert_eq!(count(&world, &cell).await, 297);
     assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0, "the damage of one segment holds up nobody");
-    let reasons = world.coordinator.health().reasons;
+    let reasons = world.coordinator.health().reasons();
     assert!(reasons.iter().any(|r| lost.iter().any(|name| r.contains(name))), "{reasons:?}");
     let by_key = compile("id in [49, 50]", &cell.meta().schema).unwrap();
     assert_eq!(world.coordinator.count(&cell, by_key, None).await.unwrap(), 1, "keys are found without statistics");
@@ -70,7 +70,7 @@ async fn a_store_that_is_away_during_a_flush_costs_nothing() {
     let deltas = world.coordinator.ingest.flush_deltas(cell.id).await.unwrap_err();
     assert!(deltas.kind().is_retryable(), "{deltas}");
     let health = world.coordinator.health();
-    assert!(health.reasons.iter().any(|r| r.contains("is not there")), "{health:?}");
+    assert!(health.reasons().iter().any(|r| r.contains("is not there")), "{health:?}");
     assert_eq!(world.coordinator.ingest_stats().pending_deletes, 3);
     let error =
         world.coordinator.count(&cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap_err();
@@ -78,7 +78,7 @@ async fn a_store_that_is_away_during_a_flush_costs_nothing() {
     assert!(!world.files().exists(), "nothing is written beside the store");
     std::fs::rename(&away, world.files()).unwrap();
     world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
-    assert_eq!((count(&world, &cell).await, world.coordinator.health().reasons), (307, vec![]));
+    assert_eq!((count(&world, &cell).await, world.coordinator.health().reasons()), (307, vec![]));
     let (world, cell) = restarted(world).await;
     assert_eq!(count(&world, &cell).await, 307);
     world.coordinator.flush(&cell).await.unwrap();

@@ -71,6 +71,7 @@ impl Coordinator {
         rows: RecordBatch,
         replace: bool,
     ) -> Result<Mutation, CoordinatorError> {
+        self.core.fence.check()?;
         let meta = cell.meta();
         let schema = &meta.schema;
         let target = Target::of(&meta, partition)?;
@@ -120,6 +121,7 @@ impl Coordinator {
         partition: &str,
         expr: &BoundExpr,
     ) -> Result<Mutation, CoordinatorError> {
+        self.core.fence.check()?;
         let meta = cell.meta();
         let scope = match partition {
             "" => None,
@@ -158,6 +160,7 @@ impl Coordinator {
     /// Seals the collection's growing rows and waits a while for their segments, so that the client's first question
     /// after the state is usually answered with yes.
     pub async fn flush(&self, cell: &CollectionCell) -> Result<FlushedCollection, CoordinatorError> {
+        self.core.fence.check()?;
         let flushed = cell.live().iter().map(|s| s.id).collect();
         let sealed = self.ingest.seal(cell.id).await?;
         let ts = self.timestamp()?;

@@ -1,8 +1,9 @@
 //! What can go wrong when the coordinator is asked for something.
 
-use super::NameError;
+use super::{NameError, ownership::OwnershipError};
 use crate::{
     error::{Classify, ErrorKind},
+    fence::Fenced,
     ingest::IngestError,
     meta::MetaError,
     model::{CollectionId, JobId, PlanId, SegmentId, properties::PropertyError},
@@ -55,6 +56,12 @@ pub enum CoordinatorError {
     /// A request that is well formed and refused all the same.
     #[error("{0}")]
     Rejected(String),
+    /// The store is another one's, or can't be asked whose it is.
+    #[error(transparent)]
+    Ownership(#[from] OwnershipError),
+    /// This process may not write any more.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
     #[error(transparent)]
     Ingest(#[from] IngestError),
     #[error(transparent)]
@@ -104,6 +111,8 @@ impl Classify for CoordinatorError {
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::Stopping => ErrorKind::Transient,
             Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Ownership(e) => e.kind(),
+            Self::Fenced(e) => e.kind(),
             Self::Ingest(e) => e.kind(),
             Self::Meta(e) => e.kind(),
             Self::Storage(e) => e.kind(),

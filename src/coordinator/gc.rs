@@ -19,6 +19,8 @@ use crate::{
 
 /// Segments that are forgotten in one transaction, once their files are gone: each one makes another list of segments.
 const SEGMENTS_PER_TXN: usize = 1000;
+/// Objects that are deleted after one look at whose the store is: about as many as a segment has.
+const DELETED_PER_LOOK: usize = 16;
 
 /// Why something that nobody needs stays for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,8 @@ impl Core {
     pub async fn collect_garbage(self: &Arc<Self>, ingest: &Ingest) -> Result<Collected, CoordinatorError> {
         let turn = Arc::new(Arc::clone(&self.collecting).lock_owned().await);
         self.catalog.check()?;
+        // Also a round that finds nothing says whether the store is still ours.
+        self.ownership.before_collecting().await?;
         let mut collected = Collected::default();
         for cell in self.state.with_graveyard() {
             self.collect_dropped(&turn, &cell, ingest, &mut collected).await?;
@@ -133,6 +137,7 @@ impl Core {
             let mut txn = self.catalog.txn();
             for segment in segments {
                 let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
+                self.ownership.before_collecting().await?;
                 for (path, bytes) in paths(segment, &logs) {
                     self.delete_object(&path).await?;
                     collected.files += 1;
@@ -166,7 +171,10 @@ impl Core {
 
     async fn collect_unreferenced(&self, ingest: &Ingest, collected: &mut Collected) -> Result<(), CoordinatorError> {
         let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
-        for object in self.unreferenced(ingest, tolerance_ms).await? {
+        for (n, object) in self.unreferenced(ingest, tolerance_ms).await?.into_iter().enumerate() {
+            if n % DELETED_PER_LOOK == 0 {
+                self.ownership.before_collecting().await?;
+            }
             warn!(object = %object.path, bytes = object.bytes, "removing an object that no segment names");
             self.delete_object(&object.path).await?;
             collected.files += 1;

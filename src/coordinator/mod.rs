@@ -18,7 +18,8 @@
 //! 2. A segment is an input of at most one unfinished plan (the job book's reservations).
 //! 3. Commits that touch one collection's segments take turns (the cell's commit lock), so a delete is always routed
 //!    to a segment that is live, or carried over to what replaced it (P4).
-//! 4. A job or plan id is answered only after it is durable, and answered for as long as its history is kept (P7).
+//! 4. Outputs are committed, and files deleted, only while the store is this run's (`ownership`).
+//! 5. A job or plan id is answered only after it is durable, and answered for as long as its history is kept (P7).
 //!
 //! Nothing here parses requests, decodes files or decides what to compact.
 
@@ -45,7 +46,9 @@ mod execution_tests;
 mod failures;
 mod gauges;
 mod gc;
+mod health;
 mod jobs;
+mod ownership;
 mod plans;
 mod reads;
 mod scrub;
@@ -77,7 +80,9 @@ pub use directory::{CollectionName, NameError};
 pub use dml::{FlushedCollection, Mutation};
 pub use error::CoordinatorError;
 pub use gc::{Collected, Garbage, Pin};
+pub use health::{Ailment, Condition, HealthReport};
 pub use jobs::{JobBook, JobView, ended_at_ms};
+pub use ownership::OwnershipError;
 pub use reads::{ReadAnswer, ReadRequest};
 pub use start::Parts;
 pub use state::State;
@@ -87,7 +92,7 @@ use crate::{
     background::Background,
     compactor::Compactor,
     config::Config,
-    ingest::{Health, Ingest, IngestStats},
+    ingest::{Ingest, IngestStats},
     model::{Plan, PlanState, Progress, Segment, Timestamp, collection::AUTO_COMPACTION},
     scheduler::{Scheduler, Stats},
     storage::SegmentStore,
@@ -104,6 +109,8 @@ pub struct Coordinator {
     ddl: Arc<tokio::sync::Mutex<()>>,
     /// Ends the loops.
     stop: CancellationToken,
+    /// Ends what waits for the store.
+    store_stop: CancellationToken,
     /// Ends the streams of those who watch.
     watches: CancellationToken,
     loops: parking_lot::Mutex<Vec<tokio::task::JoinHandle<()>>>,
@@ -115,13 +122,6 @@ impl std::fmt::Debug for Coordinator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Coordinator").field("state", &self.core.state).finish_non_exhaustive()
     }
-}
-
-/// Whether the process does its work, and what is wrong: a process that does its work may have reasons too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthReport {
-    pub healthy: bool,
-    pub reasons: Vec<String>,
 }
 
 impl Coordinator {
@@ -147,33 +147,6 @@ impl Coordinator {
 
     pub fn scheduler_stats(&self) -> Stats {
         self.scheduler.stats()
-    }
-
-    /// A damaged object is a reason to look, but none to call the process ill: it does what can be done.
-    pub fn health(&self) -> HealthReport {
-        let mut report = match self.ingest.health() {
-            Health::Healthy => HealthReport { healthy: true, reasons: Vec::new() },
-            Health::FlushFailing { segments, deltas, error } => {
-                let mut reasons = Vec::new();
-                if !segments.is_empty() {
-                    reasons.push(format!("{} sealed segments can't be flushed: {error}", segments.len()));
-                }
-                reasons.extend(deltas.into_iter().map(|d| {
-                    format!("{} deletes of channel {} wait, acknowledged and logged: {}", d.keys, d.channel, d.error)
-                }));
-                HealthReport { healthy: false, reasons }
-            }
-            Health::LogFailed { error } => {
-                HealthReport { healthy: false, reasons: vec![format!("the write-ahead log failed: {error}")] }
-            }
-        };
-        if let Err(died) = self.core.catalog.check() {
-            report.healthy = false;
-            report.reasons.insert(0, died.to_string());
-        }
-        report.reasons.extend(self.core.damage_reasons());
-        report.reasons.extend(self.core.scrub_reasons());
-        report
     }
 
     /// Waits until no change of the catalog is under way, also none of a caller that is gone.

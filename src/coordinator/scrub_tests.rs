@@ -47,7 +47,7 @@ async fn every_object_has_its_turn_and_turns_are_spread() {
     let bytes: u64 =
         world.objects().iter().map(|name| std::fs::metadata(world.files().join(name)).unwrap().len()).sum();
     assert!(world.coordinator.core.metrics.scrub.bytes.get() > bytes, "they were read whole");
-    assert_eq!(world.coordinator.health().reasons, Vec::<String>::new());
+    assert_eq!(world.coordinator.health().reasons(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,7 +82,7 @@ async fn a_flipped_bit_of_any_kind_of_object_is_found_and_named_until_it_is_gone
         std::fs::remove_file(world.files().join(&name)).unwrap();
         std::fs::write(world.files().join(&name), &good).unwrap();
         round().await;
-        assert_eq!(world.coordinator.health().reasons, Vec::<String>::new(), "it was put back");
+        assert_eq!(world.coordinator.health().reasons(), Vec::<String>::new(), "it was put back");
 
         std::fs::remove_file(world.files().join(&name)).unwrap();
         round().await;

@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rayon::prelude::*;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use super::{
     events::FlushEvents,
     failures::Failures,
     gauges::show_counters,
+    ownership::{self, Ownership},
     plans::{PLANS_PER_TXN, PlanMoves},
     segments::SegmentTable,
     stats_cache::StatsCache,
@@ -28,6 +30,7 @@ use crate::{
     compactor::{Compactor, OutputIds, Throttle},
     config::{BinlogConfig, Config},
     error::Classify,
+    fence::Fence,
     ingest::{
         self, BoundStore, FlushSink, IdAllocator, Ingest, KnownLog, RecoveredCatalog, RecoveredCollection, Refusal, Tso,
     },
@@ -59,11 +62,15 @@ impl Coordinator {
     /// A store that can't be read, a log that is damaged before its end, an epoch that somebody else took.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, CoordinatorError> {
         let Parts { config, clock, metrics, meta, store } = parts;
-        let catalog = Catalog::open(meta).await?;
+        let (fence, store_stop) = (Fence::default(), CancellationToken::new());
+        let catalog = Catalog::open(meta).await?.behind(fence.clone());
+        let store = store.for_run(fence.clone(), store_stop.clone());
         let identity = catalog.identity().await?;
-        store.claim(identity).await?;
         let noted = catalog.write_ahead_log().await?;
         let mut contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
+        let has_segments = contents.segments.values().any(|table| table.groups().next().is_some());
+        let asked = (config.storage.take_over.as_str(), config.storage.start_timeout);
+        let ownership = Ownership::take(store.clone(), catalog.clone(), fence.clone(), has_segments, asked).await?;
         settle_names(&catalog, &mut contents, config.limits.max_name_length).await?;
         let controls = catalog.controls().await?;
         let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
@@ -82,6 +89,8 @@ impl Coordinator {
             config: Arc::clone(&config),
             catalog: StepCatalog::new(catalog),
             store: store.clone(),
+            fence,
+            ownership: Arc::new(ownership),
             ids: Arc::new(ids),
             tso: Arc::new(tso),
             clock: Arc::clone(&clock),
@@ -154,6 +163,7 @@ impl Coordinator {
             merges: compactor,
             ddl: Arc::default(),
             stop: Default::default(),
+            store_stop,
             watches: Default::default(),
             loops: Default::default(),
             ticks: Background::new("tick", 1).map_err(no_threads)?,
@@ -202,6 +212,7 @@ impl Coordinator {
             tokio::spawn(Arc::clone(self).run_tick_trigger()),
             tokio::spawn(Arc::clone(self).run_bounds()),
             tokio::spawn(Arc::clone(self).run_clockwork()),
+            tokio::spawn(Arc::clone(self).run_ownership()),
         ];
         if self.core.config.gc.enabled {
             loops.push(tokio::spawn(Arc::clone(self).run_gc()));
@@ -227,6 +238,23 @@ impl Coordinator {
         }
     }
 
+    /// Looks after the mark of the store. Once it is lost everything that writes ends: the loops, and the write path with
+    /// those that wait for it. Questions are answered as before.
+    async fn run_ownership(self: Arc<Self>) {
+        let keeping = async {
+            tokio::select! {
+                () = ownership::keep(Arc::clone(&self.core.ownership)) => {}
+                () = self.core.fence.raised() => {}
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = keeping => {}
+        }
+        self.stop.cancel();
+        self.ingest.clone().stop().await;
+    }
+
     async fn run_bounds(self: Arc<Self>) {
         let mut tick = tokio::time::interval(BOUNDS_EVERY);
         loop {
@@ -246,6 +274,8 @@ impl Coordinator {
     /// synced, changes of the catalog that have begun are finished. Growing rows stay in the log.
     pub async fn shutdown(&self) {
         self.stop.cancel();
+        // What a store does not answer now is repeated after the next start.
+        self.store_stop.cancel();
         self.end_watches();
         let loops = std::mem::take(&mut *self.loops.lock());
         for running in loops {

@@ -14,8 +14,8 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
-use tonic::transport::Server;
-use tonic_health::server::HealthReporter;
+use tonic::{server::NamedService, transport::Server};
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 pub use admission::Requests;
 
@@ -82,9 +82,10 @@ impl GrpcServer {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), tonic::transport::Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
-        set_serving(&health).await;
+        set_serving(&health, true).await;
         let max_streams = self.coordinator.config().server.max_streams;
         let window = self.requests.window_bytes();
+        let reporting = AbortOnDrop(tokio::spawn(report(health, Arc::clone(&self.coordinator))));
         let milvus = milvus::MilvusApi::new(Arc::clone(&self.coordinator));
         let milvus_service = MilvusServiceServer::new(milvus.clone())
             .max_decoding_message_size(self.requests.max_message_bytes())
@@ -96,7 +97,7 @@ impl GrpcServer {
         let log = |error: &tonic_reflection::server::Error| tracing::error!(%error, "no gRPC reflection");
         let reflection = reflection().build_v1().inspect_err(log).ok();
         let reflection_alpha = self::reflection().build_v1alpha().inspect_err(log).ok();
-        Server::builder()
+        let served = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(max_streams)
@@ -113,16 +114,49 @@ impl GrpcServer {
             .add_optional_service(reflection)
             .add_optional_service(reflection_alpha)
             .serve_with_incoming_shutdown(listener.into_stream(), stop)
-            .await
+            .await;
+        drop(reporting);
+        served
     }
 }
 
-async fn set_serving(health: &HealthReporter) {
+/// How often the health service is brought up to date. Calls of its clients are answered from what it was told last.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+async fn set_serving(health: &HealthReporter, takes_calls: bool) {
+    let status = if takes_calls { ServingStatus::Serving } else { ServingStatus::NotServing };
     // The empty name stands for the whole server.
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-    health.set_serving::<MilvusServiceServer<milvus::MilvusApi>>().await;
-    health.set_serving::<DataCoordServer<data_coord::DataCoordApi>>().await;
-    health.set_serving::<OwnServer<datacoord::DatacoordApi>>().await;
+    for service in [
+        "",
+        MilvusServiceServer::<milvus::MilvusApi>::NAME,
+        DataCoordServer::<data_coord::DataCoordApi>::NAME,
+        OwnServer::<datacoord::DatacoordApi>::NAME,
+    ] {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// Has the health service say what the coordinator says. A store that is away is no reason to send calls elsewhere.
+async fn report(health: HealthReporter, coordinator: Arc<Coordinator>) {
+    let mut tick = tokio::time::interval(REPORT_EVERY);
+    let mut said = true;
+    loop {
+        tick.tick().await;
+        let takes_calls = coordinator.health().takes_calls();
+        if takes_calls != said {
+            set_serving(&health, takes_calls).await;
+            said = takes_calls;
+        }
+    }
+}
+
+/// Ends a task with whoever has it.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Paths of all methods that are served, those of reflection aside.

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Component, ComponentState, Shared, answer};
+use super::{Component, ComponentState, Health, Shared, answer};
 
 const PLAIN: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
 
@@ -16,13 +16,15 @@ pub(super) async fn alive() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// `GET /healthz`: `OK`, or 500 and the first component that is not well. With the request header
-/// `Content-Type: application/json` the body is JSON, labelled text/plain all the same, as in Milvus.
+/// `GET /healthz`: 200 and `OK`, or 500 and the first component that is not well. What is wrong follows in lines of its
+/// own; a process that is degraded is well, because a restart would not help it. With the request header
+/// `Content-Type: application/json` the body is JSON, labelled text/plain all the same, as in Milvus, with two members
+/// more: the condition and the reasons.
 pub(super) async fn healthz(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    let components = shared.backend.health();
+    let Health { components, condition, reasons } = shared.backend.health();
     let (status, state) = match components.iter().find(|c| !is_well(c)) {
         None => (StatusCode::OK, "OK".to_owned()),
-        Some(c) => (StatusCode::INTERNAL_SERVER_ERROR, format!("component {} state is {}", c.name, c.state.as_str())),
+        Some(c) => (StatusCode::INTERNAL_SERVER_ERROR, is_not_well(c)),
     };
     let wants_json = headers
         .get(header::CONTENT_TYPE)
@@ -30,26 +32,35 @@ pub(super) async fn healthz(State(shared): State<Shared>, headers: HeaderMap) ->
         .is_some_and(|value| value.starts_with("application/json"));
     let body = if wants_json {
         let detail: Vec<_> = components.iter().map(|c| json!({"name": c.name, "code": c.state as i32})).collect();
-        json!({"state": state, "detail": detail}).to_string()
+        let mut answer = json!({"state": state, "detail": detail});
+        // As Milvus has it while there is nothing to say.
+        if !reasons.is_empty() {
+            answer["condition"] = json!(condition);
+            answer["reasons"] = json!(reasons);
+        }
+        answer.to_string()
     } else {
-        state
+        lines(state, &reasons)
     };
     (status, PLAIN, body).into_response()
 }
 
-/// `GET /readyz`: whether calls may be sent here; 503 while starting or stopping.
+/// `GET /readyz`: whether calls may be sent here; 503 while starting or stopping, and once the process has failed.
 pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
-    let not_ready =
-        shared.backend.health().into_iter().find(|c| {
-            matches!(c.state, ComponentState::Initializing | ComponentState::StandBy | ComponentState::Stopping)
-        });
-    match not_ready {
+    let Health { components, reasons, .. } = shared.backend.health();
+    let takes_calls = |c: &Component| c.state == ComponentState::Healthy;
+    match components.iter().find(|c| !takes_calls(c)) {
         None => (StatusCode::OK, PLAIN, "ready".to_owned()).into_response(),
-        Some(c) => {
-            let text = format!("component {} state is {}", c.name, c.state.as_str());
-            (StatusCode::SERVICE_UNAVAILABLE, PLAIN, text).into_response()
-        }
+        Some(c) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, lines(is_not_well(c), &reasons)).into_response(),
     }
+}
+
+fn is_not_well(component: &Component) -> String {
+    format!("component {} state is {}", component.name, component.state.as_str())
+}
+
+fn lines(first: String, more: &[String]) -> String {
+    more.iter().fold(first, |text, line| text + "\n" + line)
 }
 
 /// `GET /metrics`, in the text format of Prometheus.

@@ -11,7 +11,7 @@
 //! | `GET /api/v1/compaction/state`, `/plans` | follow it |
 //! | `POST /v2/vectordb/collections/compact`, `/get_compaction_state` | the same in the newer style |
 //! | `GET /api/v1/health` | that something answers |
-//! | `GET /healthz`, `/readyz` | whether all components are well; whether calls are taken |
+//! | `GET /healthz`, `/readyz` | how all components are, with reasons; whether calls are taken |
 //! | `GET /metrics` | Prometheus |
 
 mod answer;
@@ -67,11 +67,21 @@ pub trait Backend: Send + Sync {
         request: GetCompactionPlansRequest,
     ) -> Result<GetCompactionPlansResponse, tonic::Status>;
 
-    /// Every component with its state; cheap, called for each health check.
-    fn health(&self) -> Vec<Component>;
+    /// How the process is; cheap, called for each health check.
+    fn health(&self) -> Health;
 
     /// Brings gauges up to date; called before the metrics are answered.
     fn refresh_metrics(&self);
+}
+
+/// How the process is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Health {
+    pub components: Vec<Component>,
+    /// `alive`, `degraded` or `failed`.
+    pub condition: &'static str,
+    /// Of whatever is not well; of a process that is alive none.
+    pub reasons: Vec<String>,
 }
 
 /// A part of the process that can be well or not.

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use tonic::{Request, Status};
 
-use super::{Backend, Component};
+use super::{Backend, Health};
 use crate::wire::proto::milvus::{
     GetCompactionPlansRequest, GetCompactionPlansResponse, GetCompactionStateRequest, GetCompactionStateResponse,
     ManualCompactionRequest, ManualCompactionResponse, milvus_service_server::MilvusService,
 };
 
-/// Calls a Milvus service in this process, asks `health` for the state of the components, and has `refresh` bring the
+/// Calls a Milvus service in this process, asks `health` how the process is, and has `refresh` bring the
 /// gauges up to date.
 #[derive(Debug, Clone)]
 pub struct ServiceBackend<S, H, R> {
@@ -21,7 +21,7 @@ pub struct ServiceBackend<S, H, R> {
 impl<S, H, R> ServiceBackend<S, H, R>
 where
     S: MilvusService,
-    H: Fn() -> Vec<Component> + Send + Sync,
+    H: Fn() -> Health + Send + Sync,
     R: Fn() + Send + Sync,
 {
     pub fn new(service: S, health: H, refresh: R) -> Self {
@@ -33,7 +33,7 @@ where
 impl<S, H, R> Backend for ServiceBackend<S, H, R>
 where
     S: MilvusService,
-    H: Fn() -> Vec<Component> + Send + Sync,
+    H: Fn() -> Health + Send + Sync,
     R: Fn() + Send + Sync,
 {
     async fn manual_compaction(&self, request: ManualCompactionRequest) -> Result<ManualCompactionResponse, Status> {
@@ -48,7 +48,7 @@ where
         Ok(self.service.get_compaction_state_with_plans(Request::new(request)).await?.into_inner())
     }
 
-    fn health(&self) -> Vec<Component> {
+    fn health(&self) -> Health {
         (self.health)()
     }
 

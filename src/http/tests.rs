@@ -25,6 +25,8 @@ struct Fake {
     plans: GetCompactionPlansResponse,
     failure: Option<&'static str>,
     components: Vec<Component>,
+    condition: &'static str,
+    reasons: Vec<String>,
     asked: Mutex<Vec<String>>,
 }
 
@@ -61,8 +63,8 @@ impl Backend for Fake {
         self.note(r, &self.plans)
     }
 
-    fn health(&self) -> Vec<Component> {
-        self.components.clone()
+    fn health(&self) -> Health {
+        Health { components: self.components.clone(), condition: self.condition, reasons: self.reasons.clone() }
     }
 
     fn refresh_metrics(&self) {}
@@ -371,9 +373,9 @@ async fn health() {
         (well.clone(), HEALTH, 200, r#"{"status":"ok"}"#),
         (starting.clone(), HEALTHZ, 500, "component datacoord state is Initializing"),
         (starting.clone(), READYZ, 503, "component datacoord state is Initializing"),
-        // Sick, but still where calls should go: there is no other place.
+        // Both say the same: writes are refused here.
         (sick.clone(), HEALTHZ, 500, "component datacoord state is Abnormal"),
-        (sick, READYZ, 200, "ready"),
+        (sick, READYZ, 503, "component datacoord state is Abnormal"),
     ];
     for (components, path, status, body) in rows {
         let (_, app) = app(Fake { components, ..Fake::default() });
@@ -394,6 +396,36 @@ async fn health() {
             "detail": [{"name": "rootcoord", "code": 1}, {"name": "datacoord", "code": 0}]
         })
     );
+}
+
+/// A store that is away is no reason to restart the process, and no secret either.
+#[tokio::test]
+async fn a_degraded_process_is_well_and_says_what_waits() {
+    let component = |state| vec![Component { name: "rootcoord", state }];
+    let fake = |state, condition, reason: &str| {
+        let reasons = vec![reason.to_owned()];
+        app(Fake { components: component(state), condition, reasons, ..Fake::default() }).1
+    };
+    let degraded = fake(ComponentState::Healthy, "degraded", "store degraded: bucket b does not work");
+    let answer = call(&degraded, "GET", HEALTHZ, "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "OK\nstore degraded: bucket b does not work"));
+    let answer = call(&degraded, "GET", READYZ, "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ready"));
+    let request = axum::http::Request::get(HEALTHZ).header(header::CONTENT_TYPE, "application/json");
+    let answer = send(&degraded, request.body(Body::empty()).unwrap()).await;
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&answer.body).unwrap(),
+        serde_json::json!({
+            "state": "OK", "detail": [{"name": "rootcoord", "code": 1}],
+            "condition": "degraded", "reasons": ["store degraded: bucket b does not work"]
+        })
+    );
+    let failed = fake(ComponentState::Abnormal, "failed", "log failed: disk full");
+    let text = "component rootcoord state is Abnormal\nlog failed: disk full";
+    for (path, status) in [(HEALTHZ, 500), (READYZ, 503)] {
+        let answer = call(&failed, "GET", path, "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, text), "{path}");
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,12 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
-use crate::model::{
-    Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Plan, Segment, SegmentId,
-    SegmentLogs, Traffic, WriteAheadLog,
+use crate::{
+    fence::Fence,
+    model::{
+        Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Marks, Plan, Segment, SegmentId,
+        SegmentLogs, Traffic, WriteAheadLog,
+    },
 };
 
 /// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
@@ -20,13 +23,20 @@ use crate::model::{
 pub struct Catalog {
     store: Arc<dyn MetaStore>,
     epoch: Epoch,
+    fence: Fence,
 }
 
 impl Catalog {
     /// Takes the next epoch: catalogs opened before over the same store can't commit from now on.
     pub async fn open(store: Arc<dyn MetaStore>) -> Result<Self, MetaError> {
         let epoch = Epoch::take(store.as_ref()).await?;
-        Ok(Self { store, epoch })
+        Ok(Self { store, epoch, fence: Fence::default() })
+    }
+
+    /// The same, behind a fence: nothing is committed once that is up.
+    #[must_use]
+    pub fn behind(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     pub fn epoch(&self) -> Epoch {
@@ -45,6 +55,12 @@ impl Catalog {
         txn.guard(key(), Expected::Absent).put(key(), identity.to_string().into());
         txn.commit().await?;
         Ok(identity)
+    }
+
+    /// The marks of its store that this catalog wrote; none if it never did.
+    pub async fn marks(&self) -> Result<Marks, MetaError> {
+        let stored = self.store.get(key::MARKS).await?;
+        stored.map_or_else(|| Ok(Marks::default()), |bytes| codec::decode_json(key::MARKS, &bytes))
     }
 
     /// Reads everything but log lists. Consistent if nobody commits meanwhile: call it before the first transaction.
@@ -85,12 +101,13 @@ impl Catalog {
     /// An empty transaction of this epoch.
     pub fn txn(&self) -> CatalogTxn {
         let txn = Txn { guards: vec![self.epoch.guard()], ops: Vec::new() };
-        CatalogTxn { store: self.store.clone(), epoch: self.epoch, txn, failure: None }
+        let (store, fence) = (self.store.clone(), self.fence.clone());
+        CatalogTxn { store, epoch: self.epoch, fence, txn, failure: None }
     }
 
     /// The durable bounds of id and timestamp allocation.
     pub fn bounds(&self) -> Bounds {
-        Bounds { store: self.store.clone(), epoch: self.epoch }
+        Bounds { store: self.store.clone(), epoch: self.epoch, fence: self.fence.clone() }
     }
 }
 
@@ -100,6 +117,7 @@ impl Catalog {
 pub struct CatalogTxn {
     store: Arc<dyn MetaStore>,
     epoch: Epoch,
+    fence: Fence,
     txn: Txn,
     /// The first value that could not be encoded: reported by `commit`.
     failure: Option<MetaError>,
@@ -175,6 +193,10 @@ impl CatalogTxn {
         self.put_json(key::WAL.to_owned(), log)
     }
 
+    pub fn put_marks(&mut self, marks: &Marks) -> &mut Self {
+        self.put_json(key::MARKS.to_owned(), marks)
+    }
+
     /// Forgets a job and all its plans.
     pub fn delete_job(&mut self, id: JobId) -> &mut Self {
         self.txn.ops.push(Op::DeletePrefix { prefix: key::plans(id) });
@@ -195,7 +217,7 @@ impl CatalogTxn {
         self.txn.ops.is_empty()
     }
 
-    /// All or nothing, durable when it returns. `Fenced` when another catalog has taken over, `Conflict` when an
+    /// All or nothing, durable when it returns. A kind Fenced when another catalog has taken over, `Conflict` when an
     /// expected segment is not as expected, `TooLarge` when the store can't do that much at once.
     pub async fn commit(self) -> Result<(), MetaError> {
         if let Some(failure) = self.failure {
@@ -205,6 +227,7 @@ impl CatalogTxn {
         if guards > limit || operations > limit {
             return Err(MetaError::TooLarge { guards, operations, limit });
         }
+        self.fence.check()?;
         self.store.commit(self.txn).await.map_err(|e| self.epoch.explain(e))
     }
 
@@ -241,6 +264,7 @@ impl CatalogTxn {
 pub struct Bounds {
     store: Arc<dyn MetaStore>,
     epoch: Epoch,
+    fence: Fence,
 }
 
 impl Bounds {
@@ -252,6 +276,7 @@ impl Bounds {
 
     /// Durable when it returns; `Fenced` when another catalog has taken over, whose bound stays as it is.
     pub fn save_blocking(&self, name: &str, bound: u64) -> Result<(), MetaError> {
+        self.fence.check()?;
         let put = Op::Put { key: key::bound(name), value: codec::encode_u64(bound) };
         let txn = Txn { guards: vec![self.epoch.guard()], ops: vec![put] };
         self.store.commit_blocking(txn).map_err(|e| self.epoch.explain(e))

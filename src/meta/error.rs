@@ -1,6 +1,9 @@
 //! What can go wrong with metadata. Never holds a value that could be secret: keys only.
 
-use crate::error::{Classify, ErrorKind};
+use crate::{
+    error::{Classify, ErrorKind},
+    fence::Fenced,
+};
 
 /// Cloneable, because one failed group commit is the answer to many transactions.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +21,9 @@ pub enum MetaError {
     Conflict { key: String },
     #[error("epoch {ours} is over: another coordinator has taken the metadata store")]
     Fenced { ours: u64 },
+    /// This process may not write any more, whatever the epoch.
+    #[error(transparent)]
+    Superseded(#[from] Fenced),
     /// Something else that is stored says that it must be there.
     #[error("key {key} does not exist")]
     NotFound { key: String },
@@ -39,7 +45,7 @@ impl Classify for MetaError {
             Self::InUse { .. } => ErrorKind::Precondition,
             Self::Open { kind, .. } | Self::Store { kind, .. } => *kind,
             Self::Conflict { .. } => ErrorKind::Conflict,
-            Self::Fenced { .. } => ErrorKind::Fenced,
+            Self::Fenced { .. } | Self::Superseded(_) => ErrorKind::Fenced,
             Self::NotFound { .. } | Self::Corrupt { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
             Self::Encode { .. } | Self::TooLarge { .. } => ErrorKind::Internal,
             Self::Closed => ErrorKind::Cancelled,

@@ -15,6 +15,7 @@
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
 //! | `coordinator/epoch` | 8 bytes, big-endian: number of the catalog that may write |
 //! | `coordinator/identity` | 36 characters: the UUID of this catalog, given at its first opening |
+//! | `coordinator/marks` | JSON of `model::Marks`: what this catalog wrote, or was about to write, as the mark of its store |
 //!
 //! Segment keys are spelled as Milvus spells them, so that its tools find them: plain decimals. Their order does not
 //! matter; what does is that one collection, and in it one partition, is a prefix. Ids of our own records are padded
@@ -26,6 +27,7 @@ use crate::model::{Channel, CollectionId, Group, JobId, PartitionId, PlanId, Seg
 
 pub(super) const EPOCH: &str = "coordinator/epoch";
 pub(super) const IDENTITY: &str = "coordinator/identity";
+pub(super) const MARKS: &str = "coordinator/marks";
 /// With the slash: in a Milvus cluster `datacoord-meta/s` is also the beginning of `datacoord-meta/statslog`.
 pub(super) const SEGMENTS: &str = "datacoord-meta/s/";
 pub(super) const LOGS: &str = "datacoord-meta/logs/";
@@ -220,6 +222,7 @@ mod tests {
             BOUNDS,
             EPOCH,
             IDENTITY,
+            MARKS,
             CONTROLS,
             WAL,
             TRAFFIC,

@@ -62,6 +62,14 @@ pub struct Listed {
     pub modified_ms: u64,
 }
 
+/// How a [`Backend::swap`] ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped {
+    Done,
+    /// Nothing was written: this is there, or nothing.
+    Instead(Option<Bytes>),
+}
+
 /// A flat namespace of objects. Names are relative paths with `/`.
 #[async_trait]
 pub trait Backend: Send + Sync + std::fmt::Debug {
@@ -80,6 +88,29 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
 
     /// How many objects one `put` should be given: where writing together is cheaper than one by one.
     fn batch(&self) -> usize;
+
+    /// Puts `next` in the place of an object that is exactly `expected` (none: absent), as durably as `put`, in one step
+    /// where the store has such a step: of several at once one is done, and the others are told what is there instead.
+    /// An answer may get lost, so that whoever tries again may find his own bytes.
+    ///
+    /// Without a step of its own a backend compares and then writes, for tests that have one writer.
+    async fn swap(&self, name: &str, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
+        let found = match self.get(name).await {
+            Ok(bytes) => Some(bytes),
+            Err(StorageError::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        if found != expected {
+            return Ok(Swapped::Instead(found));
+        }
+        let object = Object { name: name.to_owned(), bytes: next, rest: None, pace: None, read_soon: true };
+        self.put(&[object]).await.map(|()| Swapped::Done)
+    }
+
+    /// Makes the place that the objects would be in, if it is missing and may be made; false: that is not for us to do.
+    async fn make_place(&self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
 
     /// Copies an object, as durably as `put`.
     async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError>;

@@ -2,26 +2,35 @@
 //!
 //! Durability and atomicity of a single object are the store's own promise.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::{
-    TryStreamExt,
-    stream::{BoxStream, StreamExt},
-};
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, BoxStream, StreamExt};
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutPayload, RetryConfig, aws::AmazonS3Builder, memory::InMemory, path::Path,
+    ClientOptions, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig,
+    UpdateVersion,
+    aws::{AmazonS3, AmazonS3Builder},
+    client::{HttpClient, HttpConnector, HttpRequestBody, ReqwestConnector},
+    memory::InMemory,
+    path::Path,
+    signer::Signer,
 };
 
 use super::{
     Paced, SPLICED_BYTES, StorageError,
-    backend::{Backend, Listed, Object, Rest},
+    backend::{Backend, Listed, Object, Rest, Swapped},
 };
 use crate::config::S3Config;
 
 /// Used when none is configured: what S3-compatible servers take for granted.
 const DEFAULT_REGION: &str = "us-east-1";
+/// A request may take this much longer for each of its seconds' worth of bytes.
+const LEAST_BYTES_PER_SECOND: u64 = 1 << 20;
+/// What an answer says of its size is believed up to here.
+const MOST_RESERVED: u64 = 64 << 20;
+/// For how long the permission to make a bucket is good.
+const MAKING: Duration = Duration::from_secs(60);
 /// Bytes of one part of an upload: the least that S3 takes, but for the last part.
 const PART_BYTES: u64 = SPLICED_BYTES;
 
@@ -30,11 +39,18 @@ pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Prefix of every name, without slashes at its ends; may be empty.
     root: String,
+    /// As an operator knows it.
+    place: Arc<str>,
+    /// Nothing is waited for longer than this without a sign of the server; none: for ever.
+    patience: Option<Duration>,
+    /// Makes the bucket, where that is allowed.
+    maker: Option<Maker>,
 }
 
 impl Bucket {
     pub(super) fn in_memory() -> Self {
-        Self { store: Arc::new(InMemory::new()), root: String::new() }
+        let place = Arc::from("(memory)");
+        Self { store: Arc::new(InMemory::new()), root: String::new(), place, patience: None, maker: None }
     }
 
     /// Builds the client; talks to nobody yet.
@@ -46,10 +62,17 @@ impl Bucket {
         let region = if config.region.is_empty() { DEFAULT_REGION } else { &config.region };
         // Retrying is the business of `SegmentStore`: one place, one bound.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let patience = Some(config.request_timeout).filter(|timeout| !timeout.is_zero());
+        // How long a request may take depends on its size, which the client does not know: that is counted here.
+        let options = ClientOptions::new().with_timeout_disabled().with_allow_http(!config.use_ssl);
+        let options = match patience {
+            Some(patience) => options.with_connect_timeout(patience),
+            None => options.with_connect_timeout_disabled(),
+        };
         let mut builder = AmazonS3Builder::new()
+            .with_client_options(options.clone())
             .with_bucket_name(&config.bucket)
             .with_region(region)
-            .with_allow_http(!config.use_ssl)
             .with_virtual_hosted_style_request(config.virtual_host)
             .with_retry(retry);
         if !config.endpoint.is_empty() {
@@ -59,13 +82,134 @@ impl Bucket {
         if !config.access_key.is_empty() {
             builder = builder.with_access_key_id(&config.access_key).with_secret_access_key(&config.secret_key);
         }
-        let store = builder.build().map_err(|e| StorageError::Settings(e.to_string()))?;
-        Ok(Self { store: Arc::new(store), root: config.root_path.trim_matches('/').to_owned() })
+        let unusable = |e: object_store::Error| StorageError::Settings(super::error::causes(&e));
+        let store = builder.build().map_err(unusable)?;
+        let maker = if config.create_bucket {
+            let client = ReqwestConnector::default().connect(&options).map_err(unusable)?;
+            Some(Maker { store: store.clone(), client, region: config.region.clone() })
+        } else {
+            None
+        };
+        let root = config.root_path.trim_matches('/').to_owned();
+        Ok(Self { store: Arc::new(store), root, place: config.place().into(), patience, maker })
+    }
+
+    /// What to make of an error of the client.
+    fn failed<'a>(
+        &'a self,
+        operation: &'static str,
+        name: &'a str,
+    ) -> impl Fn(object_store::Error) -> StorageError + Copy + 'a {
+        move |error| failure(&self.place, operation, name, error)
+    }
+
+    /// Waits for a request that moves so many bytes, and no longer than it may take.
+    async fn within<T>(
+        &self,
+        operation: &'static str,
+        name: &str,
+        bytes: u64,
+        request: impl Future<Output = Result<T, object_store::Error>>,
+    ) -> Result<T, StorageError> {
+        let done = match self.patience {
+            None => Ok(request.await),
+            Some(patience) => {
+                tokio::time::timeout(patience + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND), request).await
+            }
+        };
+        match done {
+            Ok(done) => done.map_err(self.failed(operation, name)),
+            Err(_elapsed) => Err(silent(operation, name, self.patience)),
+        }
+    }
+
+    /// The bytes of an answer, as long as some come now and then.
+    async fn body(&self, name: &str, got: GetResult) -> Result<Bytes, StorageError> {
+        let size = got.range.end.saturating_sub(got.range.start);
+        let mut body = got.into_stream();
+        let mut read = BytesMut::new();
+        while let Some(part) = self.within("get", name, 0, async { body.next().await.transpose() }).await? {
+            if read.is_empty() {
+                // Most answers are one part, and then nothing is copied.
+                if part.len() as u64 == size {
+                    return Ok(part);
+                }
+                read.reserve(usize::try_from(size.min(MOST_RESERVED)).unwrap_or(0));
+            }
+            read.extend_from_slice(&part);
+        }
+        Ok(read.freeze())
+    }
+
+    async fn get_with(&self, name: &str, options: GetOptions) -> Result<(ObjectMeta, Bytes), StorageError> {
+        let got = self.within("get", name, 0, self.store.get_opts(&self.path(name), options)).await?;
+        let meta = got.meta.clone();
+        Ok((meta, self.body(name, got).await?))
     }
 
     fn path(&self, name: &str) -> Path {
         if self.root.is_empty() { Path::from(name) } else { Path::from(format!("{}/{name}", self.root)) }
     }
+}
+
+/// Makes a bucket, which the client library has no call for.
+#[derive(Debug)]
+struct Maker {
+    store: AmazonS3,
+    client: HttpClient,
+    /// Empty: the server's own.
+    region: String,
+}
+
+impl Maker {
+    /// Done as well if it is there by now.
+    async fn make(&self) -> Result<(), String> {
+        let signed = self.store.signed_url(http::Method::PUT, &Path::default(), MAKING).await;
+        let url = signed.map_err(|e| super::error::causes(&e))?;
+        // The place of a bucket is said unless it is the first region, where saying it is an error.
+        let body = match self.region.as_str() {
+            "" | DEFAULT_REGION => Bytes::new(),
+            region => format!(
+                "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>{region}\
+                 </LocationConstraint></CreateBucketConfiguration>"
+            )
+            .into(),
+        };
+        let request = http::Request::put(url.as_str()).header(http::header::CONTENT_LENGTH, body.len());
+        let request = request.body(HttpRequestBody::from(body)).map_err(|e| e.to_string())?;
+        // The address that was asked is a licence: it stays out of texts.
+        let licence = url.query().unwrap_or("?").to_owned();
+        let failed = |e: &dyn std::error::Error| super::error::causes(e).replace(&licence, "");
+        let answer = self.client.execute(request).await.map_err(|e| failed(&e))?;
+        let status = answer.status();
+        let said = answer.into_body().bytes().await.map_err(|e| failed(&e))?;
+        let said = String::from_utf8_lossy(said.get(..said.len().min(500)).unwrap_or_default()).into_owned();
+        if status.is_success() || said.contains("BucketAlreadyOwnedByYou") {
+            return Ok(());
+        }
+        Err(format!("{status}: {said}"))
+    }
+}
+
+/// What an error of the client means. A bucket that is missing is not an object that is missing.
+fn failure(place: &str, operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
+    if matches!(error, object_store::Error::NotFound { .. }) && super::error::causes(&error).contains("NoSuchBucket") {
+        return StorageError::NoBucket { place: place.to_owned() };
+    }
+    StorageError::of_object_store(operation, name, error)
+}
+
+fn silent(operation: &'static str, name: &str, patience: Option<Duration>) -> StorageError {
+    let seconds = patience.unwrap_or_default().as_secs_f64();
+    let what = format!("no answer within {seconds} s (minio.requestTimeoutMs)");
+    StorageError::Unavailable { operation, object: name.to_owned(), what }
+}
+
+/// The server, or what it says of an object, does not allow for a write on a condition.
+fn has_no_conditions(error: &object_store::Error) -> bool {
+    let said = |text: &str| text.contains("NotImplemented") || text.contains("ETag required");
+    matches!(error, object_store::Error::NotImplemented { .. })
+        || (matches!(error, object_store::Error::Generic { .. }) && said(&super::error::causes(error)))
 }
 
 /// Waits until all of a request may move, which is one piece to the store.
@@ -82,8 +226,8 @@ async fn take(pace: &Paced, bytes: u64) -> Result<(), StorageError> {
 impl Bucket {
     /// Uploads the bytes and what follows them in parts, each read when it is its turn.
     async fn splice(&self, object: &Object, rest: &Rest) -> Result<(), StorageError> {
-        let failed = |e| StorageError::of_object_store("put", &object.name, e);
-        let mut upload = self.store.put_multipart(&self.path(&object.name)).await.map_err(failed)?;
+        let (name, path) = (object.name.as_str(), self.path(&object.name));
+        let mut upload = self.within("put", name, 0, self.store.put_multipart(&path)).await?;
         let uploaded = async {
             let (mut first, mut at) = (object.bytes.clone(), rest.range.start);
             while !first.is_empty() || at < rest.range.end {
@@ -96,13 +240,14 @@ impl Bucket {
                 at = until;
                 let first = std::mem::take(&mut first);
                 take(&object.pace, (first.len() + next.len()) as u64).await?;
-                upload.put_part([first, next].into_iter().collect()).await.map_err(failed)?;
+                let bytes = (first.len() + next.len()) as u64;
+                self.within("put", name, bytes, upload.put_part([first, next].into_iter().collect())).await?;
             }
-            upload.complete().await.map(drop).map_err(failed)
+            self.within("put", name, 0, upload.complete()).await.map(drop)
         }
         .await;
         if uploaded.is_err()
-            && let Err(error) = upload.abort().await
+            && let Err(error) = self.within("abort", name, 0, upload.abort()).await
         {
             tracing::debug!(object = %object.name, %error, "an upload that failed is left to the store");
         }
@@ -113,18 +258,18 @@ impl Bucket {
 #[async_trait]
 impl Backend for Bucket {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
-        let failed = |e| StorageError::of_object_store("get", name, e);
-        self.store.get(&self.path(name)).await.map_err(failed)?.bytes().await.map_err(failed)
+        self.get_with(name, GetOptions::default()).await.map(|(_, bytes)| bytes)
     }
 
     async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError> {
-        let got = self.store.get_range(&self.path(name), range).await;
-        got.map_err(|e| StorageError::of_object_store("get", name, e))
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.get_with(name, GetOptions::new().with_range(Some(range))).await.map(|(_, bytes)| bytes)
     }
 
     async fn size(&self, name: &str) -> Result<u64, StorageError> {
-        let found = self.store.head(&self.path(name)).await;
-        found.map(|meta| meta.size).map_err(|e| StorageError::of_object_store("head", name, e))
+        self.within("head", name, 0, self.store.head(&self.path(name))).await.map(|meta| meta.size)
     }
 
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
@@ -134,8 +279,8 @@ impl Backend for Bucket {
                 None => {
                     take(&object.pace, object.size()).await?;
                     let payload = PutPayload::from_bytes(object.bytes.clone());
-                    let put = self.store.put(&self.path(&object.name), payload).await;
-                    put.map_err(|e| StorageError::of_object_store("put", &object.name, e))?;
+                    let path = self.path(&object.name);
+                    self.within("put", &object.name, object.size(), self.store.put(&path, payload)).await?;
                 }
             }
         }
@@ -146,34 +291,81 @@ impl Backend for Bucket {
         1
     }
 
+    async fn make_place(&self) -> Result<bool, StorageError> {
+        let Some(maker) = &self.maker else { return Ok(false) };
+        let making = async { Ok(maker.make().await) };
+        let made = self.within("make", "the bucket", 0, making).await?;
+        let refused = |what| StorageError::Refused { operation: "make", object: self.place.to_string(), what };
+        made.map(|()| true).map_err(refused)
+    }
+
+    async fn swap(&self, name: &str, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
+        let path = self.path(name);
+        let (found, version) = match self.get_with(name, GetOptions::default()).await {
+            Ok((meta, bytes)) => (Some(bytes), Some(UpdateVersion { e_tag: meta.e_tag, version: meta.version })),
+            Err(StorageError::NotFound { .. }) => (None, None),
+            Err(error) => return Err(error),
+        };
+        if found != expected {
+            return Ok(Swapped::Instead(found));
+        }
+        let mode = version.map_or(PutMode::Create, PutMode::Update);
+        let payload = || PutPayload::from_bytes(next.clone());
+        let put = async { Ok(self.store.put_opts(&path, payload(), mode.into()).await) };
+        match self.within("swap", name, 0, put).await? {
+            Ok(_) => Ok(Swapped::Done),
+            Err(object_store::Error::Precondition { .. } | object_store::Error::AlreadyExists { .. }) => {
+                match self.get(name).await {
+                    Ok(bytes) => Ok(Swapped::Instead(Some(bytes))),
+                    Err(StorageError::NotFound { .. }) => Ok(Swapped::Instead(None)),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) if has_no_conditions(&error) => {
+                tracing::warn!(%error, "the bucket has no conditional writes: two servers that start at the same instant are told apart by reading its mark again only");
+                self.within("swap", name, 0, self.store.put(&path, payload())).await.map(|_| Swapped::Done)
+            }
+            Err(error) => Err(self.failed("swap", name)(error)),
+        }
+    }
+
     async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        self.store
-            .copy(&self.path(from), &self.path(to))
-            .await
-            .map_err(|e| StorageError::of_object_store("copy", from, e))
+        self.within("copy", from, 0, self.store.copy(&self.path(from), &self.path(to))).await
     }
 
     async fn delete(&self, name: &str) -> Result<(), StorageError> {
-        match self.store.delete(&self.path(name)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(StorageError::of_object_store("delete", name, e)),
+        match self.within("delete", name, 0, self.store.delete(&self.path(name))).await {
+            Err(StorageError::NotFound { .. }) => Ok(()),
+            done => done,
         }
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
-        let (failing, root) = (prefix.to_owned(), self.root.clone());
-        let objects = self.store.list(Some(&self.path(prefix)));
-        objects
-            .map_err(move |e| StorageError::of_object_store("list", &failing, e))
-            .map_ok(move |meta| {
+        let (prefix, root, place, patience) = (prefix.to_owned(), self.root.clone(), self.place.clone(), self.patience);
+        let objects = self.store.list(Some(&self.path(&prefix)));
+        // A page at a time comes from the server; none may be waited for for ever.
+        stream::try_unfold(objects, move |mut objects| {
+            let (prefix, root, place) = (prefix.clone(), root.clone(), place.clone());
+            async move {
+                let next = match patience {
+                    None => objects.next().await,
+                    Some(patience) => tokio::time::timeout(patience, objects.next())
+                        .await
+                        .map_err(|_elapsed| silent("list", &prefix, Some(patience)))?,
+                };
+                let Some(meta) = next.transpose().map_err(|e| failure(&place, "list", &prefix, e))? else {
+                    return Ok(None);
+                };
                 let name = meta.location.as_ref();
-                Listed {
+                let listed = Listed {
                     name: name.strip_prefix(&root).unwrap_or(name).trim_start_matches('/').to_owned(),
                     bytes: meta.size,
                     modified_ms: u64::try_from(meta.last_modified.timestamp_millis()).unwrap_or(0),
-                }
-            })
-            .boxed()
+                };
+                Ok(Some((listed, objects)))
+            }
+        })
+        .boxed()
     }
 
     async fn clear_staging(&self) -> Result<u64, StorageError> {
@@ -183,23 +375,5 @@ impl Backend for Bucket {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_below_the_root_and_secrets_stay_out_of_errors() {
-        let config = S3Config {
-            endpoint: "localhost:9000".to_owned(),
-            bucket: "b".to_owned(),
-            root_path: "/files/".to_owned(),
-            access_key: "key".to_owned(),
-            secret_key: "hidden".to_owned(),
-            ..S3Config::default()
-        };
-        let bucket = Bucket::s3(&config).unwrap();
-        assert_eq!(bucket.path("delta_log/1/2/3/4").as_ref(), "files/delta_log/1/2/3/4");
-        assert!(!format!("{bucket:?}").contains("hidden"));
-        let error = Bucket::s3(&S3Config::default()).unwrap_err().to_string();
-        assert_eq!(error, "storage settings: bucket name is empty");
-    }
-}
+#[path = "bucket_tests.rs"]
+mod tests;

@@ -1,10 +1,11 @@
 //! What can go wrong between a segment and its objects.
 
-use std::io;
+use std::{fmt::Write as _, io};
 
 use crate::{
     binlog::BinlogError,
     error::{Classify, ErrorKind},
+    fence::Fenced,
     model::FieldId,
 };
 
@@ -20,11 +21,15 @@ pub enum StorageError {
     /// The store refuses, and would again: permissions, credentials, settings.
     #[error("{operation} of {object} refused: {what}")]
     Refused { operation: &'static str, object: String, what: String },
-    /// The objects are another catalog's.
-    #[error(
-        "the store belongs to catalog {owner}, not to {ours}: two catalogs would take each other's files for garbage"
-    )]
-    Owned { owner: String, ours: String },
+    /// There is no such bucket.
+    #[error("{place} does not exist: create it, or let minio.createBucket be true")]
+    NoBucket { place: String },
+    /// This process may not write any more.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+    /// The process is stopping and waits for no store.
+    #[error("{operation} of {object} given up: the server is stopping")]
+    Stopping { operation: &'static str, object: String },
     /// No room left.
     #[error("{operation} of {object}: no space left: {what}")]
     Full { operation: &'static str, object: String, what: String },
@@ -58,8 +63,11 @@ impl Classify for StorageError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::Corrupt,
-            Self::Unavailable { .. } => ErrorKind::Transient,
-            Self::Refused { .. } | Self::Owned { .. } => ErrorKind::Precondition,
+            // A bucket that is away may be back tomorrow: what is in it is not gone.
+            Self::Unavailable { .. } | Self::NoBucket { .. } => ErrorKind::Transient,
+            Self::Refused { .. } => ErrorKind::Precondition,
+            Self::Fenced(fenced) => fenced.kind(),
+            Self::Stopping { .. } => ErrorKind::Cancelled,
             Self::Full { .. } => ErrorKind::Exhausted,
             Self::Object { source, .. } => source.kind(),
             Self::Encode(source) => source.kind(),
@@ -94,7 +102,7 @@ impl StorageError {
     /// passing.
     pub(super) fn of_object_store(operation: &'static str, object: &str, error: object_store::Error) -> Self {
         use object_store::Error;
-        let (object, what) = (object.to_owned(), error.to_string());
+        let (object, what) = (object.to_owned(), causes(&error));
         match error {
             // The same code of HTTP, another thing: the bucket may be back tomorrow.
             Error::NotFound { .. } if what.contains("NoSuchBucket") => Self::Unavailable { operation, object, what },
@@ -111,4 +119,20 @@ impl StorageError {
             _ => Self::Unavailable { operation, object, what },
         }
     }
+}
+
+/// An error with everything that caused it. The client library's texts end where the reason begins.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        // Many repeat what is below them.
+        if !text.contains(&said) {
+            // Writing to a text can't fail.
+            let _ = write!(text, ": {said}");
+        }
+        next = cause.source();
+    }
+    text
 }

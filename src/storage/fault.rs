@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     StorageError,
-    backend::{Backend, Listed, Object},
+    backend::{Backend, Listed, Object, Swapped},
 };
 
 /// Operations that can be made to fail.
@@ -153,6 +153,16 @@ impl Backend for FaultyBackend {
         }
         self.inner.put(objects).await?;
         answer(fault, &first.name, ())
+    }
+
+    /// Counts as a put.
+    async fn swap(&self, name: &str, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
+        let fault = self.before(Operation::Put, name)?;
+        if fault == Some(Fault::Torn) {
+            return Err(unavailable(name));
+        }
+        let swapped = self.inner.swap(name, expected, next).await?;
+        answer(fault, name, swapped)
     }
 
     fn batch(&self) -> usize {

@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Pace, StorageError,
-    backend::{Backend, Listed, Object},
+    backend::{Backend, Listed, Object, Swapped},
     direct::{Buffers, Direct},
     pace::{in_parts, spans},
 };
@@ -438,6 +438,31 @@ impl Backend for LocalFiles {
 
     fn batch(&self) -> usize {
         BATCH
+    }
+
+    async fn swap(&self, name: &str, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
+        let (files, name) = (self.clone(), name.to_owned());
+        blocking(move || {
+            let failed = |e: io::Error| files.failed("swap", &name, &e);
+            // The lock is on the folder itself: no file of its own is left behind, and it ends with the descriptor.
+            let root = File::open(&files.root).map_err(failed)?;
+            if let Err(error) = root.lock() {
+                tracing::warn!(%error, folder = %files.root.display(), "the folder can't be locked: two servers that start at the same instant are told apart by reading its mark again only");
+            }
+            let found = match read_file(&files.path(&name)) {
+                Ok(bytes) => Some(Bytes::from(bytes)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+                Err(e) => return Err(failed(e)),
+            };
+            if found != expected {
+                return Ok(Swapped::Instead(found));
+            }
+            let staged = files.write_staged(failed, |mut file, _| file.write_all(&next).map_err(failed))?;
+            files.publish(&staged, &name).map_err(failed)?;
+            files.sync(&root, &files.root).map_err(failed)?;
+            Ok(Swapped::Done)
+        })
+        .await
     }
 
     async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {

@@ -28,7 +28,7 @@ mod segment_reader;
 mod segment_writer;
 mod store;
 
-pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES};
+pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped};
 pub use checksum::{Fetched, RunningCheck, StoredObject, verify};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
@@ -38,7 +38,7 @@ pub use path::{LogKind, LogPath, ParsePathError};
 pub use ranged::{RangedObject, Reading};
 pub use segment_reader::{read_columns, read_delete_parts, read_deletes, read_stats};
 pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
-pub use store::{ListedLog, SegmentStore};
+pub use store::{ListedLog, Outage, SegmentStore};
 
 #[cfg(test)]
 mod tests;

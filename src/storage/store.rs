@@ -1,18 +1,30 @@
 //! The store: named objects with bounded retries and counters, wherever they are.
 
-use std::{ops::Range, path::Path, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use uuid::Uuid;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Paced, StorageError,
-    backend::{Backend, Object, Rest},
+    backend::{Backend, Object, Rest, Swapped},
     bucket::Bucket,
     counters::{OperationCounters, StorageCounters},
     local::LocalFiles,
@@ -21,6 +33,7 @@ use super::{
 use crate::{
     config::{StorageConfig, StorageKind},
     error::Classify,
+    fence::Fence,
 };
 
 /// Folder below the data directory, unless another root is configured.
@@ -49,7 +62,8 @@ const OWNER_OBJECT: &str = "datacoord-owner";
 /// Objects of segments. Cheap to clone; clones share the counters.
 ///
 /// Only errors of kind `Transient` are retried: `max_attempts` times in all, with pauses that double from
-/// `retry_backoff`. All operations may be repeated: names are never used for other bytes.
+/// `retry_backoff`. All operations but [`SegmentStore::swap_mark`] may be repeated: names are never used for other bytes.
+/// Nothing is written once the fence is up, and nothing is waited for once the process stops.
 #[derive(Debug, Clone)]
 pub struct SegmentStore {
     backend: Arc<dyn Backend>,
@@ -57,6 +71,55 @@ pub struct SegmentStore {
     max_attempts: u32,
     backoff: Duration,
     window_readers: Arc<Semaphore>,
+    place: Arc<str>,
+    outage: Arc<Outages>,
+    fence: Fence,
+    stop: CancellationToken,
+}
+
+/// A store that does not do what it is asked.
+#[derive(Debug, Clone)]
+pub struct Outage {
+    /// For how long.
+    pub lasted: Duration,
+    /// The newest error.
+    pub error: String,
+}
+
+/// Since when requests fail, one after the other.
+#[derive(Debug, Default)]
+struct Outages {
+    /// Asked by every request that succeeds.
+    is_out: AtomicBool,
+    since: Mutex<Option<(Instant, String)>>,
+}
+
+impl Outages {
+    fn failed(&self, since: Instant, error: &StorageError) {
+        let mut known = self.since.lock();
+        let since = known.take().map_or(since, |(earlier, _)| earlier.min(since));
+        *known = Some((since, error.to_string()));
+        self.is_out.store(true, Ordering::Release);
+    }
+
+    fn answered(&self) {
+        if self.is_out.load(Ordering::Acquire) {
+            let mut known = self.since.lock();
+            *known = None;
+            self.is_out.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Whether an error says that the store does not work, and not something of one object or of us.
+fn is_outage(error: &StorageError) -> bool {
+    matches!(
+        error,
+        StorageError::Unavailable { .. }
+            | StorageError::Refused { .. }
+            | StorageError::NoBucket { .. }
+            | StorageError::Full { .. }
+    )
 }
 
 impl SegmentStore {
@@ -68,7 +131,12 @@ impl SegmentStore {
             StorageKind::Local { root: None } => Arc::new(LocalFiles::open(&data_dir.join(LOCAL_FOLDER))?),
             StorageKind::S3(bucket) => Arc::new(Bucket::s3(bucket)?),
         };
-        Ok(Self::with_backend(backend, config))
+        let place = match &config.kind {
+            StorageKind::Local { root: Some(root) } => format!("{} (localStorage.path)", root.display()),
+            StorageKind::Local { root: None } => data_dir.join(LOCAL_FOLDER).display().to_string(),
+            StorageKind::S3(bucket) => bucket.place(),
+        };
+        Ok(Self { place: place.into(), ..Self::with_backend(backend, config) })
     }
 
     /// A store that is forgotten with its last clone, for tests.
@@ -81,7 +149,35 @@ impl SegmentStore {
     pub fn with_backend(backend: Arc<dyn Backend>, config: &StorageConfig) -> Self {
         let (max_attempts, backoff) = (config.max_attempts.max(1), config.retry_backoff);
         let window_readers = Arc::new(Semaphore::new(WINDOW_READERS));
-        Self { backend, counters: Arc::default(), max_attempts, backoff, window_readers }
+        Self {
+            backend,
+            counters: Arc::default(),
+            max_attempts,
+            backoff,
+            window_readers,
+            place: Arc::from("(a store of a test)"),
+            outage: Arc::default(),
+            fence: Fence::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// The same store for one run of a coordinator: nothing is written once the fence is up, and every request that waits
+    /// is given up once `stop` is cancelled.
+    #[must_use]
+    pub fn for_run(self, fence: Fence, stop: CancellationToken) -> Self {
+        Self { fence, stop, ..self }
+    }
+
+    /// Where the objects are, as an operator knows it, with the keys that say so.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Since when nothing works, if so. Ends with the first request that is answered.
+    pub fn outage(&self) -> Option<Outage> {
+        let known = self.outage.since.lock();
+        known.as_ref().map(|(since, error)| Outage { lasted: since.elapsed(), error: error.clone() })
     }
 
     /// The backend below, to be wrapped.
@@ -93,32 +189,41 @@ impl SegmentStore {
         &self.counters
     }
 
-    /// Marks the store as the one that `ours`, a catalog, names the objects of.
-    ///
-    /// # Errors
-    /// `Owned` if it is another catalog's. Garbage collection deletes what its catalog does not name, so that two of
-    /// them over one directory or bucket would delete each other's files.
-    pub async fn claim(&self, ours: Uuid) -> Result<(), StorageError> {
+    /// What the store says of its owner; none if it says nothing.
+    pub async fn mark(&self) -> Result<Option<Bytes>, StorageError> {
         let get = || self.backend.get(OWNER_OBJECT);
-        let read = self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64);
-        let mark = match read.await {
-            Err(StorageError::NotFound { .. }) => {
-                let (name, bytes) = (OWNER_OBJECT.to_owned(), ours.to_string().into());
-                self.put_objects(&[Object { name, bytes, rest: None, pace: None, read_soon: false }]).await?;
-                // Of two that found none, the one whose mark was written over sees it here.
-                self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await?
+        match self.attempt("get", OWNER_OBJECT, &self.counters.get, get, |bytes| bytes.len() as u64).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(StorageError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same at the first start of a catalog: a bucket that is missing is made, if it may be.
+    pub async fn mark_or_make(&self) -> Result<Option<Bytes>, StorageError> {
+        match self.mark().await {
+            Err(StorageError::NoBucket { .. }) if self.backend.make_place().await? => {
+                tracing::info!(store = self.place(), "there was no such bucket: it was made");
+                self.mark().await
             }
-            other => other?,
-        };
-        let (owner, ours) = (String::from_utf8_lossy(&mark).into_owned(), ours.to_string());
-        if owner == ours { Ok(()) } else { Err(StorageError::Owned { owner, ours }) }
+            read => read,
+        }
+    }
+
+    /// Has the store say `next` of its owner, if it says exactly `expected`. Of several at once one succeeds. Attempts
+    /// whose answer got lost make this end with `Instead` of one's own bytes.
+    pub async fn swap_mark(&self, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
+        self.fence.check()?;
+        let bytes = next.len() as u64;
+        let swap = || self.backend.swap(OWNER_OBJECT, expected.clone(), next.clone());
+        self.attempt("swap", OWNER_OBJECT, &self.counters.put, swap, |_| bytes).await
     }
 
     /// Reads a whole object.
     pub async fn get(&self, path: &LogPath) -> Result<Bytes, StorageError> {
         let name = path.to_string();
         let get = || self.backend.get(&name);
-        self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await
+        self.attempt("get", &name, &self.counters.get, get, |bytes| bytes.len() as u64).await
     }
 
     /// To be held by a blocking thread of the runtime while it reads windows of objects.
@@ -131,13 +236,13 @@ impl SegmentStore {
     pub async fn get_range(&self, path: &LogPath, range: Range<u64>) -> Result<Bytes, StorageError> {
         let name = path.to_string();
         let get = || self.backend.get_range(&name, range.clone());
-        self.attempt(&self.counters.get, get, |bytes| bytes.len() as u64).await
+        self.attempt("get", &name, &self.counters.get, get, |bytes| bytes.len() as u64).await
     }
 
     /// Bytes of an object.
     pub async fn size(&self, path: &LogPath) -> Result<u64, StorageError> {
         let name = path.to_string();
-        self.attempt(&self.counters.get, || self.backend.size(&name), |_| 0).await
+        self.attempt("size", &name, &self.counters.get, || self.backend.size(&name), |_| 0).await
     }
 
     /// Writes an object; durable when this returns.
@@ -193,20 +298,24 @@ impl SegmentStore {
     }
 
     async fn put_objects(&self, objects: &[Object]) -> Result<(), StorageError> {
+        self.fence.check()?;
         let bytes = objects.iter().map(Object::size).sum();
-        self.attempt(&self.counters.put, || self.backend.put(objects), |()| bytes).await
+        let name = objects.first().map_or("", |object| object.name.as_str());
+        self.attempt("put", name, &self.counters.put, || self.backend.put(objects), |()| bytes).await
     }
 
     /// Copies an object under another name; durable when this returns.
     pub async fn copy(&self, from: &LogPath, to: &LogPath) -> Result<(), StorageError> {
+        self.fence.check()?;
         let (from, to) = (from.to_string(), to.to_string());
-        self.attempt(&self.counters.copy, || self.backend.copy(&from, &to), |()| 0).await
+        self.attempt("copy", &from, &self.counters.copy, || self.backend.copy(&from, &to), |()| 0).await
     }
 
     /// Removes an object; one that is absent is fine.
     pub async fn delete(&self, path: &LogPath) -> Result<(), StorageError> {
+        self.fence.check()?;
         let name = path.to_string();
-        self.attempt(&self.counters.delete, || self.backend.delete(&name), |()| 0).await
+        self.attempt("delete", &name, &self.counters.delete, || self.backend.delete(&name), |()| 0).await
     }
 
     /// Objects below a folder ([`super::LogKind::folder`], [`super::LogKind::segment_prefix`]), in no order; names that
@@ -232,19 +341,47 @@ impl SegmentStore {
 
     async fn attempt<T, F: Future<Output = Result<T, StorageError>>>(
         &self,
+        operation: &'static str,
+        object: &str,
         counters: &OperationCounters,
         call: impl Fn() -> F,
         bytes: impl Fn(&T) -> u64,
     ) -> Result<T, StorageError> {
         counters.requested();
+        let began = Instant::now();
+        let attempts = self.attempts(counters, call);
+        let answer = tokio::select! {
+            biased;
+            answer = attempts => answer,
+            () = self.stop.cancelled() => Err(StorageError::Stopping { operation, object: object.to_owned() }),
+        };
+        match &answer {
+            Ok(value) => {
+                self.outage.answered();
+                counters.succeeded(bytes(value));
+            }
+            Err(error) => {
+                counters.failed();
+                match error {
+                    error if is_outage(error) => self.outage.failed(began, error),
+                    // The store did answer.
+                    StorageError::NotFound { .. } | StorageError::Object { .. } => self.outage.answered(),
+                    _ => {}
+                }
+            }
+        }
+        answer
+    }
+
+    async fn attempts<T, F: Future<Output = Result<T, StorageError>>>(
+        &self,
+        counters: &OperationCounters,
+        call: impl Fn() -> F,
+    ) -> Result<T, StorageError> {
         let mut pause = self.backoff;
         let mut attempt = 1;
         loop {
             match call().await {
-                Ok(value) => {
-                    counters.succeeded(bytes(&value));
-                    return Ok(value);
-                }
                 Err(e) if attempt < self.max_attempts && e.kind() == crate::error::ErrorKind::Transient => {
                     tracing::debug!(attempt, error = %e, "object store request failed, trying again");
                     counters.retried();
@@ -252,10 +389,7 @@ impl SegmentStore {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MAX_BACKOFF);
                 }
-                Err(e) => {
-                    counters.failed();
-                    return Err(e);
-                }
+                answer => return answer,
             }
         }
     }

@@ -781,13 +781,33 @@ proptest! {
     }
 }
 
+#[rstest]
+#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
+#[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn Backend>)]
 #[tokio::test]
-async fn a_store_is_claimed_once() {
-    let store = SegmentStore::in_memory();
-    let (first, second) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
-    store.claim(first).await.unwrap();
-    store.claim(first).await.unwrap();
-    let error = store.claim(second).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Precondition);
-    assert!(error.to_string().contains(&first.to_string()) && error.to_string().contains(&second.to_string()));
+async fn of_many_swaps_at_once_one_is_done(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+    let dir = tempfile::tempdir().unwrap();
+    // Each over a backend of its own where that is possible, as other processes would have it.
+    let backends: Vec<_> = (0..8).map(|_| make(dir.path())).collect();
+    let shared = backends[0].get("mark").await.is_err() && names(&*backends[1], "").await.is_empty();
+    assert!(shared, "nothing is there yet");
+    let is_memory = format!("{:?}", backends[0]).contains("InMemory");
+    let mut before = None;
+    for round in 0..5 {
+        let swaps = (0..8).map(|n| {
+            let backend = if is_memory { &backends[0] } else { &backends[n] };
+            let next = Bytes::from(format!("{round}/{n}"));
+            let expected = before.clone();
+            async move { (backend.swap("mark", expected, next.clone()).await.unwrap(), next) }
+        });
+        let swapped = futures::future::join_all(swaps).await;
+        let done: Vec<&Bytes> = swapped.iter().filter(|(s, _)| *s == Swapped::Done).map(|(_, next)| next).collect();
+        let [winner] = done.as_slice() else { panic!("{swapped:?}") };
+        let instead = Swapped::Instead(Some((*winner).clone()));
+        assert_eq!(swapped.iter().filter(|(s, _)| *s == instead).count(), 7, "{swapped:?}");
+        assert_eq!(backends[0].get("mark").await.unwrap(), **winner);
+        before = Some((*winner).clone());
+    }
+    assert_eq!(backends[0].swap("mark", None, Bytes::new()).await.unwrap(), Swapped::Instead(before));
+    assert_eq!(names(&*backends[0], "").await, ["mark"], "nothing else is left behind");
 }

@@ -3,6 +3,8 @@
 
 mod dropped_calls;
 mod numbers;
+mod outages;
+mod owners;
 mod terms;
 mod world;
 
@@ -282,7 +284,7 @@ async fn a_second_catalog_over_the_same_files_is_refused() {
     let mut other = World::without_automatic_compaction();
     other.gate = std::sync::Arc::clone(&world.gate);
     let error = other.try_start().await.err().unwrap().to_string();
-    assert!(error.contains("belongs to catalog"), "{error}");
+    assert!(error.contains("another catalog, has run since"), "{error}");
     assert_eq!(objects(&world).await, before);
 
     let process = world.start().await;

@@ -1,7 +1,7 @@
 //! A whole coordinator in the test's process, spoken to through the service that clients reach, over a store that can
 //! be stopped at a write and a clock that can be set.
 
-use std::{collections::BTreeSet, future::Future, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -158,10 +158,6 @@ impl World {
         world
     }
 
-    pub fn data_dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub async fn start(&self) -> Process {
         self.try_start().await.unwrap()
     }
@@ -181,18 +177,8 @@ impl World {
     }
 
     async fn start_with(&self, meta: Arc<dyn MetaStore>) -> Result<Process, CoordinatorError> {
-        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
-        let coordinator = Coordinator::start(Parts {
-            config: Arc::new(self.config.clone()),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            metrics: Arc::clone(&metrics),
-            meta,
-            store: SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage),
-        })
-        .await?;
-        let services = Arc::new(GrpcServer::new(Arc::clone(&coordinator), metrics));
-        let api = Arc::new(services.milvus());
-        Ok(Process { coordinator, services, api })
+        let store = SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage);
+        Process::start_with(self.config.clone(), Arc::clone(&self.clock), meta, store).await
     }
 }
 
@@ -202,6 +188,37 @@ pub struct Process {
     pub coordinator: Arc<Coordinator>,
     pub services: Arc<GrpcServer>,
     pub api: Arc<dyn MilvusService>,
+}
+
+impl Process {
+    pub async fn start(
+        config: Config,
+        clock: Arc<ManualClock>,
+        store: SegmentStore,
+    ) -> Result<Process, CoordinatorError> {
+        let meta = Arc::new(RedbStore::open(&config.server.data_dir).unwrap());
+        Self::start_with(config, clock, meta, store).await
+    }
+
+    async fn start_with(
+        config: Config,
+        clock: Arc<ManualClock>,
+        meta: Arc<dyn MetaStore>,
+        store: SegmentStore,
+    ) -> Result<Process, CoordinatorError> {
+        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
+        let coordinator = Coordinator::start(Parts {
+            meta,
+            config: Arc::new(config),
+            clock: clock as Arc<dyn Clock>,
+            metrics: Arc::clone(&metrics),
+            store,
+        })
+        .await?;
+        let services = Arc::new(GrpcServer::new(Arc::clone(&coordinator), metrics));
+        let api = Arc::new(services.milvus());
+        Ok(Process { coordinator, services, api })
+    }
 }
 
 pub fn ok(status: Option<Status>) {

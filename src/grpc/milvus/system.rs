@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::{super::failure::invalid, *};
-use crate::coordinator::HealthReport;
 
 /// What clients see as the server's version: the release whose behaviour we keep, then our own.
 const VERSION: &str = concat!("2.3.5-datacoord-", env!("CARGO_PKG_VERSION"));
@@ -33,8 +32,8 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_check_health(&self, _request: Request<CheckHealthRequest>) -> Outcome<CheckHealthResponse> {
-        let HealthReport { healthy, reasons } = self.coordinator.health();
-        Ok(CheckHealthResponse { is_healthy: healthy, reasons, ..Default::default() })
+        let health = self.coordinator.health();
+        Ok(CheckHealthResponse { is_healthy: health.takes_calls(), reasons: health.reasons(), ..Default::default() })
     }
 
     pub(super) async fn do_alloc_timestamp(
@@ -68,8 +67,8 @@ impl MilvusApi {
         &self,
         _request: Request<GetComponentStatesRequest>,
     ) -> Outcome<ComponentStates> {
-        let code =
-            if self.coordinator.health().healthy { common::StateCode::Healthy } else { common::StateCode::Abnormal };
+        let takes_calls = self.coordinator.health().takes_calls();
+        let code = if takes_calls { common::StateCode::Healthy } else { common::StateCode::Abnormal };
         let component = |role: &str| ComponentInfo {
             node_id: 1,
             role: role.to_owned(),

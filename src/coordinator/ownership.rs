@@ -1,0 +1,387 @@
+//! One writer (P5, P6): whose the store is, asked before anything is committed or collected.
+//!
+//! A catalog's epoch keeps two processes over one metadata file apart, and can't see a *copy* of that file. So the store
+//! carries a mark, which is never twice the same, and the catalog remembers the marks that it wrote. A mark that the
+//! catalog does not know was written by a copy of it that ran since, or by another catalog: what those wrote would be
+//! garbage to this one.
+//!
+//! ```text
+//!   catalog: may write N ──▶ store: M becomes N, if it is still M ──▶ catalog: wrote N        start, and every turn
+//!   store: still N? ──▶ write, commit or delete                                               while it runs
+//! ```
+//!
+//! - The note comes before the mark, so a crash in between leaves no mark that its own catalog does not know.
+//! - The mark changes on a condition, so of two that start at once one is let in.
+//! - While commits are made the mark takes another *turn* now and then: a copy that was taken while the server ran is
+//!   told apart, too, once the original has taken a turn since.
+//! - Nothing here is ever decided in favour of writing because the store did not answer.
+//!
+//! Between the look at the mark and a commit there are milliseconds in which another one may take the store. What is
+//! committed then is lost to the new owner, but not deleted by it: it was written a moment ago, and nothing younger than
+//! `dataCoord.gc.missingTolerance` is ever collected.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::CoordinatorError;
+use crate::{
+    error::{Classify, ErrorKind},
+    fence::Fence,
+    meta::Catalog,
+    model::{Mark, Marks},
+    storage::{SegmentStore, StorageError, Swapped},
+};
+
+/// How often a running server looks at the mark although it has nothing to write, and takes another turn if it had.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often a start that waits for the store says so.
+const STILL_WAITING: Duration = Duration::from_secs(5);
+
+/// Why a start does not get the store, or a running server does not go on. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OwnershipError {
+    #[error(
+        "{place} was last taken by {found}, which this catalog ({ours}) has not written: another copy of it, or another \
+         catalog, has run since, and each would collect the other's files. Stop that one and start the newest copy; or, \
+         to give the store to this one and fence the other, start once with --take-over {}", found.name()
+    )]
+    Foreign { place: String, found: Mark, ours: Uuid },
+    #[error(
+        "{place} has no mark of an owner, though this catalog ({ours}) has segments there: a folder that is not mounted, \
+         or another bucket? To go on with what is there, start once with --take-over {NO_MARK}"
+    )]
+    Missing { place: String, ours: Uuid },
+    #[error(
+        "{place} has a mark that can't be read ({text:?}): to replace it by that of this catalog ({ours}), start once \
+         with --take-over {UNREADABLE}"
+    )]
+    Unreadable { place: String, text: String, ours: Uuid },
+    #[error("{place} was taken by another start at the same time: {found}")]
+    Raced { place: String, found: String },
+    #[error("{place} has not answered within {} s (datacoord.storage.startTimeout)", after.as_secs())]
+    Silent { place: String, after: Duration },
+    #[error("{place} can't be asked whose it is: {error}")]
+    Unreachable { place: String, error: String, kind: ErrorKind },
+    /// While it runs. A folder that is away for a moment comes back.
+    #[error("{place} has lost the mark of its owner: is its folder away?")]
+    Lost { place: String },
+}
+
+/// How `--take-over` names a store without a mark, and one whose mark can't be read.
+const NO_MARK: &str = "none";
+const UNREADABLE: &str = "unreadable";
+
+impl Classify for OwnershipError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Foreign { .. } | Self::Missing { .. } | Self::Unreadable { .. } | Self::Raced { .. } => {
+                ErrorKind::Precondition
+            }
+            Self::Unreachable { kind, .. } => *kind,
+            Self::Silent { .. } | Self::Lost { .. } => ErrorKind::Transient,
+        }
+    }
+}
+
+/// What the store says of its owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Mark(Mark),
+    Unreadable(String),
+}
+
+impl Found {
+    fn of(bytes: Option<&Bytes>) -> Self {
+        let Some(bytes) = bytes else { return Self::Nothing };
+        let text = String::from_utf8_lossy(bytes);
+        text.parse().map_or_else(|_| Self::Unreadable(text.chars().take(120).collect()), Self::Mark)
+    }
+
+    /// How an operator names it.
+    fn name(&self) -> String {
+        match self {
+            Self::Nothing => NO_MARK.to_owned(),
+            Self::Mark(mark) => mark.name().to_string(),
+            Self::Unreadable(_) => UNREADABLE.to_owned(),
+        }
+    }
+}
+
+/// A catalog at its start, as far as ownership goes.
+#[derive(Debug, Clone)]
+struct Claimant<'a> {
+    identity: Uuid,
+    marks: Marks,
+    has_segments: bool,
+    /// Empty: nothing.
+    take_over: &'a str,
+}
+
+/// Why a start may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Own,
+    /// On purpose.
+    TakenOver,
+}
+
+/// The rule of every start.
+fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<Verdict, OwnershipError> {
+    let Claimant { identity, marks, has_segments, take_over } = claimant;
+    let is_own = match found {
+        // Nothing that this catalog names can be missing, and of several that find it so one is let in.
+        Found::Nothing => !has_segments,
+        // Before there were runs, the identity was all there was.
+        Found::Mark(mark) if mark.is_old() && marks.settled.is_none() => mark.catalog == *identity,
+        Found::Mark(mark) => marks.know(mark),
+        Found::Unreadable(_) => false,
+    };
+    if is_own {
+        return Ok(Verdict::Own);
+    }
+    if *take_over == found.name() {
+        return Ok(Verdict::TakenOver);
+    }
+    let (place, ours) = (place.to_owned(), *identity);
+    Err(match found {
+        Found::Nothing => OwnershipError::Missing { place, ours },
+        Found::Mark(found) => OwnershipError::Foreign { place, found: *found, ours },
+        Found::Unreadable(text) => OwnershipError::Unreadable { place, text: text.clone(), ours },
+    })
+}
+
+/// The marks of this run that the store may have.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    mark: Mark,
+    /// While it takes a turn.
+    next: Option<Mark>,
+}
+
+/// A run's hold on its store.
+#[derive(Debug)]
+pub(super) struct Ownership {
+    store: SegmentStore,
+    catalog: Catalog,
+    fence: Fence,
+    current: Mutex<Current>,
+    /// Since the last turn.
+    has_committed: AtomicBool,
+    /// One turn at a time.
+    turning: tokio::sync::Mutex<()>,
+}
+
+impl Ownership {
+    /// Takes the store for this catalog. To be called before anything else is written, with `has_segments` as the
+    /// catalog has them now.
+    ///
+    /// # Errors
+    /// [`OwnershipError`] if it is another one's, or does not answer in time; failures of store and catalog.
+    pub(super) async fn take(
+        store: SegmentStore,
+        catalog: Catalog,
+        fence: Fence,
+        has_segments: bool,
+        (take_over, patience): (&str, Duration),
+    ) -> Result<Self, CoordinatorError> {
+        info!(store = store.place(), "taking the store");
+        let taking = {
+            let (store, catalog) = (store.clone(), catalog.clone());
+            async move { Self::take_now(&store, &catalog, has_segments, take_over).await }
+        };
+        tokio::pin!(taking);
+        let began = tokio::time::Instant::now();
+        let mark = loop {
+            let left = patience.saturating_sub(began.elapsed());
+            match tokio::time::timeout(left.min(STILL_WAITING), &mut taking).await {
+                Ok(taken) => break taken?,
+                Err(_elapsed) if began.elapsed() < patience => {
+                    warn!(store = store.place(), seconds = began.elapsed().as_secs(), "the store has not answered yet");
+                }
+                Err(_elapsed) => {
+                    return Err(OwnershipError::Silent { place: store.place().to_owned(), after: patience }.into());
+                }
+            }
+        };
+        info!(store = store.place(), %mark, "the store is ours");
+        let current = Mutex::new(Current { mark, next: None });
+        Ok(Self { store, catalog, fence, current, has_committed: AtomicBool::new(false), turning: Default::default() })
+    }
+
+    async fn take_now(
+        store: &SegmentStore,
+        catalog: &Catalog,
+        has_segments: bool,
+        take_over: &str,
+    ) -> Result<Mark, CoordinatorError> {
+        // A bucket that segments should be in must not be made: it is another one.
+        let read = if has_segments { store.mark().await } else { store.mark_or_make().await };
+        let unreachable = |error: StorageError| OwnershipError::Unreachable {
+            place: store.place().to_owned(),
+            kind: error.kind(),
+            error: error.to_string(),
+        };
+        let bytes = read.map_err(unreachable)?;
+        let found = Found::of(bytes.as_ref());
+        let identity = catalog.identity().await?;
+        let marks = catalog.marks().await?;
+        let claimant = Claimant { identity, marks: marks.clone(), has_segments, take_over };
+        let verdict = judge(store.place(), &found, &claimant)?;
+        let before = match (&found, verdict) {
+            (Found::Mark(mark), Verdict::Own) => Some(*mark),
+            // A mark that is replaced on purpose never becomes one's own.
+            _ => marks.settled,
+        };
+        if verdict == Verdict::TakenOver {
+            warn!(store = store.place(), from = found.name(), "taking the store over: whoever had it is fenced");
+        }
+        let mut txn = catalog.txn();
+        let next = Mark { catalog: identity, epoch: catalog.epoch().0, run: Uuid::new_v4(), turn: 0 };
+        txn.put_marks(&marks.intending(before, next));
+        txn.commit().await?;
+        replace(store, bytes, next).await?;
+        settle(catalog, next).await?;
+        Ok(next)
+    }
+
+    /// To be called before outputs are committed.
+    ///
+    /// # Errors
+    /// A kind Fenced if the store is another one's by now: then nothing is written any more. Other kinds if the store
+    /// can't be asked.
+    pub(super) async fn before_commit(&self) -> Result<(), CoordinatorError> {
+        self.look().await?;
+        self.has_committed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// To be called before every few deletions, with the same errors.
+    pub(super) async fn before_collecting(&self) -> Result<(), CoordinatorError> {
+        self.look().await
+    }
+
+    /// Looks at the mark, and has it take another turn if something was committed since the last one.
+    pub(super) async fn keep(&self) -> Result<(), CoordinatorError> {
+        self.look().await?;
+        if self.has_committed.swap(false, Ordering::AcqRel) {
+            // What was not turned stays to be: the next look tries again.
+            self.turn().await.inspect_err(|_| self.has_committed.store(true, Ordering::Release))?;
+        }
+        Ok(())
+    }
+
+    /// The newest mark of this run.
+    #[cfg(test)]
+    fn mark(&self) -> Mark {
+        self.current.lock().mark
+    }
+
+    fn is_current(of: Current, mark: Mark) -> bool {
+        of.mark == mark || of.next == Some(mark)
+    }
+
+    async fn look(&self) -> Result<(), CoordinatorError> {
+        self.fence.check()?;
+        // A turn may be taken at any time between: what was current before or after is ours.
+        let before = *self.current.lock();
+        let bytes = self.store.mark().await?;
+        let after = *self.current.lock();
+        let found = Found::of(bytes.as_ref());
+        match &found {
+            Found::Mark(mark) if Self::is_current(before, *mark) || Self::is_current(after, *mark) => Ok(()),
+            Found::Nothing => Err(OwnershipError::Lost { place: self.store.place().to_owned() }.into()),
+            Found::Mark(_) | Found::Unreadable(_) => Err(self.fence_off(&found, after.mark)),
+        }
+    }
+
+    fn fence_off(&self, found: &Found, ours: Mark) -> CoordinatorError {
+        let found = match found {
+            Found::Mark(mark) => mark.to_string(),
+            other => other.name(),
+        };
+        let place = self.store.place();
+        let why = format!(
+            "{place} was taken over by {found}, it was this server's as {ours}: nothing is written or deleted any more. \
+             Stop this server; docs/operations.md, Back up and restore, says how to go on"
+        );
+        let fenced = self.fence.raise(why);
+        tracing::error!(error = %fenced, "this server has lost its store");
+        fenced.into()
+    }
+
+    async fn turn(&self) -> Result<(), CoordinatorError> {
+        let _alone = self.turning.lock().await;
+        let Current { mark, next } = *self.current.lock();
+        // A turn whose answer never came may have been taken, or not.
+        let bytes = self.store.mark().await?;
+        let found = match Found::of(bytes.as_ref()) {
+            Found::Mark(found) if found == mark || Some(found) == next => found,
+            Found::Nothing => return Err(OwnershipError::Lost { place: self.store.place().to_owned() }.into()),
+            found => return Err(self.fence_off(&found, mark)),
+        };
+        let following = Mark { turn: next.map_or(mark.turn, |next| next.turn) + 1, ..mark };
+        let mut txn = self.catalog.txn();
+        txn.put_marks(&Marks::default().intending(Some(found), following));
+        txn.commit().await?;
+        *self.current.lock() = Current { mark: found, next: Some(following) };
+        replace(&self.store, bytes, following).await?;
+        settle(&self.catalog, following).await?;
+        *self.current.lock() = Current { mark: following, next: None };
+        Ok(())
+    }
+}
+
+/// Has the store say `next`, if it still says `found`, and looks whether it does.
+async fn replace(store: &SegmentStore, found: Option<Bytes>, next: Mark) -> Result<(), CoordinatorError> {
+    let next = Bytes::from(next.to_string());
+    let raced = |instead: Option<&Bytes>| OwnershipError::Raced {
+        place: store.place().to_owned(),
+        found: instead.map_or_else(|| "nothing".to_owned(), |bytes| String::from_utf8_lossy(bytes).into_owned()),
+    };
+    match store.swap_mark(found, next.clone()).await? {
+        Swapped::Done => {}
+        // An attempt succeeded whose answer was lost.
+        Swapped::Instead(Some(bytes)) if bytes == next => {}
+        Swapped::Instead(instead) => return Err(raced(instead.as_ref()).into()),
+    }
+    // Not every store keeps to conditions.
+    let now = store.mark().await?;
+    if now.as_ref() == Some(&next) { Ok(()) } else { Err(raced(now.as_ref()).into()) }
+}
+
+async fn settle(catalog: &Catalog, mark: Mark) -> Result<(), CoordinatorError> {
+    let mut txn = catalog.txn();
+    txn.put_marks(&Marks::settled(mark));
+    Ok(txn.commit().await?)
+}
+
+/// Looks after the mark until it is dropped. What fails is tried again at the next look; a fence ends it.
+pub(super) async fn keep(ownership: Arc<Ownership>) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // The first one is at once, and the start has just looked.
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        match ownership.keep().await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Fenced => return,
+            Err(error) => warn!(%error, "the mark of the store could not be looked at, will be tried again"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ownership_tests.rs"]
+mod tests;

@@ -1,0 +1,411 @@
+//! The rule of a start as a table, every step of a start interrupted, and random lives of catalogs and their copies.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::*;
+use crate::{
+    config::StorageConfig,
+    meta::{MemoryStore, MetaError, MetaStore, Op, See, Span, Txn},
+    storage::{Backend, Fault, FaultyBackend, Object, StorageError},
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn mark(catalog: u128, run: u128) -> Mark {
+    Mark { catalog: Uuid::from_u128(catalog), epoch: 1, run: Uuid::from_u128(run), turn: 0 }
+}
+
+fn old(catalog: u128) -> Mark {
+    Mark { epoch: 0, ..mark(catalog, 0) }
+}
+
+#[rstest]
+#[case::fresh(Found::Nothing, Marks::default(), false, Ok(Verdict::Own))]
+#[case::own(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)), true, Ok(Verdict::Own))]
+#[case::intended(Found::Mark(mark(1, 6)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(Verdict::Own))]
+#[case::before_the_intended(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(Verdict::Own))]
+#[case::a_copy_ran_since(
+    Found::Mark(mark(1, 7)),
+    Marks::settled(mark(1, 5)),
+    true,
+    Err("run 00000000-0000-0000-0000-000000000007")
+)]
+#[case::another_catalog(
+    Found::Mark(mark(2, 5)),
+    Marks::settled(mark(1, 5)),
+    true,
+    Err("catalog 00000000-0000-0000-0000-000000000002")
+)]
+#[case::of_an_older_release(Found::Mark(old(1)), Marks::default(), true, Ok(Verdict::Own))]
+#[case::of_an_older_release_interrupted(Found::Mark(old(1)), Marks::default().intending(None, mark(1, 5)), true, Ok(Verdict::Own))]
+#[case::an_older_store_restored(
+    Found::Mark(old(1)),
+    Marks::settled(mark(1, 5)),
+    true,
+    Err("--take-over 00000000-0000-0000-0000-000000000001")
+)]
+#[case::an_older_release_of_another(
+    Found::Mark(old(2)),
+    Marks::default(),
+    false,
+    Err("00000000-0000-0000-0000-000000000002")
+)]
+#[case::a_folder_that_is_away(Found::Nothing, Marks::settled(mark(1, 5)), true, Err("--take-over none"))]
+#[case::an_empty_folder_of_an_older_release(Found::Nothing, Marks::default(), true, Err("here (its key)"))]
+#[case::torn(Found::Unreadable("datac".to_owned()), Marks::settled(mark(1, 5)), true, Err("--take-over unreadable"))]
+fn a_start_goes_on_with_marks_of_its_own_only(
+    #[case] found: Found,
+    #[case] marks: Marks,
+    #[case] has_segments: bool,
+    #[case] expected: Result<Verdict, &str>,
+) {
+    let identity = Uuid::from_u128(1);
+    let claimant = Claimant { identity, marks, has_segments, take_over: "" };
+    let judged = judge("here (its key)", &found, &claimant);
+    match expected {
+        Ok(verdict) => assert_eq!(judged, Ok(verdict)),
+        Err(part) => {
+            let error = judged.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Precondition);
+            let text = error.to_string();
+            assert!(text.contains(part) && text.contains(&identity.to_string()), "{text}");
+            // Named on purpose it is taken, and nothing else is.
+            let named = Claimant { take_over: &found.name(), ..claimant.clone() };
+            assert_eq!(judge("here", &found, &named), Ok(Verdict::TakenOver));
+            let other = Claimant { take_over: "00000000-0000-0000-0000-0000000000ff", ..claimant };
+            assert!(judge("here", &found, &other).is_err());
+        }
+    }
+}
+
+/// A catalog's file: commits that fail can be ordered.
+#[derive(Debug, Default)]
+struct File {
+    inner: MemoryStore,
+    /// Commits until the process dies, and whether that one is done first.
+    dies: Mutex<Option<(u64, bool)>>,
+}
+
+impl File {
+    fn copy(&self) -> Arc<Self> {
+        let copy = Self::default();
+        let mut ops = Vec::new();
+        let seen = self.inner.scan_blocking(&Span::of(""), &mut |key, value| {
+            ops.push(Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value) });
+            Ok(())
+        });
+        seen.unwrap();
+        copy.inner.commit_blocking(Txn { guards: vec![], ops }).unwrap();
+        Arc::new(copy)
+    }
+}
+
+#[async_trait]
+impl MetaStore for File {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
+        self.inner.get(key).await
+    }
+
+    async fn commit(&self, txn: Txn) -> Result<(), MetaError> {
+        let dies = {
+            let mut dies = self.dies.lock();
+            match &mut *dies {
+                Some((0, _)) => Some(false),
+                Some((left, is_done)) => {
+                    *left -= 1;
+                    (*left == 0).then_some(*is_done)
+                }
+                None => None,
+            }
+        };
+        if dies != Some(false) {
+            self.inner.commit(txn).await?;
+        }
+        if dies.is_some() { Err(MetaError::Closed) } else { Ok(()) }
+    }
+
+    fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
+        self.inner.get_blocking(key)
+    }
+
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+        self.inner.scan_blocking(span, see)
+    }
+
+    fn max_operations(&self) -> usize {
+        self.inner.max_operations()
+    }
+}
+
+async fn start_over(
+    backend: Arc<dyn Backend>,
+    file: &Arc<File>,
+    take_over: &str,
+) -> Result<Ownership, CoordinatorError> {
+    let fence = Fence::default();
+    let catalog = Catalog::open(Arc::clone(file) as Arc<dyn MetaStore>).await?.behind(fence.clone());
+    let config = StorageConfig { max_attempts: 1, retry_backoff: Duration::ZERO, ..StorageConfig::default() };
+    let store = SegmentStore::with_backend(backend, &config).for_run(fence.clone(), Default::default());
+    Ownership::take(store, catalog, fence, true, (take_over, PATIENCE)).await
+}
+
+/// A store that has the mark of a catalog, with segments, and its file.
+async fn owned() -> (Arc<dyn Backend>, Arc<File>) {
+    let backend = SegmentStore::in_memory().backend();
+    let file = Arc::new(File::default());
+    start_over(Arc::clone(&backend), &file, NO_MARK).await.unwrap();
+    (backend, file)
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_start_that_dies_at_any_step_is_repeated_and_a_copy_of_before_is_not_let_in(
+    #[values(1, 2, 3, 4)] nth: u64,
+    #[values(true, false)] in_catalog: bool,
+    #[values(true, false)] is_done: bool,
+) {
+    let (backend, file) = owned().await;
+    let before = file.copy();
+    let faulty = FaultyBackend::new(Arc::clone(&backend));
+    if in_catalog {
+        *file.dies.lock() = Some((nth, is_done));
+    } else {
+        faulty.fail_from(None, nth, if is_done { Fault::AnswerLost } else { Fault::Unavailable });
+    }
+    let died = start_over(faulty, &file, "").await.is_err();
+    // A start takes the epoch, notes the mark, notes that it settled; it reads the mark, swaps it, reads it again.
+    assert_eq!(died, nth <= 3);
+    *file.dies.lock() = None;
+    let again = start_over(Arc::clone(&backend), &file, "").await.unwrap();
+    again.before_commit().await.unwrap();
+    let refused = start_over(Arc::clone(&backend), &before, "").await.unwrap_err();
+    assert!(matches!(refused, CoordinatorError::Ownership(OwnershipError::Foreign { .. })), "{refused}");
+    again.before_collecting().await.unwrap();
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_turn_that_fails_at_any_step_is_taken_later_and_fences_nobody(
+    #[values(1, 2, 3, 4, 5, 6)] nth: u64,
+    #[values(true, false)] is_done: bool,
+) {
+    let (backend, file) = owned().await;
+    let faulty = FaultyBackend::new(Arc::clone(&backend));
+    let owner = start_over(faulty.clone(), &file, "").await.unwrap();
+    let copy = file.copy();
+    owner.before_commit().await.unwrap();
+    let calls = faulty.calls().len() as u64;
+    faulty.fail(None, calls + nth, if is_done { Fault::AnswerLost } else { Fault::Unavailable });
+    // A look, then a turn: read, swap, read.
+    assert_eq!(owner.keep().await.is_err(), nth <= 4);
+    faulty.heal();
+    owner.before_commit().await.unwrap();
+    owner.keep().await.unwrap();
+    owner.before_collecting().await.unwrap();
+    assert!(start_over(Arc::clone(&backend), &copy, "").await.is_err(), "it was copied before the turn");
+    drop(owner);
+    start_over(backend, &file, "").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_is_taken_over_fences_whoever_had_it_for_good() {
+    let (backend, file) = owned().await;
+    let first = start_over(Arc::clone(&backend), &file, "").await.unwrap();
+    let copy = file.copy();
+    first.before_commit().await.unwrap();
+    first.keep().await.unwrap();
+    let refused = start_over(Arc::clone(&backend), &copy, "").await.unwrap_err().to_string();
+    let named = first.mark().name().to_string();
+    assert!(refused.contains(&format!("--take-over {named}")), "{refused}");
+    let second = start_over(Arc::clone(&backend), &copy, &named).await.unwrap();
+    assert_eq!(first.before_commit().await.unwrap_err().kind(), ErrorKind::Fenced);
+    // The catalog, the bounds of its ids and the store are behind the same fence.
+    let mut txn = first.catalog.txn();
+    txn.put_marks(&Marks::default());
+    assert_eq!(txn.commit().await.unwrap_err().kind(), ErrorKind::Fenced);
+    let bounds = first.catalog.bounds();
+    let saved = tokio::task::spawn_blocking(move || bounds.save_blocking("ids", 5)).await.unwrap();
+    assert_eq!(saved.unwrap_err().kind(), ErrorKind::Fenced);
+    let swapped = first.store.swap_mark(None, Bytes::from_static(b"x")).await;
+    assert!(matches!(swapped, Err(StorageError::Fenced(_))), "{swapped:?}");
+    second.before_commit().await.unwrap();
+    // The same words again are no licence to take it back and forth.
+    assert!(start_over(Arc::clone(&backend), &file, &named).await.is_err());
+    drop(second);
+    start_over(backend, &copy, &named).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mark_that_is_away_for_a_moment_stops_writing_and_fences_nobody() {
+    let (backend, file) = owned().await;
+    let owner = start_over(Arc::clone(&backend), &file, "").await.unwrap();
+    let saved = backend.get("datacoord-owner").await.unwrap();
+    backend.delete("datacoord-owner").await.unwrap();
+    let lost = owner.before_commit().await.unwrap_err();
+    assert!(matches!(lost, CoordinatorError::Ownership(OwnershipError::Lost { .. })), "{lost}");
+    assert_eq!(lost.kind(), ErrorKind::Transient);
+    let object = Object { name: "datacoord-owner".to_owned(), bytes: saved, rest: None, pace: None, read_soon: true };
+    backend.put(&[object]).await.unwrap();
+    owner.before_commit().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_over_a_store_that_hangs_is_given_up() {
+    #[derive(Debug)]
+    struct Hanging(Arc<dyn Backend>);
+    #[async_trait]
+    impl Backend for Hanging {
+        async fn get(&self, _: &str) -> Result<Bytes, StorageError> {
+            std::future::pending().await
+        }
+        async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
+            self.0.get_range(name, range).await
+        }
+        async fn size(&self, name: &str) -> Result<u64, StorageError> {
+            self.0.size(name).await
+        }
+        async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
+            self.0.put(objects).await
+        }
+        fn batch(&self) -> usize {
+            1
+        }
+        async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
+            self.0.copy(from, to).await
+        }
+        async fn delete(&self, name: &str) -> Result<(), StorageError> {
+            self.0.delete(name).await
+        }
+        fn list(
+            &self,
+            prefix: &str,
+        ) -> futures::stream::BoxStream<'static, Result<crate::storage::Listed, StorageError>> {
+            self.0.list(prefix)
+        }
+        async fn clear_staging(&self) -> Result<u64, StorageError> {
+            self.0.clear_staging().await
+        }
+    }
+    let (backend, file) = owned().await;
+    let error = start_over(Arc::new(Hanging(backend)), &file, "").await.unwrap_err();
+    assert!(matches!(error, CoordinatorError::Ownership(OwnershipError::Silent { after: PATIENCE, .. })), "{error}");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Start(usize),
+    /// A start of which the n-th commit or request is the last, done or not.
+    Die(usize, u64, bool, bool),
+    End(usize),
+    Copy(usize, usize),
+    Commit(usize),
+    Keep(usize),
+    TakeOver(usize),
+}
+
+const CATALOGS: usize = 3;
+
+fn step() -> impl Strategy<Value = Step> {
+    let one = 0..CATALOGS;
+    prop_oneof![
+        4 => one.clone().prop_map(Step::Start),
+        2 => (one.clone(), 1u64..4, any::<bool>(), any::<bool>()).prop_map(|(i, n, c, d)| Step::Die(i, n, c, d)),
+        2 => one.clone().prop_map(Step::End),
+        3 => (one.clone(), one.clone()).prop_map(|(from, to)| Step::Copy(from, to)),
+        5 => one.clone().prop_map(Step::Commit),
+        2 => one.clone().prop_map(Step::Keep),
+        1 => one.prop_map(Step::TakeOver),
+    ]
+}
+
+/// A catalog: its file, who runs over it, and the commits that are in it.
+struct Life {
+    file: Arc<File>,
+    owner: Option<Ownership>,
+    has: BTreeSet<u64>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// However they are started, killed and copied: at most one can commit or collect, and none that was let in by itself
+    /// is without something that was committed before the last turn.
+    #[test]
+    fn of_all_copies_at_most_one_writes_and_it_has_what_was_committed(steps in prop::collection::vec(step(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (backend, file) = owned().await;
+            let mut lives: Vec<Life> =
+                (0..CATALOGS).map(|_| Life { file: file.copy(), owner: None, has: BTreeSet::new() }).collect();
+            let (mut commits, mut turned, mut fresh) = (0, BTreeSet::new(), BTreeSet::new());
+            for step in steps {
+                match step {
+                    Step::Start(i) if lives[i].owner.is_none() => {
+                        if let Ok(owner) = start_over(Arc::clone(&backend), &lives[i].file, "").await {
+                            prop_assert!(turned.is_subset(&lives[i].has), "{turned:?} in {:?}", lives[i].has);
+                            lives[i].owner = Some(owner);
+                            (turned, fresh) = (lives[i].has.clone(), BTreeSet::new());
+                        }
+                    }
+                    Step::Die(i, nth, in_catalog, is_done) if lives[i].owner.is_none() => {
+                        let faulty = FaultyBackend::new(Arc::clone(&backend));
+                        let fault = if is_done { Fault::AnswerLost } else { Fault::Unavailable };
+                        if in_catalog {
+                            *lives[i].file.dies.lock() = Some((nth, is_done));
+                        } else {
+                            faulty.fail_from(None, nth, fault);
+                        }
+                        let before = backend.get("datacoord-owner").await.unwrap();
+                        let died = start_over(faulty.clone(), &lives[i].file, "").await;
+                        prop_assert!(died.is_err());
+                        *lives[i].file.dies.lock() = None;
+                        // Its mark may be there: from then on only a catalog that knows that one is let in.
+                        if backend.get("datacoord-owner").await.unwrap() != before {
+                            prop_assert!(turned.is_subset(&lives[i].has));
+                            (turned, fresh) = (lives[i].has.clone(), BTreeSet::new());
+                        }
+                    }
+                    Step::End(i) => lives[i].owner = None,
+                    Step::Copy(from, to) if lives[to].owner.is_none() => {
+                        (lives[to].file, lives[to].has) = (lives[from].file.copy(), lives[from].has.clone());
+                    }
+                    Step::Commit(i) => {
+                        let Some(owner) = &lives[i].owner else { continue };
+                        match owner.before_commit().await {
+                            Ok(()) => {
+                                commits += 1;
+                                lives[i].has.insert(commits);
+                                fresh.insert(commits);
+                            }
+                            Err(error) => prop_assert_eq!(error.kind(), ErrorKind::Fenced),
+                        }
+                    }
+                    Step::Keep(i) => {
+                        let Some(owner) = &lives[i].owner else { continue };
+                        if owner.keep().await.is_ok() {
+                            turned.append(&mut fresh);
+                        }
+                    }
+                    Step::TakeOver(i) if lives[i].owner.is_none() => {
+                        let bytes = backend.get("datacoord-owner").await.unwrap();
+                        let name = Found::of(Some(&bytes)).name();
+                        let owner = start_over(Arc::clone(&backend), &lives[i].file, &name).await;
+                        lives[i].owner = Some(owner.unwrap());
+                        (turned, fresh) = (lives[i].has.clone(), BTreeSet::new());
+                    }
+                    _ => {}
+                }
+                let mut writers = 0;
+                for owner in lives.iter().filter_map(|life| life.owner.as_ref()) {
+                    writers += usize::from(owner.before_collecting().await.is_ok());
+                }
+                prop_assert!(writers <= 1, "{writers} may collect");
+            }
+            Ok(())
+        })?;
+    }
+}
