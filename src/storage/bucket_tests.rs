@@ -196,13 +196,13 @@ async fn a_server_that_is_gone_is_named_with_the_reason() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up_after_the_configured_time() {
-    let (server, config) = at(Server { hangs: true, ..Server::default() }).await;
+    let (_, config) = at(Server { hangs: true, ..Server::default() }).await;
     let config = S3Config { request_timeout: Duration::from_millis(50), ..config };
     let store = store(&config);
     let error = store.mark().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transient);
     assert!(error.to_string().contains("no answer within 0.05 s (minio.requestTimeoutMs)"), "{error}");
-    assert_eq!(server.asked.lock().len(), 2, "and was tried again");
+    assert_eq!(store.counters().get.retries.load(Ordering::Relaxed), 1, "and was tried again");
 }
 
 #[tokio::test]
@@ -210,11 +210,14 @@ async fn a_process_that_stops_waits_for_no_server() {
     let (_, config) = at(Server { hangs: true, ..Server::default() }).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let store = store(&config).for_run(Default::default(), stop.clone());
-    let asking = tokio::spawn(async move { store.mark().await });
+    let (asked, listed) = (store.clone(), store.list(""));
+    let asking = tokio::spawn(async move { asked.mark().await.unwrap_err() });
+    let listing = tokio::spawn(async move { listed.collect::<Vec<_>>().await.pop().unwrap().unwrap_err() });
     stop.cancel();
-    let error = asking.await.unwrap().unwrap_err();
-    assert!(matches!(error, StorageError::Stopping { .. }), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    for error in [asking.await.unwrap(), listing.await.unwrap()] {
+        assert!(matches!(error, StorageError::Stopping { .. }), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+    }
 }
 
 #[test]

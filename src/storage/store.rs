@@ -321,11 +321,21 @@ impl SegmentStore {
     /// Objects below a folder ([`super::LogKind::folder`], [`super::LogKind::segment_prefix`]), in no order; names that
     /// are none of ours are left out. Not retried: whoever lists does so again later.
     pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<ListedLog, StorageError>> {
-        let counters = self.counters.clone();
+        let (counters, outage, stop) = (self.counters.clone(), self.outage.clone(), self.stop.clone());
         counters.list.requested();
+        let stopping = StorageError::Stopping { operation: "list", object: prefix.to_owned() };
+        // A listing that ends early must not look like a whole one.
+        let ended = stream::once(async move { stop.is_cancelled().then_some(Err(stopping)) });
         self.backend
             .list(prefix)
-            .inspect_err(move |_| counters.list.failed())
+            .take_until(self.stop.clone().cancelled_owned())
+            .chain(ended.filter_map(std::future::ready))
+            .inspect_err(move |error| {
+                counters.list.failed();
+                if is_outage(error) {
+                    outage.failed(Instant::now(), error);
+                }
+            })
             .try_filter_map(|listed| async move {
                 let path = listed.name.parse().ok();
                 Ok(path.map(|path| ListedLog { path, bytes: listed.bytes, modified_ms: listed.modified_ms }))
