@@ -151,7 +151,7 @@ async fn an_alias_stored_twice_means_the_same_at_every_restart() {
         meta.aliases.push("both".to_owned());
         let mut txn = world.coordinator.core.catalog.txn();
         txn.put_collection(&meta);
-        txn.commit().await.unwrap();
+        world.coordinator.core.catalog.commit(txn, (), || ()).await.unwrap();
     }
     let both = CollectionName::new("", "both");
     for _ in 0..2 {
