@@ -71,7 +71,7 @@ async fn seen(coordinator: &Coordinator, cell: &CollectionCell, filter: &str) ->
         limit: None,
         offset: 0,
     };
-    let batch = coordinator.query(cell, request).await.unwrap();
+    let batch = coordinator.query(cell, request).await.unwrap().rows;
     let column = |at: usize| batch.column(at).as_primitive::<Int64Type>().values().to_vec();
     column(0).into_iter().zip(column(1)).collect()
 }

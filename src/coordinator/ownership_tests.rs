@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     config::StorageConfig,
-    meta::{MemoryStore, MetaError, MetaStore, Op, See, Span, Txn},
+    meta::{MemoryStore, MetaError, MetaStore, Op, See, Span, Tally, Txn},
     storage::{Backend, Fault, FaultyBackend, Object, StorageError},
 };
 
@@ -132,8 +132,12 @@ impl MetaStore for File {
         self.inner.get_blocking(key)
     }
 
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<(), MetaError> {
+    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError> {
         self.inner.scan_blocking(span, see)
+    }
+
+    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError> {
+        self.inner.tally_blocking(class)
     }
 
     fn max_operations(&self) -> usize {

@@ -242,7 +242,9 @@ fn create(path: &Path) -> Result<(), MetaError> {
     let name = path.display().to_string();
     let failed = |e: io::Error| open_error(&name, DatabaseError::Storage(e.into()));
     let new = path.with_extension("new");
-    let make = || caught(|| builder(CACHE_BYTES).create(&new)).map_err(|reason| MetaError::Damaged { file: name.clone(), reason });
+    let make = || {
+        caught(|| builder(CACHE_BYTES).create(&new)).map_err(|reason| MetaError::Damaged { file: name.clone(), reason })
+    };
     let database = match make()? {
         Err(DatabaseError::DatabaseAlreadyOpen) => return Err(MetaError::InUse { file: name }),
         // What a process left that was ended while it made one.

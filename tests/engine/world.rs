@@ -1,7 +1,7 @@
 //! A whole coordinator in the test's process, spoken to through the service that clients reach, over a store that can
 //! be stopped at a write and a clock that can be set.
 
-use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::Future, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -156,6 +156,11 @@ impl World {
         let mut world = Self::new();
         world.config.compaction.auto_enabled = false;
         world
+    }
+
+    /// Where the catalog and the log are.
+    pub fn data_dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub async fn start(&self) -> Process {
