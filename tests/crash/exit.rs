@@ -9,14 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use datacoord::wire::proto::{
-    common::KeyValuePair,
-    milvus::{FlushRequest, InsertRequest, QueryRequest},
-};
+use datacoord::wire::proto::{common::KeyValuePair, milvus::QueryRequest};
 
 use crate::{
+    requests::{self, check},
     server::Server,
-    workload::{self, COLLECTION, check},
+    workload::{self, COLLECTION},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,15 +49,8 @@ async fn with_a_query_that_hangs(data: &Path, stop_seconds: &str) -> Result<(Ser
     let mut client = server.client();
     workload::create(&mut client).await?;
     let rows: Vec<(i64, i64)> = (0..100).map(|key| (key, key)).collect();
-    let insert = InsertRequest {
-        collection_name: COLLECTION.into(),
-        num_rows: rows.len() as u32,
-        fields_data: workload::columns(&rows),
-        ..Default::default()
-    };
-    check(client.insert(insert).await?.into_inner().status, "insert")?;
-    let flush = FlushRequest { collection_names: vec![COLLECTION.into()], ..Default::default() };
-    check(client.flush(flush).await?.into_inner().status, "flush")?;
+    check(client.insert(requests::insert(COLLECTION, &rows)).await?.into_inner().status, "insert")?;
+    check(client.flush(requests::flush(COLLECTION)).await?.into_inner().status, "flush")?;
     let mut objects = Vec::new();
     files_below(&data.join("data/files/insert_log"), &mut objects)?;
     ensure!(!objects.is_empty(), "nothing was flushed");

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
-use datacoord::wire::proto::{
-    milvus::{milvus_service_client::MilvusServiceClient, *},
-    schema::{field_data, scalar_field},
-};
-use tonic::transport::Channel;
+use datacoord::wire::proto::milvus::GetCompactionStateRequest;
 
-use crate::workload::{COLLECTION, check};
+use crate::{
+    requests::{self, Client, check},
+    workload::COLLECTION,
+};
 
 #[derive(Debug, Default)]
 pub struct Journal {
@@ -67,8 +66,8 @@ impl Journal {
     }
 
     /// Compares the journal with the server, and settles the doubtful requests by what the server says.
-    pub async fn verify(&mut self, client: &mut MilvusServiceClient<Channel>) -> Result<()> {
-        let found = read_all(client).await?;
+    pub async fn verify(&mut self, client: &mut Client) -> Result<()> {
+        let found = requests::read(client, COLLECTION, 0..i64::MAX).await?;
         for doubt in std::mem::take(&mut self.doubtful) {
             let happened: Vec<bool> = match &doubt {
                 Doubt::Insert(rows) | Doubt::Upsert(rows) => {
@@ -87,62 +86,12 @@ impl Journal {
         let back: Vec<_> = self.dead.iter().filter(|key| found.contains_key(key)).take(10).collect();
         ensure!(back.is_empty(), "deleted rows are back (P4): {back:?}");
         ensure!(found.len() == self.live.len(), "{} rows are there, {} were written", found.len(), self.live.len());
-        ensure!(count(client).await? == self.live.len() as i64, "count(*) differs from the rows");
+        ensure!(requests::count(client, COLLECTION).await? == self.live.len() as i64, "count(*) differs from the rows");
         for id in &self.jobs {
             let request = GetCompactionStateRequest { compaction_id: *id };
             let state = client.get_compaction_state(request).await?.into_inner();
             check(state.status, &format!("job {id} is forgotten (P7)"))?;
         }
         Ok(())
-    }
-}
-
-/// Every row, page by page along the key.
-async fn read_all(client: &mut MilvusServiceClient<Channel>) -> Result<BTreeMap<i64, i64>> {
-    let mut found = BTreeMap::new();
-    let mut from = 0;
-    loop {
-        let request = QueryRequest {
-            collection_name: COLLECTION.into(),
-            expr: format!("id >= {from}"),
-            output_fields: vec!["id".into(), "value".into()],
-            query_params: vec![datacoord::wire::proto::common::KeyValuePair {
-                key: "limit".into(),
-                value: "10000".into(),
-            }],
-            ..Default::default()
-        };
-        let answer = client.query(request).await?.into_inner();
-        check(answer.status.clone(), "query")?;
-        let (ids, values) = (column(&answer, "id"), column(&answer, "value"));
-        ensure!(ids.len() == values.len(), "columns of different length");
-        let Some(last) = ids.iter().max() else { return Ok(found) };
-        from = last + 1;
-        for (id, value) in ids.into_iter().zip(values) {
-            ensure!(found.insert(id, value).is_none(), "key {id} is there twice");
-        }
-    }
-}
-
-async fn count(client: &mut MilvusServiceClient<Channel>) -> Result<i64> {
-    let request = QueryRequest {
-        collection_name: COLLECTION.into(),
-        expr: "id >= 0".into(),
-        output_fields: vec!["count(*)".into()],
-        ..Default::default()
-    };
-    let answer = client.query(request).await?.into_inner();
-    check(answer.status.clone(), "count")?;
-    Ok(column(&answer, "count(*)").first().copied().unwrap_or_default())
-}
-
-fn column(answer: &QueryResults, name: &str) -> Vec<i64> {
-    let field = answer.fields_data.iter().find(|f| f.field_name == name);
-    match field.and_then(|f| f.field.as_ref()) {
-        Some(field_data::Field::Scalars(s)) => match &s.data {
-            Some(scalar_field::Data::LongData(l)) => l.data.clone(),
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
     }
 }

@@ -1,24 +1,42 @@
-//! `kill -9` against the real binary, at random moments of inserting, flushing and compacting (P1, P2, P3, P4, P7).
+//! The real binary, killed and crowded (P1, P2, P3, P4, P7, P8).
 //!
-//! A journal keeps what was acknowledged. After every kill the server is started again on the same data and asked for
-//! everything: acknowledged rows must be there, acknowledged deletes must have stayed, an unacknowledged request must
+//! `nothing_acknowledged_is_lost_to_kill_9`: `kill -9` at random moments of inserting, flushing and compacting. A journal
+//! keeps what was acknowledged. After every kill the server is started again on the same data and asked for everything:
+//! acknowledged rows must be there, acknowledged deletes must have stayed, an unacknowledged request must
 //! have happened as a whole or not at all, and every job id that was ever answered must still be known.
 //!
 //! The moments are random but no timers: the killer waits for the n-th event of the workload and strikes while the
 //! next calls are under way. `CRASH_SEED` replays a run, `CRASH_ROUNDS` sets the kills per kind of work.
+//!
+//! `many_clients_keep_exact_rows`: clients that insert, upsert, delete by key and by value, query, flush, compact and
+//! cancel at once, a third of their calls with a deadline of 1 to 50 ms; some rounds end by `kill -9`. Each client knows
+//! its rows exactly. `LOAD_CLIENTS`, `LOAD_CALLS` (of each client in a round), `LOAD_KILLS`, `LOAD_SECONDS` (of the last
+//! round, instead of calls), `LOAD_MEMORY_MIB` (a control group for the server), `LOAD_SERVER` (another binary) make it
+//! larger; `make soak` and `make kills` do.
 
 mod connections;
 mod exit;
 mod journal;
+mod ledger;
 mod memory;
+mod mixed;
 mod pipe;
+mod requests;
 mod server;
 mod workload;
 
-use anyhow::{Context, Result};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::task::JoinSet;
 
 use journal::Journal;
+use memory::Group;
+use mixed::{Round, Seat};
 use server::Server;
 use workload::Work;
 
@@ -57,4 +75,120 @@ async fn nothing_acknowledged_is_lost_to_kill_9() -> Result<()> {
     let server = Server::start(dir.path()).await?;
     journal.verify(&mut server.client()).await.context("after a graceful restart")?;
     server.stop().await
+}
+
+/// Keys of one client.
+const KEYS: i64 = 1_000_000_000;
+/// Clients share this many collections.
+const COLLECTIONS: u64 = 8;
+/// How long memory that was freed may stay resident after the load, and how much then.
+const REST: Duration = Duration::from_secs(60);
+const REST_MIB: u64 = 250;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_keep_exact_rows() -> Result<()> {
+    let seed = setting("LOAD_SEED", rand::random());
+    let (clients, calls) = (setting("LOAD_CLIENTS", 24), setting("LOAD_CALLS", 40));
+    let (kills, seconds) = (setting("LOAD_KILLS", 2), setting("LOAD_SECONDS", 0));
+    let memory_mib = setting("LOAD_MEMORY_MIB", 0);
+    let group = if memory_mib > 0 { Some(Group::new("load", memory_mib << 20)?) } else { None };
+    let start = async |data: &std::path::Path| {
+        let processes = group.as_ref().map(Group::processes);
+        Server::start_in(data, &[], processes.as_deref()).await
+    };
+    eprintln!("seed {seed}: {clients} clients, {calls} calls a round, {kills} kills, {seconds} s, {memory_mib} MiB");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir()?;
+    let mut server = start(dir.path()).await?;
+    let collections: Vec<String> = (0..COLLECTIONS).map(|i| format!("load_{i}")).collect();
+    for name in &collections {
+        requests::check(Some(server.client().create_collection(requests::create(name)).await?.into_inner()), "create")?;
+    }
+    let mut seats: Vec<Seat> = (0..clients)
+        .map(|i| {
+            let first = i as i64 * KEYS;
+            Seat::new(collections[(i % COLLECTIONS) as usize].clone(), first..first + KEYS, rng.random())
+        })
+        .collect();
+    for kill in 0..kills {
+        let round = Round::new(rng.random_range(1..=(clients * calls).max(1)));
+        let mut tasks = begin(&server, seats, &round).await?;
+        unless_one_fails(&mut tasks, round.fuse.burnt())
+            .await
+            .with_context(|| format!("before kill {kill}, seed {seed}"))?;
+        round.killing.store(true, Relaxed);
+        server.kill()?;
+        seats = end(tasks).await?;
+        server = start(dir.path()).await.with_context(|| format!("restart {kill}, seed {seed}"))?;
+        settle(&mut seats, &server).await.with_context(|| format!("after kill {kill}, seed {seed}"))?;
+    }
+    let round = Round::new(if seconds > 0 { u64::MAX } else { clients * calls });
+    let mut tasks = begin(&server, seats, &round).await?;
+    let enough = async {
+        if seconds > 0 {
+            // The load has a length; nothing is asserted about time.
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        } else {
+            round.fuse.burnt().await;
+        }
+    };
+    unless_one_fails(&mut tasks, enough).await.with_context(|| format!("seed {seed}"))?;
+    round.over.store(true, Relaxed);
+    seats = end(tasks).await.with_context(|| format!("seed {seed}"))?;
+    server.check_alive(dir.path())?;
+    for name in &collections {
+        requests::compact_to_the_end(&mut server.client(), name).await.with_context(|| format!("{name} is stuck"))?;
+    }
+    settle(&mut seats, &server).await.with_context(|| format!("after the load, seed {seed}"))?;
+    let rows: usize = seats.iter().map(|seat| seat.ledger.rows()).sum();
+    let [answered, unanswered, pushed_back] =
+        [&round.answered, &round.unanswered, &round.pushed_back].map(|count| count.load(Relaxed));
+    let (now, peak) = server.resident_mib()?;
+    eprintln!(
+        "last round: {answered} calls answered, {unanswered} ended by their deadline, {pushed_back} pushed back; \
+         {rows} rows; resident {now} MiB, at most {peak}"
+    );
+    if let Some(group) = &group {
+        ensure!(group.killed()? == 0, "the kernel has killed something");
+        ensure!(peak <= memory_mib, "{peak} MiB were resident, limit {memory_mib}");
+        tokio::time::sleep(REST).await;
+        let (now, _) = server.resident_mib()?;
+        eprintln!("{REST:?} later {now} MiB");
+        ensure!(now <= REST_MIB, "{now} MiB are resident {REST:?} after the load, expected at most {REST_MIB}");
+    }
+    server.stop().await?;
+    let server = start(dir.path()).await?;
+    settle(&mut seats, &server).await.with_context(|| format!("after a graceful restart, seed {seed}"))?;
+    server.stop().await
+}
+
+async fn begin(server: &Server, seats: Vec<Seat>, round: &Arc<Round>) -> Result<JoinSet<Result<Seat>>> {
+    let mut tasks = JoinSet::new();
+    for seat in seats {
+        tasks.spawn(mixed::work(seat, server.connect().await?, Arc::clone(round)));
+    }
+    Ok(tasks)
+}
+
+/// Waits for an event. A client ends before it only by an error, which is returned at once.
+async fn unless_one_fails(tasks: &mut JoinSet<Result<Seat>>, event: impl Future<Output = ()>) -> Result<()> {
+    tokio::select! {
+        () = event => Ok(()),
+        Some(done) = tasks.join_next() => done?.map(drop),
+    }
+}
+
+async fn end(mut tasks: JoinSet<Result<Seat>>) -> Result<Vec<Seat>> {
+    let mut seats = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        seats.push(done??);
+    }
+    Ok(seats)
+}
+
+async fn settle(seats: &mut [Seat], server: &Server) -> Result<()> {
+    for seat in seats {
+        seat.settle(&mut server.client()).await?;
+    }
+    Ok(())
 }

@@ -4,25 +4,26 @@
 use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use datacoord::wire::proto::milvus::{InsertRequest, QueryRequest};
+use datacoord::wire::proto::milvus::QueryRequest;
 
 use crate::{
+    requests::{self, check},
     server::Server,
-    workload::{self, COLLECTION, check},
+    workload::{self, COLLECTION},
 };
 
 const MIB: u64 = 1 << 20;
 const CLIENTS: i64 = 8;
 
 /// A cgroup of the first or the second version; removed when it is dropped.
-struct Group {
+pub struct Group {
     folder: PathBuf,
     peak: &'static str,
     kills: &'static str,
 }
 
 impl Group {
-    fn new(name: &str, limit_bytes: u64) -> Result<Self> {
+    pub fn new(name: &str, limit_bytes: u64) -> Result<Self> {
         let (root, limit, peak, kills) = if fs::exists("/sys/fs/cgroup/memory/memory.limit_in_bytes")? {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control")
         } else {
@@ -35,12 +36,17 @@ impl Group {
         Ok(group)
     }
 
+    /// The list of its processes: one that writes itself there joins.
+    pub fn processes(&self) -> PathBuf {
+        self.folder.join("cgroup.procs")
+    }
+
     fn read(&self, file: &str) -> Result<String> {
         Ok(fs::read_to_string(self.folder.join(file))?)
     }
 
     /// How often the kernel has killed something in it.
-    fn killed(&self) -> Result<u64> {
+    pub fn killed(&self) -> Result<u64> {
         let text = self.read(self.kills)?;
         let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
         Ok(line.context("no count of kills")?.trim().parse()?)
@@ -58,25 +64,19 @@ async fn stays_alive(name: &str, limit_mib: u64, inserted_mib: u64) -> Result<()
     let dir = tempfile::tempdir()?;
     let group = Group::new(name, limit_mib * MIB)?;
     // The server joins before it looks how much it may use.
-    let procs = group.folder.join("cgroup.procs");
-    let mut server = Server::start_in(dir.path(), &[], Some(&procs)).await?;
+    let mut server = Server::start_in(dir.path(), &[], Some(&group.processes())).await?;
     workload::create(&mut server.client()).await?;
     // 1 MB of vectors of 8 numbers, about.
     const ROWS: i64 = 20_000;
     let row_bytes = 8 * 4 + 16;
-    let requests = inserted_mib * MIB / (ROWS as u64 * row_bytes) / CLIENTS as u64;
+    let inserts = inserted_mib * MIB / (ROWS as u64 * row_bytes) / CLIENTS as u64;
     let clients = (0..CLIENTS).map(|client| {
         let mut api = server.client();
         tokio::spawn(async move {
-            for n in 0..requests as i64 {
-                let first = (client * requests as i64 + n) * ROWS;
+            for n in 0..inserts as i64 {
+                let first = (client * inserts as i64 + n) * ROWS;
                 let rows: Vec<(i64, i64)> = (first..first + ROWS).map(|key| (key, client)).collect();
-                let insert = InsertRequest {
-                    collection_name: COLLECTION.into(),
-                    num_rows: rows.len() as u32,
-                    fields_data: workload::columns(&rows),
-                    ..Default::default()
-                };
+                let insert = requests::insert(COLLECTION, &rows);
                 let answer = loop {
                     let answer = api.insert(insert.clone()).await?.into_inner();
                     // Milvus' rate limit, which every client waits out.
@@ -101,17 +101,7 @@ async fn stays_alive(name: &str, limit_mib: u64, inserted_mib: u64) -> Result<()
     for client in clients.collect::<Vec<_>>() {
         client.await??;
     }
-    let count = QueryRequest {
-        collection_name: COLLECTION.into(),
-        output_fields: vec!["count(*)".into()],
-        ..Default::default()
-    };
-    let answer = server.client().query(count).await?.into_inner();
-    check(answer.status.clone(), "count")?;
-    ensure!(
-        format!("{:?}", answer.fields_data).contains(&(CLIENTS * requests as i64 * ROWS).to_string()),
-        "{answer:?}"
-    );
+    ensure!(requests::count(&mut server.client(), COLLECTION).await? == CLIENTS * inserts as i64 * ROWS);
     eprintln!("cgroup of {limit_mib} MB: {inserted_mib} MB inserted, peak {}", group.read(group.peak)?.trim());
     ensure!(group.killed()? == 0, "the kernel has killed something");
     let status = Command::new("kill").arg("-0").arg(server.pid().to_string()).status()?;

@@ -1,7 +1,7 @@
 //! The real binary as a child process.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -39,12 +39,12 @@ impl Server {
             std::fs::remove_file(&ready)?;
         }
         let log = std::fs::File::options().create(true).append(true).open(data.join("server.log"))?;
-        let binary = env!("CARGO_BIN_EXE_datacoord");
+        let binary = binary();
         let mut command = match group {
-            None => Command::new(binary),
+            None => Command::new(&binary),
             Some(procs) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs).arg(binary);
+                shell.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs).arg(&binary);
                 shell
             }
         };
@@ -88,9 +88,33 @@ impl Server {
             // The file is the event; this only keeps the wait from eating a core.
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        let channel = Channel::from_shared(format!("http://{grpc}"))?.connect().await?;
+        let channel = connect(&grpc).await?;
         let client = MilvusServiceClient::new(channel).max_decoding_message_size(usize::MAX);
         Ok(Self { child, client, grpc, http })
+    }
+
+    /// A connection of its own.
+    pub async fn connect(&self) -> Result<Channel> {
+        connect(&self.grpc).await
+    }
+
+    /// Resident memory in MiB: now, and at most so far.
+    pub fn resident_mib(&self) -> Result<(u64, u64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let of = |key: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
+            Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? / 1024)
+        };
+        Ok((of("VmRSS:")?, of("VmHWM:")?))
+    }
+
+    /// # Errors
+    /// The end of its log, if the process has ended by itself.
+    pub fn check_alive(&mut self, data: &Path) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the server ended with {status}:\n{}", tail(data)),
+        }
     }
 
     pub fn client(&self) -> MilvusServiceClient<Channel> {
@@ -142,6 +166,16 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The server of this build, or another one to compare it with.
+fn binary() -> PathBuf {
+    #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
+    std::env::var_os("LOAD_SERVER").map_or_else(|| env!("CARGO_BIN_EXE_datacoord").into(), PathBuf::from)
+}
+
+async fn connect(grpc: &str) -> Result<Channel> {
+    Ok(Channel::from_shared(format!("http://{grpc}"))?.connect().await?)
 }
 
 fn tail(data: &Path) -> String {

@@ -5,28 +5,18 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use anyhow::{Result, ensure};
-use datacoord::wire::proto::{
-    common::{KeyValuePair, Status},
-    milvus::{milvus_service_client::MilvusServiceClient, *},
-    schema::{
-        CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField, VectorField,
-        field_data, scalar_field, vector_field,
-    },
-};
-use prost::Message;
+use anyhow::Result;
+use datacoord::wire::proto::milvus::GetCompactionStateRequest;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use tokio::sync::Notify;
-use tonic::transport::Channel;
 
 use crate::{
     journal::{Doubt, Journal},
+    requests::{self, Client, check},
     server::Server,
 };
 
 pub const COLLECTION: &str = "crash";
-const DIM: usize = 8;
-type Client = MilvusServiceClient<Channel>;
 
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
@@ -46,95 +36,16 @@ impl Work {
     }
 }
 
-pub fn check(status: Option<Status>, what: &str) -> Result<()> {
-    let status = status.unwrap_or_default();
-    ensure!(status.code == 0, "{what}: {status:?}");
-    Ok(())
-}
-
 pub async fn create(client: &mut Client) -> Result<()> {
-    let field = |name: &str, data_type: DataType| FieldSchema {
-        name: name.into(),
-        data_type: data_type.into(),
-        is_primary_key: name == "id",
-        type_params: if data_type == DataType::FloatVector {
-            vec![KeyValuePair { key: "dim".into(), value: DIM.to_string() }]
-        } else {
-            Vec::new()
-        },
-        ..Default::default()
-    };
-    let schema = CollectionSchema {
-        name: COLLECTION.into(),
-        fields: vec![
-            field("id", DataType::Int64),
-            field("value", DataType::Int64),
-            field("vec", DataType::FloatVector),
-        ],
-        ..Default::default()
-    };
-    let request = CreateCollectionRequest {
-        collection_name: COLLECTION.into(),
-        schema: schema.encode_to_vec(),
-        shards_num: 2,
-        ..Default::default()
-    };
-    check(Some(client.create_collection(request).await?.into_inner()), "create")
-}
-
-pub fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {
-    let longs = |name: &str, data: Vec<i64>| FieldData {
-        r#type: DataType::Int64.into(),
-        field_name: name.into(),
-        field: Some(field_data::Field::Scalars(ScalarField {
-            data: Some(scalar_field::Data::LongData(LongArray { data })),
-        })),
-        ..Default::default()
-    };
-    let vectors = FieldData {
-        r#type: DataType::FloatVector.into(),
-        field_name: "vec".into(),
-        field: Some(field_data::Field::Vectors(VectorField {
-            dim: DIM as i64,
-            data: Some(vector_field::Data::FloatVector(FloatArray {
-                data: rows.iter().flat_map(|(key, _)| vec![*key as f32; DIM]).collect(),
-            })),
-        })),
-        ..Default::default()
-    };
-    vec![longs("id", rows.iter().map(|r| r.0).collect()), longs("value", rows.iter().map(|r| r.1).collect()), vectors]
+    check(Some(client.create_collection(requests::create(COLLECTION)).await?.into_inner()), "create")
 }
 
 /// Sends one write. Without an answer it stays in doubt.
 async fn write(client: &mut Client, request: Doubt) -> (Doubt, bool) {
     let outcome = match &request {
-        Doubt::Insert(rows) => {
-            let insert = InsertRequest {
-                collection_name: COLLECTION.into(),
-                num_rows: rows.len() as u32,
-                fields_data: columns(rows),
-                ..Default::default()
-            };
-            client.insert(insert).await
-        }
-        Doubt::Upsert(rows) => {
-            let upsert = UpsertRequest {
-                collection_name: COLLECTION.into(),
-                num_rows: rows.len() as u32,
-                fields_data: columns(rows),
-                ..Default::default()
-            };
-            client.upsert(upsert).await
-        }
-        Doubt::Delete(keys) => {
-            let list = keys.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
-            let delete = DeleteRequest {
-                collection_name: COLLECTION.into(),
-                expr: format!("id in [{list}]"),
-                ..Default::default()
-            };
-            client.delete(delete).await
-        }
+        Doubt::Insert(rows) => client.insert(requests::insert(COLLECTION, rows)).await,
+        Doubt::Upsert(rows) => client.upsert(requests::upsert(COLLECTION, rows)).await,
+        Doubt::Delete(keys) => client.delete(requests::delete(COLLECTION, requests::keys_filter(keys))).await,
     };
     let acknowledged = outcome.is_ok_and(|answer| check(answer.into_inner().status, "write").is_ok());
     (request, acknowledged)
@@ -142,13 +53,21 @@ async fn write(client: &mut Client, request: Doubt) -> (Doubt, bool) {
 
 /// Counts answered calls and tells the killer when it is time.
 #[derive(Debug)]
-struct Fuse {
+pub struct Fuse {
     left: AtomicU64,
     burnt: Notify,
 }
 
 impl Fuse {
-    fn tick(&self) {
+    pub fn new(events: u64) -> Self {
+        Self { left: AtomicU64::new(events), burnt: Notify::new() }
+    }
+
+    pub async fn burnt(&self) {
+        self.burnt.notified().await;
+    }
+
+    pub fn tick(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.burnt.notify_one();
         }
@@ -163,7 +82,7 @@ pub async fn run_until_killed(
     rng: &mut StdRng,
     journal: &mut Journal,
 ) -> Result<()> {
-    let fuse = Arc::new(Fuse { left: AtomicU64::new(events), burnt: Notify::new() });
+    let fuse = Arc::new(Fuse::new(events));
     let mut tasks = tokio::task::JoinSet::new();
     // Two writers with keys of their own, so that an unanswered request is never overtaken by another one.
     let live = journal.live_keys();
@@ -181,7 +100,7 @@ pub async fn run_until_killed(
         let (client, fuse) = (server.client(), Arc::clone(&fuse));
         tasks.spawn(compactor(client, fuse));
     }
-    fuse.burnt.notified().await;
+    fuse.burnt().await;
     server.kill()?;
     while let Some(done) = tasks.join_next().await {
         for entry in done? {
@@ -259,8 +178,7 @@ async fn writer(
 
 async fn flusher(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
     loop {
-        let request = FlushRequest { collection_names: vec![COLLECTION.into()], ..Default::default() };
-        if client.flush(request).await.is_err() {
+        if client.flush(requests::flush(COLLECTION)).await.is_err() {
             return Vec::new();
         }
         fuse.tick();
@@ -271,8 +189,7 @@ async fn flusher(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
 async fn compactor(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
     let mut entries = Vec::new();
     loop {
-        let request = ManualCompactionRequest { collection_name: COLLECTION.into(), ..Default::default() };
-        let Ok(answer) = client.manual_compaction(request).await else { return entries };
+        let Ok(answer) = client.manual_compaction(requests::compact(COLLECTION)).await else { return entries };
         let answer = answer.into_inner();
         if check(answer.status, "compact").is_ok() {
             entries.push(Entry::Job(answer.compaction_id));
@@ -290,20 +207,6 @@ async fn compactor(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
 }
 
 pub async fn compact_to_the_end(client: &mut Client, journal: &mut Journal) -> Result<()> {
-    let flush = FlushRequest { collection_names: vec![COLLECTION.into()], ..Default::default() };
-    check(client.flush(flush).await?.into_inner().status, "flush")?;
-    let request = ManualCompactionRequest { collection_name: COLLECTION.into(), ..Default::default() };
-    let answer = client.manual_compaction(request).await?.into_inner();
-    check(answer.status, "compact")?;
-    journal.job(answer.compaction_id);
-    loop {
-        let request = GetCompactionStateRequest { compaction_id: answer.compaction_id };
-        let state = client.get_compaction_state(request).await?.into_inner();
-        check(state.status.clone(), "state")?;
-        if state.state == 2 {
-            ensure!(state.failed_plan_no == 0 && state.timeout_plan_no == 0, "plans failed: {state:?}");
-            return Ok(());
-        }
-        tokio::task::yield_now().await;
-    }
+    journal.job(requests::compact_to_the_end(client, COLLECTION).await?);
+    Ok(())
 }
