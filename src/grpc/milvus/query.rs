@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// Bytes of a name or number of a request that an error repeats.
-const SHOWN_BYTES: usize = 128;
+/// Characters of a name or number of a request that an error repeats.
+const SHOWN_CHARS: usize = 128;
 
 impl MilvusApi {
     /// The answer, and the memory that it takes until it is sent.
@@ -141,7 +141,7 @@ impl Output {
 
 /// The beginning of a long text.
 fn shown(text: &str) -> &str {
-    &text[..text.floor_char_boundary(SHOWN_BYTES)]
+    text.char_indices().nth(SHOWN_CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 /// Limit and offset of a query, from its parameters.
