@@ -79,14 +79,23 @@ impl RowSource for MemorySource {
     }
 
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
-        let (chunks, fields) = (self.chunks.clone(), fields.to_vec());
-        let batches = (0..chunks.len()).scan(0, move |offset, i| {
-            let rows = &chunks[i];
-            let start = *offset;
-            *offset += rows.num_rows() as u64;
-            Some(project(rows, &fields).and_then(|batch| take_from_batch(&batch, start, &places)))
+        let fields: Arc<[FieldId]> = fields.into();
+        let places: Arc<[u64]> = places.into();
+        let chunks = Arc::clone(&self.chunks);
+        let starts = (0..chunks.len()).scan(0, move |next, i| {
+            let start = *next;
+            *next += chunks[i].num_rows() as u64;
+            Some((chunks[i].clone(), start))
         });
-        stream::iter(batches.filter_map(Result::transpose)).boxed()
+        let taken = stream::iter(starts).then(move |(rows, start)| {
+            let (fields, places) = (Arc::clone(&fields), Arc::clone(&places));
+            async move {
+                // Nothing here waits: without this thousands of chunks would be one step, and a read ends between steps.
+                tokio::task::consume_budget().await;
+                project(&rows, &fields).and_then(|batch| take_from_batch(&batch, start, &places))
+            }
+        });
+        taken.filter_map(|batch| std::future::ready(batch.transpose())).boxed()
     }
 }
 
