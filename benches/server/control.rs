@@ -60,7 +60,7 @@ impl Control {
     async fn unnamed_files(&self) -> Result<i64> {
         let request = CollectGarbageRequest { dry_run: true, max_items: 1 };
         let garbage = self.client.clone().collect_garbage(request).await?.into_inner();
-        Ok([garbage.collected, garbage.pinned].into_iter().flatten().map(|sum| sum.files).sum())
+        Ok([garbage.collected, garbage.pinned].into_iter().flatten().filter_map(|sum| sum.files).sum())
     }
 }
 

@@ -102,7 +102,12 @@ impl Coordinator {
         &self,
         read: impl Future<Output = Result<T, CoordinatorError>>,
     ) -> Result<T, CoordinatorError> {
-        self.stop.run_until_cancelled(read).await.unwrap_or(Err(CoordinatorError::Stopping))
+        match self.stop.run_until_cancelled(read).await {
+            Some(Ok(done)) => Ok(done),
+            Some(Err(error)) if !self.stop.is_cancelled() => Err(error),
+            // A stop also ends requests to the store: an error behind it is no news of the store.
+            Some(Err(_)) | None => Err(CoordinatorError::Stopping),
+        }
     }
 
     fn query_limits(&self, admitted: &Admitted) -> QueryLimits {

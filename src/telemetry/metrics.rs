@@ -187,7 +187,7 @@ area! {
 area! {
     /// Connections of both ports.
     ConnectionMetrics {
-        open: gauge by ["port"] "datacoord_connections_count", "Open connections by port.";
+        open: gauge by ["port"] "datacoord_connections_open", "Open connections by port.";
         refused: counter by ["port"] "datacoord_connections_refused_total", "Connections refused because there were too many.";
     }
 }

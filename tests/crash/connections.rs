@@ -63,7 +63,7 @@ async fn health_is_answered_while_clients_hold_all_other_connections() -> Result
     let answer = until_closed(&server.http, whole.as_bytes()).await?;
     let text = String::from_utf8_lossy(&answer).into_owned();
     for line in [
-        "datacoord_connections_count{port=\"grpc\"} 14\n",
+        "datacoord_connections_open{port=\"grpc\"} 14\n",
         "datacoord_connections_refused_total{port=\"grpc\"} 1\n",
         "datacoord_memory_limit_bytes{part=\"growing\"} ",
         "datacoord_memory_used_bytes{part=\"total\"} ",

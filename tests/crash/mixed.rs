@@ -118,7 +118,7 @@ pub async fn work(mut seat: Seat, channel: Channel, round: Arc<Round>) -> Result
         round: Arc::clone(&round),
         deadline: None,
     };
-    while !round.over.load(Relaxed) {
+    while !round.over.load(Relaxed) && !round.killing.load(Relaxed) {
         // A third of the calls ends in the middle.
         call.deadline = seat.rng.random_bool(0.3).then(|| Duration::from_millis(seat.rng.random_range(1..=50)));
         match call.one(&mut seat).await {

@@ -61,7 +61,7 @@ fn assert_outdated(view: &JobView, why: &str) {
 #[rstest]
 #[case::raised(Some("1000"))]
 #[case::dropped(None)]
-#[case::no_number(Some("never"))]
+#[case::none(Some("-1"))]
 #[tokio::test]
 async fn a_plan_that_waits_drops_no_row_by_a_time_to_live_that_is_gone(#[case] now: Option<&str>) {
     let world = World::without_automatic_compaction();

@@ -169,11 +169,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (worker, task) = worker_and_task(&directory);
         let execution = worker.start(task, CancellationToken::new());
-        let before = execution.progress.beat();
         let error = execution.done.await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::NotFound);
+        // An object that a record names and that is missing is damage.
+        assert_eq!(error.kind, ErrorKind::Corrupt);
         assert!(error.message.contains("insert_log/1/2/3/"), "{error}");
-        assert!(execution.progress.beat() > before, "it moved before it failed");
+        assert!(execution.progress.beat() > 0, "it moved before it failed");
         assert_eq!(execution.progress.progress().total_rows, 3);
     }
 
