@@ -14,7 +14,6 @@
 //! RESOURCE_EXHAUSTED.
 
 use std::{
-    future::Future,
     pin::Pin,
     sync::{
         Arc,
@@ -25,6 +24,7 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
@@ -187,7 +187,7 @@ struct Admitted {
     is_stream: bool,
     idle: Deadline,
     /// Bytes that wait for memory.
-    waiting: Option<(Bytes, Pin<Box<dyn Future<Output = Result<Held, Full>> + Send>>)>,
+    waiting: Option<(Bytes, BoxFuture<'static, Result<Held, Full>>)>,
     is_over: bool,
 }
 
@@ -357,7 +357,7 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)

@@ -255,7 +255,7 @@ mod tests {
             let reading = Reading { held_bytes: window * (WINDOWS + 1), check, ..Reading::default() };
             runtime.block_on(RangedObject::open(&object.store, path(), reading)).unwrap()
         };
-        let ranges = || [9000..10_000u64].into_iter().chain((0..9).map(|n| n * 1000..(n + 1) * 1000));
+        let ranges = || std::iter::once(9000..10_000u64).chain((0..9).map(|n| n * 1000..(n + 1) * 1000));
         let sound = opened(sum);
         ranges().for_each(|range| drop(sound.read_range(range).unwrap()));
         sound.check_rest().unwrap();
