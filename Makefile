@@ -1,5 +1,5 @@
 # Plain recipes; each is one command that can be run by hand.
-.PHONY: help demo test sim limits soak kills check fmt clippy doc bench image clean
+.PHONY: help demo test sim limits soak kills check fmt clippy doc deny bench image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
@@ -8,7 +8,8 @@ help:
 	@echo "make limits  the server in cgroups with little memory; as root"
 	@echo "make soak    200 clients for ten minutes against a server in a cgroup of 1 GB; as root"
 	@echo "make kills   200 rounds of many clients, each ended by kill -9"
-	@echo "make check   what must hold before a commit: format, lints, documentation"
+	@echo "make check   before a commit: format, spelling, dependencies, lints, documentation"
+	@echo "make deny    the dependencies alone, known weaknesses included; needs the network"
 	@echo "make bench   the figures of docs/benchmarks.md, beside the stock server"
 	@echo "make image   container image (buildah, podman or docker)"
 
@@ -24,7 +25,7 @@ sim:
 limits:
 	cargo test --locked --test crash -- --ignored --nocapture --test-threads 1 cgroup
 
-# Of the release build: a debug build is several times slower and larger.
+# With the release build: a debug build is several times slower and larger.
 soak:
 	cargo build --locked --release --bin datacoord
 	LOAD_SERVER=target/release/datacoord LOAD_CLIENTS=200 LOAD_SECONDS=600 LOAD_KILLS=0 LOAD_MEMORY_MIB=1024 \
@@ -35,7 +36,8 @@ kills:
 	LOAD_SERVER=target/release/datacoord LOAD_CLIENTS=32 LOAD_CALLS=40 LOAD_KILLS=200 \
 		cargo test --locked --test crash many_clients -- --nocapture
 
-check: fmt clippy doc
+check:
+	tools/check.sh
 
 fmt:
 	cargo fmt --check
@@ -45,6 +47,10 @@ clippy:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# The list of known weaknesses is a git repository, which CI may not reach: so it is no part of `make check`.
+deny:
+	checkers=$$(tools/checkers.sh) && "$$checkers/cargo-deny" --locked check
 
 bench:
 	tools/bench.py --stock

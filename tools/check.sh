@@ -1,0 +1,32 @@
+#!/bin/sh
+# What must hold before a commit, without running a test: format, spelling, licences and sources of the dependencies,
+# lints, the feature that is off by default, documentation.
+#
+# typos and cargo-deny are installed by tools/checkers.sh. Where that fails they are skipped by name; with CI=true it is
+# a failure.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$1"; }
+
+say "format"
+cargo fmt --check
+
+if checkers=$(tools/checkers.sh); then
+    say "spelling"
+    "$checkers/typos"
+    say "dependencies: licences, versions, sources"
+    # Not `advisories`: their list is no package. `make deny` looks at them too.
+    "$checkers/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
+elif [ "${CI:-}" = true ]; then
+    exit 1
+else
+    echo "skipped: spelling, dependencies"
+fi
+
+say "lints"
+cargo clippy --locked --all-targets -- -D warnings
+say "the feature lock-times, which is off by default"
+cargo clippy --locked --features lock-times --bench scale -- -D warnings
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
