@@ -18,10 +18,12 @@ use async_trait::async_trait;
 use datacoord::{
     clock::{Clock, SystemClock},
     config::{BinlogConfig, IngestConfig, StorageConfig, StorageKind},
+    ids::{self, Numbers},
     ingest::{
-        Committed, DeltaBatch, FlushSink, FlushedSegment, IdAllocator, Ingest, InsertPart, MemoryBounds,
-        RecoveredCatalog, Refusal, Tso, Write,
+        Committed, DeltaBatch, FlushSink, FlushedSegment, Ingest, IngestParts, InsertPart, RecoveredCatalog, Refusal,
+        StoreWriter, Write,
     },
+    meta::{Catalog, MemoryStore},
     model::{Channel, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, PartitionId},
     storage::SegmentStore,
 };
@@ -94,9 +96,8 @@ struct Shape {
 
 async fn run(shape: &Shape, dir: &Path, wanted: Duration) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let bounds = Arc::new(MemoryBounds::default());
-    let ids = Arc::new(IdAllocator::open(bounds.clone(), clock.as_ref()).expect("ids"));
-    let tso = Arc::new(Tso::open(bounds, clock.clone()).expect("timestamps"));
+    let catalog = Catalog::open(Arc::new(MemoryStore::new())).await.expect("catalog");
+    let Numbers { ids, tso, .. } = ids::open(Arc::new(catalog.bounds()), clock.clone()).await.expect("bounds");
     let storage =
         StorageConfig { kind: StorageKind::Local { root: Some(dir.join("files")) }, ..StorageConfig::default() };
     let store = SegmentStore::open(&storage, dir).expect("store");
@@ -105,17 +106,17 @@ async fn run(shape: &Shape, dir: &Path, wanted: Duration) {
         config.max_segment_bytes = u64::MAX / 2;
         config.memory_limit_bytes = u64::MAX / 4;
     }
-    let (ingest, _) = Ingest::open(
+    let writer = StoreWriter { store, config: BinlogConfig::default(), ids: ids.clone(), clock: clock.clone() };
+    let (ingest, _) = Ingest::open(IngestParts {
         config,
-        BinlogConfig::default(),
-        dir.join("wal"),
-        store,
-        ids.clone(),
+        wal_dir: dir.join("wal"),
+        ids: ids.clone(),
         tso,
         clock,
-        Arc::new(Accepts),
-        RecoveredCatalog::default(),
-    )
+        writer: Arc::new(writer),
+        sink: Arc::new(Accepts),
+        known: RecoveredCatalog::default(),
+    })
     .await
     .expect("opens");
     let schema = schema();
@@ -135,7 +136,7 @@ async fn run(shape: &Shape, dir: &Path, wanted: Duration) {
             let begin = Instant::now();
             let mut latencies = Vec::new();
             while begin.elapsed() < wanted {
-                let first = ids.alloc(count as u64).expect("ids").start;
+                let first = ids.alloc(count as u64).await.expect("ids").start;
                 let mut columns = template.columns().to_vec();
                 columns[0] = Arc::new(Int64Array::from_iter_values(first..first + count as i64));
                 let rows = RecordBatch::try_new(template.schema(), columns).expect("columns fit");

@@ -1,6 +1,6 @@
-//! Time and identifiers come from here, so that tests can set them.
+//! Time comes from here, so that tests can set it. Identifiers and timestamps come from `ids`.
 //!
-//! Nothing else in the program reads the wall clock.
+//! Nothing else in the program may read the wall clock.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},

@@ -22,7 +22,7 @@
 //! | row | modules |
 //! |---|---|
 //! | nouns | [`model`], [`error`], [`fence`], [`clock`], `background`, [`memory`], [`connections`], [`config`], [`telemetry`] |
-//! | pure rules and formats | [`planner`], [`binlog`], [`json`], [`wire`] |
+//! | pure rules, formats, numbers | [`planner`], [`binlog`], [`json`], [`wire`], [`ids`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
 //! | shell | [`scheduler`], [`coordinator`] |
@@ -42,6 +42,7 @@ pub mod model;
 pub mod telemetry;
 
 pub mod binlog;
+pub mod ids;
 pub mod json;
 pub mod planner;
 pub mod wire;

@@ -10,7 +10,7 @@ use std::{
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
     &["model", "error", "fence", "clock", "background", "memory", "connections", "config", "telemetry"],
-    &["planner", "binlog", "json", "wire"],
+    &["planner", "binlog", "json", "wire", "ids"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
     &["scheduler", "coordinator"],

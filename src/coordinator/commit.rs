@@ -158,7 +158,7 @@ impl Core {
         deletes: Vec<Delete>,
     ) -> Result<LogFile, CoordinatorError> {
         let ids = LogIds { collection: group.collection, partition: group.partition, segment };
-        let log = LogId(self.ids.next()?);
+        let log = LogId(self.ids.next().await?);
         let (config, now_ms) = (self.config.binlog.clone(), self.clock.now_ms());
         let encoded = blocking(move || binlog::encode_delta(ids, &deletes, &config, now_ms))
             .await?

@@ -181,11 +181,11 @@ impl Coordinator {
     /// Puts an L0 segment into the catalog, as an import would.
     async fn put_l0(&self, cell: &CollectionCell, partition: PartitionId, deletes: &[Delete]) -> SegmentId {
         let core = &self.core;
-        let id = SegmentId(core.ids.next().unwrap());
+        let id = SegmentId(core.ids.next().await.unwrap());
         let channel = cell.meta().channels[0].clone();
         let group = Arc::new(Group { collection: cell.id, partition, channel });
         let ids = LogIds { collection: cell.id, partition, segment: id };
-        let log = LogId(core.ids.next().unwrap());
+        let log = LogId(core.ids.next().await.unwrap());
         let encoded = encode_delta(ids, deletes, &core.config.binlog, 1).unwrap();
         let file = encoded.log_file(log);
         core.store.put(&LogPath::delta(ids, log), encoded.bytes).await.unwrap();
@@ -473,7 +473,7 @@ async fn deletes_of_level_0_go_to_the_segments_they_hit(#[case] all_partitions: 
     coordinator.flushed(&cell, "", 200..300).await;
     coordinator.flushed(&cell, "p", 300..400).await;
     let [first, second, third, in_p] = [0, 1, 2, 3].map(|n| cell.live()[n].id);
-    let now = coordinator.timestamp().unwrap();
+    let now = coordinator.timestamp().await.unwrap();
     let partition = cell.meta().partition("_default").unwrap().id;
     let partition = if all_partitions { PartitionId::ALL } else { partition };
     // One is older than its row, one is of a key that nobody has.
@@ -508,7 +508,7 @@ async fn deletes_of_level_0_are_spread_part_by_part() {
     let (coordinator, cell) = world.with_collection(false).await;
     coordinator.flushed(&cell, "", 0..100).await;
     coordinator.flushed(&cell, "", 100..200).await;
-    let now = coordinator.timestamp().unwrap();
+    let now = coordinator.timestamp().await.unwrap();
     // Of keys that nobody has, but for one at each end and those at the border of the two segments.
     let strange = |keys: std::ops::Range<i64>| keys.map(|key| delete(1_000_000 + key, now));
     let first: Vec<Delete> = [delete(5, now)].into_iter().chain(strange(0..400_000)).collect();
@@ -529,7 +529,7 @@ async fn deletes_that_rows_in_memory_are_older_than_wait() {
     let world = World::new();
     let (coordinator, cell) = world.with_collection(false).await;
     coordinator.insert(&cell, "", rows(0..10)).await.unwrap();
-    let now = coordinator.timestamp().unwrap();
+    let now = coordinator.timestamp().await.unwrap();
     coordinator.put_l0(&cell, PartitionId::ALL, &[delete(5, now)]).await;
     let waits = coordinator.manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
     assert_eq!(waits.plans, 0);

@@ -48,7 +48,7 @@ impl Coordinator {
             .map_err(CoordinatorError::Invalid)?;
         let ddl = self.ddl_turn().await;
         self.core.state.check(NameChange::CreateDatabase { name, most: self.core.config.limits.max_databases })?;
-        let database = Database { name: name.to_owned(), created_at: self.timestamp()? };
+        let database = Database { name: name.to_owned(), created_at: self.timestamp().await? };
         let mut txn = self.core.catalog.txn();
         txn.put_database(&database);
         let core = Arc::clone(&self.core);
@@ -88,8 +88,8 @@ impl Coordinator {
             };
         }
 
-        let created_at = self.timestamp()?;
-        let id = CollectionId(self.core.ids.next()?);
+        let created_at = self.timestamp().await?;
+        let id = CollectionId(self.core.ids.next().await?);
         let prefix = &self.core.config.server.channel_prefix;
         let channels = (0..i64::from(new.shards))
             .map(|shard| {
@@ -101,7 +101,7 @@ impl Coordinator {
             Some(count) => (0..count).map(|i| format!("{DEFAULT_PARTITION}_{i}")).collect(),
             None => vec![DEFAULT_PARTITION.to_owned()],
         };
-        let first = self.core.ids.alloc(names.len() as u64)?.start;
+        let first = self.core.ids.alloc(names.len() as u64).await?.start;
         let partitions =
             (first..).zip(names).map(|(id, name)| Partition { id: PartitionId(id), name, created_at }).collect();
         let collection = Collection {
@@ -225,7 +225,7 @@ impl Coordinator {
         properties::check(&set)?;
         let ddl = self.ddl_turn().await;
         let cell = self.core.state.resolve(name)?;
-        let at = self.timestamp()?;
+        let at = self.timestamp().await?;
         // Properties decide over rows: no commit may go by what they were once this is acknowledged.
         let turn = cell.commit_turn().await;
         self.change((ddl, turn), &cell, |c| {
@@ -254,7 +254,7 @@ impl Coordinator {
         let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
         let Allowed::Of(id) = self.core.state.check(NameChange::Rename { from, to })? else { return Ok(()) };
         let cell = self.core.state.by_id(id)?;
-        let at = self.timestamp()?;
+        let at = self.timestamp().await?;
         self.change(ddl, &cell, |c| {
             rename(c, to.name);
             c.database = to.database.to_owned();
@@ -344,8 +344,8 @@ impl Coordinator {
                 meta.name
             )));
         }
-        let id = PartitionId(self.core.ids.next()?);
-        let created_at = self.timestamp()?;
+        let id = PartitionId(self.core.ids.next().await?);
+        let created_at = self.timestamp().await?;
         let loaded = !meta.loaded.is_empty();
         self.change(ddl, &cell, |c| {
             c.partitions.push(Partition { id, name: partition.to_owned(), created_at });
@@ -439,7 +439,7 @@ impl Coordinator {
                 field.name, old.name
             )));
         }
-        let id = self.core.ids.next()?;
+        let id = self.core.ids.next().await?;
         let field = field.id;
         self.change(ddl, &cell, |c| {
             c.indexes.push(IndexDef { id, name: index_name, field, params });
@@ -499,8 +499,8 @@ impl Coordinator {
     }
 
     /// A fresh hybrid timestamp.
-    pub fn timestamp(&self) -> Result<Timestamp, CoordinatorError> {
-        Ok(self.core.tso.next()?)
+    pub async fn timestamp(&self) -> Result<Timestamp, CoordinatorError> {
+        Ok(self.core.tso.next().await?)
     }
 }
 

@@ -76,7 +76,7 @@ impl Coordinator {
         let schema = &meta.schema;
         let target = Target::of(&meta, partition)?;
         let count = rows.num_rows();
-        let first_row_id = self.core.ids.alloc(count as u64)?.start;
+        let first_row_id = self.core.ids.alloc(count as u64).await?.start;
         let rows = complete(schema, rows, first_row_id)?;
         let keys = column(&rows, schema.primary_key().id)?;
         let parts = split(&meta, &target, &rows, keys)?;
@@ -149,7 +149,7 @@ impl Coordinator {
             })
             .collect();
         if deletes.is_empty() {
-            return Ok(Mutation { keys: None, count, ts: self.timestamp()? });
+            return Ok(Mutation { keys: None, count, ts: self.timestamp().await? });
         }
         let write = Write { collection: cell.id, schema: Arc::clone(&meta.schema), deletes, inserts: Vec::new() };
         let ack = self.ingest.write(write).await?;
@@ -163,7 +163,7 @@ impl Coordinator {
         self.core.fence.check()?;
         let flushed = cell.live().iter().map(|s| s.id).collect();
         let sealed = self.ingest.seal(cell.id).await?;
-        let ts = self.timestamp()?;
+        let ts = self.timestamp().await?;
         let done = async {
             self.ingest.wait_flushed(&sealed).await?;
             self.ingest.flush_deltas(cell.id).await

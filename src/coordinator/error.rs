@@ -4,6 +4,7 @@ use super::{NameError, ownership::OwnershipError};
 use crate::{
     error::{Classify, ErrorKind},
     fence::Fenced,
+    ids::IdError,
     ingest::IngestError,
     meta::MetaError,
     model::{CollectionId, JobId, PlanId, SegmentId, properties::PropertyError},
@@ -63,6 +64,8 @@ pub enum CoordinatorError {
     #[error(transparent)]
     Fenced(#[from] Fenced),
     #[error(transparent)]
+    Ids(#[from] IdError),
+    #[error(transparent)]
     Ingest(#[from] IngestError),
     #[error(transparent)]
     Meta(#[from] MetaError),
@@ -113,6 +116,7 @@ impl Classify for CoordinatorError {
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Ownership(e) => e.kind(),
             Self::Fenced(e) => e.kind(),
+            Self::Ids(e) => e.kind(),
             Self::Ingest(e) => e.kind(),
             Self::Meta(e) => e.kind(),
             Self::Storage(e) => e.kind(),

@@ -138,13 +138,15 @@ impl Core {
 /// Ids of outputs, remembered until their attempt ends so that garbage collection leaves their objects alone (P5).
 impl OutputIds for Core {
     fn next_segment(&self, plan: PlanId) -> Result<SegmentId, CompactError> {
-        let id = SegmentId(self.ids.next().map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })?);
+        let id = SegmentId(
+            self.ids.next_blocking().map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })?,
+        );
         self.outputs_in_flight.add(id, plan);
         Ok(id)
     }
 
     fn next_log(&self) -> Result<LogId, CompactError> {
-        self.ids.next().map(LogId).map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })
+        self.ids.next_blocking().map(LogId).map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })
     }
 }
 

@@ -37,6 +37,7 @@ use super::CoordinatorError;
 use crate::{
     error::{Classify, ErrorKind},
     fence::Fence,
+    ids,
     meta::Catalog,
     model::{Mark, Marks},
     storage::{SegmentStore, StorageError, Swapped},
@@ -247,7 +248,7 @@ impl Ownership {
             warn!(store = store.place(), from = found.name(), "taking the store over: whoever had it is fenced");
         }
         let mut txn = catalog.txn();
-        let next = Mark { catalog: identity, epoch: catalog.epoch().0, run: Uuid::new_v4(), turn: 0 };
+        let next = Mark { catalog: identity, epoch: catalog.epoch().0, run: ids::unique_name(), turn: 0 };
         txn.put_marks(&marks.intending(before, next));
         txn.commit().await?;
         replace(store, bytes, next).await?;

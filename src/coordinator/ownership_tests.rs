@@ -9,6 +9,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     config::StorageConfig,
+    ids::BoundStore,
     meta::{MemoryStore, MetaError, MetaStore, Op, See, Span, Tally, Txn},
     storage::{Backend, Fault, FaultyBackend, Object, StorageError},
 };
@@ -232,8 +233,7 @@ async fn a_store_that_is_taken_over_fences_whoever_had_it_for_good() {
     txn.put_marks(&Marks::default());
     assert_eq!(txn.commit().await.unwrap_err().kind(), ErrorKind::Fenced);
     let bounds = first.catalog.bounds();
-    let saved = tokio::task::spawn_blocking(move || bounds.save_blocking("ids", 5)).await.unwrap();
-    assert_eq!(saved.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(bounds.save("ids", 5).await.unwrap_err().kind, ErrorKind::Fenced);
     let swapped = first.store.swap_mark(None, Bytes::from_static(b"x")).await;
     assert!(matches!(swapped, Err(StorageError::Fenced(_))), "{swapped:?}");
     second.before_commit().await.unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Serves nobody before everything that was acknowledged is back (P3, P7).
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use rayon::prelude::*;
 use tokio_util::sync::CancellationToken;
@@ -29,12 +29,10 @@ use crate::{
     clock::Clock,
     compactor::{Compactor, OutputIds, Throttle},
     config::{BinlogConfig, Config},
-    error::Classify,
     fence::Fence,
-    ingest::{
-        self, BoundStore, FlushSink, IdAllocator, Ingest, KnownLog, RecoveredCatalog, RecoveredCollection, Refusal, Tso,
-    },
-    meta::{Bounds, Catalog, Contents, MetaStore},
+    ids::{self, Numbers, Tso},
+    ingest::{self, FlushSink, Ingest, IngestParts, KnownLog, RecoveredCatalog, RecoveredCollection, StoreWriter},
+    meta::{Catalog, Contents, MetaStore},
     model::{
         CollectionId, Database, Lsn, Plan, PlanState, Terms, Trigger, WriteAheadLog, collection::DEFAULT_DATABASE,
     },
@@ -42,9 +40,6 @@ use crate::{
     storage::SegmentStore,
     telemetry::Metrics,
 };
-
-/// How often the durable bounds of ids and timestamps are moved ahead of need.
-const BOUNDS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a coordinator is built on.
 pub struct Parts {
@@ -73,17 +68,10 @@ impl Coordinator {
         let ownership = Ownership::take(store.clone(), catalog.clone(), fence.clone(), has_segments, asked).await?;
         settle_names(&catalog, &mut contents, config.limits.max_name_length).await?;
         let controls = catalog.controls().await?;
-        let bounds: Arc<dyn BoundStore> = Arc::new(CatalogBounds(catalog.bounds()));
-        let (ids, tso) = {
-            let (bounds, clock) = (Arc::clone(&bounds), Arc::clone(&clock));
-            blocking(move || {
-                Ok::<_, CoordinatorError>((IdAllocator::open(Arc::clone(&bounds), &*clock)?, Tso::open(bounds, clock)?))
-            })
-            .await??
-        };
+        let Numbers { ids, tso, keeper } = ids::open(Arc::new(catalog.bounds()), Arc::clone(&clock)).await?;
         let known = known(&contents, identity, noted);
         let state = State::default();
-        let (jobs, database) = fill(&state, contents, &tso)?;
+        let (jobs, database) = fill(&state, contents, &tso).await?;
         show_counters(&metrics);
         let core = Arc::new(Core {
             config: Arc::clone(&config),
@@ -91,8 +79,9 @@ impl Coordinator {
             store: store.clone(),
             fence,
             ownership: Arc::new(ownership),
-            ids: Arc::new(ids),
-            tso: Arc::new(tso),
+            ids,
+            tso,
+            bounds: keeper,
             clock: Arc::clone(&clock),
             metrics,
             state,
@@ -122,17 +111,22 @@ impl Coordinator {
         }
         let sink: Arc<dyn FlushSink> = Arc::new(Arc::clone(&core));
         let wal_dir = config.server.data_dir.join("wal");
-        let (ingest, report) = Ingest::open(
-            config.ingest.clone(),
-            flush_binlogs(&config),
+        let writer = StoreWriter {
+            store: store.clone(),
+            config: flush_binlogs(&config),
+            ids: Arc::clone(&core.ids),
+            clock: Arc::clone(&clock),
+        };
+        let (ingest, report) = Ingest::open(IngestParts {
+            config: config.ingest.clone(),
             wal_dir,
-            store.clone(),
-            Arc::clone(&core.ids),
-            Arc::clone(&core.tso),
-            Arc::clone(&clock),
+            ids: Arc::clone(&core.ids),
+            tso: Arc::clone(&core.tso),
+            clock: Arc::clone(&clock),
+            writer: Arc::new(writer),
             sink,
             known,
-        )
+        })
         .await?;
         if noted != Some(report.log) {
             // Before anything is acknowledged that only this log will have.
@@ -210,7 +204,6 @@ impl Coordinator {
             tokio::spawn(async move { scheduler.run(stop).await }),
             tokio::spawn(Arc::clone(self).run_flush_trigger()),
             tokio::spawn(Arc::clone(self).run_tick_trigger()),
-            tokio::spawn(Arc::clone(self).run_bounds()),
             tokio::spawn(Arc::clone(self).run_clockwork()),
             tokio::spawn(Arc::clone(self).run_ownership()),
         ];
@@ -255,21 +248,6 @@ impl Coordinator {
         self.ingest.clone().stop().await;
     }
 
-    async fn run_bounds(self: Arc<Self>) {
-        let mut tick = tokio::time::interval(BOUNDS_EVERY);
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            let (ids, tso) = (Arc::clone(&self.core.ids), Arc::clone(&self.core.tso));
-            let moved = blocking(move || ids.extend_ahead().and_then(|()| tso.extend_ahead())).await;
-            if let Ok(Err(error)) = moved {
-                warn!(%error, "bounds of ids and timestamps could not be moved ahead; the next caller tries itself");
-            }
-        }
-    }
-
     /// Stops gracefully: no new work, running merges are given up (their plans resume at the next start), the log is
     /// synced, changes of the catalog that have begun are finished. Growing rows stay in the log.
     pub async fn shutdown(&self) {
@@ -286,6 +264,7 @@ impl Coordinator {
         self.ingest.clone().stop().await;
         // After the log: what it gave up may be what a step waited for.
         self.core.catalog.idle().await;
+        self.core.bounds.stop().await;
     }
 }
 
@@ -301,19 +280,6 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CoordinatorError> {
     tokio::task::spawn_blocking(work).await.map_err(|e| CoordinatorError::Internal(e.to_string()))
-}
-
-/// Bounds of ids and timestamps, kept in the catalog's store.
-struct CatalogBounds(Bounds);
-
-impl BoundStore for CatalogBounds {
-    fn load(&self, name: &str) -> Result<u64, Refusal> {
-        self.0.load_blocking(name).map_err(|e| Refusal::new(e.kind(), e.to_string()))
-    }
-
-    fn save(&self, name: &str, bound: u64) -> Result<(), Refusal> {
-        self.0.save_blocking(name, bound).map_err(|e| Refusal::new(e.kind(), e.to_string()))
-    }
 }
 
 /// The catalog as loaded.
@@ -368,7 +334,7 @@ fn known(contents: &Loaded, catalog: Uuid, noted: Option<WriteAheadLog>) -> Reco
 }
 
 /// Puts what the catalog knew into memory. Returns the history, and the default database if there is none yet.
-fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
+async fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
     let Contents { databases, collections, segments, jobs, plans, channel_delta_lsn: _, traffic } = contents;
     let jobs = JobBook::recovered(jobs, plans);
     let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
@@ -392,5 +358,5 @@ fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Option<D
     if has_default {
         return Ok((jobs, None));
     }
-    Ok((jobs, Some(Database { name: DEFAULT_DATABASE.to_owned(), created_at: tso.next()? })))
+    Ok((jobs, Some(Database { name: DEFAULT_DATABASE.to_owned(), created_at: tso.next().await? })))
 }

@@ -353,8 +353,8 @@ impl Coordinator {
             return Ok(None);
         }
 
-        let job = JobId(self.core.ids.next()?);
-        let first = self.core.ids.alloc(drafts.len() as u64)?.start;
+        let job = JobId(self.core.ids.next().await?);
+        let first = self.core.ids.alloc(drafts.len() as u64).await?.start;
         let plans: Vec<Plan> = (first..)
             .zip(drafts)
             .map(|(id, (group, draft))| Plan {

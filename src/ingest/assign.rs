@@ -5,8 +5,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{IdAllocator, IngestError};
-use crate::model::{CollectionId, Group, PartitionId, SegmentId};
+use super::IngestError;
+use crate::{
+    ids::IdAllocator,
+    model::{CollectionId, Group, PartitionId, SegmentId},
+};
 
 struct Open {
     id: SegmentId,
@@ -41,7 +44,7 @@ impl Assigner {
 
     pub(super) fn assign(&mut self, group: &Arc<Group>, bytes: u64) -> Result<Assignment, IngestError> {
         if !self.open.contains_key(group) {
-            let id = SegmentId(self.ids.next()?);
+            let id = SegmentId(self.ids.next_blocking()?);
             self.open.insert(group.clone(), Open { id, bytes: 0 });
         }
         let missing = || IngestError::Internal(format!("group {group} has no open segment"));

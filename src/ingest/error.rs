@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     error::{Classify, ErrorKind},
+    ids::IdError,
     model::{CollectionId, Lsn},
 };
 
@@ -82,11 +83,8 @@ pub enum IngestError {
         dir.display()
     )]
     LogLost { loss: LogLoss, dir: PathBuf, name: Uuid },
-    #[error("range {name:?} of ids is used up")]
-    IdsExhausted { name: &'static str },
-    /// The bound of a range of ids or timestamps could not be loaded or stored.
-    #[error("bound {name:?}: {refusal}")]
-    Bound { name: &'static str, refusal: Refusal },
+    #[error(transparent)]
+    Ids(#[from] IdError),
     #[error("deletes of collection {collection} on channel {channel}: {refusal}")]
     Deltas { collection: CollectionId, channel: String, refusal: Refusal },
     #[error("{0}")]
@@ -101,8 +99,9 @@ impl Classify for IngestError {
             // A restart reads the log back and goes on, so the same call may succeed later.
             Self::LogFailed { .. } | Self::Stopped | Self::Io { .. } => ErrorKind::Transient,
             Self::Corrupt { .. } | Self::LogLost { .. } => ErrorKind::Corrupt,
-            Self::Bound { refusal, .. } | Self::Deltas { refusal, .. } => refusal.kind,
-            Self::IdsExhausted { .. } | Self::Internal(_) => ErrorKind::Internal,
+            Self::Ids(error) => error.kind(),
+            Self::Deltas { refusal, .. } => refusal.kind,
+            Self::Internal(_) => ErrorKind::Internal,
         }
     }
 }

@@ -9,8 +9,8 @@ use tokio_util::{
 };
 
 use super::{
-    DeltaBatch, FlushSink, GrowingSnapshot, Health, IdAllocator, IngestError, IngestStats, RecoveredCatalog,
-    RecoveryReport, SegmentWriter, Tso, UnflushedInfo, Write, WriteAck,
+    DeltaBatch, FlushSink, GrowingSnapshot, Health, IngestError, IngestStats, RecoveredCatalog, RecoveryReport,
+    SegmentWriter, UnflushedInfo, Write, WriteAck,
     assign::Assigner,
     chunk::row_bytes,
     flush::{Flusher, WORKERS},
@@ -18,14 +18,13 @@ use super::{
     recovery::{Recovered, recover},
     seal::size_threshold,
     shared::Shared,
-    store_writer::StoreWriter,
     wal::{Control, DiskFiles, EncodedRecord, LogFiles, LogWriter, MAX_BODY_BYTES},
 };
 use crate::{
     clock::Clock,
-    config::{BinlogConfig, IngestConfig},
+    config::IngestConfig,
+    ids::{IdAllocator, Tso},
     model::{Channel, CollectionId, DataType, PartitionId, PrimaryKey, SegmentId, SegmentState, WriteAheadLog},
-    storage::SegmentStore,
 };
 
 /// Bytes of requests that wait for the log or are being written, all together.
@@ -60,58 +59,37 @@ pub struct FlushesHeld {
     _locks: Vec<tokio::sync::OwnedRwLockWriteGuard<()>>,
 }
 
-/// What a write path is made of, besides its settings.
+/// What a write path is made of.
 pub struct IngestParts {
+    pub config: IngestConfig,
+    pub wal_dir: PathBuf,
     pub ids: Arc<IdAllocator>,
     pub tso: Arc<Tso>,
     pub clock: Arc<dyn Clock>,
     pub writer: Arc<dyn SegmentWriter>,
     pub sink: Arc<dyn FlushSink>,
+    /// The catalog as it is at this moment.
+    pub known: RecoveredCatalog,
 }
 
 impl Ingest {
-    /// Opens the write path over an object store: [`Ingest::open_with`], with segments written through `storage`.
-    #[allow(clippy::too_many_arguments, reason = "called once, by whoever wires the process together")]
-    pub async fn open(
-        config: IngestConfig,
-        binlog: BinlogConfig,
-        wal_dir: PathBuf,
-        store: SegmentStore,
-        ids: Arc<IdAllocator>,
-        tso: Arc<Tso>,
-        clock: Arc<dyn Clock>,
-        sink: Arc<dyn FlushSink>,
-        known: RecoveredCatalog,
-    ) -> Result<(Self, RecoveryReport), IngestError> {
-        let writer = Arc::new(StoreWriter { store, config: binlog, ids: ids.clone(), clock: clock.clone() });
-        Self::open_with(config, wal_dir, IngestParts { ids, tso, clock, writer, sink }, known).await
-    }
-
-    /// Reads the log in `wal_dir` back and begins to accept writes. `known` is the catalogue as it is at this moment;
-    /// nobody may change the catalogue's collections, partitions or segments between reading it and this call's return,
-    /// except `sink`. Sealed segments are flushed at once.
+    /// Reads the log back and begins to accept writes. Sealed segments are flushed at once. Between reading
+    /// [`IngestParts::known`] and this call's return only the sink may change the catalog's collections, partitions and
+    /// segments.
     ///
     /// Fails if the log is damaged anywhere but at its torn end, naming file and offset, and if it is not the one that
-    /// the catalogue knows, or not all of it. [`RecoveryReport::log`] has to be stored in the catalogue before anybody
-    /// is served.
-    pub async fn open_with(
-        config: IngestConfig,
-        wal_dir: PathBuf,
-        parts: IngestParts,
-        known: RecoveredCatalog,
-    ) -> Result<(Self, RecoveryReport), IngestError> {
-        let files = Box::new(DiskFiles::new(wal_dir.clone()));
-        Self::open_log(config, wal_dir, files, parts, known).await
+    /// the catalog knows, or not all of it. [`RecoveryReport::log`] has to be stored in the catalog before the first
+    /// request is served.
+    pub async fn open(parts: IngestParts) -> Result<(Self, RecoveryReport), IngestError> {
+        let files = Box::new(DiskFiles::new(parts.wal_dir.clone()));
+        Self::open_log(files, parts).await
     }
 
     pub(super) async fn open_log(
-        config: IngestConfig,
-        wal_dir: PathBuf,
         files: Box<dyn LogFiles>,
         parts: IngestParts,
-        known: RecoveredCatalog,
     ) -> Result<(Self, RecoveryReport), IngestError> {
-        let IngestParts { ids, tso, clock, writer, sink } = parts;
+        let IngestParts { config, wal_dir, ids, tso, clock, writer, sink, known } = parts;
         let (full_bytes, roll_bytes) = (size_threshold(&config), config.wal_file_bytes);
         let accepted = config.accept_lost_log;
         let begin = move || {
@@ -129,22 +107,16 @@ impl Ingest {
             tokio::task::spawn_blocking(begin).await.map_err(|e| IngestError::Internal(e.to_string()))??;
         tso.advance_past(log.last_ts());
         ids.advance_past(last_segment.0);
-        let mut assigner = Assigner::new(ids.clone(), full_bytes);
+        let mut assigner = Assigner::new(ids, full_bytes);
         growing.into_iter().for_each(|(group, id, bytes)| assigner.resume(group, id, bytes));
 
         // A log may have no frames, or only ones that are older than what an earlier process has flushed and let go. The
         // timestamp taken now is newer than everything that any process has written.
-        state.last_ts = tso.next()?;
+        state.last_ts = tso.next().await?;
         let shared = Arc::new(Shared::new(config, state));
         let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
-        let thread = LogThread {
-            commands: received,
-            shared: shared.clone(),
-            writer: log,
-            assigner,
-            tso: tso.clone(),
-            clock: clock.clone(),
-        };
+        let thread =
+            LogThread { commands: received, shared: shared.clone(), writer: log, assigner, tso, clock: clock.clone() };
         std::thread::Builder::new().name("datacoord-log".to_owned()).spawn(move || thread.run()).map_err(|source| {
             IngestError::Io { action: "start a thread for", path: PathBuf::from("the log"), source }
         })?;
@@ -157,7 +129,7 @@ impl Ingest {
             tasks.spawn(flusher.clone().run(stop.clone()));
         }
         tasks.spawn(flusher.clone().run_deltas(stop.clone()));
-        tasks.spawn(tick(commands.downgrade(), ids, tso, stop.clone()));
+        tasks.spawn(tick(commands.downgrade(), stop.clone()));
         tasks.close();
         let queue = Arc::new(Semaphore::new((QUEUE_BYTES / QUEUE_UNIT) as usize));
         let inner = Inner { commands, queue, flusher, tasks, _stop_on_drop: stop.clone().drop_guard(), stop };
@@ -382,8 +354,8 @@ fn key_bytes(key: &PrimaryKey) -> u64 {
     }
 }
 
-/// Looks at the rules that depend on time once a second and keeps the bounds of ids and timestamps ahead.
-async fn tick(commands: mpsc::WeakSender<Command>, ids: Arc<IdAllocator>, tso: Arc<Tso>, stop: CancellationToken) {
+/// Has the log thread apply the rules that depend on time once a second.
+async fn tick(commands: mpsc::WeakSender<Command>, stop: CancellationToken) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -392,13 +364,7 @@ async fn tick(commands: mpsc::WeakSender<Command>, ids: Arc<IdAllocator>, tso: A
             () = stop.cancelled() => return,
         }
         let Some(commands) = commands.upgrade() else { return };
-        // A full queue means that the log thread is busy; it will look at the next tick.
+        // A full queue means that the log thread is busy: the next tick comes in a second.
         let _ = commands.try_send(Command::Tick(None));
-        let (ids, tso) = (ids.clone(), tso.clone());
-        let extended = tokio::task::spawn_blocking(move || ids.extend_ahead().and_then(|()| tso.extend_ahead())).await;
-        if let Ok(Err(error)) = extended {
-            // Whoever needs the next number gets the error; here it only means that nobody was spared the wait.
-            tracing::warn!(%error, "bounds of ids and timestamps could not be moved ahead");
-        }
     }
 }

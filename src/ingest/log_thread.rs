@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{
-    DeleteOp, IngestError, Tso, WriteAck,
+    DeleteOp, IngestError, WriteAck,
     assign::Assigner,
     chunk::{RowLayout, merge},
     seal::{SealReason, decide, deltas_due, size_threshold},
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    ids::Tso,
     model::{CollectionId, Group, Lsn, SegmentId, SegmentState},
 };
 
@@ -190,7 +191,7 @@ impl LogThread {
 
     /// Gives a record its position, timestamp and segments. Also the bytes of its frame.
     fn prepare(&mut self, body: Body, lsn: Lsn, log_offset: u64) -> Result<(Prepared, u64), IngestError> {
-        let ts = self.tso.next()?;
+        let ts = self.tso.next_blocking()?;
         let (mut filled, mut seals, mut parts) = (Vec::new(), None, Vec::new());
         let (encoded, effect) = match body {
             Body::Write(write) => {

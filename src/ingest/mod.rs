@@ -47,7 +47,6 @@ mod flush;
 mod growing;
 mod handle;
 mod hits;
-mod ids;
 mod log_thread;
 mod order;
 mod pending;
@@ -72,13 +71,13 @@ pub use error::{IngestError, LogLoss, Refusal};
 pub use flush::{SealedRows, SegmentWriter, WORKERS as FLUSHES_AT_ONCE};
 pub use growing::FlushAttempts;
 pub use handle::{FlushesHeld, Ingest, IngestParts};
-pub use ids::{BoundStore, IdAllocator, MemoryBounds, Tso};
 pub use order::RowsInOrder;
 pub use pending::{DeleteList, DeleteRun};
 pub use recovery::{HasSegment, KnownLog, RecoveredCatalog, RecoveredCollection, RecoveryReport};
 pub use seal::{GrowingStats, PendingStats, SealReason, decide, deltas_due, size_threshold};
 pub use shared::{DeltasWaiting, Health, IngestStats};
 pub use snapshot::{GrowingSnapshot, SegmentRows, UnflushedInfo};
+pub use store_writer::StoreWriter;
 pub use wal::TornTail;
 
 use crate::model::{
@@ -116,7 +115,7 @@ pub struct DeleteOp {
 pub struct InsertPart {
     pub group: Arc<Group>,
     /// All columns of `CollectionSchema::arrow_schema` but Timestamp; no nulls. RowID is filled, ascending, from
-    /// [`IdAllocator`].
+    /// [`IdAllocator`](crate::ids::IdAllocator).
     pub rows: RecordBatch,
 }
 

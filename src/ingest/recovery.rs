@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     error::{Classify, ErrorKind},
+    ids,
     model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState, WriteAheadLog},
 };
 
@@ -119,7 +120,7 @@ pub(super) fn recover(
     let (end_lsn, known) = (catalog.end_lsn, catalog.log);
     match read_back(dir, catalog, full_bytes) {
         Err(error) if error.kind() == ErrorKind::Corrupt && accepted == Some(known.name()) => {
-            let owner = Owner { catalog: known.catalog, log: Uuid::new_v4() };
+            let owner = Owner { catalog: known.catalog, log: ids::unique_name() };
             tracing::warn!(%error, log = %known.name(), "begin a new write-ahead log: the loss was accepted");
             set_aside(dir, owner.log)?;
             let mut log = replay(dir, |_| Ok(()))?;
@@ -155,7 +156,7 @@ fn read_back(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<R
     let lost = |loss| IngestError::LogLost { loss, dir: dir.to_owned(), name: known.name() };
     let files = disk::list(dir).map_err(|source| IngestError::Io { action: "list", path: dir.to_owned(), source })?;
     let found = identity::check(&known, identity::read(dir)?.as_ref(), &files).map_err(lost)?;
-    let owner = found.unwrap_or_else(|| Owner { catalog: known.catalog, log: Uuid::new_v4() });
+    let owner = found.unwrap_or_else(|| Owner { catalog: known.catalog, log: ids::unique_name() });
     let mut rebuild = Rebuild { catalog, ..Rebuild::default() };
     let log = replay(dir, |frame| rebuild.visit(frame))?;
     if let Some(torn) = &log.torn {

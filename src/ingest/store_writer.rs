@@ -7,22 +7,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{FlushedSegment, IdAllocator, Refusal, SealedRows, SegmentWriter};
+use super::{FlushedSegment, Refusal, SealedRows, SegmentWriter};
 use crate::{
     binlog::LogIds,
     clock::Clock,
     config::BinlogConfig,
     error::{Classify, ErrorKind},
+    ids::IdAllocator,
     model::{LogId, Segment},
     storage::{SegmentOutput, SegmentStore, SegmentTarget, StatsLayout, StorageError, write_segment},
 };
 
+/// A [`SegmentWriter`] over an object store.
 #[derive(Clone)]
-pub(super) struct StoreWriter {
-    pub(super) store: SegmentStore,
-    pub(super) config: BinlogConfig,
-    pub(super) ids: Arc<IdAllocator>,
-    pub(super) clock: Arc<dyn Clock>,
+pub struct StoreWriter {
+    pub store: SegmentStore,
+    pub config: BinlogConfig,
+    pub ids: Arc<IdAllocator>,
+    pub clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
@@ -65,7 +67,7 @@ impl StoreWriter {
             config: &self.config,
             written_at_ms: self.clock.now_ms(),
         };
-        let mut log_ids = || match self.ids.next() {
+        let mut log_ids = || match self.ids.next_blocking() {
             Ok(id) => Ok(LogId(id)),
             Err(error) => Err(StorageError::LogId { what: error.to_string(), kind: error.kind() }),
         };

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
+use super::{Bounds, Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
 use crate::{
     fence::Fence,
+    ids,
     model::{
         Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Marks, Plan, Segment, SegmentId,
         SegmentLogs, Traffic, WriteAheadLog,
@@ -50,7 +51,7 @@ impl Catalog {
             return Uuid::try_parse_ascii(&stored)
                 .map_err(|e| MetaError::Corrupt { key: key(), reason: e.to_string() });
         }
-        let identity = Uuid::new_v4();
+        let identity = ids::unique_name();
         let mut txn = self.txn();
         txn.guard(key(), Expected::Absent).put(key(), identity.to_string().into());
         txn.commit().await?;
@@ -107,7 +108,7 @@ impl Catalog {
 
     /// The durable bounds of id and timestamp allocation.
     pub fn bounds(&self) -> Bounds {
-        Bounds { store: self.store.clone(), epoch: self.epoch, fence: self.fence.clone() }
+        Bounds::new(self.store.clone(), self.epoch, self.fence.clone())
     }
 }
 
@@ -256,30 +257,6 @@ impl CatalogTxn {
     fn delete(&mut self, key: String) -> &mut Self {
         self.txn.ops.push(Op::Delete { key });
         self
-    }
-}
-
-/// Durable numbers for the allocators of ids and timestamps. Blocks: for plain threads, not for tasks.
-#[derive(Debug, Clone)]
-pub struct Bounds {
-    store: Arc<dyn MetaStore>,
-    epoch: Epoch,
-    fence: Fence,
-}
-
-impl Bounds {
-    /// The stored bound; 0 if there is none yet.
-    pub fn load_blocking(&self, name: &str) -> Result<u64, MetaError> {
-        let key = key::bound(name);
-        self.store.get_blocking(&key)?.map_or(Ok(0), |bytes| codec::decode_u64(&key, &bytes))
-    }
-
-    /// Durable when it returns; `Fenced` when another catalog has taken over, whose bound stays as it is.
-    pub fn save_blocking(&self, name: &str, bound: u64) -> Result<(), MetaError> {
-        self.fence.check()?;
-        let put = Op::Put { key: key::bound(name), value: codec::encode_u64(bound) };
-        let txn = Txn { guards: vec![self.epoch.guard()], ops: vec![put] };
-        self.store.commit_blocking(txn).map_err(|e| self.epoch.explain(e))
     }
 }
 

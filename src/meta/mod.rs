@@ -11,6 +11,7 @@
 //! another one has superseded can't commit any more). Nothing here decides what a transaction should contain, caches a
 //! value, or touches an object. Keys and bytes never leave this module.
 
+mod bounds;
 pub mod catalog;
 mod codec;
 #[cfg(test)]
@@ -30,7 +31,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::{
-    catalog::{Bounds, Catalog, CatalogTxn},
+    bounds::Bounds,
+    catalog::{Catalog, CatalogTxn},
     epoch::Epoch,
     error::MetaError,
     load::Contents,

@@ -58,7 +58,7 @@ impl MilvusApi {
         for cell in cells {
             self.coordinator.flush(&cell).await?;
         }
-        Ok(FlushAllResponse { flush_all_ts: self.coordinator.timestamp()?.0, ..Default::default() })
+        Ok(FlushAllResponse { flush_all_ts: self.coordinator.timestamp().await?.0, ..Default::default() })
     }
 
     /// True once no row older than the timestamp waits in memory.

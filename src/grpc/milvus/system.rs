@@ -12,7 +12,7 @@ const ROLES: [&str; 4] = ["rootcoord", "datacoord", "datanode", "proxy"];
 
 impl MilvusApi {
     pub(super) async fn do_connect(&self, _request: Request<ConnectRequest>) -> Outcome<ConnectResponse> {
-        let identifier = self.coordinator.timestamp()?;
+        let identifier = self.coordinator.timestamp().await?;
         Ok(ConnectResponse {
             server_info: Some(common::ServerInfo {
                 build_tags: VERSION.to_owned(),
@@ -40,7 +40,7 @@ impl MilvusApi {
         &self,
         _request: Request<AllocTimestampRequest>,
     ) -> Outcome<AllocTimestampResponse> {
-        Ok(AllocTimestampResponse { timestamp: self.coordinator.timestamp()?.0, ..Default::default() })
+        Ok(AllocTimestampResponse { timestamp: self.coordinator.timestamp().await?.0, ..Default::default() })
     }
 
     /// Only `system_info` is known: one node that is this process.

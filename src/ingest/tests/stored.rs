@@ -11,6 +11,7 @@ use crate::{
     binlog::LogIds,
     clock::{Clock, ManualClock},
     config::{BinlogConfig, IngestConfig},
+    ids::{self, MemoryBounds, Numbers},
     model::{FieldId, PartitionId, SegmentState},
     storage::{SegmentStore, read_columns, read_deletes},
 };
@@ -36,9 +37,7 @@ impl FlushSink for Keeps {
 async fn a_flushed_segment_reads_back_from_its_objects() {
     let dir = tempfile::tempdir().unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(START_MS));
-    let bounds = Arc::new(MemoryBounds::default());
-    let ids = Arc::new(IdAllocator::open(bounds.clone(), clock.as_ref()).unwrap());
-    let tso = Arc::new(Tso::open(bounds, clock.clone()).unwrap());
+    let Numbers { ids, tso, .. } = ids::open(Arc::new(MemoryBounds::default()), clock.clone()).await.unwrap();
     let (store, sink) = (SegmentStore::in_memory(), Arc::new(Keeps::default()));
     let collection = RecoveredCollection {
         schema: schema(),
@@ -48,9 +47,10 @@ async fn a_flushed_segment_reads_back_from_its_objects() {
     };
     let known = RecoveredCatalog { collections: [(COLLECTION, collection)].into(), ..RecoveredCatalog::default() };
     let (config, binlog) = (IngestConfig::default(), BinlogConfig::default());
-    let wal = dir.path().join("wal");
-    let (ingest, _) =
-        Ingest::open(config, binlog, wal, store.clone(), ids, tso, clock, sink.clone(), known).await.unwrap();
+    let writer = StoreWriter { store: store.clone(), config: binlog, ids: ids.clone(), clock: clock.clone() };
+    let (wal_dir, writer) = (dir.path().join("wal"), Arc::new(writer));
+    let parts = IngestParts { config, wal_dir, ids, tso, clock, writer, sink: sink.clone(), known };
+    let (ingest, _) = Ingest::open(parts).await.unwrap();
     // The later request has the smaller row ids.
     for (first, keys) in [(5_000, vec![2, 4, 6]), (4_000, vec![8, 10])] {
         let inserts = vec![InsertPart { group: group(1, 0), rows: rows(first, &keys) }];

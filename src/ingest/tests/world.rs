@@ -15,6 +15,7 @@ use arrow::{
     datatypes::{Int64Type, Schema},
 };
 use async_trait::async_trait;
+use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -26,6 +27,7 @@ use crate::{
     clock::{Clock, ManualClock},
     config::IngestConfig,
     error::ErrorKind,
+    ids::{self, IdAllocator, MemoryBounds, Numbers},
     model::*,
 };
 
@@ -243,7 +245,7 @@ impl Catalog {
                     contents.segments.remove(source);
                 }
             }
-            contents.segments.insert(SegmentId(ids.next().unwrap()), merged);
+            contents.segments.insert(SegmentId(ids.next().now_or_never().unwrap().unwrap()), merged);
         }
     }
 }
@@ -427,15 +429,16 @@ impl World {
 
     async fn open_parts(&self, writer: Arc<dyn SegmentWriter>) -> Result<Process, IngestError> {
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let ids = Arc::new(IdAllocator::open(Arc::new(self.bounds.clone()), clock.as_ref())?);
-        let tso = Arc::new(Tso::open(Arc::new(self.bounds.clone()), clock.clone())?);
-        let sink = self.catalog.clone();
-        let parts = IngestParts { ids: ids.clone(), tso, clock, writer, sink };
+        let Numbers { ids, tso, .. } = ids::open(Arc::new(self.bounds.clone()), clock.clone()).await?;
+        // From now on ids of tests wait for no bound.
+        ids.next().await?;
+        let (config, wal_dir, sink) = (self.config.clone(), self.wal(), self.catalog.clone());
+        let known = self.catalog.recovered();
+        let parts = IngestParts { config, wal_dir, ids: ids.clone(), tso, clock, writer, sink, known };
         let (ended, log_ended) = mpsc::channel(1);
         let faults = Arc::new(LogFaults::default());
         let files = FaultyFiles { disk: DiskFiles::new(self.wal()), faults: faults.clone(), _ended: ended };
-        let known = self.catalog.recovered();
-        let (ingest, report) = Ingest::open_log(self.config.clone(), self.wal(), Box::new(files), parts, known).await?;
+        let (ingest, report) = Ingest::open_log(Box::new(files), parts).await?;
         self.catalog.contents.lock().log.noted = Some(report.log);
         Ok(Process { ingest, report, ids, faults, catalog: self.catalog.clone(), log_ended })
     }
@@ -470,7 +473,7 @@ impl Process {
             if keys.is_empty() {
                 continue;
             }
-            let first = self.ids.alloc(keys.len() as u64).unwrap().start;
+            let first = self.ids.alloc(keys.len() as u64).now_or_never().unwrap().unwrap().start;
             inserts.push(InsertPart { group: group(partition, s), rows: rows(first, &keys) });
             expected.extend(keys.iter().enumerate().map(|(n, key)| Row { key: *key, id: first + n as i64, ts: 0 }));
         }

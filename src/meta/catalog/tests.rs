@@ -5,6 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     error::{Classify, ErrorKind},
+    ids::BoundStore,
     meta::{MemoryStore, RedbStore, Span},
     model::{
         FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
@@ -209,7 +210,7 @@ async fn expected_segments_must_be_unchanged() {
 async fn an_older_catalog_is_fenced() {
     let (store, first) = memory().await;
     let g = group(1, 2);
-    first.bounds().save_blocking("id", 10).unwrap();
+    first.bounds().save("id", 10).await.unwrap();
     let second = Catalog::open(store).await.unwrap();
     assert!(second.epoch() > first.epoch());
 
@@ -217,12 +218,12 @@ async fn an_older_catalog_is_fenced() {
     txn.put_segment(&segment(1, &g));
     assert_eq!(txn.commit().await.unwrap_err(), MetaError::Fenced { ours: first.epoch().0 });
     assert_eq!(first.txn().commit().await.unwrap_err().kind(), ErrorKind::Fenced, "even an empty one");
-    assert_eq!(first.bounds().save_blocking("id", 20).unwrap_err().kind(), ErrorKind::Fenced);
-    assert_eq!(second.bounds().load_blocking("id").unwrap(), 10);
+    assert_eq!(first.bounds().save("id", 20).await.unwrap_err().kind, ErrorKind::Fenced);
+    assert_eq!(second.bounds().load("id").await.unwrap(), 10);
 
-    second.bounds().save_blocking("id", 30).unwrap();
-    assert_eq!(first.bounds().load_blocking("id").unwrap(), 30);
-    assert_eq!(second.bounds().load_blocking("ts").unwrap(), 0, "no bound yet");
+    second.bounds().save("id", 30).await.unwrap();
+    assert_eq!(first.bounds().load("id").await.unwrap(), 30);
+    assert_eq!(second.bounds().load("ts").await.unwrap(), 0, "no bound yet");
     assert!(second.load(std::mem::take).await.unwrap().segments.is_empty());
 }
 
