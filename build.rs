@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     spell_out_maps(&mut descriptors, "FlushResponse");
     let mut config = Config::new();
-    // Row payloads are handed on as they came: no copy from the request buffer.
+    // Row payloads are passed on unchanged, so they share the request's buffer instead of being copied.
     config.bytes([".milvus.proto.schema.VectorField", ".milvus.proto.schema.JSONArray"]);
     // Without `build_transport` the client has no `connect` constructor, which would clash with the RPC of that name.
     tonic_prost_build::configure()
@@ -27,15 +27,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Makes the maps of a message repeated pairs in the generated code, which is the same on the wire.
+/// Turns the maps of a message into repeated pairs in the generated code. Both are the same on the wire.
 ///
-/// Code generated for a map leaves out a value that is an empty message. Servers in Go always write it, and the Node SDK
-/// fails without it. With pairs it is for us to say.
+/// The code generated for a map leaves out a value that is an empty message. Servers in Go always write it, and the Node
+/// SDK fails without it. The code for pairs writes every value.
 fn spell_out_maps(descriptors: &mut FileDescriptorSet, message: &str) {
     for file in &mut descriptors.file {
         for entry in file.message_type.iter_mut().filter(|m| m.name() == message).flat_map(|m| &mut m.nested_type) {
             entry.options = None;
-            // The generator looks for the comments of the pairs, and there are none.
+            // The generator would look for comments of the pairs, and there are none.
             file.source_code_info = None;
         }
     }

@@ -26,7 +26,7 @@
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
 //! | shell | [`scheduler`], [`coordinator`] |
-//! | edges | [`grpc`], [`http`] |
+//! | edges | [`grpc`], [`http`], [`client`] |
 //! | wiring | [`server`], [`cli`] |
 #![deny(rust_2018_idioms, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -57,6 +57,7 @@ pub mod query;
 pub mod coordinator;
 pub mod scheduler;
 
+pub mod client;
 pub mod grpc;
 pub mod http;
 

@@ -14,7 +14,7 @@ const ROWS: &[&[&str]] = &[
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
     &["scheduler", "coordinator"],
-    &["grpc", "http"],
+    &["grpc", "http", "client"],
     &["server", "cli"],
 ];
 
@@ -32,7 +32,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
 ];
 
 /// Modules that only some may use, although they are above: generated protocol types go no further.
-const RESTRICTED: &[(&str, &[&str])] = &[("wire", &["meta", "grpc", "http", "server", "cli"])];
+const RESTRICTED: &[(&str, &[&str])] = &[("wire", &["meta", "grpc", "http", "client", "server", "cli"])];
 
 fn row(module: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.contains(&module))

@@ -8,7 +8,7 @@
                                       are in FILE stay, so that a long run can be done case by case
     tools/bench.py --table FILE       measures nothing, prints the tables of such a file
 
-docs/benchmarks.md says what each figure is. Every case has a server of its own, so that its peak memory is its own. The
+docs/benchmarks.md explains each figure. Every case has a server of its own, so that its peak memory is its own. The
 load generator is benches/server; it shares the machine with the server it measures. Quote the ratios of one run:
 machines differ, and one machine differs from hour to hour.
 """
@@ -29,14 +29,14 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parent.parent
 # Environments are shared with tests/e2e/run.py, and so are the versions in them.
 PINS = REPO / "tests" / "e2e"
-# What stock Milvus is measured with too; the rest looks for cliffs in ours.
+# Cases of both servers. The other cases look for cliffs in datacoord alone.
 COMPARED = ["flush", "compact-small", "state", "insert", "pymilvus", "compact-large", "compact-clean"]
 ORDER = [*COMPARED, "flush-large", "control", "query", "collections", "shapes", "growth"]
-# Not by the load generator, but through pymilvus itself.
+# Measured through pymilvus itself instead of the load generator.
 PYMILVUS = "pymilvus"
-# Not over gRPC: the merge alone, beside one written by hand with pyarrow.
+# The merge alone, without gRPC, beside one written by hand with pyarrow.
 MERGE = "merge"
-# Calls that only datacoord has.
+# Calls of datacoord's own service.
 CONTROL = "control"
 
 
@@ -160,7 +160,7 @@ def merge():
 
 
 def table(measured):
-    """Markdown: what both were measured with and the ratios, then what only ours was."""
+    """Markdown: the figures of both servers with their ratios, then the figures of datacoord alone."""
     ours, theirs = measured["datacoord"], measured["milvus-2.3.5"]
     lines = [f"of commit {measured['commit']}"]
     if theirs:

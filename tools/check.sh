@@ -1,5 +1,5 @@
 #!/bin/sh
-# What must hold before a commit, without running a test: format, spelling, licences and sources of the dependencies,
+# The checks before a commit that run no test: format, spelling, licences and sources of the dependencies,
 # lints, the feature that is off by default, documentation.
 #
 # typos and cargo-deny are installed by tools/checkers.sh. Where that fails they are skipped by name; with CI=true it is

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the container image with whatever builder is here. BASE names another Debian image to start from.
+# Builds the container image with buildah, podman or docker, the first that is installed. BASE names another Debian image
+# to start from.
 set -eu
 cd "$(dirname "$0")/.."
 set -- --build-arg "BASE=${BASE:-debian:trixie-slim}" --tag "${TAG:-datacoord:latest}" .

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The merge of benches/merge.rs as one would write it by hand with pyarrow: the yardstick for ours.
+"""The merge of benches/merge written by hand with pyarrow: the yardstick for ours.
 
     cargo bench --bench merge -- 128 DIR      leaves the segments it merges in DIR
     tools/peer_merge.py DIR                   merges the same ones

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Inserts through pymilvus as its users do, and beside it only encodes the same requests: what the client alone takes.
+"""Inserts through pymilvus as its users do. Then encodes the same requests without sending them: the client's own share.
 
     tools/pymilvus_insert.py HOST:PORT
 
@@ -43,7 +43,7 @@ def main():
         size = 0
         begun = time.perf_counter()
         for batch in batches:
-            # What Collection.insert does before it sends.
+            # The work of Collection.insert before it sends.
             entities = OrmPrepare.prepare_insert_data(batch, schema)
             size += len(Prepare.batch_insert_param(name, entities, "", described).SerializeToString())
         encoding = time.perf_counter() - begun

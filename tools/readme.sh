@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the demo against a fresh server on free ports and writes what it printed into README.md, between the markers.
+# Runs the demo against a fresh server on free ports and writes its output into README.md, between the markers.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,7 +21,7 @@ done
 grpc=$(sed -n 's/.*"grpc": *"\([^"]*\)".*/\1/p' "$folder/ready.json")
 http=$(sed -n 's/.*"http": *"\([^"]*\)".*/\1/p' "$folder/ready.json")
 
-# What a reader will see has the usual ports.
+# The page shows the usual ports instead of the free ones.
 "$program" demo --endpoint "$grpc" --http "$http" >"$folder/output"
 {
     echo '```text'

@@ -1,4 +1,4 @@
-//! What the command line looks like. Nothing is done here.
+//! The arguments of the command line as types. Must never do anything with them but parse.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -40,7 +40,7 @@ pub(super) struct LayerFlags {
 }
 
 impl LayerFlags {
-    /// All layers: the file that a flag names, the environment, the flags.
+    /// The layers of the configuration: the file that a flag names, the environment, the flags.
     pub(super) fn sources(&self) -> Sources {
         let mut flags = Vec::new();
         if let Some(folder) = &self.data_dir {
@@ -60,10 +60,8 @@ impl LayerFlags {
         }
         Sources { file: self.config.clone(), flags, ..Sources::of_process() }
     }
-}
 
-impl LayerFlags {
-    /// Whether a flag says where the server listens.
+    /// Whether a flag names an address of the server.
     pub(super) fn say_where(&self) -> bool {
         self.grpc_listen.is_some() || self.http_listen.is_some()
     }

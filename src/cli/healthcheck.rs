@@ -8,16 +8,16 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Longer than a healthy server ever needs, shorter than the usual interval of such checks.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The answer is a word; more is not read.
+/// More than a healthy server needs, less than the usual interval of such checks.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes that are read: the answer is a word and a line for each reason.
 const MAX_ANSWER_BYTES: u64 = 8192;
 
-/// Fails unless the server answers 200 in time; the error is what it said instead.
+/// Fails unless the server answers 200 in time; the error repeats its answer.
 pub(super) async fn run(endpoint: &str) -> anyhow::Result<()> {
-    let (status, body) = tokio::time::timeout(PATIENCE, get(endpoint))
+    let (status, body) = tokio::time::timeout(ANSWER_TIMEOUT, get(endpoint))
         .await
-        .with_context(|| format!("{endpoint} did not answer within {} s", PATIENCE.as_secs()))?
+        .with_context(|| format!("{endpoint} did not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
         .with_context(|| format!("asking {endpoint}"))?;
     if status != 200 {
         bail!("{endpoint} answered {status}: {}", body.trim());

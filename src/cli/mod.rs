@@ -1,6 +1,7 @@
 //! The command line: parses, loads the configuration, calls the library, maps errors to exit codes.
 //!
-//! Answers go to standard output, log lines and errors to standard error. Decides nothing about data.
+//! Answers go to standard output, log lines and errors to standard error. Must never decide anything about data: commands
+//! for a running server ask it through [`crate::client`].
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -12,6 +13,7 @@
 mod args;
 mod demo;
 mod healthcheck;
+mod show;
 mod table;
 
 use std::{future::Future, process::ExitCode, time::Duration};
@@ -30,19 +32,19 @@ use crate::{
 const FAILURE: u8 = 1;
 const CONFIGURATION: u8 = 78;
 
-/// How a command can fail.
-enum Failure {
+/// How a command can fail; it decides the exit code.
+enum CommandError {
     Configuration(LoadError),
     Running(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for CommandError {
     fn from(e: anyhow::Error) -> Self {
         Self::Running(e)
     }
 }
 
-impl From<LoadError> for Failure {
+impl From<LoadError> for CommandError {
     fn from(e: LoadError) -> Self {
         Self::Configuration(e)
     }
@@ -53,25 +55,25 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            // Also `--help` and `--version`, which are no failures; nothing can be done if the terminal is gone.
+            // `--help` and `--version` come here too, with exit code 0. An error of the terminal has no place to go.
             let _ = e.print();
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(FAILURE));
         }
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Configuration(e)) => {
+        Err(CommandError::Configuration(e)) => {
             eprintln!("datacoord: {e}");
             ExitCode::from(CONFIGURATION)
         }
-        Err(Failure::Running(e)) => {
+        Err(CommandError::Running(e)) => {
             eprintln!("datacoord: {e:#}");
             ExitCode::from(FAILURE)
         }
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), CommandError> {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(serve) => {
             let mut sources = cli.layers.sources();
@@ -107,22 +109,22 @@ fn run(cli: Cli) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the server answers that this command line means: the one that runs over the data directory, unless a flag says
-/// where; else the one of this configuration.
-fn addresses(flags: &LayerFlags) -> Result<Addresses, Failure> {
+/// Addresses of the server to ask: those of a flag; without one, those of the server that runs over the data directory;
+/// without such a server, those of the configuration.
+fn addresses(flags: &LayerFlags) -> Result<Addresses, CommandError> {
     let config = layers::load(&flags.sources())?.config;
     let running = if flags.say_where() { None } else { Addresses::of_running(&config.server.data_dir) };
     Ok(running.unwrap_or_else(|| Addresses::new(config.server.grpc_listen, config.server.http_listen)))
 }
 
-/// From now on the process ends, as other programs do, when whoever reads its output has had enough: `… | head`. Not for
-/// the server, which writes to connections that clients may close.
+/// Lets a closed pipe end the process, as in `… | head`. Not for the server: it writes to connections that clients may
+/// close.
 fn end_with_a_closed_pipe() {
-    // SAFETY: it sets the default action of one signal and touches no memory of ours.
+    // SAFETY: sets the default action of one signal and touches no memory of this program.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// A whole milvus.yaml is welcome, so what means nothing here is worth one line and no more.
+/// Logs the ignored keys of the file in one line, because a whole milvus.yaml has many of them. Warns of likely mistakes.
 fn report_ignored(loaded: &Loaded) {
     if !loaded.ignored.is_empty() {
         tracing::info!(count = loaded.ignored.len(), "keys of the configuration file that mean nothing here");
@@ -136,15 +138,15 @@ fn report_ignored(loaded: &Loaded) {
     }
 }
 
-/// A thread that frees memory bit by bit keeps a huge page for as long as one byte of it is in use: many threads with
-/// little to do would hold gigabytes.
+/// Switches transparent huge pages off. A huge page stays resident while one byte of it is in use, so many threads with
+/// little memory each would hold gigabytes.
 fn without_huge_pages() {
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
         tracing::debug!(%error, "huge pages stay as the system has them");
     }
 }
 
-/// Threads that are still at work when everything has been said: nothing waits for them any longer than this.
+/// Longest wait for threads that still work when the command has ended.
 const LEFT_BEHIND: Duration = Duration::from_millis(200);
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -155,7 +157,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
         .build()
         .context("starting the runtime")?;
     let outcome = runtime.block_on(work);
-    // Dropping it would wait for all threads, also for one that computes or waits for a disk for minutes.
+    // Dropping the runtime would wait for all threads: one that computes or waits for a disk may take minutes.
     runtime.shutdown_timeout(LEFT_BEHIND);
     outcome
 }

@@ -53,7 +53,7 @@ fn commands_beside_a_server_find_it() {
     assert_eq!((of_server.grpc.as_str(), of_server.http.as_str()), ("127.0.0.1:5", "127.0.0.1:6"));
     let Ok(said) = found(&format!("datacoord demo --data-dir {here} --grpc-listen 10.0.0.1:7")) else { panic!() };
     assert_eq!(said.grpc, "10.0.0.1:7");
-    assert!(matches!(found("datacoord demo --config nope.yaml"), Err(super::Failure::Configuration(_))));
+    assert!(matches!(found("datacoord demo --config nope.yaml"), Err(super::CommandError::Configuration(_))));
 }
 
 #[test]

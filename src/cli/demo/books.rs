@@ -12,7 +12,7 @@ use crate::wire::proto::{
 
 pub(super) const DIM: usize = 8;
 
-/// What was written so far, and which edition of each key is alive.
+/// Counts of the rows written so far, and the live edition of each key.
 #[derive(Debug, Default)]
 pub(super) struct Books {
     pub(super) live: BTreeMap<i64, u32>,
@@ -30,14 +30,14 @@ pub(super) struct Book {
 }
 
 impl Books {
-    /// New keys, first edition; the columns to send.
+    /// Rows of new keys, first edition.
     pub(super) fn insert(&mut self, keys: &[i64]) -> Vec<Book> {
         self.inserted += keys.len() as u64;
         self.live.extend(keys.iter().map(|key| (*key, 1)));
         keys.iter().map(|key| row(*key, 1)).collect()
     }
 
-    /// Keys that must not be seen again, unless they are written again.
+    /// Takes keys away: they must not be seen again until they are written again.
     pub(super) fn delete(&mut self, keys: &[i64]) {
         self.deleted += keys.len() as u64;
         for key in keys {
@@ -45,7 +45,7 @@ impl Books {
         }
     }
 
-    /// Second edition, whether the key is alive or not.
+    /// Rows of the second edition of these keys, live or deleted.
     pub(super) fn upsert(&mut self, keys: &[i64]) -> Vec<Book> {
         self.upserted += keys.len() as u64;
         self.live.extend(keys.iter().map(|key| (*key, 2)));
@@ -101,7 +101,7 @@ pub(super) fn columns(books: Vec<Book>) -> Vec<FieldData> {
     ]
 }
 
-/// The rows of an answer that has all three columns, in any order; none if it has not.
+/// The rows of an answer; none unless it has all three columns, in any order.
 pub(super) fn from_columns(columns: &[FieldData]) -> Option<Vec<Book>> {
     let ids = longs(columns, "id")?;
     let titles = match &named(columns, "title")?.field {
