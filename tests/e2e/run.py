@@ -9,6 +9,7 @@
 Each client's environment is made once under <repo>/.envs/<name> and made again when its pin files change. A suite
 whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
 A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
+E2E_PROGRAMS is the folder of the binary, for what was built beside it.
 """
 
 import argparse
@@ -212,6 +213,8 @@ def suites():
     grpcurl = go_tool("grpcurl-1.9.3", "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3", "grpcurl")
     found.append(pytest_suite("grpcurl", newest, "shell/grpcurl.py", others=[grpcurl],
                               env={"E2E_GRPCURL": str(grpcurl.path / "grpcurl")}))
+    found.append(pytest_suite("examples", newest, "examples.py", others=[grpcurl], needs=("grpc", "http"),
+                              tools=("curl",), env={"GRPCURL": str(grpcurl.path / "grpcurl")}))
     cli = python_env("milvus-cli-1.2.1", HERE / "cli" / "requirements-1.2.1.txt")
     found.append(pytest_suite("milvus_cli-1.2.1", cli, "cli/cli.py",
                               env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli")}))
@@ -376,6 +379,7 @@ def main():
     if not options.endpoint and any(suite.needs for suite in chosen) and not options.binary.exists():
         parser.error(f"{options.binary} does not exist: build it, or give --endpoint")
     options.binary = options.binary.resolve()
+    os.environ["E2E_PROGRAMS"] = str(options.binary.parent)
 
     failed = 0
     for suite in chosen:
