@@ -10,9 +10,9 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, make_array},
-    compute::{CastOptions, cast_with_options},
-    datatypes::{DataType as Arrow, Field as ArrowField, Schema as ArrowSchema},
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, StringArray, make_array},
+    datatypes::{DataType as Arrow, Field as ArrowField, Int8Type, Int16Type, Int32Type, Schema as ArrowSchema},
+    error::ArrowError,
     record_batch::RecordBatch,
 };
 use parquet::{
@@ -259,16 +259,28 @@ pub(super) fn conform(array: ArrayRef, wanted: &Arrow, offset: usize) -> Result<
         return Ok(array);
     }
     let actual = array.data_type().clone();
-    let castable = matches!(
-        (&actual, wanted),
-        (Arrow::Int32, Arrow::Int8 | Arrow::Int16) | (Arrow::Binary, Arrow::Utf8) | (Arrow::Utf8, Arrow::Binary)
-    );
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    match castable.then(|| cast_with_options(&array, wanted, &options)) {
-        Some(Ok(cast)) if cast.null_count() == 0 => Ok(cast),
-        Some(Err(e)) => Err(BinlogError::corrupt(offset, format!("column of {actual} is no {wanted}: {e}"))),
-        _ => Err(BinlogError::corrupt(offset, format!("column has type {actual}, field needs {wanted}"))),
-    }
+    let converted = match (&actual, wanted) {
+        (Arrow::Int32, Arrow::Int8) => narrowed::<Int8Type>(&array),
+        (Arrow::Int32, Arrow::Int16) => narrowed::<Int16Type>(&array),
+        (Arrow::Binary, Arrow::Utf8) => text(&array),
+        (Arrow::Utf8, Arrow::Binary) => Ok(Arc::new(BinaryArray::from(array.as_string::<i32>().clone())) as ArrayRef),
+        _ => return Err(BinlogError::corrupt(offset, format!("column has type {actual}, field needs {wanted}"))),
+    };
+    converted.map_err(|e| BinlogError::corrupt(offset, format!("column of {actual} is no {wanted}: {e}")))
+}
+
+/// Integers of 32 bits as narrower ones. This and [`text`] are by hand: the crate that casts any type into any other costs
+/// minutes of compile time.
+fn narrowed<T: ArrowPrimitiveType<Native: TryFrom<i32>>>(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let narrow = |value| {
+        let outside = |_| ArrowError::CastError(format!("Can't cast value {value} to type {}", T::DATA_TYPE));
+        T::Native::try_from(value).map_err(outside)
+    };
+    Ok(Arc::new(array.as_primitive::<Int32Type>().try_unary::<_, T, _>(narrow)?))
+}
+
+fn text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    Ok(Arc::new(StringArray::try_from_binary(array.as_binary::<i32>().clone())?))
 }
 
 fn without_null_buffer(array: &ArrayRef, offset: usize) -> Result<ArrayRef, BinlogError> {

@@ -17,8 +17,7 @@ use std::cmp::Ordering;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanBufferBuilder},
-    compute::cast,
-    datatypes::{DataType as Arrow, Float64Type, Int64Type},
+    datatypes::{DataType as Arrow, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 
 use super::{
@@ -363,14 +362,12 @@ impl Keys {
     /// None if rows can't be clustered by such a column.
     fn of(array: &ArrayRef) -> Option<Self> {
         match array.data_type() {
-            Arrow::Int8 | Arrow::Int16 | Arrow::Int32 | Arrow::Int64 => {
-                let array = cast(array, &Arrow::Int64).ok()?;
-                Some(Self::Int(array.as_primitive_opt::<Int64Type>()?.clone()))
-            }
-            Arrow::Float32 | Arrow::Float64 => {
-                let array = cast(array, &Arrow::Float64).ok()?;
-                Some(Self::Float(array.as_primitive_opt::<Float64Type>()?.clone()))
-            }
+            Arrow::Int8 => Some(Self::Int(array.as_primitive_opt::<Int8Type>()?.unary(i64::from))),
+            Arrow::Int16 => Some(Self::Int(array.as_primitive_opt::<Int16Type>()?.unary(i64::from))),
+            Arrow::Int32 => Some(Self::Int(array.as_primitive_opt::<Int32Type>()?.unary(i64::from))),
+            Arrow::Int64 => Some(Self::Int(array.as_primitive_opt::<Int64Type>()?.clone())),
+            Arrow::Float32 => Some(Self::Float(array.as_primitive_opt::<Float32Type>()?.unary(f64::from))),
+            Arrow::Float64 => Some(Self::Float(array.as_primitive_opt::<Float64Type>()?.clone())),
             Arrow::Utf8 => Some(Self::Str(array.as_string_opt::<i32>()?.clone())),
             _ => None,
         }
