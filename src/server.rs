@@ -32,7 +32,7 @@ use crate::{
 };
 use ready::Addresses;
 
-pub use memory::divide as divide_memory;
+pub use memory::{choose_page_size, divide as divide_memory};
 
 /// What the coordinator has for its own stop, however little the calls in flight have left of the time for all.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(2);

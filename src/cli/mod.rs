@@ -82,9 +82,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
             telemetry::init(&loaded.config.log).context("logging")?;
             report_ignored(&loaded);
             server::divide_memory(&mut loaded.config)?;
-            if !loaded.config.memory.huge_pages {
-                without_huge_pages();
-            }
+            server::choose_page_size(&loaded.config);
             block_on(server::run(loaded.config, serve.ready_file))?;
         }
         Command::Demo(demo) => {
@@ -135,14 +133,6 @@ fn report_ignored(loaded: &Loaded) {
     }
     if let Some(path) = &loaded.unused_local_path {
         tracing::warn!("localStorage.path is {path} and not used: --data-dir was given, binlogs are in files below it");
-    }
-}
-
-/// Switches transparent huge pages off. A huge page stays resident while one byte of it is in use, so many threads with
-/// little memory each would hold gigabytes.
-fn without_huge_pages() {
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay as the system has them");
     }
 }
 

@@ -57,7 +57,7 @@ impl Config {
 }
 
 /// Limits of memory that were set, in bytes; zero: from the total.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MemoryConfig {
     /// What the process may use; zero: what its cgroup and the machine give.
     pub limit_bytes: u64,
@@ -68,8 +68,23 @@ pub struct MemoryConfig {
     pub requests_bytes: u64,
     pub flushes_bytes: u64,
     pub caches_bytes: u64,
-    /// Let the allocator take huge pages.
+    /// Let the allocator take huge pages, unless the process has little memory.
     pub huge_pages: bool,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            limit_bytes: 0,
+            growing_bytes: 0,
+            merges_bytes: 0,
+            queries_bytes: 0,
+            requests_bytes: 0,
+            flushes_bytes: 0,
+            caches_bytes: 0,
+            huge_pages: true,
+        }
+    }
 }
 
 impl MemoryConfig {

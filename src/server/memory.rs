@@ -37,6 +37,21 @@ pub fn divide(config: &mut Config) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// A process with less memory takes no huge pages: a huge page stays resident while one byte of it is in use, and each of
+/// some twenty threads holds a few such pages.
+const HUGE_PAGES_FROM_BYTES: u64 = 1 << 30;
+
+/// Turns huge pages off where the settings or the division of memory ask for it. Must run before other threads start:
+/// they inherit the choice.
+pub fn choose_page_size(config: &Config) {
+    if config.memory.huge_pages && config.budget.total >= HUGE_PAGES_FROM_BYTES {
+        return;
+    }
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay as the system has them");
+    }
+}
+
 /// Shows the limits of all parts.
 pub(super) fn show_limits(metrics: &Metrics, config: &Config) {
     let limit = &metrics.memory.limit;
