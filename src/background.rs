@@ -7,7 +7,10 @@
 use std::io;
 
 use rustix::process::{getpriority_process, setpriority_process};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::JoinError,
+};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 
@@ -46,6 +49,20 @@ pub(crate) fn give_way() {
 /// called, or at its next tick, which may be 4 ms away.
 pub(crate) fn let_others_go_first() {
     std::thread::yield_now();
+}
+
+/// Runs work that blocks, or computes for milliseconds, on a thread of the runtime that may block.
+///
+/// Dropping the future drops work that has not begun; work that has begun runs to its end.
+///
+/// # Errors
+/// The work's own. A panic in it, and the end of the runtime, become the caller's error too.
+pub(crate) async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<JoinError> + Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await?
 }
 
 /// Threads for background work. Dropping it ends what runs there, without waiting.
@@ -104,6 +121,13 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_of_the_caller() {
+        let failed = blocking(|| -> Result<(), JoinError> { panic!("of the work") }).await.unwrap_err();
+        assert!(failed.to_string().contains("of the work"), "{failed}");
+        assert_eq!(blocking(|| Ok::<_, JoinError>(7)).await.unwrap(), 7);
+    }
 
     #[test]
     fn a_thread_gives_way_as_far_as_the_one_that_started_it_and_no_further() {

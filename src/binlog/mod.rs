@@ -43,15 +43,8 @@ pub use stats::{PkStats, PkStatsBuilder, decode_stats, encode_compound_stats};
 
 use bytes::Bytes;
 
-use crate::model::{CollectionId, LogFile, LogId, PartitionId, SegmentId, Timestamp};
-
-/// Whose log it is: what the descriptor says besides the field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogIds {
-    pub collection: CollectionId,
-    pub partition: PartitionId,
-    pub segment: SegmentId,
-}
+pub use crate::model::LogIds;
+use crate::model::{LogFile, LogId, Timestamp};
 
 /// A finished log.
 #[derive(Debug, Clone, PartialEq, Eq)]

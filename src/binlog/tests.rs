@@ -30,7 +30,7 @@ use super::{
 use crate::{
     config::BinlogConfig,
     error::{Classify, ErrorKind},
-    model::{DataType, Delete, Field, FieldId, PrimaryKey},
+    model::{CollectionId, DataType, Delete, Field, FieldId, PartitionId, PrimaryKey, SegmentId},
 };
 
 const IDS: LogIds = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };

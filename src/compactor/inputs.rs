@@ -81,11 +81,7 @@ impl Inputs {
         };
         let mut inputs = Self { fields, key, batches: Vec::new(), deltas: Vec::new() };
         for input in &task.inputs {
-            let ids = LogIds {
-                collection: input.segment.group.collection,
-                partition: input.segment.group.partition,
-                segment: input.segment.id,
-            };
+            let ids = input.segment.log_ids();
             if *input.segment.group != task.plan.group {
                 let what = format!("plan {}: segment {} is of another group", task.plan.id, ids.segment);
                 return Err(CompactError::Internal(what));

@@ -399,7 +399,7 @@ impl Compactor {
         for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
             let group = &exec.task.plan.group;
             let segment = self.ids.next_segment(exec.task.plan.id)?;
-            let ids = LogIds { collection: group.collection, partition: group.partition, segment };
+            let ids = group.log_ids(segment);
             let key = exec.task.schema.primary_key();
             let rate = self.binlog.bloom_false_positive;
             // As stock Milvus has it: room for the rows of the sources, dead ones included (specification 6.3).
@@ -518,7 +518,7 @@ impl Compactor {
                     continue;
                 }
                 let log = self.ids.next_log()?;
-                let ids = LogIds { collection: group.collection, partition: group.partition, segment: output.id };
+                let ids = group.log_ids(output.id);
                 let path = LogPath::delta(ids, log);
                 let object = path.to_string();
                 let (config, now_ms) = (self.binlog.clone(), exec.task.now_ms);

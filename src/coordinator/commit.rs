@@ -11,11 +11,10 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use tracing::{debug, info};
 
-use super::{
-    CollectionCell, CoordinatorError, Core, core::KeyStats, plans::PlanMoves, start::blocking, steps::StepTxn,
-};
+use super::{CollectionCell, CoordinatorError, Core, core::KeyStats, plans::PlanMoves, steps::StepTxn};
 use crate::{
-    binlog::{self, LogIds},
+    background::blocking,
+    binlog,
     compactor::{Outcome, OutputSegment},
     ingest::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone, Refusal},
     model::{
@@ -157,12 +156,14 @@ impl Core {
         segment: SegmentId,
         deletes: Vec<Delete>,
     ) -> Result<LogFile, CoordinatorError> {
-        let ids = LogIds { collection: group.collection, partition: group.partition, segment };
+        let ids = group.log_ids(segment);
         let log = LogId(self.ids.next().await?);
         let (config, now_ms) = (self.config.binlog.clone(), self.clock.now_ms());
-        let encoded = blocking(move || binlog::encode_delta(ids, &deletes, &config, now_ms))
-            .await?
-            .map_err(|e| CoordinatorError::Internal(format!("delta log of segment {segment}: {e}")))?;
+        let encoded = blocking(move || {
+            binlog::encode_delta(ids, &deletes, &config, now_ms)
+                .map_err(|e| CoordinatorError::Internal(format!("delta log of segment {segment}: {e}")))
+        });
+        let encoded = encoded.await?;
         let file = encoded.log_file(log);
         self.store.put(&LogPath::delta(ids, log), encoded.bytes).await?;
         Ok(file)
@@ -189,14 +190,14 @@ impl Core {
         for segment in &inputs {
             let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
             if plan.kind == PlanKind::L0Delete {
-                l0.extend(logs.delta.iter().map(|log| StoredObject::delta(log_ids(segment), log)));
+                l0.extend(logs.delta.iter().map(|log| StoredObject::delta(segment.log_ids(), log)));
                 continue;
             }
             let unseen: Vec<LogFile> =
                 logs.delta.into_iter().filter(|log| !outcome.consumed_deltas.contains(&(segment.id, log.id))).collect();
             if !unseen.is_empty() {
                 let logs = SegmentLogs { delta: unseen, ..SegmentLogs::default() };
-                late.extend(storage::read_deletes(&self.store, log_ids(segment), &logs).await?);
+                late.extend(storage::read_deletes(&self.store, segment.log_ids(), &logs).await?);
             }
         }
 
@@ -292,7 +293,7 @@ impl Core {
             let part: Arc<[Delete]> = blocking(move || {
                 part.sort_unstable();
                 part.dedup();
-                part.into()
+                Ok::<_, CoordinatorError>(part.into())
             })
             .await?;
             for (segment, logs) in &mut targets {
@@ -326,7 +327,7 @@ impl Core {
         let (part, ts_from, stats) = (Arc::clone(part), segment.ts_from, self.key_stats(segment).await?);
         blocking(move || {
             let near = part.get(from..until).unwrap_or_default().iter().filter(|delete| delete.ts > ts_from);
-            near.filter(|delete| stats.may_contain(&delete.key)).cloned().collect()
+            Ok(near.filter(|delete| stats.may_contain(&delete.key)).cloned().collect())
         })
         .await
     }
@@ -363,7 +364,7 @@ impl Core {
             .collect();
         if !hits.is_empty() {
             // Outputs of one plan may all span the same keys; their filters tell which one has the row.
-            let ids = LogIds { collection: plan.group.collection, partition: plan.group.partition, segment: output.id };
+            let ids = plan.group.log_ids(output.id);
             let stats = Arc::new(storage::read_stats(&self.store, ids, &logs).await?);
             self.stats_cache.put(output.id, Arc::clone(&stats));
             let stats = KeyStats::Read(stats);
@@ -398,8 +399,4 @@ fn stored_bytes(segment: &Segment) -> u64 {
 
 pub(super) fn outdated(segment: SegmentId, why: &str) -> CoordinatorError {
     CoordinatorError::Rejected(format!("input segment {segment}: {why}"))
-}
-
-pub(super) fn log_ids(segment: &Segment) -> LogIds {
-    LogIds { collection: segment.group.collection, partition: segment.group.partition, segment: segment.id }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    binlog::{LogIds, encode_delta},
+    binlog::encode_delta,
     clock::SystemClock,
     compactor::{Compactor, OutputIds, ProgressCell},
     config::CompactionConfig,
@@ -184,7 +184,7 @@ impl Coordinator {
         let id = SegmentId(core.ids.next().await.unwrap());
         let channel = cell.meta().channels[0].clone();
         let group = Arc::new(Group { collection: cell.id, partition, channel });
-        let ids = LogIds { collection: cell.id, partition, segment: id };
+        let ids = group.log_ids(id);
         let log = LogId(core.ids.next().await.unwrap());
         let encoded = encode_delta(ids, deletes, &core.config.binlog, 1).unwrap();
         let file = encoded.log_file(log);

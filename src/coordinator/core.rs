@@ -89,7 +89,7 @@ impl Core {
             return Ok(stats);
         }
         let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-        let stats = Arc::new(storage::read_stats(&self.store, super::commit::log_ids(segment), &logs).await?);
+        let stats = Arc::new(storage::read_stats(&self.store, segment.log_ids(), &logs).await?);
         self.stats_cache.put(segment.id, Arc::clone(&stats));
         Ok(stats)
     }

@@ -97,6 +97,12 @@ impl From<NameError> for CoordinatorError {
     }
 }
 
+impl From<tokio::task::JoinError> for CoordinatorError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
 impl Classify for CoordinatorError {
     fn kind(&self) -> ErrorKind {
         match self {

@@ -10,7 +10,7 @@ use std::{collections::HashSet, sync::Arc};
 use futures::TryStreamExt;
 use tracing::{info, warn};
 
-use super::{CollectionCell, CoordinatorError, Core, cell::Turn, commit::log_ids};
+use super::{CollectionCell, CoordinatorError, Core, cell::Turn};
 use crate::{
     ingest::Ingest,
     model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
@@ -222,7 +222,7 @@ impl Core {
 
 /// All objects of a segment with their sizes in bytes.
 fn paths(segment: &Segment, logs: &SegmentLogs) -> Vec<(LogPath, u64)> {
-    let ids = log_ids(segment);
+    let ids = segment.log_ids();
     let insert = logs
         .insert
         .iter()

@@ -16,7 +16,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::{CollectionCell, Coordinator, Core, commit::log_ids, sync::Mutex};
+use super::{CollectionCell, Coordinator, Core, sync::Mutex};
 use crate::{
     compactor::ProgressCell,
     error::{Classify, ErrorKind},
@@ -139,7 +139,7 @@ impl Core {
             }
         };
         let pace: Paced = Some(Arc::clone(&self.throttle).pace(stop.clone(), ProgressCell::new()));
-        for object in StoredObject::all(log_ids(&segment), &logs) {
+        for object in StoredObject::all(segment.log_ids(), &logs) {
             match verify(&self.store, &pace, &object).await {
                 Ok(bytes) => {
                     self.metrics.scrub.bytes.inc_by(bytes);

@@ -275,13 +275,6 @@ fn flush_binlogs(config: &Config) -> BinlogConfig {
     BinlogConfig { max_bytes: config.binlog.max_bytes.min(most).max(1), ..config.binlog.clone() }
 }
 
-/// Runs what blocks or takes milliseconds off the async threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, CoordinatorError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| CoordinatorError::Internal(e.to_string()))
-}
-
 /// The catalog as loaded.
 type Loaded = Contents<Arc<SegmentTable>>;
 

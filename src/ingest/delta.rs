@@ -29,7 +29,7 @@ use super::{
     seal::deltas_due,
 };
 use crate::{
-    error::ErrorKind,
+    background::blocking,
     model::{Channel, CollectionId, CollectionSchema, Delete, Lsn, PartitionId, SegmentId},
 };
 
@@ -149,9 +149,7 @@ impl Flusher {
     /// Steps 2 and 3.
     async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<Committed, Refusal> {
         let list = batch.deletes.clone();
-        let routed = tokio::task::spawn_blocking(move || route(targets, &list))
-            .await
-            .map_err(|e| Refusal::new(ErrorKind::Internal, format!("routing ended early: {e}")))?;
+        let routed = blocking(move || Ok::<_, Refusal>(route(targets, &list))).await?;
         {
             let mut state = self.shared.state.lock();
             for (segment, deletes) in routed {

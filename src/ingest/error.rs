@@ -31,6 +31,12 @@ impl Refusal {
     }
 }
 
+impl From<tokio::task::JoinError> for Refusal {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::new(ErrorKind::Internal, format!("work ended early: {error}"))
+    }
+}
+
 impl Classify for Refusal {
     fn kind(&self) -> ErrorKind {
         self.kind
@@ -89,6 +95,12 @@ pub enum IngestError {
     Deltas { collection: CollectionId, channel: String, refusal: Refusal },
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<tokio::task::JoinError> for IngestError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Internal(error.to_string())
+    }
 }
 
 impl Classify for IngestError {

@@ -45,6 +45,7 @@ use super::{
     wal::Control,
 };
 use crate::{
+    background::blocking,
     clock::Clock,
     error::ErrorKind,
     model::{CollectionSchema, Delete, Group, Lsn, SegmentId, SegmentState},
@@ -171,9 +172,7 @@ impl Flusher {
     }
 
     async fn write(&self, job: Job) -> Result<Committed, Refusal> {
-        let rows = tokio::task::spawn_blocking(move || job.into_rows())
-            .await
-            .map_err(|e| Refusal::new(ErrorKind::Internal, format!("sorting ended early: {e}")))??;
+        let rows = blocking(move || job.into_rows()).await?;
         let flushed = self.writer.write(rows).await?;
         self.sink.commit_flush(flushed).await
     }

@@ -21,6 +21,7 @@ use super::{
     wal::{Control, DiskFiles, EncodedRecord, LogFiles, LogWriter, MAX_BODY_BYTES},
 };
 use crate::{
+    background::blocking,
     clock::Clock,
     config::IngestConfig,
     ids::{IdAllocator, Tso},
@@ -103,8 +104,7 @@ impl Ingest {
             report.log = WriteAheadLog { id: owner.log, newest: log.newest() };
             Ok::<_, IngestError>((state, log, growing, last_segment, unnoted, report))
         };
-        let (mut state, log, growing, last_segment, unnoted, report) =
-            tokio::task::spawn_blocking(begin).await.map_err(|e| IngestError::Internal(e.to_string()))??;
+        let (mut state, log, growing, last_segment, unnoted, report) = blocking(begin).await?;
         tso.advance_past(log.last_ts());
         ids.advance_past(last_segment.0);
         let mut assigner = Assigner::new(ids, full_bytes);
@@ -183,11 +183,7 @@ impl Ingest {
             let record = EncodedRecord::write(collection, &ops, &rows)?;
             Ok::<_, IngestError>(EncodedWrite { record, collection, layout, inserts: parts, deletes: ops })
         };
-        let encoded = if bytes > INLINE_BYTES {
-            tokio::task::spawn_blocking(encode).await.map_err(|e| IngestError::Internal(e.to_string()))??
-        } else {
-            encode()?
-        };
+        let encoded = if bytes > INLINE_BYTES { blocking(encode).await? } else { encode()? };
         Ok(self.append(Body::Write(encoded), Some(permit)).await?.ack)
     }
 

@@ -9,7 +9,6 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{FlushedSegment, Refusal, SealedRows, SegmentWriter};
 use crate::{
-    binlog::LogIds,
     clock::Clock,
     config::BinlogConfig,
     error::{Classify, ErrorKind},
@@ -59,7 +58,7 @@ impl SegmentWriter for StoreWriter {
 
 impl StoreWriter {
     async fn write_here(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
-        let ids = LogIds { collection: rows.group.collection, partition: rows.group.partition, segment: rows.id };
+        let ids = rows.group.log_ids(rows.id);
         let target = SegmentTarget {
             ids,
             schema: &rows.schema,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Bounds, Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
 use crate::{
+    background::blocking,
     fence::Fence,
     ids,
     model::{
@@ -70,12 +71,7 @@ impl Catalog {
         gather: impl Fn(&mut Vec<Segment>) -> S + Send + Sync + 'static,
     ) -> Result<Contents<S>, MetaError> {
         let store = self.store.clone();
-        let loading = tokio::task::spawn_blocking(move || load::contents(store.as_ref(), gather));
-        loading.await.map_err(|e| MetaError::Store {
-            action: "load the catalog",
-            reason: e.to_string(),
-            kind: crate::error::ErrorKind::Internal,
-        })?
+        blocking(move || load::contents(store.as_ref(), gather)).await
     }
 
     /// The log lists of a segment; `NotFound` if it has none.

@@ -39,6 +39,13 @@ pub enum MetaError {
     Closed,
 }
 
+impl From<tokio::task::JoinError> for MetaError {
+    /// Only reads run on other threads of the runtime.
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Store { action: "read", reason: error.to_string(), kind: ErrorKind::Internal }
+    }
+}
+
 impl Classify for MetaError {
     fn kind(&self) -> ErrorKind {
         match self {

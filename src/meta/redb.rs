@@ -27,7 +27,7 @@ use self::{
     frame::{ALL_TALLIES, PAIRS, TALLIES, Tallies, UNCHECKED, checked, framed},
 };
 use super::{MetaError, MetaStore, Op, See, Span, Tally, Txn, prefix_end, tally::class};
-use crate::error::ErrorKind;
+use crate::{background::blocking, error::ErrorKind};
 
 /// File name below the data directory.
 pub const FILE_NAME: &str = "meta.redb";
@@ -131,7 +131,7 @@ impl Drop for RedbStore {
 impl MetaStore for RedbStore {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
         let (file, key) = (self.file.clone(), key.to_owned());
-        off_thread(move || read_one(&file, &key)).await
+        blocking(move || read_one(&file, &key)).await
     }
 
     async fn commit(&self, txn: Txn) -> Result<(), MetaError> {
@@ -273,17 +273,6 @@ fn builder(cache_bytes: u64) -> Builder {
         tracing::info!(progress = session.progress(), "the metadata file was not closed: repairing it");
     });
     builder
-}
-
-/// Runs a read where it may wait for the disk.
-async fn off_thread<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, MetaError> + Send + 'static,
-) -> Result<T, MetaError> {
-    tokio::task::spawn_blocking(read).await.map_err(|e| MetaError::Store {
-        action: "read",
-        reason: e.to_string(),
-        kind: ErrorKind::Internal,
-    })?
 }
 
 fn read_one(file: &File, key: &str) -> Result<Option<Bytes>, MetaError> {

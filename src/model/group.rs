@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CollectionId, PartitionId};
+use super::{CollectionId, LogIds, PartitionId, SegmentId};
 
 /// Name of a virtual channel, e.g. `by-dev-rootcoord-dml_4_4705…v0`: `<physical>_<collection>v<shard>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -36,6 +36,13 @@ pub struct Group {
     pub collection: CollectionId,
     pub partition: PartitionId,
     pub channel: Channel,
+}
+
+impl Group {
+    /// The ids in the logs of one of its segments.
+    pub fn log_ids(&self, segment: SegmentId) -> LogIds {
+        LogIds { collection: self.collection, partition: self.partition, segment }
+    }
 }
 
 impl std::fmt::Display for Group {

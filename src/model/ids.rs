@@ -68,3 +68,11 @@ impl LogId {
     /// Reserved for the statistics file that holds one entry per sync of a segment.
     pub const COMPOUND_STATS: Self = Self(1);
 }
+
+/// The ids that every log carries in its descriptor and its name: whose log it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogIds {
+    pub collection: CollectionId,
+    pub partition: PartitionId,
+    pub segment: SegmentId,
+}

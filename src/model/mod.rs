@@ -26,7 +26,7 @@ pub use collection::{Collection, Database, IndexDef, Partition};
 pub use controls::{Controls, Pause, Pauses};
 pub use delete::Delete;
 pub use group::{Channel, Group};
-pub use ids::{CollectionId, FieldId, JobId, LogId, Lsn, PartitionId, PlanId, SegmentId};
+pub use ids::{CollectionId, FieldId, JobId, LogId, LogIds, Lsn, PartitionId, PlanId, SegmentId};
 pub use job::{Job, JobCounts, JobState, Terms, Trigger};
 pub use log::WriteAheadLog;
 pub use mark::{Mark, Marks};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClusterRange, Group, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
+use super::{ClusterRange, Group, LogIds, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
 
 /// Life of a segment: Growing → Sealed → Flushing → Flushed → Dropped. Only Flushed and Dropped segments are in the
 /// metadata store; the earlier states live in the write-ahead log.
@@ -98,6 +98,11 @@ impl Segment {
             end_lsn: Lsn::default(),
             version: 0,
         }
+    }
+
+    /// The ids in its logs.
+    pub fn log_ids(&self) -> LogIds {
+        self.group.log_ids(self.id)
     }
 
     /// Takes the sums that summarise `logs`; rows, bytes, delta counts and the time range.

@@ -7,12 +7,10 @@ use std::cell::Cell;
 #[cfg(test)]
 use std::sync::Arc;
 
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::AbortOnDropHandle,
-};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::QueryError;
+use crate::background::blocking;
 
 /// Work between two looks at the token, in units of about a byte of text or a row of numbers: some ten microseconds.
 const LOOK_EVERY: usize = 64 << 10;
@@ -55,7 +53,7 @@ impl Interrupt {
             checkpoint.spend(0)?;
             work(&checkpoint)
         };
-        AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await?
+        blocking(work).await
     }
 
     /// As [`Self::blocking`] for many rows or deletes; the work of few is done at once.

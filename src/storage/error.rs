@@ -59,6 +59,12 @@ pub enum StorageError {
     Task(String),
 }
 
+impl From<tokio::task::JoinError> for StorageError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Task(error.to_string())
+    }
+}
+
 impl Classify for StorageError {
     fn kind(&self) -> ErrorKind {
         match self {

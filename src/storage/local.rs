@@ -33,6 +33,7 @@ use super::{
     direct::{Buffers, Direct},
     pace::{in_parts, spans},
 };
+use crate::background::blocking;
 
 /// Bytes that one call moves. Within a call a kernel may keep the core for all of it, however urgent others are: one of
 /// 60 MB would have a request of a client wait for 10 ms.
@@ -274,13 +275,6 @@ impl LocalFiles {
     }
 }
 
-/// Runs file operations where they may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|e| StorageError::Task(e.to_string()))?
-}
-
 /// A file that goes to the disk while it is written, empty at first. It has to be finished.
 enum Writing<'a> {
     Direct(Direct<'a>),
@@ -407,7 +401,7 @@ impl Backend for LocalFiles {
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
         let writes = objects.iter().cloned().map(|object| {
             let files = self.clone();
-            async move { blocking(move || Ok((files.write_at_pace(&object)?, object.name))).await }
+            async move { blocking(move || Ok::<_, StorageError>((files.write_at_pace(&object)?, object.name))).await }
         });
         let mut writes = stream::iter(writes).buffer_unordered(SYNC_CONCURRENCY);
         let mut staged = Vec::with_capacity(objects.len());

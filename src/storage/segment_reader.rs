@@ -14,10 +14,10 @@ use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{Fetched, LogPath, RangedObject, Reading, RunningCheck, SegmentStore, StorageError, StoredObject};
 use crate::{
+    background::blocking,
     binlog::{BinlogError, ColumnReader, DeltaReader, InsertLog, LogIds, PkStats, decode_delta, decode_stats},
     model::{CollectionSchema, Delete, Field, FieldId, LogId, PrimaryKey, SegmentLogs},
 };
@@ -192,15 +192,6 @@ fn of_object(path: &LogPath, source: BinlogError) -> StorageError {
     StorageError::Object { object: path.to_string(), source }
 }
 
-/// Decoding is work, not waiting: it is kept off the threads that serve requests. Work that has not begun when its reader
-/// is dropped never begins; what has begun is a batch or an object at most.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    let task = AbortOnDropHandle::new(tokio::task::spawn_blocking(work));
-    task.await.map_err(|e| StorageError::Task(e.to_string()))?
-}
-
 /// What is still to be read.
 struct Source {
     store: SegmentStore,
@@ -259,7 +250,7 @@ impl Source {
                 let (bytes, object) = fetched.open()?;
                 let reader = InsertLog::open(bytes).and_then(|log| log.read(field, batch_rows));
                 let reader = reader.map_err(|e| unreadable(&path, object.as_deref(), e))?;
-                Ok(OpenColumn { path, object, reader, next: None })
+                Ok::<_, StorageError>(OpenColumn { path, object, reader, next: None })
             };
             fields.iter().zip(objects).map(open).collect::<Result<Vec<_>, _>>()
         })

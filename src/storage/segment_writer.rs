@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use super::{LogPath, SegmentStore, StorageError};
 use crate::{
+    background::blocking,
     binlog::{
         Encoded, InsertLogWriter, LogIds, PkStats, PkStatsBuilder, encode_compound_stats, encode_delta, memory_size,
         stats_file,
@@ -344,7 +345,7 @@ async fn encode_cut(
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // Futures are made before the stream: a closure over boxed jobs inside it would not be `Send` enough for callers.
-    let encodings: Vec<_> = jobs.into_iter().map(encode).collect();
+    let encodings: Vec<_> = jobs.into_iter().map(blocking).collect();
     let mut done = stream::iter(encodings).buffer_unordered(cores);
     let mut logs = Vec::with_capacity(fields.len());
     let mut builder = None;
@@ -359,11 +360,8 @@ async fn encode_cut(
     Ok((logs.into_iter().map(|(_, log)| log).collect(), builder))
 }
 
+/// Encoding a column is work, not waiting: it is kept off the threads that serve requests.
 type EncodeJob = Box<dyn FnOnce() -> Result<Encoding, StorageError> + Send + 'static>;
-
-async fn encode(job: EncodeJob) -> Result<Encoding, StorageError> {
-    tokio::task::spawn_blocking(job).await.map_err(|e| StorageError::Task(e.to_string()))?
-}
 
 /// Timestamps are Int64 with the bits of a u64.
 fn time_range(cut: &Cut, fields: &[Field]) -> (Timestamp, Timestamp) {

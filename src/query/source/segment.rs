@@ -42,7 +42,7 @@ impl SegmentSource {
         let group = &segment.group;
         Self {
             store,
-            ids: LogIds { collection: group.collection, partition: group.partition, segment: segment.id },
+            ids: segment.log_ids(),
             channel: group.channel.clone(),
             rows: logs.rows(),
             ts_from: segment.ts_from,
