@@ -1,26 +1,32 @@
-//! What a rewrite of one segment would do: rows that die, bytes that stay.
+//! One segment as a candidate: what a rewrite of it would drop, and which threshold calls for that.
 //!
-//! Estimates only; nothing is read. They err towards keeping rows: deletes and expiry are taken to hit independently
-//! of each other, so a merge is never planned beyond its limit because the same row was counted out twice.
+//! Looks at one segment at a time, never at its neighbours.
 
-use super::PlanContext;
-use crate::model::{PlanInput, PlanReason, Segment, Timestamp};
+use super::{
+    PlanContext,
+    estimate::{Applicable, expired_rows, live_bytes, share_of},
+};
+use crate::{
+    config::CompactionConfig,
+    model::{PlanInput, PlanReason, Segment},
+};
 
-/// A segment that may become an input, with what the policies need to know of it.
+/// A segment that may become an input, with the numbers that the policies compare.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate<'a> {
     pub(super) segment: &'a Segment,
     /// Bytes of insert objects after a rewrite.
     pub(super) live_bytes: u64,
-    /// Delta entries that a rewrite could apply now, i.e. outside the retention window. Never 0 if there is one.
+    /// Delta entries that a rewrite could apply now, because they are outside the retention window. At least 1 if there
+    /// is any.
     pub(super) delta_rows: u64,
-    /// Rows past the time to live. Never 0 if there is one.
+    /// Rows past the time to live. At least 1 if there is any.
     pub(super) expired_rows: u64,
-    /// Why it has to be rewritten by itself, with thresholds applied.
+    /// The threshold that it exceeds, if any: the reason to rewrite it even alone.
     pub(super) rewrite: Option<PlanReason>,
-    /// Only the retention window keeps it from being rewritten.
+    /// It would exceed a threshold if no delete were inside the retention window.
     pub(super) retained: bool,
-    /// Counts as small: measured bytes of its objects, dead rows included.
+    /// Its objects, dead rows included, are below the share of a full segment that counts as small.
     pub(super) small: bool,
 }
 
@@ -32,10 +38,10 @@ impl<'a> Candidate<'a> {
             let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
             expired_rows(segment, ctx.now_ms.saturating_sub(ttl_ms))
         });
-        let rewrite = super::policy::rewrite::reason(segment, applicable, expired_rows, ctx.config);
+        let rewrite = exceeded(segment, applicable, expired_rows, ctx.config);
         let retained = rewrite.is_none()
             && applicable.is_partial()
-            && super::policy::rewrite::reason(segment, Applicable::ALL, expired_rows, ctx.config).is_some();
+            && exceeded(segment, Applicable::ALL, expired_rows, ctx.config).is_some();
         Self {
             segment,
             live_bytes: live_bytes(segment, delta_rows, expired_rows),
@@ -72,77 +78,30 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// `share` of `bytes`, rounded down.
-pub(super) fn share_of(bytes: u64, share: f64) -> u64 {
-    (bytes as f64 * share) as u64
-}
-
-/// Which share of a segment's deletes lies outside the retention window.
-///
-/// Only the smallest timestamp of the deletes is known, so they are taken to be spread evenly from there until now.
-/// Without this, a segment with many deletes inside the window would be rewritten every time the window moves past one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Applicable(f64);
-
-impl Applicable {
-    pub(super) const ALL: Self = Self(1.0);
-    const NONE: Self = Self(0.0);
-
-    pub(super) fn of(segment: &Segment, now_ms: u64, retain_after: Timestamp) -> Self {
-        let from = segment.delta_ts_from;
-        let now = Timestamp::from_ms(now_ms);
-        if segment.delta_rows == 0 {
-            return Self::ALL;
-        }
-        if from > retain_after {
-            Self::NONE
-        } else if now <= retain_after || now <= from {
-            Self::ALL
-        } else {
-            // An entry exactly at the edge of the window is outside of it, so the share is never 0 here.
-            Self(((retain_after.0 - from.0) as f64 / (now.0 - from.0) as f64).max(f64::MIN_POSITIVE))
-        }
+/// The first threshold that the segment exceeds: deletes before expired rows. A value equal to its threshold does not
+/// exceed it.
+fn exceeded(
+    segment: &Segment,
+    applicable: Applicable,
+    expired_rows: u64,
+    config: &CompactionConfig,
+) -> Option<PlanReason> {
+    let rows = segment.rows;
+    let delta_rows = applicable.count(segment.delta_rows);
+    if delta_rows as f64 > rows as f64 * config.delta_ratio {
+        return Some(PlanReason::DeltaRows { delta_rows, rows, threshold_ratio: config.delta_ratio });
     }
-
-    /// The share of `total`, at least 1 unless nothing is applicable: the entry at the smallest timestamp is.
-    pub(super) fn count(self, total: u64) -> u64 {
-        if self == Self::ALL {
-            total
-        } else if self == Self::NONE {
-            0
-        } else {
-            ((total as f64 * self.0) as u64).clamp(total.min(1), total)
-        }
+    let delta_bytes = applicable.count(segment.delta_bytes);
+    if delta_bytes > config.delta_bytes {
+        return Some(PlanReason::DeltaBytes { delta_bytes, threshold_bytes: config.delta_bytes });
     }
-
-    fn is_partial(self) -> bool {
-        self != Self::ALL
+    let delta_logs = applicable.count(u64::from(segment.delta_logs)) as u32;
+    if delta_logs > config.delta_logs {
+        return Some(PlanReason::DeltaLogs { delta_logs, threshold: config.delta_logs });
     }
-}
-
-/// Rows older than `cutoff_ms`, by linear interpolation over the segment's time range. A rewrite drops all of them,
-/// which moves the start of the range to the cutoff and the estimate to 0.
-fn expired_rows(segment: &Segment, cutoff_ms: u64) -> u64 {
-    let (from, to) = (segment.ts_from.physical_ms(), segment.ts_to.physical_ms());
-    if segment.rows == 0 || from >= cutoff_ms {
-        0
-    } else if to < cutoff_ms {
-        segment.rows
-    } else {
-        // from < cutoff <= to: the range is not empty, and the oldest row has expired.
-        let share = u128::from(segment.rows) * u128::from(cutoff_ms - from) / u128::from(to - from);
-        (share as u64).clamp(1, segment.rows)
-    }
-}
-
-fn live_bytes(segment: &Segment, delta_rows: u64, expired_rows: u64) -> u64 {
-    let rows = u128::from(segment.rows);
-    if rows == 0 {
-        return 0;
-    }
-    let undeleted = rows.saturating_sub(u128::from(delta_rows));
-    let unexpired = rows.saturating_sub(u128::from(expired_rows));
-    // Two steps, so that the product of three 64-bit numbers can't overflow.
-    let bytes = u128::from(segment.insert_bytes) * undeleted / rows;
-    (bytes * unexpired / rows) as u64
+    (expired_rows as f64 > rows as f64 * config.expired_ratio).then_some(PlanReason::Expired {
+        expired_rows,
+        rows,
+        threshold_ratio: config.expired_ratio,
+    })
 }

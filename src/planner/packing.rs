@@ -1,7 +1,7 @@
-//! Putting sizes into bins: which segments are merged into one.
+//! Bin packing: which sizes are merged into one segment.
 //!
-//! Knows sizes and positions only, never segments. Every function is deterministic in the order it is given; callers
-//! sort first, so the result does not depend on the order of the view.
+//! Knows sizes and positions only, never segments. The result of each function depends on the order of its input, so
+//! callers sort first.
 
 use std::{
     cmp::Reverse,
@@ -21,18 +21,17 @@ impl Bin {
         self.bytes = self.bytes.saturating_add(size);
     }
 
-    /// What the positions stand for.
+    /// The members of `of` at these positions.
     pub(super) fn members<'a, T: Copy>(&'a self, of: &'a [T]) -> Vec<T> {
         self.items.iter().filter_map(|i| of.get(*i).copied()).collect()
     }
 }
 
-/// Packs all of `sizes` into bins of at most `cap` bytes and `max_items` items, so that as many bytes as possible end
-/// in bins of at least `full` bytes. A size above `cap` gets a bin of its own.
+/// Packs all of `sizes` into bins of at most `cap` bytes and `max_items` items. Aims at many bytes in bins of at least
+/// `full` bytes. A size above `cap` gets a bin of its own.
 ///
-/// Two arrangements are tried. Best fit fills bins one by one to the brim and leaves the rest in the last one, which is
-/// right when the rest can wait. Levelling spreads everything over the same number of bins, which is right when all of
-/// them are well filled that way and nothing is left over.
+/// Takes the better of two arrangements. Best fit fills bins as far as possible and leaves a rest, which may wait for
+/// later segments. Levelling spreads everything evenly over as many bins, and is better if all of them are full then.
 pub(super) fn pack(sizes: &[u64], cap: u64, full: u64, max_items: usize) -> Vec<Bin> {
     let fitted = best_fit(sizes, cap, max_items);
     let well_filled = |bins: &[Bin]| -> u64 { bins.iter().filter(|b| b.bytes >= full).map(|b| b.bytes).sum() };
@@ -42,11 +41,11 @@ pub(super) fn pack(sizes: &[u64], cap: u64, full: u64, max_items: usize) -> Vec<
     }
 }
 
-/// Largest first, each into the fullest bin that still takes it. Two bins of the result never fit into one, unless
-/// `max_items` keeps them apart.
+/// Largest first, each into the fullest bin that it fits into. Two bins of the result never fit into one, except where
+/// `max_items` forbids it.
 pub(super) fn best_fit(sizes: &[u64], cap: u64, max_items: usize) -> Vec<Bin> {
     let mut bins: Vec<Bin> = Vec::new();
-    // (bytes left, bin) of all bins that may take another item.
+    // (bytes left, bin) of all bins that may get another item.
     let mut open: BTreeSet<(u64, usize)> = BTreeSet::new();
     for item in descending(sizes) {
         let size = sizes[item];
@@ -70,7 +69,7 @@ pub(super) fn best_fit(sizes: &[u64], cap: u64, max_items: usize) -> Vec<Bin> {
     bins
 }
 
-/// Largest first, each into the emptiest of as many bins as `fitted` has; none if that breaks a limit.
+/// Largest first, each into the emptiest of as many bins as `fitted` has; none if a limit forbids that.
 fn level(sizes: &[u64], fitted: &[Bin], cap: u64, max_items: usize) -> Option<Vec<Bin>> {
     let (oversized, mut bins): (Vec<Bin>, Vec<Bin>) = fitted.iter().cloned().partition(|b| b.bytes > cap);
     bins.fill(Bin::default());
@@ -91,11 +90,11 @@ fn level(sizes: &[u64], fitted: &[Bin], cap: u64, max_items: usize) -> Option<Ve
     Some(bins)
 }
 
-/// More items than this are left to `best_fit`, which is good when there is much to choose from.
+/// Most items for which all choices are tried. With more of them `best_fit` finds good bins.
 const EXACT_LIMIT: usize = 12;
 
-/// The fullest bin that any choice of items makes; none when there are too many to try all choices. Best fit looks at
-/// one item at a time and misses such a bin when there are only a few.
+/// The fullest bin that any choice of items makes; none if there are too many items to try all choices. Best fit looks at
+/// one item at a time and can miss this bin when there are few items.
 pub(super) fn fullest(sizes: &[u64], cap: u64, max_items: usize) -> Option<Bin> {
     if sizes.len() > EXACT_LIMIT {
         return None;
@@ -114,14 +113,14 @@ pub(super) fn fullest(sizes: &[u64], cap: u64, max_items: usize) -> Option<Bin> 
     Some(best)
 }
 
-/// How many of the first items of `ascending` to merge so that at least `surplus` segments fewer remain; 0 if not even
-/// two may be merged. The sum stays below `limit` bytes.
+/// How many of the first items of `ascending` to merge so that at least `surplus` segments fewer remain, or as many as
+/// possible; 0 if no two may be merged. The sum stays below `limit` bytes.
 ///
-/// The cheapest merge would always be the two smallest, and it would be needed again at once. The largest merge would
-/// rewrite big segments for the sake of small ones. Weighing bytes against a power of the segments saved finds the step
-/// in between: equals are merged with equals, and what is many times larger is left alone until its equals have come.
-/// The exponent was chosen by simulation (`tests/layouts/amplification.rs`): from 2.5 to 3 the bytes rewritten stay within a tenth or so
-/// of the least that keeping so few segments costs, for even and for uneven sizes; smaller ones fall off steeply.
+/// Merging the two smallest is always cheapest, but another merge would be due at once. Merging all rewrites large
+/// segments for the sake of small ones. The function minimises bytes divided by a power of the segments saved, which is
+/// in between: equals are merged with equals, and a much larger segment waits until there are others of its size.
+/// The exponent was chosen by simulation (`tests/layouts/amplification.rs`): from 2.5 to 3 the bytes rewritten stay within
+/// about a tenth of the minimum, for even and for uneven sizes. Smaller exponents are much worse.
 pub(super) fn cheapest_prefix(ascending: &[u64], surplus: usize, limit: u64, max_items: usize) -> usize {
     const EXPONENT: f64 = 2.5;
     let mut sum = 0u64;

@@ -1,7 +1,7 @@
-//! Why a segment was looked at and left alone.
+//! Reasons for leaving a segment alone.
 //!
-//! Every reason carries the value and the threshold it was compared with, so that its text answers "why is this segment
-//! not compacted?" without a look at the settings. Values only; nothing here decides.
+//! Every reason carries the measured value and the threshold, so that its text answers "why is this segment not
+//! compacted?" without the settings at hand. Values only; nothing here decides.
 
 use std::{
     fmt,
@@ -11,12 +11,12 @@ use std::{
 use super::Violation;
 use crate::model::{FailureKind, FieldId, SegmentLevel, Timestamp};
 
-/// Why no draft has this segment. Sizes in bytes, shares from 0 to 1.
+/// The reason why no draft has a segment. Sizes are in bytes, shares from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum SkipReason {
     /// All compaction is switched off.
     Disabled,
-    /// Automatic compaction is switched off, for everybody or by the collection's property.
+    /// Automatic compaction is switched off, for all collections or by the collection's property.
     AutoOff { by_collection: bool },
     /// The policy does not take segments of this level.
     Level { level: SegmentLevel },
@@ -24,35 +24,35 @@ pub enum SkipReason {
     OutOfScope,
     /// Input of an unfinished plan.
     Reserved,
-    /// Its last plan failed for good. Only a client's request tries again before this time (milliseconds since 1970;
-    /// none: at any time).
+    /// Its last plan failed for good. Automatic triggers try again from `until_ms` on (milliseconds since 1970; none:
+    /// never). A client's request tries at any time.
     LastPlanFailed { kind: FailureKind, until_ms: Option<u64> },
-    /// The only live segment of its group, and nothing in it to drop.
+    /// The only live segment of its group, with nothing to drop.
     Alone,
-    /// Not small, and nothing in it to drop.
+    /// Not small, with nothing to drop.
     AlreadyFull { bytes: u64, max_bytes: u64 },
     /// It has deletes, but not enough for a rewrite.
     FewDeletes { delta_rows: u64, rows: u64, threshold_ratio: f64 },
     /// It has expired rows, but not enough for a rewrite.
     FewExpired { expired_rows: u64, rows: u64, threshold_ratio: f64 },
-    /// Small, but the small segments of the group are neither many enough nor do they fill one together.
+    /// Small, but the small segments of the group are too few and together too small to fill one.
     TooFewSmall { small: u32, needed: u32, bytes: u64, needed_bytes: u64 },
-    /// No other candidate fits into one segment with it, or no choice of them fills one.
+    /// No other candidate fits beside it, or no choice of candidates fills a segment.
     NothingFits { bytes: u64, max_bytes: u64 },
     /// Its deletes are inside the retention window.
     Retained { delta_rows: u64 },
-    /// The collection has no field to cluster by.
+    /// The collection has no clustering key.
     NoClusteringKey,
-    /// Clustered by this field already, and nothing in it to drop.
+    /// Clustered by this field already, with nothing to drop.
     Clustered { field: FieldId },
-    /// It has deletes that are newer than the oldest row that is still in memory.
+    /// It has deletes that are newer than the oldest row in memory.
     Growing { newest: Timestamp, growing_from: Timestamp },
-    /// A draft had it and broke a rule of [`super::validate`].
+    /// Its draft broke a rule of [`super::validate`].
     Refused(Violation),
 }
 
 impl SkipReason {
-    /// Name for metrics labels.
+    /// Name in metric labels.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
@@ -76,18 +76,18 @@ impl SkipReason {
     }
 }
 
-/// What was measured, and what it was compared with.
+/// A measured value and its threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measure {
     pub value: f64,
-    /// The segment is planned beyond it; none: no value would be enough.
+    /// The segment is planned if the value exceeds it; none: no value would be enough.
     pub threshold: Option<f64>,
-    /// Of both: bytes, rows, segments, or a share from 0 to 1.
+    /// Unit of both: bytes, rows, segments, or a share from 0 to 1.
     pub unit: &'static str,
 }
 
 impl SkipReason {
-    /// The numbers behind the reason; none where it is not about numbers.
+    /// The numbers behind the reason; none if it has no numbers.
     pub fn measure(&self) -> Option<Measure> {
         let of = |value, threshold, unit| Some(Measure { value, threshold, unit });
         match self {
@@ -160,7 +160,7 @@ impl fmt::Display for SkipReason {
     }
 }
 
-/// A share in percent, cut (never rounded up to the threshold it stays below) to one decimal.
+/// A share in percent, cut to one decimal. Rounding could show a value that reaches a threshold it is below.
 struct Percent(f64);
 
 impl Percent {
@@ -171,18 +171,18 @@ impl Percent {
 
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // 0.29 * 1000 is 289.999…: what is a whole tenth in decimal stays one.
+        // 0.29 * 1000 is 289.999…: without the small addition, 29 % would become 28.9 %.
         let tenths = (self.0 * 1000.0 + 1e-6).floor();
         write!(f, "{}", tenths / 10.0)
     }
 }
 
-/// A time in milliseconds since 1970, as people write it.
+/// A time in milliseconds since 1970, printed as a date.
 struct Utc(u64);
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Later than anything that can be written as a date: it was no date.
+        // The last time that the format can print.
         const LAST_MS: u64 = 253_402_300_799_999;
         let time = UNIX_EPOCH + Duration::from_millis(self.0.min(LAST_MS));
         write!(f, "{}", humantime::format_rfc3339_seconds(time))

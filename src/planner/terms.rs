@@ -1,9 +1,8 @@
-//! The terms that a plan takes for granted of its collection and of the settings, and whether they still hold.
+//! The terms of a plan, taken from its collection and the settings, and the check that they still hold.
 //!
-//! A plan copies terms when it is made, and may run much later: after a pause, a queue, a retry or a restart. Terms that
-//! decide over rows are looked at again when it begins and, while nobody can change them, inside its commit. A plan
-//! never drops a row that the terms of the moment of its commit would keep. Terms under which it drops fewer rows than
-//! it could do no harm: they hold.
+//! A plan copies terms when it is made and may run much later: after a pause, a wait in the queue, a retry or a restart.
+//! They are checked again when it begins and inside its commit, where nothing else can change them. So a plan never drops
+//! a row that the terms at its commit would keep. Terms that would allow it to drop more rows don't stop it.
 
 use std::time::Duration;
 
@@ -17,15 +16,16 @@ use crate::{
 pub struct Standing {
     /// Compaction is switched on.
     pub enabled: bool,
-    /// So it is for the triggers that come by themselves, for everybody and for this collection.
+    /// Automatic compaction is switched on, for all collections and for this one.
     pub automatic: bool,
+    /// The collection's time to live; none: rows never expire.
     pub ttl: Option<Duration>,
     pub clustering_key: Option<FieldId>,
     /// Deletes newer than this stay; [`Timestamp::MAX`]: no retention window.
     pub retain_after: Timestamp,
 }
 
-/// A term that does not hold any more.
+/// A term that no longer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Lapsed {
     #[error("compaction has been switched off")]
@@ -43,13 +43,13 @@ pub enum Lapsed {
 }
 
 impl Classify for Lapsed {
-    /// Like inputs that changed: the group is planned again.
+    /// As for inputs that changed: the group is planned again.
     fn kind(&self) -> ErrorKind {
         ErrorKind::Precondition
     }
 }
 
-/// Holds a plan that `trigger` led to against the terms of this moment.
+/// Compares the terms of a plan that `trigger` led to with the current ones.
 ///
 /// # Errors
 /// The first term that does not hold.
@@ -60,7 +60,7 @@ pub fn check_terms(plan: &Plan, trigger: Trigger, standing: &Standing) -> Result
     if trigger != Trigger::Manual && !standing.automatic {
         return Err(Lapsed::AutoOff);
     }
-    // It moves deletes to where they belong: no row and no delete is dropped, and nothing is clustered.
+    // It only moves deletes: no row and no delete is dropped, and nothing is clustered.
     if plan.kind == PlanKind::L0Delete {
         return Ok(());
     }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_end_what_came_by_itself_and_the_main_one_everything() {
+    fn the_automatic_switch_ends_automatic_plans_and_the_main_switch_all() {
         let auto_off = Standing { automatic: false, ..STANDING };
         assert_eq!(check_terms(&plan(), Trigger::Manual, &auto_off), Ok(()));
         assert_eq!(check_terms(&plan(), Trigger::Flush, &auto_off), Err(Lapsed::AutoOff));

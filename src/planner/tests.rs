@@ -1,13 +1,23 @@
 //! One table per rule. Numbers are the settings' defaults, so that a row can be read without them: 512 MB at most,
 //! small below 256 MB, 11 small ones or 435.2 MB of them for a merge, 20 % deletes for a rewrite.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::model::{ClusterRange, CollectionId, PartitionId, Scalar, SegmentState, segment::SegmentLevel};
+use crate::{
+    config::CompactionConfig,
+    model::{
+        ClusterRange, CollectionId, FailureKind, FieldId, Group, PartitionId, PlanInput, PlanKind, PlanReason, Scalar,
+        Segment, SegmentId, SegmentLevel, SegmentState, Timestamp, Trigger,
+    },
+};
 
 const MB: u64 = 1 << 20;
 const NOW_MS: u64 = 1_000_000;
@@ -91,7 +101,7 @@ impl Case {
                 ttl: self.ttl,
                 reserved: &reserved,
                 failed: &failed,
-                scope: self.scope.as_ref().map_or(Scope::All, Scope::Segments),
+                scope: self.scope.as_ref().map_or(SegmentScope::All, SegmentScope::Segments),
                 retain_after: self.retain_after,
             },
         )

@@ -1,7 +1,7 @@
-//! The rules that the inputs of a plan obey, in one list.
+//! The rules for the inputs of a plan, in one list.
 //!
-//! Asked three times: when a plan is proposed, when it is dispatched and when it is committed. So a plan that comes
-//! from a client or out of the store after a restart meets the same rules as one just made.
+//! They are checked three times: when a plan is proposed, dispatched and committed. So a plan that was loaded from the
+//! store after a restart meets the same rules as a new one.
 
 use rustc_hash::FxHashSet;
 
@@ -10,13 +10,13 @@ use crate::{
     model::{Group, PlanInput, PlanKind, Segment, SegmentId, SegmentLevel, SegmentState},
 };
 
-/// What the inputs are held against.
+/// The plan and its surroundings, as far as the rules need them.
 #[derive(Clone, Copy)]
 pub struct Rules<'a> {
     pub kind: PlanKind,
-    /// No plan crosses it.
+    /// All inputs must be of this group.
     pub group: &'a Group,
-    /// Does not hold for clustering, which has to take whatever shares a range of keys.
+    /// Ignored for clustering, which has to take all segments that share a range of keys.
     pub max_inputs: u32,
     /// True for inputs of unfinished plans other than the one that is checked.
     pub reserved: &'a dyn Fn(SegmentId) -> bool,
@@ -45,8 +45,8 @@ pub enum Violation {
     RowsChanged { segment: SegmentId, planned: u64, found: u64 },
 }
 
-/// L0 segments have deletes and no rows. Clustered ones keep their range of keys: they are rewritten alone, or clustered
-/// again.
+/// True if inputs of a plan of this kind may have this level. L0 segments have no rows to rewrite. Clustered ones must
+/// keep their range of keys: they are rewritten alone, or clustered again.
 fn takes(kind: PlanKind, level: SegmentLevel) -> bool {
     match kind {
         PlanKind::Mix => level == SegmentLevel::L1,
@@ -56,7 +56,7 @@ fn takes(kind: PlanKind, level: SegmentLevel) -> bool {
 }
 
 impl Classify for Violation {
-    /// What can come about by itself between planning and commit is not `Invalid`: the group is planned again.
+    /// Violations that can arise between planning and commit are not `Invalid`: the group is planned again.
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Empty | Self::Repeated { .. } | Self::OtherGroup { .. } | Self::Level { .. } => ErrorKind::Invalid,
@@ -69,7 +69,7 @@ impl Classify for Violation {
 
 /// Checks a plan's inputs against the segments as they are now; `segment` looks one up.
 ///
-/// Deltas may have grown since: those that a plan did not read are carried over to its output.
+/// Deltas may have grown since planning: deletes that a plan did not read are carried over to its output.
 ///
 /// # Errors
 /// The first rule broken, in the order of the inputs.

@@ -1,16 +1,18 @@
-//! Flush event and global tick: rewrite what exceeds a threshold, merge small segments when there are too many of them
-//! or when they fill one.
+//! The policy of the flush event and the global tick: rewrite segments that exceed a threshold, merge small segments if
+//! there are too many of them or if they fill one.
 //!
-//! Must keep the bytes rewritten per byte flushed low: a segment that is not small is never touched for the sake of
-//! another one, and a merge of clean segments either fills its output well or stays small itself. An output in between
-//! could neither grow later nor be called full.
+//! Must keep the bytes rewritten per byte flushed low. So a segment that is not small is never rewritten for the sake of
+//! another one. The output of a merge of clean segments is full or small itself, where that is possible: an output in
+//! between is not full and can't grow later.
 
+use super::rewrite;
 use crate::{
     config::CompactionConfig,
     model::PlanReason,
     planner::{
         Proposals, SkipReason,
-        measure::{Candidate, share_of},
+        estimate::share_of,
+        measure::Candidate,
         packing::{self, Bin},
     },
 };
@@ -34,7 +36,7 @@ pub(in crate::planner) fn propose(
             proposals.skip(candidate.segment, healthy(candidate, config));
         }
     }
-    super::draft_dead(&dead, limits.max_bytes, limits.max_inputs, |dead| reason(dead, &limits), proposals);
+    rewrite::dead(&dead, limits.max_bytes, limits.max_inputs, |dead| reason(dead, &limits), proposals);
 
     let small = pool.iter().filter(|c| c.small).count();
     let small_bytes: u64 = pool.iter().filter(|c| c.small).map(|c| c.live_bytes).sum();
@@ -56,7 +58,7 @@ pub(in crate::planner) fn propose(
 
 struct Limits {
     max_bytes: u64,
-    /// An output of this size is worth making.
+    /// An output of this size counts as full.
     full_bytes: u64,
     /// A segment below this is small.
     small_bytes: u64,
@@ -76,7 +78,7 @@ impl Limits {
     }
 }
 
-/// Drafts every merge that fills a segment, and returns the rest in its order.
+/// Drafts every merge that fills a segment. Returns the rest in its order.
 fn take_full<'c, 's>(
     pool: Vec<&'c Candidate<'s>>,
     limits: &Limits,
@@ -85,7 +87,7 @@ fn take_full<'c, 's>(
     let sizes: Vec<u64> = pool.iter().map(|c| c.live_bytes).collect();
     let bins = packing::pack(&sizes, limits.max_bytes, limits.full_bytes, limits.max_inputs);
     let mut rest = take_bins(pool, bins, limits, proposals);
-    // A bin missed by looking at one item at a time; each round removes at least two.
+    // Bins that `pack` missed, because it looks at one item at a time. Each round removes at least two items.
     loop {
         let sizes: Vec<u64> = rest.iter().map(|c| c.live_bytes).collect();
         if sizes.iter().sum::<u64>() < limits.full_bytes {
@@ -117,14 +119,14 @@ fn take_bins<'c, 's>(
     pool.into_iter().zip(taken).filter_map(|(c, taken)| (!taken).then_some(c)).collect()
 }
 
-/// Merges the smallest until no more than the allowed number of small segments remain, and returns the rest.
+/// Merges the smallest until no more small segments remain than allowed. Returns the rest.
 fn take_surplus<'c, 's>(
     pool: Vec<&'c Candidate<'s>>,
     small: usize,
     limits: &Limits,
     proposals: &mut Proposals,
 ) -> Vec<&'c Candidate<'s>> {
-    // What a rewrite turns into a small segment counts as one.
+    // A segment that will be small after its rewrite counts as small.
     let (mut tier, mut rest): (Vec<_>, Vec<_>) = pool.into_iter().partition(|c| c.live_bytes < limits.small_bytes);
     let reason = PlanReason::SmallSegments { small: count(small.max(tier.len())), threshold: count(limits.max_small) };
     let mut remaining = tier.len();
@@ -140,7 +142,7 @@ fn take_surplus<'c, 's>(
         remaining -= merged - 1;
     }
     if remaining > limits.max_small {
-        // No two of them stay small together, so none of these merges will be repeated.
+        // No two of them stay small together, so the outputs are not small and are not merged again.
         let sizes: Vec<u64> = tier.iter().map(|c| c.live_bytes).collect();
         let mut bins = packing::best_fit(&sizes, limits.max_bytes, limits.max_inputs);
         bins.retain(|b| b.items.len() > 1);
@@ -162,8 +164,8 @@ fn take_surplus<'c, 's>(
     rest
 }
 
-/// Why these are rewritten: small segments fill the output by themselves, or they are merged along with one that has to
-/// be rewritten anyway; of several the largest speaks.
+/// The reason for a draft: either the small members fill the output by themselves, or they are merged along with members
+/// that have to be rewritten anyway. Then it is the reason of the largest of those.
 fn reason(members: &[&Candidate<'_>], limits: &Limits) -> PlanReason {
     let bytes = members.iter().filter(|c| c.small).map(|c| c.live_bytes).sum();
     let own = members
@@ -180,10 +182,10 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Neither small nor in need of a rewrite.
+/// The reason to skip a segment that is not small and exceeds no threshold.
 fn healthy(candidate: &Candidate<'_>, config: &CompactionConfig) -> SkipReason {
     let (bytes, max_bytes) = (candidate.segment.insert_bytes, config.max_segment_bytes);
-    super::rewrite::too_little(candidate, config).unwrap_or(SkipReason::AlreadyFull { bytes, max_bytes })
+    rewrite::too_little(candidate, config).unwrap_or(SkipReason::AlreadyFull { bytes, max_bytes })
 }
 
 /// The small segments that no draft took.

@@ -1,11 +1,12 @@
-//! A client asked to cluster: the rows of the group are divided by ranges of the clustering key.
+//! The policy of a request to cluster: the rows of the group are divided by ranges of the clustering key.
 //!
-//! What must be divided goes into one plan, however many segments that are: the ranges of two plans would overlap, and a
-//! plan of many small inputs needs no more memory than one of few. If all segments are clustered by this key already,
-//! those whose ranges overlap are clustered again, each set of neighbours by itself; ranges overlap after a request for
-//! part of a group. Of all others only what has something to drop is rewritten, and keeps its range. So clustering an
-//! unchanged set again leads to no plan.
+//! Unless all segments are clustered by this key already, all of them go into one plan, however many they are: the ranges
+//! of two plans would overlap, and a plan of many small inputs needs no more memory than one of few. Otherwise segments
+//! whose ranges overlap are clustered again, each set of neighbours in a plan of its own. (Ranges overlap after a request
+//! for part of a group.) Of the others only segments with something to drop are rewritten; they keep their range. So
+//! clustering an unchanged set again leads to no plan.
 
+use super::rewrite;
 use crate::{
     model::{ClusterRange, FieldId, PlanKind, PlanReason, SegmentLevel},
     planner::{Proposals, SkipReason, measure::Candidate},
@@ -31,7 +32,7 @@ pub(in crate::planner) fn propose(candidates: &[Candidate<'_>], key: FieldId, pr
         }
         for candidate in members {
             if candidate.has_work() {
-                proposals.draft(super::rewrite::asked_for(&[candidate]), &[candidate]);
+                proposals.draft(rewrite::asked_for(&[candidate]), &[candidate]);
             } else {
                 proposals.skip(candidate.segment, SkipReason::Clustered { field: key });
             }
@@ -46,7 +47,7 @@ fn range<'s>(candidate: &Candidate<'s>, key: FieldId) -> Option<&'s ClusterRange
     (range.field == key).then_some(range)
 }
 
-/// Divides what is sorted by range wherever no range reaches beyond.
+/// Splits a list that is sorted by range into sets of neighbours: no range of a set reaches into the next set.
 fn overlapping<'a, 'c>(
     sorted: &'a [(&'c ClusterRange, &'c Candidate<'c>)],
 ) -> impl Iterator<Item = &'a [(&'c ClusterRange, &'c Candidate<'c>)]> {
@@ -58,7 +59,7 @@ fn overlapping<'a, 'c>(
     })
 }
 
-/// One segment does, and so do several that one value fills: there is no way to divide them.
+/// True if the neighbours can't be divided further: there is one segment, or all rows have one value of the key.
 fn share_one_value(neighbours: &[(&ClusterRange, &Candidate<'_>)]) -> bool {
     let first = neighbours.first().map(|(range, _)| &range.min);
     neighbours.len() == 1 || neighbours.iter().all(|(range, _)| Some(&range.min) == first && Some(&range.max) == first)

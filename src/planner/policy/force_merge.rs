@@ -1,21 +1,18 @@
-//! A client asked for segments of a size: merge what is below it, split what is above it.
+//! The policy of a request for segments of a given size: merge smaller segments, split larger ones.
 //!
-//! A segment that is nearly of that size and has nothing to drop is left as it is; so, once done, asking again leads to
-//! no plan. A plan may have several outputs, of which all but the last are full (`compactor::cut`): therefore segments
-//! of any sizes can be put together, and every plan leaves at most one segment that is below.
+//! A segment of nearly that size with nothing to drop is left alone, so a repeated request leads to no plan. A plan may
+//! have several outputs, and all but the last are full (`compactor::cut`). Therefore a plan can take segments of any
+//! sizes, and it leaves at most one segment that is too small.
 
+use super::rewrite;
 use crate::{
     model::PlanReason,
-    planner::{
-        Proposals, SkipReason,
-        measure::{Candidate, share_of},
-        packing,
-    },
+    planner::{Proposals, SkipReason, estimate::share_of, measure::Candidate, packing},
 };
 
-/// Below this share of the asked-for size a segment is merged.
+/// A segment below this share of the requested size is merged.
 const FULL: f64 = 0.8;
-/// A plan has about so many outputs at most, unless one input alone makes more: what fails is not too much to repeat.
+/// Soft cap on the outputs of a plan, which bounds the work lost by a failure. One input alone may make more.
 const OUTPUTS: u64 = 16;
 
 /// `candidates` ascending by live bytes and id; `alone`: the group has no other live segment.
@@ -29,13 +26,13 @@ pub(in crate::planner) fn propose(
     let full_bytes = share_of(target_bytes, FULL);
     let force = PlanReason::ForceMerge { target_bytes };
     let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
-    super::draft_dead(&dead, target_bytes, max_inputs, super::rewrite::asked_for, proposals);
+    rewrite::dead(&dead, target_bytes, max_inputs, rewrite::asked_for, proposals);
 
     let (small, mut rest): (Vec<_>, Vec<_>) = pool.into_iter().partition(|c| c.live_bytes < full_bytes);
     rest.retain(|c| {
         let fits = c.live_bytes <= target_bytes;
         match (fits, c.has_work()) {
-            (true, true) => proposals.draft(super::rewrite::asked_for(&[c]), &[c]),
+            (true, true) => proposals.draft(rewrite::asked_for(&[c]), &[c]),
             (true, false) => {
                 let bytes = c.live_bytes;
                 proposals.skip(c.segment, SkipReason::AlreadyFull { bytes, max_bytes: target_bytes });
@@ -58,7 +55,7 @@ pub(in crate::planner) fn propose(
     for members in chunks(&rest, target_bytes.saturating_mul(OUTPUTS), max_inputs) {
         match members {
             [one] if one.live_bytes <= target_bytes && one.has_work() => {
-                proposals.draft(super::rewrite::asked_for(members), members);
+                proposals.draft(rewrite::asked_for(members), members);
             }
             [one] if one.live_bytes <= target_bytes => {
                 proposals.skip(one.segment, left_alone(one, alone, target_bytes));
@@ -68,7 +65,7 @@ pub(in crate::planner) fn propose(
     }
 }
 
-/// Cuts a list where it has enough bytes or items; a single item may have more.
+/// Cuts a list into chunks of at most so many bytes and items. A chunk of one item may have more bytes.
 fn chunks<'a, 'c, 's>(mut list: &'a [&'c Candidate<'s>], bytes: u64, items: usize) -> Vec<&'a [&'c Candidate<'s>]> {
     let mut chunks = Vec::new();
     while !list.is_empty() {

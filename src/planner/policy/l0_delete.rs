@@ -1,18 +1,17 @@
-//! A client asked to spread the deletes of L0 segments over the segments with rows that they may hit.
+//! The policy of a request to spread the deletes of L0 segments over the segments with rows that they may hit.
 //!
-//! Which segments these are is decided at commit, when no other commit is in between. Only the deletes are looked at
-//! here: those that rows in memory are older than have to wait, because such a row is in no segment yet that could be
-//! given its delete.
+//! The commit chooses the targets, because no other commit can come in between there. A delete that is newer than a row in
+//! memory has to wait: no segment has that row yet, so none could be given the delete.
 
 use crate::{
     model::{PlanKind, PlanReason, Timestamp},
     planner::{Proposals, SkipReason, measure::Candidate},
 };
 
-/// Bytes of delta logs that one plan takes: while they are spread, no other commit of the collection is made.
+/// Most bytes of delta logs in one plan. While they are spread, no other commit of the collection can run.
 const PLAN_BYTES: u64 = 16 << 20;
 
-/// `candidates` in any order, all of level L0. No row in memory of the channel is older than `growing_from`.
+/// `candidates` in any order, all of level L0. No row of the channel in memory is older than `growing_from`.
 pub(in crate::planner) fn propose(
     candidates: &[Candidate<'_>],
     growing_from: Timestamp,

@@ -1,14 +1,16 @@
-//! A client asked: merge whatever can be merged, rewrite whatever has deletes or expired rows.
+//! The policy of a client's plain request: merge all segments that fit together, rewrite all with deletes or expired rows.
 //!
-//! No threshold applies, but nothing is rewritten in vain: a segment that stays alone and has nothing to drop is left
-//! as it is, and a large one is only touched when that is worth its bytes.
+//! No threshold applies, but nothing is rewritten for nothing: a segment that stays alone and has nothing to drop is left
+//! alone, and a large one is only merged if that saves more than it costs.
 
+use super::rewrite;
 use crate::{
     config::CompactionConfig,
     model::PlanReason,
     planner::{
         Proposals, SkipReason,
-        measure::{Candidate, share_of},
+        estimate::share_of,
+        measure::Candidate,
         packing::{self, Bin},
     },
 };
@@ -24,7 +26,7 @@ pub(in crate::planner) fn propose(
     let full_bytes = share_of(max_bytes, config.full_proportion);
     let max_inputs = (config.max_inputs as usize).max(1);
     let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
-    super::draft_dead(&dead, max_bytes, max_inputs, super::rewrite::asked_for, proposals);
+    rewrite::dead(&dead, max_bytes, max_inputs, rewrite::asked_for, proposals);
 
     let packing = cheapest(&pool, config);
     for candidate in packing.untouched {
@@ -37,7 +39,7 @@ pub(in crate::planner) fn propose(
             [single] if !single.has_work() => {
                 proposals.skip(single.segment, left_alone(single, alone, full_bytes, config));
             }
-            [_] => proposals.draft(super::rewrite::asked_for(&members), &members),
+            [_] => proposals.draft(rewrite::asked_for(&members), &members),
             _ => proposals.draft(PlanReason::ManualMerge, &members),
         }
     }
@@ -50,9 +52,9 @@ struct Packing<'c, 's> {
     bins: Vec<Bin>,
 }
 
-/// Packs with and without the larger clean segments as hosts for the others, and takes the cheapest: bytes written, plus
-/// one full segment for each segment that is left. So whatever can be merged is merged, for a merge never writes more
-/// than it saves; but no large segment is rewritten for crumbs that another one can take.
+/// Packs with and without the larger clean segments as hosts for the others, and takes the cheapest arrangement. The cost
+/// is the bytes written plus one full segment for each segment that remains. A merge never writes more than that saves, so
+/// segments that fit together are merged. But a large segment is not rewritten for small ones that fit elsewhere.
 fn cheapest<'c, 's>(pool: &[&'c Candidate<'s>], config: &CompactionConfig) -> Packing<'c, 's> {
     let max_bytes = config.max_segment_bytes;
     let full_bytes = share_of(max_bytes, config.full_proportion);

@@ -1,45 +1,14 @@
-//! Binlog compaction of one segment: the thresholds beyond which it is rewritten for its own sake.
+//! Rewrites that drop deleted and expired rows: the only policy for clustered segments.
 //!
-//! Looks at one segment at a time and never at its neighbours. Clustered segments know nothing but this policy: merged
-//! with others they would lose their range of keys.
+//! Must never merge clustered segments with others: they would lose their range of keys.
 
 use crate::{
     config::CompactionConfig,
-    model::{PlanReason, Segment},
-    planner::{
-        Proposals, SkipReason,
-        measure::{Applicable, Candidate},
-    },
+    model::PlanReason,
+    planner::{Proposals, SkipReason, measure::Candidate, packing},
 };
 
-/// The first threshold that the segment exceeds, in the order in which they usually hurt. All are strict.
-pub(in crate::planner) fn reason(
-    segment: &Segment,
-    applicable: Applicable,
-    expired_rows: u64,
-    config: &CompactionConfig,
-) -> Option<PlanReason> {
-    let rows = segment.rows;
-    let delta_rows = applicable.count(segment.delta_rows);
-    if delta_rows as f64 > rows as f64 * config.delta_ratio {
-        return Some(PlanReason::DeltaRows { delta_rows, rows, threshold_ratio: config.delta_ratio });
-    }
-    let delta_bytes = applicable.count(segment.delta_bytes);
-    if delta_bytes > config.delta_bytes {
-        return Some(PlanReason::DeltaBytes { delta_bytes, threshold_bytes: config.delta_bytes });
-    }
-    let delta_logs = applicable.count(u64::from(segment.delta_logs)) as u32;
-    if delta_logs > config.delta_logs {
-        return Some(PlanReason::DeltaLogs { delta_logs, threshold: config.delta_logs });
-    }
-    (expired_rows as f64 > rows as f64 * config.expired_ratio).then_some(PlanReason::Expired {
-        expired_rows,
-        rows,
-        threshold_ratio: config.expired_ratio,
-    })
-}
-
-/// Why a client's request rewrites these, thresholds aside.
+/// The reason for a rewrite that a client asked for. No threshold applies.
 pub(in crate::planner) fn asked_for(members: &[&Candidate<'_>]) -> PlanReason {
     let delta_rows = members.iter().map(|c| c.delta_rows).sum();
     if delta_rows > 0 {
@@ -52,7 +21,7 @@ pub(in crate::planner) fn asked_for(members: &[&Candidate<'_>]) -> PlanReason {
     }
 }
 
-/// Each by itself: rewritten when it exceeds a threshold, or when a client asks and there is anything to drop.
+/// Rewrites each segment by itself: if it exceeds a threshold, or if a client asked and it has something to drop.
 pub(in crate::planner) fn each(
     clustered: &[Candidate<'_>],
     asked: bool,
@@ -72,7 +41,7 @@ pub(in crate::planner) fn each(
     }
 }
 
-/// What there is to drop in a segment that is not worth a rewrite; none if there is nothing.
+/// The deletes or expired rows that are too few for a rewrite; none if there are none at all.
 pub(in crate::planner) fn too_little(candidate: &Candidate<'_>, config: &CompactionConfig) -> Option<SkipReason> {
     let rows = candidate.segment.rows;
     if candidate.retained || candidate.is_held_back() {
@@ -85,5 +54,23 @@ pub(in crate::planner) fn too_little(candidate: &Candidate<'_>, config: &Compact
         Some(SkipReason::FewExpired { expired_rows: candidate.expired_rows, rows, threshold_ratio })
     } else {
         None
+    }
+}
+
+/// Drafts for segments of which probably no row survives.
+///
+/// They are merged with each other only. By estimate they have no bytes and fit beside anything, so packing would put one
+/// next to a nearly full healthy segment, which would be rewritten for nothing. Their present size bounds each plan.
+pub(in crate::planner) fn dead(
+    segments: &[&Candidate<'_>],
+    max_bytes: u64,
+    max_inputs: usize,
+    reason: impl Fn(&[&Candidate<'_>]) -> PlanReason,
+    proposals: &mut Proposals,
+) {
+    let sizes: Vec<u64> = segments.iter().map(|c| c.segment.insert_bytes).collect();
+    for bin in packing::best_fit(&sizes, max_bytes, max_inputs) {
+        let members = bin.members(segments);
+        proposals.draft(reason(&members), &members);
     }
 }
