@@ -9,20 +9,22 @@ pub struct LogFile {
     pub id: LogId,
     /// Rows of an insert log, deletes of a delta log, keys of a statistics log.
     pub rows: u64,
-    /// Smallest and largest timestamp of its rows or deletes; 0 for statistics.
+    /// Smallest timestamp of its rows or deletes; 0 for statistics.
     pub ts_from: Timestamp,
+    /// Largest timestamp of its rows or deletes; 0 for statistics.
     pub ts_to: Timestamp,
     /// Bytes of the object.
     pub bytes: u64,
     /// Bytes of the rows in memory, as Milvus counts them (`binlog::memory_size`).
     pub memory_bytes: u64,
-    /// CRC-32C of the whole object. None: Milvus wrote it, or an older release.
+    /// CRC-32C of the whole object. None if Milvus or an older release wrote it.
     pub checksum: Option<u32>,
 }
 
 /// All objects of a segment.
 ///
-/// Invariant: every field has equally many insert logs, and the n-th of each hold the same rows in the same order.
+/// Invariant: every field has equally many insert logs, and the n-th logs of all fields hold the same rows in the same
+/// order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SegmentLogs {
     /// Per field, ascending by field id (system fields 0 and 1 included).
@@ -39,12 +41,12 @@ impl SegmentLogs {
         self.insert.iter().find(|(f, _)| *f == id).map_or(&[], |(_, logs)| logs)
     }
 
-    /// Number of batches, i.e. of insert logs per field.
+    /// Insert logs per field.
     pub fn batches(&self) -> usize {
         self.insert.first().map_or(0, |(_, logs)| logs.len())
     }
 
-    /// Rows per the first field's logs.
+    /// Rows of the segment: all fields have the same, so the first one's logs tell.
     pub fn rows(&self) -> u64 {
         self.insert.first().map_or(0, |(_, logs)| logs.iter().map(|l| l.rows).sum())
     }
@@ -54,7 +56,7 @@ impl SegmentLogs {
         self.insert.iter().flat_map(|(_, logs)| logs).map(|l| l.bytes).sum()
     }
 
-    /// Bytes of all rows in memory.
+    /// Bytes of all rows in memory, as Milvus counts them.
     pub fn memory_bytes(&self) -> u64 {
         self.insert.iter().flat_map(|(_, logs)| logs).map(|l| l.memory_bytes).sum()
     }

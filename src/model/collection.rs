@@ -1,22 +1,18 @@
-//! Collections, partitions, index definitions: what the catalogue of standalone mode keeps.
-//!
-//! Stored as JSON: a field added later needs a `#[serde(default)]`, and none is ever renamed.
+//! Databases, collections, partitions and index definitions, as the catalog of a standalone server stores them (JSON).
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, CollectionId, CollectionSchema, FieldId, PartitionId, Timestamp, properties};
-
-/// Property that gives rows a time to live, in seconds.
-pub const TTL_SECONDS: &str = "collection.ttl.seconds";
-/// Property that switches automatic compaction off for one collection.
-pub const AUTO_COMPACTION: &str = "collection.autocompaction.enabled";
+use super::{
+    Channel, CollectionId, CollectionSchema, FieldId, PartitionId, Timestamp,
+    properties::{self, AUTO_COMPACTION, TTL_SECONDS},
+};
 
 pub const DEFAULT_DATABASE: &str = "default";
 pub const DEFAULT_PARTITION: &str = "_default";
 
-/// A name space for collections.
+/// A namespace for collections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Database {
     pub name: String,
@@ -52,14 +48,14 @@ pub struct Collection {
     pub partitions: Vec<Partition>,
     pub aliases: Vec<String>,
     pub properties: BTreeMap<String, String>,
-    /// Number of the consistency level as the client gave it; stored and described, every read is strong.
+    /// Number of the consistency level as the client gave it. It is stored and described only: every read is strong.
     pub consistency_level: i32,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub indexes: Vec<IndexDef>,
-    /// Partitions that are loaded; reads need no load here, but clients ask for the state.
+    /// Loaded partitions. Reads don't need a load here, but clients ask for the state.
     pub loaded: Vec<PartitionId>,
-    /// Dropped by its user; the record stays until the files of its segments are gone.
+    /// A user dropped it. The record stays until the files of its segments are gone.
     #[serde(default)]
     pub dropped: bool,
 }
@@ -69,14 +65,14 @@ impl Collection {
         self.partitions.iter().find(|p| p.name == name)
     }
 
-    /// Rows older than this have expired. None when unset or not positive, and for what is no number: older releases
-    /// stored that.
+    /// Rows older than this have expired. None if the property is absent, not positive or no number; older releases stored
+    /// text that is no number.
     pub fn ttl(&self) -> Option<Duration> {
         let seconds: u64 = self.properties.get(TTL_SECONDS)?.trim().parse().ok()?;
         (seconds > 0).then(|| Duration::from_secs(seconds))
     }
 
-    /// False only when the property says so.
+    /// False only if the property switches it off.
     pub fn auto_compaction(&self) -> bool {
         self.properties.get(AUTO_COMPACTION).and_then(|text| properties::flag(text)).unwrap_or(true)
     }

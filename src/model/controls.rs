@@ -1,6 +1,4 @@
-//! What an operator has ordered and what stays ordered over restarts: pauses and the throttle.
-//!
-//! Stored as JSON: a field added later needs a `#[serde(default)]`, and none is ever renamed.
+//! Standing orders of an operator, which outlive restarts: pauses and the throttle. Stored as JSON.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{CollectionId, JobId};
 
-/// Who paused, and when.
+/// One pause: its author and its time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
+    /// Name that the operator gave.
     pub by: String,
     /// Milliseconds since 1970.
     pub at_ms: u64,
 }
 
-/// Everything that is paused. Plans of what is paused wait; those under way go on.
+/// All pauses. Queued plans of a paused collection or job wait; executing plans continue.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Pauses {
     #[serde(default)]
@@ -28,12 +27,12 @@ pub struct Pauses {
 }
 
 impl Pauses {
-    /// Why a collection's work waits.
+    /// The pause that holds up a collection, if any.
     pub fn of_collection(&self, id: CollectionId) -> Option<&Pause> {
         self.everything.as_ref().or_else(|| self.collections.get(&id))
     }
 
-    /// Why a job's work waits.
+    /// The pause that holds up a job, if any: the widest one first.
     pub fn of_job(&self, id: JobId, collection: CollectionId) -> Option<&Pause> {
         self.of_collection(collection).or_else(|| self.jobs.get(&id))
     }
@@ -44,7 +43,7 @@ impl Pauses {
 pub struct Controls {
     #[serde(default)]
     pub pauses: Pauses,
-    /// Bytes that merges may read and write per second, together; 0: as many as they can. None: as configured.
+    /// Bytes that all merges together may read and write per second; 0: no limit. None: as configured.
     #[serde(default)]
     pub throttle_bytes_per_second: Option<u64>,
 }
@@ -71,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_pause_speaks() {
+    fn the_widest_pause_is_reported() {
         let pause = |by: &str| Pause { by: by.into(), at_ms: 0 };
         let mut pauses = Pauses { jobs: [(JobId(1), pause("job"))].into(), ..Pauses::default() };
         let by = |p: &Pauses| p.of_job(JobId(1), CollectionId(2)).map(|p| p.by.clone());

@@ -18,7 +18,7 @@ impl Channel {
         &self.0
     }
 
-    /// The physical channel: what precedes the last underscore.
+    /// The physical channel: the part before the last underscore.
     pub fn physical(&self) -> &str {
         self.0.rsplit_once('_').map_or(&self.0, |(physical, _)| physical)
     }
@@ -30,7 +30,8 @@ impl std::fmt::Display for Channel {
     }
 }
 
-/// The scope that no plan crosses and that a growing segment belongs to.
+/// One partition in one channel of a collection. Every segment belongs to one group, and no plan crosses it, except that
+/// deletes of L0 segments may be for all partitions of the channel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Group {
     pub collection: CollectionId,

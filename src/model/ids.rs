@@ -1,7 +1,7 @@
 //! Newtypes for the 64-bit ids, so that a segment can't be passed for a collection.
 //!
-//! All ids come from one allocator (`ingest::ids`), are positive and never used twice; a log id is never 1, which the
-//! format reserves for the compound statistics file.
+//! All ids come from one allocator, are positive and are never used twice. A log id is never 1: the format reserves it for
+//! the compound statistics file.
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -35,7 +35,7 @@ id!(
 );
 id!(PlanId);
 
-/// Position of a record in the write-ahead log: strictly increasing, 0 is before the first.
+/// Position of a record in the write-ahead log: strictly increasing; 0 is before the first record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Lsn(pub u64);
@@ -47,9 +47,9 @@ impl std::fmt::Display for Lsn {
 }
 
 impl FieldId {
-    /// Unique number of a row, given when the row is received.
+    /// System field: number of a row, unique, assigned when the row arrives.
     pub const ROW_ID: Self = Self(0);
-    /// Hybrid timestamp of the row's insert.
+    /// System field: hybrid timestamp of the row's insert.
     pub const TIMESTAMP: Self = Self(1);
     /// First id of a user's field.
     pub const FIRST_USER: Self = Self(100);
@@ -60,7 +60,7 @@ impl FieldId {
 }
 
 impl PartitionId {
-    /// All partitions of a channel: where Milvus keeps L0 segments whose deletes name no partition.
+    /// All partitions of a channel. L0 segments with deletes that name no partition have it.
     pub const ALL: Self = Self(-1);
 }
 

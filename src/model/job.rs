@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{CollectionId, JobId, PlanId, PlanState, Timestamp};
 
-/// What asked for the work.
+/// The cause of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// A client called ManualCompaction: no thresholds apply.
     Manual,
-    /// A segment became Flushed: its group is looked at.
+    /// A segment became Flushed: its group is planned.
     Flush,
-    /// The global timer: every group is looked at.
+    /// The global timer: every group is planned.
     Tick,
 }
 
@@ -28,16 +28,16 @@ impl Trigger {
     }
 }
 
-/// What a request may ask for beside the work itself.
+/// Conditions that a request attaches to its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Terms {
-    /// Greater is sooner, among the requests for one collection; 0 is usual.
+    /// Greater runs sooner, among the requests for one collection; 0 is the default.
     #[serde(default)]
     pub priority: i32,
-    /// Plans that have not ended by then are cancelled, milliseconds since 1970; none: they take as long as they take.
+    /// Plans that have not ended by then are cancelled, milliseconds since 1970; none: no deadline.
     #[serde(default)]
     pub deadline_ms: Option<u64>,
-    /// Deletes newer than this stay, whatever the retention window; none: the window decides.
+    /// Deletes newer than this stay, even outside the retention window; none: only the window counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timetravel: Option<Timestamp>,
 }
@@ -48,35 +48,35 @@ impl Terms {
     }
 }
 
-/// Stored as JSON, like plans; its state follows from its plans.
+/// Stored as JSON, like plans. Its state is not stored: it follows from its plans.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
     pub trigger: Trigger,
     pub collection: CollectionId,
     pub created_at_ms: u64,
-    /// Plans in the order they were made.
+    /// Plans in the order in which they were made.
     pub plans: Vec<PlanId>,
-    /// Why there are none, when there are none.
+    /// The reason, if there are no plans.
     pub nothing_to_do: Option<String>,
     #[serde(default, skip_serializing_if = "Terms::are_usual")]
     pub terms: Terms,
 }
 
-/// What has become of a job: follows from the states of its plans.
+/// State of a job, derived from the states of its plans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobState {
     Executing,
-    /// All plans have completed, or there were none to make.
+    /// All plans have completed, or there were none.
     Completed,
-    /// Some plans have completed, the others have ended otherwise.
+    /// Some plans have completed; the others failed, timed out or were cancelled.
     PartiallyCompleted,
-    /// No plan has completed, and not all were cancelled.
+    /// No plan has completed, and not all of them were cancelled.
     Failed,
     Cancelled,
 }
 
-/// How many plans of a job are in which state.
+/// Plans of a job by state.
 ///
 /// Invariant: `total` is the sum of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

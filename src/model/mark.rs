@@ -1,34 +1,34 @@
-//! The mark of a store: which catalog names its objects, and which run of it wrote last.
+//! The mark of an object store: the catalog that names its objects, and the run of the coordinator that wrote it last.
 //!
-//! Text, because an operator reads it: `datacoord 1 catalog <uuid> epoch <n> run <uuid> turn <n>`. Before there were
-//! runs it was the catalog's UUID alone; that is a mark with the run nil, and is written back as it was read.
+//! A mark is text that an operator can read: `datacoord 1 catalog <uuid> epoch <n> run <uuid> turn <n>`. Older releases
+//! wrote the catalog's UUID alone. Such a mark has a nil run and is written as it was read.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// No two marks are ever equal unless one is a copy of the other: each run draws a UUID of its own and counts its turns.
+/// Two marks are equal only if one is a copy of the other: each run draws a UUID of its own and counts its turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Mark {
     /// Identity of the catalog.
     pub catalog: Uuid,
-    /// Of the coordinator that wrote it.
+    /// Epoch of the coordinator that wrote it.
     pub epoch: u64,
-    /// Drawn at the start of that coordinator; nil in a mark from before there were runs.
+    /// Drawn when that coordinator started; nil in a mark of an older release.
     pub run: Uuid,
-    /// Grows each time that the run writes its mark anew.
+    /// Grows each time the run writes its mark again.
     pub turn: u64,
 }
 
 impl Mark {
-    /// A mark from before there were runs.
+    /// True for a mark of an older release, which has no run.
     pub fn is_old(&self) -> bool {
         self.run.is_nil()
     }
 
-    /// The one word by which an operator names it.
+    /// The word with which an operator refers to it in a setting.
     pub fn name(&self) -> Uuid {
         if self.is_old() { self.catalog } else { self.run }
     }
@@ -44,7 +44,7 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Text that is no mark.
+/// The text is not a mark.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not the mark of a store")]
 pub struct ParseMarkError(pub String);
@@ -86,25 +86,27 @@ impl TryFrom<String> for Mark {
     }
 }
 
-/// What a catalog remembers of the marks that it wrote. Only these are its own.
+/// The marks that a catalog remembers as its own. Stored as JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Marks {
-    /// The one that the store had for certain.
+    /// The last mark that the store is known to have had.
     pub settled: Option<Mark>,
-    /// Those that may have been written since: noted first, so that a crash in between leaves none that is unknown.
+    /// Marks that may have been written since. Each is noted before it is written, so a crash in between leaves no
+    /// unknown mark in the store.
     #[serde(default)]
     pub intended: Vec<Mark>,
 }
 
-/// A start that is interrupted leaves one; more are never worth keeping.
+/// An interrupted start leaves one intended mark; older ones than these few are dropped.
 const MOST_INTENDED: usize = 8;
 
 impl Marks {
+    /// True if this catalog wrote the mark, or may have.
     pub fn know(&self, mark: &Mark) -> bool {
         self.settled.as_ref() == Some(mark) || self.intended.contains(mark)
     }
 
-    /// As they are before `next` takes the place of `found`.
+    /// The marks to store before `next` replaces `found` in the object store.
     #[must_use]
     pub fn intending(mut self, found: Option<Mark>, next: Mark) -> Self {
         self.intended.retain(|mark| Some(*mark) != found);
@@ -115,7 +117,7 @@ impl Marks {
         self
     }
 
-    /// As they are once the store has `mark`.
+    /// The marks to store once the object store has `mark`.
     pub fn settled(mark: Mark) -> Self {
         Self { settled: Some(mark), intended: Vec::new() }
     }
@@ -138,7 +140,7 @@ mod tests {
             let json = serde_json::to_string(&Marks::settled(mark)).unwrap();
             assert_eq!(serde_json::from_str::<Marks>(&json).unwrap(), Marks::settled(mark));
         }
-        // The format before there were runs.
+        // The format of older releases.
         assert_eq!(old.to_string(), "00000000-0000-0000-0000-000000000005");
         for text in ["", "x", "datacoord 1", "datacoord 2 catalog a epoch b run c turn d"] {
             assert_eq!(text.parse::<Mark>(), Err(ParseMarkError(text.to_owned())));

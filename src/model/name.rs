@@ -1,4 +1,4 @@
-//! Which names users may give. The rules are Milvus'; the wording names the name and the limit.
+//! Rules for names that users give, which are those of Milvus. An error names the name and the limit.
 
 /// Names of collections, aliases, databases, indexes and fields: ASCII letters, digits and underscores, no digit first,
 /// at most `max` bytes. `what` begins the message, e.g. `collection name`.

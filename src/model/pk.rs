@@ -1,6 +1,8 @@
-//! Primary keys and ranges of them.
+//! Primary keys, ranges of them, and deletes of one.
 
 use std::sync::Arc;
+
+use super::Timestamp;
 
 /// A primary key: int64 or varchar. Varchar keys compare by their UTF-8 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,4 +40,12 @@ impl PkRange {
     pub fn union(self, other: Self) -> Self {
         Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
+}
+
+/// Kills every row with this key whose timestamp is strictly smaller. A row of the same timestamp stays: an upsert is a
+/// delete and an insert of one timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Delete {
+    pub key: PrimaryKey,
+    pub ts: Timestamp,
 }

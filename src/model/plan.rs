@@ -1,7 +1,6 @@
-//! A plan: which segments of one group are rewritten into which, and why.
+//! A plan: segments of one group to be rewritten, the reason, and how far that has come.
 //!
-//! Comparable and serialisable; holds no handle, span or clock. Stored as JSON: a field added later needs a
-//! `#[serde(default)]`, and none is ever renamed.
+//! Comparable and serialisable; holds no handle, span or clock. Stored as JSON.
 
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{FieldId, Group, JobId, PlanId, SegmentId, Timestamp};
 use crate::error::ErrorKind;
 
-/// What a plan does with its inputs.
+/// How a plan rewrites its inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanKind {
@@ -37,7 +36,7 @@ impl PlanKind {
     }
 }
 
-/// Why a plan exists. Each variant carries the value that was looked at and the threshold it met.
+/// Why a plan exists. Each variant of an automatic plan carries the measured value and the threshold that it met.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum PlanReason {
@@ -47,7 +46,7 @@ pub enum PlanReason {
     DeltaBytes { delta_bytes: u64, threshold_bytes: u64 },
     /// Delta logs of one segment are too many.
     DeltaLogs { delta_logs: u32, threshold: u32 },
-    /// Too many rows are past the collection's time to live.
+    /// Too many rows are past the collection's time to live. A user's request has the threshold 0.
     Expired { expired_rows: u64, rows: u64, threshold_ratio: f64 },
     /// The group has more small segments than it should.
     SmallSegments { small: u32, threshold: u32 },
@@ -59,7 +58,7 @@ pub enum PlanReason {
     ManualRewrite { delta_rows: u64 },
     /// A user asked: segments that miss this size are merged or split.
     ForceMerge { target_bytes: u64 },
-    /// A user asked: rows are divided by the clustering key. So many of the inputs are not, or not by this key.
+    /// A user asked: rows are divided by the clustering key. `unclustered` inputs are not divided by this key yet.
     Cluster { field: FieldId, unclustered: u32 },
     /// A user asked: all inputs are clustered by this key, but their ranges overlap.
     ClusterAgain { field: FieldId },
@@ -68,7 +67,7 @@ pub enum PlanReason {
 }
 
 impl PlanReason {
-    /// Every name that [`Self::code`] gives.
+    /// All names that [`Self::code`] returns.
     pub const CODES: [&'static str; 12] = [
         "delta_rows",
         "delta_bytes",
@@ -84,7 +83,7 @@ impl PlanReason {
         "spread_deletes",
     ];
 
-    /// Name for metrics labels.
+    /// Name in metric labels.
     pub fn code(&self) -> &'static str {
         match self {
             Self::DeltaRows { .. } => "delta_rows",
@@ -132,7 +131,7 @@ impl std::fmt::Display for PlanReason {
     }
 }
 
-/// An input as it was when the plan was made.
+/// An input at the time when the plan was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanInput {
     pub segment: SegmentId,
@@ -141,7 +140,7 @@ pub struct PlanInput {
     pub delta_rows: u64,
 }
 
-/// Kinds of failure that a reader of the history can tell apart.
+/// Kinds of failure that the history tells apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -149,7 +148,7 @@ pub enum FailureKind {
     Outdated,
     /// An input object can't be decoded; permanent.
     Corrupt,
-    /// Errors that may pass, like a store that is away or a disk that is full, used up the attempts.
+    /// Errors that may pass, such as an unreachable store or a full disk, used up all attempts.
     Exhausted,
     /// A defect.
     Internal,
@@ -169,7 +168,7 @@ impl FailureKind {
 }
 
 impl FailureKind {
-    /// True if the same plan may succeed later although nobody changes its inputs.
+    /// True if the same plan may succeed later with unchanged inputs.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Exhausted)
     }
@@ -186,7 +185,7 @@ impl From<ErrorKind> for FailureKind {
     }
 }
 
-/// Where a plan is in its life. Only the coordinator changes it.
+/// State of a plan. Only the coordinator changes it.
 ///
 /// ```text
 /// Queued ──▶ Executing ──▶ Completed
@@ -197,14 +196,14 @@ impl From<ErrorKind> for FailureKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum PlanState {
-    /// Waits for a slot, not before a time (milliseconds since 1970; 0: at once).
+    /// Waits for a slot, at least until `not_before_ms` (milliseconds since 1970; 0: no delay).
     Queued {
         not_before_ms: u64,
     },
     Executing {
         started_at_ms: u64,
     },
-    /// Committed. No target when no row survived.
+    /// Committed. There are no targets if no row survived.
     Completed {
         targets: Vec<SegmentId>,
         rows_out: u64,
@@ -227,7 +226,7 @@ pub enum PlanState {
 }
 
 impl PlanState {
-    /// Names of the states that [`Self::is_terminal`] is true of.
+    /// Names of the terminal states.
     pub const OUTCOMES: [&'static str; 4] = ["completed", "failed", "timeout", "cancelled"];
 
     pub fn as_str(&self) -> &'static str {
@@ -241,7 +240,7 @@ impl PlanState {
         }
     }
 
-    /// True once nothing more will happen to the plan.
+    /// True if the state never changes again.
     pub fn is_terminal(&self) -> bool {
         !matches!(self, Self::Queued { .. } | Self::Executing { .. })
     }
@@ -258,12 +257,12 @@ pub struct Plan {
     pub inputs: Vec<PlanInput>,
     /// Deletes with a greater timestamp stay delta entries of the output, and their rows stay.
     pub keep_deletes_after: Timestamp,
-    /// Rows older than this are dropped; none: no row expires.
+    /// Rows older than this are dropped; none: rows don't expire.
     pub ttl: Option<Duration>,
     /// No output grows beyond this many bytes.
     pub max_output_bytes: u64,
     pub created_at_ms: u64,
-    /// Executions begun so far.
+    /// Executions started so far.
     pub attempts: u32,
     pub state: PlanState,
 }
@@ -282,7 +281,7 @@ impl Plan {
     }
 }
 
-/// How far an executing plan is. Rows and bytes of the inputs; done never exceeds total.
+/// Progress of an executing plan, in rows and bytes of its inputs. `done` never exceeds `total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {
     pub total_rows: u64,

@@ -1,22 +1,25 @@
-//! Properties and parameters that clients give: which keys mean something here, and how much may be stored.
+//! Properties and parameters that clients give: the keys with a meaning here, and limits of size.
 //!
-//! A known key has a type and a range. Any other key is stored and described as it came, within the limits, because
-//! clients keep what they like there. Checking is for what comes in; what an older release stored stays readable, and a
-//! value that means nothing is as good as absent.
+//! A known key has a type and a range. Any other key is stored and described as it came, within the limits: clients keep
+//! notes there. Only incoming values are checked. Values that an older release stored stay readable; one without meaning
+//! counts as absent.
 
 use crate::error::{Classify, ErrorKind};
 
-use super::collection::{AUTO_COMPACTION, TTL_SECONDS};
+/// Property that gives rows a time to live, in seconds.
+pub const TTL_SECONDS: &str = "collection.ttl.seconds";
+/// Property that switches automatic compaction off for one collection.
+pub const AUTO_COMPACTION: &str = "collection.autocompaction.enabled";
 
-/// Pairs of one definition.
+/// Most pairs of one definition.
 pub const MAX_PAIRS: usize = 64;
 pub const MAX_KEY_BYTES: usize = 255;
-/// Of a value, and of a description.
+/// Longest value, and longest description.
 pub const MAX_VALUE_BYTES: usize = 65_535;
-/// A hundred years, as newer releases of Milvus have it.
+/// A hundred years, the limit of newer Milvus releases.
 const MAX_TTL_SECONDS: i64 = 100 * 365 * 86_400;
 
-/// What is wrong with a property. `what` is what the pairs are, e.g. `properties`.
+/// A refused property. `what` names the kind of pairs, e.g. `properties`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PropertyError {
     #[error("{what}: {count} are more than the limit of {MAX_PAIRS}")]
@@ -37,7 +40,7 @@ impl Classify for PropertyError {
     }
 }
 
-/// Checks properties of a collection that a client sets: sizes, and the values of the keys that mean something.
+/// Checks properties of a collection that a client sets: sizes, and the values of known keys.
 pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)> + Clone) -> Result<(), PropertyError> {
     check_sizes("properties", pairs.clone())?;
     for (key, value) in pairs {
@@ -53,7 +56,7 @@ pub fn check<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)> + Clo
     Ok(())
 }
 
-/// Checks the sizes of pairs, whatever they mean.
+/// Checks number and sizes of pairs, not their meaning.
 pub fn check_sizes<'a>(
     what: &'static str,
     pairs: impl IntoIterator<Item = (&'a String, &'a String)>,
@@ -80,7 +83,7 @@ fn ttl_seconds(text: &str) -> Option<i64> {
     text.trim().parse().ok().filter(|seconds| (-1..=MAX_TTL_SECONDS).contains(seconds))
 }
 
-/// A flag in any spelling that Milvus takes.
+/// A flag in any spelling that Milvus accepts.
 pub fn flag(text: &str) -> Option<bool> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "t" | "1" => Some(true),

@@ -4,8 +4,8 @@ use std::{cmp::Ordering, sync::Arc};
 
 use super::{DataType, FieldId};
 
-/// A value of a clustering key. Texts compare by their UTF-8 bytes; floating-point numbers in IEEE 754 total order, so
-/// that NaN has a place too: -NaN, -∞ … -0.0, 0.0 … ∞, NaN.
+/// A value of a clustering key. Texts compare by their UTF-8 bytes. Floating-point numbers compare in IEEE 754 total order,
+/// which has a place for NaN: -NaN, -∞ … -0.0, 0.0 … ∞, NaN.
 #[derive(Debug, Clone)]
 pub enum Scalar {
     Int(i64),
@@ -43,7 +43,7 @@ impl Ord for Scalar {
             (Self::Int(a), Self::Int(b)) => a.cmp(b),
             (Self::Float(a), Self::Float(b)) => a.total_cmp(b),
             (Self::Str(a), Self::Str(b)) => a.cmp(b),
-            // Never in one field; an order all the same, so that this is one.
+            // A field never has both. Ordered by kind, because `Ord` must be total.
             (a, b) => a.kind().cmp(&b.kind()),
         }
     }
@@ -73,7 +73,7 @@ impl std::fmt::Display for Scalar {
     }
 }
 
-/// The partition statistics of a clustered segment: smallest and largest value of the key, both included.
+/// Partition statistics of a clustered segment: smallest and largest value of the key, both included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterRange {
     pub field: FieldId,
@@ -86,7 +86,7 @@ impl ClusterRange {
         Self { field, min: value.clone(), max: value }
     }
 
-    /// Grows to hold `value`.
+    /// Widens the range to include `value`.
     pub fn extend(&mut self, value: Scalar) {
         if value < self.min {
             self.min = value;

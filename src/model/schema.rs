@@ -1,4 +1,4 @@
-//! Schemas: the field types of Milvus 2.3 and how each is held in memory (Arrow).
+//! Schemas: the field types of Milvus 2.3, and the Arrow type of each in memory.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub enum DataType {
 }
 
 impl DataType {
-    /// None for types that a 2.3 collection can't have.
+    /// None for a type that Milvus 2.3 does not have.
     pub fn from_number(number: i32) -> Option<Self> {
         Some(match number {
             1 => Self::Bool,
@@ -85,7 +85,7 @@ pub struct Field {
     /// Clustering compaction divides rows by this field.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_clustering_key: bool,
-    /// The hidden JSON field `$meta` that holds keys outside the schema.
+    /// This is the hidden JSON field `$meta`, which holds keys outside the schema.
     pub is_dynamic: bool,
     /// Dimension of a vector: numbers for float vectors, bits for binary ones.
     pub dim: Option<u32>,
@@ -93,15 +93,14 @@ pub struct Field {
     pub max_length: Option<u32>,
     /// Elements of an Array.
     pub max_capacity: Option<u32>,
-    /// As the client sent them, to be described unchanged.
+    /// As the client sent them; described unchanged.
     pub type_params: Vec<(String, String)>,
     pub index_params: Vec<(String, String)>,
 }
 
 impl Field {
-    /// How a column of this field is held in memory and in binlogs (`specification 3.1`): VarChar as Utf8; JSON and
-    /// Array as Binary (Array cells are serialised `ScalarField` messages); vectors as FixedSizeBinary of little-endian
-    /// float32 or packed bits.
+    /// Arrow type of a column of this field, in memory and in binlogs: VarChar is Utf8; JSON and Array are Binary (an Array
+    /// cell is a serialised `ScalarField` message); vectors are FixedSizeBinary of little-endian float32 or packed bits.
     pub fn arrow_type(&self) -> Arrow {
         match self.data_type {
             DataType::Bool => Arrow::Boolean,
@@ -127,7 +126,7 @@ impl Field {
         }
     }
 
-    /// Name of the field's column in record batches: its id in decimal, which never changes and can't collide.
+    /// Name of the field's column in record batches: its id in decimal, which is unique and never changes.
     pub fn column_name(&self) -> String {
         self.id.to_string()
     }
@@ -153,15 +152,15 @@ impl Field {
     }
 }
 
-/// A collection's schema. `fields` holds the user's fields in order of creation, then `$meta` if it has one; the two
-/// system fields are not listed.
+/// A collection's schema.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CollectionSchema {
     pub name: String,
     pub description: String,
     pub enable_dynamic_field: bool,
+    /// The user's fields in order of creation, then `$meta` if there is one. The two system fields are not listed.
     pub fields: Vec<Field>,
-    /// Position of the primary key in `fields`; checked by whoever builds a schema.
+    /// Position of the primary key in `fields`. The builder of a schema checks it.
     pub primary: usize,
 }
 
@@ -198,7 +197,7 @@ impl CollectionSchema {
         fields
     }
 
-    /// Record batches of this collection: one column per stored field, named by field id, ascending, never null.
+    /// Schema of this collection's record batches: one column per stored field, named and ordered by field id, never null.
     /// Timestamp is Int64 with the bits of the u64.
     pub fn arrow_schema(&self) -> Arc<ArrowSchema> {
         let columns: Vec<ArrowField> =

@@ -1,11 +1,12 @@
-//! A segment without its log lists: what planning, routing and listing need, small enough to keep a million of them.
+//! A segment without its log lists: enough for planning, routing and listing, and small enough to keep a million of them
+//! in memory.
 
 use std::sync::Arc;
 
 use super::{ClusterRange, Group, LogIds, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
 
 /// Life of a segment: Growing → Sealed → Flushing → Flushed → Dropped. Only Flushed and Dropped segments are in the
-/// metadata store; the earlier states live in the write-ahead log.
+/// metadata store. Rows of the earlier states are in the write-ahead log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SegmentState {
     Growing,
@@ -27,7 +28,8 @@ impl SegmentState {
     }
 }
 
-/// Which generation of compaction wrote it: flushes are L1, clustering writes L2, L0 holds deletes only.
+/// Kind of a segment: L0 holds deletes only; flushes and merges write L1; clustering writes L2. A rewrite of one segment
+/// keeps its level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SegmentLevel {
     L0,
@@ -48,33 +50,36 @@ pub struct Segment {
     pub insert_bytes: u64,
     /// Bytes of the rows in memory.
     pub memory_bytes: u64,
-    /// Entries, bytes and number of delta logs. An entry need not hit a row: filters have false positives.
+    /// Entries of the delta logs. An entry may hit no row: key filters have false positives.
     pub delta_rows: u64,
+    /// Bytes of the delta logs.
     pub delta_bytes: u64,
+    /// Number of delta logs.
     pub delta_logs: u32,
     /// Smallest timestamp of any delta entry: tells whether all of them are still inside the retention window.
     pub delta_ts_from: Timestamp,
-    /// Smallest and largest row timestamp; of an L0 segment, smallest and largest timestamp of its deletes.
+    /// Smallest timestamp of the rows; of an L0 segment, of its deletes.
     pub ts_from: Timestamp,
+    /// Largest timestamp of the rows; of an L0 segment, of its deletes.
     pub ts_to: Timestamp,
     /// None for a segment without rows.
     pub pk_range: Option<PkRange>,
-    /// Partition statistics, for a segment that clustering wrote.
+    /// Partition statistics of a segment that clustering wrote.
     pub cluster_range: Option<Box<ClusterRange>>,
-    /// Sources, for a compacted segment, in the order of the plan.
+    /// Sources of a compacted segment, in the order of the plan.
     pub compaction_from: Box<[SegmentId]>,
-    /// Replacements, for a dropped source.
+    /// Segments that replaced a dropped source.
     pub compaction_to: Box<[SegmentId]>,
     /// Milliseconds since 1970; 0 while it is live.
     pub dropped_at_ms: u64,
-    /// Position in the write-ahead log of its last row; 0 for a compacted segment.
+    /// Position of its last row in the write-ahead log; 0 for a compacted segment.
     pub end_lsn: Lsn,
     /// Counts the commits that changed this segment.
     pub version: u64,
 }
 
 impl Segment {
-    /// A flushed segment without rows, deletes or history, that no commit has changed.
+    /// A flushed segment without rows, deletes or history, with version 0.
     pub fn new(id: SegmentId, group: Arc<Group>) -> Self {
         Self {
             id,
@@ -105,7 +110,7 @@ impl Segment {
         self.group.log_ids(self.id)
     }
 
-    /// Takes the sums that summarise `logs`; rows, bytes, delta counts and the time range.
+    /// Sets rows, bytes, delta counts and time ranges from `logs`.
     pub fn summarise(&mut self, logs: &SegmentLogs) {
         self.rows = logs.rows();
         self.insert_bytes = logs.insert_bytes();
@@ -123,12 +128,12 @@ impl Segment {
         }
     }
 
-    /// Rows that are probably alive: each delta entry is taken to kill one row.
+    /// Estimate of the live rows: assumes that each delta entry kills one row.
     pub fn live_rows_estimate(&self) -> u64 {
         self.rows.saturating_sub(self.delta_rows)
     }
 
-    /// Bytes a rewrite of this segment would probably produce.
+    /// Estimate of the bytes of insert objects after a rewrite.
     pub fn live_bytes_estimate(&self) -> u64 {
         if self.rows == 0 {
             return 0;

@@ -1,4 +1,4 @@
-//! Hybrid timestamps: `milliseconds since 1970 << 18 | counter`, as Milvus has them.
+//! Hybrid timestamps of Milvus: `milliseconds since 1970 << 18 | counter`.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ impl Timestamp {
         self.0 & ((1 << LOGICAL_BITS) - 1)
     }
 
-    /// True if a row of this timestamp has outlived `ttl` at `now_ms`: strictly older, in milliseconds.
+    /// True if a row of this timestamp is strictly older than `ttl` at `now_ms`, in milliseconds.
     pub fn is_expired(self, ttl: Duration, now_ms: u64) -> bool {
         self.physical_ms().saturating_add(ttl.as_millis() as u64) < now_ms
     }
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn splits() {
+    fn a_timestamp_has_milliseconds_and_a_counter() {
         let ts = Timestamp(470597344867647489);
         assert_eq!((ts.physical_ms(), ts.logical()), (470597344867647489 >> 18, 470597344867647489 & 0x3FFFF));
         assert_eq!(Timestamp::from_ms(ts.physical_ms()).logical(), 0);

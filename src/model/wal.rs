@@ -1,17 +1,17 @@
-//! The write-ahead log, as the catalog remembers it.
+//! The write-ahead log as the catalog remembers it. The log itself is `ingest::wal`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::Lsn;
 
-/// What the catalog knows of the log that has what it does not have yet: that there is one, and how far it had come.
+/// Identity of the log that holds the rows that are not in the catalog yet, and how far it had come. Stored as JSON.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteAheadLog {
-    /// Never that of another log, not even of one that takes its place.
+    /// Unique to this log: a log that replaces it has another id.
     #[serde(with = "as_text")]
     pub id: Uuid,
-    /// The position that its newest file began with when a process last opened it.
+    /// Position at which its newest file began when a process last opened it.
     pub newest: Lsn,
 }
 
