@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 use datacoord::{
     config::CompactionConfig,
     model::{Channel, CollectionId, Group, PartitionId, Segment, SegmentId, Timestamp, Trigger},
-    planner::{GroupView, PlanContext, Scope, propose},
+    planner::{GroupView, PlanContext, SegmentScope, propose},
 };
 
 const MB: u64 = 1 << 20;
@@ -71,7 +71,7 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
                     ttl: None,
                     reserved: &reserved,
                     failed: &|_| None,
-                    scope: Scope::All,
+                    scope: SegmentScope::All,
                     retain_after: Timestamp::MAX,
                 },
             );

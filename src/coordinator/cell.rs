@@ -9,7 +9,7 @@ use super::{
     sync::{Mutex, RwLock},
 };
 use crate::{
-    model::{Collection, CollectionId, Group, PartitionId, Segment, SegmentId, Traffic},
+    model::{Collection, CollectionId, Group, PartitionId, Segment, SegmentId, WriteStats},
     planner::SkipReason,
 };
 
@@ -22,7 +22,7 @@ pub struct CollectionCell {
     /// Whoever makes the next table out of the present one holds it: none is lost. Readers don't.
     changing: Mutex<()>,
     verdicts: Mutex<BTreeMap<Arc<Group>, Refusals>>,
-    traffic: Mutex<Traffic>,
+    write_stats: Mutex<WriteStats>,
     commit: Arc<tokio::sync::Mutex<()>>,
     planning: Arc<tokio::sync::Mutex<()>>,
 }
@@ -41,7 +41,7 @@ impl CollectionCell {
             segments: RwLock::default(),
             changing: Mutex::default(),
             verdicts: Mutex::default(),
-            traffic: Mutex::default(),
+            write_stats: Mutex::default(),
             commit: Arc::default(),
             planning: Arc::default(),
         }
@@ -66,13 +66,13 @@ impl CollectionCell {
         *self.meta.write() = Arc::new(meta);
     }
 
-    pub fn traffic(&self) -> Traffic {
-        *self.traffic.lock()
+    pub fn write_stats(&self) -> WriteStats {
+        *self.write_stats.lock()
     }
 
     /// Takes over what was committed.
-    pub(super) fn set_traffic(&self, traffic: Traffic) {
-        *self.traffic.lock() = traffic;
+    pub(super) fn set_write_stats(&self, write_stats: WriteStats) {
+        *self.write_stats.lock() = write_stats;
     }
 
     /// All segments as of now.

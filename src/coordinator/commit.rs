@@ -64,12 +64,12 @@ impl Core {
         txn.expect_no_segment(&group, segment.id);
         txn.put_segment_and_logs(&segment, &logs);
         let bytes = segment.insert_bytes + segment.delta_bytes;
-        let traffic = cell.traffic().with_flush(segment.rows, bytes, self.clock.now_ms());
-        txn.put_traffic(cell.id, &traffic);
+        let write_stats = cell.write_stats().with_flush(segment.rows, bytes, self.clock.now_ms());
+        txn.put_write_stats(cell.id, &write_stats);
         self.ownership.before_commit().await?;
         let core = Arc::clone(self);
         let fold = move || {
-            cell.set_traffic(traffic);
+            cell.set_write_stats(write_stats);
             info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
             core.metrics.ingest.flushed_rows.inc_by(segment.rows);
             core.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
@@ -110,11 +110,11 @@ impl Core {
             self.ownership.before_commit().await?;
         }
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
-        let traffic = cell.traffic().with_flush(0, bytes, self.clock.now_ms());
-        txn.put_traffic(cell.id, &traffic);
+        let write_stats = cell.write_stats().with_flush(0, bytes, self.clock.now_ms());
+        txn.put_write_stats(cell.id, &write_stats);
         let core = Arc::clone(self);
         let fold = move || {
-            cell.set_traffic(traffic);
+            cell.set_write_stats(write_stats);
             debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
             core.fold_and_raise(&cell, changed);
             Committed::Here
@@ -229,8 +229,8 @@ impl Core {
         let before = |s: &Segment| cell.segment(s.id).as_ref().map_or(0, stored_bytes);
         let new = changed.iter().filter(|s| s.is_live());
         let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
-        let traffic = cell.traffic().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
-        txn.put_traffic(cell.id, &traffic);
+        let write_stats = cell.write_stats().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
+        txn.put_write_stats(cell.id, &write_stats);
         let now = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
         let (rows_in, rows_out, bytes_out) = (outcome.rows_in, outcome.rows_out, outcome.bytes_written);
         let mut moves = PlanMoves::default();
@@ -240,7 +240,7 @@ impl Core {
         let (core, plan) = (Arc::clone(self), plan.clone());
         let fold = move || {
             let gone: Vec<SegmentId> = plan.input_ids().collect();
-            cell.set_traffic(traffic);
+            cell.set_write_stats(write_stats);
             // Segments that were given deletes may be due for a rewrite. All of this happens before the turn ends: a
             // reader of the plan's state finds its targets.
             core.fold_and_raise(&cell, changed);

@@ -93,7 +93,7 @@ use crate::{
     compactor::Compactor,
     config::Config,
     ingest::{Ingest, IngestStats},
-    model::{Plan, PlanState, Progress, Segment, Timestamp, collection::AUTO_COMPACTION},
+    model::{Plan, PlanState, Progress, Segment, Timestamp, properties::AUTO_COMPACTION},
     scheduler::{Scheduler, Stats},
     storage::SegmentStore,
 };

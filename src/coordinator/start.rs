@@ -328,7 +328,7 @@ fn known(contents: &Loaded, catalog: Uuid, noted: Option<WriteAheadLog>) -> Reco
 
 /// Puts what the catalog knew into memory. Returns the history, and the default database if there is none yet.
 async fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
-    let Contents { databases, collections, segments, jobs, plans, channel_delta_lsn: _, traffic } = contents;
+    let Contents { databases, collections, segments, jobs, plans, channel_delta_lsn: _, write_stats } = contents;
     let jobs = JobBook::recovered(jobs, plans);
     let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
     databases.into_iter().for_each(|d| state.put_database(d));
@@ -343,9 +343,9 @@ async fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Op
         })?;
         cell.recover(segments);
     }
-    for (id, traffic) in traffic {
+    for (id, write_stats) in write_stats {
         if let Some(cell) = state.cell_or_grave(id) {
-            cell.set_traffic(traffic);
+            cell.set_write_stats(write_stats);
         }
     }
     if has_default {

@@ -16,7 +16,7 @@ use crate::{
         Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, Terms,
         Timestamp, Trigger,
     },
-    planner::{self, GroupView, PlanContext, Policy, Proposals, Scope, SkipReason},
+    planner::{self, GroupView, PlanContext, Policy, Proposals, SegmentScope, SkipReason},
     scheduler::Event,
 };
 
@@ -294,7 +294,7 @@ impl Coordinator {
                 ttl: meta.ttl(),
                 reserved: &reserved,
                 failed: &failed,
-                scope: if look.wanted.is_empty() { Scope::All } else { Scope::Segments(&look.wanted) },
+                scope: if look.wanted.is_empty() { SegmentScope::All } else { SegmentScope::Segments(&look.wanted) },
                 retain_after: look.retain_after,
             },
         )

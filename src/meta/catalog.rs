@@ -16,7 +16,7 @@ use crate::{
     ids,
     model::{
         Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Marks, Plan, Segment, SegmentId,
-        SegmentLogs, Traffic, WriteAheadLog,
+        SegmentLogs, WriteAheadLog, WriteStats,
     },
 };
 
@@ -156,11 +156,11 @@ impl CatalogTxn {
 
     /// Forgets the definition only; its segments go one by one, with their files.
     pub fn delete_collection(&mut self, id: CollectionId) -> &mut Self {
-        self.delete(key::collection(id)).delete(key::traffic(id))
+        self.delete(key::collection(id)).delete(key::write_stats(id))
     }
 
-    pub fn put_traffic(&mut self, id: CollectionId, traffic: &Traffic) -> &mut Self {
-        self.put_json(key::traffic(id), traffic)
+    pub fn put_write_stats(&mut self, id: CollectionId, write_stats: &WriteStats) -> &mut Self {
+        self.put_json(key::write_stats(id), write_stats)
     }
 
     pub fn put_database(&mut self, database: &Database) -> &mut Self {

@@ -10,7 +10,7 @@
 //! | `datacoord/plan/{job}/{plan}` | JSON of `model::Plan` |
 //! | `datacoord/controls` | JSON of `model::Controls` |
 //! | `datacoord/wal` | JSON of `model::WriteAheadLog`: the log that belongs to this catalog |
-//! | `datacoord/traffic/{collection}` | JSON of `model::Traffic` |
+//! | `datacoord/traffic/{collection}` | JSON of `model::WriteStats` |
 //! | `datacoord/channel/{vchannel}` | 8 bytes, big-endian: highest log position whose deletes are in delta logs |
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
 //! | `coordinator/epoch` | 8 bytes, big-endian: number of the catalog that may write |
@@ -38,7 +38,7 @@ pub(super) const PLANS: &str = "datacoord/plan/";
 pub(super) const CHANNELS: &str = "datacoord/channel/";
 pub(super) const CONTROLS: &str = "datacoord/controls";
 pub(super) const WAL: &str = "datacoord/wal";
-pub(super) const TRAFFIC: &str = "datacoord/traffic/";
+pub(super) const WRITE_STATS: &str = "datacoord/traffic/";
 pub(super) const BOUNDS: &str = "datacoord/bound/";
 
 pub(super) fn segment(group: &Group, id: SegmentId) -> String {
@@ -62,8 +62,8 @@ pub(super) fn collection(id: CollectionId) -> String {
     format!("{COLLECTIONS}{:019}", id.0)
 }
 
-pub(super) fn traffic(id: CollectionId) -> String {
-    format!("{TRAFFIC}{:019}", id.0)
+pub(super) fn write_stats(id: CollectionId) -> String {
+    format!("{WRITE_STATS}{:019}", id.0)
 }
 
 pub(super) fn job(id: JobId) -> String {
@@ -110,8 +110,8 @@ pub(super) fn parse_collection(key: &str) -> Result<CollectionId, MetaError> {
     padded(rest(key, COLLECTIONS)?).map(CollectionId).ok_or_else(|| malformed(key, "an id of 19 digits"))
 }
 
-pub(super) fn parse_traffic(key: &str) -> Result<CollectionId, MetaError> {
-    padded(rest(key, TRAFFIC)?).map(CollectionId).ok_or_else(|| malformed(key, "an id of 19 digits"))
+pub(super) fn parse_write_stats(key: &str) -> Result<CollectionId, MetaError> {
+    padded(rest(key, WRITE_STATS)?).map(CollectionId).ok_or_else(|| malformed(key, "an id of 19 digits"))
 }
 
 pub(super) fn parse_job(key: &str) -> Result<JobId, MetaError> {
@@ -175,7 +175,7 @@ mod tests {
             prop_assert_eq!(parse_segment(&segment(&group(c, -1), SegmentId(s))),
                 Ok((CollectionId(c), PartitionId::ALL, SegmentId(s))));
             prop_assert_eq!(parse_collection(&collection(CollectionId(c))), Ok(CollectionId(c)));
-            prop_assert_eq!(parse_traffic(&traffic(CollectionId(c))), Ok(CollectionId(c)));
+            prop_assert_eq!(parse_write_stats(&write_stats(CollectionId(c))), Ok(CollectionId(c)));
             prop_assert_eq!(parse_job(&job(JobId(p))), Ok(JobId(p)));
             prop_assert_eq!(parse_plan(&plan(JobId(p), PlanId(s))), Ok((JobId(p), PlanId(s))));
             prop_assert!(plan(JobId(p), PlanId(s)).starts_with(&plans(JobId(p))));
@@ -225,7 +225,7 @@ mod tests {
             MARKS,
             CONTROLS,
             WAL,
-            TRAFFIC,
+            WRITE_STATS,
         ];
         for a in all {
             for b in all {

@@ -15,7 +15,7 @@ use super::{
     codec::{self, Groups},
     key,
 };
-use crate::model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Segment, Traffic};
+use crate::model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Segment, WriteStats};
 
 /// Spans that a prefix is cut into: enough that whoever finishes early finds another one, few enough that the cost of
 /// beginning one does not count.
@@ -37,7 +37,7 @@ pub struct Contents<S> {
     /// Per channel, the log position up to which deletes of flushed segments are in delta logs.
     pub channel_delta_lsn: HashMap<Channel, Lsn>,
     /// What was written into each collection since it is counted.
-    pub traffic: HashMap<CollectionId, Traffic>,
+    pub write_stats: HashMap<CollectionId, WriteStats>,
 }
 
 /// Blocks, and occupies the machine. `gather` empties the list of a collection's segments: ascending by id, and those of
@@ -47,7 +47,7 @@ pub(super) fn contents<S: Send>(
     gather: impl Fn(&mut Vec<Segment>) -> S + Sync,
 ) -> Result<Contents<S>, MetaError> {
     let collections = list(store, &cut_at_keys(store, key::COLLECTIONS)?, codec::decode_collection)?;
-    let traffic = |key: &str, bytes: &[u8]| Ok((key::parse_traffic(key)?, codec::decode_json(key, bytes)?));
+    let write_stats = |key: &str, bytes: &[u8]| Ok((key::parse_write_stats(key)?, codec::decode_json(key, bytes)?));
     let channel = |key: &str, bytes: &[u8]| Ok((key::parse_channel(key)?, Lsn(codec::decode_u64(key, bytes)?)));
     let jobs = cut_at_keys(store, key::JOBS)?;
     let plans = Span::cut(key::PLANS, jobs.iter().filter_map(|s| key::plans_from(s.from.as_deref()?)).collect());
@@ -57,7 +57,7 @@ pub(super) fn contents<S: Send>(
         jobs: list(store, &jobs, codec::decode_job)?,
         plans: list(store, &plans, codec::decode_plan)?,
         channel_delta_lsn: list(store, &cut_at_keys(store, key::CHANNELS)?, channel)?.into_iter().collect(),
-        traffic: list(store, &cut_at_keys(store, key::TRAFFIC)?, traffic)?.into_iter().collect(),
+        write_stats: list(store, &cut_at_keys(store, key::WRITE_STATS)?, write_stats)?.into_iter().collect(),
         collections,
     })
 }

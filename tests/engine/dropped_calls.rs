@@ -15,7 +15,7 @@ use bytes::Bytes;
 use datacoord::{
     coordinator::CollectionName,
     meta::{Catalog, Expected, Guard, MemoryStore, MetaError, MetaStore, Op, Span, Tally, Txn},
-    model::{Collection, Database, Job, Plan, Segment, Traffic},
+    model::{Collection, Database, Job, Plan, Segment, WriteStats},
     wire::proto::{
         data::data_coord_server::DataCoord as _,
         datacoord::{self as own, data_coord_server::DataCoord as _},
@@ -118,7 +118,7 @@ impl Future for DroppedAfter {
 #[derive(Debug, PartialEq)]
 struct Truth {
     databases: Vec<Database>,
-    collections: Vec<(Collection, Vec<Segment>, Traffic)>,
+    collections: Vec<(Collection, Vec<Segment>, WriteStats)>,
     jobs: Vec<Job>,
     plans: Vec<Plan>,
     pauses: datacoord::model::Pauses,
@@ -132,7 +132,7 @@ fn in_memory(process: &Process) -> Truth {
         let mut segments = cell.live();
         segments.extend(cell.dropped().iter().cloned());
         segments.sort_by_key(|s| s.id);
-        collections.push((Collection::clone(&cell.meta()), segments, cell.traffic()));
+        collections.push((Collection::clone(&cell.meta()), segments, cell.write_stats()));
     }
     let mut jobs = Vec::new();
     let mut plans: Vec<Plan> = Vec::new();
@@ -162,8 +162,8 @@ async fn in_catalog(copy: MemoryStore) -> Truth {
     for collection in contents.collections.into_iter().filter(|c| !c.dropped) {
         let mut segments: Vec<Segment> = contents.segments.remove(&collection.id).unwrap_or_default();
         segments.sort_by_key(|s| s.id);
-        let traffic = contents.traffic.get(&collection.id).copied().unwrap_or_default();
-        collections.push((collection, segments, traffic));
+        let write_stats = contents.write_stats.get(&collection.id).copied().unwrap_or_default();
+        collections.push((collection, segments, write_stats));
     }
     let is_known = |id| collections.iter().any(|(c, ..)| c.id == id);
     contents.jobs.retain(|j| is_known(j.collection));

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use datacoord::{
     model::{Segment, Trigger},
-    planner::Draft,
+    planner::PlanDraft,
 };
 
 use crate::group::{MB, Simulated};
@@ -61,7 +61,7 @@ impl Spread {
 fn amplification(mean: u64, spread: Spread, lag: usize) -> f64 {
     let mut group = Simulated::new();
     let mut numbers = Numbers::new(7);
-    let mut running: VecDeque<(usize, Draft)> = VecDeque::new();
+    let mut running: VecDeque<(usize, PlanDraft)> = VecDeque::new();
     let mut flushes = 0;
     while group.flushed_bytes < 3 * 1024 * MB && flushes < 8000 {
         group.flush(spread.size(mean, &mut numbers));

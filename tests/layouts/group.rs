@@ -12,7 +12,7 @@ use datacoord::{
         Channel, ClusterRange, CollectionId, FieldId, Group, PartitionId, PlanKind, Scalar, Segment, SegmentId,
         SegmentLevel, Timestamp, Trigger, segment,
     },
-    planner::{Draft, GroupView, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
+    planner::{GroupView, PlanContext, PlanDraft, Policy, Proposals, Rules, SegmentScope, propose, validate},
 };
 
 pub const MB: u64 = 1 << 20;
@@ -162,14 +162,14 @@ impl Simulated {
                 ttl: self.ttl,
                 reserved: &reserved,
                 failed: &|_| None,
-                scope: Scope::All,
+                scope: SegmentScope::All,
                 retain_after: self.retain_after,
             },
         )
     }
 
     /// Replaces the inputs by what the draft promises; an estimate beyond the maximum size becomes several segments.
-    pub fn carry_out(&mut self, draft: &Draft) {
+    pub fn carry_out(&mut self, draft: &PlanDraft) {
         let free = |_| false;
         let rules = Rules { kind: draft.kind, group: &self.group, max_inputs: self.config.max_inputs, reserved: &free };
         validate(&draft.inputs, &rules, |id| self.get(id)).expect("a proposal keeps the rules");

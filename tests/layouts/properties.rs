@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use datacoord::{
     config::CompactionConfig,
     model::{PlanKind, Segment, SegmentId, SegmentLevel, Timestamp, Trigger},
-    planner::{Draft, Policy, SkipReason},
+    planner::{PlanDraft, Policy, SkipReason},
 };
 use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ fn overlap(segments: Vec<&Segment>) -> bool {
     !ranges.windows(2).all(apart)
 }
 
-fn ids(draft: &Draft) -> Vec<SegmentId> {
+fn ids(draft: &PlanDraft) -> Vec<SegmentId> {
     draft.inputs.iter().map(|i| i.segment).collect()
 }
 

@@ -23,7 +23,7 @@ use datacoord::{
         CollectionId, CollectionSchema, FailureKind, Group, Job, JobId, Plan, PlanId, PlanState, Segment, SegmentId,
         SegmentLevel, SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
     },
-    planner::{GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, Scope, propose, validate},
+    planner::{GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, SegmentScope, propose, validate},
     scheduler::{Attempt, Event, Failure, Held, JobSink, Refusal, Scheduler, transition},
 };
 
@@ -274,7 +274,7 @@ impl World {
                 ttl: None,
                 reserved: &reserved,
                 failed: &failed,
-                scope: Scope::All,
+                scope: SegmentScope::All,
                 retain_after: Timestamp::MAX,
             },
         )

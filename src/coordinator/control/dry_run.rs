@@ -8,14 +8,14 @@ use std::{collections::HashMap, sync::Arc};
 use crate::{
     coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError, triggers::why_nothing},
     model::{Group, PlanId, Segment, SegmentId, Terms, Trigger},
-    planner::{Draft, SkipReason},
+    planner::{PlanDraft, SkipReason},
 };
 
 /// A plan that would be made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DryPlan {
     pub group: Group,
-    pub draft: Draft,
+    pub draft: PlanDraft,
     /// At the measured rate of merging; none: nothing was merged yet.
     pub estimated_seconds: Option<f64>,
 }
@@ -122,6 +122,6 @@ impl Coordinator {
     }
 }
 
-fn input_bytes(draft: &Draft) -> u64 {
+fn input_bytes(draft: &PlanDraft) -> u64 {
     draft.inputs.iter().map(|i| i.bytes).sum()
 }

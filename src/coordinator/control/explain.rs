@@ -10,14 +10,14 @@ use std::{
 use crate::{
     coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
     model::{Group, PlanId, Segment, SegmentId, SegmentState, Trigger},
-    planner::{Draft, Proposals, SkipReason},
+    planner::{PlanDraft, Proposals, SkipReason},
 };
 
 /// What a look at a segment would lead to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It would be an input of this plan.
-    Planned(Box<Draft>),
+    Planned(Box<PlanDraft>),
     /// It is an input of this unfinished plan.
     InPlan(PlanId),
     Skipped(SkipReason),

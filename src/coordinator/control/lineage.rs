@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::{
     coordinator::{CollectionCell, Coordinator, CoordinatorError},
-    model::{Segment, SegmentId, SegmentState, Traffic},
+    model::{Segment, SegmentId, SegmentState, WriteStats},
 };
 
 /// How a segment came about.
@@ -41,7 +41,7 @@ pub struct Amplification {
     pub stored_bytes: u64,
     /// The same of dropped segments that are not collected yet.
     pub dropped_bytes: u64,
-    pub traffic: Traffic,
+    pub write_stats: WriteStats,
 }
 
 impl Amplification {
@@ -92,7 +92,7 @@ impl Coordinator {
             live_bytes: live.iter().map(Segment::live_bytes_estimate).sum(),
             stored_bytes: live.iter().map(bytes).sum(),
             dropped_bytes: dropped.iter().filter(|s| s.state == SegmentState::Dropped).map(bytes).sum(),
-            traffic: cell.traffic(),
+            write_stats: cell.write_stats(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     coordinator::control::{DryRun, Explanation as Explained, Verdict},
     grpc::datacoord::{DatacoordApi, grpc_status},
     model::{Group, SegmentId},
-    planner::{self, Draft},
+    planner::{self, PlanDraft},
     wire::{proto::datacoord::*, segment},
 };
 
@@ -102,7 +102,7 @@ fn dry_run_message(dry: &DryRun) -> PlanCompactionResponse {
     }
 }
 
-fn draft_message(group: &Group, draft: &Draft, estimated_seconds: Option<f64>) -> DraftPlan {
+fn draft_message(group: &Group, draft: &PlanDraft, estimated_seconds: Option<f64>) -> DraftPlan {
     DraftPlan {
         collection_id: group.collection.0,
         partition_id: group.partition.0,

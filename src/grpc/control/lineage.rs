@@ -31,7 +31,7 @@ impl DatacoordApi {
         let found = self.coordinator.amplification(&cell);
         Ok(GetAmplificationResponse {
             read: found.read(),
-            write: found.traffic.write_amplification(),
+            write: found.write_stats.write_amplification(),
             space: found.space(),
             groups: found.groups as i64,
             live_segments: found.live_segments as i64,
@@ -39,11 +39,11 @@ impl DatacoordApi {
             live_bytes: found.live_bytes as i64,
             stored_bytes: found.stored_bytes as i64,
             dropped_bytes: found.dropped_bytes as i64,
-            flushed_rows: found.traffic.flushed_rows as i64,
-            flushed_bytes: found.traffic.flushed_bytes as i64,
-            merged_in_bytes: found.traffic.merged_in_bytes as i64,
-            merged_out_bytes: found.traffic.merged_out_bytes as i64,
-            counted_since_ms: found.traffic.since_ms as i64,
+            flushed_rows: found.write_stats.flushed_rows as i64,
+            flushed_bytes: found.write_stats.flushed_bytes as i64,
+            merged_in_bytes: found.write_stats.merged_in_bytes as i64,
+            merged_out_bytes: found.write_stats.merged_out_bytes as i64,
+            counted_since_ms: found.write_stats.since_ms as i64,
         })
     }
 
