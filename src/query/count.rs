@@ -12,9 +12,9 @@ use super::{
 };
 use crate::model::{CollectionSchema, PrimaryKey};
 
-/// How many rows live and match. Several rows of one key count several times.
+/// Counts the live rows that match. Several rows of one key count several times.
 ///
-/// Reads no more than it must: without filter, deletes and expiry only numbers are added up.
+/// Reads only the columns it needs: without filter, deletes and expiry it only adds up numbers of rows.
 pub async fn count(schema: &Arc<CollectionSchema>, read_set: ReadSet, scope: Scope) -> Result<u64, QueryError> {
     count_until(schema, read_set, scope, Interrupt::default()).await
 }
@@ -36,7 +36,7 @@ pub(super) async fn count_until(
     Ok(rows)
 }
 
-/// Keys of the rows that live and match, ascending, each once; an error beyond `limits.max_rows` of them.
+/// Keys of the live rows that match, ascending, each once. More than `limits.max_rows` of them are an error.
 pub async fn matching_keys(
     schema: &Arc<CollectionSchema>,
     read_set: ReadSet,

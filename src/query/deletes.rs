@@ -1,11 +1,11 @@
-//! Deletes, indexed for "is this row dead?".
+//! Deletes, indexed by key to find out whether a row is dead.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{QueryError, interrupt::Checkpoint};
 use crate::model::{Channel, Delete, PartitionId, PrimaryKey, Timestamp};
 
-/// A delete that waits in memory and is not bound to segments yet.
+/// A delete in memory that is not attached to segments yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopedDelete {
     pub delete: Delete,
@@ -14,7 +14,7 @@ pub struct ScopedDelete {
     pub channel: Channel,
 }
 
-/// The newest delete of every key. Clients choose the keys: the hash is one that they can't make collide.
+/// The newest delete of every key. Clients choose the keys, so the hash function is one whose collisions they can't provoke.
 #[derive(Debug, Default)]
 pub(super) struct DeleteIndex {
     ints: HashMap<i64, Timestamp>,
@@ -47,7 +47,7 @@ impl DeleteIndex {
 /// Work of indexing a delete, in the units of a checkpoint.
 const DELETE_UNITS: usize = 64;
 
-/// Pending deletes by where they apply.
+/// Pending deletes by channel and partition.
 #[derive(Debug, Default)]
 pub(super) struct PendingDeletes {
     scopes: HashMap<(Channel, Option<PartitionId>), Arc<DeleteIndex>>,
@@ -63,7 +63,7 @@ impl PendingDeletes {
         Ok(Self { scopes: scopes.into_iter().map(|(scope, index)| (scope, Arc::new(index))).collect() })
     }
 
-    /// Everything that can kill a row of this source: its own deletes and the pending ones of its scope.
+    /// All deletes that can kill a row of this source: its own, and the pending ones of its channel and partition.
     pub(super) fn for_source(&self, own: DeleteIndex, channel: &Channel, partition: PartitionId) -> SourceDeletes {
         let scope = |partition| self.scopes.get(&(channel.clone(), partition)).cloned();
         let pending = scope(None).into_iter().chain(scope(Some(partition)));
@@ -83,8 +83,7 @@ impl SourceDeletes {
         self.indexes.is_empty()
     }
 
-    /// True if a row of this key and time is dead: a delete of the same time spares it, which is how an upsert
-    /// survives itself.
+    /// True if a delete of this key is newer than `ts`. A delete of the same time does not kill the row: an upsert is both.
     pub(super) fn kill_int(&self, key: i64, ts: Timestamp) -> bool {
         self.indexes.iter().any(|index| index.ints.get(&key).is_some_and(|delete| *delete > ts))
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with a read.
+//! Errors of reads.
 
 use super::expr::ExprError;
 use crate::{
@@ -18,7 +18,7 @@ pub enum QueryError {
     Window { got: u64, max: u64 },
     #[error("the answer has more than {max} {what}, narrow the filter or give a limit")]
     TooLarge { what: &'static str, max: u64 },
-    /// The answer does not fit beside what other queries hold, or not at all.
+    /// The answer does not fit into the memory that other queries leave, or exceeds all of it.
     #[error("the query holds too much, narrow the filter or give a limit: {0}")]
     Memory(#[from] Full),
     #[error("field {field} of a stored row can't be read: {reason}")]

@@ -1,7 +1,7 @@
-//! How a read ends before it is done: its caller has gone, or the server stops.
+//! Ends a read early: if its caller has gone, or if the server stops.
 //!
-//! Waiting ends by itself when a future is dropped; work on a blocking thread does not. So every read has an
-//! [`Interrupt`]: dropping the read cancels it, and its work looks at it after every few kilobytes.
+//! A dropped future stops waiting by itself, but work on a blocking thread continues. So every read has an [`Interrupt`].
+//! Dropping the read cancels it, and the work checks it every few kilobytes.
 
 use std::cell::Cell;
 #[cfg(test)]
@@ -12,20 +12,20 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::QueryError;
 use crate::background::blocking;
 
-/// Work between two looks at the token, in units of about a byte of text or a row of numbers: some ten microseconds.
+/// Work between two checks of the token, some ten microseconds. A unit is about a byte of text or a row of numbers.
 const LOOK_EVERY: usize = 64 << 10;
 
-/// Of putting a row into its place, in the units of a checkpoint.
+/// Work of sorting in one row, in the units of a checkpoint.
 pub(super) const ROW_UNITS: usize = 16;
 
-/// Rows or deletes that are handled where they are: for fewer another thread is not worth it.
+/// Up to so many rows or deletes are handled on the current thread: another one would cost more than it saves.
 const FEW: usize = 1_024;
 
 /// Ends the work of one read. Clones end together.
 #[derive(Clone, Default)]
 pub(super) struct Interrupt {
     token: CancellationToken,
-    /// Told of all work that is done.
+    /// Called with the units of all work.
     #[cfg(test)]
     observer: Option<Arc<dyn Fn(usize) + Send + Sync>>,
 }
@@ -36,13 +36,13 @@ impl Interrupt {
         Self { token: CancellationToken::new(), observer: Some(observer) }
     }
 
-    /// Cancels when it is dropped. The read holds it.
+    /// Cancels when the guard is dropped. The read holds the guard.
     pub(super) fn on_drop(&self) -> DropGuard {
         self.token.clone().drop_guard()
     }
 
-    /// Runs work that may take long where it holds up nobody. Work that has not begun when its read is dropped never
-    /// begins; work that has begun ends at its next checkpoint.
+    /// Runs long work on a blocking thread. If the read is dropped, work that has not begun never begins, and work that has
+    /// begun ends at its next checkpoint.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Checkpoint) -> Result<T, QueryError> + Send + 'static,
@@ -56,7 +56,7 @@ impl Interrupt {
         blocking(work).await
     }
 
-    /// As [`Self::blocking`] for many rows or deletes; the work of few is done at once.
+    /// As [`Self::blocking`], but few rows or deletes are handled on the current thread.
     pub(super) async fn sized<T: Send + 'static>(
         &self,
         count: usize,
@@ -70,20 +70,20 @@ impl Interrupt {
     }
 }
 
-/// Where work asks whether it should go on.
+/// Tells work whether its read was cancelled.
 pub(super) struct Checkpoint {
     interrupt: Interrupt,
-    /// Until the next look.
+    /// Units until the next check of the token.
     left: Cell<usize>,
 }
 
 impl Checkpoint {
-    /// Of work that nobody interrupts.
+    /// A checkpoint that is never cancelled.
     pub(super) fn none() -> Self {
         Interrupt::default().checkpoint()
     }
 
-    /// Before work of about so many bytes or rows.
+    /// To be called before work on about so many bytes or rows.
     ///
     /// # Errors
     /// [`QueryError::Cancelled`], soon after the read was cancelled.

@@ -7,23 +7,24 @@
 //!   count: how many          matching_keys: which keys, for a delete by filter
 //! ```
 //!
-//! What a read sees is everything in its [`ReadSet`] and nothing else: who builds the set decides what is visible.
+//! A read sees everything in its [`ReadSet`] and nothing else, so the builder of the set decides what is visible.
 //!
 //! - R1 A row is dead if a delete of its key, in its channel and partition, has a strictly greater timestamp.
 //! - R2 A row is expired if its timestamp is smaller than the bound that the collection's time to live gives.
-//! - R3 A query answers one row per primary key, the newest of those that *match*; rows of one timestamp: the first of
-//!   the first source. Rows are in ascending order of their keys; offset and limit apply to that.
-//! - R4 A count counts every live matching row, several of one key too.
+//! - R3 A query returns one row per primary key, the newest of those that *match*; of equal timestamps, the first row of
+//!   the first source. Rows are in ascending order of their keys. Offset and limit apply to that order.
+//! - R4 A count counts every live matching row, even several of one key.
 //!
-//! R3 and R4 are what Milvus 2.3.5 was observed to do.
+//! R3 and R4 were observed on Milvus 2.3.5.
 //!
-//! Must never hold a whole segment, decode vectors of rows that are not answered, or block a thread that serves
-//! requests. Dropping a read ends it: what it has on other threads ends at the next checkpoint (`interrupt`), which is
-//! never further away than a few kilobytes of text.
+//! Must never hold a whole segment, decode vectors of rows that are not returned, or block a thread that serves requests.
+//! Dropping a read ends it: its work on other threads ends at the next checkpoint (`interrupt`), after a few kilobytes of
+//! text at most.
 
 pub mod count;
 pub mod deletes;
 pub mod error;
+mod eval;
 pub mod expr;
 mod interrupt;
 pub mod scan;

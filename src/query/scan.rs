@@ -1,6 +1,6 @@
-//! The first pass of every read: which rows live and match, and where they are.
+//! The first pass of every read: finds the live rows that match, and their places.
 //!
-//! Only cheap columns are read: the filter's, and key and timestamp where they are needed.
+//! Reads only the columns of the filter, and key and timestamp if they are needed.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,58 +18,59 @@ use super::{
 };
 use crate::model::{CollectionSchema, DataType, FieldId, PartitionId, PrimaryKey, Timestamp};
 
-/// Sources that are read at once: one is decoded while the next one's objects arrive.
+/// Sources that are read at once, so that one is decoded while the objects of the next one arrive.
 const CONCURRENT_SOURCES: usize = 2;
 
-/// Rows that are looked at together, at most, and about how many bytes: what lies between two checkpoints even if an
-/// expression has none of its own.
+/// Most rows that are filtered at once. Bounds the work between two checkpoints if the expression has none of its own.
 const PIECE_ROWS: usize = 8_192;
+/// About the most bytes that are filtered at once, for the same reason.
 const PIECE_BYTES: usize = 4 << 20;
 
-/// What a read sees.
+/// Everything that a read sees.
 #[derive(Default)]
 pub struct ReadSet {
     pub sources: Vec<Box<dyn RowSource>>,
-    /// Deletes that are not bound to sources yet. Seeing one twice is harmless.
+    /// Deletes that are not attached to sources yet. A delete may be in both places.
     pub deletes: Vec<ScopedDelete>,
 }
 
-/// Which rows of a read set are meant.
+/// The rows of a read set that a read is about.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     /// None: every row.
     pub filter: Option<Arc<BoundExpr>>,
     /// None: every partition.
     pub partitions: Option<Vec<PartitionId>>,
-    /// Rows of a smaller timestamp have expired; see [`expire_before`].
+    /// Rows with a smaller timestamp have expired; see [`expire_before`].
     pub expire_before: Option<Timestamp>,
 }
 
-/// The bound that a time to live gives at `now_ms`: a row has expired exactly if its timestamp is smaller.
+/// The bound that follows from a time to live at `now_ms`: a row has expired exactly if its timestamp is smaller.
 pub fn expire_before(ttl: std::time::Duration, now_ms: u64) -> Timestamp {
     let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     Timestamp::from_ms(now_ms.saturating_sub(ttl_ms))
 }
 
-/// What of a surviving row the caller needs beside its place.
+/// The parts of a surviving row that the caller needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detail {
-    /// Nothing: rows are counted.
+    /// Nothing, not even places: rows are counted.
     Count,
     Key,
     KeyAndTime,
 }
 
-/// Rows of one batch of one source that live and match.
+/// The live rows of one batch of one source that match.
 pub(super) struct Survivors {
     /// Index of the source in the read set.
     pub(super) source: usize,
-    /// Their number, which may be known without having read them: then there are no places.
+    /// Their number. If rows are only counted there are no places.
     pub(super) rows: u64,
     /// Ascending.
     pub(super) places: Vec<u64>,
-    /// Keys and timestamps, parallel to `places`; only if asked for.
+    /// Keys, parallel to `places`; only if the caller needs them.
     pub(super) keys: Option<Keys>,
+    /// Timestamps, parallel to `places`; only if the caller needs them.
     pub(super) times: Vec<Timestamp>,
 }
 
@@ -85,7 +86,7 @@ impl Keys {
         }
     }
 
-    /// True if the key is greater than `other`, without making a key of it.
+    /// True if the key is greater than `other`. Allocates nothing.
     pub(super) fn exceeds(&self, index: usize, other: &PrimaryKey) -> bool {
         match other {
             PrimaryKey::Int(other) => {
@@ -98,7 +99,7 @@ impl Keys {
     }
 }
 
-/// Everything about a scan that its batches share.
+/// The parts of a scan that all batches share.
 struct Context {
     schema: Arc<CollectionSchema>,
     filter: Option<Arc<BoundExpr>>,
@@ -182,7 +183,7 @@ async fn open(
         async move {
             let Some(batch) = batches.try_next().await? else { return Ok(None) };
             let next = offset + batch.num_rows() as u64;
-            // A filter over thousands of rows is work, not waiting.
+            // Filtering thousands of rows takes too long for a thread that serves requests.
             let interrupt = pass.context.interrupt.clone();
             let found = interrupt.blocking(move |checkpoint| pass.sift(&batch, offset, checkpoint)).await?;
             Ok(Some((found, (batches, next))))
@@ -191,7 +192,7 @@ async fn open(
     Ok(found.boxed())
 }
 
-/// What decides over the rows of one source.
+/// The conditions that the rows of one source must pass.
 struct Pass {
     context: Arc<Context>,
     index: usize,
@@ -224,7 +225,8 @@ impl Pass {
         found.keys = Some(Keys(arrow::compute::filter(keys, &BooleanArray::new(live, None))?));
         Ok(found)
     }
-    /// Which rows of a piece live and match.
+
+    /// A bit per row of a piece: true if it is live and matches.
     fn live(&self, piece: &RecordBatch, checkpoint: &Checkpoint) -> Result<BooleanBuffer, QueryError> {
         checkpoint.spend(piece.num_rows())?;
         let mut live = match &self.context.filter {
@@ -255,7 +257,7 @@ impl Pass {
     }
 }
 
-/// A batch in parts that take little time to look at, in order.
+/// A batch in parts, in order, each of which is filtered in a short time.
 fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
     let rows = batch.num_rows();
     let row_bytes = batch.get_array_memory_size() / rows.max(1);

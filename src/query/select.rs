@@ -1,4 +1,4 @@
-//! Queries: the newest row per key, in order of keys, and only then the columns that were asked for.
+//! Queries: first the newest row per key, in order of keys, then the requested columns of these rows only.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -22,27 +22,27 @@ use crate::{
     model::{CollectionSchema, FieldId, PrimaryKey, Timestamp},
 };
 
-/// What a client asks for.
+/// A request for rows.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     pub scope: Scope,
-    /// Columns of the answer, in this order; any stored field.
+    /// Columns of the answer, in this order. Any stored field is allowed.
     pub output: Vec<FieldId>,
     /// None: all rows, and the offset is ignored, as Milvus 2.3.5 does.
     pub limit: Option<u64>,
     pub offset: u64,
 }
 
-/// How much one read may hold.
+/// Limits of one read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryLimits {
-    /// Limit and offset together at most.
+    /// Maximum of limit and offset together.
     pub max_window: u64,
-    /// Rows of an answer without a limit at most; also keys of [`super::matching_keys`].
+    /// Maximum of rows in an answer to a query without limit; also of the keys of [`super::matching_keys`].
     pub max_rows: u64,
-    /// Bytes of the rows of an answer, as they are held in memory, at most.
+    /// Maximum of bytes of the rows of an answer, in memory.
     pub max_bytes: u64,
-    /// Where what the read holds is counted; none: nowhere.
+    /// Counts the memory that the read holds; none: it is not counted.
     pub memory: Option<Account>,
 }
 
@@ -53,9 +53,9 @@ impl QueryLimits {
     }
 }
 
-/// A row that is chosen: its key in the tree, and its place.
+/// Estimated memory of a chosen row: its key in the tree, and its place.
 pub(super) const CHOSEN_BYTES: u64 = 128;
-/// How often the rows of an answer are in memory: as they were read, put into order, as a message, and encoded.
+/// Copies of an answer that are in memory at once: as read, in order, as a message, and encoded.
 const ANSWER_COPIES: u64 = 4;
 
 impl Default for QueryLimits {
@@ -64,7 +64,7 @@ impl Default for QueryLimits {
     }
 }
 
-/// Where a row of the answer is.
+/// The place of a row of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     ts: Timestamp,
@@ -73,13 +73,14 @@ struct Place {
 }
 
 impl Place {
-    /// Of two rows of one key: the newer one, else the one that comes first.
+    /// True if this row wins over another one of the same key: the newer one, or of equal times the first.
     fn beats(&self, other: &Self) -> bool {
         (other.ts, self.source, self.row) < (self.ts, other.source, other.row)
     }
 }
 
-/// Answers a query with one batch: a column per output field, named and typed as in `CollectionSchema::arrow_schema`.
+/// Answers a query with one batch. It has a column per output field, named and typed as in
+/// `CollectionSchema::arrow_schema`.
 pub async fn query(
     schema: &Arc<CollectionSchema>,
     read_set: ReadSet,
@@ -136,7 +137,7 @@ fn output_schema(schema: &CollectionSchema, output: &[FieldId]) -> Result<Arc<Sc
     Ok(Arc::new(Schema::new(columns.collect::<Result<Vec<_>, _>>()?)))
 }
 
-/// The best rows so far: no more than the window, which is full of the smallest keys.
+/// The best row of each key so far. With a window only the smallest keys are kept.
 struct Chosen {
     rows: BTreeMap<PrimaryKey, Place>,
     window: Option<u64>,
@@ -148,7 +149,7 @@ impl Chosen {
         let Some(keys) = &found.keys else { return Ok(self) };
         for (i, (row, ts)) in found.places.iter().zip(&found.times).enumerate() {
             checkpoint.spend(ROW_UNITS)?;
-            // Nothing leaves a full window but for a smaller key, so what is beyond its end now stays beyond it.
+            // The last key of a full window only becomes smaller, so a key beyond it never gets in.
             if self.window.is_some_and(|window| self.rows.len() as u64 >= window)
                 && self.rows.last_key_value().is_none_or(|(last, _)| keys.exceeds(i, last))
             {
@@ -179,7 +180,7 @@ impl Chosen {
     }
 }
 
-/// The second pass: output columns of the chosen rows, put into the answer's order.
+/// The second pass: reads the output columns of the chosen rows and puts them into the answer's order.
 async fn fetch(
     schema: Arc<Schema>,
     sources: &[Box<dyn RowSource>],
@@ -195,7 +196,7 @@ async fn fetch(
         let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
         return Ok(RecordBatch::try_new_with_options(schema, Vec::new(), &options)?);
     }
-    // Rows in the order in which the sources give them, each with its position in the answer.
+    // Positions in the answer, in the order in which the sources return the rows.
     let order = {
         let places = Arc::clone(&places);
         interrupt.sized(places.len(), move |_| Ok(in_source_order(&places))).await?
@@ -225,7 +226,7 @@ async fn fetch(
             return Err(QueryError::Short { got: given + group.len() - end, wanted: group.len() });
         }
     }
-    // Copies up to the whole answer.
+    // Copies the whole answer.
     let answer = interrupt.blocking(move |_| {
         let batches: Vec<&RecordBatch> = batches.iter().collect();
         Ok(interleave_record_batch(&batches, &indices)?)

@@ -54,7 +54,7 @@ pub fn read_columns(
             let (batch, binlog) = blocking(move || {
                 let batch = binlog.next_batch();
                 drop(permit);
-                Ok((batch?, binlog))
+                Ok::<_, StorageError>((batch?, binlog))
             })
             .await?;
             if let Some(batch) = batch {

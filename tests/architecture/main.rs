@@ -204,18 +204,69 @@ fn paths_are_found_in_every_form() {
     assert_eq!(found, ["clock", "error", "meta", "model", "wire"]);
 }
 
-/// Rooms in which files still use each other in a circle.
-const CIRCULAR: &[&str] = &[];
+/// Folders in which files still use each other in a circle. Must become empty.
+const CIRCULAR: &[&str] =
+    &["config", "connections", "coordinator", "grpc", "http", "ingest", "ingest::wal", "meta", "storage"];
 
+/// In a circle no file can be understood, tested or moved without the others.
 #[test]
 fn no_folder_is_a_circle() {
     let arrows = imports::Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).arrows();
     assert!(arrows.len() > 300, "the search finds nothing: {}", arrows.len());
     let circles = imports::circles(&arrows);
-    let room = |circle: &imports::Circle| circle.of.first().cloned().unwrap_or_default();
-    let (known, new): (Vec<_>, Vec<_>) = circles.iter().partition(|c| CIRCULAR.contains(&room(c).as_str()));
+    let new: Vec<_> = circles.iter().filter(|circle| !CIRCULAR.contains(&circle.of.join("::").as_str())).collect();
     let text: String = new.iter().map(ToString::to_string).collect();
     assert!(new.is_empty(), "{} circles\n{text}", new.len());
-    let rooms: BTreeSet<String> = known.iter().map(|circle| room(circle)).collect();
-    assert_eq!(rooms, CIRCULAR.iter().map(ToString::to_string).collect(), "no circle any more: take it off the list");
+    let folders: BTreeSet<String> = circles.iter().map(|circle| circle.of.join("::")).collect();
+    let healed: Vec<_> = CIRCULAR.iter().filter(|folder| !folders.contains(**folder)).collect();
+    assert!(healed.is_empty(), "no circle any more, take it off the list: {healed:?}");
+}
+
+fn crate_of(files: &[(&str, &str)]) -> imports::Crate {
+    let module = |path: &str| path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    imports::Crate::parse(&files.iter().map(|(path, text)| (module(path), (*text).to_owned())).collect())
+}
+
+#[test]
+fn arrows_go_to_the_file_that_defines_an_item() {
+    let found = crate_of(&[
+        ("", "pub mod a; pub mod b;"),
+        ("a", "mod inner; mod other; pub use inner::{Inner, helper as help}; pub struct Own;"),
+        ("a::inner", "pub struct Inner; pub fn helper() {} use super::other::*; type T = Far;"),
+        ("a::other", "pub struct Far; // crate::b::Comment\nconst TEXT: &str = \"crate::b::Text\";"),
+        (
+            "b",
+            "use crate::a::{self, Inner}; fn f(x: a::Own) { crate::a::help(); a::Inner; '\"'; r#\"crate::c\"#; }\n\
+               #[cfg(test)] use crate::a::inner::Inner as _; #[cfg(test)] mod tests;",
+        ),
+        ("b::tests", "use crate::a::other::Far;"),
+    ])
+    .arrows();
+    let found: Vec<String> = found
+        .iter()
+        .map(|((from, to), names)| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            format!("{} -> {}: {}", from.join("::"), to.join("::"), names.join(" "))
+        })
+        .collect();
+    assert_eq!(found, ["a::inner -> a::other: *", "b -> a: Own", "b -> a::inner: Inner helper"]);
+}
+
+#[test]
+fn circles_are_found_between_files_and_between_folders() {
+    let files = |second: &'static str| {
+        crate_of(&[
+            ("", ""),
+            ("x", "mod one; mod two;"),
+            ("x::one", "mod deep; pub struct One; use super::two::Two;"),
+            ("x::one::deep", "pub struct Deep; mod m { use super::super::super::two::Two; }"),
+            ("x::two", second),
+        ])
+    };
+    assert_eq!(imports::circles(&files("pub struct Two;").arrows()), []);
+    let circles = imports::circles(&files("pub struct Two(super::one::deep::Deep);").arrows());
+    let text: Vec<String> = circles.iter().map(ToString::to_string).collect();
+    assert_eq!(text.len(), 1, "{text:?}");
+    assert!(text[0].starts_with("x: one -> two -> one\n"), "{text:?}");
+    assert!(text[0].contains("x::two uses x::one::deep: Deep"), "{text:?}");
 }

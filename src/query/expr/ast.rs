@@ -1,4 +1,4 @@
-//! The tree of an expression as it was written: names are not resolved, types not checked.
+//! The tree of an expression as written: names are not resolved and types not checked.
 //!
 //! `Display` gives text that parses back to the same tree.
 
@@ -6,11 +6,12 @@ use std::fmt::{self, Display};
 
 pub use crate::json::Step;
 
-/// A node and the byte offset where it begins. Two trees are equal if they mean the same, wherever they stood.
+/// A node of the tree. Two trees are equal if their nodes are; offsets don't count.
 #[derive(Debug, Clone)]
 pub struct Expr {
+    /// Byte offset where it begins.
     pub at: usize,
-    /// Levels below and including this one; the parser bounds it, so that recursion over a tree is safe.
+    /// Levels including this one. The parser bounds it, so recursion over a tree is safe.
     pub(super) depth: u16,
     pub node: Node,
 }
@@ -31,11 +32,11 @@ pub enum Node {
     /// Two or more operands of one chain of `or`.
     Any(Vec<Expr>),
     Not(Box<Expr>),
-    /// Never of a number: that is folded into the literal.
+    /// Never of a number: the parser puts the sign into the literal.
     Negate(Box<Expr>),
     Arithmetic(ArithmeticOp, Box<Expr>, Box<Expr>),
     Compare(CompareOp, Box<Expr>, Box<Expr>),
-    /// `low op value op high`; both operators point the same way.
+    /// `low op value op high`; both operators point in the same direction.
     Range(Box<Expr>, CompareOp, Box<Expr>, CompareOp, Box<Expr>),
     In {
         value: Box<Expr>,
@@ -74,7 +75,7 @@ pub enum CompareOp {
 }
 
 impl CompareOp {
-    /// The operator that says the same with its sides exchanged.
+    /// The operator for exchanged sides.
     pub fn reversed(self) -> Self {
         match self {
             Self::Lt => Self::Gt,
@@ -85,7 +86,7 @@ impl CompareOp {
         }
     }
 
-    /// True if the operator holds for operands of this order; None stands for values without an order (NaN).
+    /// True if the operator holds for operands of this order. None means that there is no order (NaN).
     pub fn holds(self, order: Option<std::cmp::Ordering>) -> bool {
         match (self, order) {
             (Self::Ne, None) => true,
@@ -112,7 +113,7 @@ pub enum ArithmeticOp {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Function {
-    /// `json_contains` and `array_contains`: Milvus takes either for either kind of field.
+    /// `json_contains` and `array_contains`: Milvus accepts both for both kinds of fields.
     Contains,
     ContainsAll,
     ContainsAny,
@@ -120,7 +121,7 @@ pub enum Function {
 }
 
 impl Function {
-    /// Names in lower and upper case, as the grammar has them.
+    /// The function of a name. The grammar has each name in lower and in upper case.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "json_contains" | "JSON_CONTAINS" | "array_contains" | "ARRAY_CONTAINS" => Self::Contains,
@@ -176,7 +177,7 @@ impl Display for Literal {
         match self {
             Self::Bool(v) => v.fmt(f),
             Self::Int(v) => v.fmt(f),
-            // Debug keeps the point or exponent that makes it a float again.
+            // Debug prints a point or an exponent, so that the text parses as a float again.
             Self::Float(v) => write!(f, "{v:?}"),
             Self::Str(v) => write_string(f, v),
         }
@@ -214,7 +215,7 @@ impl Display for Column {
     }
 }
 
-/// How tightly a node binds, from `or` (loosest) to names and calls.
+/// Precedence of nodes, from `or` (loosest) to names and calls.
 mod binding {
     pub(super) const ANY: u8 = 1;
     pub(super) const ALL: u8 = 2;
@@ -244,7 +245,7 @@ impl Expr {
         }
     }
 
-    /// Writes it, in parentheses if it binds less tightly than its place asks for.
+    /// Writes it, in parentheses if it binds less tightly than `place`.
     fn write(&self, f: &mut fmt::Formatter<'_>, place: u8) -> fmt::Result {
         if self.binding() < place { write!(f, "({self})") } else { self.fmt(f) }
     }

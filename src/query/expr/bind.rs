@@ -1,19 +1,21 @@
-//! Names to fields, and the type rules: what Milvus 2.3.5 refuses and calls meaningful, observed on the real server.
+//! Resolves names to fields and checks that the parts of an expression fit together, as Milvus 2.3.5 does.
 //!
-//! Wider than 2.3.5, where it answers with an error: arithmetic may be nested, between fields and under any
-//! comparison; lists of JSON values may mix types; `like` takes any pattern.
+//! Accepts some expressions that 2.3.5 refuses: arithmetic may be nested, may join fields and may stand in any comparison;
+//! lists of JSON values may mix types; `like` takes any pattern.
 
 use super::{
     ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
-    bound::{BoundExpr, ContainsMode, FieldRef, Item, LiteralSet, Num, Number, Predicate, Source, Test},
+    bound::{BoundExpr, ContainsMode, FieldRef, LiteralSet, Number, Predicate, Source, Test},
     error::{ExprError, Fault},
     fold,
     like::Pattern,
-    value::{ItemList, ItemSet},
+    num::Num,
+    types::{element_item, fit, is_comparable, is_float, is_number, literal_type, mismatch, source_type, whole_json},
+    value::{Item, ItemList, ItemSet},
 };
-use crate::model::{CollectionSchema, DataType, Field};
+use crate::model::{CollectionSchema, DataType, Field, FieldId};
 
-/// Checks `expr`, which is what `text` was parsed to, against a schema.
+/// Checks `expr`, the tree of `text`, against a schema.
 pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema) -> Result<BoundExpr, ExprError> {
     let mut binder = Binder { schema, fields: Vec::new() };
     let root = binder.predicate(expr).map_err(|fault| ExprError::new(text, fault))?;
@@ -24,7 +26,7 @@ pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema) -> Result<BoundE
 
 struct Binder<'s> {
     schema: &'s CollectionSchema,
-    fields: Vec<crate::model::FieldId>,
+    fields: Vec<FieldId>,
 }
 
 /// One side of a comparison.
@@ -49,31 +51,6 @@ impl Operand {
             Self::Boolean => "Bool",
         }
     }
-}
-
-fn literal_type(literal: &Literal) -> DataType {
-    match literal {
-        Literal::Bool(_) => DataType::Bool,
-        Literal::Int(_) => DataType::Int64,
-        Literal::Float(_) => DataType::Double,
-        Literal::Str(_) => DataType::VarChar,
-    }
-}
-
-fn source_type(source: &Source) -> DataType {
-    match source {
-        Source::Field(field) => field.kind,
-        Source::Json(..) => DataType::Json,
-        Source::Element(_, _, kind) => *kind,
-    }
-}
-
-fn is_integer(kind: DataType) -> bool {
-    matches!(kind, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
-}
-
-fn is_float(kind: DataType) -> bool {
-    matches!(kind, DataType::Float | DataType::Double)
 }
 
 impl Binder<'_> {
@@ -180,7 +157,7 @@ impl Binder<'_> {
                 let kind = field
                     .element_type
                     .ok_or_else(|| Fault::new(at, format!("array {} has no element type", field.name)))?;
-                // An index beyond the address space is beyond every array, too.
+                // An index beyond the address space is beyond the end of every array.
                 let index = usize::try_from(*index).unwrap_or(usize::MAX);
                 Ok(Operand::Value(Source::Element(reference, index, kind)))
             }
@@ -382,63 +359,6 @@ fn reference(field: &Field, schema: &CollectionSchema) -> FieldRef {
     }
 }
 
-fn is_number(kind: DataType) -> bool {
-    is_integer(kind) || is_float(kind)
-}
-
-fn is_comparable(kind: DataType) -> bool {
-    is_number(kind) || matches!(kind, DataType::Bool | DataType::VarChar | DataType::Json)
-}
-
-fn whole_json(at: usize) -> Fault {
-    Fault::new(at, "can not comparisons jsonField directly")
-}
-
-fn mismatch(at: usize, left: &str, right: &str) -> Fault {
-    Fault::new(at, format!("comparisons between {left} and {right} are not supported"))
-}
-
-/// The constant as a value of the source's type. Integers become floats where those are wanted, never the reverse;
-/// their range is not checked, because a comparison with a number out of range has a plain answer.
-fn fit(at: usize, source: &Source, literal: Literal) -> Result<Literal, Fault> {
-    let kind = source_type(source);
-    match (kind, literal) {
-        (DataType::Json, literal)
-        | (DataType::Bool, literal @ Literal::Bool(_))
-        | (DataType::VarChar, literal @ Literal::Str(_)) => Ok(literal),
-        (kind, literal @ Literal::Int(_)) if is_integer(kind) => Ok(literal),
-        (kind, Literal::Float(value)) if is_integer(kind) => {
-            Err(Fault::new(at, format!("cannot cast value to {}, value: {value:?}", kind.name())))
-        }
-        (kind, Literal::Int(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value as f64))),
-        (kind, Literal::Float(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value))),
-        (DataType::Array, _) => Err(Fault::new(at, "can not comparisons array fields directly")),
-        (kind, literal) => Err(mismatch(at, kind.name(), literal_type(&literal).name())),
-    }
-}
-
-fn rounded(kind: DataType, value: f64) -> f64 {
-    if kind == DataType::Float { f64::from(value as f32) } else { value }
-}
-
-/// An item as an element of an array of this type, or the name of its own type.
-fn element_item(element: DataType, item: Item) -> Result<Item, &'static str> {
-    match item {
-        Item::Literal(Literal::Int(value)) if is_float(element) => {
-            Ok(Item::Literal(Literal::Float(rounded(element, value as f64))))
-        }
-        Item::Literal(Literal::Float(value)) if is_float(element) => {
-            Ok(Item::Literal(Literal::Float(rounded(element, value))))
-        }
-        Item::Literal(literal) => match (&literal, element) {
-            (Literal::Int(_) | Literal::Float(_), kind) if is_integer(kind) => Ok(Item::Literal(literal)),
-            (Literal::Bool(_), DataType::Bool) | (Literal::Str(_), DataType::VarChar) => Ok(Item::Literal(literal)),
-            _ => Err(literal_type(&literal).name()),
-        },
-        Item::List(_) => Err("Array"),
-    }
-}
-
 fn list(at: usize, op: CompareOp, source: Source, items: Vec<Item>) -> Result<Predicate, Fault> {
     let equal = match op {
         CompareOp::Eq => true,
@@ -487,7 +407,7 @@ fn arithmetic(
         ArithmeticOp::Modulo if has_float(&left) || has_float(&right) => {
             Err(Fault::new(expr.at, "modulo can only apply on integer types"))
         }
-        // A whole Milvus 2.3.5 process dies of this.
+        // Evaluating this crashes a Milvus 2.3.5 process.
         ArithmeticOp::Divide | ArithmeticOp::Modulo if matches!(right, Number::Constant(value) if value.as_f64() == 0.0) => {
             Err(Fault::new(right_at, "division by zero"))
         }
@@ -514,7 +434,7 @@ fn numbers(left: Number, op: CompareOp, right: Number) -> Predicate {
             _ => wide = true,
         });
     }
-    // What is not there differs from every number inside JSON, and compares with nothing elsewhere.
+    // An absent JSON value differs from every number. Any other absent value fails every comparison.
     Predicate::Numbers { left, op, right, single: single && !wide && !json, absent: json && op == CompareOp::Ne }
 }
 

@@ -1,19 +1,20 @@
-//! An expression whose names are resolved and whose types fit: what is evaluated.
+//! An expression after binding: names are resolved and types fit. `query::eval` evaluates it.
 
 use std::collections::HashSet;
 
 use super::{
     ast::{ArithmeticOp, CompareOp, Literal, Step},
     like::Pattern,
-    value::{ItemList, ItemSet},
+    num::Num,
+    value::{ItemList, ItemSet, Value},
 };
 use crate::model::{DataType, FieldId};
 
 /// A checked expression; evaluate it with [`BoundExpr::evaluate`].
 #[derive(Debug, Clone)]
 pub struct BoundExpr {
-    pub(super) root: Predicate,
-    pub(super) fields: Vec<FieldId>,
+    pub(in crate::query) root: Predicate,
+    pub(in crate::query) fields: Vec<FieldId>,
 }
 
 impl BoundExpr {
@@ -25,47 +26,47 @@ impl BoundExpr {
 
 /// A field as evaluation needs it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct FieldRef {
-    pub(super) id: FieldId,
+pub(in crate::query) struct FieldRef {
+    pub(in crate::query) id: FieldId,
     /// Name of its column in record batches.
-    pub(super) column: String,
-    pub(super) kind: DataType,
+    pub(in crate::query) column: String,
+    pub(in crate::query) kind: DataType,
     /// Element type of an array.
-    pub(super) element: Option<DataType>,
-    pub(super) is_primary_key: bool,
+    pub(in crate::query) element: Option<DataType>,
+    pub(in crate::query) is_primary_key: bool,
 }
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Source {
-    /// A whole field; JSON only as the root of a path, so never here.
+pub(in crate::query) enum Source {
+    /// A whole field, never a JSON field.
     Field(FieldRef),
-    /// What a path reaches inside a JSON field; the path is not empty.
+    /// A value inside a JSON field. The path is not empty.
     Json(FieldRef, Vec<Step>),
     /// One element of an array field.
     Element(FieldRef, usize, DataType),
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Predicate {
+pub(in crate::query) enum Predicate {
     All(Vec<Predicate>),
     Any(Vec<Predicate>),
     Not(Box<Predicate>),
-    /// A single value against constants that are of its type (or of any type, for JSON).
+    /// A single value against constants of its type (of any type, for JSON).
     Test(Source, Test),
     /// Two columns of text, or two of bools.
     Columns(FieldRef, CompareOp, FieldRef),
-    /// Numbers that are computed.
+    /// A comparison of two computed numbers.
     Numbers {
         left: Number,
         op: CompareOp,
         right: Number,
-        /// Both sides are rounded to single precision first, as they would be in a Float field.
+        /// Both sides are rounded to single precision first, as in a Float field.
         single: bool,
-        /// The result where a side has no value.
+        /// The result if a side has no value.
         absent: bool,
     },
-    /// A whole array or JSON list is (not) exactly this one; false where there is no list.
+    /// A whole array or JSON list equals the items, or differs from them. False if there is no list.
     List {
         source: Source,
         equal: bool,
@@ -80,95 +81,55 @@ pub(super) enum Predicate {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Test {
+pub(in crate::query) enum Test {
     Compare(CompareOp, Literal),
     In(LiteralSet),
     Like(Pattern),
 }
 
-/// A list element: a constant, or a list of them (inside JSON).
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Item {
-    Literal(Literal),
-    List(Vec<Item>),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ContainsMode {
+pub(in crate::query) enum ContainsMode {
     All,
     Any,
 }
 
+impl Test {
+    /// None if the value and the constant of the test are of different kinds.
+    pub(in crate::query) fn accepts(&self, value: &Value<'_>) -> Option<bool> {
+        match (self, value) {
+            (Self::Compare(op, literal), value) => value.compare(*op, literal),
+            (Self::In(set), Value::Bool(value)) => Some(set.has_bool(*value)),
+            (Self::In(set), Value::Number(value)) => Some(set.has_number(*value)),
+            (Self::In(set), Value::Text(value)) => Some(set.strings.contains(value.as_ref())),
+            (Self::Like(pattern), Value::Text(value)) => Some(pattern.matches(value)),
+            (Self::Like(_), _) => None,
+        }
+    }
+}
+
 /// A term of arithmetic.
 #[derive(Debug, Clone)]
-pub(super) enum Number {
+pub(in crate::query) enum Number {
     Constant(Num),
     Value(Source),
-    /// Elements of an array or JSON list; 0 where there is none.
+    /// Number of elements of an array or JSON list; 0 if there is none.
     Length(Source),
     Negate(Box<Number>),
     Arithmetic(ArithmeticOp, Box<Number>, Box<Number>),
 }
 
-/// A number of a row. Integers and doubles compare exactly with each other, never through a rounded conversion.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Num {
-    Int(i64),
-    Float(f64),
-}
-
-impl Num {
-    pub(super) fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(v) => v as f64,
-            Self::Float(v) => v,
-        }
-    }
-
-    pub(super) fn compare(self, other: Self) -> Option<std::cmp::Ordering> {
-        match (self, other) {
-            (Self::Int(a), Self::Int(b)) => Some(a.cmp(&b)),
-            (Self::Float(a), Self::Float(b)) => a.partial_cmp(&b),
-            (Self::Int(a), Self::Float(b)) => compare_int(a, b),
-            (Self::Float(a), Self::Int(b)) => compare_int(b, a).map(std::cmp::Ordering::reverse),
-        }
-    }
-}
-
-fn compare_int(int: i64, float: f64) -> Option<std::cmp::Ordering> {
-    use std::cmp::Ordering;
-    // 2^63: the first double above every i64, and the negative of the smallest one.
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if float.is_nan() {
-        None
-    } else if float >= LIMIT {
-        Some(Ordering::Less)
-    } else if float < -LIMIT {
-        Some(Ordering::Greater)
-    } else {
-        let whole = float.trunc();
-        Some(int.cmp(&(whole as i64)).then(if float > whole {
-            Ordering::Less
-        } else if float < whole {
-            Ordering::Greater
-        } else {
-            Ordering::Equal
-        }))
-    }
-}
-
-/// Constants to be looked up by value. A client chooses them: the hash is one that it can't make collide.
+/// Constants to look up by value. Clients choose them, so the hash function is one whose collisions they can't provoke.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LiteralSet {
-    pub(super) ints: HashSet<i64>,
+pub(in crate::query) struct LiteralSet {
+    pub(in crate::query) ints: HashSet<i64>,
     /// Bits; both zeros as the positive one.
     floats: HashSet<u64>,
-    pub(super) strings: HashSet<String>,
+    pub(in crate::query) strings: HashSet<String>,
     bools: [bool; 2],
 }
 
 impl LiteralSet {
-    pub(super) fn insert(&mut self, literal: Literal) {
+    pub(in crate::query) fn insert(&mut self, literal: Literal) {
         match literal {
             Literal::Bool(v) => self.bools[usize::from(v)] = true,
             Literal::Int(v) => {
@@ -183,15 +144,15 @@ impl LiteralSet {
         }
     }
 
-    pub(super) fn has_bool(&self, value: bool) -> bool {
+    pub(in crate::query) fn has_bool(&self, value: bool) -> bool {
         self.bools[usize::from(value)]
     }
 
-    pub(super) fn has_float(&self, value: f64) -> bool {
+    pub(in crate::query) fn has_float(&self, value: f64) -> bool {
         self.floats.contains(&(value + 0.0).to_bits())
     }
 
-    pub(super) fn has_number(&self, value: Num) -> bool {
+    pub(in crate::query) fn has_number(&self, value: Num) -> bool {
         match value {
             Num::Int(v) => {
                 self.ints.contains(&v)
@@ -207,26 +168,7 @@ impl LiteralSet {
 
 #[cfg(test)]
 mod tests {
-    use std::cmp::Ordering;
-
     use super::*;
-
-    #[test]
-    fn integers_and_doubles_compare_exactly() {
-        for (int, float, expected) in [
-            (1, 1.0, Some(Ordering::Equal)),
-            (1, 1.5, Some(Ordering::Less)),
-            (-1, -1.5, Some(Ordering::Greater)),
-            (9_007_199_254_740_993, 9_007_199_254_740_992.0, Some(Ordering::Greater)),
-            (i64::MAX, 9_223_372_036_854_775_808.0, Some(Ordering::Less)),
-            (i64::MIN, -9_223_372_036_854_775_808.0, Some(Ordering::Equal)),
-            (0, f64::NAN, None),
-            (0, f64::NEG_INFINITY, Some(Ordering::Greater)),
-        ] {
-            assert_eq!(Num::Int(int).compare(Num::Float(float)), expected, "{int} and {float}");
-            assert_eq!(Num::Float(float).compare(Num::Int(int)), expected.map(Ordering::reverse), "{float} and {int}");
-        }
-    }
 
     #[test]
     fn a_set_finds_numbers_of_either_kind() {
@@ -246,9 +188,9 @@ mod tests {
         }
     }
 
-    /// These keys have one hash under multiplication by the constant of a common fast hash.
+    /// These keys all have the same hash under multiplication by the constant of a common fast hash.
     #[test]
-    fn keys_that_a_client_made_to_collide_are_found_at_once() {
+    fn colliding_keys_of_a_client_are_found_at_once() {
         const FACTOR: u64 = 0xf135_7aea_2e62_a9c5;
         // Newton's iteration: the inverse of an odd number modulo 2^64.
         let inverse = (0..6).fold(FACTOR, |x, _| x.wrapping_mul(2u64.wrapping_sub(FACTOR.wrapping_mul(x))));

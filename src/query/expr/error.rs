@@ -1,21 +1,21 @@
-//! What is wrong with a filter expression, and where.
+//! Errors in a filter expression, with their place.
 
 use crate::error::{Classify, ErrorKind};
 
-/// Text of an expression that is repeated in an error; a list of a million keys is not.
+/// Most bytes of an expression that an error quotes, because an expression may have a million keys.
 const QUOTED_BYTES: usize = 256;
-/// Text of a message, which may repeat a part of an expression.
+/// Most bytes of a message, because it may quote a part of an expression.
 const MESSAGE_BYTES: usize = 512;
 
-/// A refused expression. Always the caller's mistake.
+/// A refused expression. It is always the client's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot parse expression: {expr}, error: {message} at column {column}")]
 pub struct ExprError {
     /// The expression, shortened.
     pub expr: String,
-    /// Where, counted in characters from 1.
+    /// Place of the error, in characters, counted from 1.
     pub column: usize,
-    /// What, without the place.
+    /// The error without its place.
     pub message: String,
 }
 
@@ -26,7 +26,7 @@ impl ExprError {
         Self { expr: shorten(text, QUOTED_BYTES), column: before.chars().count() + 1, message: fault.message }
     }
 
-    /// The reason Milvus gives when the expression of a delete is refused; clients look for its beginning.
+    /// The reason that Milvus gives if it refuses the expression of a delete. Clients look for its beginning.
     pub fn delete_reason(&self) -> String {
         format!("failed to create expr plan, expr = {}: {} at column {}", self.expr, self.message, self.column)
     }
@@ -38,7 +38,7 @@ impl Classify for ExprError {
     }
 }
 
-/// A fault inside an expression whose text is known further up.
+/// An error without the text of the expression, which the caller adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     /// Byte offset.
@@ -60,7 +60,7 @@ fn floor_char(text: &str, at: usize) -> usize {
     at
 }
 
-/// Text of at most so many bytes.
+/// Cuts text to at most so many bytes, plus an ellipsis.
 fn shorten(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Arithmetic of constants, done while an expression is checked. Nothing wraps: what does not fit is an error.
+//! Arithmetic of constants, computed while an expression is bound. Must never wrap: a result that does not fit is an error.
 
 use super::{
     ast::{ArithmeticOp, Literal},
@@ -13,7 +13,7 @@ pub(super) fn negate(at: usize, value: &Literal) -> Result<Literal, Fault> {
     }
 }
 
-/// Integers stay integers (division truncates), except that a power is always a float, as in Milvus.
+/// Integers stay integers (division truncates), except that a power is always a float. Milvus does the same.
 pub(super) fn arithmetic(at: usize, op: ArithmeticOp, left: &Literal, right: &Literal) -> Result<Literal, Fault> {
     let (Some(a), Some(b)) = (as_f64(left), as_f64(right)) else { return Err(not_numbers(at, &op.to_string())) };
     if matches!(op, ArithmeticOp::Divide | ArithmeticOp::Modulo) && b == 0.0 {
@@ -27,7 +27,7 @@ pub(super) fn arithmetic(at: usize, op: ArithmeticOp, left: &Literal, right: &Li
             ArithmeticOp::Subtract => a.checked_sub(*b),
             ArithmeticOp::Multiply => a.checked_mul(*b),
             ArithmeticOp::Divide => a.checked_div(*b),
-            // The remainder is 0 where the quotient does not fit: the smallest integer by -1. Zero was refused above.
+            // `checked_rem` would refuse the smallest integer by -1, whose remainder is 0. Zero was refused above.
             _ => Some(a.wrapping_rem(*b)),
         }
         .map(Literal::Int)

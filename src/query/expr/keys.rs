@@ -1,4 +1,4 @@
-//! What an expression says about the primary key: enough to delete without reading, or to skip segments.
+//! Primary keys that follow from an expression: enough to delete without reading rows, or to skip segments.
 
 use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
@@ -8,14 +8,14 @@ use super::{
 };
 use crate::model::{PkRange, PrimaryKey};
 
-/// Primary keys that rows matching an expression can have. Never too narrow; may be too wide.
+/// Primary keys that rows matching an expression can have. May be too wide, never too narrow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PkFilter {
-    /// Nothing is known.
+    /// Any key.
     All,
     /// One of these keys.
     Keys(BTreeSet<PrimaryKey>),
-    /// A key between these, both included; None: no bound. At least one is given.
+    /// A key between these, both included; None: no bound. At least one is present.
     Between(Option<PrimaryKey>, Option<PrimaryKey>),
 }
 
@@ -46,7 +46,7 @@ impl PkFilter {
                 Self::Keys(keys.into_iter().filter(|key| filter.admits(key)).collect())
             }
             (Self::Between(min1, max1), Self::Between(min2, max2)) => {
-                // None is smaller than any key: right for lower bounds, and to be avoided for upper ones.
+                // `None` is smaller than any key. That is right for lower bounds (below) and wrong for upper ones.
                 let max = match (max1, max2) {
                     (Some(a), Some(b)) => Some(a.min(b)),
                     (a, b) => a.or(b),
@@ -78,7 +78,7 @@ impl PkFilter {
 }
 
 impl BoundExpr {
-    /// The keys of an expression that is nothing but `key == x` or `key in […]`, ascending, each once.
+    /// The keys of an expression of the form `key == x` or `key in […]`, ascending, each once; none for any other.
     pub fn exact_keys(&self) -> Option<Vec<PrimaryKey>> {
         match (&self.root, self.pk_filter()) {
             (Predicate::Test(Source::Field(field), _), PkFilter::Keys(keys)) if field.is_primary_key => {
@@ -88,7 +88,7 @@ impl BoundExpr {
         }
     }
 
-    /// What the expression says about the primary key.
+    /// The primary keys that matching rows can have.
     pub fn pk_filter(&self) -> PkFilter {
         filter(&self.root)
     }
@@ -129,7 +129,8 @@ fn key(literal: &Literal) -> Option<PrimaryKey> {
 }
 
 fn compared(op: CompareOp, key: PrimaryKey) -> PkFilter {
-    // Integers have a neighbour, text has none below: there the bound itself stays in, which is merely too wide.
+    // An integer bound moves to its neighbour. Text has no neighbour below, so the bound stays included: too wide, but
+    // allowed.
     let beside = |key: PrimaryKey, side: Ordering| match (&key, side) {
         (PrimaryKey::Int(v), Ordering::Less) => v.checked_sub(1).map(PrimaryKey::Int),
         (PrimaryKey::Int(v), Ordering::Greater) => v.checked_add(1).map(PrimaryKey::Int),

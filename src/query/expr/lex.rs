@@ -1,13 +1,13 @@
-//! Text to tokens, one at a time, so that a list of a million keys is never held twice.
+//! Splits text into tokens, one at a time, so that a list of a million keys is not in memory twice.
 //!
-//! Numbers and escapes are those of Milvus' grammar: decimal, `0x`, `0b` and leading-zero octal integers, decimal
-//! floats (hexadecimal ones are refused), strings in single or double quotes with C's escapes.
+//! Numbers and escapes follow Milvus' grammar: integers in decimal, `0x`, `0b` and octal with a leading zero, decimal
+//! floats (hexadecimal ones are refused), strings in single or double quotes with the escapes of C.
 
 use super::{ast::CompareOp, error::Fault};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token<'a> {
-    /// Magnitude of an integer: the sign is an operator.
+    /// An integer without its sign, which is an operator.
     Int(u64),
     Float(f64),
     Str(String),
@@ -35,7 +35,7 @@ pub(super) enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// How an error names it.
+    /// Its name in error texts.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Int(v) => format!("'{v}'"),
@@ -220,14 +220,14 @@ impl<'a> Lexer<'a> {
                 }
                 _ => value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
-            // Escapes are ASCII: `offset` stays on a character boundary.
+            // Escapes are ASCII, so `offset` stays on a character boundary.
             offset += c.len_utf8();
         }
         Err(Fault::new(start, "string is not closed"))
     }
 }
 
-/// True if the text is a name and nothing else. Operators in capitals are names in Milvus' grammar.
+/// True if the text is exactly one name. Operators in capitals are names in Milvus' grammar.
 pub(super) fn is_name(text: &str) -> bool {
     let is_word = matches!(Lexer::new(text).next(), Ok((0, Token::Name(name))) if name == text);
     is_word || ["AND", "OR", "NOT", "IN"].contains(&text)
@@ -237,7 +237,7 @@ fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// Appends what the escape at the beginning of `text` (behind the backslash) stands for; returns its length in bytes.
+/// Appends the character of the escape at the beginning of `text` (without the backslash). Returns its length in bytes.
 fn unescape(text: &str, value: &mut Vec<u8>) -> Result<usize, String> {
     let bytes = text.as_bytes();
     let simple = match bytes.first() {
@@ -278,8 +278,8 @@ fn digits(text: &str, skip: usize, count: usize, radix: u32, value: &mut Vec<u8>
     Ok(skip + count)
 }
 
-/// The second half of a surrogate pair, as JSON writes characters beyond U+FFFF, if `first` is the first half and `text`
-/// begins with the second.
+/// The second half of a surrogate pair, if `first` is the first half and `text` begins with the second. JSON writes
+/// characters beyond U+FFFF as such pairs.
 fn low_surrogate(first: u32, text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let second = u32::from_str_radix(digits, 16).ok()?;

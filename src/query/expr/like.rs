@@ -1,35 +1,35 @@
 //! Patterns of `like`: `%` is any text, `_` any one character, a backslash takes the next character literally.
 //!
-//! Milvus 2.3 accepts `%` at the end only and has no other wildcard; this is the language of later versions, and of
-//! SQL. It differs in two patterns that 2.3 accepts: `_` is a wildcard, and an empty pattern matches the empty text
-//! (there: any text, which in a delete would be every row).
+//! Milvus 2.3 accepts `%` only at the end and has no other wildcard. These patterns are those of later versions, and of
+//! SQL. Two patterns that 2.3 accepts have another meaning there: `_` is an ordinary character, and an empty pattern
+//! matches any text, so a delete would hit every row. Here it matches the empty text.
 //!
-//! A pattern is compiled once. Matching goes through the text once, whatever the pattern is: the first and the last
-//! piece have fixed places, and each piece between two `%`s is searched for behind the one before it. The leftmost place
-//! is never worse than a later one, so nothing is ever looked at again.
+//! A pattern is compiled once. Matching reads the text once, for any pattern: the first and the last piece have fixed
+//! places, and each piece between two `%`s is searched behind the previous one. The leftmost place is never worse than a
+//! later one, so no search goes back.
 
 use std::{collections::HashMap, fmt};
 
 use memchr::memmem;
 
-/// Longest pattern: four times the longest text of a field.
+/// Longest pattern in bytes: four times the longest text of a field.
 const MAX_PATTERN: usize = 256 << 10;
 
-/// Longest piece with a `_` between two `%`s, in characters. The search for it takes a step per 64 of them and
-/// character of the text.
+/// Longest piece with a `_` between two `%`s, in characters. For each character of the text, the search takes a step per 64
+/// characters of the piece.
 const MAX_FLOATING: usize = 1_024;
 const WORDS: usize = MAX_FLOATING / 64;
 
 /// A compiled pattern.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern {
-    /// Before the first `%`.
+pub(in crate::query) struct Pattern {
+    /// The piece before the first `%`.
     first: Piece,
-    /// Between two `%`s; none is empty.
+    /// The pieces between two `%`s; none is empty.
     middle: Vec<Floating>,
-    /// Behind the last `%`; None: there is no `%`.
+    /// The piece behind the last `%`; None: there is no `%`.
     last: Option<Piece>,
-    /// No shorter text matches.
+    /// Length of the shortest text that can match.
     min_bytes: usize,
 }
 
@@ -65,7 +65,7 @@ impl Pattern {
         Ok(Self { first, middle, last, min_bytes })
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(in crate::query) fn matches(&self, text: &str) -> bool {
         if text.len() < self.min_bytes {
             return false;
         }
@@ -79,7 +79,7 @@ impl Pattern {
     }
 }
 
-/// What is between the `%`s; one piece more than there are of them.
+/// The pieces between the `%`s, one more than there are `%`s.
 fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = vec![Piece::default()];
     let mut chars = text.chars();
@@ -104,7 +104,7 @@ struct Piece(Vec<Part>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    /// So many characters.
+    /// Any text of so many characters.
     Any(usize),
 }
 
@@ -127,7 +127,7 @@ impl Piece {
         self.0.iter().map(|part| if let Part::Text(text) = part { text.len() } else { part.chars() }).sum()
     }
 
-    /// What follows the piece at the beginning of `text`.
+    /// The rest of `text` behind the piece, if the piece is at its beginning.
     fn strip<'t>(&self, text: &'t str) -> Option<&'t str> {
         self.0.iter().try_fold(text, |text, part| match part {
             Part::Text(wanted) => text.strip_prefix(wanted.as_str()),
@@ -141,7 +141,7 @@ impl Piece {
         })
     }
 
-    /// True if the piece ends `text`.
+    /// True if `text` ends with the piece.
     fn ends(&self, text: &str) -> bool {
         let rest = self.0.iter().rev().try_fold(text, |text, part| match part {
             Part::Text(wanted) => text.strip_suffix(wanted.as_str()),
@@ -166,7 +166,7 @@ impl Part {
     }
 }
 
-/// A piece that may be anywhere.
+/// A piece that may be at any place.
 #[derive(Debug, Clone)]
 enum Floating {
     Text(Box<memmem::Finder<'static>>),
@@ -181,7 +181,7 @@ impl Floating {
         Wild::new(&piece).map(|wild| Self::Wild(Box::new(wild)))
     }
 
-    /// Byte offset behind the leftmost place of the piece.
+    /// Byte offset of the end of the leftmost match.
     fn find(&self, text: &str) -> Option<usize> {
         match self {
             Self::Text(finder) => finder.find(text.as_bytes()).map(|at| at + finder.needle().len()),
@@ -193,16 +193,16 @@ impl Floating {
 /// A bit per character of a piece.
 type Bits = [u64; WORDS];
 
-/// Searches for a piece with wildcards. Bit i of the state says that the last i + 1 characters of the text fit the first
-/// i + 1 of the piece; one shift takes all of them a character further.
+/// Searches for a piece with wildcards. Bit i of the state is set if the last i + 1 characters of the text match the first
+/// i + 1 characters of the piece. One shift per character of the text updates all bits.
 #[derive(Debug, Clone)]
 struct Wild {
     words: usize,
-    /// Of the piece's last character.
+    /// Word and mask of the bit of the piece's last character.
     last: (usize, u64),
-    /// Places where any character fits.
+    /// Places of the piece where any character fits.
     any: Bits,
-    /// Places where this character fits, wildcards included.
+    /// Places of the piece where this character fits, wildcards included.
     places: HashMap<char, Bits>,
 }
 

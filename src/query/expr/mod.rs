@@ -1,13 +1,13 @@
 //! Milvus 2.3's boolean expressions: filters of queries and deletes.
 //!
 //! ```text
-//! text ──lex──▶ tokens ──parse──▶ Expr ──bind(schema)──▶ BoundExpr ──evaluate(batch)──▶ a bit per row
+//! text ──lex──▶ tokens ──parse──▶ Expr ──bind(schema)──▶ BoundExpr ──(query::eval)──▶ a bit per row
 //!                                                            └─keys──▶ keys or a range of keys
 //! ```
 //!
 //! The grammar is Milvus' (comparison, ranges, `in`, `like`, `and or not`, arithmetic, JSON keys and dynamic fields,
-//! `exists`, `json_contains…`, `array_contains…`, `array_length`); meanings were observed on Milvus 2.3.5. Where 2.3.5
-//! answers with an error or dies, this is more lenient; it means something else in few places:
+//! `exists`, `json_contains…`, `array_contains…`, `array_length`); the meanings were observed on Milvus 2.3.5. Some
+//! expressions are accepted here although 2.3.5 refuses them or crashes, and a few have another meaning:
 //!
 //! | expression | here | Milvus 2.3.5 |
 //! |---|---|---|
@@ -17,31 +17,30 @@
 //! | `a == -9223372036854775808` | the smallest integer | refused |
 //! | `a + 1 > 2`, `a + b == 3`, `(a + 1) * 2 == 4` | computed | refused |
 //! | integer overflow in arithmetic | no match | wraps |
-//! | `a / 0 == 1` | refused | the server dies |
+//! | `a / 0 == 1` | refused | the server crashes |
 //! | `a + 1.5 == 2.5`, `a` an integer field | computed in doubles | never true |
 //! | `floats[0] == 0.1`, an array of Float | compared in single precision, as a Float field is | in double: never true |
 //! | `like` with `%` elsewhere than at the end | any text | refused |
 //! | `like "a_c%"` | `_` is any one character | an underscore |
 //! | `like ""` | the empty text | any text |
-//! | `"\ud83d\ude00"` | the character that the pair stands for | refused |
+//! | `"\ud83d\ude00"` | the character of the surrogate pair | refused |
 //! | `js["k"] in [1, "1"]` | types may be mixed | refused |
 //!
-//! Must never: panic or recurse without bound on any input, let a number wrap, or take a step per pair of a constant and a
-//! stored value: constants are put into sets and patterns are compiled when an expression is bound.
+//! Must never panic, recurse without bound, or let a number wrap. Must never compare each stored value with each constant
+//! of a list: binding puts constants into sets and compiles patterns.
 
-mod array;
 mod ast;
 mod bind;
-mod bound;
-mod compute;
+pub(super) mod bound;
 mod error;
-mod eval;
 mod fold;
 mod keys;
 mod lex;
 mod like;
+pub(super) mod num;
 mod parse;
-mod value;
+mod types;
+pub(super) mod value;
 
 #[cfg(test)]
 mod tests;
@@ -55,12 +54,12 @@ pub use parse::{MAX_BYTES, MAX_DEPTH, parse};
 
 use crate::model::CollectionSchema;
 
-/// True if a key of the dynamic field can be asked for by this name: it is one name, without a path.
+/// True if the text is one name without a path, so it can name a key of the dynamic field.
 pub fn is_key_name(text: &str) -> bool {
     lex::is_name(text)
 }
 
-/// Parses and checks an expression; None if it is empty, which matches every row.
+/// Parses and checks an expression. None if it is empty: it matches every row.
 pub fn compile(text: &str, schema: &CollectionSchema) -> Result<Option<BoundExpr>, ExprError> {
     parse(text)?.map(|expr| bind(text, &expr, schema)).transpose()
 }

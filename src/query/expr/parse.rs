@@ -1,7 +1,7 @@
-//! Tokens to a tree, by recursive descent, one function per level of binding.
+//! Builds a tree from tokens by recursive descent, with one function per level of precedence.
 //!
-//! From loose to tight: `or`, `and`, `not`, comparison (`== != < <= > >=`, `in`, `like`; they don't chain, except into
-//! a range), `+ -`, `* / %`, sign, `**`. Hostile input ends in an error: text and depth of the tree are bounded.
+//! From loose to tight: `or`, `and`, `not`, comparison (`== != < <= > >=`, `in`, `like`; they can't be chained, except to
+//! a range), `+ -`, `* / %`, sign, `**`. Must never exhaust the stack: lengths of texts and depths of trees are bounded.
 
 use super::{
     ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
@@ -9,12 +9,12 @@ use super::{
     lex::{Lexer, Token},
 };
 
-/// Longest expression: room for some 800,000 keys in a list.
+/// Longest expression in bytes: room for some 800,000 keys in a list.
 pub const MAX_BYTES: usize = 16 << 20;
-/// Deepest tree. Chains of `and` and `or` are one level however long they are.
+/// Deepest tree. A chain of `and` or of `or` is one level, however long it is.
 pub const MAX_DEPTH: u16 = 100;
 
-/// The tree of `text`; None if there is nothing but white space, which matches every row.
+/// The tree of `text`. None if it is empty or white space: that matches every row.
 pub fn parse(text: &str) -> Result<Option<Expr>, ExprError> {
     parse_text(text).map_err(|fault| ExprError::new(text, fault))
 }
@@ -39,10 +39,11 @@ fn parse_text(text: &str) -> Result<Option<Expr>, Fault> {
 
 struct Parser<'a> {
     lexer: Lexer<'a>,
-    /// Where `token`, the next one, begins.
+    /// Byte offset of `token`.
     at: usize,
+    /// The next token.
     token: Token<'a>,
-    /// Calls of rules that are open: bounds the stack before there is a tree.
+    /// Calls of rules that have not returned. Bounds the stack while there is no tree yet.
     nested: u16,
 }
 
@@ -70,7 +71,7 @@ impl<'a> Parser<'a> {
         Err(Fault::new(self.at, format!("expected {}, found {}", token.describe(), self.token.describe())))
     }
 
-    /// Runs a rule that may meet itself again.
+    /// Runs a rule that may be entered again before it returns.
     fn nest(&mut self, rule: fn(&mut Self) -> Parsed) -> Parsed {
         if self.nested >= MAX_DEPTH {
             return Err(too_deep(self.at));
@@ -211,7 +212,7 @@ impl<'a> Parser<'a> {
             let operand_at = self.at;
             self.advance()?;
             if self.token != Token::Power {
-                // Together with its sign, because the smallest integer has no positive counterpart.
+                // Read together with its sign, because the smallest integer has no positive counterpart.
                 return grow(at, Node::Literal(Literal::Int(negative(at, magnitude)?)));
             }
             let base = grow(operand_at, Node::Literal(Literal::Int(positive(operand_at, magnitude)?)))?;
@@ -235,7 +236,7 @@ impl<'a> Parser<'a> {
         self.powers(at, base)
     }
 
-    /// `**` groups to the left, as in Milvus' grammar.
+    /// `**` is left-associative, as in Milvus' grammar.
     fn powers(&mut self, at: usize, base: Expr) -> Parsed {
         let mut left = base;
         while self.take(&Token::Power)? {
@@ -333,7 +334,7 @@ fn too_deep(at: usize) -> Fault {
     Fault::new(at, format!("expression is nested deeper than {MAX_DEPTH} levels"))
 }
 
-/// A node over its children, unless the tree gets too deep.
+/// Makes a node of its children, unless the tree gets too deep.
 fn grow(at: usize, node: Node) -> Parsed {
     let deepest = |parts: &[Expr]| parts.iter().map(|p| p.depth).max().unwrap_or(0);
     let below = match &node {

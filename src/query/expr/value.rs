@@ -1,16 +1,16 @@
-//! One value of one row, and what the tests say about it.
+//! Values of rows, and constants in the form in which lists are compared.
 
 use std::{borrow::Cow, collections::HashSet};
 
 use super::{
     ast::{CompareOp, Literal},
-    bound::{Item, Num, Test},
+    num::Num,
 };
 use crate::json;
 
 /// A scalar found in a row.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value<'a> {
+pub(in crate::query) enum Value<'a> {
     Bool(bool),
     Number(Num),
     Text(Cow<'a, str>),
@@ -30,7 +30,7 @@ impl<'a> From<json::Scalar<'a>> for Value<'a> {
 
 impl Value<'_> {
     /// None if the two are of different kinds.
-    fn compare(&self, op: CompareOp, literal: &Literal) -> Option<bool> {
+    pub(in crate::query) fn compare(&self, op: CompareOp, literal: &Literal) -> Option<bool> {
         Some(match (self, literal) {
             (Self::Bool(a), Literal::Bool(b)) => op.holds(Some(a.cmp(b))),
             (Self::Number(a), Literal::Int(b)) => op.holds(a.compare(Num::Int(*b))),
@@ -40,20 +40,8 @@ impl Value<'_> {
         })
     }
 
-    /// None if the value is of another kind than what it is compared with.
-    pub(super) fn passes(&self, test: &Test) -> Option<bool> {
-        match (test, self) {
-            (Test::Compare(op, literal), value) => value.compare(*op, literal),
-            (Test::In(set), Self::Bool(value)) => Some(set.has_bool(*value)),
-            (Test::In(set), Self::Number(value)) => Some(set.has_number(*value)),
-            (Test::In(set), Self::Text(value)) => Some(set.strings.contains(value.as_ref())),
-            (Test::Like(pattern), Self::Text(value)) => Some(pattern.matches(value)),
-            (Test::Like(_), _) => None,
-        }
-    }
-
     /// The number in a scalar.
-    pub(super) fn number(self) -> Option<Num> {
+    pub(in crate::query) fn number(self) -> Option<Num> {
         match self {
             Self::Number(number) => Some(number),
             Self::Bool(_) | Self::Text(_) => None,
@@ -61,10 +49,17 @@ impl Value<'_> {
     }
 }
 
-/// An element of a list in the form in which elements are compared: two are equal exactly if they are the same value,
-/// be it written as 1 or as 1.0.
+/// A list element in an expression: a constant, or a list of constants (inside JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::query) enum Item {
+    Literal(Literal),
+    List(Vec<Item>),
+}
+
+/// An element of a list in the form in which elements are compared: two are equal exactly if they are the same value. 1
+/// and 1.0 are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key<'a> {
+pub(in crate::query) enum Key<'a> {
     Bool(bool),
     /// Also a double that is this integer.
     Int(i64),
@@ -76,7 +71,7 @@ pub(super) enum Key<'a> {
 
 impl<'a> Key<'a> {
     /// None for NaN, which equals nothing.
-    pub(super) fn scalar(value: Value<'a>) -> Option<Self> {
+    pub(in crate::query) fn scalar(value: Value<'a>) -> Option<Self> {
         match value {
             Value::Bool(value) => Some(Self::Bool(value)),
             Value::Number(number) => Self::number(number),
@@ -96,8 +91,8 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// None for what no constant equals: null, objects, and lists with these inside or nested deeper than `levels`.
-    pub(super) fn json(value: json::Value<'a>, levels: usize) -> Option<Self> {
+    /// None if no constant can equal it: null, objects, and lists that have these inside or are nested deeper than `levels`.
+    pub(in crate::query) fn json(value: json::Value<'a>, levels: usize) -> Option<Self> {
         if let Some(scalar) = value.scalar() {
             return Self::scalar(scalar.into());
         }
@@ -123,29 +118,29 @@ impl<'a> Key<'a> {
     }
 }
 
-/// The elements of a list that was found in a row: of an array field or inside JSON. None: equals no constant.
-pub(super) type ListKeys<'k, 'a> = &'k mut dyn Iterator<Item = Option<Key<'a>>>;
+/// The elements of a list in a row: of an array field or inside JSON. None: the element equals no constant.
+pub(in crate::query) type ListKeys<'k, 'a> = &'k mut dyn Iterator<Item = Option<Key<'a>>>;
 
 /// A list of constants, in their order.
 #[derive(Debug, Clone)]
-pub(super) struct ItemList {
+pub(in crate::query) struct ItemList {
     keys: Vec<Option<Key<'static>>>,
     levels: usize,
 }
 
 impl ItemList {
-    pub(super) fn new(items: Vec<Item>) -> Self {
+    pub(in crate::query) fn new(items: Vec<Item>) -> Self {
         let keys: Vec<_> = items.into_iter().map(Key::item).collect();
         let levels = keys.iter().flatten().map(Key::levels).max().unwrap_or(0);
         Self { keys, levels }
     }
 
-    /// Lists inside the list, at most.
-    pub(super) fn levels(&self) -> usize {
+    /// Deepest nesting of lists inside the list.
+    pub(in crate::query) fn levels(&self) -> usize {
         self.levels
     }
 
-    pub(super) fn equals(&self, list: ListKeys<'_, '_>) -> bool {
+    pub(in crate::query) fn equals(&self, list: ListKeys<'_, '_>) -> bool {
         let mut wanted = self.keys.iter();
         for key in list {
             let equal = matches!((wanted.next(), &key), (Some(Some(wanted)), Some(key)) if wanted == key);
@@ -157,9 +152,9 @@ impl ItemList {
     }
 }
 
-/// Constants that are looked for in lists. Looking costs one step per element, however many constants there are.
+/// Constants to find in lists. A search costs one step per element, for any number of constants.
 #[derive(Debug, Clone)]
-pub(super) struct ItemSet {
+pub(in crate::query) struct ItemSet {
     keys: HashSet<Key<'static>>,
     levels: usize,
     /// One of the constants equals nothing.
@@ -167,7 +162,7 @@ pub(super) struct ItemSet {
 }
 
 impl ItemSet {
-    pub(super) fn new(items: Vec<Item>) -> Self {
+    pub(in crate::query) fn new(items: Vec<Item>) -> Self {
         let keys: Vec<_> = items.into_iter().map(Key::item).collect();
         let unmatchable = keys.contains(&None);
         let keys: HashSet<_> = keys.into_iter().flatten().collect();
@@ -175,18 +170,18 @@ impl ItemSet {
         Self { keys, levels, unmatchable }
     }
 
-    /// Lists inside the constants, at most.
-    pub(super) fn levels(&self) -> usize {
+    /// Deepest nesting of lists inside the constants.
+    pub(in crate::query) fn levels(&self) -> usize {
         self.levels
     }
 
-    /// True if the list has one of the constants.
-    pub(super) fn meets(&self, list: ListKeys<'_, '_>) -> bool {
+    /// True if the list has at least one of the constants.
+    pub(in crate::query) fn meets(&self, list: ListKeys<'_, '_>) -> bool {
         list.flatten().any(|key| has(&self.keys, &key))
     }
 
     /// True if the list has each of the constants.
-    pub(super) fn is_in(&self, list: ListKeys<'_, '_>) -> bool {
+    pub(in crate::query) fn is_in(&self, list: ListKeys<'_, '_>) -> bool {
         if self.unmatchable {
             return false;
         }
@@ -200,7 +195,7 @@ impl ItemSet {
     }
 }
 
-/// A set of long-lived keys is one of shorter-lived ones, too.
+/// Looks a key up whose lifetime is shorter than that of the set's keys.
 fn has<'a>(keys: &HashSet<Key<'a>>, key: &Key<'a>) -> bool {
     keys.contains(key)
 }

@@ -28,13 +28,13 @@ impl MemorySource {
         Self { partition, channel, chunks: Arc::new(chunks), deletes: Vec::new(), pk_range: None }
     }
 
-    /// Deletes that are bound to this segment already.
+    /// Adds the deletes that are attached to this segment.
     pub fn with_deletes(mut self, deletes: Vec<Delete>) -> Self {
         self.deletes = deletes;
         self
     }
 
-    /// The range of the keys, where the caller knows it.
+    /// Adds the range of the keys.
     pub fn with_pk_range(mut self, range: PkRange) -> Self {
         self.pk_range = Some(range);
         self
@@ -60,7 +60,7 @@ impl RowSource for MemorySource {
     }
 
     fn ts_from(&self) -> Timestamp {
-        // Nothing would be saved by knowing it: the rows are in memory.
+        // A bound would save no reading: the rows are in memory.
         Timestamp::ZERO
     }
 
@@ -90,7 +90,8 @@ impl RowSource for MemorySource {
         let taken = stream::iter(starts).then(move |(rows, start)| {
             let (fields, places) = (Arc::clone(&fields), Arc::clone(&places));
             async move {
-                // Nothing here waits: without this thousands of chunks would be one step, and a read ends between steps.
+                // Nothing else here waits. Without this, thousands of chunks would be one step, and a dropped read ends only
+                // between steps.
                 tokio::task::consume_budget().await;
                 project(&rows, &fields).and_then(|batch| take_from_batch(&batch, start, &places))
             }
@@ -99,7 +100,7 @@ impl RowSource for MemorySource {
     }
 }
 
-/// The wanted columns of a chunk.
+/// The requested columns of a chunk.
 fn project(rows: &RecordBatch, fields: &[FieldId]) -> Result<RecordBatch, QueryError> {
     let columns = fields.iter().map(|field| {
         let column = rows.column_by_name(&field.to_string());

@@ -1,4 +1,4 @@
-//! Where rows come from: a growing segment in memory, or a flushed one in the store.
+//! Sources of rows: a growing segment in memory, or a flushed one in the store.
 
 mod memory;
 mod segment;
@@ -15,10 +15,10 @@ pub use segment::SegmentSource;
 use super::QueryError;
 use crate::model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp};
 
-/// Rows of one group, and the deletes that are bound to them.
+/// Rows of one group, and the deletes that are attached to them.
 ///
-/// Rows have places, counted from 0 in the order of [`RowSource::read`]; they stay the same as long as the source
-/// lives. Batches have one column per wanted field, in the order asked for, named and typed as in
+/// Rows have places, counted from 0 in the order of [`RowSource::read`]. They never change during the life of the source.
+/// Batches have one column per requested field, in the requested order, named and typed as in
 /// `CollectionSchema::arrow_schema`.
 #[async_trait]
 pub trait RowSource: Send + Sync {
@@ -29,26 +29,27 @@ pub trait RowSource: Send + Sync {
     /// Number of rows, dead ones included.
     fn rows(&self) -> u64;
 
-    /// Keys of all rows lie in it; None: not known.
+    /// A range that has the keys of all rows; None: not known.
     fn pk_range(&self) -> Option<&PkRange>;
 
-    /// No row is older; zero: not known.
+    /// Lower bound of the timestamps; zero: not known.
     fn ts_from(&self) -> Timestamp;
 
-    /// False if none of these keys is here. True may be wrong.
+    /// False if the source has none of these keys. True may be wrong.
     async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError>;
 
     /// Deletes that are stored with the rows.
     async fn deletes(&self) -> Result<Vec<Delete>, QueryError>;
 
-    /// All rows, in batches. At least one field.
+    /// All rows, in batches. `fields` must not be empty.
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
 
-    /// The rows at these places, which ascend, in that order. At least one field.
+    /// The rows at these places, which must be ascending. `fields` must not be empty.
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
 }
 
-/// The rows of a batch that are wanted; `offset` is the place of its first row, and `places` ascend.
+/// The rows of a batch that are among `places`, which are ascending. `offset` is the place of the first row of the batch.
+/// None if there are none.
 fn take_from_batch(batch: &RecordBatch, offset: u64, places: &[u64]) -> Result<Option<RecordBatch>, QueryError> {
     let end = offset + batch.num_rows() as u64;
     let here = &places[places.partition_point(|p| *p < offset)..places.partition_point(|p| *p < end)];

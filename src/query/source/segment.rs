@@ -20,10 +20,10 @@ use crate::{
 /// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
 const BATCH_ROWS: usize = 8_192;
 
-/// Keys that are looked up before others have a turn, and a dropped read ends.
+/// Keys that are looked up before the task yields, which is also when a dropped read ends.
 const KEYS_AT_ONCE: usize = 1_024;
 
-/// A flushed segment and its logs. The objects must not be collected while it lives (P5): whoever makes it holds them.
+/// A flushed segment and its logs. The creator must keep the objects from being collected while the source lives (P5).
 #[derive(Debug, Clone)]
 pub struct SegmentSource {
     store: SegmentStore,
@@ -53,13 +53,13 @@ impl SegmentSource {
         }
     }
 
-    /// Statistics that are in memory already, so that they are not read again.
+    /// Adds statistics that are in memory, so that they are not read again.
     pub fn with_stats(mut self, stats: Arc<Vec<PkStats>>) -> Self {
         self.stats = Some(stats);
         self
     }
 
-    /// The logs of those binlogs that hold one of the places, and the places counted in them alone.
+    /// The logs of the binlogs that have at least one of the places, and the places counted in these binlogs only.
     fn narrow(&self, mut places: Vec<u64>) -> (SegmentLogs, Vec<u64>) {
         let counts: Vec<u64> =
             self.logs.insert.first().map_or(&[][..], |(_, files)| files).iter().map(|file| file.rows).collect();
@@ -112,7 +112,7 @@ impl RowSource for SegmentSource {
             Some(stats) => stats.clone(),
             None => match read_stats(&self.store, self.ids, &self.logs).await {
                 Ok(stats) => Arc::new(stats),
-                // It only spares the reading of rows, which are as good as they were.
+                // Statistics only save reading. Without them the rows can still be read.
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::warn!(segment = %self.ids.segment, %error, "a segment is read without its key statistics");
                     return Ok(true);
@@ -121,7 +121,7 @@ impl RowSource for SegmentSource {
             },
         };
         if stats.is_empty() {
-            // Such a segment is not known to lack anything.
+            // Without statistics any key may be in the segment.
             return Ok(true);
         }
         for (i, key) in keys.iter().enumerate() {

@@ -10,8 +10,10 @@ use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int64Array, RecordBatch, StringArray,
 };
 
-use super::array::fixture::{floats, longs, strings};
-use crate::model::{CollectionSchema, DataType, Field, FieldId};
+use crate::{
+    model::{CollectionSchema, DataType, Field, FieldId},
+    query::eval::array::fixture::{floats, longs, strings},
+};
 
 pub(super) fn field(id: i64, name: &str, data_type: DataType) -> Field {
     Field {

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, RecordBatch};
 
-use super::{
-    super::{array::fixture::longs, compile},
-    rows, schema,
-};
+use super::{super::compile, rows, schema};
 use crate::{
     json,
     model::{FieldId, PkRange, PrimaryKey},
+    query::eval::array::fixture::longs,
 };
 
 fn check(table: &[(&str, &[i64])]) {

@@ -1,38 +1,39 @@
-//! Bound expressions over record batches.
-//!
-//! Every answer is true or false, there is no third value. What is not there (a missing JSON key, a value of another
-//! JSON type) fails every comparison except `!=`, which it passes, as in Milvus 2.3.5; `not` is the plain complement.
-//! An index beyond the end of an array, and a computation that has no result (division by zero, overflow), fail every
-//! comparison, `!=` too. Floats compare as IEEE numbers do: -0 equals 0, NaN equals nothing.
+//! Predicates over the rows of a batch.
 
 use arrow::{
-    array::{Array, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray},
+    array::{Array, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch},
     buffer::BooleanBuffer,
     datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 
 use super::{
     array::ArrayCell,
-    ast::{CompareOp, Literal, Step},
-    bound::{BoundExpr, ContainsMode, FieldRef, Predicate, Source, Test},
-    compute::numbers,
-    value::{Key, ListKeys, Value},
+    columns::{array_cell, binary, bools, json_cell, primitive, strings},
+    numbers::numbers,
 };
 use crate::{
     json,
     model::DataType,
-    query::{QueryError, interrupt::Checkpoint},
+    query::{
+        QueryError,
+        expr::{
+            CompareOp, Literal, Step,
+            bound::{BoundExpr, ContainsMode, FieldRef, Predicate, Source, Test},
+            value::{Key, ListKeys, Value},
+        },
+        interrupt::Checkpoint,
+    },
 };
 
 impl BoundExpr {
-    /// For each row of `batch` whether it matches; never null.
+    /// One bit per row of `batch`: true if it matches. Never null.
     ///
     /// The batch needs the columns of [`BoundExpr::fields`], named and typed as in `CollectionSchema::arrow_schema`.
     pub fn evaluate(&self, batch: &RecordBatch) -> Result<BooleanArray, QueryError> {
         Ok(BooleanArray::new(self.evaluate_until(batch, &Checkpoint::none())?, None))
     }
 
-    /// As [`BoundExpr::evaluate`], of a batch that is small enough to be looked through between two checkpoints.
+    /// As [`BoundExpr::evaluate`], with checkpoints. The batch should be small: some parts have no checkpoint inside it.
     pub(in crate::query) fn evaluate_until(
         &self,
         batch: &RecordBatch,
@@ -69,11 +70,11 @@ fn evaluate(predicate: &Predicate, batch: &RecordBatch, checkpoint: &Checkpoint)
             let absent = matches!(test, Test::Compare(CompareOp::Ne, _));
             json_rows(field, path, batch, checkpoint, |found| {
                 let scalar = found.and_then(json::Value::scalar);
-                scalar.and_then(|scalar| Value::from(scalar).passes(test)).unwrap_or(absent)
+                scalar.and_then(|scalar| test.accepts(&Value::from(scalar))).unwrap_or(absent)
             })
         }
         Predicate::Test(Source::Element(field, index, _), test) => array_rows(field, batch, checkpoint, |cell| {
-            cell.get(*index).and_then(|value| value.passes(test)).unwrap_or(false)
+            cell.get(*index).and_then(|value| test.accepts(&value)).unwrap_or(false)
         }),
         Predicate::Columns(left, op, right) => columns(left, *op, right, batch),
         Predicate::Numbers { left, op, right, single, absent } => {
@@ -145,7 +146,7 @@ fn test_field(
     .ok_or_else(|| QueryError::Batch { field: field.id, wanted: "a scalar that the test fits".to_owned() })
 }
 
-/// Integers are widened, so that a constant outside the field's range has the plain answer.
+/// Integers are widened, so a constant outside the field's range compares correctly.
 fn test_ints<T>(values: &PrimitiveArray<T>, test: &Test) -> Option<BooleanBuffer>
 where
     T: ArrowPrimitiveType,
@@ -172,7 +173,7 @@ where
     }
 }
 
-/// One loop per operator, without a branch inside, which the compiler can vectorise.
+/// One loop per operator without a branch inside, so that the compiler can vectorise it.
 fn compare<T: PartialOrd + Copy>(rows: usize, op: CompareOp, get: impl Fn(usize) -> T, wanted: T) -> BooleanBuffer {
     match op {
         CompareOp::Eq => BooleanBuffer::collect_bool(rows, |i| get(i) == wanted),
@@ -194,7 +195,7 @@ fn columns(left: &FieldRef, op: CompareOp, right: &FieldRef, batch: &RecordBatch
     Ok(BooleanBuffer::collect_bool(rows, |i| op.holds(Some(left.value(i).cmp(right.value(i))))))
 }
 
-/// Runs `test` on what the path reaches in each row.
+/// Runs `test` on the value at the end of the path in each row.
 fn json_rows(
     field: &FieldRef,
     path: &[Step],
@@ -204,18 +205,6 @@ fn json_rows(
 ) -> Result<BooleanBuffer, QueryError> {
     let cells = binary(field, batch)?;
     (0..cells.len()).map(|i| Ok(test(json_cell(cells, i, path, checkpoint)?))).collect()
-}
-
-/// What the path reaches in a row.
-pub(super) fn json_cell<'c>(
-    cells: &'c BinaryArray,
-    row: usize,
-    path: &[Step],
-    checkpoint: &Checkpoint,
-) -> Result<Option<json::Value<'c>>, QueryError> {
-    let cell = cells.value(row);
-    checkpoint.spend(cell.len())?;
-    Ok(json::find(cell, path))
 }
 
 fn array_rows(
@@ -228,7 +217,7 @@ fn array_rows(
     (0..cells.len()).map(|i| Ok(test(&array_cell(field, cells, i, checkpoint)?))).collect()
 }
 
-/// Runs `test` on each row's list: an array, or a JSON list if the path reaches one. False where there is none.
+/// Runs `test` on each row's list: an array, or a JSON list at the end of the path. False for a row without a list.
 fn lists(
     source: &Source,
     levels: usize,
@@ -245,43 +234,4 @@ fn lists(
             array_rows(field, batch, checkpoint, |cell| test(&mut cell.keys()))
         }
     }
-}
-
-/// The array of a row.
-pub(super) fn array_cell(
-    field: &FieldRef,
-    cells: &BinaryArray,
-    row: usize,
-    checkpoint: &Checkpoint,
-) -> Result<ArrayCell, QueryError> {
-    let cell = cells.value(row);
-    checkpoint.spend(cell.len())?;
-    ArrayCell::read(cell).map_err(|error| QueryError::Corrupt { field: field.id, reason: error.to_string() })
-}
-
-fn column<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b dyn Array, QueryError> {
-    batch.column_by_name(&field.column).map(|column| column.as_ref()).ok_or_else(|| missing(field))
-}
-
-fn missing(field: &FieldRef) -> QueryError {
-    QueryError::Batch { field: field.id, wanted: field.kind.name().to_owned() }
-}
-
-pub(super) fn primitive<'b, T: ArrowPrimitiveType>(
-    field: &FieldRef,
-    batch: &'b RecordBatch,
-) -> Result<&'b PrimitiveArray<T>, QueryError> {
-    column(field, batch)?.as_primitive_opt().ok_or_else(|| missing(field))
-}
-
-fn bools<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b BooleanArray, QueryError> {
-    column(field, batch)?.as_boolean_opt().ok_or_else(|| missing(field))
-}
-
-fn strings<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b StringArray, QueryError> {
-    column(field, batch)?.as_string_opt().ok_or_else(|| missing(field))
-}
-
-pub(super) fn binary<'b>(field: &FieldRef, batch: &'b RecordBatch) -> Result<&'b BinaryArray, QueryError> {
-    column(field, batch)?.as_binary_opt().ok_or_else(|| missing(field))
 }

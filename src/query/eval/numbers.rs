@@ -1,26 +1,30 @@
 //! Arithmetic over the rows of a batch.
 //!
-//! Integers are computed in 64 bits whatever the field's width; a result that does not fit, or a division by zero, is
-//! no value. Nothing wraps.
+//! Integers of any width are computed in 64 bits. A result that does not fit, or a division by zero, is no value. Must
+//! never wrap.
 
 use arrow::{
     array::{ArrowPrimitiveType, RecordBatch},
     datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 
-use super::{
-    ast::ArithmeticOp,
-    bound::{FieldRef, Num, Number, Source},
-    eval::{array_cell, binary, json_cell, primitive},
-    value::Value,
-};
+use super::columns::{array_cell, binary, json_cell, primitive};
 use crate::{
     json,
     model::DataType,
-    query::{QueryError, interrupt::Checkpoint},
+    query::{
+        QueryError,
+        expr::{
+            ArithmeticOp,
+            bound::{FieldRef, Number, Source},
+            num::Num,
+            value::Value,
+        },
+        interrupt::Checkpoint,
+    },
 };
 
-/// The number of each row; None where there is none.
+/// One number per row; None for a row without one.
 pub(super) fn numbers(
     number: &Number,
     batch: &RecordBatch,
@@ -62,7 +66,7 @@ fn calculate(op: ArithmeticOp, left: Num, right: Num) -> Option<Num> {
             ArithmeticOp::Subtract => a.checked_sub(b),
             ArithmeticOp::Multiply => a.checked_mul(b),
             ArithmeticOp::Divide => a.checked_div(b),
-            // The remainder is 0 where the quotient does not fit: the smallest integer by -1.
+            // `checked_rem` would refuse the smallest integer by -1, whose remainder is 0.
             ArithmeticOp::Modulo => (b != 0).then(|| a.wrapping_rem(b)),
             ArithmeticOp::Power => None,
         }

@@ -1,14 +1,14 @@
-//! Array cells: each is a serialised protobuf `ScalarField` (specification 3.1).
+//! Array cells: each is a serialised protobuf `ScalarField`.
 //!
-//! The messages are declared here and not taken from `wire`, which this layer may not use: six small lists are less
-//! than the edge to a module of generated code would cost.
+//! The messages are declared here and not taken from `wire`, which this room must not use: it holds generated code of the
+//! protocols.
 
 use std::borrow::Cow;
 
 use prost::Message;
 
-use super::{
-    bound::Num,
+use crate::query::expr::{
+    num::Num,
     value::{Key, Value},
 };
 
@@ -71,7 +71,10 @@ struct Strings {
 }
 
 impl ArrayCell {
-    /// Errors on bytes that are no such message; empty bytes are an empty array.
+    /// Decodes a cell. Empty bytes are an empty array.
+    ///
+    /// # Errors
+    /// Bytes that are not such a message.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, prost::DecodeError> {
         Self::decode(bytes)
     }
@@ -99,25 +102,25 @@ impl ArrayCell {
         }
     }
 
-    /// Its elements, as they are compared.
+    /// Its elements, in the form in which lists are compared.
     pub(super) fn keys(&self) -> impl Iterator<Item = Option<Key<'_>>> {
         (0..self.len()).map(|index| self.get(index).and_then(Key::scalar))
     }
 }
 
 #[cfg(test)]
-pub(super) mod fixture {
+pub(in crate::query) mod fixture {
     use super::*;
 
-    pub(in crate::query::expr) fn longs(data: &[i64]) -> Vec<u8> {
+    pub(in crate::query) fn longs(data: &[i64]) -> Vec<u8> {
         ArrayCell { values: Some(Values::Longs(Longs { data: data.to_vec() })) }.encode_to_vec()
     }
 
-    pub(in crate::query::expr) fn floats(data: &[f32]) -> Vec<u8> {
+    pub(in crate::query) fn floats(data: &[f32]) -> Vec<u8> {
         ArrayCell { values: Some(Values::Floats(Floats { data: data.to_vec() })) }.encode_to_vec()
     }
 
-    pub(in crate::query::expr) fn strings(data: &[&str]) -> Vec<u8> {
+    pub(in crate::query) fn strings(data: &[&str]) -> Vec<u8> {
         let data = data.iter().map(|&s| s.to_owned()).collect();
         ArrayCell { values: Some(Values::Strings(Strings { data })) }.encode_to_vec()
     }
@@ -128,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_of_the_specification() {
+    fn cells_of_milvus_are_read() {
         let empty = ArrayCell::read(&hex::decode("1a00").unwrap()).unwrap();
         assert_eq!((empty.len(), empty.get(0)), (0, None));
         let longs = ArrayCell::read(&hex::decode("1a0d0a0bffffffffffffffffff0100").unwrap()).unwrap();
