@@ -1,4 +1,4 @@
-//! What the rules look at: the segments of a group, the request, the settings and the time.
+//! The input of the rules: the segments of a group, the request, the settings and the time.
 //!
 //! Values only; nothing here decides.
 
@@ -34,10 +34,10 @@ impl SegmentScope<'_> {
     }
 }
 
-/// What a client asks for. Automatic triggers only use the first.
+/// The kind of compaction that a client requests. Automatic triggers only use the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Policy {
-    /// Merge what can be merged, rewrite what has deletes or expired rows.
+    /// Merge segments that fit together, rewrite segments with deletes or expired rows.
     #[default]
     Standard,
     /// Merge and split towards this size of a segment's insert objects, in bytes.

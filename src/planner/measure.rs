@@ -1,4 +1,4 @@
-//! One segment as a candidate: what a rewrite of it would drop, and which threshold calls for that.
+//! One segment as a candidate: the rows that a rewrite would drop, and the threshold that calls for it.
 //!
 //! Looks at one segment at a time, never at its neighbours.
 

@@ -1,4 +1,4 @@
-//! What to compact: plain functions of a group's segments and a time.
+//! Plans compaction: plain functions of a group's segments and a time.
 //!
 //! Must never read a clock, a store or the metadata, write a log, or depend on the order of its input. Everything that
 //! the rules look at arrives in [`GroupView`] and [`PlanContext`]: the same picture always leads to the same answer, so

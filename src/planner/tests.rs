@@ -1,5 +1,5 @@
-//! One table per rule. Numbers are the settings' defaults, so that a row can be read without them: 512 MB at most,
-//! small below 256 MB, 11 small ones or 435.2 MB of them for a merge, 20 % deletes for a rewrite.
+//! One table per rule. Settings are the defaults: a segment has at most 512 MB and is small below 256 MB; 11 small ones,
+//! or 435.2 MB of them, lead to a merge; more than 20 % deletes lead to a rewrite.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -140,7 +140,7 @@ fn a_segment_is_rewritten_beyond_a_threshold(#[case] segment: Segment, #[case] r
 #[case::a_fifth_of_the_range(80, None)]
 #[case::more_than_a_fifth(79, Some("expired"))]
 #[case::all_of_it(0, Some("expired"))]
-fn a_segment_is_rewritten_when_its_rows_expire(#[case] ttl_seconds: u64, #[case] reason: Option<&str>) {
+fn a_segment_with_many_expired_rows_is_rewritten(#[case] ttl_seconds: u64, #[case] reason: Option<&str>) {
     let case = Case { ttl: Some(Duration::from_secs(ttl_seconds)), ..automatic() };
     assert_eq!(case.drafts(&[segment(1, 400)]), reason.map(|r| (vec![1], r)).into_iter().collect::<Vec<_>>());
 }
@@ -149,8 +149,8 @@ fn a_segment_is_rewritten_when_its_rows_expire(#[case] ttl_seconds: u64, #[case]
 fn expired_rows_shrink_the_estimate() {
     let case = Case { ttl: Some(Duration::from_secs(60)), ..automatic() };
     let proposals = case.propose(&[segment(1, 400), deleted(2, 400, 50)]);
-    // 40 of 100 seconds are over: 60 % of each stay, and half of the second. Together they would be neither full nor
-    // small, so each is rewritten by itself.
+    // 40 of 100 seconds have expired: 60 % of each segment stay, and half of that in the second one. Together they would
+    // be neither full nor small, so each is rewritten by itself.
     let estimates: Vec<u64> = proposals.drafts.iter().map(|d| d.estimated_output_bytes / MB).collect();
     assert_eq!(estimates, [240, 120]);
 }
@@ -174,14 +174,14 @@ fn small_segments_are_merged(#[case] segments: Vec<Segment>, #[case] drafts: Vec
 }
 
 #[test]
-fn the_largest_small_segment_is_left_alone_when_the_others_suffice() {
+fn the_largest_small_segment_is_left_alone_if_the_others_suffice() {
     let mut segments = small(10, 4);
     segments.push(segment(99, 200));
     assert_eq!(automatic().drafts(&segments), [((1..=10).collect(), "small_segments")]);
 }
 
 #[test]
-fn a_nearly_full_segment_is_not_rewritten_for_crumbs() {
+fn a_nearly_full_segment_is_not_rewritten_for_a_small_one() {
     let segments = [segment(1, 480), segment(2, 10)];
     assert_eq!(automatic().drafts(&segments), []);
     assert_eq!(automatic().skips(&segments), ["already_full", "too_few_small"]);
@@ -189,33 +189,33 @@ fn a_nearly_full_segment_is_not_rewritten_for_crumbs() {
 }
 
 #[test]
-fn a_choice_that_best_fit_misses_is_found() {
-    // In MB of 512: best fit puts 250 + 153 and 153 + 130 together, neither reaches 435; 153 + 153 + 130 does.
+fn a_bin_that_best_fit_misses_is_found() {
+    // In MB of 512: best fit puts 250 + 153 and 153 + 130 together, and neither reaches 435. 153 + 153 + 130 does.
     let segments = [segment(1, 250), segment(2, 153), segment(3, 153), segment(4, 130)];
     assert_eq!(automatic().drafts(&segments), [(vec![2, 3, 4], "full_enough")]);
 }
 
 #[test]
-fn segments_that_cannot_fill_one_say_so() {
+fn segments_that_cannot_fill_one_are_skipped_with_that_reason() {
     let segments = small(3, 180);
     assert_eq!(automatic().drafts(&segments), []);
     assert_eq!(automatic().skips(&segments), ["nothing_fits"; 3]);
 }
 
 #[test]
-fn too_many_that_cannot_stay_small_together_are_merged_all_the_same() {
-    // Two of them make 360 MB, three are too much: 20 become 10 by ten merges.
+fn too_many_small_segments_are_merged_even_if_no_two_stay_small() {
+    // Two of them have 360 MB, three are too much: ten merges turn 20 into 10.
     let drafts = automatic().drafts(&small(20, 180));
     assert!(drafts.iter().all(|(inputs, reason)| inputs.len() == 2 && *reason == "small_segments"), "{drafts:?}");
     assert_eq!(drafts.len(), 10);
 }
 
 #[test]
-fn rewrites_are_merged_along() {
-    // The rewrite alone leaves 300 MB; with 150 MB beside it the output is well filled.
+fn a_segment_that_must_be_rewritten_is_merged_with_small_ones() {
+    // The rewrite alone leaves 300 MB. Together with 150 MB the output is full.
     let segments = [deleted(1, 500, 40), segment(2, 150)];
     assert_eq!(automatic().drafts(&segments), [(vec![1, 2], "delta_rows")]);
-    // With 50 MB it would be neither full nor small.
+    // Together with 50 MB it would be neither full nor small.
     let segments = [deleted(1, 500, 40), segment(2, 50)];
     assert_eq!(automatic().drafts(&segments), [(vec![1], "delta_rows")]);
 }
@@ -315,7 +315,7 @@ fn only_free_live_segments_of_the_group_and_scope_are_taken() {
 }
 
 #[test]
-fn what_failed_for_good_waits_for_a_client() {
+fn a_segment_whose_plan_failed_for_good_waits_for_a_request() {
     let segments = [deleted(1, 400, 50)];
     let failed = BTreeMap::from([(SegmentId(1), LastFailure { kind: FailureKind::Corrupt, until_ms: None })]);
     let case = Case { failed: failed.clone(), ..automatic() };
@@ -326,7 +326,7 @@ fn what_failed_for_good_waits_for_a_client() {
 #[rstest]
 #[case::not_yet(NOW_MS + 1, false)]
 #[case::due(NOW_MS, true)]
-fn what_failed_for_a_passing_reason_is_tried_again_in_time(#[case] until_ms: u64, #[case] tried: bool) {
+fn a_failure_that_may_pass_is_tried_again_in_time(#[case] until_ms: u64, #[case] tried: bool) {
     let failure = LastFailure { kind: FailureKind::Exhausted, until_ms: Some(until_ms) };
     let case = Case { failed: BTreeMap::from([(SegmentId(1), failure)]), ..automatic() };
     let segments = [deleted(1, 400, 50)];
@@ -372,14 +372,14 @@ fn segments_of_a_size(
 }
 
 #[test]
-fn a_plan_splits_no_more_than_is_good_to_repeat() {
+fn outputs_of_a_plan_are_capped() {
     let inputs = |drafts: Vec<(Vec<i64>, &'static str)>| drafts.iter().map(|(i, _)| i.len()).collect::<Vec<_>>();
-    // Sixteen outputs of 100 MB hold ten segments of 150 MB; one segment of 5000 MB is one plan all the same.
+    // Sixteen outputs of 100 MB hold ten segments of 150 MB. One segment of 5000 MB is one plan nevertheless.
     assert_eq!(inputs(force(100).drafts(&small(25, 150))), [10, 10, 5]);
     assert_eq!(inputs(force(100).drafts(&[segment(1, 5000)])), [1]);
 }
 
-/// What clustering by field 101 leaves.
+/// The segment as clustering by field 101 writes it.
 fn clustered(segment: Segment) -> Segment {
     let id = segment.id.0;
     ranged(segment, id, id)
@@ -480,10 +480,10 @@ fn deletes_of_level_0_are_spread_on_request() {
     let drafts = spread.propose(&segments).drafts;
     assert!(drafts.iter().all(|d| d.kind == PlanKind::L0Delete));
     assert_eq!(drafts[0].reason, PlanReason::SpreadDeletes { delta_rows: 15 });
-    // Deletes that rows in memory are older than wait.
+    // Deletes that are newer than a row in memory wait.
     let newer = [Segment { ts_to: Timestamp(Timestamp::from_ms(NOW_MS).0 + 1), ..l0(5, 7, MB, 0) }];
     assert_eq!(spread.skips(&newer), ["growing"]);
-    // Nobody else touches them.
+    // No other policy takes them.
     assert_eq!(manual().skips(&segments[..1]), ["level"]);
     assert_eq!(automatic().skips(&segments[..1]), ["level"]);
     assert_eq!(force(100).skips(&segments[..1]), ["level"]);
@@ -491,7 +491,7 @@ fn deletes_of_level_0_are_spread_on_request() {
 }
 
 #[test]
-fn a_policy_of_a_client_is_not_for_other_triggers() {
+fn automatic_triggers_ignore_the_policy_of_a_client() {
     let case = Case { policy: Policy::ForceMerge { target_bytes: MB }, ..automatic() };
     assert_eq!(case.drafts(&[segment(1, 300)]), []);
 }
@@ -559,7 +559,7 @@ proptest! {
         }
     }
 
-    /// Best fit leaves no two bins that fit into one.
+    /// After best fit no two bins fit into one.
     #[test]
     fn packing_leaves_no_pair(sizes in prop::collection::vec(0u64..100, 0..60)) {
         let bins = packing::best_fit(&sizes, 100, usize::MAX);
@@ -570,7 +570,7 @@ proptest! {
         }
     }
 
-    /// A prefix stays below the limit, has no single item, and removes the surplus unless a limit forbids it.
+    /// A prefix stays below the limit, has never one item, and removes the surplus unless a limit forbids it.
     #[test]
     fn a_prefix_keeps_its_limits(
         mut sizes in prop::collection::vec(0u64..100, 0..40), surplus in 1usize..30, max_items in 1usize..40,

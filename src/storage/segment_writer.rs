@@ -317,7 +317,7 @@ async fn encode_cut(
     let mut order: Vec<(u64, usize)> = fields.iter().enumerate().map(|(at, f)| (sizes(at, f), at)).collect();
     order.sort_unstable_by(|a, b| b.cmp(a));
 
-    let mut jobs: Vec<Box<dyn FnOnce() -> Result<Encoding, StorageError> + Send>> = Vec::new();
+    let mut jobs: Vec<EncodeJob> = Vec::new();
     for (bytes, at) in order {
         let Some(field) = fields.get(at).cloned() else { continue };
         let (column, ids, config, now) = (cut.column(at), target.ids, target.config.clone(), target.written_at_ms);

@@ -17,7 +17,7 @@ use self::books::{Book, Books};
 use super::{args::DemoFlags, show};
 use crate::{
     client::Client,
-    model::collection::AUTO_COMPACTION,
+    model::properties::AUTO_COMPACTION,
     server::ready::Addresses,
     wire::proto::{
         datacoord::{Plan, PlanState, Segment},

@@ -2,7 +2,7 @@
 //!
 //! A policy gets candidates in ascending order of live bytes and id. It must put each of them into exactly one draft or
 //! skip it. `rewrite` drops rows of single segments, `automatic` also merges small ones, `manual` does both without
-//! thresholds; the others do what only a client can ask for.
+//! thresholds; the others are for requests of clients only.
 
 pub(super) mod automatic;
 pub(super) mod clustering;

@@ -1,5 +1,4 @@
-//! A read that is dropped ends on every thread that works for it. What is counted is the work that was done after the
-//! drop.
+//! A dropped read ends on every thread that works for it. The tests count the work after the drop.
 
 use std::sync::{
     Mutex,
@@ -17,7 +16,7 @@ use crate::query::{
     select::query_until,
 };
 
-/// Counts work. At the given amount it tells the test, and holds the work until it may go on.
+/// Counts work. At the given amount it notifies the test and blocks the work until the test lets it continue.
 #[derive(Default)]
 struct Work {
     done: AtomicUsize,
@@ -105,7 +104,7 @@ async fn a_dropped_read_stops_working(#[case] kind: Read) {
     }
 }
 
-/// All threads are busy when the read is dropped: its work must not begin when one of them is free again.
+/// The read is dropped while all threads are busy. Its work must not begin when a thread becomes free.
 #[test]
 fn work_that_waits_for_a_thread_never_begins() {
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
@@ -119,7 +118,7 @@ fn work_that_waits_for_a_thread_never_begins() {
         drop(running);
         free.send(()).unwrap();
         other.await.unwrap();
-        // Behind everything that was queued.
+        // Queued behind all other work, so that is done when this is.
         tokio::task::spawn_blocking(|| ()).await.unwrap();
         assert_eq!(work.done.load(Ordering::SeqCst), 0);
     });

@@ -60,7 +60,7 @@ fn schema(key: DataType) -> Arc<CollectionSchema> {
     })
 }
 
-/// One row; `row_id` is unique, so it also tells which row an answer holds.
+/// One row. `row_id` is unique, so it identifies the row in an answer.
 #[derive(Debug, Clone, PartialEq)]
 struct Row {
     row_id: i64,
@@ -69,7 +69,7 @@ struct Row {
     number: i64,
 }
 
-/// Varchar keys keep the numbers' order only in part, which is the point: "10" < "9".
+/// Varchar keys are ordered differently from their numbers on purpose: "10" < "9".
 fn key_of(schema: &CollectionSchema, key: i64) -> PrimaryKey {
     match schema.primary_key().data_type {
         DataType::VarChar => PrimaryKey::Str(key.to_string().into()),
@@ -85,7 +85,7 @@ fn vector(row: &Row) -> Vec<u8> {
     [row.row_id as f32, 0.5].iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
-/// Rows as both a segment and a growing chunk hold them: system columns first.
+/// Rows in the form of segments and growing chunks: system columns first.
 fn batch(schema: &CollectionSchema, rows: &[Row]) -> RecordBatch {
     let ints = |f: fn(&Row) -> i64| Arc::new(Int64Array::from_iter_values(rows.iter().map(f))) as ArrayRef;
     let keys: ArrayRef = match schema.primary_key().data_type {
@@ -166,7 +166,7 @@ fn int_column(batch: &RecordBatch, index: usize) -> Vec<i64> {
     batch.column(index).as_primitive::<Int64Type>().values().to_vec()
 }
 
-/// Row ids that an answer's vectors were made from.
+/// Row ids, decoded from the vectors of an answer.
 fn vector_rows(batch: &RecordBatch, index: usize) -> Vec<i64> {
     let vectors = batch.column(index).as_fixed_size_binary();
     (0..vectors.len()).map(|i| f32::from_le_bytes(vectors.value(i)[..4].try_into().unwrap()) as i64).collect()

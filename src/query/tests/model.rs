@@ -1,4 +1,4 @@
-//! Random rows, deletes and queries: the same answers as a list that is searched from end to end.
+//! Random rows, deletes and queries must have the same answers as a linear search through a list.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,7 +12,7 @@ struct SourceSpec {
     partition: i64,
     channel: u8,
     flushed: bool,
-    /// Per chunk a timestamp, and key and number of its rows.
+    /// For each chunk its timestamp, and key and number of each row.
     chunks: Vec<(u64, Vec<(i64, i64)>)>,
     deletes: Vec<(i64, u64)>,
 }
@@ -30,7 +30,7 @@ struct Case {
     offset: u64,
 }
 
-/// Filters on key (`a`, `b`) and number, with a text form and a meaning.
+/// Filters on key (`a`, `b`) and number, as text and as a function.
 #[derive(Debug, Clone)]
 enum Filter {
     All,
@@ -186,7 +186,7 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
     let counted = count(&schema, read_set(&case, &schema, &rows, &store).await, scope(&case, &schema)).await;
     prop_assert_eq!(counted.unwrap(), live.len() as u64);
 
-    // The newest row of each key; of equally new ones the first.
+    // The newest row of each key; of equal timestamps the first.
     let mut newest: BTreeMap<PrimaryKey, &Row> = BTreeMap::new();
     for row in &live {
         let best = newest.entry(key_of(&schema, row.key)).or_insert(row);
@@ -217,7 +217,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn reads_agree_with_a_plain_list(case in case()) {
+    fn reads_agree_with_a_linear_search(case in case()) {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check(case))?;
     }
 }

@@ -50,7 +50,7 @@ async fn several_rows_of_one_key_as_observed() {
     for (filter, rows, number) in [
         ("id >= 0", vec![5, 3, 6], 6),
         ("id == 7", vec![6], 4),
-        // The filter comes first: an older row that matches is answered though a newer one does not match.
+        // The filter comes first: an older row that matches is returned although a newer one does not match.
         ("n == 1", vec![1], 1),
         ("n == 2", vec![3, 2], 2),
         ("", vec![5, 3, 6], 6),
@@ -59,7 +59,7 @@ async fn several_rows_of_one_key_as_observed() {
         let counted = count(&schema, duplicates(&schema), scope(&schema, filter)).await.unwrap();
         assert_eq!(counted, number, "{filter}");
     }
-    // Of rows of one timestamp the first is answered.
+    // Of rows with equal timestamps the first is returned.
     let set = ReadSet { sources: duplicates(&schema).sources.into_iter().take(1).collect(), deletes: Vec::new() };
     assert_eq!(row_ids(&schema, set, ask(&schema, "")).await, [3, 1]);
 }
@@ -116,7 +116,7 @@ async fn a_delete_kills_strictly_older_rows_of_its_scope() {
 }
 
 #[tokio::test]
-async fn a_segments_own_deletes_stay_with_it() {
+async fn deletes_of_a_segment_do_not_reach_others() {
     let schema = schema(DataType::Int64);
     let store = SegmentStore::in_memory();
     let dead = flushed(&store, &schema, 10, 1, 0, &[row(1, 10, 1, 0)], &[delete(&schema, 1, 11)]).await;
@@ -127,7 +127,7 @@ async fn a_segments_own_deletes_stay_with_it() {
 }
 
 #[tokio::test]
-async fn expiry_is_the_rule_of_compaction() {
+async fn rows_expire_by_the_same_rule_as_in_compaction() {
     let (ttl, now_ms) = (Duration::from_secs(10), 60_000);
     let bound = expire_before(ttl, now_ms);
     for ms in [49_998, 49_999, 50_000, 50_001] {
@@ -203,7 +203,7 @@ async fn columns_of_an_answer() {
     assert_eq!(error.to_string(), "field 999 is not in collection reads");
 }
 
-/// A store that tells which objects were read.
+/// A store that records which objects were read.
 fn watched() -> (SegmentStore, Arc<FaultyBackend>) {
     let backend = FaultyBackend::new(SegmentStore::in_memory().backend());
     let config = StorageConfig { max_attempts: 1, retry_backoff: Duration::ZERO, ..StorageConfig::default() };
@@ -272,7 +272,7 @@ async fn only_what_is_needed_is_read() {
 }
 
 #[tokio::test]
-async fn statistics_rule_segments_out() {
+async fn statistics_exclude_segments() {
     let schema = schema(DataType::Int64);
     let (store, backend) = watched();
     // Keys with gaps, so that only the filter can tell that one is missing.
@@ -295,7 +295,7 @@ async fn statistics_rule_segments_out() {
 async fn rows_across_binlogs_and_batches() {
     let schema = schema(DataType::Int64);
     let store = SegmentStore::in_memory();
-    // Keys fall while places rise, so that the answer is taken from the last places first.
+    // Keys descend while places ascend, so the answer begins with the last places.
     let rows: Vec<Row> = (0..1_000).map(|i| row(i, 10, 2_000 - i, i % 7)).collect();
     let source = flushed(&store, &schema, 10, 1, 0, &rows, &[]).await;
     let set = ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() };
@@ -315,7 +315,7 @@ async fn a_source_that_fails_fails_the_read() {
     let source = flushed(&store, &schema, 10, 1, 0, &rows, &[delete(&schema, 1, 11)]).await;
     let written = backend.calls().iter().filter(|(operation, _)| *operation == Operation::Get).count();
     assert_eq!(written, 0);
-    // Delta log, then key and timestamp, then the output column: each of the four reads may fail.
+    // There are four reads: delta log, key, timestamp, output column. Each of them may fail.
     for nth in 1..=4 {
         let gets = backend.calls().iter().filter(|(operation, _)| *operation == Operation::Get).count() as u64;
         backend.heal();
@@ -327,7 +327,7 @@ async fn a_source_that_fails_fails_the_read() {
     }
 }
 
-/// Gives one batch and then never another.
+/// Returns one batch and then waits for ever.
 struct Stuck {
     rows: RecordBatch,
     channel: Channel,
@@ -383,13 +383,13 @@ impl RowSource for Stuck {
     }
 
     fn take(&self, _: &[FieldId], _: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
-        // Fewer rows than were asked for.
+        // Fewer rows than requested.
         futures::stream::empty().boxed()
     }
 }
 
 #[tokio::test]
-async fn a_dropped_read_lets_go_of_its_sources() {
+async fn a_dropped_read_drops_its_sources() {
     let schema = schema(DataType::Int64);
     let dropped = Arc::new(tokio::sync::Notify::new());
     let rows = batch(&schema, &[row(1, 10, 1, 0)]);
@@ -402,7 +402,7 @@ async fn a_dropped_read_lets_go_of_its_sources() {
 }
 
 #[tokio::test]
-async fn a_source_that_loses_rows_is_noticed() {
+async fn a_source_that_returns_too_few_rows_fails_the_read() {
     struct Short(Box<dyn RowSource>);
 
     #[async_trait::async_trait]

@@ -1,4 +1,4 @@
-//! What holds for every expression.
+//! Properties of all expressions.
 
 use arrow::array::{Array as _, BooleanArray};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use super::{
 };
 
 fn node(node: Node) -> Expr {
-    // Display and comparison of trees look at the node alone.
+    // Display and equality of trees only use the node.
     Expr { at: 0, depth: 1, node }
 }
 
@@ -81,7 +81,7 @@ fn tree() -> impl Strategy<Value = Expr> {
     })
 }
 
-/// Words of the language in any order: gets further than random characters do.
+/// Words of the language in any order: they get further into the parser than random characters.
 fn babble() -> impl Strategy<Value = String> {
     let words = vec![
         "id",
@@ -137,12 +137,12 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_answered(text in any::<String>()) {
+    fn any_text_has_a_result(text in any::<String>()) {
         let _ = compile(&text, &schema());
     }
 
     #[test]
-    fn any_words_are_answered(text in babble()) {
+    fn any_words_have_a_result(text in babble()) {
         if let Ok(Some(bound)) = compile(&text, &schema()) {
             let bits = bound.evaluate(&rows()).map_err(|e| TestCaseError::fail(format!("{e}")))?;
             prop_assert_eq!((bits.len(), arrow::array::Array::null_count(&bits)), (5, 0));
@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn any_tree_is_answered(tree in tree()) {
+    fn any_tree_has_a_result(tree in tree()) {
         if let Ok(bound) = bind("", &tree, &schema()) {
             bound.evaluate(&rows()).map_err(|e| TestCaseError::fail(format!("{e}")))?;
         }

@@ -1,4 +1,4 @@
-//! One line per rule: the expression, and the ids of the rows it matches.
+//! One line per rule: an expression, and the ids of the rows that it matches.
 
 use std::sync::Arc;
 
@@ -163,16 +163,16 @@ fn arithmetic_beyond_2_3() {
         // 2.3.5 reads the large number of row 5 as a double, which is even.
         ("js[\"k\"] % 2 == 1", &[1, 3, 5]),
         ("1 < i8 + 1 < 3", &[1]),
-        // Nothing wraps: rows 3 (the largest) and 5 (the smallest) have no result.
+        // Overflow has no result: rows 3 (the largest integer) and 5 (the smallest).
         ("i64 * 2 == -2", &[]),
         ("i64 + 1 != 11", &[2, 4, 5]),
         ("i64 - 1 != 9", &[2, 3, 4]),
-        // Neither has a quotient by zero (row 4); rows 3 and 5 are 0 for i8 = 127, -1.
+        // A division by zero has no result either (row 4). Rows 3 and 5 are 0 for i8 = 127, -1.
         ("i64 / i8 == 10", &[1]),
         ("i64 / i8 != 10", &[2, 3]),
         ("i8 % i64 != 1000", &[1, 2, 3, 5]),
         ("d / d != 2", &[1, 2, 5]),
-        // The remainder by -1 is 0, also where the quotient does not fit.
+        // The remainder by -1 is 0, even if the quotient does not fit.
         ("i64 % -1 == 0", ALL),
         ("i64 == -9223372036854775808 % -1", &[4]),
         ("i64 / -1 != 7", &[1, 3, 4]),
@@ -436,7 +436,7 @@ fn text_keys_are_ordered_by_bytes() {
     }
 }
 
-/// Rows that match, of a batch that has nothing but these JSON cells (and the same array in each).
+/// Rows that match, in a batch of these JSON cells, with the same array in each row.
 fn matching(text: &str, cells: &[&str], array: &[i64]) -> Vec<usize> {
     let array = longs(array);
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -448,9 +448,9 @@ fn matching(text: &str, cells: &[&str], array: &[i64]) -> Vec<usize> {
     (0..cells.len()).filter(|i| bits.value(*i)).collect()
 }
 
-/// Whatever an insert accepts is found, and is not taken for something else.
+/// All JSON that an insert accepts can be found, and no value is mistaken for another one.
 #[test]
-fn json_that_is_accepted_is_found() {
+fn all_json_that_an_insert_accepts_is_found() {
     let deep = format!(r#"{{"k":{}1{},"n":1}}"#, "[".repeat(500), "]".repeat(500));
     let cells = [
         // JavaScript's 'great 😀'.slice(0, 7)
@@ -462,7 +462,7 @@ fn json_that_is_accepted_is_found() {
     for cell in cells {
         json::check_object(cell, |_| {}).unwrap();
     }
-    // Stored before there was a limit.
+    // Stored by a release without this limit.
     let huge = r#"{"k":1e400,"n":1}"#;
     let cells = [&cells[..], &[huge]].concat();
     for (text, expected) in [
@@ -516,9 +516,9 @@ fn lists_compare_by_value() {
     }
 }
 
-/// Would take minutes if every constant were compared with every element.
+/// This would take minutes if every constant were compared with every element.
 #[test]
-fn constants_are_looked_up_and_not_gone_through() {
+fn constants_are_looked_up_in_a_set() {
     let numbers: Vec<i64> = (0..5_000).collect();
     let list = numbers.iter().rev().map(i64::to_string).collect::<Vec<_>>().join(",");
     let missing = format!("{list},-1");
