@@ -12,33 +12,29 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use tracing::warn;
 
 use super::{
-    CoordinatorError,
     admission::Queries,
     control::{Deadlines, MergeRate},
     damage::Damage,
     events::FlushEvents,
     failures::Failures,
     jobs::JobBook,
+    key_stats::StatsCache,
     ownership::Ownership,
     scrub::Scrubber,
     state::State,
-    stats_cache::StatsCache,
     steps::StepCatalog,
     sync::{Mutex, RwLock},
 };
 use crate::{
-    binlog::PkStats,
     clock::Clock,
     compactor::Throttle,
     config::Config,
-    error::{Classify, ErrorKind},
     fence::Fence,
     ids::{BoundKeeper, IdAllocator, Tso},
-    model::{Controls, PlanId, PrimaryKey, Segment, SegmentId},
-    storage::{self, SegmentStore},
+    model::{Controls, PlanId, SegmentId},
+    storage::SegmentStore,
     telemetry::Metrics,
 };
 
@@ -83,66 +79,12 @@ impl Core {
         self.next_tick_ms.store(at, Ordering::Relaxed);
     }
 
-    /// Primary-key filters of a live segment.
-    pub(super) async fn stats(&self, segment: &Segment) -> Result<Arc<Vec<PkStats>>, CoordinatorError> {
-        if let Some(stats) = self.stats_cache.get(segment.id) {
-            return Ok(stats);
-        }
-        let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-        let stats = Arc::new(storage::read_stats(&self.store, segment.log_ids(), &logs).await?);
-        self.stats_cache.put(segment.id, Arc::clone(&stats));
-        Ok(stats)
-    }
-
-    /// The same for deletes that have to reach the segment. If its statistics are damaged, every delete in its range of
-    /// keys is given to it: a delta log may name keys that its segment does not have, and so neither these deletes nor
-    /// those of other segments wait for an object that nobody may ever bring back.
-    ///
-    /// # Errors
-    /// A store that does not answer, which may pass.
-    pub(super) async fn key_stats(&self, segment: &Segment) -> Result<KeyStats, CoordinatorError> {
-        match self.stats(segment).await {
-            Ok(stats) => {
-                self.damage.mended(segment.id);
-                Ok(KeyStats::Read(stats))
-            }
-            Err(CoordinatorError::Storage(error))
-                if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Precondition) =>
-            {
-                if self.damage.note(segment, error.to_string()) {
-                    warn!(segment = %segment.id, %error, "key statistics can't be read: all deletes in its range go to it");
-                }
-                Ok(KeyStats::Unreadable)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Damage of live segments, in sentences.
     pub(super) fn damage_reasons(&self) -> Vec<String> {
         self.damage.reasons(|collection, id| {
             let cell = self.state.by_id(collection).ok();
             cell.and_then(|cell| cell.segment(id)).is_some_and(|segment| segment.is_live())
         })
-    }
-}
-
-/// What is known of the keys of a live segment.
-pub(super) enum KeyStats {
-    /// Filters over all of them.
-    Read(Arc<Vec<PkStats>>),
-    /// The object is damaged.
-    Unreadable,
-}
-
-impl KeyStats {
-    /// False only if the segment certainly does not have the key: what is not known rules nothing out.
-    pub(super) fn may_contain(&self, key: &PrimaryKey) -> bool {
-        match self {
-            // Some writers keep no statistics.
-            Self::Read(stats) => stats.is_empty() || stats.iter().any(|part| part.may_contain(key)),
-            Self::Unreadable => true,
-        }
     }
 }
 

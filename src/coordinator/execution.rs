@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tracing::{info, warn};
 
-use super::{CollectionCell, CoordinatorError, Core};
+use super::{CoordinatorError, Core};
 use crate::{
     compactor::{CompactError, CompactionInput, CompactionTask, Outcome, OutputIds},
     error::{Classify, ErrorKind},
-    model::{FailureKind, LogId, Plan, PlanId, SegmentId, Terms, Timestamp, Trigger},
-    planner::{Standing, Violation, check_terms},
+    model::{FailureKind, LogId, Plan, PlanId, SegmentId},
+    planner::Violation,
     scheduler::{Attempt, Event, Failure, JobSink, Refusal},
 };
 
@@ -93,31 +93,6 @@ impl Core {
         }
     }
 
-    /// Holds a plan against the terms of this moment. They stay as they are while the caller has the collection's turn at
-    /// commits.
-    pub(super) fn check_terms_of(&self, plan: &Plan, cell: &CollectionCell) -> Result<(), CoordinatorError> {
-        let (meta, config) = (cell.meta(), &self.config.compaction);
-        let (trigger, terms) = self.jobs.origin(plan.job).unwrap_or((Trigger::Tick, Terms::default()));
-        let standing = Standing {
-            enabled: config.enabled,
-            automatic: config.auto_enabled && meta.auto_compaction(),
-            ttl: meta.ttl(),
-            clustering_key: meta.schema.clustering_key().map(|f| f.id),
-            retain_after: self.retain_after(terms.timetravel, self.clock.now_ms()),
-        };
-        Ok(check_terms(plan, trigger, &standing)?)
-    }
-
-    /// Deletes newer than this stay: what a request asked for, or the beginning of the configured window.
-    pub(super) fn retain_after(&self, timetravel: Option<Timestamp>, now_ms: u64) -> Timestamp {
-        let retention = self.config.compaction.retention;
-        match timetravel {
-            Some(ts) => ts,
-            None if retention.is_zero() => Timestamp::MAX,
-            None => Timestamp::from_ms(now_ms.saturating_sub(retention.as_millis() as u64)),
-        }
-    }
-
     /// Loads what the merge needs, and checks the inputs against the rules that they were proposed by.
     async fn task(&self, plan: Plan) -> Result<CompactionTask, CoordinatorError> {
         let cell = self.state.by_id(plan.group.collection)?;
@@ -127,7 +102,7 @@ impl Core {
         self.check_plan(&plan, &live)?;
         let mut inputs = Vec::with_capacity(plan.inputs.len());
         for id in plan.input_ids() {
-            let segment = live.iter().find(|s| s.id == id).ok_or_else(|| super::commit::outdated(id, "it is gone"))?;
+            let segment = live.iter().find(|s| s.id == id).ok_or_else(|| outdated(id, "it is gone"))?;
             let logs = self.catalog.segment_logs(&segment.group, id).await?;
             inputs.push(CompactionInput { segment: segment.clone(), logs });
         }
@@ -171,4 +146,8 @@ fn refusal(error: CoordinatorError) -> Refusal {
         other => other.kind(),
     };
     Refusal::Failed { kind, message: error.to_string() }
+}
+
+fn outdated(segment: SegmentId, why: &str) -> CoordinatorError {
+    CoordinatorError::Rejected(format!("input segment {segment}: {why}"))
 }

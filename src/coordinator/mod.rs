@@ -36,6 +36,7 @@ mod damage_tests;
 mod ddl;
 #[cfg(test)]
 mod delete_tests;
+mod deletes;
 mod directory;
 mod dml;
 mod error;
@@ -48,7 +49,9 @@ mod gauges;
 mod gc;
 mod health;
 mod jobs;
+mod key_stats;
 mod ownership;
+mod plan_checks;
 mod plans;
 mod reads;
 mod scrub;
@@ -57,7 +60,6 @@ mod scrub_tests;
 mod segments;
 mod start;
 mod state;
-mod stats_cache;
 mod steps;
 #[cfg(not(feature = "lock-times"))]
 mod sync;

@@ -18,10 +18,10 @@ use super::{
     events::FlushEvents,
     failures::Failures,
     gauges::show_counters,
+    key_stats::StatsCache,
     ownership::{self, Ownership},
     plans::{PLANS_PER_TXN, PlanMoves},
     segments::SegmentTable,
-    stats_cache::StatsCache,
     steps::StepCatalog,
 };
 use crate::{

@@ -1,0 +1,136 @@
+//! The commit of a compaction: outputs become Flushed, inputs Dropped, the plan Completed, in one transaction.
+//!
+//! Deletes that reached an input after its merge had begun go to the outputs. Deletes of L0 inputs go to the segments of
+//! the channel. Everything is checked once more under the turn: the plan's terms, its inputs, and (by the transaction)
+//! that each input is stored as it was read.
+//!
+//! Must never: commit an output of a plan that is outdated.
+
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::{
+    compactor::{Outcome, OutputSegment},
+    coordinator::{CoordinatorError, Core, plans::PlanMoves},
+    model::{Delete, Plan, PlanKind, PlanState, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState},
+    scheduler::Event,
+};
+
+impl Core {
+    /// Commits the outcome of a plan.
+    ///
+    /// # Errors
+    /// A Conflict or Precondition kind when an input changed in a way that can't be carried over, or when a term of the
+    /// plan does not hold any more: the plan is outdated.
+    pub(in crate::coordinator) async fn commit_compaction(
+        self: &Arc<Self>,
+        plan: &Plan,
+        outcome: Outcome,
+    ) -> Result<(), CoordinatorError> {
+        let cell = self.state.by_id(plan.group.collection)?;
+        // With it no definition that decides over rows can change until this is committed.
+        let turn = cell.commit_turn().await;
+        self.check_terms_of(plan, &cell)?;
+        let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
+        self.check_plan(plan, &inputs)?;
+        let is_l0 = plan.kind == PlanKind::L0Delete;
+        let late = if is_l0 { Vec::new() } else { self.late_deletes(&inputs, &outcome.consumed_deltas).await? };
+
+        let now_ms = self.clock.now_ms();
+        let mut txn = self.catalog.txn();
+        let mut changed = Vec::new();
+        let targets: Vec<SegmentId> = outcome.outputs.iter().map(|o| o.id).collect();
+        for output in outcome.outputs {
+            let (segment, logs) = self.as_segment(plan, &inputs, output, &late).await?;
+            txn.put_segment_and_logs(&segment, &logs);
+            changed.push(segment);
+        }
+        if is_l0 {
+            changed.extend(self.spread(&cell, &plan.group, &inputs, &mut txn).await?);
+        }
+        for input in &inputs {
+            txn.expect_segment(input);
+            let dropped = Segment {
+                state: SegmentState::Dropped,
+                dropped_at_ms: now_ms,
+                compaction_to: targets.clone().into(),
+                version: input.version + 1,
+                ..input.clone()
+            };
+            txn.put_segment(&dropped);
+            changed.push(dropped);
+        }
+        // A segment that only received deletes counts with its new bytes.
+        let before = |s: &Segment| cell.segment(s.id).as_ref().map_or(0, stored_bytes);
+        let new = changed.iter().filter(|s| s.is_live());
+        let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
+        let write_stats = cell.write_stats().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
+        txn.put_write_stats(cell.id, &write_stats);
+        let now = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
+        let (rows_in, rows_out, bytes_out) = (outcome.rows_in, outcome.rows_out, outcome.bytes_written);
+        let mut moves = PlanMoves::default();
+        moves.stage(&mut txn, now, Event::Commit { targets, rows_out, bytes_out, at_ms: now_ms })?;
+        let (deleted, expired, late_deletes) = (outcome.rows_deleted, outcome.rows_expired, late.len());
+        self.ownership.before_commit().await?;
+        let (core, plan) = (Arc::clone(self), plan.clone());
+        let fold = move || {
+            let gone: Vec<SegmentId> = plan.input_ids().collect();
+            cell.set_write_stats(write_stats);
+            // Segments that were given deletes may be due for a rewrite. All of this happens before the turn ends: a
+            // reader of the plan's state finds its targets.
+            core.fold_and_raise(&cell, changed);
+            gone.iter().for_each(|id| core.stats_cache.forget(*id));
+            core.failures.forget(&gone);
+            moves.fold(&core);
+            let metrics = &core.metrics.compaction;
+            metrics.input_rows.inc_by(rows_in);
+            metrics.output_rows.inc_by(rows_out);
+            metrics.input_bytes.inc_by(plan.input_bytes());
+            metrics.output_bytes.inc_by(bytes_out);
+            if let PlanState::Executing { started_at_ms } = plan.state {
+                let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
+                metrics.duration.with([plan.kind.as_str()]).observe(seconds);
+                core.merge_rate.observe(plan.input_bytes(), seconds);
+            }
+            info!(plan = %plan.id, job = %plan.job, rows_in, rows_out, deleted, expired, late_deletes, bytes_out, "plan committed");
+        };
+        self.catalog.commit(txn, turn, fold).await
+    }
+
+    /// The output as the catalog will hold it, with the late deletes that may hit its rows in **one** delta log.
+    async fn as_segment(
+        &self,
+        plan: &Plan,
+        inputs: &[Segment],
+        output: OutputSegment,
+        late: &[Delete],
+    ) -> Result<(Segment, SegmentLogs), CoordinatorError> {
+        let mut logs = output.logs;
+        let hits = self.late_hits(&plan.group, output.id, output.pk_range.as_ref(), &logs, late).await?;
+        if !hits.is_empty() {
+            logs.delta.push(self.write_delta(&plan.group, output.id, hits).await?);
+        }
+        let group = inputs.first().map_or_else(|| Arc::new(plan.group.clone()), |s| Arc::clone(&s.group));
+        // A rewritten segment only loses rows, so its range of clustering keys still holds.
+        let (level, cluster_range) = match (output.cluster_range, inputs) {
+            (Some(range), _) => (SegmentLevel::L2, Some(Box::new(range))),
+            (None, [input]) => (input.level, input.cluster_range.clone()),
+            (None, _) => (SegmentLevel::L1, None),
+        };
+        let mut segment = Segment {
+            level,
+            pk_range: output.pk_range,
+            cluster_range,
+            compaction_from: plan.input_ids().collect(),
+            version: 1,
+            ..Segment::new(output.id, group)
+        };
+        segment.summarise(&logs);
+        Ok((segment, logs))
+    }
+}
+
+fn stored_bytes(segment: &Segment) -> u64 {
+    segment.insert_bytes + segment.delta_bytes
+}

@@ -1,0 +1,109 @@
+//! The commit of what leaves the write path: a growing segment that became Flushed, and deletes that leave memory for
+//! the delta logs of the segments that may hold their keys.
+//!
+//! Must never: answer that a collection or partition is gone unless the catalog dropped it. The write path then forgets
+//! the rows.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::{debug, info};
+
+use crate::{
+    coordinator::{CoordinatorError, Core},
+    ingest::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone, Refusal},
+    model::Group,
+};
+
+#[async_trait]
+impl FlushSink for Arc<Core> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
+        self.add_flushed(flushed).await.map_err(|e| Refusal::of(&e))
+    }
+
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal> {
+        self.add_deltas(batch).await.map_err(|e| Refusal::of(&e))
+    }
+}
+
+impl Core {
+    /// Commits a segment with its logs.
+    async fn add_flushed(self: &Arc<Self>, flushed: FlushedSegment) -> Result<Committed, CoordinatorError> {
+        let FlushedSegment { segment, logs, stats } = flushed;
+        let group = Arc::clone(&segment.group);
+        let gone = Ok(Committed::Gone(Gone::Collection(group.collection)));
+        let Ok(cell) = self.state.by_id(group.collection) else { return gone };
+        let turn = cell.commit_turn().await;
+        // The collection may have been dropped during the wait for the turn.
+        if self.state.by_id(group.collection).is_err() {
+            return gone;
+        }
+        if !cell.meta().partitions.iter().any(|p| p.id == group.partition) {
+            return Ok(Committed::Gone(Gone::Partition(group.partition)));
+        }
+        if cell.is_known(segment.id) {
+            // A repeated call: the first one was committed, but its answer was lost.
+            return Ok(Committed::Here);
+        }
+        let mut txn = self.catalog.txn();
+        txn.expect_no_segment(&group, segment.id);
+        txn.put_segment_and_logs(&segment, &logs);
+        let bytes = segment.insert_bytes + segment.delta_bytes;
+        let write_stats = cell.write_stats().with_flush(segment.rows, bytes, self.clock.now_ms());
+        txn.put_write_stats(cell.id, &write_stats);
+        self.ownership.before_commit().await?;
+        let core = Arc::clone(self);
+        let fold = move || {
+            cell.set_write_stats(write_stats);
+            info!(segment = %segment.id, %group, rows = segment.rows, bytes = segment.insert_bytes, delta_rows = segment.delta_rows, "segment flushed");
+            core.metrics.ingest.flushed_rows.inc_by(segment.rows);
+            core.metrics.ingest.flushed_bytes.inc_by(segment.insert_bytes);
+            core.stats_cache.put(segment.id, Arc::new(stats));
+            cell.fold([segment]);
+            core.flush_events.raise(Group::clone(&group));
+            Committed::Here
+        };
+        self.catalog.commit(txn, turn, fold).await
+    }
+
+    /// Writes one delta log for each live segment of the channel that may hold keys of the batch, and commits the logs
+    /// together with the position up to which the channel's deletes are now in files.
+    ///
+    /// This and the commit of a compaction hold the same lock, so they take turns: a delete goes to an input before the
+    /// input is replaced, and is then carried over, or it goes to the output (P4).
+    async fn add_deltas(self: &Arc<Self>, batch: DeltaBatch) -> Result<Committed, CoordinatorError> {
+        let gone = Ok(Committed::Gone(Gone::Collection(batch.collection)));
+        let Ok(cell) = self.state.by_id(batch.collection) else { return gone };
+        let turn = cell.commit_turn().await;
+        // The collection may have been dropped during the wait for the turn.
+        if self.state.by_id(batch.collection).is_err() {
+            return gone;
+        }
+        let mut txn = self.catalog.txn();
+        let mut changed = Vec::new();
+        let mut bytes = 0;
+        for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
+            let hits = self.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
+            if !hits.is_empty() {
+                let log = self.write_delta(&segment.group, segment.id, hits).await?;
+                let next = self.attach(&segment, vec![log], &mut txn).await?;
+                bytes += next.delta_bytes.saturating_sub(segment.delta_bytes);
+                changed.push(next);
+            }
+        }
+        if !changed.is_empty() {
+            self.ownership.before_commit().await?;
+        }
+        txn.set_channel_delta_lsn(&batch.channel, batch.upto);
+        let write_stats = cell.write_stats().with_flush(0, bytes, self.clock.now_ms());
+        txn.put_write_stats(cell.id, &write_stats);
+        let core = Arc::clone(self);
+        let fold = move || {
+            cell.set_write_stats(write_stats);
+            debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
+            core.fold_and_raise(&cell, changed);
+            Committed::Here
+        };
+        self.catalog.commit(txn, turn, fold).await
+    }
+}
