@@ -25,13 +25,14 @@ use arrow::{
 use datacoord::{
     clock::{Clock, SystemClock},
     config::Config,
-    coordinator::{Coordinator, Parts},
+    coordinator::Parts,
     meta::{Catalog, RedbStore},
     model::{
         Channel, Collection, CollectionId, CollectionSchema, DataType, Database, Field, FieldId, Group, Job, JobId,
         Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId,
         SegmentLogs, SegmentState, Timestamp, Trigger,
     },
+    standalone::Standalone,
     storage::SegmentStore,
     telemetry::Metrics,
 };
@@ -254,7 +255,7 @@ async fn measure(dir: &Path, size: Size) {
     config.compaction.global_interval = Duration::from_secs(86_400);
     config.gc.enabled = false;
     let begun = Instant::now();
-    let coordinator = Coordinator::start(Parts {
+    let standalone = Standalone::start(Parts {
         config: Arc::new(config.clone()),
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()),
@@ -263,6 +264,7 @@ async fn measure(dir: &Path, size: Size) {
     })
     .await
     .unwrap();
+    let coordinator = Arc::clone(standalone.coordinator());
     report("restart to serving", begun.elapsed(), "3 s");
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     for (key, what) in [("VmRSS:", "resident memory"), ("VmHWM:", "resident memory at most, while starting")] {
@@ -282,7 +284,7 @@ async fn measure(dir: &Path, size: Size) {
             while !stop.load(Ordering::Relaxed) {
                 n = (n + 7919) % collections;
                 let begun = Instant::now();
-                let cell = coordinator.state().by_id(group_of(n).collection).unwrap();
+                let cell = coordinator.collection(group_of(n).collection).unwrap();
                 std::hint::black_box((cell.rows(None), coordinator.jobs().counts(JobId(n))));
                 longest = longest.max(begun.elapsed());
             }
@@ -311,7 +313,7 @@ async fn measure(dir: &Path, size: Size) {
     report("explain a segment, p99", percentile(&mut times, 99), "5 ms");
 
     for (first, ticking, when) in [(0, false, ""), (FLUSHES, true, " while ticking")] {
-        let mut waits = flush(&coordinator, &moments, first..first + FLUSHES, ticking).await;
+        let mut waits = flush(&standalone, &moments, first..first + FLUSHES, ticking).await;
         report(&format!("flush event to durable plan{when}, median"), percentile(&mut waits, 50), "10 ms");
         report(&format!("flush event to durable plan{when}, p99"), percentile(&mut waits, 99), "10 ms");
         report(&format!("flush event to durable plan{when}, longest"), percentile(&mut waits, 100), "10 ms");
@@ -326,12 +328,12 @@ async fn measure(dir: &Path, size: Size) {
         for round in 0..ROUNDS as i64 {
             timed::measure(true);
             let first = 2 * FLUSHES + round * MORE_FLUSHES;
-            flush(&coordinator, &moments, first..first + MORE_FLUSHES, true).await;
+            flush(&standalone, &moments, first..first + MORE_FLUSHES, true).await;
             for n in 0..100 {
                 let id = SegmentId(BASE + 1_000_001 + 2 * (n * 7919 % (size.collections * size.segments)));
                 std::hint::black_box(coordinator.explain_segment(id).await.unwrap());
                 std::hint::black_box(coordinator.jobs().of_collection(group_of(n).collection));
-                coordinator.refresh_metrics();
+                standalone.refresh_metrics();
             }
             timed::measure(false);
             longest.push(timed::longest());
@@ -340,18 +342,19 @@ async fn measure(dir: &Path, size: Size) {
         report("longest hold of a lock, in the best of five rounds", longest[0], "1 ms");
         report("longest hold of a lock, in the worst", longest[ROUNDS - 1], "1 ms");
     }
-    coordinator.shutdown().await;
+    standalone.shutdown().await;
 }
 
 /// Gives these of the collections that are nearly due one more small segment each, by inserting a row and flushing it;
 /// if `ticking`, while global ticks follow each other, which they do once a minute otherwise. From the commit of the segment, which is when the event is raised, to the
 /// moment at which job and plans are durable.
 async fn flush(
-    coordinator: &Arc<Coordinator>,
+    standalone: &Arc<Standalone>,
     moments: &Moments,
     which: std::ops::Range<i64>,
     ticking: bool,
 ) -> Vec<Duration> {
+    let coordinator = standalone.coordinator();
     let stop = Arc::new(AtomicBool::new(!ticking));
     let ticking = tokio::spawn({
         let (coordinator, stop) = (Arc::clone(coordinator), Arc::clone(&stop));
@@ -364,10 +367,10 @@ async fn flush(
     let mut waits = Vec::new();
     for n in which {
         let collection = group_of(n * NEARLY_DUE).collection;
-        let cell = coordinator.state().by_id(collection).unwrap();
+        let cell = coordinator.collection(collection).unwrap();
         let mut changes = coordinator.jobs().changes();
-        coordinator.insert(&cell, "", row()).await.unwrap();
-        coordinator.flush(&cell).await.unwrap();
+        standalone.insert(&cell, "", row()).await.unwrap();
+        standalone.flush(&cell).await.unwrap();
         while coordinator.jobs().plan(changes.recv().await.unwrap()).unwrap().group.collection != collection {}
         let (flushed, planned) = *moments.0.lock().unwrap();
         waits.push(planned.unwrap().duration_since(flushed.unwrap()));

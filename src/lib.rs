@@ -26,6 +26,7 @@
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
 //! | shell | [`scheduler`], [`coordinator`] |
+//! | one process | [`standalone`] |
 //! | edges | [`grpc`], [`http`], [`client`] |
 //! | wiring | [`server`], [`cli`] |
 #![deny(rust_2018_idioms, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -56,6 +57,8 @@ pub mod query;
 
 pub mod coordinator;
 pub mod scheduler;
+
+pub mod standalone;
 
 pub mod client;
 pub mod grpc;

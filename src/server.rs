@@ -23,10 +23,11 @@ use crate::{
     clock::SystemClock,
     config::Config,
     connections::{self, Listener, Refusal, Watched},
-    coordinator::{Coordinator, Parts},
+    coordinator::Parts,
     grpc::GrpcServer,
     http::{self, Bounds, Component, ComponentState, Health, ServiceBackend},
     meta::RedbStore,
+    standalone::Standalone,
     storage::SegmentStore,
     telemetry::Metrics,
 };
@@ -60,7 +61,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     memory::show_limits(&metrics, &config);
     // The other half is for filters over keys.
     let catalog = RedbStore::open_with_cache(&config.server.data_dir, config.budget.caches / 2)?;
-    let coordinator = Coordinator::start(Parts {
+    let standalone = Standalone::start(Parts {
         metrics: Arc::clone(&metrics),
         clock: Arc::new(SystemClock::new()),
         meta: Arc::new(catalog),
@@ -71,16 +72,16 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     .context("start of the coordinator")?;
 
     let stop = CancellationToken::new();
-    let milvus = GrpcServer::new(Arc::clone(&coordinator), Arc::clone(&metrics));
+    let milvus = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
     let requests = milvus.requests().clone();
     let (grpc, http) = bounded(&config, &metrics, grpc, http);
     let bounds = Bounds { idle: config.server.idle_timeout, memory: requests.small().clone() };
-    let (refreshed, shown) = (Arc::clone(&coordinator), Arc::clone(&metrics));
+    let (refreshed, shown) = (Arc::clone(&standalone), Arc::clone(&metrics));
     let refresh = move || {
         refreshed.refresh_metrics();
         memory::show(&shown, requests.used_bytes());
     };
-    let backend = ServiceBackend::new(milvus.milvus(), health(&coordinator), refresh);
+    let backend = ServiceBackend::new(milvus.milvus(), health(&standalone), refresh);
     let router = http::router(Arc::new(backend), Arc::clone(&metrics), bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
@@ -106,7 +107,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
         std::process::exit(FORCED);
     });
     stop.cancel();
-    coordinator.end_watches();
+    standalone.coordinator().end_watches();
     let served = async { tokio::join!(grpc, http) };
     let drained = tokio::time::timeout_at(end, served).await;
     if drained.is_err() {
@@ -114,7 +115,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
         warn!(calls, timeout = ?config.server.drain_timeout, "calls are still in flight and are given up");
     }
     let rest = end.saturating_duration_since(Instant::now()).max(SHUTDOWN_TIME);
-    if tokio::time::timeout(rest, coordinator.shutdown()).await.is_err() {
+    if tokio::time::timeout(rest, standalone.shutdown()).await.is_err() {
         warn!(timeout = ?rest, "work in the background did not end and is given up; it goes on after the next start");
     }
     if let Ok((grpc, http)) = drained {
@@ -170,10 +171,10 @@ impl Watched for Counted {
 }
 
 /// What the health routes show: one process fills every role.
-fn health(coordinator: &Arc<Coordinator>) -> impl Fn() -> Health + Send + Sync + use<> {
-    let coordinator = Arc::clone(coordinator);
+fn health(standalone: &Arc<Standalone>) -> impl Fn() -> Health + Send + Sync + use<> {
+    let standalone = Arc::clone(standalone);
     move || {
-        let report = coordinator.health();
+        let report = standalone.health();
         let state = if report.takes_calls() { ComponentState::Healthy } else { ComponentState::Abnormal };
         Health {
             components: ["rootcoord", "datacoord", "datanode", "proxy"].map(|name| Component { name, state }).into(),

@@ -28,7 +28,7 @@ pub struct CollectionCell {
 }
 
 /// A turn at something that only one may do at a time. Owned, so that a step can take it along.
-pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
+pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 /// The planner's last refusals in one group, ascending by segment.
 type Refusals = Arc<[(SegmentId, SkipReason)]>;
@@ -49,7 +49,7 @@ impl CollectionCell {
 
     /// A turn at changing this collection's segments, or what decides over their rows. It lasts until the change is
     /// durable and folded.
-    pub(super) async fn commit_turn(&self) -> Turn {
+    pub(crate) async fn commit_turn(&self) -> Turn {
         Arc::clone(&self.commit).lock_owned().await
     }
 
@@ -62,7 +62,7 @@ impl CollectionCell {
         Arc::clone(&self.meta.read())
     }
 
-    pub(super) fn set_meta(&self, meta: Collection) {
+    pub(crate) fn set_meta(&self, meta: Collection) {
         *self.meta.write() = Arc::new(meta);
     }
 

@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{
-    admission::Queries,
+    Collections,
     control::{Deadlines, MergeRate},
     damage::Damage,
     events::FlushEvents,
@@ -22,8 +22,8 @@ use super::{
     jobs::JobBook,
     key_stats::StatsCache,
     ownership::Ownership,
+    pins::Pins,
     scrub::Scrubber,
-    state::State,
     steps::StepCatalog,
     sync::{Mutex, RwLock},
 };
@@ -49,14 +49,14 @@ pub struct Core {
     pub(super) bounds: BoundKeeper,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) state: State,
+    pub(super) collections: Collections,
+    pub(super) pins: Pins,
     pub(super) jobs: JobBook,
     pub(super) flush_events: FlushEvents,
     pub(super) failures: Failures,
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
     pub(super) damage: Damage,
-    pub(super) queries: Queries,
     pub(super) merge_rate: MergeRate,
     pub(super) throttle: Arc<Throttle>,
     pub(super) deadlines: Deadlines,
@@ -74,6 +74,18 @@ pub struct Core {
 }
 
 impl Core {
+    pub(crate) fn ids(&self) -> &Arc<IdAllocator> {
+        &self.ids
+    }
+
+    pub(crate) fn tso(&self) -> &Arc<Tso> {
+        &self.tso
+    }
+
+    pub(crate) fn store(&self) -> &SegmentStore {
+        &self.store
+    }
+
     pub(super) fn note_next_tick(&self) {
         let at = self.clock.now_ms().saturating_add(self.config.compaction.global_interval.as_millis() as u64);
         self.next_tick_ms.store(at, Ordering::Relaxed);
@@ -82,7 +94,7 @@ impl Core {
     /// Damage of live segments, in sentences.
     pub(super) fn damage_reasons(&self) -> Vec<String> {
         self.damage.reasons(|collection, id| {
-            let cell = self.state.by_id(collection).ok();
+            let cell = self.collections.by_id(collection).ok();
             cell.and_then(|cell| cell.segment(id)).is_some_and(|segment| segment.is_live())
         })
     }

@@ -87,7 +87,7 @@ impl Core {
             self.flush_events.raise(plan.group);
             return;
         }
-        if let Ok(cell) = self.state.by_id(plan.group.collection) {
+        if let Ok(cell) = self.collections.by_id(plan.group.collection) {
             let inputs: Vec<_> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
             self.failures.note(&inputs, kind, self.clock.now_ms());
         }
@@ -95,7 +95,7 @@ impl Core {
 
     /// Loads what the merge needs, and checks the inputs against the rules that they were proposed by.
     async fn task(&self, plan: Plan) -> Result<CompactionTask, CoordinatorError> {
-        let cell = self.state.by_id(plan.group.collection)?;
+        let cell = self.collections.by_id(plan.group.collection)?;
         // The commit asks again: here it saves the work of a plan that could not be committed.
         self.check_terms_of(&plan, &cell)?;
         let live = cell.live_in(&plan.group);

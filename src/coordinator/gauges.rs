@@ -31,7 +31,7 @@ fn level_name(level: SegmentLevel) -> &'static str {
 }
 
 /// Brings a counter up to a total that is counted elsewhere.
-fn catch_up(counter: &IntCounter, total: u64) {
+pub(crate) fn catch_up(counter: &IntCounter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }
 
@@ -66,16 +66,13 @@ pub(super) fn show_counters(metrics: &Metrics) {
 }
 
 impl Coordinator {
-    /// Brings gauges and totals up to date.
+    /// Brings gauges and totals up to date. Those of the write path are not among them: it may be elsewhere.
     pub fn refresh_metrics(&self) {
         self.refresh_segments();
-        self.refresh_ingest();
         self.refresh_storage();
         self.core.metrics.scrub.damaged.set(self.core.damaged_objects() as i64);
         let used = &self.core.metrics.memory.used;
-        used.with([Part::Growing.as_str()]).set(self.ingest.stats().memory_bytes as i64);
         used.with([Part::Merges.as_str()]).set(self.merges.memory_used() as i64);
-        used.with([Part::Queries.as_str()]).set(self.core.queries.used_bytes() as i64);
         used.with([Part::Caches.as_str()]).set(self.core.stats_cache.used_bytes() as i64);
         let jobs = &self.core.metrics.compaction.kept_jobs;
         let executing = self.core.jobs.executing();
@@ -89,7 +86,7 @@ impl Coordinator {
 
     fn refresh_segments(&self) {
         let metrics = &self.core.metrics.catalog;
-        let cells = self.core.state.collections(None);
+        let cells = self.core.collections.all();
         metrics.collections.set(cells.len() as i64);
         let mut sums: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
         // All of them, so that a gauge goes back to zero with its last segment.
@@ -97,7 +94,7 @@ impl Coordinator {
             sums.insert((state.as_str(), level_name(level)), Sum::default());
         }
         let mut delta_rows = 0;
-        for unflushed in self.ingest.unflushed() {
+        for unflushed in self.write_path.unflushed() {
             let level = level_name(SegmentLevel::default());
             let sum = sums.entry((unflushed.state.as_str(), level)).or_default();
             sum.segments += 1;
@@ -126,24 +123,6 @@ impl Coordinator {
             metrics.rows.with([state]).set(sum.rows as i64);
             metrics.bytes.with([state]).set(sum.bytes as i64);
         }
-    }
-
-    fn refresh_ingest(&self) {
-        let stats = self.ingest.stats();
-        let metrics = &self.core.metrics.ingest;
-        metrics.growing_segments.set(stats.unflushed_segments as i64);
-        metrics.growing_bytes.set(stats.memory_bytes as i64);
-        metrics.pending_deletes.set(stats.pending_deletes as i64);
-        catch_up(&metrics.flushes.with(["done"]), stats.flushes);
-        catch_up(&metrics.flushes.with(["failed"]), stats.flush_failures);
-        catch_up(&metrics.delta_flushes.with(["done"]), stats.delta_flushes);
-        catch_up(&metrics.delta_flushes.with(["failed"]), stats.delta_flush_failures);
-        let wal = &self.core.metrics.wal;
-        wal.size.set(stats.wal_bytes as i64);
-        wal.files.set(stats.wal_files as i64);
-        catch_up(&wal.records, stats.appended_frames);
-        catch_up(&wal.written, stats.appended_bytes);
-        catch_up(&wal.syncs, stats.fsyncs);
     }
 
     fn refresh_storage(&self) {

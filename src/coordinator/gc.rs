@@ -10,9 +10,8 @@ use std::{collections::HashSet, sync::Arc};
 use futures::TryStreamExt;
 use tracing::{info, warn};
 
-use super::{CollectionCell, CoordinatorError, Core, cell::Turn};
+use super::{CollectionCell, CoordinatorError, Core, WritePath, cell::Turn};
 use crate::{
-    ingest::Ingest,
     model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
     storage::{ListedLog, LogPath},
 };
@@ -59,16 +58,16 @@ pub struct Collected {
 
 impl Core {
     /// One round over dropped segments and unreferenced objects.
-    pub async fn collect_garbage(self: &Arc<Self>, ingest: &Ingest) -> Result<Collected, CoordinatorError> {
+    pub async fn collect_garbage(self: &Arc<Self>, write_path: &dyn WritePath) -> Result<Collected, CoordinatorError> {
         let turn = Arc::new(Arc::clone(&self.collecting).lock_owned().await);
         self.catalog.check()?;
         // Also a round that finds nothing says whether the store is still ours.
         self.ownership.before_collecting().await?;
         let mut collected = Collected::default();
-        for cell in self.state.with_graveyard() {
-            self.collect_dropped(&turn, &cell, ingest, &mut collected).await?;
+        for cell in self.collections.with_tombstones() {
+            self.collect_dropped(&turn, &cell, write_path, &mut collected).await?;
         }
-        self.collect_unreferenced(ingest, &mut collected).await?;
+        self.collect_unreferenced(write_path, &mut collected).await?;
         if collected != Collected::default() {
             info!(segments = collected.segments, files = collected.files, bytes = collected.bytes, "garbage collected");
         }
@@ -76,10 +75,10 @@ impl Core {
     }
 
     /// All garbage, with what pins it. Removes nothing.
-    pub(super) async fn find_garbage(&self, ingest: &Ingest) -> Result<Vec<Garbage>, CoordinatorError> {
+    pub(super) async fn find_garbage(&self, write_path: &dyn WritePath) -> Result<Vec<Garbage>, CoordinatorError> {
         let _alone = self.collecting.lock().await;
         let mut found = Vec::new();
-        for cell in self.state.with_graveyard() {
+        for cell in self.collections.with_tombstones() {
             for segment in cell.dropped().iter() {
                 let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
                 let objects = paths(segment, &logs);
@@ -89,12 +88,12 @@ impl Core {
                     object: None,
                     files: objects.len() as u64,
                     bytes: objects.iter().map(|(_, bytes)| bytes).sum(),
-                    pins: self.pins(segment, ingest),
+                    pins: self.pins(segment, write_path),
                 });
             }
         }
         let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
-        for object in self.unreferenced(ingest, 0).await? {
+        for object in self.unreferenced(write_path, 0).await? {
             let until_ms = object.modified_ms.saturating_add(tolerance_ms);
             let is_young = until_ms > self.clock.now_ms();
             found.push(Garbage {
@@ -110,12 +109,12 @@ impl Core {
     }
 
     /// Why a dropped segment stays; nothing: it may go.
-    fn pins(&self, segment: &Segment, ingest: &Ingest) -> Vec<Pin> {
+    fn pins(&self, segment: &Segment, write_path: &dyn WritePath) -> Vec<Pin> {
         let until_ms = segment.dropped_at_ms.saturating_add(self.config.gc.drop_tolerance.as_millis() as u64);
         let is_young = until_ms > self.clock.now_ms();
         let tolerance = is_young.then_some(Pin::Tolerance { until_ms });
-        let log = (!ingest.is_flushed(segment.id)).then_some(Pin::Log);
-        let reader = self.state.is_pinned(segment.id).then_some(Pin::Reader);
+        let log = (!write_path.is_flushed(segment.id)).then_some(Pin::Log);
+        let reader = self.pins.is_pinned(segment.id).then_some(Pin::Reader);
         let plan = self.jobs.reserved_by(segment.id).map(Pin::Plan);
         tolerance.into_iter().chain(log).chain(reader).chain(plan).collect()
     }
@@ -125,13 +124,13 @@ impl Core {
         self: &Arc<Self>,
         turn: &Arc<Turn>,
         cell: &Arc<CollectionCell>,
-        ingest: &Ingest,
+        write_path: &dyn WritePath,
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
-        let going = cell.dropped().iter().filter(|s| self.pins(s, ingest).is_empty()).cloned().collect::<Vec<_>>();
+        let going = cell.dropped().iter().filter(|s| self.pins(s, write_path).is_empty()).cloned().collect::<Vec<_>>();
         if !going.is_empty() {
             // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
-            ingest.flushes_noted().await?;
+            write_path.flushes_noted().await?;
         }
         for segments in going.chunks(SEGMENTS_PER_TXN) {
             let mut txn = self.catalog.txn();
@@ -154,11 +153,11 @@ impl Core {
             self.catalog.commit(txn, Arc::clone(turn), fold).await?;
             collected.segments += segments.len() as u64;
         }
-        if self.state.by_id(cell.id).is_err() && cell.dropped().is_empty() {
+        if self.collections.by_id(cell.id).is_err() && cell.dropped().is_empty() {
             let mut txn = self.catalog.txn();
             txn.delete_collection(cell.id);
             let (core, id) = (Arc::clone(self), cell.id);
-            self.catalog.commit(txn, Arc::clone(turn), move || core.state.close_grave(id)).await?;
+            self.catalog.commit(txn, Arc::clone(turn), move || core.collections.remove_tombstone(id)).await?;
         }
         Ok(())
     }
@@ -169,9 +168,13 @@ impl Core {
         Ok(self.store.delete(path).await?)
     }
 
-    async fn collect_unreferenced(&self, ingest: &Ingest, collected: &mut Collected) -> Result<(), CoordinatorError> {
+    async fn collect_unreferenced(
+        &self,
+        write_path: &dyn WritePath,
+        collected: &mut Collected,
+    ) -> Result<(), CoordinatorError> {
         let tolerance_ms = self.config.gc.missing_tolerance.as_millis() as u64;
-        for (n, object) in self.unreferenced(ingest, tolerance_ms).await?.into_iter().enumerate() {
+        for (n, object) in self.unreferenced(write_path, tolerance_ms).await?.into_iter().enumerate() {
             if n % DELETED_PER_LOOK == 0 {
                 self.ownership.before_collecting().await?;
             }
@@ -185,7 +188,7 @@ impl Core {
 
     /// Objects of this age or older that no segment names and nobody is writing. Names are never used again: what is
     /// unreferenced once stays so.
-    async fn unreferenced(&self, ingest: &Ingest, age_ms: u64) -> Result<Vec<ListedLog>, CoordinatorError> {
+    async fn unreferenced(&self, write_path: &dyn WritePath, age_ms: u64) -> Result<Vec<ListedLog>, CoordinatorError> {
         let mut found = Vec::new();
         let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
         let mut objects = self.store.list("");
@@ -194,7 +197,7 @@ impl Core {
             let segment = object.path.ids().segment;
             // What is being written is asked first: a segment leaves these sets only after the catalog names it, or
             // when it has been given up.
-            if is_young || self.outputs_in_flight.contains(segment) || !ingest.is_flushed(segment) {
+            if is_young || self.outputs_in_flight.contains(segment) || !write_path.is_flushed(segment) {
                 continue;
             }
             // Objects of one segment follow each other, so its list is read once.
@@ -210,7 +213,7 @@ impl Core {
 
     /// All objects that the segment of this path names; none if the catalog doesn't know the segment.
     async fn named_objects(&self, path: &LogPath) -> Result<HashSet<LogPath>, CoordinatorError> {
-        let Some(cell) = self.state.cell_or_grave(path.ids().collection) else { return Ok(HashSet::new()) };
+        let Some(cell) = self.collections.live_or_tombstone(path.ids().collection) else { return Ok(HashSet::new()) };
         // With the commit lock, so that a commit under way is either fully seen or has yet to begin: its files are
         // younger than the tolerance.
         let _turn = cell.commit_turn().await;

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Coordinator;
-use crate::{ingest::Health, storage::Outage};
+use crate::storage::Outage;
 
 /// Ascending by how bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,47 +57,39 @@ impl HealthReport {
     }
 }
 
-/// The rule, apart from whoever is asked.
-fn report(
-    fenced: Option<String>,
-    step_died: Option<String>,
-    log: &Health,
-    (place, outage): (&str, Option<(Outage, u64)>),
-    damage: Vec<String>,
-) -> HealthReport {
-    let mut ailments = Vec::new();
-    if let Some(reason) = fenced {
-        ailments.push(Ailment { part: "ownership", condition: Condition::Failed, reason });
-    }
-    if let Some(reason) = step_died {
-        ailments.push(Ailment { part: "catalog", condition: Condition::Failed, reason });
-    }
-    if let Health::LogFailed { error } = log {
-        let reason = format!("the write-ahead log takes no more writes until a restart: {error}");
-        ailments.push(Ailment { part: "log", condition: Condition::Failed, reason });
-    }
-    if let Some((Outage { lasted, error }, since_ms)) = outage {
-        let since = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(since_ms));
-        let reason = format!(
-            "{place} does not work since {since} ({} s): writes are accepted, flushes and merges wait: {error}",
-            lasted.as_secs()
-        );
-        ailments.push(Ailment { part: "store", condition: Condition::Degraded, reason });
-    }
-    if let Health::FlushFailing { segments, deltas, error } = log {
-        let degraded = |reason| Ailment { part: "flush", condition: Condition::Degraded, reason };
-        if !segments.is_empty() {
-            let count = segments.len();
-            ailments.push(degraded(format!("{count} sealed segments can't be flushed and are tried again: {error}")));
+impl HealthReport {
+    /// Puts a report together, apart from the parts that are asked.
+    pub(crate) fn of(
+        fenced: Option<String>,
+        step_died: Option<String>,
+        write_path: Vec<Ailment>,
+        (place, outage): (&str, Option<(Outage, u64)>),
+        damage: Vec<String>,
+    ) -> Self {
+        let mut ailments = Vec::new();
+        if let Some(reason) = fenced {
+            ailments.push(Ailment { part: "ownership", condition: Condition::Failed, reason });
         }
-        ailments.extend(deltas.iter().map(|d| {
-            degraded(format!("{} deletes of channel {} wait, acknowledged and logged: {}", d.keys, d.channel, d.error))
-        }));
+        if let Some(reason) = step_died {
+            ailments.push(Ailment { part: "catalog", condition: Condition::Failed, reason });
+        }
+        let (failed, degraded): (Vec<_>, Vec<_>) =
+            write_path.into_iter().partition(|ailment| ailment.condition == Condition::Failed);
+        ailments.extend(failed);
+        if let Some((Outage { lasted, error }, since_ms)) = outage {
+            let since = humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + Duration::from_millis(since_ms));
+            let reason = format!(
+                "{place} does not work since {since} ({} s): writes are accepted, flushes and merges wait: {error}",
+                lasted.as_secs()
+            );
+            ailments.push(Ailment { part: "store", condition: Condition::Degraded, reason });
+        }
+        ailments.extend(degraded);
+        // Damage asks for a look at the store. A restart would change nothing.
+        let damaged = damage.into_iter();
+        ailments.extend(damaged.map(|reason| Ailment { part: "object", condition: Condition::Degraded, reason }));
+        Self { ailments }
     }
-    // A damaged object is a reason to look, and no reason to restart: what can be done is done.
-    let damaged = damage.into_iter();
-    ailments.extend(damaged.map(|reason| Ailment { part: "object", condition: Condition::Degraded, reason }));
-    HealthReport { ailments }
 }
 
 impl Coordinator {
@@ -112,48 +104,6 @@ impl Coordinator {
         let step_died = core.catalog.check().err().map(|died| died.to_string());
         let mut damage = core.damage_reasons();
         damage.extend(core.scrub_reasons());
-        report(fenced, step_died, &self.ingest.health(), (core.store.place(), outage), damage)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::SegmentId;
-
-    #[test]
-    fn a_store_that_is_away_degrades_and_a_log_or_an_owner_that_is_lost_fails() {
-        let outage = || {
-            let outage = Outage { lasted: Duration::from_secs(90), error: "connection refused".to_owned() };
-            Some((outage, 1_700_000_000_000))
-        };
-        let flushing = Health::FlushFailing {
-            segments: vec![SegmentId(1), SegmentId(2)],
-            deltas: vec![],
-            error: "no answer".to_owned(),
-        };
-        let log = Health::LogFailed { error: "disk full".to_owned() };
-        let well = report(None, None, &Health::Healthy, ("bucket b", None), vec![]);
-        assert_eq!((well.condition(), well.takes_calls(), well.reasons()), (Condition::Alive, true, vec![]));
-
-        let away = report(None, None, &flushing, ("bucket b", outage()), vec!["o".to_owned()]);
-        assert_eq!((away.condition(), away.takes_calls()), (Condition::Degraded, true));
-        assert_eq!(
-            away.reasons(),
-            [
-                "store degraded: bucket b does not work since 2023-11-14T22:13:20Z (90 s): writes are accepted, flushes and \
-                 merges wait: connection refused",
-                "flush degraded: 2 sealed segments can't be flushed and are tried again: no answer",
-                "object degraded: o",
-            ]
-        );
-        for failed in [
-            report(None, None, &log, ("bucket b", outage()), vec![]),
-            report(None, Some("a panic".to_owned()), &Health::Healthy, ("bucket b", outage()), vec![]),
-            report(Some("fenced: taken".to_owned()), None, &Health::Healthy, ("bucket b", outage()), vec![]),
-        ] {
-            assert_eq!((failed.condition(), failed.takes_calls()), (Condition::Failed, false));
-            assert_eq!(failed.ailments[1].part, "store", "what is degraded is said as well");
-        }
+        HealthReport::of(fenced, step_died, self.write_path.ailments(), (core.store.place(), outage), damage)
     }
 }

@@ -384,5 +384,4 @@ pub(super) async fn keep(ownership: Arc<Ownership>) {
 }
 
 #[cfg(test)]
-#[path = "ownership_tests.rs"]
 mod tests;

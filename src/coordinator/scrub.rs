@@ -117,7 +117,7 @@ impl Core {
         let interval = self.config.scrub.interval;
         let mut round = self.scrubber.round.lock().await;
         while !stop.is_cancelled() {
-            let cells = self.state.collections(None);
+            let cells = self.collections.all();
             let Some(turn) = round.next(&cells, interval, self.clock.now_ms()) else { return };
             if stop.run_until_cancelled(self.scrub(turn, stop)).await.is_none() {
                 return;
@@ -127,8 +127,8 @@ impl Core {
 
     async fn scrub(&self, turn: Turn, stop: &CancellationToken) {
         // Before it is looked whether the segment is live: one that is keeps its files from now on.
-        let _pin = self.state.pin([turn.segment]);
-        let Ok(cell) = self.state.by_id(turn.collection) else { return };
+        let _pin = self.pins.pin([turn.segment]);
+        let Ok(cell) = self.collections.by_id(turn.collection) else { return };
         let Some(segment) = cell.segment(turn.segment).filter(Segment::is_live) else { return };
         let logs = match self.catalog.segment_logs(&segment.group, segment.id).await {
             Ok(logs) => logs,
@@ -174,7 +174,9 @@ impl Core {
     pub(super) fn scrub_reasons(&self) -> Vec<String> {
         let is_live = |path: &LogPath| {
             let ids = path.ids();
-            self.state.by_id(ids.collection).is_ok_and(|cell| cell.segment(ids.segment).is_some_and(|s| s.is_live()))
+            self.collections
+                .by_id(ids.collection)
+                .is_ok_and(|cell| cell.segment(ids.segment).is_some_and(|s| s.is_live()))
         };
         let mut damaged = self.scrubber.damaged.lock();
         damaged.retain(|path, _| is_live(path));

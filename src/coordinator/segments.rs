@@ -17,7 +17,7 @@ type List = Arc<[Segment]>;
 
 /// What the catalog knows.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SegmentTable {
+pub(crate) struct SegmentTable {
     /// Live segments; no list is empty.
     groups: BTreeMap<Arc<Group>, List>,
     dropped: List,
@@ -135,12 +135,12 @@ impl SegmentTable {
     }
 
     /// The newest position of the log that any of them was flushed up to.
-    pub(super) fn end_lsn(&self) -> Lsn {
+    pub(crate) fn end_lsn(&self) -> Lsn {
         let live = self.groups.values().flat_map(|list| list.iter());
         live.chain(self.dropped.iter()).map(|s| s.end_lsn).max().unwrap_or_default()
     }
 
-    pub(super) fn knows(&self, id: SegmentId) -> bool {
+    pub(crate) fn knows(&self, id: SegmentId) -> bool {
         self.known.contains(&id)
     }
 

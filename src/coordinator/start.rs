@@ -1,20 +1,20 @@
-//! Start and stop: loads the catalog, replays the log, puts unfinished plans back into the queue, and runs the loops.
+//! Start and stop of the DataCoord: takes the catalog over, puts it into memory, puts unfinished plans back into the
+//! queue, and runs the background loops.
 //!
-//! Serves nobody before everything that was acknowledged is back (P3, P7).
+//! The start has three phases, because the caller opens the write path between them: [`Loaded`] is the catalog as the
+//! last process left it, [`Prepared`] is the same in memory, and [`Prepared::start`] begins to work. Must never answer
+//! or plan anything before the third.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use rayon::prelude::*;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{
-    CollectionCell, Coordinator, CoordinatorError, Core, JobBook, State,
-    admission::Queries,
+    CollectionCell, Collections, Coordinator, CoordinatorError, Core, JobBook, WritePath,
     control::apply_controls,
     core::OutputsInFlight,
-    directory::{Settled, settle},
     events::FlushEvents,
     failures::Failures,
     gauges::show_counters,
@@ -28,20 +28,17 @@ use crate::{
     background::Background,
     clock::Clock,
     compactor::{Compactor, OutputIds, Throttle},
-    config::{BinlogConfig, Config},
+    config::Config,
     fence::Fence,
-    ids::{self, Numbers, Tso},
-    ingest::{self, FlushSink, Ingest, IngestParts, KnownLog, RecoveredCatalog, RecoveredCollection, StoreWriter},
+    ids::{self, Numbers},
     meta::{Catalog, Contents, MetaStore},
-    model::{
-        CollectionId, Database, Lsn, Plan, PlanState, Terms, Trigger, WriteAheadLog, collection::DEFAULT_DATABASE,
-    },
+    model::{Plan, PlanState, Terms, Trigger, WriteAheadLog},
     scheduler::{Event, JobSink, LocalWorker, Scheduler},
     storage::SegmentStore,
     telemetry::Metrics,
 };
 
-/// What a coordinator is built on.
+/// What a process is built on.
 pub struct Parts {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
@@ -50,33 +47,57 @@ pub struct Parts {
     pub store: SegmentStore,
 }
 
-impl Coordinator {
-    /// Loads, replays and starts. Nothing is lost if it is interrupted at any point.
+/// The catalog as the last process left it. It belongs to this process, and nothing runs yet.
+pub(crate) struct Loaded {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) catalog: Catalog,
+    pub(crate) contents: Contents<Arc<SegmentTable>>,
+    /// The catalog's own name.
+    pub(crate) identity: Uuid,
+    /// The log that belongs to it, if one was noted.
+    pub(crate) log: Option<WriteAheadLog>,
+    store: SegmentStore,
+    fence: Fence,
+    store_stop: CancellationToken,
+    ownership: Ownership,
+}
+
+impl Loaded {
+    /// Opens the catalog and takes the store over.
     ///
     /// # Errors
-    /// A store that can't be read, a log that is damaged before its end, an epoch that somebody else took.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, CoordinatorError> {
+    /// A store that can't be read, an epoch that another process took.
+    pub(crate) async fn open(parts: Parts) -> Result<Self, CoordinatorError> {
         let Parts { config, clock, metrics, meta, store } = parts;
         let (fence, store_stop) = (Fence::default(), CancellationToken::new());
         let catalog = Catalog::open(meta).await?.behind(fence.clone());
         let store = store.for_run(fence.clone(), store_stop.clone());
         let identity = catalog.identity().await?;
-        let noted = catalog.write_ahead_log().await?;
-        let mut contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
+        let log = catalog.write_ahead_log().await?;
+        let contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
         let has_segments = contents.segments.values().any(|table| table.groups().next().is_some());
         let asked = (config.storage.take_over.as_str(), config.storage.start_timeout);
         let ownership = Ownership::take(store.clone(), catalog.clone(), fence.clone(), has_segments, asked).await?;
-        settle_names(&catalog, &mut contents, config.limits.max_name_length).await?;
+        Ok(Self { config, clock, metrics, catalog, contents, identity, log, store, fence, store_stop, ownership })
+    }
+
+    /// Puts the catalog into memory.
+    ///
+    /// # Errors
+    /// A store that can't be read, segments of a collection that the catalog does not have.
+    pub(crate) async fn prepare(self) -> Result<Prepared, CoordinatorError> {
+        let Self { config, clock, metrics, catalog, contents, store, fence, store_stop, ownership, .. } = self;
         let controls = catalog.controls().await?;
         let Numbers { ids, tso, keeper } = ids::open(Arc::new(catalog.bounds()), Arc::clone(&clock)).await?;
-        let known = known(&contents, identity, noted);
-        let state = State::default();
-        let (jobs, database) = fill(&state, contents, &tso).await?;
+        let collections = Collections::default();
+        let jobs = fill(&collections, contents)?;
         show_counters(&metrics);
         let core = Arc::new(Core {
             config: Arc::clone(&config),
             catalog: StepCatalog::new(catalog),
-            store: store.clone(),
+            store,
             fence,
             ownership: Arc::new(ownership),
             ids,
@@ -84,17 +105,17 @@ impl Coordinator {
             bounds: keeper,
             clock: Arc::clone(&clock),
             metrics,
-            state,
+            collections,
+            pins: Default::default(),
             jobs,
             flush_events: FlushEvents::default(),
             failures: Failures::default(),
             outputs_in_flight: OutputsInFlight::default(),
             // The other half is the cache of the catalog's file.
             stats_cache: StatsCache::new(config.budget.caches / 2),
-            queries: Queries::new(&config, std::thread::available_parallelism().map_or(1, usize::from)),
             damage: Default::default(),
             merge_rate: Default::default(),
-            throttle: Arc::new(Throttle::new(Arc::clone(&clock), config.worker.throttle_bytes)),
+            throttle: Arc::new(Throttle::new(clock, config.worker.throttle_bytes)),
             deadlines: Default::default(),
             controls: controls.into(),
             controls_change: Default::default(),
@@ -103,59 +124,36 @@ impl Coordinator {
             look_again: Default::default(),
             next_tick_ms: Default::default(),
         });
-        if let Some(database) = database {
-            let mut txn = core.catalog.txn();
-            txn.put_database(&database);
-            let named = Arc::clone(&core);
-            core.catalog.commit(txn, (), move || named.state.put_database(database)).await?;
-        }
-        let sink: Arc<dyn FlushSink> = Arc::new(Arc::clone(&core));
-        let wal_dir = config.server.data_dir.join("wal");
-        let writer = StoreWriter {
-            store: store.clone(),
-            config: flush_binlogs(&config),
-            ids: Arc::clone(&core.ids),
-            clock: Arc::clone(&clock),
-        };
-        let (ingest, report) = Ingest::open(IngestParts {
-            config: config.ingest.clone(),
-            wal_dir,
-            ids: Arc::clone(&core.ids),
-            tso: Arc::clone(&core.tso),
-            clock: Arc::clone(&clock),
-            writer: Arc::new(writer),
-            sink,
-            known,
-        })
-        .await?;
-        if noted != Some(report.log) {
-            // Before anything is acknowledged that only this log will have.
-            let mut txn = core.catalog.txn();
-            txn.put_write_ahead_log(&report.log);
-            core.catalog.commit(txn, (), || ()).await?;
-        }
-        info!(
-            frames = report.frames,
-            bytes = report.log_bytes,
-            rows = report.rows,
-            skipped = report.skipped_rows,
-            waiting_deletes = report.pending_deletes,
-            "write-ahead log replayed"
-        );
+        Ok(Prepared { core, store_stop })
+    }
+}
 
+/// The DataCoord in memory. It takes flushes, which the replay of a log may bring, and does nothing else.
+pub(crate) struct Prepared {
+    pub(crate) core: Arc<Core>,
+    store_stop: CancellationToken,
+}
+
+impl Prepared {
+    /// Begins to work.
+    ///
+    /// # Errors
+    /// A catalog that does not take the restart of interrupted plans, threads that can't be started.
+    pub(crate) async fn start(self, write_path: Arc<dyn WritePath>) -> Result<Arc<Coordinator>, CoordinatorError> {
+        let Self { core, store_stop } = self;
+        let config = Arc::clone(&core.config);
         let output_ids: Arc<dyn OutputIds> = core.clone();
-        let compactor = Compactor::new(store, config.binlog.clone(), &config.worker, output_ids);
+        let compactor = Compactor::new(core.store.clone(), config.binlog.clone(), &config.worker, output_ids);
         let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = Arc::new(Arc::clone(&core));
         let no_threads = |e| CoordinatorError::Internal(format!("threads for work in the background: {e}"));
         let worker = LocalWorker::new(Arc::clone(&compactor)).map_err(no_threads)?;
-        let scheduler = Scheduler::new(&config.worker, Arc::clone(&clock), job_sink, Arc::new(worker));
-        let coordinator = Arc::new(Self {
+        let scheduler = Scheduler::new(&config.worker, Arc::clone(&core.clock), job_sink, Arc::new(worker));
+        let coordinator = Arc::new(Coordinator {
             core,
-            ingest,
+            write_path,
             scheduler,
             merges: compactor,
-            ddl: Arc::default(),
             stop: Default::default(),
             store_stop,
             watches: Default::default(),
@@ -170,7 +168,9 @@ impl Coordinator {
         coordinator.run_loops();
         Ok(coordinator)
     }
+}
 
+impl Coordinator {
     /// Queues the plans that were not finished when the last process ended. One that was executing left at most files
     /// that nobody names: it starts afresh. The interrupted attempt counts, or a plan that kills the process would do
     /// so for ever.
@@ -245,7 +245,7 @@ impl Coordinator {
             () = keeping => {}
         }
         self.stop.cancel();
-        self.ingest.clone().stop().await;
+        self.write_path.stop().await;
     }
 
     /// Stops gracefully: no new work, running merges are given up (their plans resume at the next start), the log is
@@ -261,95 +261,32 @@ impl Coordinator {
                 warn!(%error, "a loop did not end cleanly");
             }
         }
-        self.ingest.clone().stop().await;
+        self.write_path.stop().await;
         // After the log: what it gave up may be what a step waited for.
         self.core.catalog.idle().await;
         self.core.bounds.stop().await;
     }
 }
 
-/// How flushes write: a binlog takes no more memory than their share allows. Each of the flushes that run at once has the
-/// rows of one, what they are encoded to, and what was encoded before and is being written.
-fn flush_binlogs(config: &Config) -> BinlogConfig {
-    let most = config.budget.flushes / (ingest::FLUSHES_AT_ONCE as u64 * 3);
-    BinlogConfig { max_bytes: config.binlog.max_bytes.min(most).max(1), ..config.binlog.clone() }
-}
-
-/// The catalog as loaded.
-type Loaded = Contents<Arc<SegmentTable>>;
-
-/// Makes every name of a catalog mean one thing, durably, before anybody asks for it: older releases could store a name
-/// twice.
-async fn settle_names(catalog: &Catalog, contents: &mut Loaded, longest: usize) -> Result<(), CoordinatorError> {
-    let known = contents.databases.len();
-    let settled = settle(&mut contents.databases, &mut contents.collections, longest);
-    if settled.is_empty() {
-        return Ok(());
-    }
-    let mut txn = catalog.txn();
-    for database in contents.databases.iter().skip(known) {
-        txn.put_database(database);
-    }
-    let changed: BTreeSet<CollectionId> = settled.iter().filter_map(Settled::changed).collect();
-    for collection in contents.collections.iter().filter(|c| changed.contains(&c.id)) {
-        txn.put_collection(collection);
-    }
-    txn.commit().await?;
-    for one in &settled {
-        warn!("{one}");
-    }
-    Ok(())
-}
-
-/// What the log needs to know of the catalog to tell rows that are flushed from rows that are not.
-fn known(contents: &Loaded, catalog: Uuid, noted: Option<WriteAheadLog>) -> RecoveredCatalog {
-    let collections = contents.collections.iter().filter(|c| !c.dropped).map(|c| {
-        let delta_lsn = c
-            .channels
-            .iter()
-            .filter_map(|ch| contents.channel_delta_lsn.get(ch).map(|lsn| (ch.clone(), *lsn)))
-            .collect();
-        let segments = contents.segments.get(&c.id).cloned().unwrap_or_default();
-        let recovered = RecoveredCollection {
-            schema: Arc::clone(&c.schema),
-            partitions: c.partitions.iter().map(|p| p.id).collect(),
-            has_segment: Box::new(move |id| segments.knows(id)),
-            delta_lsn,
-        };
-        (c.id, recovered)
-    });
-    let flushed = contents.segments.par_iter().map(|(_, table)| table.end_lsn()).max().unwrap_or_default();
-    let deltas = contents.channel_delta_lsn.values().copied().max().unwrap_or_default();
-    let end_lsn = Lsn::max(flushed, deltas);
-    let had_log = !contents.collections.is_empty() || end_lsn > Lsn::default();
-    let log = KnownLog { catalog, noted, had_log };
-    RecoveredCatalog { collections: collections.collect(), end_lsn, log }
-}
-
-/// Puts what the catalog knew into memory. Returns the history, and the default database if there is none yet.
-async fn fill(state: &State, contents: Loaded, tso: &Tso) -> Result<(JobBook, Option<Database>), CoordinatorError> {
-    let Contents { databases, collections, segments, jobs, plans, channel_delta_lsn: _, write_stats } = contents;
-    let jobs = JobBook::recovered(jobs, plans);
-    let has_default = databases.iter().any(|d| d.name == DEFAULT_DATABASE);
-    databases.into_iter().for_each(|d| state.put_database(d));
-    for collection in collections {
-        let dropped = collection.dropped;
-        let cell = Arc::new(CollectionCell::new(collection));
-        if dropped { state.add_grave(cell) } else { state.add(cell) }
+/// Puts what the catalog knew into memory. Returns the history.
+fn fill(collections: &Collections, contents: Contents<Arc<SegmentTable>>) -> Result<JobBook, CoordinatorError> {
+    let Contents { databases: _, collections: definitions, segments, jobs, plans, channel_delta_lsn: _, write_stats } =
+        contents;
+    for definition in definitions {
+        let dropped = definition.dropped;
+        let cell = Arc::new(CollectionCell::new(definition));
+        if dropped { collections.add_tombstone(cell) } else { collections.add(cell) }
     }
     for (id, segments) in segments {
-        let cell = state.cell_or_grave(id).ok_or_else(|| {
+        let cell = collections.live_or_tombstone(id).ok_or_else(|| {
             CoordinatorError::Internal(format!("the catalog has segments of collection {id}, but not the collection"))
         })?;
         cell.recover(segments);
     }
     for (id, write_stats) in write_stats {
-        if let Some(cell) = state.cell_or_grave(id) {
+        if let Some(cell) = collections.live_or_tombstone(id) {
             cell.set_write_stats(write_stats);
         }
     }
-    if has_default {
-        return Ok((jobs, None));
-    }
-    Ok((jobs, Some(Database { name: DEFAULT_DATABASE.to_owned(), created_at: tso.next().await? })))
+    Ok(JobBook::recovered(jobs, plans))
 }

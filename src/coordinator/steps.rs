@@ -121,32 +121,37 @@ impl StepCatalog {
     ///
     /// # Errors
     /// Those of the change; [`CoordinatorError::StepDied`] after a panic in any step.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        change: impl Future<Output = Result<T, CoordinatorError>> + Send + 'static,
-    ) -> Result<T, CoordinatorError> {
+    pub(super) async fn run<T, E>(&self, change: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CoordinatorError> + Send + 'static,
+    {
         self.run_holding((), change).await
     }
 
     /// `held` goes after the change has ended and its death, if so, is known: the next holder does not begin then.
-    async fn run_holding<T: Send + 'static>(
+    async fn run_holding<T, E>(
         &self,
         held: impl Send + 'static,
-        change: impl Future<Output = Result<T, CoordinatorError>> + Send + 'static,
-    ) -> Result<T, CoordinatorError> {
+        change: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<CoordinatorError> + Send + 'static,
+    {
         self.check()?;
         let steps = Arc::clone(&self.steps);
         let (answer, answered) = oneshot::channel();
         let step = async move {
             let outcome = AssertUnwindSafe(change).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|panic| Err(steps.die(&*panic)));
+            let outcome = outcome.unwrap_or_else(|panic| Err(steps.die(&*panic).into()));
             drop(held);
             // A caller that has gone does not want to know.
             let _ = answer.send(outcome);
         };
         self.running.spawn_on(step.in_current_span(), &self.runtime);
         // Without an answer the runtime is being shut down, and with it everything that would be told.
-        answered.await.unwrap_or(Err(CoordinatorError::Stopping))
+        answered.await.unwrap_or_else(|_| Err(CoordinatorError::Stopping.into()))
     }
 
     /// Whether memory can be relied on to be what the catalog holds.
@@ -237,6 +242,6 @@ mod tests {
         let refused = catalog.commit(txn, (), move || fold.fetch_add(1, Ordering::SeqCst)).await.unwrap_err();
         assert_eq!(refused.to_string(), died);
         assert_eq!(folded.load(Ordering::SeqCst), 0);
-        assert!(catalog.run(async { Ok(()) }).await.is_err() && catalog.check().is_err());
+        assert!(catalog.run(async { Ok::<_, CoordinatorError>(()) }).await.is_err() && catalog.check().is_err());
     }
 }

@@ -4,10 +4,10 @@
 //! held; otherwise they are parking_lot's and nothing else.
 
 #[cfg(not(feature = "lock-times"))]
-pub(super) use parking_lot::{Mutex, RwLock};
+pub(crate) use parking_lot::{Mutex, RwLock};
 
 #[cfg(feature = "lock-times")]
-pub(super) use timed::{Mutex, RwLock};
+pub(crate) use timed::{Mutex, RwLock};
 
 #[cfg(feature = "lock-times")]
 pub mod timed {

@@ -124,7 +124,7 @@ impl Coordinator {
         self.check_scope(cell, &scope)?;
         self.check_terms(terms)?;
         // Deletes that still wait in memory belong to the files before the planner counts them.
-        self.ingest.flush_deltas(cell.id).await?;
+        self.write_path.flush_deletes(cell.id).await?;
         let span = info_span!("planning", trigger = "manual", collection = %cell.id);
         let triggered = self.plan_collection(cell, Trigger::Manual, &scope, terms).instrument(span).await?;
         triggered.ok_or_else(|| CoordinatorError::Internal("a manual trigger made no job".into()))
@@ -217,7 +217,7 @@ impl Coordinator {
     }
 
     async fn on_flush(&self, group: &Group) {
-        let Ok(cell) = self.core.state.by_id(group.collection) else { return };
+        let Ok(cell) = self.core.collections.by_id(group.collection) else { return };
         if !self.is_automatic(&cell) {
             return;
         }
@@ -243,7 +243,7 @@ impl Coordinator {
     }
 
     async fn look_at_everything(&self) {
-        for cell in self.core.state.collections(None) {
+        for cell in self.core.collections.all() {
             // A tick that is not wanted any more ends here.
             tokio::task::yield_now().await;
             if !self.is_automatic(&cell) {
@@ -411,7 +411,7 @@ impl Coordinator {
         if segments.iter().all(|s| s.level != SegmentLevel::L0) {
             return Timestamp::MAX;
         }
-        let unflushed = self.ingest.unflushed();
+        let unflushed = self.write_path.unflushed();
         let near = unflushed.iter().filter(|u| {
             u.group.collection == group.collection
                 && u.group.channel == group.channel
@@ -422,7 +422,7 @@ impl Coordinator {
 
     /// Ends unfinished plans that `which` picks, durably. To be called in a step: a plan whose execution was stopped and
     /// whose end is not recorded would hold its segments until a restart.
-    pub(super) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool + Send + Sync, why: &str) {
+    pub(crate) async fn cancel_plans(&self, which: impl Fn(&Plan) -> bool + Send + Sync, why: &str) {
         for plan in self.core.jobs.unfinished().into_iter().filter(|p| which(p)) {
             self.scheduler.cancel(plan.id).await;
             self.core.outputs_in_flight.release(plan.id);

@@ -6,8 +6,9 @@ use tonic::{Request, Response, Status};
 
 use super::control::{self, EventStream};
 use crate::{
-    coordinator::{CollectionCell, CollectionName, CompactionScope, Coordinator, CoordinatorError},
+    coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
     model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
+    standalone::{CollectionName, Standalone, StandaloneError},
     wire::{
         compaction,
         proto::datacoord::{data_coord_server::DataCoord, *},
@@ -17,19 +18,21 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(crate) struct DatacoordApi {
+    pub(super) standalone: Arc<Standalone>,
+    /// Its DataCoord.
     pub(super) coordinator: Arc<Coordinator>,
 }
 
 impl DatacoordApi {
-    pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
-        Self { coordinator }
+    pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
+        Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
     }
 
     pub(super) fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {
         let named = named.unwrap_or_default();
-        let state = self.coordinator.state();
+        let process = &self.standalone;
         if !named.collection_name.is_empty() {
-            return state.resolve(CollectionName::new(&named.db_name, &named.collection_name)).map_err(grpc_status);
+            return process.resolve(CollectionName::new(&named.db_name, &named.collection_name)).map_err(grpc_status);
         }
         if named.collection_id <= 0 {
             return Err(Status::invalid_argument(format!(
@@ -37,7 +40,7 @@ impl DatacoordApi {
                 named.collection_id
             )));
         }
-        state.by_id(CollectionId(named.collection_id)).map_err(grpc_status)
+        process.collection(CollectionId(named.collection_id)).map_err(grpc_status)
     }
 }
 
@@ -61,8 +64,8 @@ impl DatacoordApi {
     }
 }
 
-pub(super) fn grpc_status(error: CoordinatorError) -> Status {
-    status::grpc_of_error(&error)
+pub(super) fn grpc_status(error: impl Into<StandaloneError>) -> Status {
+    status::grpc_of_error(&error.into())
 }
 
 #[tonic::async_trait]

@@ -21,7 +21,7 @@ pub use admission::Requests;
 
 use crate::{
     connections::Listener,
-    coordinator::Coordinator,
+    standalone::Standalone,
     telemetry::Metrics,
     wire::proto::{
         self,
@@ -38,18 +38,18 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bodies of one connection that may wait to be read before it stops.
 const CONNECTION_WINDOWS: u32 = 128;
 
-/// The services over one coordinator, ready to be served.
+/// The services over one process, ready to be served.
 #[derive(Debug)]
 pub struct GrpcServer {
-    coordinator: Arc<Coordinator>,
+    standalone: Arc<Standalone>,
     metrics: Arc<Metrics>,
     requests: Requests,
 }
 
 impl GrpcServer {
-    pub fn new(coordinator: Arc<Coordinator>, metrics: Arc<Metrics>) -> Self {
-        let requests = Requests::new(coordinator.config());
-        Self { coordinator, metrics, requests }
+    pub fn new(standalone: Arc<Standalone>, metrics: Arc<Metrics>) -> Self {
+        let requests = Requests::new(standalone.config());
+        Self { standalone, metrics, requests }
     }
 
     /// The memory of calls in flight.
@@ -59,17 +59,17 @@ impl GrpcServer {
 
     /// The Milvus service itself, for whoever serves it in another form.
     pub fn milvus(&self) -> impl MilvusService + use<> {
-        milvus::MilvusApi::new(Arc::clone(&self.coordinator))
+        milvus::MilvusApi::new(Arc::clone(&self.standalone))
     }
 
     /// The compaction calls of Milvus' DataCoord, likewise.
     pub fn data_coord(&self) -> impl DataCoord + use<> {
-        data_coord::DataCoordApi::new(milvus::MilvusApi::new(Arc::clone(&self.coordinator)))
+        data_coord::DataCoordApi::new(milvus::MilvusApi::new(Arc::clone(&self.standalone)))
     }
 
     /// Our own service, likewise.
     pub fn datacoord(&self) -> impl OwnDataCoord + use<> {
-        datacoord::DatacoordApi::new(Arc::clone(&self.coordinator))
+        datacoord::DatacoordApi::new(Arc::clone(&self.standalone))
     }
 
     /// Serves until `stop` resolves, then lets calls in flight finish.
@@ -83,15 +83,15 @@ impl GrpcServer {
     ) -> Result<(), tonic::transport::Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
         set_serving(&health, true).await;
-        let max_streams = self.coordinator.config().server.max_streams;
+        let max_streams = self.standalone.config().server.max_streams;
         let window = self.requests.window_bytes();
-        let reporting = AbortOnDrop(tokio::spawn(report(health, Arc::clone(&self.coordinator))));
-        let milvus = milvus::MilvusApi::new(Arc::clone(&self.coordinator));
+        let reporting = AbortOnDrop(tokio::spawn(report(health, Arc::clone(&self.standalone))));
+        let milvus = milvus::MilvusApi::new(Arc::clone(&self.standalone));
         let milvus_service = MilvusServiceServer::new(milvus.clone())
             .max_decoding_message_size(self.requests.max_message_bytes())
             .max_encoding_message_size(usize::MAX);
         let data_coord = DataCoordServer::new(data_coord::DataCoordApi::new(milvus));
-        let own = OwnServer::new(datacoord::DatacoordApi::new(self.coordinator));
+        let own = OwnServer::new(datacoord::DatacoordApi::new(self.standalone));
         // Newer clients ask for reflection by v1, older ones (and many builds of grpcurl) by v1alpha. Without a usable
         // descriptor set there is no reflection, only a log line.
         let log = |error: &tonic_reflection::server::Error| tracing::error!(%error, "no gRPC reflection");
@@ -136,13 +136,13 @@ async fn set_serving(health: &HealthReporter, takes_calls: bool) {
     }
 }
 
-/// Has the health service say what the coordinator says. A store that is away is no reason to send calls elsewhere.
-async fn report(health: HealthReporter, coordinator: Arc<Coordinator>) {
+/// Has the health service say what the process says. A store that is away is no reason to send calls elsewhere.
+async fn report(health: HealthReporter, standalone: Arc<Standalone>) {
     let mut tick = tokio::time::interval(REPORT_EVERY);
     let mut said = true;
     loop {
         tick.tick().await;
-        let takes_calls = coordinator.health().takes_calls();
+        let takes_calls = standalone.health().takes_calls();
         if takes_calls != said {
             set_serving(&health, takes_calls).await;
             said = takes_calls;

@@ -13,9 +13,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use datacoord::{
-    coordinator::CollectionName,
     meta::{Catalog, Expected, Guard, MemoryStore, MetaError, MetaStore, Op, Span, Tally, Txn},
     model::{Collection, Database, Job, Plan, Segment, WriteStats},
+    standalone::CollectionName,
     wire::proto::{
         data::data_coord_server::DataCoord as _,
         datacoord::{self as own, data_coord_server::DataCoord as _},
@@ -128,7 +128,7 @@ struct Truth {
 fn in_memory(process: &Process) -> Truth {
     let coordinator = &process.coordinator;
     let mut collections = Vec::new();
-    for cell in coordinator.state().collections(None) {
+    for cell in coordinator.collections() {
         let mut segments = cell.live();
         segments.extend(cell.dropped().iter().cloned());
         segments.sort_by_key(|s| s.id);
@@ -145,7 +145,7 @@ fn in_memory(process: &Process) -> Truth {
     jobs.sort_by_key(|j| j.id);
     plans.sort_by_key(|p| p.id);
     Truth {
-        databases: coordinator.state().databases(),
+        databases: process.standalone.databases(),
         collections,
         jobs,
         plans,
@@ -196,14 +196,14 @@ async fn memory_is_the_catalog(process: &Process, meta: &Hesitant, what: &str) {
 
 /// Writes, deletes, flushes and compacts, if there is such a collection.
 async fn still_works(process: &Process, name: &str) {
-    if process.coordinator.state().resolve(CollectionName::new("", name)).is_err() {
+    if process.standalone.resolve(CollectionName::new("", name)).is_err() {
         return;
     }
     process.insert(name, 100..110).await;
     process.flush(name).await;
     process.delete(name, &[1, 11, 101]).await;
     process.flush(name).await;
-    assert!(process.coordinator.health().takes_calls(), "{:?}", process.coordinator.health());
+    assert!(process.standalone.health().takes_calls(), "{:?}", process.standalone.health());
     let job = process.compact(name).await;
     let state = process.ended(job).await;
     assert_eq!((state.failed_plan_no, state.timeout_plan_no), (0, 0), "{:?}", process.plans(job).await);
@@ -211,7 +211,7 @@ async fn still_works(process: &Process, name: &str) {
     assert!(left.iter().all(|k| ![1, 11, 101].contains(k)), "{left:?}");
     assert!((102..110).all(|k| left.contains(&k)), "{left:?}");
     within("waiting deletes to leave memory", async {
-        while process.coordinator.ingest_stats().pending_deletes > 0 {
+        while process.standalone.ingest_stats().pending_deletes > 0 {
             yield_now().await;
         }
     })
@@ -439,7 +439,7 @@ impl Rpc {
                 ours!(manual_compaction, own::ManualCompactionRequest { collection: named(), ..Default::default() })
             }
             Self::OwnCancelCompaction => {
-                let cell = process.coordinator.state().resolve(CollectionName::new("", name)).unwrap();
+                let cell = process.standalone.resolve(CollectionName::new("", name)).unwrap();
                 let job = process.coordinator.jobs().of_collection(cell.id)[0].job.id.0;
                 let target = Some(own::cancel_compaction_request::Target::JobId(job));
                 ours!(cancel_compaction, own::CancelCompactionRequest { target, by: "test".into() })

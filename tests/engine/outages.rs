@@ -129,19 +129,19 @@ async fn world(change: impl FnOnce(&mut Config)) -> World {
 async fn a_store_that_is_away_degrades_the_process_and_writes_go_on() {
     let World { _dir, weather, process } = world(|_| ()).await;
     process.segment(BOOK, 0..10).await;
-    assert_eq!(process.coordinator.health().condition(), Condition::Alive);
+    assert_eq!(process.standalone.health().condition(), Condition::Alive);
     weather.fails.store(true, Ordering::SeqCst);
     process.insert(BOOK, 10..20).await;
     // A round of garbage collection is one way of finding out.
     process.coordinator.collect_garbage().await.unwrap_err();
-    let health = process.coordinator.health();
+    let health = process.standalone.health();
     assert_eq!((health.condition(), health.takes_calls()), (Condition::Degraded, true), "{health:?}");
     let reasons = health.reasons().join("\n");
     assert!(reasons.contains("connection refused") && reasons.contains("writes are accepted"), "{reasons}");
     process.insert(BOOK, 20..30).await;
     weather.fails.store(false, Ordering::SeqCst);
     process.flush(BOOK).await;
-    assert_eq!(process.coordinator.health().condition(), Condition::Alive);
+    assert_eq!(process.standalone.health().condition(), Condition::Alive);
     assert_eq!(process.keys(BOOK).await, (0..30).collect::<Vec<_>>());
     process.stop().await;
 }

@@ -6,9 +6,10 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use datacoord::{
     clock::ManualClock,
     config::{Config, StorageKind},
-    coordinator::{CollectionName, Condition, CoordinatorError},
+    coordinator::{Condition, CoordinatorError},
     error::{Classify, ErrorKind},
     meta::{MetaStore, Op, RedbStore, Txn},
+    standalone::{CollectionName, StandaloneError},
     storage::SegmentStore,
 };
 
@@ -38,12 +39,12 @@ impl Copies {
         config
     }
 
-    async fn start_with(&self, config: Config) -> Result<Process, CoordinatorError> {
-        let store = SegmentStore::open(&config.storage, &config.server.data_dir)?;
+    async fn start_with(&self, config: Config) -> Result<Process, StandaloneError> {
+        let store = SegmentStore::open(&config.storage, &config.server.data_dir).map_err(CoordinatorError::from)?;
         Process::start(config, Arc::clone(&self.clock), store).await
     }
 
-    async fn start(&self, name: &str) -> Result<Process, CoordinatorError> {
+    async fn start(&self, name: &str) -> Result<Process, StandaloneError> {
         self.start_with(self.config(name)).await
     }
 
@@ -76,7 +77,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn refused(started: Result<Process, CoordinatorError>) -> String {
+fn refused(started: Result<Process, StandaloneError>) -> String {
     let Err(error) = started else { panic!("started, and must not") };
     assert_eq!(error.kind(), ErrorKind::Precondition, "{error}");
     error.to_string()
@@ -125,13 +126,13 @@ async fn a_running_server_whose_copy_was_started_neither_commits_nor_collects() 
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert_eq!(new.keys(BOOK).await, (0..20).collect::<Vec<_>>());
     // Whatever is asked of the old one now, it says that it may not write.
-    assert_eq!(old.coordinator.health().condition(), Condition::Failed);
-    let reasons = old.coordinator.health().reasons().join("\n");
+    assert_eq!(old.standalone.health().condition(), Condition::Failed);
+    let reasons = old.standalone.health().reasons().join("\n");
     assert!(reasons.contains("docs/operations.md") && reasons.contains("taken over by"), "{reasons}");
-    let cell = old.coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
-    let flushed = old.coordinator.flush(&cell).await.unwrap_err();
+    let cell = old.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
+    let flushed = old.standalone.flush(&cell).await.unwrap_err();
     assert_eq!(flushed.kind(), ErrorKind::Fenced, "{flushed}");
-    let compacted = old.coordinator.create_database("another").await.unwrap_err();
+    let compacted = old.standalone.create_database("another").await.unwrap_err();
     assert_eq!(compacted.kind(), ErrorKind::Fenced, "{compacted}");
     old.stop().await;
     new.stop().await;
@@ -145,10 +146,10 @@ async fn a_running_server_whose_copy_was_started_is_fenced_by_its_next_flush() {
     copies.copy("a", "copy");
     let new = copies.start("copy").await.unwrap();
     old.insert(BOOK, 10..20).await;
-    let cell = old.coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    let cell = old.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
     // Its commit is what finds out; who waits for it is told.
-    assert!(old.coordinator.flush(&cell).await.is_err());
-    assert_eq!(old.coordinator.health().condition(), Condition::Failed);
+    assert!(old.standalone.flush(&cell).await.is_err());
+    assert_eq!(old.standalone.health().condition(), Condition::Failed);
     assert_eq!(old.coordinator.collect_garbage().await.unwrap_err().kind(), ErrorKind::Fenced);
     old.stop().await;
     assert_eq!(new.keys(BOOK).await, (0..10).collect::<Vec<_>>());

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use datacoord::{
-    coordinator::{CollectionName, CompactionScope, JobView, control::PauseScope},
+    coordinator::{CompactionScope, JobView, control::PauseScope},
     model::{FailureKind, PlanState, Timestamp},
+    standalone::CollectionName,
     wire::proto::milvus::AlterCollectionRequest,
 };
 use rstest::rstest;
@@ -35,7 +36,7 @@ async fn set_ttl(process: &Process, seconds: Option<&str>) {
 
 fn jobs(process: &Process) -> Vec<JobView> {
     let coordinator = &process.coordinator;
-    let cell = coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    let cell = process.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
     coordinator.jobs().of_collection(cell.id)
 }
 
@@ -154,7 +155,7 @@ async fn a_plan_applies_no_delete_that_a_longer_retention_window_protects() {
     assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).sum::<i64>(), 20);
 
     // A horizon that a request names is no term of the collection.
-    let cell = process.coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    let cell = process.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
     let scope = CompactionScope { timetravel: Some(Timestamp::MAX), ..CompactionScope::default() };
     let job = process.coordinator.manual_compaction(&cell, scope).await.unwrap().job;
     assert_eq!(process.ended(job.0).await.completed_plan_no, 1);
@@ -178,7 +179,7 @@ async fn automatic_compaction_resumes_after_a_full_disk() {
 
     process.coordinator.tick().await;
     assert_eq!(jobs(&process).len(), 1, "it would only fail again");
-    let cell = process.coordinator.state().resolve(CollectionName::new("", BOOK)).unwrap();
+    let cell = process.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
     let why = process.coordinator.why_not_planned(&cell.live()[0]).unwrap();
     assert_eq!(why, "its last plan failed (exhausted), tried again from 2023-11-14T22:14:20Z on");
 

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use datacoord::{
     clock::{Clock, ManualClock},
     config::Config,
-    coordinator::{Coordinator, CoordinatorError, Parts},
+    coordinator::{Coordinator, Parts},
     grpc::GrpcServer,
     meta::{MetaStore, RedbStore},
+    standalone::{Standalone, StandaloneError},
     storage::{Backend, Listed, Object, SegmentStore, StorageError},
     telemetry::Metrics,
     wire::proto::{
@@ -167,7 +168,7 @@ impl World {
         self.try_start().await.unwrap()
     }
 
-    pub async fn try_start(&self) -> Result<Process, CoordinatorError> {
+    pub async fn try_start(&self) -> Result<Process, StandaloneError> {
         let meta = match &self.meta {
             Some(meta) => Arc::clone(meta),
             None => Arc::new(RedbStore::open(self.data_dir()).unwrap()),
@@ -181,7 +182,7 @@ impl World {
         self.start_with(Arc::new(meta)).await.map_err(|e| e.to_string())
     }
 
-    async fn start_with(&self, meta: Arc<dyn MetaStore>) -> Result<Process, CoordinatorError> {
+    async fn start_with(&self, meta: Arc<dyn MetaStore>) -> Result<Process, StandaloneError> {
         let store = SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage);
         Process::start_with(self.config.clone(), Arc::clone(&self.clock), meta, store).await
     }
@@ -190,6 +191,8 @@ impl World {
 /// One run of the server.
 #[derive(Clone)]
 pub struct Process {
+    pub standalone: Arc<Standalone>,
+    /// Its DataCoord.
     pub coordinator: Arc<Coordinator>,
     pub services: Arc<GrpcServer>,
     pub api: Arc<dyn MilvusService>,
@@ -200,7 +203,7 @@ impl Process {
         config: Config,
         clock: Arc<ManualClock>,
         store: SegmentStore,
-    ) -> Result<Process, CoordinatorError> {
+    ) -> Result<Process, StandaloneError> {
         let meta = Arc::new(RedbStore::open(&config.server.data_dir).unwrap());
         Self::start_with(config, clock, meta, store).await
     }
@@ -210,9 +213,9 @@ impl Process {
         clock: Arc<ManualClock>,
         meta: Arc<dyn MetaStore>,
         store: SegmentStore,
-    ) -> Result<Process, CoordinatorError> {
+    ) -> Result<Process, StandaloneError> {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
-        let coordinator = Coordinator::start(Parts {
+        let standalone = Standalone::start(Parts {
             meta,
             config: Arc::new(config),
             clock: clock as Arc<dyn Clock>,
@@ -220,9 +223,10 @@ impl Process {
             store,
         })
         .await?;
-        let services = Arc::new(GrpcServer::new(Arc::clone(&coordinator), metrics));
+        let services = Arc::new(GrpcServer::new(Arc::clone(&standalone), metrics));
         let api = Arc::new(services.milvus());
-        Ok(Process { coordinator, services, api })
+        let coordinator = Arc::clone(standalone.coordinator());
+        Ok(Process { standalone, coordinator, services, api })
     }
 }
 
@@ -242,7 +246,7 @@ impl Process {
     }
 
     pub async fn stop(self) {
-        self.coordinator.shutdown().await;
+        self.standalone.shutdown().await;
     }
 
     pub async fn create(&self, name: &str, properties: &[(&str, &str)]) {

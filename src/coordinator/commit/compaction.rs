@@ -28,7 +28,7 @@ impl Core {
         plan: &Plan,
         outcome: Outcome,
     ) -> Result<(), CoordinatorError> {
-        let cell = self.state.by_id(plan.group.collection)?;
+        let cell = self.collections.by_id(plan.group.collection)?;
         // With it no definition that decides over rows can change until this is committed.
         let turn = cell.commit_turn().await;
         self.check_terms_of(plan, &cell)?;

@@ -6,44 +6,47 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tracing::{debug, info};
 
 use crate::{
-    coordinator::{CoordinatorError, Core},
-    ingest::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone, Refusal},
-    model::Group,
+    binlog::PkStats,
+    coordinator::{CoordinatorError, Core, DeleteBatch},
+    model::{CollectionId, Group, PartitionId, Segment, SegmentLogs},
 };
 
-#[async_trait]
-impl FlushSink for Arc<Core> {
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
-        self.add_flushed(flushed).await.map_err(|e| Refusal::of(&e))
-    }
-
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal> {
-        self.add_deltas(batch).await.map_err(|e| Refusal::of(&e))
-    }
+/// What became of rows or deletes that left the write path. Only the catalog can say that they have no place to go: an
+/// error never means that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the write path forgets rows that are gone and keeps the others"]
+pub enum FlushOutcome {
+    /// They are durable. Also the answer to a repeated call.
+    Committed,
+    CollectionGone(CollectionId),
+    PartitionGone(PartitionId),
 }
 
 impl Core {
     /// Commits a segment with its logs.
-    async fn add_flushed(self: &Arc<Self>, flushed: FlushedSegment) -> Result<Committed, CoordinatorError> {
-        let FlushedSegment { segment, logs, stats } = flushed;
+    pub(crate) async fn commit_flush(
+        self: &Arc<Self>,
+        segment: Segment,
+        logs: SegmentLogs,
+        stats: Vec<PkStats>,
+    ) -> Result<FlushOutcome, CoordinatorError> {
         let group = Arc::clone(&segment.group);
-        let gone = Ok(Committed::Gone(Gone::Collection(group.collection)));
-        let Ok(cell) = self.state.by_id(group.collection) else { return gone };
+        let gone = Ok(FlushOutcome::CollectionGone(group.collection));
+        let Ok(cell) = self.collections.by_id(group.collection) else { return gone };
         let turn = cell.commit_turn().await;
         // The collection may have been dropped during the wait for the turn.
-        if self.state.by_id(group.collection).is_err() {
+        if self.collections.by_id(group.collection).is_err() {
             return gone;
         }
         if !cell.meta().partitions.iter().any(|p| p.id == group.partition) {
-            return Ok(Committed::Gone(Gone::Partition(group.partition)));
+            return Ok(FlushOutcome::PartitionGone(group.partition));
         }
         if cell.is_known(segment.id) {
             // A repeated call: the first one was committed, but its answer was lost.
-            return Ok(Committed::Here);
+            return Ok(FlushOutcome::Committed);
         }
         let mut txn = self.catalog.txn();
         txn.expect_no_segment(&group, segment.id);
@@ -61,7 +64,7 @@ impl Core {
             core.stats_cache.put(segment.id, Arc::new(stats));
             cell.fold([segment]);
             core.flush_events.raise(Group::clone(&group));
-            Committed::Here
+            FlushOutcome::Committed
         };
         self.catalog.commit(txn, turn, fold).await
     }
@@ -71,12 +74,12 @@ impl Core {
     ///
     /// This and the commit of a compaction hold the same lock, so they take turns: a delete goes to an input before the
     /// input is replaced, and is then carried over, or it goes to the output (P4).
-    async fn add_deltas(self: &Arc<Self>, batch: DeltaBatch) -> Result<Committed, CoordinatorError> {
-        let gone = Ok(Committed::Gone(Gone::Collection(batch.collection)));
-        let Ok(cell) = self.state.by_id(batch.collection) else { return gone };
+    pub(crate) async fn commit_deletes(self: &Arc<Self>, batch: DeleteBatch) -> Result<FlushOutcome, CoordinatorError> {
+        let gone = Ok(FlushOutcome::CollectionGone(batch.collection));
+        let Ok(cell) = self.collections.by_id(batch.collection) else { return gone };
         let turn = cell.commit_turn().await;
         // The collection may have been dropped during the wait for the turn.
-        if self.state.by_id(batch.collection).is_err() {
+        if self.collections.by_id(batch.collection).is_err() {
             return gone;
         }
         let mut txn = self.catalog.txn();
@@ -102,7 +105,7 @@ impl Core {
             cell.set_write_stats(write_stats);
             debug!(channel = %batch.channel, segments = changed.len(), upto = %batch.upto, "deletes written to delta logs");
             core.fold_and_raise(&cell, changed);
-            Committed::Here
+            FlushOutcome::Committed
         };
         self.catalog.commit(txn, turn, fold).await
     }

@@ -15,6 +15,8 @@ mod flush;
 
 use std::{collections::BTreeSet, sync::Arc};
 
+pub use flush::FlushOutcome;
+
 use super::{CollectionCell, Core};
 use crate::model::{Group, Segment};
 

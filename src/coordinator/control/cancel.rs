@@ -60,7 +60,7 @@ impl Coordinator {
             }
         };
         // Whoever plans holds this until its plans are in the queue: a plan that we see is where we can stop it.
-        let cell = self.core.state.by_id(collection).ok();
+        let cell = self.core.collections.by_id(collection).ok();
         let turn = match &cell {
             Some(cell) => Some(cell.planning_turn().await),
             None => None,

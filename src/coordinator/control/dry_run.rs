@@ -107,7 +107,7 @@ impl Coordinator {
         which: impl Fn(&Group) -> bool,
     ) -> Result<HashMap<SegmentId, Segment>, CoordinatorError> {
         let mut ahead = HashMap::new();
-        for batch in self.ingest.pending_deltas(cell.id) {
+        for batch in self.write_path.waiting_deletes(cell.id) {
             let near = |s: &Segment| s.group.channel == batch.channel && which(&s.group);
             for mut segment in cell.live().into_iter().filter(near) {
                 let hits = self.core.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
-    model::{Group, PlanId, Segment, SegmentId, SegmentState, Trigger},
+    model::{Group, PlanId, Segment, SegmentId, SegmentState, Trigger, properties::AUTO_COMPACTION},
     planner::{PlanDraft, Proposals, SkipReason},
 };
 
@@ -73,15 +73,42 @@ impl Coordinator {
         Ok(all)
     }
 
+    /// Why a live segment is in no plan: the planner's last word, or why it has not been asked.
+    pub fn why_not_planned(&self, segment: &Segment) -> Option<String> {
+        if !segment.is_live() {
+            return None;
+        }
+        if let Some(plan) = self.core.jobs.reserved_by(segment.id) {
+            return Some(format!("it is in plan {plan}"));
+        }
+        let cell = self.core.collections.by_id(segment.group.collection).ok()?;
+        if let Some(reason) = cell.verdict(segment) {
+            return Some(reason.to_string());
+        }
+        let config = &self.core.config.compaction;
+        Some(if !config.enabled {
+            "compaction is off: dataCoord.enableCompaction is false".to_owned()
+        } else if !config.auto_enabled {
+            "nobody has asked for it, and automatic compaction is off: dataCoord.compaction.enableAutoCompaction is false"
+                .to_owned()
+        } else if !cell.meta().auto_compaction() {
+            format!("nobody has asked for it, and automatic compaction is off by the collection's {AUTO_COMPACTION}")
+        } else if let Some(why) = self.automatic_held(&cell) {
+            format!("it has not been looked at yet: automatic compaction is {why}")
+        } else {
+            "it has not been looked at yet: the flush that made it will see to that, at once".to_owned()
+        })
+    }
+
     /// The collection and the record of a segment in any state.
     pub(super) fn find_segment(&self, id: SegmentId) -> Result<(Arc<CollectionCell>, Segment), CoordinatorError> {
-        for cell in self.core.state.with_graveyard() {
+        for cell in self.core.collections.with_tombstones() {
             if let Some(segment) = cell.segment(id) {
                 return Ok((cell, segment));
             }
         }
-        let unflushed = self.ingest.unflushed().into_iter().find(|u| u.id == id);
-        let cell = unflushed.and_then(|u| self.core.state.by_id(u.group.collection).ok());
+        let unflushed = self.write_path.unflushed().into_iter().find(|u| u.id == id);
+        let cell = unflushed.and_then(|u| self.core.collections.by_id(u.group.collection).ok());
         cell.and_then(|cell| Some((Arc::clone(&cell), self.segments(&cell).into_iter().find(|s| s.id == id)?)))
             .ok_or(CoordinatorError::SegmentNotFound(id))
     }

@@ -20,7 +20,7 @@ impl Coordinator {
     /// One round, now. Also where it is switched off: that is about rounds that nobody asked for.
     pub async fn collect_garbage(&self) -> Result<Collected, CoordinatorError> {
         let gc = &self.core.metrics.gc;
-        match self.core.collect_garbage(&self.ingest).await {
+        match self.core.collect_garbage(&*self.write_path).await {
             Ok(collected) => {
                 gc.runs.with(["done"]).inc();
                 gc.deleted_objects.inc_by(collected.files);
@@ -37,7 +37,7 @@ impl Coordinator {
 
     /// What [`Self::collect_garbage`] would find now. Deletes nothing.
     pub async fn inspect_garbage(&self, most: usize) -> Result<GarbageReport, CoordinatorError> {
-        let mut found = self.core.find_garbage(&self.ingest).await?;
+        let mut found = self.core.find_garbage(&*self.write_path).await?;
         let mut report = GarbageReport::default();
         for garbage in &found {
             let sum = if garbage.pins.is_empty() { &mut report.free } else { &mut report.pinned };

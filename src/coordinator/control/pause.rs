@@ -39,7 +39,7 @@ impl Coordinator {
         match scope {
             PauseScope::Everything => {}
             PauseScope::Collection(id) => {
-                self.core.state.by_id(id)?;
+                self.core.collections.by_id(id)?;
             }
             PauseScope::Job(id) => {
                 let counts = self.core.jobs.counts(id).ok_or(CoordinatorError::JobNotFound(id))?;
@@ -150,7 +150,7 @@ impl Coordinator {
     /// A pause of what is gone is none.
     pub(in crate::coordinator) fn forget_ended(&self, pauses: &mut Pauses) {
         pauses.jobs.retain(|id, _| self.core.jobs.counts(*id).is_some_and(|counts| !counts.is_finished()));
-        pauses.collections.retain(|id, _| self.core.state.by_id(*id).is_ok());
+        pauses.collections.retain(|id, _| self.core.collections.by_id(*id).is_ok());
     }
 }
 

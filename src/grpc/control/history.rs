@@ -101,9 +101,9 @@ impl DatacoordApi {
         if named.collection_id != 0 {
             return Ok(Some([CollectionId(named.collection_id)].into()));
         }
-        let state = self.coordinator.state();
-        let database = state.database(&named.db_name).map_err(grpc_status)?;
-        Ok(Some(state.collections(Some(&database.name)).iter().map(|cell| cell.id).collect()))
+        let process = &self.standalone;
+        let database = process.database(&named.db_name).map_err(grpc_status)?;
+        Ok(Some(process.collections(Some(&database.name)).iter().map(|cell| cell.id).collect()))
     }
 
     pub(super) fn job_message(&self, view: &JobView) -> Compaction {
@@ -134,7 +134,7 @@ impl DatacoordApi {
     }
 
     pub(super) fn collection_ref(&self, id: CollectionId) -> CollectionRef {
-        match self.coordinator.state().by_id(id) {
+        match self.coordinator.collection(id) {
             Ok(cell) => {
                 let meta = cell.meta();
                 let (db_name, collection_name) = (meta.database.clone(), meta.name.clone());

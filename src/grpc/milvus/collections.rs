@@ -6,8 +6,8 @@ use super::{
     *,
 };
 use crate::{
-    coordinator::{CoordinatorError, NewCollection},
     model::{Collection, CollectionId, PartitionId},
+    standalone::{CollectionName, NewCollection, StandaloneError},
     wire::{schema, status},
 };
 
@@ -17,7 +17,7 @@ const ROW_COUNT: &str = "row_count";
 impl MilvusApi {
     pub(super) async fn do_create_collection(&self, request: Request<CreateCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
-        let limits = &self.coordinator.config().limits;
+        let limits = &self.standalone.config().limits;
         let checked = schema::new_collection(&request, limits).map_err(|e| Failure(e.status()))?;
         let new = NewCollection {
             database: CollectionName::new(call.database(&request.db_name), "").database.to_owned(),
@@ -27,13 +27,13 @@ impl MilvusApi {
             properties: pairs_to_map(request.properties),
             partitions: checked.partitions,
         };
-        Ok(self.coordinator.create_collection(new).await?)
+        Ok(self.standalone.create_collection(new).await?)
     }
 
     pub(super) async fn do_drop_collection(&self, request: Request<DropCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.drop_collection(name).await?)
+        Ok(self.standalone.drop_collection(name).await?)
     }
 
     pub(super) async fn do_truncate_collection(
@@ -42,16 +42,16 @@ impl MilvusApi {
     ) -> Outcome<TruncateCollectionResponse> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        self.coordinator.truncate_collection(name).await?;
+        self.standalone.truncate_collection(name).await?;
         Ok(TruncateCollectionResponse::default())
     }
 
     pub(super) async fn do_has_collection(&self, request: Request<HasCollectionRequest>) -> Outcome<BoolResponse> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        match self.coordinator.state().resolve(name) {
+        match self.standalone.resolve(name) {
             Ok(_) => Ok(BoolResponse { value: true, ..Default::default() }),
-            Err(CoordinatorError::CollectionNotFound { .. }) => Ok(BoolResponse::default()),
+            Err(StandaloneError::CollectionNotFound { .. }) => Ok(BoolResponse::default()),
             Err(error) => Err(error.into()),
         }
     }
@@ -63,15 +63,15 @@ impl MilvusApi {
     ) -> Outcome<DescribeCollectionResponse> {
         let (call, request) = CallContext::split(request);
         let database = CollectionName::new(call.database(&request.db_name), "").database;
-        let state = self.coordinator.state();
+        let process = &self.standalone;
         let found = match (request.collection_name.as_str(), request.collection_id) {
-            ("", id) if id > 0 => state.by_id(CollectionId(id)),
+            ("", id) if id > 0 => process.collection(CollectionId(id)),
             ("", _) => {
                 return Err(invalid(
                     "collection name should not be empty: neither collection_name nor collectionID is given",
                 ));
             }
-            (name, _) => state.resolve(CollectionName::new(database, name)),
+            (name, _) => process.resolve(CollectionName::new(database, name)),
         };
         let cell = found.map_err(|_| {
             let asked = if request.collection_name.is_empty() {
@@ -89,11 +89,11 @@ impl MilvusApi {
         request: Request<ShowCollectionsRequest>,
     ) -> Outcome<ShowCollectionsResponse> {
         let (call, request) = CallContext::split(request);
-        let state = self.coordinator.state();
-        let database = state.database(call.database(&request.db_name))?;
+        let process = &self.standalone;
+        let database = process.database(call.database(&request.db_name))?;
         let in_memory = request.r#type == ShowType::InMemory as i32;
         let mut answer = ShowCollectionsResponse::default();
-        for cell in state.collections(Some(&database.name)) {
+        for cell in process.collections(Some(&database.name)) {
             let meta = cell.meta();
             let named = request.collection_names.is_empty() || request.collection_names.contains(&meta.name);
             if !named || (in_memory && meta.loaded.is_empty()) {
@@ -116,13 +116,13 @@ impl MilvusApi {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let set = pairs_to_map(request.properties);
-        Ok(self.coordinator.alter_collection(name, set, &request.delete_keys).await?)
+        Ok(self.standalone.alter_collection(name, set, &request.delete_keys).await?)
     }
 
     pub(super) async fn do_rename_collection(&self, request: Request<RenameCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let from = CollectionName::new(call.database(&request.db_name), &request.old_name);
-        Ok(self.coordinator.rename_collection(from, &request.new_db_name, &request.new_name).await?)
+        Ok(self.standalone.rename_collection(from, &request.new_db_name, &request.new_name).await?)
     }
 
     pub(super) async fn do_get_collection_statistics(
@@ -140,19 +140,19 @@ impl MilvusApi {
     pub(super) async fn do_create_alias(&self, request: Request<CreateAliasRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.create_alias(name, &request.alias).await?)
+        Ok(self.standalone.create_alias(name, &request.alias).await?)
     }
 
     pub(super) async fn do_alter_alias(&self, request: Request<AlterAliasRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.alter_alias(name, &request.alias).await?)
+        Ok(self.standalone.alter_alias(name, &request.alias).await?)
     }
 
     pub(super) async fn do_drop_alias(&self, request: Request<DropAliasRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let database = CollectionName::new(call.database(&request.db_name), "").database;
-        Ok(self.coordinator.drop_alias(database, &request.alias).await?)
+        Ok(self.standalone.drop_alias(database, &request.alias).await?)
     }
 
     pub(super) async fn do_describe_alias(
@@ -161,7 +161,7 @@ impl MilvusApi {
     ) -> Outcome<DescribeAliasResponse> {
         let (call, request) = CallContext::split(request);
         let database = CollectionName::new(call.database(&request.db_name), "").database;
-        let meta = self.coordinator.describe_alias(database, &request.alias)?;
+        let meta = self.standalone.describe_alias(database, &request.alias)?;
         Ok(DescribeAliasResponse {
             db_name: meta.database.clone(),
             alias: request.alias,
@@ -174,11 +174,11 @@ impl MilvusApi {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let aliases = if name.name.is_empty() {
-            let state = self.coordinator.state();
-            let database = state.database(name.database)?;
-            state.collections(Some(&database.name)).iter().flat_map(|c| c.meta().aliases.clone()).collect()
+            let process = &self.standalone;
+            let database = process.database(name.database)?;
+            process.collections(Some(&database.name)).iter().flat_map(|c| c.meta().aliases.clone()).collect()
         } else {
-            self.coordinator.list_aliases(name)?
+            self.standalone.list_aliases(name)?
         };
         let database = name.database.to_owned();
         Ok(ListAliasesResponse {
@@ -193,8 +193,8 @@ impl MilvusApi {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         // Milvus answers a bad partition name with the general code.
-        self.coordinator.create_partition(name, &request.partition_name).await.map_err(|error| match error {
-            CoordinatorError::Invalid(text) => rejected(text),
+        self.standalone.create_partition(name, &request.partition_name).await.map_err(|error| match error {
+            StandaloneError::Invalid(text) => rejected(text),
             other => other.into(),
         })
     }
@@ -202,7 +202,7 @@ impl MilvusApi {
     pub(super) async fn do_drop_partition(&self, request: Request<DropPartitionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.drop_partition(name, &request.partition_name).await?)
+        Ok(self.standalone.drop_partition(name, &request.partition_name).await?)
     }
 
     pub(super) async fn do_has_partition(&self, request: Request<HasPartitionRequest>) -> Outcome<BoolResponse> {
@@ -217,7 +217,7 @@ impl MilvusApi {
     ) -> Outcome<ShowPartitionsResponse> {
         let (call, request) = CallContext::split(request);
         let cell = match (request.collection_name.as_str(), request.collection_id) {
-            ("", id) if id > 0 => self.coordinator.state().by_id(CollectionId(id))?,
+            ("", id) if id > 0 => self.coordinator.collection(CollectionId(id))?,
             (name, _) => self.collection(&call, &request.db_name, name)?,
         };
         let meta = cell.meta();
@@ -257,7 +257,7 @@ impl MilvusApi {
 }
 
 fn partition_id(meta: &Collection, name: &str) -> Outcome<PartitionId> {
-    let found = meta.partition(name).ok_or_else(|| CoordinatorError::PartitionNotFound(name.to_owned()))?;
+    let found = meta.partition(name).ok_or_else(|| StandaloneError::PartitionNotFound(name.to_owned()))?;
     Ok(found.id)
 }
 

@@ -48,7 +48,7 @@ impl MilvusApi {
                 "compaction needs a collection: collection_name is empty and collectionID is {id}, expected a name or an id above 0"
             )));
         }
-        Ok(self.coordinator.state().by_id(CollectionId(id))?)
+        Ok(self.coordinator.collection(CollectionId(id))?)
     }
 
     pub(in crate::grpc) async fn do_get_compaction_state(

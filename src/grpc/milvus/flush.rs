@@ -20,7 +20,7 @@ impl MilvusApi {
         }
         let mut answer = FlushResponse { db_name: call.database(&request.db_name).to_owned(), ..Default::default() };
         for (name, cell) in cells {
-            let done = self.coordinator.flush(&cell).await?;
+            let done = self.standalone.flush(&cell).await?;
             let (key, value) = (name.clone(), Some(long_array(&done.sealed)));
             answer.coll_seg_i_ds.push(CollSegIDsEntry { key, value });
             let (key, value) = (name.clone(), Some(long_array(&done.flushed)));
@@ -42,23 +42,23 @@ impl MilvusApi {
             self.collection(&call, &request.db_name, &request.collection_name)?;
         }
         let segments: Vec<_> = request.segment_i_ds.iter().map(|id| SegmentId(*id)).collect();
-        Ok(GetFlushStateResponse { flushed: self.coordinator.is_flushed(&segments), ..Default::default() })
+        Ok(GetFlushStateResponse { flushed: self.standalone.is_flushed(&segments), ..Default::default() })
     }
 
     /// Flushes every collection of the database, or of all databases when none is named.
     pub(super) async fn do_flush_all(&self, request: Request<FlushAllRequest>) -> Outcome<FlushAllResponse> {
         let (call, request) = CallContext::split(request);
-        let state = self.coordinator.state();
+        let process = &self.standalone;
         let database = call.database(&request.db_name);
         let cells = if database.is_empty() {
-            state.collections(None)
+            process.collections(None)
         } else {
-            state.collections(Some(&state.database(database)?.name))
+            process.collections(Some(&process.database(database)?.name))
         };
         for cell in cells {
-            self.coordinator.flush(&cell).await?;
+            self.standalone.flush(&cell).await?;
         }
-        Ok(FlushAllResponse { flush_all_ts: self.coordinator.timestamp().await?.0, ..Default::default() })
+        Ok(FlushAllResponse { flush_all_ts: self.standalone.timestamp().await?.0, ..Default::default() })
     }
 
     /// True once no row older than the timestamp waits in memory.
@@ -70,7 +70,7 @@ impl MilvusApi {
         if request.flush_all_ts == 0 {
             return Err(invalid("flush_all_ts is 0: it must be the timestamp that FlushAll answered"));
         }
-        let flushed = self.coordinator.is_flushed_until(crate::model::Timestamp(request.flush_all_ts));
+        let flushed = self.standalone.is_flushed_until(crate::model::Timestamp(request.flush_all_ts));
         Ok(GetFlushAllStateResponse { flushed, ..Default::default() })
     }
 }

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    coordinator::CoordinatorError,
     model::{Collection, IndexDef},
+    standalone::{CollectionName, StandaloneError},
 };
 
 impl MilvusApi {
@@ -12,13 +12,13 @@ impl MilvusApi {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let params = request.extra_params.into_iter().map(|p| (p.key, p.value)).collect();
-        Ok(self.coordinator.create_index(name, &request.field_name, &request.index_name, params).await?)
+        Ok(self.standalone.create_index(name, &request.field_name, &request.index_name, params).await?)
     }
 
     pub(super) async fn do_drop_index(&self, request: Request<DropIndexRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.drop_index(name, &request.field_name, &request.index_name).await?)
+        Ok(self.standalone.drop_index(name, &request.field_name, &request.index_name).await?)
     }
 
     pub(super) async fn do_describe_index(
@@ -80,7 +80,7 @@ fn chosen<'a>(meta: &'a Collection, field: &str, index: &str) -> Outcome<Vec<&'a
         .collect();
     if found.is_empty() {
         let asked = [index, field, &meta.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        return Err(CoordinatorError::IndexNotFound(asked.to_owned()).into());
+        return Err(StandaloneError::IndexNotFound(asked.to_owned()).into());
     }
     Ok(found)
 }

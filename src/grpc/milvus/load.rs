@@ -2,33 +2,33 @@
 
 use super::*;
 use crate::{
-    coordinator::{CoordinatorError, partition_ids},
     model::Collection,
+    standalone::{CollectionName, StandaloneError, partition_ids},
 };
 
 impl MilvusApi {
     pub(super) async fn do_load_collection(&self, request: Request<LoadCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.load(name, &[]).await?)
+        Ok(self.standalone.load(name, &[]).await?)
     }
 
     pub(super) async fn do_load_partitions(&self, request: Request<LoadPartitionsRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.load(name, &request.partition_names).await?)
+        Ok(self.standalone.load(name, &request.partition_names).await?)
     }
 
     pub(super) async fn do_release_collection(&self, request: Request<ReleaseCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.release(name, &[]).await?)
+        Ok(self.standalone.release(name, &[]).await?)
     }
 
     pub(super) async fn do_release_partitions(&self, request: Request<ReleasePartitionsRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.coordinator.release(name, &request.partition_names).await?)
+        Ok(self.standalone.release(name, &request.partition_names).await?)
     }
 
     /// A load that has begun is complete; without one there is no progress to tell.
@@ -40,7 +40,7 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         if !is_loaded(&meta, &request.partition_names)? {
-            return Err(CoordinatorError::NotLoaded(meta.id.to_string()).into());
+            return Err(StandaloneError::NotLoaded(meta.id.to_string()).into());
         }
         Ok(GetLoadingProgressResponse { progress: 100, refresh_progress: 100, ..Default::default() })
     }
@@ -51,10 +51,10 @@ impl MilvusApi {
     ) -> Outcome<GetLoadStateResponse> {
         let (call, request) = CallContext::split(request);
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        let state = match self.coordinator.state().resolve(name) {
+        let state = match self.standalone.resolve(name) {
             Ok(cell) if is_loaded(&cell.meta(), &request.partition_names)? => common::LoadState::Loaded,
             Ok(_) => common::LoadState::NotLoad,
-            Err(CoordinatorError::CollectionNotFound { .. }) => common::LoadState::NotExist,
+            Err(StandaloneError::CollectionNotFound { .. }) => common::LoadState::NotExist,
             Err(error) => return Err(error.into()),
         };
         Ok(GetLoadStateResponse { state: state.into(), ..Default::default() })
@@ -64,12 +64,12 @@ impl MilvusApi {
     pub(super) async fn do_get_replicas(&self, request: Request<GetReplicasRequest>) -> Outcome<GetReplicasResponse> {
         let (call, request) = CallContext::split(request);
         let cell = match (request.collection_name.as_str(), request.collection_id) {
-            ("", id) if id > 0 => self.coordinator.state().by_id(crate::model::CollectionId(id))?,
+            ("", id) if id > 0 => self.coordinator.collection(crate::model::CollectionId(id))?,
             (name, _) => self.collection(&call, &request.db_name, name)?,
         };
         let meta = cell.meta();
         if meta.loaded.is_empty() {
-            return Err(CoordinatorError::NotLoaded(meta.id.to_string()).into());
+            return Err(StandaloneError::NotLoaded(meta.id.to_string()).into());
         }
         let replica = ReplicaInfo {
             replica_id: meta.id.0,

@@ -21,7 +21,8 @@ use tonic::{Request, Response, Status};
 
 use super::failure::{Failure, answer, done};
 use crate::{
-    coordinator::{CollectionCell, CollectionName, Coordinator},
+    coordinator::{CollectionCell, Coordinator},
+    standalone::{CollectionName, Standalone},
     wire::{
         proto::{
             common,
@@ -34,12 +35,14 @@ use crate::{
 /// The Milvus face of one coordinator.
 #[derive(Debug, Clone)]
 pub(crate) struct MilvusApi {
+    standalone: Arc<Standalone>,
+    /// Its DataCoord.
     coordinator: Arc<Coordinator>,
 }
 
 impl MilvusApi {
-    pub(crate) fn new(coordinator: Arc<Coordinator>) -> Self {
-        Self { coordinator }
+    pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
+        Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
     }
 
     /// The collection a request names, by name or alias.
@@ -47,7 +50,7 @@ impl MilvusApi {
         if name.is_empty() {
             return Err(super::failure::invalid("collection name should not be empty"));
         }
-        Ok(self.coordinator.state().resolve(CollectionName::new(call.database(database), name))?)
+        Ok(self.standalone.resolve(CollectionName::new(call.database(database), name))?)
     }
 }
 

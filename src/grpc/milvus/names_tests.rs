@@ -5,7 +5,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::{
-    coordinator::tests::World,
+    standalone::tests::World,
     wire::proto::{common::Status as Outcome, schema},
 };
 
@@ -107,7 +107,7 @@ async fn aliases(api: &MilvusApi, database: &str) -> (i32, Vec<String>) {
 
 async fn api_with(calls: &[Call]) -> (World, MilvusApi) {
     let world = World::new().await;
-    let api = MilvusApi::new(world.coordinator.clone());
+    let api = MilvusApi::new(world.standalone.clone());
     for call in calls {
         assert_eq!(ask(&api, call).await, Outcome::default(), "{call:?}");
     }
@@ -216,7 +216,7 @@ async fn a_collection_without_aliases_moves_to_another_database_and_a_name_is_fr
     .await;
     drop(api);
     let world = world.restarted().await;
-    let api = MilvusApi::new(world.coordinator.clone());
+    let api = MilvusApi::new(world.standalone.clone());
     assert_eq!(meaning(&api, "other", "tomes").await.as_deref(), Some("first"));
     assert_eq!(meaning(&api, "other", "books").await.as_deref(), Some("first"));
     assert_eq!(meaning(&api, "default", "books").await.as_deref(), Some("third"));
@@ -421,7 +421,7 @@ proptest! {
             model.check(&api).await;
             drop(api);
             let world = world.restarted().await;
-            model.check(&MilvusApi::new(world.coordinator.clone())).await;
+            model.check(&MilvusApi::new(world.standalone.clone())).await;
             drop(world);
         });
     }

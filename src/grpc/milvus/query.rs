@@ -9,10 +9,10 @@ use super::{
     *,
 };
 use crate::{
-    coordinator::{ReadRequest, partition_ids},
     memory::Account,
     model::{CollectionSchema, FieldId},
     query::{compile, is_key_name},
+    standalone::{ReadRequest, partition_ids},
     wire::{
         proto::{common::KeyValuePair, schema::FieldData},
         rows::answer::{self as columns, COUNT},
@@ -40,7 +40,7 @@ impl MilvusApi {
         } else {
             Some(partition_ids(&meta, &request.partition_names)?)
         };
-        let window = Window::of(&request.query_params, self.coordinator.config().limits.max_query_rows)?;
+        let window = Window::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
 
         let mut answer = QueryResults {
             collection_name: request.collection_name.clone(),
@@ -54,7 +54,7 @@ impl MilvusApi {
             if request.output_fields.len() > 1 {
                 return Err(rejected(format!("{COUNT} can't be asked for together with other output fields")));
             }
-            let count = self.coordinator.count(&cell, filter, partitions).await?;
+            let count = self.standalone.count(&cell, filter, partitions).await?;
             answer.fields_data = vec![columns::count(count)];
             answer.output_fields = vec![COUNT.to_owned()];
             return Ok((answer, None));
@@ -70,7 +70,7 @@ impl MilvusApi {
             limit: window.limit,
             offset: window.offset,
         };
-        let read = self.coordinator.query(&cell, read).await?;
+        let read = self.standalone.query(&cell, read).await?;
         answer.fields_data = output.columns(schema, &read.rows)?;
         answer.output_fields = output.names(schema);
         Ok((answer, Some(read.memory)))

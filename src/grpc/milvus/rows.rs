@@ -5,9 +5,9 @@ use super::{
     *,
 };
 use crate::{
-    coordinator::Mutation,
     model::CollectionSchema,
     query::compile,
+    standalone::Mutation,
     wire::rows::{answer, insert},
 };
 
@@ -16,9 +16,9 @@ impl MilvusApi {
         let (call, mut request) = CallContext::split(request);
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
-        let rows = insert::insert_batch(&schema, &mut request, &self.coordinator.config().limits)
+        let rows = insert::insert_batch(&schema, &mut request, &self.standalone.config().limits)
             .map_err(|e| Failure(e.status()))?;
-        let done = self.coordinator.insert(&cell, &request.partition_name, rows).await?;
+        let done = self.standalone.insert(&cell, &request.partition_name, rows).await?;
         Ok(MutationResult { insert_cnt: done.count as i64, ..written(&schema, done)? })
     }
 
@@ -26,9 +26,9 @@ impl MilvusApi {
         let (call, mut request) = CallContext::split(request);
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
-        let rows = insert::upsert_batch(&schema, &mut request, &self.coordinator.config().limits)
+        let rows = insert::upsert_batch(&schema, &mut request, &self.standalone.config().limits)
             .map_err(|e| Failure(e.status()))?;
-        let done = self.coordinator.upsert(&cell, &request.partition_name, rows).await?;
+        let done = self.standalone.upsert(&cell, &request.partition_name, rows).await?;
         let count = done.count as i64;
         // Milvus counts the replaced keys as inserted, deleted and upserted alike.
         Ok(MutationResult { insert_cnt: count, delete_cnt: count, upsert_cnt: count, ..written(&schema, done)? })
@@ -46,7 +46,7 @@ impl MilvusApi {
         let expr = compile(&request.expr, &schema)
             .map_err(|e| rejected(e.delete_reason()))?
             .ok_or_else(|| rejected("failed to create expr plan, expr = : a delete needs an expression"))?;
-        let done = self.coordinator.delete(&cell, &request.partition_name, &expr).await?;
+        let done = self.standalone.delete(&cell, &request.partition_name, &expr).await?;
         Ok(MutationResult { delete_cnt: done.count as i64, timestamp: done.ts.0, ..Default::default() })
     }
 }

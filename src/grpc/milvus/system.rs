@@ -12,7 +12,7 @@ const ROLES: [&str; 4] = ["rootcoord", "datacoord", "datanode", "proxy"];
 
 impl MilvusApi {
     pub(super) async fn do_connect(&self, _request: Request<ConnectRequest>) -> Outcome<ConnectResponse> {
-        let identifier = self.coordinator.timestamp().await?;
+        let identifier = self.standalone.timestamp().await?;
         Ok(ConnectResponse {
             server_info: Some(common::ServerInfo {
                 build_tags: VERSION.to_owned(),
@@ -32,7 +32,7 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_check_health(&self, _request: Request<CheckHealthRequest>) -> Outcome<CheckHealthResponse> {
-        let health = self.coordinator.health();
+        let health = self.standalone.health();
         Ok(CheckHealthResponse { is_healthy: health.takes_calls(), reasons: health.reasons(), ..Default::default() })
     }
 
@@ -40,7 +40,7 @@ impl MilvusApi {
         &self,
         _request: Request<AllocTimestampRequest>,
     ) -> Outcome<AllocTimestampResponse> {
-        Ok(AllocTimestampResponse { timestamp: self.coordinator.timestamp().await?.0, ..Default::default() })
+        Ok(AllocTimestampResponse { timestamp: self.standalone.timestamp().await?.0, ..Default::default() })
     }
 
     /// Only `system_info` is known: one node that is this process.
@@ -67,7 +67,7 @@ impl MilvusApi {
         &self,
         _request: Request<GetComponentStatesRequest>,
     ) -> Outcome<ComponentStates> {
-        let takes_calls = self.coordinator.health().takes_calls();
+        let takes_calls = self.standalone.health().takes_calls();
         let code = if takes_calls { common::StateCode::Healthy } else { common::StateCode::Abnormal };
         let component = |role: &str| ComponentInfo {
             node_id: 1,
@@ -86,7 +86,7 @@ impl MilvusApi {
         &self,
         _request: Request<ListDatabasesRequest>,
     ) -> Outcome<ListDatabasesResponse> {
-        let databases = self.coordinator.state().databases();
+        let databases = self.standalone.databases();
         Ok(ListDatabasesResponse {
             created_timestamp: databases.iter().map(|d| d.created_at.0).collect(),
             db_names: databases.into_iter().map(|d| d.name).collect(),
@@ -99,18 +99,18 @@ impl MilvusApi {
         if !request.properties.is_empty() {
             return Err(invalid("properties of a database are not supported"));
         }
-        Ok(self.coordinator.create_database(&request.db_name).await?)
+        Ok(self.standalone.create_database(&request.db_name).await?)
     }
 
     pub(super) async fn do_drop_database(&self, request: Request<DropDatabaseRequest>) -> Outcome<()> {
-        Ok(self.coordinator.drop_database(&request.into_inner().db_name).await?)
+        Ok(self.standalone.drop_database(&request.into_inner().db_name).await?)
     }
 
     pub(super) async fn do_describe_database(
         &self,
         request: Request<DescribeDatabaseRequest>,
     ) -> Outcome<DescribeDatabaseResponse> {
-        let database = self.coordinator.state().database(&request.into_inner().db_name)?;
+        let database = self.standalone.database(&request.into_inner().db_name)?;
         Ok(DescribeDatabaseResponse {
             db_name: database.name,
             created_timestamp: database.created_at.0,

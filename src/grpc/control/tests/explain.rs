@@ -38,7 +38,7 @@ async fn shelf(world: &World) -> std::sync::Arc<CollectionCell> {
         world.segment(&cell, n * 100..n * 100 + 100).await;
     }
     world.delete(&cell, 0..30).await;
-    world.coordinator.flush(&cell).await.unwrap();
+    world.standalone.flush(&cell).await.unwrap();
     world.delete(&cell, 90..130).await;
     cell
 }
@@ -193,7 +193,7 @@ async fn explains_a_collection_with_counts() {
     for n in 0..3 {
         world.segment(&cell, n * 10..n * 10 + 10).await;
     }
-    world.coordinator.insert(&cell, "", crate::coordinator::tests::rows(100..105)).await.unwrap();
+    world.standalone.insert(&cell, "", crate::standalone::tests::rows(100..105)).await.unwrap();
     let request = ExplainCollectionRequest { collection: named(&cell), max_segments: 2 };
     let answer = api.explain_collection(Request::new(request)).await.unwrap().into_inner();
     assert_eq!((answer.segments, answer.explanations.len()), (4, 2));

@@ -146,7 +146,7 @@ async fn cancelling_ends_queued_and_executing_plans_for_good() {
         world.delete(&cell, n * 10..n * 10 + 4).await;
     }
     let before = {
-        world.coordinator.flush(&cell).await.unwrap();
+        world.standalone.flush(&cell).await.unwrap();
         world.objects()
     };
     world.hold();
@@ -178,7 +178,7 @@ async fn cancelling_ends_queued_and_executing_plans_for_good() {
     let PlanState::Cancelled { by, .. } = world.plan(running).state else { panic!("not cancelled") };
     assert_eq!(by, "the test");
     // Released: the same segments are planned again, and this time it is done.
-    let cell = world.coordinator.state().by_id(cell.id).unwrap();
+    let cell = world.coordinator.collection(cell.id).unwrap();
     let third = world.compact(&cell).await;
     let view = world.ended(third).await;
     assert_eq!(view.counts().completed, view.counts().total);

@@ -75,7 +75,7 @@ async fn amplification_is_measured_and_survives() {
     let job = world.compact(&cell).await;
     world.ended(job).await;
     let world = world.restarted().await;
-    let cell = world.coordinator.state().by_id(cell.id).unwrap();
+    let cell = world.coordinator.collection(cell.id).unwrap();
     let merged = amplification(&api(&world), &cell).await;
     let (read, dropped) = (merged.read.unwrap(), merged.dropped_bytes);
     assert_eq!((read, dropped, merged.merged_in_bytes), (1.0, flushed.stored_bytes, flushed.stored_bytes));
@@ -85,7 +85,7 @@ async fn amplification_is_measured_and_survives() {
     assert!((merged.write.unwrap() - write).abs() < 1e-9, "{merged:?}");
 
     world.delete(&cell, 0..50).await;
-    world.coordinator.flush(&cell).await.unwrap();
+    world.standalone.flush(&cell).await.unwrap();
     let deleted = amplification(&api(&world), &cell).await;
     // A quarter of the rows is dead, and the deletes themselves are read too.
     assert!(deleted.read.unwrap() > 4.0 / 3.0 - 0.01, "{deleted:?}");
@@ -107,7 +107,7 @@ async fn a_dry_run_says_what_is_garbage_and_what_pins_it() {
     assert_eq!(world.objects(), objects);
 
     // A reader of the first two.
-    let reader = world.coordinator.state().pin([ids[0], ids[1]]);
+    let reader = world.coordinator.pin([ids[0], ids[1]]);
     let dry_run = collect(&api, true).await;
     let pins: usize = dry_run.items.iter().map(|i| i.pins.iter().filter(|p| p.kind == "reader").count()).sum();
     assert_eq!(pins, 2);
@@ -115,7 +115,7 @@ async fn a_dry_run_says_what_is_garbage_and_what_pins_it() {
 
     let world = world.restarted_with(|config| config.gc.drop_tolerance = std::time::Duration::ZERO).await;
     let api = super::api(&world);
-    let reader = world.coordinator.state().pin([ids[0]]);
+    let reader = world.coordinator.pin([ids[0]]);
     let dry_run = collect(&api, true).await;
     let would = dry_run.collected.unwrap();
     assert_eq!((would.segments, dry_run.pinned.unwrap().segments), (Some(3), Some(1)));

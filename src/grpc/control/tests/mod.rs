@@ -9,14 +9,15 @@ mod watch;
 use tonic::{Code, Request};
 
 use crate::{
-    coordinator::{CollectionCell, tests::World},
+    coordinator::CollectionCell,
     grpc::datacoord::DatacoordApi,
     model::JobId,
+    standalone::tests::World,
     wire::proto::datacoord::{data_coord_server::DataCoord, *},
 };
 
 fn api(world: &World) -> DatacoordApi {
-    DatacoordApi::new(world.coordinator.clone())
+    DatacoordApi::new(world.standalone.clone())
 }
 
 fn named(cell: &CollectionCell) -> Option<CollectionRef> {

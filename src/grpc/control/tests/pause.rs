@@ -48,7 +48,7 @@ async fn a_paused_collection_waits_over_restarts_and_hinders_nobody() {
     assert!(is_queued(&world, waiting));
 
     let world = world.restarted().await;
-    let again = world.compact(&world.coordinator.state().by_id(other.id).unwrap()).await;
+    let again = world.compact(&world.coordinator.collection(other.id).unwrap()).await;
     world.ended(again).await;
     assert!(is_queued(&world, waiting));
     let list = api(&world).list_compactions(Request::new(ListCompactionsRequest::default())).await.unwrap();

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use super::{tests::World, *};
-use crate::{config::Config, model::PlanId};
+use crate::{
+    config::Config,
+    coordinator::JobView,
+    model::{Plan, PlanId, PlanState},
+    standalone::tests::World,
+};
 
 fn impatient(config: &mut Config, timeout: Duration, attempts: u32) {
     config.worker.progress_timeout = timeout;
@@ -44,7 +48,7 @@ async fn a_merge_that_hangs_in_every_attempt_times_out_and_is_not_planned_again_
     let segment = world.segment(&cell, 0..100).await;
     world.hold();
     world.delete(&cell, 0..50).await;
-    world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
+    world.standalone.ingest().flush_deltas(cell.id).await.unwrap();
     let timed_out = |view: &JobView| view.counts().timed_out == 1;
     let of_cell = || world.coordinator.jobs().of_collection(cell.id);
     let view = world.until(|| of_cell().into_iter().find(timed_out)).await;

@@ -10,8 +10,9 @@ use arrow::{
     datatypes::{Field as ArrowField, Schema as ArrowSchema},
 };
 
-use super::{CollectionCell, Coordinator, CoordinatorError};
+use super::{Standalone, StandaloneError};
 use crate::{
+    coordinator::CollectionCell,
     ingest::{DeleteOp, InsertPart, Write},
     model::{
         Collection, CollectionSchema, DataType, FieldId, Group, Partition, PartitionId, PrimaryKey, SegmentId,
@@ -40,7 +41,7 @@ pub struct FlushedCollection {
     pub ts: Timestamp,
 }
 
-impl Coordinator {
+impl Standalone {
     /// Inserts rows: all of them, or none. `rows` has the user's columns, named by field id, without the auto-id key.
     ///
     /// # Errors
@@ -50,7 +51,7 @@ impl Coordinator {
         cell: &CollectionCell,
         partition: &str,
         rows: RecordBatch,
-    ) -> Result<Mutation, CoordinatorError> {
+    ) -> Result<Mutation, StandaloneError> {
         self.write_rows(cell, partition, rows, false).await
     }
 
@@ -60,7 +61,7 @@ impl Coordinator {
         cell: &CollectionCell,
         partition: &str,
         rows: RecordBatch,
-    ) -> Result<Mutation, CoordinatorError> {
+    ) -> Result<Mutation, StandaloneError> {
         self.write_rows(cell, partition, rows, true).await
     }
 
@@ -70,13 +71,13 @@ impl Coordinator {
         partition: &str,
         rows: RecordBatch,
         replace: bool,
-    ) -> Result<Mutation, CoordinatorError> {
-        self.core.fence.check()?;
+    ) -> Result<Mutation, StandaloneError> {
+        self.coordinator.check_fence()?;
         let meta = cell.meta();
         let schema = &meta.schema;
         let target = Target::of(&meta, partition)?;
         let count = rows.num_rows();
-        let first_row_id = self.core.ids.alloc(count as u64).await?.start;
+        let first_row_id = self.ids.alloc(count as u64).await?.start;
         let rows = complete(schema, rows, first_row_id)?;
         let keys = column(&rows, schema.primary_key().id)?;
         let parts = split(&meta, &target, &rows, keys)?;
@@ -106,8 +107,8 @@ impl Coordinator {
         let keys = Some(Arc::clone(keys));
         let bytes = rows.get_array_memory_size() as u64;
         let ack = self.ingest.write(write).await?;
-        self.core.metrics.ingest.inserted_rows.inc_by(count as u64);
-        self.core.metrics.ingest.inserted_bytes.inc_by(bytes);
+        self.metrics.ingest.inserted_rows.inc_by(count as u64);
+        self.metrics.ingest.inserted_bytes.inc_by(bytes);
         Ok(Mutation { keys, count: count as u64, ts: ack.ts })
     }
 
@@ -120,8 +121,8 @@ impl Coordinator {
         cell: &Arc<CollectionCell>,
         partition: &str,
         expr: &BoundExpr,
-    ) -> Result<Mutation, CoordinatorError> {
-        self.core.fence.check()?;
+    ) -> Result<Mutation, StandaloneError> {
+        self.coordinator.check_fence()?;
         let meta = cell.meta();
         let scope = match partition {
             "" => None,
@@ -153,14 +154,14 @@ impl Coordinator {
         }
         let write = Write { collection: cell.id, schema: Arc::clone(&meta.schema), deletes, inserts: Vec::new() };
         let ack = self.ingest.write(write).await?;
-        self.core.metrics.ingest.deleted_keys.inc_by(count);
+        self.metrics.ingest.deleted_keys.inc_by(count);
         Ok(Mutation { keys: None, count, ts: ack.ts })
     }
 
     /// Seals the collection's growing rows and waits a while for their segments, so that the client's first question
     /// after the state is usually answered with yes.
-    pub async fn flush(&self, cell: &CollectionCell) -> Result<FlushedCollection, CoordinatorError> {
-        self.core.fence.check()?;
+    pub async fn flush(&self, cell: &CollectionCell) -> Result<FlushedCollection, StandaloneError> {
+        self.coordinator.check_fence()?;
         let flushed = cell.live().iter().map(|s| s.id).collect();
         let sealed = self.ingest.seal(cell.id).await?;
         let ts = self.timestamp().await?;
@@ -181,6 +182,11 @@ impl Coordinator {
     pub fn is_flushed(&self, segments: &[SegmentId]) -> bool {
         segments.iter().all(|id| self.ingest.is_flushed(*id))
     }
+
+    /// True if no unflushed segment began before this timestamp.
+    pub fn is_flushed_until(&self, ts: Timestamp) -> bool {
+        self.ingest.unflushed().iter().all(|u| u.ts_from > ts)
+    }
 }
 
 /// How long a flush call waits for its segments before it leaves the waiting to the client.
@@ -197,10 +203,10 @@ enum Target {
 }
 
 impl Target {
-    fn of(meta: &Collection, partition: &str) -> Result<Self, CoordinatorError> {
+    fn of(meta: &Collection, partition: &str) -> Result<Self, StandaloneError> {
         if let Some(field) = meta.schema.partition_key() {
             if !partition.is_empty() {
-                return Err(CoordinatorError::Rejected(format!(
+                return Err(StandaloneError::Rejected(format!(
                     "not support manually specifying the partition names if partition key mode is used: {partition}"
                 )));
             }
@@ -211,12 +217,12 @@ impl Target {
     }
 }
 
-fn partition_of<'a>(meta: &'a Collection, name: &str) -> Result<&'a Partition, CoordinatorError> {
-    meta.partition(name).ok_or_else(|| CoordinatorError::PartitionNotFound(name.to_owned()))
+fn partition_of<'a>(meta: &'a Collection, name: &str) -> Result<&'a Partition, StandaloneError> {
+    meta.partition(name).ok_or_else(|| StandaloneError::PartitionNotFound(name.to_owned()))
 }
 
 /// Adds the row ids, and the keys where the collection makes them, and puts the columns into the stored order.
-fn complete(schema: &CollectionSchema, rows: RecordBatch, first_row_id: i64) -> Result<RecordBatch, CoordinatorError> {
+fn complete(schema: &CollectionSchema, rows: RecordBatch, first_row_id: i64) -> Result<RecordBatch, StandaloneError> {
     let count = rows.num_rows();
     let row_ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first_row_id..first_row_id + count as i64));
     let mut fields = Vec::new();
@@ -254,7 +260,7 @@ fn split(
     target: &Target,
     rows: &RecordBatch,
     keys: &ArrayRef,
-) -> Result<Vec<(Part, RowIndices)>, CoordinatorError> {
+) -> Result<Vec<(Part, RowIndices)>, StandaloneError> {
     let shards = meta.channels.len();
     if let (Target::One(partition), 1) = (target, shards) {
         return Ok(vec![((*partition, 0), None)]);
@@ -269,7 +275,7 @@ fn split(
         let partition = match (target, &partition_hashes) {
             (Target::ByKey { partitions, .. }, Some(hashes)) => partitions[hashes[row] as usize % partitions.len()],
             (Target::One(partition), _) => *partition,
-            (Target::ByKey { .. }, None) => return Err(CoordinatorError::Internal("partition key not hashed".into())),
+            (Target::ByKey { .. }, None) => return Err(StandaloneError::Internal("partition key not hashed".into())),
         };
         parts.entry((partition, shard_hashes[row] as usize % shards)).or_default().push(row as u32);
     }
@@ -277,29 +283,29 @@ fn split(
 }
 
 /// The column of a field in a batch whose columns are named by field id.
-fn column(rows: &RecordBatch, field: FieldId) -> Result<&ArrayRef, CoordinatorError> {
+fn column(rows: &RecordBatch, field: FieldId) -> Result<&ArrayRef, StandaloneError> {
     rows.column_by_name(&field.to_string())
-        .ok_or_else(|| CoordinatorError::Internal(format!("rows have no column for field {field}")))
+        .ok_or_else(|| StandaloneError::Internal(format!("rows have no column for field {field}")))
 }
 
-fn hashes(keys: &ArrayRef) -> Result<Vec<u32>, CoordinatorError> {
+fn hashes(keys: &ArrayRef) -> Result<Vec<u32>, StandaloneError> {
     if let Some(ints) = keys.as_any().downcast_ref::<Int64Array>() {
         return Ok(ints.values().iter().map(|k| hash_int(*k)).collect());
     }
     if let Some(texts) = keys.as_any().downcast_ref::<StringArray>() {
         return Ok((0..texts.len()).map(|i| hash_str(texts.value(i))).collect());
     }
-    Err(CoordinatorError::Internal(format!("a key column of type {}", keys.data_type())))
+    Err(StandaloneError::Internal(format!("a key column of type {}", keys.data_type())))
 }
 
-fn all_keys(keys: &ArrayRef) -> Result<Vec<PrimaryKey>, CoordinatorError> {
+fn all_keys(keys: &ArrayRef) -> Result<Vec<PrimaryKey>, StandaloneError> {
     if let Some(ints) = keys.as_any().downcast_ref::<Int64Array>() {
         return Ok(ints.values().iter().map(|k| PrimaryKey::Int(*k)).collect());
     }
     if let Some(texts) = keys.as_any().downcast_ref::<StringArray>() {
         return Ok((0..texts.len()).map(|i| PrimaryKey::Str(texts.value(i).into())).collect());
     }
-    Err(CoordinatorError::Internal(format!("a key column of type {}", keys.data_type())))
+    Err(StandaloneError::Internal(format!("a key column of type {}", keys.data_type())))
 }
 
 /// The shard a key belongs to: every row and every delete of a key goes through the same channel.
@@ -324,6 +330,6 @@ fn hash_str(key: &str) -> u32 {
     crc32fast::hash(&bytes[..bytes.len().min(100)])
 }
 
-fn internal(e: arrow::error::ArrowError) -> CoordinatorError {
-    CoordinatorError::Internal(e.to_string())
+fn internal(e: arrow::error::ArrowError) -> StandaloneError {
+    StandaloneError::Internal(e.to_string())
 }

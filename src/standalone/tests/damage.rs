@@ -1,10 +1,13 @@
 //! Objects and stores that are not there: what was acknowledged stays, whatever is missing, and somebody is told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{tests::World, *};
+use super::{super::*, World};
 use crate::{
+    config::Config,
+    coordinator::CollectionCell,
     error::{Classify, ErrorKind},
+    model::{PlanState, Segment},
     query::compile,
 };
 
@@ -21,17 +24,17 @@ async fn three_segments(world: World) -> (World, Arc<CollectionCell>) {
 
 async fn restarted(world: World) -> (World, Arc<CollectionCell>) {
     let world = world.restarted().await;
-    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    let cell = world.standalone.resolve(CollectionName::new("", NAME)).unwrap();
     (world, cell)
 }
 
 async fn delete(world: &World, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
     let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
-    world.coordinator.delete(cell, "", &filter).await.unwrap()
+    world.standalone.delete(cell, "", &filter).await.unwrap()
 }
 
 async fn count(world: &World, cell: &CollectionCell) -> u64 {
-    world.coordinator.count(cell, None, None).await.unwrap()
+    world.standalone.count(cell, None, None).await.unwrap()
 }
 
 /// Names of the objects of one kind, of the segment that has this key.
@@ -49,13 +52,13 @@ async fn a_missing_statistics_object_costs_no_acknowledged_delete() {
     let lost = objects_of(&world, &cell, "stats_log", 50);
     lost.iter().for_each(|name| std::fs::remove_file(world.files().join(name)).unwrap());
     delete(&world, &cell, "id in [50, 250, 251]").await;
-    world.coordinator.flush(&cell).await.unwrap();
+    world.standalone.flush(&cell).await.unwrap();
     assert_eq!(count(&world, &cell).await, 297);
-    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0, "the damage of one segment holds up nobody");
-    let reasons = world.coordinator.health().reasons();
+    assert_eq!(world.standalone.ingest_stats().pending_deletes, 0, "the damage of one segment holds up nobody");
+    let reasons = world.standalone.health().reasons();
     assert!(reasons.iter().any(|r| lost.iter().any(|name| r.contains(name))), "{reasons:?}");
     let by_key = compile("id in [49, 50]", &cell.meta().schema).unwrap();
-    assert_eq!(world.coordinator.count(&cell, by_key, None).await.unwrap(), 1, "keys are found without statistics");
+    assert_eq!(world.standalone.count(&cell, by_key, None).await.unwrap(), 1, "keys are found without statistics");
     let (world, cell) = restarted(world).await;
     assert_eq!(count(&world, &cell).await, 297);
 }
@@ -64,24 +67,24 @@ async fn a_missing_statistics_object_costs_no_acknowledged_delete() {
 async fn a_store_that_is_away_during_a_flush_costs_nothing() {
     let (world, cell) = three_segments(World::new().await).await;
     let away = world.files().with_extension("away");
-    world.coordinator.insert(&cell, "", super::tests::rows(300..310)).await.unwrap();
+    world.standalone.insert(&cell, "", super::rows(300..310)).await.unwrap();
     delete(&world, &cell, "id in [50, 250, 251]").await;
     std::fs::rename(world.files(), &away).unwrap();
-    let deltas = world.coordinator.ingest.flush_deltas(cell.id).await.unwrap_err();
+    let deltas = world.standalone.ingest.flush_deltas(cell.id).await.unwrap_err();
     assert!(deltas.kind().is_retryable(), "{deltas}");
-    let health = world.coordinator.health();
+    let health = world.standalone.health();
     assert!(health.reasons().iter().any(|r| r.contains("is not there")), "{health:?}");
-    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 3);
+    assert_eq!(world.standalone.ingest_stats().pending_deletes, 3);
     let error =
-        world.coordinator.count(&cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap_err();
+        world.standalone.count(&cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap_err();
     assert!(error.kind().is_retryable(), "{error}");
     assert!(!world.files().exists(), "nothing is written beside the store");
     std::fs::rename(&away, world.files()).unwrap();
-    world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
-    assert_eq!((count(&world, &cell).await, world.coordinator.health().reasons()), (307, vec![]));
+    world.standalone.ingest.flush_deltas(cell.id).await.unwrap();
+    assert_eq!((count(&world, &cell).await, world.standalone.health().reasons()), (307, vec![]));
     let (world, cell) = restarted(world).await;
     assert_eq!(count(&world, &cell).await, 307);
-    world.coordinator.flush(&cell).await.unwrap();
+    world.standalone.flush(&cell).await.unwrap();
     assert_eq!(count(&world, &cell).await, 307);
 }
 
@@ -91,7 +94,7 @@ async fn a_missing_object_is_damage_and_not_something_that_a_client_named_wrongl
     let lost = objects_of(&world, &cell, "insert_log", 50);
     lost.iter().for_each(|name| std::fs::remove_file(world.files().join(name)).unwrap());
     let everything = compile("id >= 0", &cell.meta().schema).unwrap();
-    let error = world.coordinator.count(&cell, everything, None).await.unwrap_err();
+    let error = world.standalone.count(&cell, everything, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(lost.iter().any(|name| error.to_string().contains(name)), "{error}");
 
@@ -109,11 +112,11 @@ async fn deletes_of_a_dropped_collection_do_not_wait_for_ever() {
     let cell = world.collection_with(NAME, BTreeMap::new()).await;
     world.segment(&cell, 0..10).await;
     world.delete(&cell, 0..5).await;
-    world.coordinator.drop_collection(CollectionName::new("default", NAME)).await.unwrap();
+    world.standalone.drop_collection(CollectionName::new("default", NAME)).await.unwrap();
     // As if they had come after it was forgotten.
     world.delete(&cell, 5..8).await;
-    world.coordinator.ingest.flush_deltas(cell.id).await.unwrap();
-    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0);
+    world.standalone.ingest.flush_deltas(cell.id).await.unwrap();
+    assert_eq!(world.standalone.ingest_stats().pending_deletes, 0);
 }
 
 /// The catalog remembers that there is a log, so that its absence is told from a first start.
@@ -121,7 +124,7 @@ async fn deletes_of_a_dropped_collection_do_not_wait_for_ever() {
 async fn a_start_without_the_log_of_the_catalog_is_refused() {
     let world = World::new().await;
     let cell = world.collection(NAME).await;
-    world.coordinator.insert(&cell, "", super::tests::rows(0..2)).await.unwrap();
+    world.standalone.insert(&cell, "", super::rows(0..2)).await.unwrap();
     let (directory, config) = world.stopped().await;
     let (wal, away) = (directory.path().join("wal"), directory.path().join("away"));
     std::fs::rename(&wal, &away).unwrap();
@@ -132,7 +135,7 @@ async fn a_start_without_the_log_of_the_catalog_is_refused() {
     assert!(!wal.exists(), "nothing was begun in its place");
     std::fs::rename(&away, &wal).unwrap();
     let world = World::start(directory, config).await.unwrap();
-    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    let cell = world.standalone.resolve(CollectionName::new("", NAME)).unwrap();
     assert_eq!(count(&world, &cell).await, 2);
 
     // On purpose: by the name in the refusal.
@@ -143,11 +146,11 @@ async fn a_start_without_the_log_of_the_catalog_is_refused() {
     let mut accepting = Config::clone(&config);
     accepting.ingest.accept_lost_log = name;
     let world = World::start(directory, Arc::new(accepting)).await.unwrap();
-    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    let cell = world.standalone.resolve(CollectionName::new("", NAME)).unwrap();
     assert_eq!(count(&world, &cell).await, 0);
-    world.coordinator.insert(&cell, "", super::tests::rows(5..6)).await.unwrap();
+    world.standalone.insert(&cell, "", super::rows(5..6)).await.unwrap();
     let (directory, _) = world.stopped().await;
     let world = World::start(directory, config).await.unwrap();
-    let cell = world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap();
+    let cell = world.standalone.resolve(CollectionName::new("", NAME)).unwrap();
     assert_eq!(count(&world, &cell).await, 1, "the new log needs no setting");
 }

@@ -1,18 +1,16 @@
 //! Deletes by expression read first and write later: they take what they have read, and nothing that came after it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, AsArray, Int64Array, RecordBatch},
     datatypes::{DataType as ArrowType, Field as ArrowField, Int64Type, Schema as ArrowSchema},
 };
 
-use super::{
-    tests::{World, field},
-    *,
-};
+use super::{super::*, World, field};
 use crate::{
-    model::{CollectionSchema, DataType, Field, FieldId},
+    coordinator::CollectionCell,
+    model::{CollectionSchema, DataType, Field, FieldId, Timestamp},
     query::compile,
 };
 
@@ -38,12 +36,12 @@ async fn values(world: &World, shards: u32) -> Arc<CollectionCell> {
         properties: BTreeMap::new(),
         partitions: None,
     };
-    world.coordinator.create_collection(new).await.unwrap();
+    world.standalone.create_collection(new).await.unwrap();
     found(world)
 }
 
 fn found(world: &World) -> Arc<CollectionCell> {
-    world.coordinator.state().resolve(CollectionName::new("", NAME)).unwrap()
+    world.standalone.resolve(CollectionName::new("", NAME)).unwrap()
 }
 
 fn rows(pairs: &[(i64, i64)]) -> RecordBatch {
@@ -53,17 +51,17 @@ fn rows(pairs: &[(i64, i64)]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(ArrowSchema::new(fields.to_vec())), vec![keys, values]).unwrap()
 }
 
-async fn upsert(coordinator: &Coordinator, cell: &CollectionCell, key: i64, value: i64) -> Timestamp {
+async fn upsert(coordinator: &Standalone, cell: &CollectionCell, key: i64, value: i64) -> Timestamp {
     coordinator.upsert(cell, "", rows(&[(key, value)])).await.unwrap().ts
 }
 
-async fn delete(coordinator: &Coordinator, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
+async fn delete(coordinator: &Standalone, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
     let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
     coordinator.delete(cell, "", &filter).await.unwrap()
 }
 
 /// What a client sees: every key with its value.
-async fn seen(coordinator: &Coordinator, cell: &CollectionCell, filter: &str) -> BTreeMap<i64, i64> {
+async fn seen(coordinator: &Standalone, cell: &CollectionCell, filter: &str) -> BTreeMap<i64, i64> {
     let request = ReadRequest {
         filter: compile(filter, &cell.meta().schema).unwrap(),
         partitions: None,
@@ -82,34 +80,34 @@ async fn seen(coordinator: &Coordinator, cell: &CollectionCell, filter: &str) ->
 async fn a_delete_by_expression_spares_what_came_after_its_read() {
     let world = World::new().await;
     let cell = values(&world, 1).await;
-    world.coordinator.upsert(&cell, "", rows(&[(1, 0), (2, 0), (3, 7)])).await.unwrap();
-    world.coordinator.flush(&cell).await.unwrap();
+    world.standalone.upsert(&cell, "", rows(&[(1, 0), (2, 0), (3, 7)])).await.unwrap();
+    world.standalone.flush(&cell).await.unwrap();
     world.hold();
     let deleting = {
-        let (coordinator, cell) = (Arc::clone(&world.coordinator), Arc::clone(&cell));
+        let (coordinator, cell) = (Arc::clone(&world.standalone), Arc::clone(&cell));
         tokio::spawn(async move { delete(&coordinator, &cell, "v == 0").await })
     };
     world.held().await;
-    let newer = upsert(&world.coordinator, &cell, 1, 5).await;
+    let newer = upsert(&world.standalone, &cell, 1, 5).await;
     // It matches, but came too late to be asked for.
-    upsert(&world.coordinator, &cell, 4, 0).await;
+    upsert(&world.standalone, &cell, 4, 0).await;
     world.release();
     let done = deleting.await.unwrap();
     assert_eq!(done.count, 2);
     assert!(done.ts > newer, "the answer has the log's time, so that whoever reads at it sees the delete");
     let expected = BTreeMap::from([(1, 5), (3, 7), (4, 0)]);
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "in memory");
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, expected, "in memory");
 
     let world = world.restarted().await;
     let cell = found(&world);
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "replayed");
-    world.coordinator.flush(&cell).await.unwrap();
-    assert_eq!(world.coordinator.ingest_stats().pending_deletes, 0);
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "in files");
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, expected, "replayed");
+    world.standalone.flush(&cell).await.unwrap();
+    assert_eq!(world.standalone.ingest_stats().pending_deletes, 0);
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, expected, "in files");
     world.ended(world.compact(&cell).await).await;
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected, "compacted");
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, expected, "compacted");
     let world = world.restarted().await;
-    assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, expected);
+    assert_eq!(seen(&world.standalone, &found(&world), "id >= 0").await, expected);
 }
 
 /// The first thing that a process does may be such a delete, over rows that its log does not have.
@@ -117,15 +115,15 @@ async fn a_delete_by_expression_spares_what_came_after_its_read() {
 async fn a_delete_by_expression_reaches_rows_of_earlier_processes() {
     let world = World::new().await;
     let cell = values(&world, 1).await;
-    world.coordinator.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
-    world.coordinator.flush(&cell).await.unwrap();
+    world.standalone.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
+    world.standalone.flush(&cell).await.unwrap();
     let world = world.restarted().await;
     let world = world.restarted().await;
     let cell = found(&world);
-    assert_eq!(delete(&world.coordinator, &cell, "v == 0").await.count, 1);
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
-    world.coordinator.flush(&cell).await.unwrap();
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
+    assert_eq!(delete(&world.standalone, &cell, "v == 0").await.count, 1);
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
+    world.standalone.flush(&cell).await.unwrap();
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
 }
 
 /// Writers that own their keys, deletes of one value beside them. What a writer was told is there, if it does not match,
@@ -140,7 +138,7 @@ async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
     let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut deleting = Vec::new();
     for filter in ["v == 0", "v < 1", "v == 0 && id >= 0"] {
-        let (coordinator, cell, done) = (Arc::clone(&world.coordinator), Arc::clone(&cell), Arc::clone(&done));
+        let (coordinator, cell, done) = (Arc::clone(&world.standalone), Arc::clone(&cell), Arc::clone(&done));
         deleting.push(tokio::spawn(async move {
             let mut rounds = 0;
             while !done.load(std::sync::atomic::Ordering::SeqCst) {
@@ -154,7 +152,7 @@ async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
     }
     let mut writing = Vec::new();
     for writer in 0..WRITERS {
-        let (coordinator, cell) = (Arc::clone(&world.coordinator), Arc::clone(&cell));
+        let (coordinator, cell) = (Arc::clone(&world.standalone), Arc::clone(&cell));
         writing.push(tokio::spawn(async move {
             let mut lost = Vec::new();
             for round in 1..=ROUNDS {
@@ -179,9 +177,9 @@ async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
     assert_eq!(lost, [], "lost right after they were acknowledged");
     let last = |key: i64| (1..=ROUNDS).rev().find(|round| round % KEYS == key % KEYS).unwrap();
     let expected: BTreeMap<i64, i64> = (0..WRITERS * KEYS).map(|key| (key, last(key))).collect();
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, expected);
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, expected);
     let world = world.restarted().await;
-    assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, expected, "after a restart");
+    assert_eq!(seen(&world.standalone, &found(&world), "id >= 0").await, expected, "after a restart");
 }
 
 /// A flush under way has its rows in hand already.
@@ -189,25 +187,25 @@ async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
 async fn a_truncation_takes_along_what_is_being_flushed() {
     let world = World::new().await;
     let cell = values(&world, 1).await;
-    world.coordinator.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
+    world.standalone.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
     world.hold_writes();
     let flushing = {
-        let (coordinator, cell) = (Arc::clone(&world.coordinator), Arc::clone(&cell));
+        let (coordinator, cell) = (Arc::clone(&world.standalone), Arc::clone(&cell));
         tokio::spawn(async move { coordinator.flush(&cell).await })
     };
     world.held().await;
-    let coordinator = Arc::clone(&world.coordinator);
+    let coordinator = Arc::clone(&world.standalone);
     let truncating =
         tokio::spawn(async move { coordinator.truncate_collection(CollectionName::new("default", NAME)).await });
     // Every chance to be done too early.
     for _ in 0..500 {
-        world.coordinator.ingest.tick().await.unwrap();
+        world.standalone.ingest.tick().await.unwrap();
     }
     world.release();
     truncating.await.unwrap().unwrap();
     flushing.await.unwrap().unwrap();
-    assert_eq!(seen(&world.coordinator, &cell, "id >= 0").await, BTreeMap::new());
-    upsert(&world.coordinator, &cell, 3, 1).await;
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, BTreeMap::new());
+    upsert(&world.standalone, &cell, 3, 1).await;
     let world = world.restarted().await;
-    assert_eq!(seen(&world.coordinator, &found(&world), "id >= 0").await, BTreeMap::from([(3, 1)]));
+    assert_eq!(seen(&world.standalone, &found(&world), "id >= 0").await, BTreeMap::from([(3, 1)]));
 }

@@ -10,16 +10,18 @@ use std::{
 };
 
 use super::{
-    CollectionCell, CollectionName, Coordinator, CoordinatorError,
-    cell::Turn,
+    CollectionName, Standalone, StandaloneError,
     directory::{Allowed, Meaning, NameChange, alias_not_found, not_found, rename},
 };
-use crate::model::{
-    Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId, Segment,
-    SegmentState, Timestamp,
-    collection::DEFAULT_PARTITION,
-    name::{check_name, check_partition_name},
-    properties,
+use crate::{
+    coordinator::{CollectionCell, Collections, Turn},
+    meta::CatalogTxn,
+    model::{
+        Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId,
+        collection::DEFAULT_PARTITION,
+        name::{check_name, check_partition_name},
+        properties,
+    },
 };
 
 /// Physical channels that collections are spread over, as in stock Milvus.
@@ -37,44 +39,59 @@ pub struct NewCollection {
     pub partitions: Option<u32>,
 }
 
-impl Coordinator {
+impl Standalone {
     /// A turn at changing definitions.
     async fn ddl_turn(&self) -> Turn {
-        Arc::clone(&self.ddl).lock_owned().await
+        Arc::clone(&self.definitions).lock_owned().await
     }
 
-    pub async fn create_database(&self, name: &str) -> Result<(), CoordinatorError> {
-        check_name("database name", name, self.core.config.limits.max_name_length)
-            .map_err(CoordinatorError::Invalid)?;
+    pub async fn create_database(&self, name: &str) -> Result<(), StandaloneError> {
+        check_name("database name", name, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
         let ddl = self.ddl_turn().await;
-        self.core.state.check(NameChange::CreateDatabase { name, most: self.core.config.limits.max_databases })?;
+        self.check_name(NameChange::CreateDatabase { name, most: self.config.limits.max_databases })?;
         let database = Database { name: name.to_owned(), created_at: self.timestamp().await? };
-        let mut txn = self.core.catalog.txn();
-        txn.put_database(&database);
-        let core = Arc::clone(&self.core);
-        self.core.catalog.commit(txn, ddl, move || core.state.put_database(database)).await
+        let (names, stored) = (Arc::clone(&self.names), database.clone());
+        let fold = move |_: &_| names.change(|names| names.put_database(database));
+        Ok(self
+            .coordinator
+            .redefine(
+                ddl,
+                |txn| {
+                    txn.put_database(&stored);
+                },
+                fold,
+            )
+            .await?)
     }
 
     /// Drops an empty database; a missing one is no error.
-    pub async fn drop_database(&self, name: &str) -> Result<(), CoordinatorError> {
+    pub async fn drop_database(&self, name: &str) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        if self.core.state.check(NameChange::DropDatabase(name))? == Allowed::Already {
+        if self.check_name(NameChange::DropDatabase(name))? == Allowed::Already {
             return Ok(());
         }
-        let mut txn = self.core.catalog.txn();
-        txn.delete_database(name);
-        let (core, name) = (Arc::clone(&self.core), name.to_owned());
-        self.core.catalog.commit(txn, ddl, move || core.state.remove_database(&name)).await
+        let (names, gone) = (Arc::clone(&self.names), name.to_owned());
+        let fold = move |_: &_| names.change(|names| names.remove_database(&gone));
+        Ok(self
+            .coordinator
+            .redefine(
+                ddl,
+                |txn| {
+                    txn.delete_database(name);
+                },
+                fold,
+            )
+            .await?)
     }
 
     /// Creates a collection. Creating the same one again succeeds and changes nothing.
-    pub async fn create_collection(&self, new: NewCollection) -> Result<(), CoordinatorError> {
+    pub async fn create_collection(&self, new: NewCollection) -> Result<(), StandaloneError> {
         let name = new.schema.name.clone();
         properties::check(&new.properties)?;
         let ddl = self.ddl_turn().await;
         let change = NameChange::CreateCollection(CollectionName::new(&new.database, &name));
-        if let Allowed::Of(id) = self.core.state.check(change)? {
-            let old = self.core.state.by_id(id)?.meta();
+        if let Allowed::Of(id) = self.check_name(change)? {
+            let old = self.coordinator.collection(id)?.meta();
             let same = *old.schema == new.schema
                 && old.channels.len() == new.shards as usize
                 && old.properties == new.properties
@@ -82,15 +99,15 @@ impl Coordinator {
             return if same {
                 Ok(())
             } else {
-                Err(CoordinatorError::Rejected(format!(
+                Err(StandaloneError::Rejected(format!(
                     "create duplicate collection with different parameters, collection: {name}"
                 )))
             };
         }
 
         let created_at = self.timestamp().await?;
-        let id = CollectionId(self.core.ids.next().await?);
-        let prefix = &self.core.config.server.channel_prefix;
+        let id = CollectionId(self.ids.next().await?);
+        let prefix = &self.config.server.channel_prefix;
         let channels = (0..i64::from(new.shards))
             .map(|shard| {
                 let physical = (id.0 + shard).rem_euclid(PHYSICAL_CHANNELS);
@@ -101,7 +118,7 @@ impl Coordinator {
             Some(count) => (0..count).map(|i| format!("{DEFAULT_PARTITION}_{i}")).collect(),
             None => vec![DEFAULT_PARTITION.to_owned()],
         };
-        let first = self.core.ids.alloc(names.len() as u64).await?.start;
+        let first = self.ids.alloc(names.len() as u64).await?.start;
         let partitions =
             (first..).zip(names).map(|(id, name)| Partition { id: PartitionId(id), name, created_at }).collect();
         let collection = Collection {
@@ -120,73 +137,72 @@ impl Coordinator {
             loaded: Vec::new(),
             dropped: false,
         };
-        let mut txn = self.core.catalog.txn();
-        txn.put_collection(&collection);
-        let core = Arc::clone(&self.core);
-        self.core.catalog.commit(txn, ddl, move || core.state.add(Arc::new(CollectionCell::new(collection)))).await
+        let (names, stored) = (Arc::clone(&self.names), collection.clone());
+        let fold = move |collections: &Collections| {
+            names.change(|names| {
+                names.give(&collection);
+                collections.add(Arc::new(CollectionCell::new(collection)));
+            });
+        };
+        Ok(self
+            .coordinator
+            .redefine(
+                ddl,
+                |txn| {
+                    txn.put_collection(&stored);
+                },
+                fold,
+            )
+            .await?)
     }
 
     /// Drops a collection and all its rows; a missing one is no error. Its files go with garbage collection.
-    pub async fn drop_collection(self: &Arc<Self>, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
+    pub async fn drop_collection(self: &Arc<Self>, name: CollectionName<'_>) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        let Allowed::Of(id) = self.core.state.check(NameChange::DropCollection(name))? else { return Ok(()) };
-        let (this, cell) = (Arc::clone(self), self.core.state.by_id(id)?);
-        self.core.catalog.run(async move { this.drop_now(cell, ddl).await }).await
+        let Allowed::Of(id) = self.check_name(NameChange::DropCollection(name))? else { return Ok(()) };
+        let (this, cell) = (Arc::clone(self), self.coordinator.collection(id)?);
+        self.coordinator.finish(async move { this.drop_now(cell, ddl).await }).await
     }
 
     /// The steps of dropping a collection, in order; the caller sees to it that they are finished.
-    async fn drop_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), CoordinatorError> {
+    async fn drop_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), StandaloneError> {
         let id = cell.id;
-        self.cancel_plans(|plan| plan.group.collection == id, "the collection was dropped").await;
-        let turn = cell.commit_turn().await;
-        let dropped = self.as_dropped(cell.live());
-        let mut txn = self.core.catalog.txn();
-        if dropped.is_empty() && cell.dropped().is_empty() {
-            txn.delete_collection(cell.id);
-        } else {
-            // Somebody has to own the files until they are collected.
-            txn.put_collection(&Collection { dropped: true, ..Collection::clone(&cell.meta()) });
-        }
-        for segment in &dropped {
-            txn.put_segment(segment);
-        }
-        let core = Arc::clone(&self.core);
-        let fold = move || {
-            core.state.bury(id);
-            cell.fold(dropped);
+        self.coordinator.cancel_plans(|plan| plan.group.collection == id, "the collection was dropped").await;
+        let (names, meta) = (Arc::clone(&self.names), cell.meta());
+        let write = |txn: &mut CatalogTxn, has_segments: bool| {
+            if has_segments {
+                // The record stays until garbage collection has removed the last file.
+                txn.put_collection(&Collection { dropped: true, ..Collection::clone(&meta) });
+            } else {
+                txn.delete_collection(id);
+            }
         };
-        self.core.catalog.commit(txn, turn, fold).await?;
+        let gone = Arc::clone(&meta);
+        let fold = move |collections: &Collections| {
+            names.change(|names| {
+                names.take(&gone);
+                collections.leave_tombstone(id);
+            });
+        };
+        self.coordinator.drop_segments(&cell, |_| true, write, fold).await?;
         Ok(self.ingest.forget_collection(id).await?)
     }
 
-    fn as_dropped(&self, live: Vec<Segment>) -> Vec<Segment> {
-        let now = self.core.clock.now_ms();
-        live.into_iter()
-            .map(|s| Segment { state: SegmentState::Dropped, dropped_at_ms: now, version: s.version + 1, ..s })
-            .collect()
-    }
-
     /// Drops all rows of a collection and keeps its definition.
-    pub async fn truncate_collection(self: &Arc<Self>, name: CollectionName<'_>) -> Result<(), CoordinatorError> {
+    pub async fn truncate_collection(self: &Arc<Self>, name: CollectionName<'_>) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         let this = Arc::clone(self);
-        self.core.catalog.run(async move { this.truncate_now(cell, ddl).await }).await
+        self.coordinator.finish(async move { this.truncate_now(cell, ddl).await }).await
     }
 
     /// The steps of truncating, in order; the caller sees to it that they are finished.
-    async fn truncate_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), CoordinatorError> {
+    async fn truncate_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), StandaloneError> {
         let id = cell.id;
-        self.cancel_plans(|plan| plan.group.collection == id, "the collection was truncated").await;
+        self.coordinator.cancel_plans(|plan| plan.group.collection == id, "the collection was truncated").await;
         // A flush that has collected its rows would commit them after this, and bring them back.
         let _held = self.ingest.hold_flushes(id, &cell.meta().channels).await;
-        let turn = cell.commit_turn().await;
-        let dropped = self.as_dropped(cell.live());
-        let mut txn = self.core.catalog.txn();
-        for segment in &dropped {
-            txn.put_segment(segment);
-        }
-        self.core.catalog.commit(txn, turn, move || cell.fold(dropped)).await?;
+        self.coordinator.drop_segments(&cell, |_| true, |_, _| (), |_| ()).await?;
         // Last: as long as there are segments, the deletes that wait for them are needed.
         Ok(self.ingest.forget_collection(id).await?)
     }
@@ -196,21 +212,28 @@ impl Coordinator {
         &self,
         held: impl Send + 'static,
         cell: &Arc<CollectionCell>,
-        change: impl FnOnce(&mut Collection) -> Result<T, CoordinatorError>,
-    ) -> Result<T, CoordinatorError> {
+        change: impl FnOnce(&mut Collection) -> Result<T, StandaloneError>,
+    ) -> Result<T, StandaloneError> {
         let mut next = Collection::clone(&cell.meta());
         let outcome = change(&mut next)?;
         if next == *cell.meta() {
             return Ok(outcome);
         }
-        let mut txn = self.core.catalog.txn();
-        txn.put_collection(&next);
-        let (core, cell) = (Arc::clone(&self.core), Arc::clone(cell));
-        let fold = move || {
-            core.state.replace(&cell, next);
+        let (names, cell, stored) = (Arc::clone(&self.names), Arc::clone(cell), next.clone());
+        let fold = move |_: &Collections| {
+            names.redefine([(&*cell, next)]);
             outcome
         };
-        self.core.catalog.commit(txn, held, fold).await
+        Ok(self
+            .coordinator
+            .redefine(
+                held,
+                |txn| {
+                    txn.put_collection(&stored);
+                },
+                fold,
+            )
+            .await?)
     }
 
     pub async fn alter_collection(
@@ -218,13 +241,13 @@ impl Coordinator {
         name: CollectionName<'_>,
         set: BTreeMap<String, String>,
         delete: &[String],
-    ) -> Result<(), CoordinatorError> {
+    ) -> Result<(), StandaloneError> {
         if set.is_empty() && delete.is_empty() {
-            return Err(CoordinatorError::Rejected("alter collection: no properties and no delete keys given".into()));
+            return Err(StandaloneError::Rejected("alter collection: no properties and no delete keys given".into()));
         }
         properties::check(&set)?;
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         let at = self.timestamp().await?;
         // Properties decide over rows: no commit may go by what they were once this is acknowledged.
         let turn = cell.commit_turn().await;
@@ -247,13 +270,12 @@ impl Coordinator {
         from: CollectionName<'_>,
         to_database: &str,
         to: &str,
-    ) -> Result<(), CoordinatorError> {
-        check_name("collection name", to, self.core.config.limits.max_name_length)
-            .map_err(CoordinatorError::Invalid)?;
+    ) -> Result<(), StandaloneError> {
+        check_name("collection name", to, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
         let ddl = self.ddl_turn().await;
         let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
-        let Allowed::Of(id) = self.core.state.check(NameChange::Rename { from, to })? else { return Ok(()) };
-        let cell = self.core.state.by_id(id)?;
+        let Allowed::Of(id) = self.check_name(NameChange::Rename { from, to })? else { return Ok(()) };
+        let cell = self.coordinator.collection(id)?;
         let at = self.timestamp().await?;
         self.change(ddl, &cell, |c| {
             rename(c, to.name);
@@ -265,12 +287,12 @@ impl Coordinator {
     }
 
     /// Gives a collection, which must be named by its own name, an alias. The same alias again is no error.
-    pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
-        check_name("alias name", alias, self.core.config.limits.max_name_length).map_err(CoordinatorError::Invalid)?;
+    pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), StandaloneError> {
+        check_name("alias name", alias, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
         let ddl = self.ddl_turn().await;
         let change = NameChange::CreateAlias { alias, of: name };
-        let Allowed::Of(id) = self.core.state.check(change)? else { return Ok(()) };
-        let cell = self.core.state.by_id(id)?;
+        let Allowed::Of(id) = self.check_name(change)? else { return Ok(()) };
+        let cell = self.coordinator.collection(id)?;
         self.change(ddl, &cell, |c| {
             c.aliases.push(alias.to_owned());
             Ok(())
@@ -279,30 +301,32 @@ impl Coordinator {
     }
 
     /// Points an existing alias to another collection.
-    pub async fn alter_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), CoordinatorError> {
+    pub async fn alter_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
         let change = NameChange::AlterAlias { alias, to: name };
-        let Allowed::Moves { from, to } = self.core.state.check(change)? else { return Ok(()) };
-        let (owner, cell) = (self.core.state.by_id(from)?, self.core.state.by_id(to)?);
+        let Allowed::Moves { from, to } = self.check_name(change)? else { return Ok(()) };
+        let (owner, cell) = (self.coordinator.collection(from)?, self.coordinator.collection(to)?);
         // Both definitions in one transaction: at no moment does the alias point nowhere, or to both.
         let mut old = Collection::clone(&owner.meta());
         old.aliases.retain(|a| a != alias);
         let mut new = Collection::clone(&cell.meta());
         new.aliases.push(alias.to_owned());
-        let mut txn = self.core.catalog.txn();
-        txn.put_collection(&old);
-        txn.put_collection(&new);
-        let core = Arc::clone(&self.core);
-        let fold = move || core.state.replace_all([(&*owner, old), (&*cell, new)]);
-        self.core.catalog.commit(txn, ddl, fold).await
+        let (names, stored) = (Arc::clone(&self.names), [old.clone(), new.clone()]);
+        let write = |txn: &mut CatalogTxn| {
+            for collection in &stored {
+                txn.put_collection(collection);
+            }
+        };
+        let fold = move |_: &_| names.redefine([(&*owner, old), (&*cell, new)]);
+        Ok(self.coordinator.redefine(ddl, write, fold).await?)
     }
 
     /// Drops an alias; a missing one is no error.
-    pub async fn drop_alias(&self, database: &str, alias: &str) -> Result<(), CoordinatorError> {
+    pub async fn drop_alias(&self, database: &str, alias: &str) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
         let change = NameChange::DropAlias { database, alias };
-        let Allowed::Of(id) = self.core.state.check(change)? else { return Ok(()) };
-        let cell = self.core.state.by_id(id)?;
+        let Allowed::Of(id) = self.check_name(change)? else { return Ok(()) };
+        let cell = self.coordinator.collection(id)?;
         self.change(ddl, &cell, |c| {
             c.aliases.retain(|a| a != alias);
             Ok(())
@@ -310,41 +334,41 @@ impl Coordinator {
         .await
     }
 
-    pub fn describe_alias(&self, database: &str, alias: &str) -> Result<Arc<Collection>, CoordinatorError> {
-        match self.core.state.meaning(CollectionName { database, name: alias })? {
-            Some(Meaning::Alias(id)) => Ok(self.core.state.by_id(id)?.meta()),
+    pub fn describe_alias(&self, database: &str, alias: &str) -> Result<Arc<Collection>, StandaloneError> {
+        match self.meaning(CollectionName { database, name: alias })? {
+            Some(Meaning::Alias(id)) => Ok(self.coordinator.collection(id)?.meta()),
             Some(Meaning::Collection(_)) | None => Err(alias_not_found(database, alias).into()),
         }
     }
 
     /// Aliases of a collection, which must be named by its own name.
-    pub fn list_aliases(&self, name: CollectionName<'_>) -> Result<Vec<String>, CoordinatorError> {
-        match self.core.state.meaning(name)? {
-            Some(Meaning::Collection(id)) => Ok(self.core.state.by_id(id)?.meta().aliases.clone()),
+    pub fn list_aliases(&self, name: CollectionName<'_>) -> Result<Vec<String>, StandaloneError> {
+        match self.meaning(name)? {
+            Some(Meaning::Collection(id)) => Ok(self.coordinator.collection(id)?.meta().aliases.clone()),
             Some(Meaning::Alias(_)) | None => Err(not_found(name).into()),
         }
     }
 
     /// Creates a partition; an existing one is no error.
-    pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), CoordinatorError> {
-        check_partition_name("partition name", partition, self.core.config.limits.max_name_length)
-            .map_err(CoordinatorError::Invalid)?;
+    pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), StandaloneError> {
+        check_partition_name("partition name", partition, self.config.limits.max_name_length)
+            .map_err(StandaloneError::Invalid)?;
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         self.refuse_partition_key(&cell, "create")?;
         let meta = cell.meta();
         if meta.partition(partition).is_some() {
             return Ok(());
         }
-        let limit = self.core.config.limits.max_partitions;
+        let limit = self.config.limits.max_partitions;
         if meta.partitions.len() >= limit {
-            return Err(CoordinatorError::Rejected(format!(
+            return Err(StandaloneError::Rejected(format!(
                 "partition number ({}) exceeds max configuration ({limit}), collection: {}",
                 meta.partitions.len() + 1,
                 meta.name
             )));
         }
-        let id = PartitionId(self.core.ids.next().await?);
+        let id = PartitionId(self.ids.next().await?);
         let created_at = self.timestamp().await?;
         let loaded = !meta.loaded.is_empty();
         self.change(ddl, &cell, |c| {
@@ -362,16 +386,16 @@ impl Coordinator {
         self: &Arc<Self>,
         name: CollectionName<'_>,
         partition: &str,
-    ) -> Result<(), CoordinatorError> {
+    ) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         self.refuse_partition_key(&cell, "drop")?;
         if partition == DEFAULT_PARTITION {
-            return Err(CoordinatorError::Rejected("default partition cannot be deleted".to_owned()));
+            return Err(StandaloneError::Rejected("default partition cannot be deleted".to_owned()));
         }
         let Some(id) = cell.meta().partition(partition).map(|p| p.id) else { return Ok(()) };
         let this = Arc::clone(self);
-        self.core.catalog.run(async move { this.drop_partition_now(cell, id, ddl).await }).await
+        self.coordinator.finish(async move { this.drop_partition_now(cell, id, ddl).await }).await
     }
 
     /// The steps of dropping a partition, in order; the caller sees to it that they are finished.
@@ -380,30 +404,23 @@ impl Coordinator {
         cell: Arc<CollectionCell>,
         id: PartitionId,
         _ddl: Turn,
-    ) -> Result<(), CoordinatorError> {
-        self.cancel_plans(|plan| plan.group.partition == id, "the partition was dropped").await;
-        let turn = cell.commit_turn().await;
+    ) -> Result<(), StandaloneError> {
+        self.coordinator.cancel_plans(|plan| plan.group.partition == id, "the partition was dropped").await;
         let mut next = Collection::clone(&cell.meta());
         next.partitions.retain(|p| p.id != id);
         next.loaded.retain(|p| *p != id);
-        let dropped = self.as_dropped(cell.live().into_iter().filter(|s| s.group.partition == id).collect());
-        let mut txn = self.core.catalog.txn();
-        txn.put_collection(&next);
-        for segment in &dropped {
-            txn.put_segment(segment);
-        }
-        let (core, collection) = (Arc::clone(&self.core), cell.id);
-        let fold = move || {
-            core.state.replace(&cell, next);
-            cell.fold(dropped);
+        let (names, changed, stored) = (Arc::clone(&self.names), Arc::clone(&cell), next.clone());
+        let write = |txn: &mut CatalogTxn, _| {
+            txn.put_collection(&stored);
         };
-        self.core.catalog.commit(txn, turn, fold).await?;
-        Ok(self.ingest.forget_partition(collection, id).await?)
+        let fold = move |_: &Collections| names.redefine([(&*changed, next)]);
+        self.coordinator.drop_segments(&cell, |s| s.group.partition == id, write, fold).await?;
+        Ok(self.ingest.forget_partition(cell.id, id).await?)
     }
 
-    fn refuse_partition_key(&self, cell: &CollectionCell, verb: &str) -> Result<(), CoordinatorError> {
+    fn refuse_partition_key(&self, cell: &CollectionCell, verb: &str) -> Result<(), StandaloneError> {
         if cell.meta().schema.partition_key().is_some() {
-            return Err(CoordinatorError::Rejected(format!(
+            return Err(StandaloneError::Rejected(format!(
                 "disable {verb} partition if partition key mode is used, collection: {}",
                 cell.meta().name
             )));
@@ -418,28 +435,28 @@ impl Coordinator {
         field: &str,
         index: &str,
         params: Vec<(String, String)>,
-    ) -> Result<(), CoordinatorError> {
+    ) -> Result<(), StandaloneError> {
         properties::check_sizes("index params", params.iter().map(|(key, value)| (key, value)))?;
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         let meta = cell.meta();
-        let field =
-            meta.schema.field(field).filter(|f| !f.is_dynamic).ok_or_else(|| {
-                CoordinatorError::Rejected(format!("cannot create index on non-exist field: {field}"))
-            })?;
+        let field = meta
+            .schema
+            .field(field)
+            .filter(|f| !f.is_dynamic)
+            .ok_or_else(|| StandaloneError::Rejected(format!("cannot create index on non-exist field: {field}")))?;
         let index_name = if index.is_empty() { field.name.clone() } else { index.to_owned() };
-        check_name("index name", &index_name, self.core.config.limits.max_name_length)
-            .map_err(CoordinatorError::Invalid)?;
+        check_name("index name", &index_name, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
         if let Some(old) = meta.indexes.iter().find(|i| i.name == index_name || i.field == field.id) {
             if old.name == index_name && old.field == field.id && old.params == params {
                 return Ok(());
             }
-            return Err(CoordinatorError::Rejected(format!(
+            return Err(StandaloneError::Rejected(format!(
                 "CreateIndex failed: at most one distinct index is allowed per field; field {} has index {}",
                 field.name, old.name
             )));
         }
-        let id = self.core.ids.next().await?;
+        let id = self.ids.next().await?;
         let field = field.id;
         self.change(ddl, &cell, |c| {
             c.indexes.push(IndexDef { id, name: index_name, field, params });
@@ -449,9 +466,9 @@ impl Coordinator {
     }
 
     /// Drops an index by name or by field; a missing one is no error.
-    pub async fn drop_index(&self, name: CollectionName<'_>, field: &str, index: &str) -> Result<(), CoordinatorError> {
+    pub async fn drop_index(&self, name: CollectionName<'_>, field: &str, index: &str) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         let meta = cell.meta();
         let field = meta.schema.field(field).map(|f| f.id);
         self.change(ddl, &cell, |c| {
@@ -463,14 +480,14 @@ impl Coordinator {
 
     /// Marks partitions as loaded (all of them when none is named). Reads need no load here; clients ask for the
     /// state, and Milvus refuses to load what has no index.
-    pub async fn load(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), CoordinatorError> {
+    pub async fn load(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         let meta = cell.meta();
         if let Some(field) = meta.schema.fields.iter().find(|f| f.data_type.is_vector())
             && !meta.indexes.iter().any(|i| i.field == field.id)
         {
-            return Err(CoordinatorError::IndexNotFound(format!(
+            return Err(StandaloneError::IndexNotFound(format!(
                 "none on vector field {} of {}: create one before loading",
                 field.name, meta.name
             )));
@@ -487,9 +504,9 @@ impl Coordinator {
         .await
     }
 
-    pub async fn release(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), CoordinatorError> {
+    pub async fn release(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
-        let cell = self.core.state.resolve(name)?;
+        let cell = self.resolve(name)?;
         let ids = partition_ids(&cell.meta(), partitions)?;
         self.change(ddl, &cell, |c| {
             c.loaded.retain(|p| !ids.contains(p));
@@ -497,15 +514,10 @@ impl Coordinator {
         })
         .await
     }
-
-    /// A fresh hybrid timestamp.
-    pub async fn timestamp(&self) -> Result<Timestamp, CoordinatorError> {
-        Ok(self.core.tso.next().await?)
-    }
 }
 
 /// Ids of the named partitions, each once; of all when none is named.
-pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<PartitionId>, CoordinatorError> {
+pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<PartitionId>, StandaloneError> {
     if names.is_empty() {
         return Ok(meta.partitions.iter().map(|p| p.id).collect());
     }
@@ -514,6 +526,6 @@ pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<P
     let found = meta.partitions.iter().filter(|p| wanted.remove(p.name.as_str())).map(|p| p.id).collect();
     match names.iter().find(|name| wanted.contains(name.as_str())) {
         None => Ok(found),
-        Some(name) => Err(CoordinatorError::PartitionNotFound(name.clone())),
+        Some(name) => Err(StandaloneError::PartitionNotFound(name.clone())),
     }
 }

@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::tests::World;
-use crate::clock::ManualClock;
+use crate::{clock::ManualClock, standalone::tests::World};
 
 const INTERVAL: Duration = Duration::from_secs(4000);
 

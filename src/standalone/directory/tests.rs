@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    coordinator::{CoordinatorError, tests::World},
     model::Timestamp,
+    standalone::{StandaloneError, tests::World},
 };
 
 fn collection(id: i64, database: &str, name: &str, aliases: &[&str]) -> Collection {
@@ -149,20 +149,28 @@ async fn an_alias_stored_twice_means_the_same_at_every_restart() {
     for cell in [&older, &newer] {
         let mut meta = Collection::clone(&cell.meta());
         meta.aliases.push("both".to_owned());
-        let mut txn = world.coordinator.core.catalog.txn();
-        txn.put_collection(&meta);
-        world.coordinator.core.catalog.commit(txn, (), || ()).await.unwrap();
+        world
+            .coordinator
+            .redefine(
+                (),
+                |txn| {
+                    txn.put_collection(&meta);
+                },
+                |_| (),
+            )
+            .await
+            .unwrap();
     }
     let both = CollectionName::new("", "both");
     for _ in 0..2 {
         world = world.restarted().await;
-        assert_eq!(world.coordinator.state().resolve(both).unwrap().id, older.id);
+        assert_eq!(world.standalone.resolve(both).unwrap().id, older.id);
     }
-    let reborn = world.coordinator.state().resolve(CollectionName::new("", "newer")).unwrap();
+    let reborn = world.standalone.resolve(CollectionName::new("", "newer")).unwrap();
     assert!(reborn.meta().aliases.is_empty());
     // The winner goes: what had lost the alias does not get it back.
-    world.coordinator.drop_collection(CollectionName::new("", "older")).await.unwrap();
+    world.standalone.drop_collection(CollectionName::new("", "older")).await.unwrap();
     world = world.restarted().await;
-    let error = world.coordinator.state().resolve(both).unwrap_err();
-    assert!(matches!(error, CoordinatorError::CollectionNotFound { .. }), "{error}");
+    let error = world.standalone.resolve(both).unwrap_err();
+    assert!(matches!(error, StandaloneError::CollectionNotFound { .. }), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Compaction as a client sees it: a whole coordinator over stores in memory, automatic compaction off.
+//! Compaction as a client sees it: a whole process over stores in memory, automatic compaction off.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,21 +10,22 @@ use prometheus::Registry;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
-use super::*;
+use super::super::*;
 use crate::{
     binlog::encode_delta,
     clock::SystemClock,
     compactor::{Compactor, OutputIds, ProgressCell},
-    config::CompactionConfig,
+    config::{CompactionConfig, Config},
     meta::memory::MemoryStore,
     model::{
-        Channel, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, PlanKind,
-        PrimaryKey, Scalar, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
+        Channel, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, Plan, PlanKind,
+        PlanState, PrimaryKey, Scalar, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState, Timestamp,
     },
     planner::Policy,
     query,
     scheduler::{Attempt, JobSink},
-    storage::LogPath,
+    standalone::{CollectionName, NewCollection, Standalone},
+    storage::{LogPath, SegmentStore},
     telemetry::Metrics,
 };
 
@@ -107,7 +108,7 @@ impl World {
         Self { folder, meta: Arc::new(MemoryStore::new()), store: SegmentStore::in_memory() }
     }
 
-    async fn start(&self) -> Arc<Coordinator> {
+    async fn start(&self) -> Arc<Standalone> {
         let mut config = Config::default();
         config.server.data_dir = self.folder.path().to_owned();
         config.compaction = CompactionConfig { auto_enabled: false, max_segment_bytes: 4 * MIB, ..config.compaction };
@@ -118,12 +119,12 @@ impl World {
             meta: self.meta.clone(),
             store: self.store.clone(),
         };
-        Coordinator::start(parts).await.unwrap()
+        Standalone::start(parts).await.unwrap()
     }
 
-    /// A coordinator with an empty collection `c` of one channel.
-    async fn with_collection(&self, clustering_key: bool) -> (Arc<Coordinator>, Arc<CollectionCell>) {
-        let coordinator = self.start().await;
+    /// A process with an empty collection `c` of one channel.
+    async fn with_collection(&self, clustering_key: bool) -> (Arc<Standalone>, Arc<CollectionCell>) {
+        let process = self.start().await;
         let mut schema = schema("c");
         schema.fields[1].is_clustering_key = clustering_key;
         let new = NewCollection {
@@ -134,17 +135,17 @@ impl World {
             properties: BTreeMap::new(),
             partitions: None,
         };
-        coordinator.create_collection(new).await.unwrap();
-        let cell = cell(&coordinator);
-        (coordinator, cell)
+        process.create_collection(new).await.unwrap();
+        let cell = cell(&process);
+        (process, cell)
     }
 }
 
-fn cell(coordinator: &Coordinator) -> Arc<CollectionCell> {
-    coordinator.state().resolve(CollectionName::new("", "c")).unwrap()
+fn cell(process: &Standalone) -> Arc<CollectionCell> {
+    process.resolve(CollectionName::new("", "c")).unwrap()
 }
 
-impl Coordinator {
+impl Standalone {
     async fn flushed(&self, cell: &Arc<CollectionCell>, partition: &str, keys: std::ops::Range<i64>) {
         self.insert(cell, partition, rows(keys)).await.unwrap();
         self.flush(cell).await.unwrap();
@@ -153,7 +154,7 @@ impl Coordinator {
     async fn deleted(&self, cell: &Arc<CollectionCell>, expr: &str) {
         let expr = query::compile(expr, &cell.meta().schema).unwrap().unwrap();
         self.delete(cell, "", &expr).await.unwrap();
-        self.ingest.flush_deltas(cell.id).await.unwrap();
+        self.ingest().flush_deltas(cell.id).await.unwrap();
     }
 
     async fn rows_of(&self, cell: &CollectionCell) -> u64 {
@@ -162,13 +163,13 @@ impl Coordinator {
 
     /// Asks for a compaction and waits until all of its plans have completed.
     async fn compacted(&self, cell: &Arc<CollectionCell>, scope: CompactionScope) -> JobView {
-        let job = self.manual_compaction(cell, scope).await.unwrap().job;
+        let job = self.coordinator().manual_compaction(cell, scope).await.unwrap().job;
         self.finished(job).await
     }
 
     async fn finished(&self, job: JobId) -> JobView {
         loop {
-            let view = self.jobs().job(job).unwrap();
+            let view = self.coordinator().jobs().job(job).unwrap();
             if view.counts().is_finished() {
                 let bad = view.plans.iter().find(|p| !matches!(p.state, PlanState::Completed { .. }));
                 assert!(bad.is_none(), "{bad:?}");
@@ -180,7 +181,7 @@ impl Coordinator {
 
     /// Puts an L0 segment into the catalog, as an import would.
     async fn put_l0(&self, cell: &CollectionCell, partition: PartitionId, deletes: &[Delete]) -> SegmentId {
-        let core = &self.core;
+        let core = &self.coordinator().core;
         let id = SegmentId(core.ids.next().await.unwrap());
         let channel = cell.meta().channels[0].clone();
         let group = Arc::new(Group { collection: cell.id, partition, channel });
@@ -218,10 +219,10 @@ const POLICIES: [Policy; 4] =
 #[tokio::test]
 async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(true).await;
+    let (process, cell) = world.with_collection(true).await;
     let name = CollectionName::new("", "c");
-    coordinator.create_partition(name, "p").await.unwrap();
-    coordinator.flushed(&cell, "p", 0..10).await;
+    process.create_partition(name, "p").await.unwrap();
+    process.flushed(&cell, "p", 0..10).await;
     let segment = cell.live()[0].id;
     let other = cell.meta().partition("_default").unwrap().id;
     for policy in POLICIES {
@@ -245,12 +246,12 @@ async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
             ),
         ];
         for (scope, text) in cases {
-            let error = coordinator.manual_compaction(&cell, scope).await.unwrap_err().to_string();
+            let error = process.coordinator().manual_compaction(&cell, scope).await.unwrap_err().to_string();
             assert!(error.contains(text), "{policy:?}: {error}");
         }
     }
-    assert_eq!(coordinator.jobs().len(), 0);
-    coordinator.shutdown().await;
+    assert_eq!(process.coordinator().jobs().len(), 0);
+    process.shutdown().await;
 }
 
 /// Two partitions of two segments each; only what the scope covers is an input.
@@ -261,45 +262,45 @@ async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
 #[tokio::test]
 async fn every_policy_keeps_to_its_scope(#[case] policy: Policy, #[case] kind: PlanKind) {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(true).await;
-    coordinator.create_partition(CollectionName::new("", "c"), "p").await.unwrap();
+    let (process, cell) = world.with_collection(true).await;
+    process.create_partition(CollectionName::new("", "c"), "p").await.unwrap();
     for (number, partition) in ["p", "", "p", "", "p"].into_iter().enumerate() {
         let from = number as i64 * 100;
-        coordinator.flushed(&cell, partition, from..from + 100).await;
+        process.flushed(&cell, partition, from..from + 100).await;
     }
     let partition = cell.meta().partition("p").unwrap().id;
     let of_p: Vec<SegmentId> = cell.live().iter().filter(|s| s.group.partition == partition).map(|s| s.id).collect();
     let of_default: Vec<SegmentId> = cell.live().iter().map(|s| s.id).filter(|id| !of_p.contains(id)).collect();
 
     let two = CompactionScope { segments: of_p[..2].to_vec(), ..asked(policy) };
-    let view = coordinator.compacted(&cell, two).await;
+    let view = process.compacted(&cell, two).await;
     assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [kind]);
     assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), of_p[..2]);
 
     let rest = CompactionScope { partition: Some(partition), ..asked(policy) };
-    let view = coordinator.compacted(&cell, rest).await;
+    let view = process.compacted(&cell, rest).await;
     assert_eq!(view.plans.len(), 1);
     assert_eq!(view.plans[0].group.partition, partition);
 
     let channel = CompactionScope { channel: Some(cell.meta().channels[0].clone()), ..asked(policy) };
-    let view = coordinator.compacted(&cell, channel).await;
+    let view = process.compacted(&cell, channel).await;
     assert_eq!(view.plans.len(), 1, "the other partition is left");
     assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), of_default);
-    assert_eq!(coordinator.rows_of(&cell).await, 500);
-    coordinator.shutdown().await;
+    assert_eq!(process.rows_of(&cell).await, 500);
+    process.shutdown().await;
 }
 
 #[tokio::test]
 async fn force_merge_packs_and_splits_once() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
+    let (process, cell) = world.with_collection(false).await;
     // 2.7 MB and twice 0.3 MB.
-    coordinator.flushed(&cell, "", 0..10_000).await;
-    coordinator.flushed(&cell, "", 10_000..11_000).await;
-    coordinator.flushed(&cell, "", 11_000..12_000).await;
+    process.flushed(&cell, "", 0..10_000).await;
+    process.flushed(&cell, "", 10_000..11_000).await;
+    process.flushed(&cell, "", 11_000..12_000).await;
     let sources: Vec<SegmentId> = cell.live().iter().map(|s| s.id).collect();
     let force = asked(Policy::ForceMerge { target_bytes: MIB });
-    let view = coordinator.compacted(&cell, force.clone()).await;
+    let view = process.compacted(&cell, force.clone()).await;
     assert_eq!(view.plans.len(), 1);
     let live = cell.live();
     assert_eq!(targets(&view), live.iter().map(|s| s.id).collect::<Vec<_>>());
@@ -309,13 +310,13 @@ async fn force_merge_packs_and_splits_once() {
     for source in sources {
         assert_eq!(&*cell.segment(source).unwrap().compaction_to, targets(&view));
     }
-    assert_eq!(coordinator.rows_of(&cell).await, 12_000);
+    assert_eq!(process.rows_of(&cell).await, 12_000);
 
-    let again = coordinator.manual_compaction(&cell, force).await.unwrap();
+    let again = process.coordinator().manual_compaction(&cell, force).await.unwrap();
     assert_eq!(again.plans, 0);
     let why = again.nothing_to_do.unwrap();
     assert!(why.contains("segments needs compaction"), "{why}");
-    coordinator.shutdown().await;
+    process.shutdown().await;
 }
 
 /// A delete between the read of the inputs and the commit is on every output that may hold its key, and on no other.
@@ -326,18 +327,18 @@ async fn force_merge_packs_and_splits_once() {
 #[tokio::test]
 async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case] policy: Policy) {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(true).await;
-    coordinator.flushed(&cell, "", 0..20_000).await;
-    coordinator.scheduler.hold(crate::scheduler::Held { everything: true, ..Default::default() });
-    let job = coordinator.manual_compaction(&cell, asked(policy)).await.unwrap().job;
-    let plan = coordinator.jobs().job(job).unwrap().plans[0].id;
+    let (process, cell) = world.with_collection(true).await;
+    process.flushed(&cell, "", 0..20_000).await;
+    process.coordinator().scheduler.hold(crate::scheduler::Held { everything: true, ..Default::default() });
+    let job = process.coordinator().manual_compaction(&cell, asked(policy)).await.unwrap().job;
+    let plan = process.coordinator().jobs().job(job).unwrap().plans[0].id;
     let attempt = Attempt { plan, number: 1 };
-    let core = &coordinator.core;
+    let core = &process.coordinator().core;
     let task = core.prepare(attempt).await.unwrap();
     let ids: Arc<dyn OutputIds> = core.clone();
     let compactor = Compactor::new(world.store.clone(), core.config.binlog.clone(), &core.config.worker, ids);
     let outcome = compactor.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
-    coordinator.deleted(&cell, "f100 < 100 or f100 >= 19900").await;
+    process.deleted(&cell, "f100 < 100 or f100 >= 19900").await;
     core.completed(attempt, outcome).await.unwrap();
 
     let live = cell.live();
@@ -350,64 +351,65 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
         assert!(live[0].delta_rows == 100 && live[live.len() - 1].delta_rows > 0);
         assert!(live.iter().filter(|s| s.delta_rows > 0).count() <= 3, "those in the middle are far from both");
     }
-    assert_eq!(coordinator.rows_of(&cell).await, 19_800);
-    coordinator.shutdown().await;
+    assert_eq!(process.rows_of(&cell).await, 19_800);
+    process.shutdown().await;
 }
 
 /// A commit that began before a change of properties was acknowledged goes by what they were, a later one can't.
 #[tokio::test]
 async fn a_change_of_properties_takes_turns_with_commits() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
+    let (process, cell) = world.with_collection(false).await;
     let turn = cell.commit_turn().await;
     let alter = || {
         let set = BTreeMap::from([("collection.ttl.seconds".to_owned(), "5".to_owned())]);
-        coordinator.alter_collection(CollectionName::new("", "c"), set, &[])
+        process.alter_collection(CollectionName::new("", "c"), set, &[])
     };
     assert!(futures::poll!(Box::pin(alter())).is_pending());
     assert_eq!(cell.meta().ttl(), None);
     drop(turn);
     alter().await.unwrap();
     assert_eq!(cell.meta().ttl(), Some(std::time::Duration::from_secs(5)));
-    coordinator.shutdown().await;
+    process.shutdown().await;
 }
 
 #[tokio::test]
 async fn after_a_step_that_died_nothing_is_changed_or_collected_and_health_says_so() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
-    coordinator.flushed(&cell, "", 0..10).await;
-    assert!(coordinator.health().takes_calls());
+    let (process, cell) = world.with_collection(false).await;
+    process.flushed(&cell, "", 0..10).await;
+    assert!(process.health().takes_calls());
     let out_of_luck = || -> u32 { panic!("out of luck") };
-    let died = coordinator.core.catalog.commit(coordinator.core.catalog.txn(), (), out_of_luck).await;
+    let died =
+        process.coordinator().core.catalog.commit(process.coordinator().core.catalog.txn(), (), out_of_luck).await;
     let why = died.unwrap_err().to_string();
-    assert_eq!(coordinator.health().reasons(), [format!("catalog failed: {why}")]);
+    assert_eq!(process.health().reasons(), [format!("catalog failed: {why}")]);
     let name = CollectionName::new("", "c");
-    assert_eq!(coordinator.drop_collection(name).await.unwrap_err().to_string(), why);
-    let compaction = coordinator.manual_compaction(&cell, CompactionScope::default()).await;
+    assert_eq!(process.drop_collection(name).await.unwrap_err().to_string(), why);
+    let compaction = process.coordinator().manual_compaction(&cell, CompactionScope::default()).await;
     assert_eq!(compaction.unwrap_err().to_string(), why);
-    assert_eq!(coordinator.collect_garbage().await.unwrap_err().to_string(), why);
+    assert_eq!(process.coordinator().collect_garbage().await.unwrap_err().to_string(), why);
     // What is acknowledged is in the log, and reads go on.
-    coordinator.insert(&cell, "", rows(10..15)).await.unwrap();
-    assert_eq!(coordinator.rows_of(&cell).await, 15);
-    coordinator.shutdown().await;
-    drop(coordinator);
+    process.insert(&cell, "", rows(10..15)).await.unwrap();
+    assert_eq!(process.rows_of(&cell).await, 15);
+    process.shutdown().await;
+    drop(process);
 
-    let coordinator = world.start().await;
-    assert!(coordinator.health().takes_calls());
-    assert_eq!(coordinator.rows_of(&self::cell(&coordinator)).await, 15);
-    coordinator.shutdown().await;
+    let process = world.start().await;
+    assert!(process.health().takes_calls());
+    assert_eq!(process.rows_of(&self::cell(&process)).await, 15);
+    process.shutdown().await;
 }
 
 #[tokio::test]
 async fn clustering_divides_rows_by_key_once() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(true).await;
+    let (process, cell) = world.with_collection(true).await;
     for n in 0..5 {
-        coordinator.flushed(&cell, "", n * 5000..(n + 1) * 5000).await;
+        process.flushed(&cell, "", n * 5000..(n + 1) * 5000).await;
     }
-    coordinator.deleted(&cell, "f100 < 100").await;
-    let view = coordinator.compacted(&cell, asked(Policy::Clustering)).await;
+    process.deleted(&cell, "f100 < 100").await;
+    let view = process.compacted(&cell, asked(Policy::Clustering)).await;
     assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [PlanKind::Clustering]);
     let check = |cell: &CollectionCell| {
         let mut ranges: Vec<(Scalar, Scalar)> = vec![];
@@ -423,37 +425,37 @@ async fn clustering_divides_rows_by_key_once() {
         ranges
     };
     let ranges = check(&cell);
-    assert_eq!(coordinator.rows_of(&cell).await, 24_900);
+    assert_eq!(process.rows_of(&cell).await, 24_900);
 
-    let again = coordinator.manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap();
+    let again = process.coordinator().manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap();
     assert_eq!(again.plans, 0);
     assert!(again.nothing_to_do.unwrap().contains("already clustered by field 101"));
 
     // Deletes of a clustered segment are applied without undoing the clustering.
-    coordinator.deleted(&cell, "f100 in [20000]").await;
-    let view = coordinator.compacted(&cell, CompactionScope::default()).await;
+    process.deleted(&cell, "f100 in [20000]").await;
+    let view = process.compacted(&cell, CompactionScope::default()).await;
     assert_eq!(view.plans.iter().map(|p| (p.kind, p.inputs.len())).collect::<Vec<_>>(), [(PlanKind::Single, 1)]);
     assert_eq!(check(&cell), ranges);
-    coordinator.shutdown().await;
+    process.shutdown().await;
 
-    let coordinator = world.start().await;
-    let cell = self::cell(&coordinator);
+    let process = world.start().await;
+    let cell = self::cell(&process);
     assert_eq!(check(&cell), ranges, "statistics outlive a restart");
-    assert_eq!(coordinator.rows_of(&cell).await, 24_899);
-    coordinator.flushed(&cell, "", 25_000..25_100).await;
-    let view = coordinator.compacted(&cell, asked(Policy::Clustering)).await;
+    assert_eq!(process.rows_of(&cell).await, 24_899);
+    process.flushed(&cell, "", 25_000..25_100).await;
+    let view = process.compacted(&cell, asked(Policy::Clustering)).await;
     assert_eq!(view.plans[0].inputs.len(), ranges.len() + 1, "a new segment has to be divided too");
     check(&cell);
-    coordinator.shutdown().await;
+    process.shutdown().await;
 }
 
 #[tokio::test]
 async fn clustering_needs_a_key() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
-    let error = coordinator.manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap_err();
+    let (process, cell) = world.with_collection(false).await;
+    let error = process.coordinator().manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap_err();
     assert!(error.to_string().contains("collection c has no clustering key"), "{error}");
-    coordinator.shutdown().await;
+    process.shutdown().await;
 }
 
 fn delete(key: i64, ts: Timestamp) -> Delete {
@@ -466,77 +468,77 @@ fn delete(key: i64, ts: Timestamp) -> Delete {
 #[tokio::test]
 async fn deletes_of_level_0_go_to_the_segments_they_hit(#[case] all_partitions: bool, #[case] left: u64) {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
-    coordinator.create_partition(CollectionName::new("", "c"), "p").await.unwrap();
-    coordinator.flushed(&cell, "", 0..100).await;
-    coordinator.flushed(&cell, "", 100..200).await;
-    coordinator.flushed(&cell, "", 200..300).await;
-    coordinator.flushed(&cell, "p", 300..400).await;
+    let (process, cell) = world.with_collection(false).await;
+    process.create_partition(CollectionName::new("", "c"), "p").await.unwrap();
+    process.flushed(&cell, "", 0..100).await;
+    process.flushed(&cell, "", 100..200).await;
+    process.flushed(&cell, "", 200..300).await;
+    process.flushed(&cell, "p", 300..400).await;
     let [first, second, third, in_p] = [0, 1, 2, 3].map(|n| cell.live()[n].id);
-    let now = coordinator.timestamp().await.unwrap();
+    let now = process.timestamp().await.unwrap();
     let partition = cell.meta().partition("_default").unwrap().id;
     let partition = if all_partitions { PartitionId::ALL } else { partition };
     // One is older than its row, one is of a key that nobody has.
     let deletes = [delete(5, now), delete(150, now), delete(350, now), delete(250, Timestamp(1)), delete(9999, now)];
-    let l0 = coordinator.put_l0(&cell, partition, &deletes).await;
+    let l0 = process.put_l0(&cell, partition, &deletes).await;
 
-    let view = coordinator.compacted(&cell, asked(Policy::L0Delete)).await;
+    let view = process.compacted(&cell, asked(Policy::L0Delete)).await;
     assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [PlanKind::L0Delete]);
     assert_eq!(targets(&view), []);
     let logs = |id: SegmentId| (cell.segment(id).unwrap().delta_rows, cell.segment(id).unwrap().delta_logs);
     assert_eq!([logs(first), logs(second), logs(third)], [(1, 1), (1, 1), (0, 0)]);
     assert_eq!(logs(in_p), if all_partitions { (1, 1) } else { (0, 0) });
     assert_eq!(cell.segment(l0).unwrap().state, SegmentState::Dropped);
-    assert_eq!(coordinator.rows_of(&cell).await, left);
-    coordinator.shutdown().await;
+    assert_eq!(process.rows_of(&cell).await, left);
+    process.shutdown().await;
 
-    let coordinator = world.start().await;
-    let cell = self::cell(&coordinator);
-    assert_eq!(coordinator.rows_of(&cell).await, left);
-    let again = coordinator.manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
+    let process = world.start().await;
+    let cell = self::cell(&process);
+    assert_eq!(process.rows_of(&cell).await, left);
+    let again = process.coordinator().manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
     assert_eq!(again.plans, 0);
     let why = again.nothing_to_do.unwrap();
     assert!(why.contains("there are no L0 segments in scope"), "{why}");
-    assert!(coordinator.finished(again.job).await.plans.is_empty());
-    coordinator.shutdown().await;
+    assert!(process.finished(again.job).await.plans.is_empty());
+    process.shutdown().await;
 }
 
 /// More deletes than are in memory at once: nothing is lost between the parts, and each part is a log.
 #[tokio::test]
 async fn deletes_of_level_0_are_spread_part_by_part() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
-    coordinator.flushed(&cell, "", 0..100).await;
-    coordinator.flushed(&cell, "", 100..200).await;
-    let now = coordinator.timestamp().await.unwrap();
+    let (process, cell) = world.with_collection(false).await;
+    process.flushed(&cell, "", 0..100).await;
+    process.flushed(&cell, "", 100..200).await;
+    let now = process.timestamp().await.unwrap();
     // Of keys that nobody has, but for one at each end and those at the border of the two segments.
     let strange = |keys: std::ops::Range<i64>| keys.map(|key| delete(1_000_000 + key, now));
     let first: Vec<Delete> = [delete(5, now)].into_iter().chain(strange(0..400_000)).collect();
     let second: Vec<Delete> = strange(0..400_000).chain([99, 98, 100, 199].map(|key| delete(key, now))).collect();
-    coordinator.put_l0(&cell, PartitionId::ALL, &first).await;
-    coordinator.put_l0(&cell, PartitionId::ALL, &second).await;
+    process.put_l0(&cell, PartitionId::ALL, &first).await;
+    process.put_l0(&cell, PartitionId::ALL, &second).await;
 
-    let view = coordinator.compacted(&cell, asked(Policy::L0Delete)).await;
+    let view = process.compacted(&cell, asked(Policy::L0Delete)).await;
     assert_eq!(view.plans.len(), 1);
     let logs: Vec<(u64, u32)> = cell.live().iter().map(|s| (s.delta_rows, s.delta_logs)).collect();
     assert_eq!(logs, [(3, 2), (2, 1)]);
-    assert_eq!(coordinator.rows_of(&cell).await, 200 - 5);
-    coordinator.shutdown().await;
+    assert_eq!(process.rows_of(&cell).await, 200 - 5);
+    process.shutdown().await;
 }
 
 #[tokio::test]
 async fn deletes_that_rows_in_memory_are_older_than_wait() {
     let world = World::new();
-    let (coordinator, cell) = world.with_collection(false).await;
-    coordinator.insert(&cell, "", rows(0..10)).await.unwrap();
-    let now = coordinator.timestamp().await.unwrap();
-    coordinator.put_l0(&cell, PartitionId::ALL, &[delete(5, now)]).await;
-    let waits = coordinator.manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
+    let (process, cell) = world.with_collection(false).await;
+    process.insert(&cell, "", rows(0..10)).await.unwrap();
+    let now = process.timestamp().await.unwrap();
+    process.put_l0(&cell, PartitionId::ALL, &[delete(5, now)]).await;
+    let waits = process.coordinator().manual_compaction(&cell, asked(Policy::L0Delete)).await.unwrap();
     assert_eq!(waits.plans, 0);
     let why = waits.nothing_to_do.unwrap();
     assert!(why.contains("newer than the oldest row in memory"), "{why}");
-    coordinator.flush(&cell).await.unwrap();
-    coordinator.compacted(&cell, asked(Policy::L0Delete)).await;
-    assert_eq!(coordinator.rows_of(&cell).await, 9);
-    coordinator.shutdown().await;
+    process.flush(&cell).await.unwrap();
+    process.compacted(&cell, asked(Policy::L0Delete)).await;
+    assert_eq!(process.rows_of(&cell).await, 9);
+    process.shutdown().await;
 }

@@ -8,8 +8,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use arrow::array::RecordBatch;
 
-use super::{CollectionCell, Coordinator, CoordinatorError, admission::Admitted, state::PinGuard};
+use super::{Standalone, StandaloneError, admission::Admitted};
 use crate::{
+    coordinator::{CollectionCell, CoordinatorError, PinGuard},
     memory::Account,
     model::{Delete, FieldId, PartitionId, PrimaryKey, Timestamp},
     query::{
@@ -46,12 +47,12 @@ pub struct ReadAnswer {
     pub memory: Account,
 }
 
-impl Coordinator {
+impl Standalone {
     /// Rows that match, one per key, ascending by key; columns are named by field id.
-    pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<ReadAnswer, CoordinatorError> {
+    pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<ReadAnswer, StandaloneError> {
         let ReadRequest { filter, partitions, fields, limit, offset } = request;
         self.until_stop(async {
-            let admitted = self.core.queries.admit().await;
+            let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
             let scope = self.scope(cell, filter, partitions);
@@ -68,9 +69,9 @@ impl Coordinator {
         cell: &CollectionCell,
         filter: Option<BoundExpr>,
         partitions: Option<Vec<PartitionId>>,
-    ) -> Result<u64, CoordinatorError> {
+    ) -> Result<u64, StandaloneError> {
         self.until_stop(async {
-            let _admitted = self.core.queries.admit().await;
+            let _admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
             Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
@@ -84,9 +85,9 @@ impl Coordinator {
         cell: &CollectionCell,
         filter: &BoundExpr,
         partition: Option<PartitionId>,
-    ) -> Result<Matching, CoordinatorError> {
+    ) -> Result<Matching, StandaloneError> {
         self.until_stop(async {
-            let admitted = self.core.queries.admit().await;
+            let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let partitions = partition.map(|p| vec![p]);
             let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref()).await?;
@@ -100,18 +101,19 @@ impl Coordinator {
     /// A read ends with its caller, who drops it, and with the server.
     pub(super) async fn until_stop<T>(
         &self,
-        read: impl Future<Output = Result<T, CoordinatorError>>,
-    ) -> Result<T, CoordinatorError> {
-        match self.stop.run_until_cancelled(read).await {
+        read: impl Future<Output = Result<T, StandaloneError>>,
+    ) -> Result<T, StandaloneError> {
+        let stopping = self.coordinator.stopping();
+        match stopping.run_until_cancelled(read).await {
             Some(Ok(done)) => Ok(done),
-            Some(Err(error)) if !self.stop.is_cancelled() => Err(error),
+            Some(Err(error)) if !stopping.is_cancelled() => Err(error),
             // A stop also ends requests to the store: an error behind it is no news of the store.
-            Some(Err(_)) | None => Err(CoordinatorError::Stopping),
+            Some(Err(_)) | None => Err(CoordinatorError::Stopping.into()),
         }
     }
 
     fn query_limits(&self, admitted: &Admitted) -> QueryLimits {
-        let config = &self.core.config;
+        let config = &self.config;
         // What the memory of all queries can hold is for the account to refuse, which names the setting.
         QueryLimits {
             max_window: config.limits.max_query_rows,
@@ -122,7 +124,7 @@ impl Coordinator {
     }
 
     fn scope(&self, cell: &CollectionCell, filter: Option<BoundExpr>, partitions: Option<Vec<PartitionId>>) -> Scope {
-        let now_ms = self.core.clock.now_ms();
+        let now_ms = self.clock.now_ms();
         Scope {
             filter: filter.map(Arc::new),
             partitions,
@@ -137,12 +139,12 @@ impl Coordinator {
         &self,
         cell: &CollectionCell,
         partitions: Option<&[PartitionId]>,
-    ) -> Result<(ReadSet, PinGuard, Timestamp), CoordinatorError> {
+    ) -> Result<(ReadSet, PinGuard, Timestamp), StandaloneError> {
         let partitions: Option<HashSet<PartitionId>> = partitions.map(|list| list.iter().copied().collect());
         let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
-        let (live, pins) = self.core.state.live_pinned(cell);
+        let (live, pins) = self.coordinator.live_pinned(cell);
         let schema = Arc::clone(&cell.meta().schema);
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for rows in memory.segments {
@@ -154,9 +156,9 @@ impl Coordinator {
             sources.push(Box::new(source.with_deletes(rows.deletes)));
         }
         for segment in live.iter().filter(|s| wanted(s.group.partition)) {
-            let logs = Arc::new(self.core.catalog.segment_logs(&segment.group, segment.id).await?);
-            let mut source = SegmentSource::new(self.core.store.clone(), segment, logs, Arc::clone(&schema));
-            if let Some(stats) = self.core.stats_cache.get(segment.id) {
+            let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
+            let mut source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(&schema));
+            if let Some(stats) = self.coordinator.cached_key_stats(segment.id) {
                 source = source.with_stats(stats);
             }
             sources.push(Box::new(source));
@@ -189,9 +191,9 @@ mod tests {
         world.hold();
         let schema = Arc::clone(&cell.meta().schema);
         let filter = query::compile(&format!("{} != 3", schema.primary_key().name), &schema).unwrap();
-        let mut read = Box::pin(world.coordinator.count(&cell, filter, None));
+        let mut read = Box::pin(world.standalone.count(&cell, filter, None));
         assert!((&mut read).now_or_never().is_none());
-        world.coordinator.shutdown().await;
-        assert!(matches!(read.await, Err(CoordinatorError::Stopping)));
+        world.standalone.shutdown().await;
+        assert!(matches!(read.await, Err(StandaloneError::Coordinator(CoordinatorError::Stopping))));
     }
 }

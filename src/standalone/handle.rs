@@ -1,0 +1,64 @@
+//! The whole process as the edges hold it.
+
+use std::sync::Arc;
+
+use super::{StandaloneError, admission::Queries, names::Names};
+use crate::{
+    clock::Clock,
+    config::Config,
+    coordinator::{Coordinator, HealthReport},
+    ids::{IdAllocator, Tso},
+    ingest::{Ingest, IngestStats},
+    model::Timestamp,
+    telemetry::Metrics,
+};
+
+/// A DataCoord with everything around it. Made by [`Standalone::start`].
+pub struct Standalone {
+    pub(super) coordinator: Arc<Coordinator>,
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) ids: Arc<IdAllocator>,
+    pub(super) tso: Arc<Tso>,
+    pub(super) ingest: Ingest,
+    pub(super) queries: Queries,
+    pub(super) names: Arc<Names>,
+    /// Serialises changes of definitions.
+    pub(super) definitions: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl std::fmt::Debug for Standalone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Standalone").field("names", &self.names).finish_non_exhaustive()
+    }
+}
+
+impl Standalone {
+    pub fn coordinator(&self) -> &Arc<Coordinator> {
+        &self.coordinator
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn ingest_stats(&self) -> IngestStats {
+        self.ingest.stats()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    /// Cheap: asks nothing that could wait.
+    pub fn health(&self) -> HealthReport {
+        self.coordinator.health()
+    }
+
+    /// A fresh hybrid timestamp.
+    pub async fn timestamp(&self) -> Result<Timestamp, StandaloneError> {
+        Ok(self.tso.next().await?)
+    }
+}
