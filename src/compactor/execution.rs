@@ -26,7 +26,7 @@ use crate::{
     background::give_way,
     config::BinlogConfig,
     model::{LogId, SegmentId},
-    storage::{Fetched, LogPath, Paced, RangedObject, Reading, RunningCheck, SegmentStore, StoredObject},
+    storage::{Fetched, LogPath, Paced, RangedObject, Reading, RunningCheck, SegmentStore, StoredObject, fetch},
 };
 
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
@@ -158,42 +158,37 @@ impl<'a> Execution<'a> {
         .await
     }
 
-    pub(super) async fn get(&self, path: &LogPath) -> Result<Bytes, CompactError> {
-        let bytes = self.unless_stopped(self.store.get_at(&self.pace, path)).await??;
-        self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
-        self.progress.alive();
-        Ok(bytes)
-    }
-
-    /// An object to be decoded: in memory if it is small, behind a reader of windows otherwise. What is whole is checked
-    /// when it is opened; windows are checked together by [`Self::check_windows`] at the latest.
+    /// Fetches an object to be decoded: whole if it is small, in windows otherwise. A whole object is checked when it is
+    /// opened; windows are checked by [`Self::check_windows`] at the latest.
     pub(super) async fn fetch(&self, object: StoredObject) -> Result<Fetched, CompactError> {
-        if object.bytes <= self.budget.whole_bytes() {
-            return Ok(Fetched::Whole { object, bytes: self.get(&object.path).await? });
+        let mut reading = self.reading();
+        if !reading.takes_whole(&object)
+            && let Some(check) = object.running_check()
+        {
+            let shared = Arc::clone(self.checks.lock().entry(object.path).or_insert_with(|| Arc::new(check)));
+            reading.check = Some(shared);
         }
-        let check = object.checksum.map(|expected| {
-            let check = || Arc::new(RunningCheck::new(object.path, object.bytes, expected));
-            Arc::clone(self.checks.lock().entry(object.path).or_insert_with(check))
-        });
-        self.open_windows(object.path, check).await
+        let fetched = self.unless_stopped(fetch(self.store, object, reading)).await??;
+        self.progress.alive();
+        Ok(fetched)
     }
 
-    /// An object behind a reader of windows, however small, of which little is read: it is not checked.
+    /// Opens an object of any size in windows, for a caller that reads little of it. The object is not checked.
     pub(super) async fn look_into(&self, path: LogPath) -> Result<Fetched, CompactError> {
-        self.open_windows(path, None).await
+        let object = self.unless_stopped(RangedObject::open(self.store, path, self.reading())).await??;
+        self.progress.alive();
+        Ok(Fetched::Ranged(object))
     }
 
-    async fn open_windows(&self, path: LogPath, check: Option<Arc<RunningCheck>>) -> Result<Fetched, CompactError> {
-        let reading = Reading {
+    /// How this execution reads an object, without a check.
+    fn reading(&self) -> Reading {
+        Reading {
             held_bytes: self.budget.whole_bytes(),
             stop: self.stop.clone(),
             read: Arc::clone(&self.bytes_read),
             pace: self.pace.clone(),
-            check,
-        };
-        let object = self.unless_stopped(RangedObject::open(self.store, path, reading)).await??;
-        self.progress.alive();
-        Ok(Fetched::Ranged(object))
+            check: None,
+        }
     }
 
     /// Reads what no window has shown of the objects that were decoded by windows: gaps between pages, and pages without
@@ -203,7 +198,7 @@ impl<'a> Execution<'a> {
         for check in checks {
             while let Some(gap) = check.next_gap(self.budget.whole_bytes()) {
                 let _memory = self.reserve(gap.end - gap.start).await?;
-                let read = self.store.get_range_at(&self.pace, check.path(), gap.clone());
+                let read = self.store.get_range_paced(&self.pace, check.path(), gap.clone());
                 let bytes = self.unless_stopped(read).await??;
                 self.bytes_read.fetch_add(bytes.len() as u64, Relaxed);
                 self.progress.alive();
@@ -242,7 +237,7 @@ impl<'a> Execution<'a> {
         }
         self.written.lock().push(path);
         let prefix_bytes = prefix.len() as u64;
-        self.store.splice_at(&self.pace, &path, prefix, (from, payload)).await?;
+        self.store.splice_paced(&self.pace, &path, prefix, (from, payload)).await?;
         self.bytes_read.fetch_add(bytes, Relaxed);
         self.bytes_written.fetch_add(prefix_bytes + bytes, Relaxed);
         self.progress.alive();
@@ -267,7 +262,7 @@ impl<'a> Execution<'a> {
             return Err(CompactError::Cancelled);
         }
         self.written.lock().extend(objects.iter().map(|(path, _)| *path));
-        self.store.put_all_at(&self.pace, objects).await?;
+        self.store.put_all_paced(&self.pace, objects).await?;
         self.bytes_written.fetch_add(bytes as u64, Relaxed);
         self.progress.alive();
         Ok(())

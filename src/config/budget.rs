@@ -1,48 +1,91 @@
 //! Divides the memory that the process may use over everything that holds much of it.
 //!
-//! A plain function of numbers: what the machine has is [`super::machine`]'s business. The parts and the base never add
-//! up to more than the total, so the process is slowed down before it is killed.
-
-use super::MemoryConfig;
+//! A pure function of numbers; [`super::machine`] reads what the machine has. The parts and the base never add up to more
+//! than the total, so the process slows its work down before the kernel kills it.
 
 const MIB: u64 = 1 << 20;
 
-/// Code, threads, and what is always there.
+/// Code, threads, and other memory that no part accounts for.
 const BASE_BYTES: u64 = 48 * MIB;
-/// Of the total: one in so many is for what the allocator keeps, and for the catalog.
+/// One part in ten of the total is for memory that the allocator retains, and for the catalog.
 const SLACK_SHARE: u64 = 10;
 
-/// What holds memory under a limit of its own.
+/// A consumer of memory that has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// Rows and deletes that are not flushed yet.
     Growing,
-    /// What merges hold.
+    /// Running merges.
     Merges,
-    /// What queries hold, their answers included.
+    /// Running queries and their answers.
     Queries,
     /// Messages of calls in flight, as they arrive and decoded, and the queue of the log.
     Requests,
-    /// What flushes encode and write.
+    /// Buffers in which flushes encode and write.
     Flushes,
-    /// The cache of the catalog's file, and of filters over keys.
+    /// Caches of the catalog's file and of filters over keys.
     Caches,
 }
 
-/// How a part is given its share.
+/// Memory limits as they were set, in bytes. Zero: the part gets a share of the total.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MemoryConfig {
+    /// What the process may use. Zero: what its cgroup and the machine give.
+    pub limit_bytes: u64,
+    /// Growing segments are sealed, largest first, while they hold more than this together. Writers wait at twice that.
+    pub growing_bytes: u64,
+    pub merges_bytes: u64,
+    pub queries_bytes: u64,
+    pub requests_bytes: u64,
+    pub flushes_bytes: u64,
+    pub caches_bytes: u64,
+    /// Lets the allocator take huge pages, unless the process has little memory.
+    pub huge_pages: bool,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            limit_bytes: 0,
+            growing_bytes: 0,
+            merges_bytes: 0,
+            queries_bytes: 0,
+            requests_bytes: 0,
+            flushes_bytes: 0,
+            caches_bytes: 0,
+            huge_pages: true,
+        }
+    }
+}
+
+impl MemoryConfig {
+    /// The limit of one part.
+    pub fn of(&self, part: Part) -> u64 {
+        match part {
+            Part::Growing => self.growing_bytes,
+            Part::Merges => self.merges_bytes,
+            Part::Queries => self.queries_bytes,
+            Part::Requests => self.requests_bytes,
+            Part::Flushes => self.flushes_bytes,
+            Part::Caches => self.caches_bytes,
+        }
+    }
+}
+
+/// How the share of a part is computed.
 struct Rule {
     part: Part,
     key: &'static str,
-    /// Of what is left for all.
+    /// Share of the memory that the parts without a setting divide, relative to their other weights.
     weight: u64,
     least: u64,
     most: u64,
-    /// The setting is this much smaller than what the part may hold.
+    /// The part may hold this many times its setting.
     times: u64,
 }
 
-/// Unflushed rows: segments are sealed at the setting, and writers wait at twice that, while those are written.
-pub const GROWING_TIMES: u64 = 2;
+/// Growing segments are sealed at the setting. Writers wait only at twice that, so that they can go on during the flush.
+pub(super) const GROWING_TIMES: u64 = 2;
 
 const RULES: [Rule; 6] = [
     Rule {
@@ -111,7 +154,7 @@ impl Part {
         }
     }
 
-    /// The setting that decides over it.
+    /// The setting that limits this part.
     pub fn key(self) -> &'static str {
         RULES.iter().find(|rule| rule.part == self).map_or("", |rule| rule.key)
     }
@@ -121,7 +164,7 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Division {
     pub total: u64,
-    /// Not given to any part.
+    /// Belongs to no part.
     pub base: u64,
     pub growing: u64,
     pub merges: u64,
@@ -132,7 +175,7 @@ pub struct Division {
 }
 
 impl Default for Division {
-    /// That of a machine with plenty of memory.
+    /// The shares on a machine with plenty of memory.
     fn default() -> Self {
         let mut division =
             Self { total: 0, base: 0, growing: 0, merges: 0, queries: 0, requests: 0, flushes: 0, caches: 0 };
@@ -172,11 +215,13 @@ impl Division {
     fixed_text(.fixed)
 )]
 pub struct DoesNotFit {
-    /// In MB, as all of them.
+    /// In MB.
     pub total: u64,
+    /// In MB.
     pub base: u64,
+    /// In MB: the least that the parts without a setting need.
     pub least: u64,
-    /// Settings that were given, with what they take.
+    /// Settings that were given, each with the MB that it takes.
     pub fixed: Vec<(&'static str, u64)>,
 }
 
@@ -184,12 +229,12 @@ fn fixed_text(fixed: &[(&'static str, u64)]) -> String {
     fixed.iter().map(|(key, mib)| format!(", {key} takes {mib} MB")).collect()
 }
 
-/// Divides `total` bytes. A part with a setting gets that; the others share what is left by their weights, none of them
-/// less than it needs or more than it has use for.
+/// Divides `total` bytes. A part with a setting gets exactly that. The others divide the rest by their weights; each gets
+/// at least its minimum and at most its maximum.
 ///
 /// # Errors
-/// `DoesNotFit` when the settings, the base and the least of the others are more than the total.
-pub fn divide(total: u64, settings: &MemoryConfig) -> Result<Division, DoesNotFit> {
+/// `DoesNotFit` when the base, the settings and the minimums of the other parts exceed the total.
+pub(super) fn divide(total: u64, settings: &MemoryConfig) -> Result<Division, DoesNotFit> {
     let base = base(total);
     let mut division = Division { total, base, ..Division::default() };
     let mut free: Vec<&Rule> = Vec::new();
@@ -211,8 +256,8 @@ pub fn divide(total: u64, settings: &MemoryConfig) -> Result<Division, DoesNotFi
     if base.saturating_add(taken).saturating_add(least) > total {
         return Err(DoesNotFit { total: total / MIB, base: base / MIB, least: least / MIB, fixed });
     }
-    // Those whose share is outside of their limits get the limit, and the rest is shared anew among the others. Those
-    // that lack something come first: what they get is missing elsewhere.
+    // A part whose share is outside its limits gets the limit, and the others divide the rest again. Parts below their
+    // minimum come first, because raising them takes memory from the others.
     while !free.is_empty() {
         let weights: u64 = free.iter().map(|rule| rule.weight).sum();
         let share = |rule: &Rule| left / weights * rule.weight + left % weights * rule.weight / weights;
@@ -285,13 +330,13 @@ mod tests {
         assert_eq!((division.growing, division.merges), (200 * MIB, 32 * MIB));
         let without = divide(512 * MIB, &MemoryConfig::default()).unwrap();
         assert!(division.queries < without.queries, "twice 100 MB are more than its share");
-        // What a setting leaves is for the others.
+        // A smaller setting leaves more for the others.
         let settings = MemoryConfig { growing_bytes: 16 * MIB, ..MemoryConfig::default() };
         assert!(divide(512 * MIB, &settings).unwrap().queries > without.queries);
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_numbers_and_keys() {
+    fn too_little_memory_is_refused_with_numbers_and_keys() {
         let settings = MemoryConfig { growing_bytes: 1024 * MIB, ..MemoryConfig::default() };
         let text = divide(512 * MIB, &settings).unwrap_err().to_string();
         assert_eq!(

@@ -1,18 +1,19 @@
-//! The one table of keys: name, unit, range, sentence, and which typed setting each is.
+//! The one table of keys: name, unit, range, sentence, and typed field. No other file knows a name, a unit or a range.
 //!
-//! Keys that Milvus has keep its name, meaning and unit; ours are under `datacoord:`. Says nothing about layers.
+//! Keys that Milvus 2.3.5 has keep its name, meaning and unit; ours are under `datacoord:`.
 
 use std::{net::IpAddr, path::PathBuf};
 
 use uuid::Uuid;
 
 use super::{
-    LogFormat, Windows,
-    milvus_yaml::Key,
+    key::{Key, RefusedKey},
+    server::LogFormat,
     setting::{
         Setting,
         Unit::{Bytes, Count, Flag, Megabytes, Milliseconds, Ratio, Seconds, Secret, Text},
     },
+    windows::Windows,
 };
 
 macro_rules! key {
@@ -85,14 +86,14 @@ macro_rules! port {
 
 const YEAR_SECONDS: f64 = 366.0 * 86_400.0;
 const MAX_MB: f64 = 1_048_576.0;
-/// Megabytes, or 0 for a share of the total; what is too little for anything is refused by `validate`.
+/// Megabytes, or 0 for a share of the total. `validate` refuses values that are too small.
 const OR_SHARE: Option<(f64, f64)> = Some((0.0, MAX_MB));
 const SHARE: Option<(f64, f64)> = Some((0.01, 1.0));
 const TIME: Option<(f64, f64)> = Some((1.0, YEAR_SECONDS));
 
 /// All keys, sections together, in the order of the example file.
 #[rustfmt::skip]
-pub const KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     port!("proxy.port", grpc_listen, "Port of the gRPC services; 0 takes a free one."),
     key!("proxy.grpc.serverMaxRecvSize", Bytes, Some((1_048_576.0, 2_147_483_647.0)),
         Bytes(config.server.max_request_bytes), "A larger request is refused with RESOURCE_EXHAUSTED."),
@@ -127,7 +128,7 @@ pub const KEYS: &[Key] = &[
     key!("dataCoord.enableCompaction", Flag, None, Flag(config.compaction.enabled),
         "Switches all compaction, also what users ask for."),
     key!("dataCoord.compaction.enableAutoCompaction", Flag, None, Flag(config.compaction.auto_enabled),
-        "Switches compaction that nobody asked for."),
+        "Switches automatic compaction."),
     key!("dataCoord.compaction.global.interval", Seconds, TIME, Time(config.compaction.global_interval),
         "How often every group of segments is looked at."),
     Key {
@@ -137,7 +138,7 @@ pub const KEYS: &[Key] = &[
         range: Some((2.0, 100_000.0)),
         choices: &[],
         doc: "This many small segments of a group are merged, however small.",
-        // Milvus counts from the first number that is enough, the setting is the last that is not.
+        // Milvus' number is the first that is enough; the typed setting is the last that is not.
         get: |draft| Setting::Count(u64::from(draft.config.compaction.max_small_segments) + 1),
         set: |draft, setting| {
             if let Setting::Count(enough) = setting {
@@ -157,9 +158,9 @@ pub const KEYS: &[Key] = &[
     key!("dataCoord.compaction.timeout", Seconds, TIME, Time(config.worker.progress_timeout),
         "A running plan without progress for this long is stopped and begun anew; the last attempt has timed out."),
     key!("dataCoord.enableGarbageCollection", Flag, None, Flag(config.gc.enabled),
-        "Switches the deletion of files that nobody needs."),
+        "Switches the deletion of files that are not needed any more."),
     key!("dataCoord.gc.interval", Seconds, TIME, Time(config.gc.interval),
-        "How often files that nobody needs are looked for."),
+        "How often files that are not needed any more are looked for."),
     key!("dataCoord.gc.missingTolerance", Seconds, Some((60.0, YEAR_SECONDS)), Time(config.gc.missing_tolerance),
         "Files that no segment names are deleted after this."),
     key!("dataCoord.gc.dropTolerance", Seconds, Some((0.0, YEAR_SECONDS)), Time(config.gc.drop_tolerance),
@@ -361,7 +362,7 @@ pub const KEYS: &[Key] = &[
         unit: Text,
         range: None,
         choices: &[],
-        doc: "Times of the day (UTC) at which compaction that nobody asked for may begin, e.g. 22:00-06:00; empty: always.",
+        doc: "Times of the day (UTC) at which automatic compaction may begin, e.g. 22:00-06:00; empty: always.",
         get: |draft| Setting::Text(draft.config.compaction.windows.to_string()),
         set: |draft, setting| {
             if let Setting::Text(text) = setting {
@@ -385,4 +386,34 @@ pub const KEYS: &[Key] = &[
     key!("datacoord.limits.defaultPartitionCount", Count, Some((1.0, 4096.0)),
         Count(config.limits.default_partition_count),
         "Partitions of a collection with a partition key, when the client names no number."),
+];
+
+/// Keys whose values must not be ignored: that would lose security, data or rows.
+pub(super) const REFUSED: &[RefusedKey] = &[
+    RefusedKey {
+        name: "common.security.authorizationEnabled",
+        accepted: &["false"],
+        instead: "users are not supported: put an authenticating proxy in front",
+    },
+    RefusedKey {
+        name: "common.security.tlsMode",
+        accepted: &["0"],
+        instead: "TLS is not supported: put a proxy in front that ends it",
+    },
+    RefusedKey {
+        name: "common.entityExpiration",
+        accepted: &["-1"],
+        instead: "give the collection the property collection.ttl.seconds",
+    },
+    RefusedKey { name: "common.storage.enablev2", accepted: &["false"], instead: "only storage format v1 is written" },
+    RefusedKey {
+        name: "minio.useIAM",
+        accepted: &["false"],
+        instead: "use minio.accessKeyID and minio.secretAccessKey",
+    },
+    RefusedKey {
+        name: "minio.cloudProvider",
+        accepted: &["aws"],
+        instead: "any S3-compatible store is aws; set minio.useVirtualHost where it needs that",
+    },
 ];

@@ -8,40 +8,19 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::{
-    Config,
-    milvus_yaml::{self, Draft, KEYS, Key, Note, REFUSED, normal},
+    error::LoadError,
+    key::Key,
+    keys::{KEYS, REFUSED},
+    milvus_yaml::{self, Note},
+    raw::RawConfig,
     setting::{MASK, Setting, Unit},
-    validate,
+    settings::Config,
+    spelling::{find, nearest, normal},
+    validate::validate,
 };
-use crate::error::{Classify, ErrorKind};
 
 /// Begins the variables that are ours; an unknown one is refused.
 const PREFIX: &str = "DATACOORD__";
-
-/// Why the settings can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("configuration file {path}: {message}")]
-    File { path: String, message: String },
-    #[error("{origin}: unknown key {key}{}", did_you_mean(*nearest))]
-    UnknownKey { origin: String, key: String, nearest: Option<&'static str> },
-    #[error("{origin}: {key} is {value}: {expected}")]
-    Value { origin: String, key: String, value: String, expected: String },
-    #[error("{origin}: {key} is {value}, which is not supported: {instead}")]
-    Refused { origin: String, key: &'static str, value: String, instead: &'static str },
-    #[error("{0}")]
-    Contradiction(String),
-}
-
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map(|key| format!(": did you mean {key}?")).unwrap_or_default()
-}
-
-impl Classify for LoadError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Invalid
-    }
-}
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +74,7 @@ pub struct Loaded {
     pub misspelt: Vec<(String, &'static str)>,
     /// Where `localStorage.path` points, if a flag with the data directory wins over it.
     pub unused_local_path: Option<String>,
-    draft: Draft,
+    raw: RawConfig,
     origins: Vec<Origin>,
 }
 
@@ -104,7 +83,7 @@ impl Loaded {
     pub fn render(&self) -> String {
         milvus_yaml::render(KEYS.iter().zip(&self.origins).map(|(key, origin)| {
             let note = Note { above: Vec::new(), behind: origin.to_string() };
-            (key, (key.get)(&self.draft).yaml(key.unit), note)
+            (key, (key.get)(&self.raw).yaml(key.unit), note)
         }))
     }
 }
@@ -128,7 +107,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         .and_then(|merged| merged.collect())
         .map_err(|e| LoadError::Contradiction(e.to_string()))?;
 
-    let mut draft = Draft::default();
+    let mut raw = RawConfig::default();
     let mut origins = Vec::with_capacity(KEYS.len());
     for key in KEYS {
         let Some(value) = merged.get(&normal(key.name)) else {
@@ -136,31 +115,31 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
             continue;
         };
         let origin = origin_of(value, sources);
-        apply(&mut draft, key, value, &origin)?;
+        apply(&mut raw, key, value, &origin)?;
         origins.push(origin);
     }
-    let unused_local_path = data_dir_wins(&mut draft, &mut origins);
-    let misspelt = ignored.iter().filter_map(|name| Some((name.clone(), milvus_yaml::nearest(name)?))).collect();
+    let unused_local_path = data_dir_wins(&mut raw, &mut origins);
+    let misspelt = ignored.iter().filter_map(|name| Some((name.clone(), nearest(name)?))).collect();
     // Milvus has one size for both: what writes segments and what merges them.
-    draft.config.ingest.max_segment_bytes = draft.config.compaction.max_segment_bytes;
-    let config = draft.clone().finish()?;
-    validate::validate(&config)?;
-    Ok(Loaded { config, ignored, misspelt, unused_local_path, draft, origins })
+    raw.config.ingest.max_segment_bytes = raw.config.compaction.max_segment_bytes;
+    let config = raw.clone().finish()?;
+    validate(&config)?;
+    Ok(Loaded { config, ignored, misspelt, unused_local_path, raw, origins })
 }
 
 /// A stock file has `localStorage.path`. The flag for the data directory means everything that is stored, so it wins over
 /// a path of a lower layer. Returns that path.
-fn data_dir_wins(draft: &mut Draft, origins: &mut [Origin]) -> Option<String> {
+fn data_dir_wins(raw: &mut RawConfig, origins: &mut [Origin]) -> Option<String> {
     let at = |name: &str| KEYS.iter().position(|key| key.name == name);
     let (data_dir, local) = (at("datacoord.dataDir")?, at("localStorage.path")?);
     let is_flag = |at: usize| origins.get(at) == Some(&Origin::Flag);
-    if !is_flag(data_dir) || is_flag(local) || draft.storage.local_path.is_empty() {
+    if !is_flag(data_dir) || is_flag(local) || raw.storage.local_path.is_empty() {
         return None;
     }
     if let Some(origin) = origins.get_mut(local) {
         *origin = Origin::Flag;
     }
-    Some(std::mem::take(&mut draft.storage.local_path))
+    Some(std::mem::take(&mut raw.storage.local_path))
 }
 
 fn origin_of(value: &Value, sources: &Sources) -> Origin {
@@ -172,7 +151,7 @@ fn origin_of(value: &Value, sources: &Sources) -> Origin {
 }
 
 /// Converts one value, checks its range and stores it.
-fn apply(draft: &mut Draft, key: &Key, value: &Value, origin: &Origin) -> Result<(), LoadError> {
+fn apply(raw: &mut RawConfig, key: &Key, value: &Value, origin: &Origin) -> Result<(), LoadError> {
     let fail = |expected: String| LoadError::Value {
         origin: origin.to_string(),
         key: key.name.to_owned(),
@@ -196,7 +175,7 @@ fn apply(draft: &mut Draft, key: &Key, value: &Value, origin: &Origin) -> Result
     {
         return Err(fail(format!("must be one of {}", key.choices.join(", "))));
     }
-    (key.set)(draft, setting).map_err(fail)
+    (key.set)(raw, setting).map_err(fail)
 }
 
 fn shown(unit: Unit, kind: &ValueKind) -> String {
@@ -232,7 +211,7 @@ impl Layer {
             }
             return Ok(true);
         }
-        let Some(key) = milvus_yaml::find(name) else { return Ok(false) };
+        let Some(key) = find(name) else { return Ok(false) };
         let canonical = normal(key.name);
         let proper = normal(name) == canonical;
         let named = self.named.contains(&canonical);
@@ -288,11 +267,7 @@ fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<
         }
         // Spelt like this the section is ours alone; `dataCoord:` is Milvus' and may hold what we don't have.
         if name == "datacoord" || name.starts_with("datacoord.") {
-            return Err(LoadError::UnknownKey {
-                origin: layer.origin,
-                nearest: milvus_yaml::nearest(&name),
-                key: name,
-            });
+            return Err(LoadError::UnknownKey { origin: layer.origin, nearest: nearest(&name), key: name });
         }
         ignored.push(name);
     }
@@ -314,7 +289,7 @@ fn environment_layer(variables: &[(String, String)]) -> Result<Layer, LoadError>
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
         let value = ValueKind::String(value.clone());
         if !layer.put(&format!("datacoord.{rest}"), value.clone())? && !layer.put(rest, value)? {
-            let nearest = milvus_yaml::nearest(&format!("datacoord.{rest}")).or_else(|| milvus_yaml::nearest(rest));
+            let nearest = nearest(&format!("datacoord.{rest}")).or_else(|| nearest(rest));
             return Err(LoadError::UnknownKey { origin: layer.origin, key: name.clone(), nearest });
         }
     }

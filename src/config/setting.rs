@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::ValueKind;
 
 /// Printed in place of a secret.
-pub const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 /// Bytes of a megabyte, as Milvus counts them.
 const MIB: f64 = 1_048_576.0;

@@ -1,8 +1,11 @@
-use std::{collections::HashSet, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf, time::Duration};
 
 use super::{
+    keys::{KEYS, REFUSED},
     layers::load,
-    milvus_yaml::{Draft, KEYS, REFUSED, example, find, normal},
+    milvus_yaml::example,
+    raw::RawConfig,
+    spelling::{find, normal},
     *,
 };
 
@@ -95,11 +98,11 @@ fn keys_have_milvus_units() {
 
 #[test]
 fn every_key_reaches_a_setting_of_its_own() {
-    // Changing one key changes the draft, and only that key reads differently afterwards.
+    // Changing one key changes the raw, and only that key reads differently afterwards.
     for key in KEYS {
-        let mut draft = Draft::default();
-        let before: Vec<_> = KEYS.iter().map(|k| (k.get)(&draft)).collect();
-        let other = match (key.get)(&draft) {
+        let mut raw = RawConfig::default();
+        let before: Vec<_> = KEYS.iter().map(|k| (k.get)(&raw)).collect();
+        let other = match (key.get)(&raw) {
             setting::Setting::Flag(on) => setting::Setting::Flag(!on),
             setting::Setting::Count(n) => setting::Setting::Count(n + 1),
             setting::Setting::Bytes(n) => setting::Setting::Bytes(n + 1),
@@ -113,10 +116,10 @@ fn every_key_reaches_a_setting_of_its_own() {
             setting::Setting::Text(t) if t == "text" => setting::Setting::Text("json".into()),
             setting::Setting::Text(t) => setting::Setting::Text(t + "x"),
         };
-        (key.set)(&mut draft, other.clone()).unwrap();
+        (key.set)(&mut raw, other.clone()).unwrap();
         for (k, old) in KEYS.iter().zip(before) {
             let expected = if k.name == key.name { other.clone() } else { old };
-            assert_eq!((k.get)(&draft), expected, "{} after {}", k.name, key.name);
+            assert_eq!((k.get)(&raw), expected, "{} after {}", k.name, key.name);
         }
     }
 }

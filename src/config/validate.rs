@@ -1,12 +1,12 @@
-//! Rules over several settings at once. The range of a single key is in the table of `milvus_yaml`.
+//! Rules over several settings at once. The range of a single key is in the table of `keys`.
 
-use super::{Config, LoadError, Part, StorageKind};
+use super::{budget::Part, error::LoadError, settings::Config, storage::StorageKind};
 
-/// Less is too little for anything: a limit of zero is a share of the total.
+/// No part works with less. Zero is allowed: it means a share of the total.
 const LEAST_MEMORY: u64 = 16 << 20;
 
-/// Refuses settings that contradict each other; names both keys and both values.
-pub fn validate(config: &Config) -> Result<(), LoadError> {
+/// Refuses settings that contradict each other; the error names both keys and both values.
+pub(super) fn validate(config: &Config) -> Result<(), LoadError> {
     let contradiction = |text: String| Err(LoadError::Contradiction(text));
 
     let (small, full) = (config.compaction.small_proportion, config.compaction.full_proportion);
@@ -57,7 +57,7 @@ pub fn validate(config: &Config) -> Result<(), LoadError> {
         ));
     }
     let level = &config.log.level;
-    // A bare word that is no level would be taken for the name of a module, and nothing would be logged.
+    // The filter would take a bare word that is no level for a module's name, and log nothing.
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let misspelt = |part: &str| !part.contains(['=', '[']) && !levels.contains(&part.to_ascii_lowercase().as_str());
     if let Some(part) = level.split(',').map(str::trim).find(|part| misspelt(part)) {

@@ -1,28 +1,28 @@
-//! Hours of the day (UTC) in which work that nobody asked for may begin.
+//! Hours of the day (UTC) in which automatic compaction may begin.
 
 use std::fmt;
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MINUTES: u32 = 24 * 60;
 
-/// From the first minute of the day to the last, which is not in it; over midnight if the first is the later one.
+/// Minutes of the day, `to` excluded. Spans midnight if `from` is the larger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Window {
     from: u32,
     to: u32,
 }
 
-/// A list of windows. The default has none, and is always open.
+/// A list of windows. An empty list, the default, is always open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Windows {
     list: Vec<Window>,
 }
 
 impl Windows {
-    /// Reads `22:00-06:00`, several separated by commas; empty text is no window.
+    /// Parses windows such as `22:00-06:00`, separated by commas. Empty text gives an empty list.
     ///
     /// # Errors
-    /// What was expected, with the part that is not.
+    /// Says what was expected and shows the part that is wrong.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let window = |part: &str| {
@@ -35,7 +35,7 @@ impl Windows {
         Ok(Self { list: parts.map(window).collect::<Result<_, _>>()? })
     }
 
-    /// True inside a window, and always if there is none. Milliseconds since 1970.
+    /// True inside a window, and always for an empty list. Takes milliseconds since 1970.
     pub fn is_open(&self, now_ms: u64) -> bool {
         let minute = minute_of_day(now_ms);
         self.list.is_empty()
@@ -44,7 +44,7 @@ impl Windows {
             })
     }
 
-    /// When the answer of [`Self::is_open`] changes next, milliseconds since 1970; none: never.
+    /// When the answer of [`Self::is_open`] changes next, in milliseconds since 1970. `None`: never.
     pub fn next_change_ms(&self, now_ms: u64) -> Option<u64> {
         let open = self.is_open(now_ms);
         let this_minute = now_ms / MINUTE_MS * MINUTE_MS;
@@ -54,7 +54,7 @@ impl Windows {
             let minutes = if minutes == 0 { DAY_MINUTES } else { minutes };
             this_minute + u64::from(minutes) * MINUTE_MS
         });
-        // Where two windows meet nothing changes.
+        // Nothing changes where two windows meet.
         ahead.filter(|at| self.is_open(*at) != open).min()
     }
 }

@@ -105,7 +105,10 @@ impl InFlight {
         }
         let took = self.begun.elapsed();
         self.metrics.grpc.in_flight.dec();
-        self.metrics.grpc_request(if self.is_known { &self.path } else { "other" }, code, took);
+        // A known path can be unimplemented too: its service is not served.
+        let is_served = self.is_known && code != Code::Unimplemented;
+        let method = if is_served { self.path.trim_start_matches('/') } else { "other" };
+        self.metrics.grpc_request(method, code_name(code), took);
         tracing::debug!(method = self.path, ?code, ms = took.as_millis() as u64, "called");
     }
 }
@@ -113,6 +116,29 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.ended(Code::Cancelled);
+    }
+}
+
+/// gRPC's own names of the codes.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
@@ -224,5 +250,16 @@ mod tests {
             let counted = format!(r#"datacoord_grpc_requests_total{{code="CANCELLED",method="{method}"}} 1"#);
             assert!(metrics.render().contains(&counted), "{}", metrics.render());
         }
+    }
+
+    #[test]
+    fn a_method_that_is_not_served_is_counted_as_other() {
+        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
+        for is_known in [false, true] {
+            InFlight::new("/made.up/Path", is_known, Arc::clone(&metrics)).ended(Code::Unimplemented);
+        }
+        let text = metrics.render();
+        assert!(text.contains(r#"datacoord_grpc_requests_total{code="UNIMPLEMENTED",method="other"} 2"#), "{text}");
+        assert!(!text.contains("made.up"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
-//! Where objects really are: the few operations a store needs, behind a trait with three implementations (a local
-//! directory, an object store, and either of them with faults).
+//! The operations that a store needs of the place where objects are. Three implementations: a local directory, a bucket,
+//! and a wrapper that injects faults.
 //!
-//! A backend does not retry, count or interpret; [`super::SegmentStore`] does.
+//! A backend must never retry, count or interpret; [`super::SegmentStore`] does.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use super::{Paced, StorageError};
+use super::{error::StorageError, pace::Paced};
 use crate::binlog::BinlogError;
 
 /// One object to be written.
@@ -18,19 +18,19 @@ pub struct Object {
     /// Relative to the backend's root.
     pub name: String,
     pub bytes: Bytes,
-    /// What follows the bytes.
+    /// A part of another object that follows `bytes`.
     pub rest: Option<Rest>,
-    /// Who is asked before its bytes move.
+    /// Limits how fast the object is written.
     pub pace: Paced,
-    /// Whether it will be read soon, so that it is worth a place in the machine's cache of files.
+    /// The object will be read soon, so it should stay in the page cache.
     pub read_soon: bool,
 }
 
-/// Of a part of another object no more is in memory while it is written: a part of an upload is not smaller (but for the
-/// last), and it costs little to read and write that much at once.
+/// Most bytes of another object's part in memory while it is written. An upload's parts, except the last, must not be
+/// smaller; larger ones would bring little.
 pub const SPLICED_BYTES: u64 = 5 << 20;
 
-/// A part of another object, which has to be inside of it.
+/// A part of another object. The range must lie inside it.
 #[derive(Debug, Clone)]
 pub struct Rest {
     pub name: String,
@@ -38,7 +38,7 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// The other object ends there, inside of the part.
+    /// The error for an object that ends at `at`, before the part does.
     pub(super) fn ends_at(&self, at: u64) -> StorageError {
         let what = format!("object ends, {} bytes expected", self.range.end);
         let source = BinlogError::Corrupt { offset: at, what };
@@ -47,7 +47,7 @@ impl Rest {
 }
 
 impl Object {
-    /// Its size.
+    /// Bytes of the whole object.
     pub fn size(&self) -> u64 {
         self.bytes.len() as u64 + self.rest.as_ref().map_or(0, |rest| rest.range.end - rest.range.start)
     }
@@ -66,7 +66,7 @@ pub struct Listed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swapped {
     Done,
-    /// Nothing was written: this is there, or nothing.
+    /// Nothing was written. Holds the object that is there; `None`: no object.
     Instead(Option<Bytes>),
 }
 
@@ -76,24 +76,24 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Reads a whole object.
     async fn get(&self, name: &str) -> Result<Bytes, StorageError>;
 
-    /// Reads a part of an object, which is inside of it.
+    /// Reads a part of an object. The range must lie inside it.
     async fn get_range(&self, name: &str, range: Range<u64>) -> Result<Bytes, StorageError>;
 
     /// Bytes of an object.
     async fn size(&self, name: &str) -> Result<u64, StorageError>;
 
-    /// Writes objects, replacing those that exist. Each appears whole or not at all; when this returns Ok, all of them
-    /// survive a loss of power. After an error any of them may be there. Repeating it is harmless.
+    /// Writes objects and replaces those that exist. Each appears whole or not at all. After Ok all of them survive a loss
+    /// of power; after an error any of them may exist. Repeating the call is harmless.
     async fn put(&self, objects: &[Object]) -> Result<(), StorageError>;
 
-    /// How many objects one `put` should be given: where writing together is cheaper than one by one.
+    /// Most objects for one `put`. More than 1 where writing them together is cheaper.
     fn batch(&self) -> usize;
 
-    /// Puts `next` in the place of an object that is exactly `expected` (none: absent), as durably as `put`, in one step
-    /// where the store has such a step: of several at once one is done, and the others are told what is there instead.
-    /// An answer may get lost, so that whoever tries again may find his own bytes.
+    /// Replaces an object by `next` if it is exactly `expected` (`None`: absent), as durably as `put`. One step where the
+    /// store has conditional writes: of several concurrent calls one is done, and the others learn what is there instead.
+    /// An answer may get lost, so a retry may find the caller's own bytes.
     ///
-    /// Without a step of its own a backend compares and then writes, for tests that have one writer.
+    /// The default compares and then writes. That is not atomic, and enough for tests with one writer.
     async fn swap(&self, name: &str, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
         let found = match self.get(name).await {
             Ok(bytes) => Some(bytes),
@@ -107,7 +107,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
         self.put(&[object]).await.map(|()| Swapped::Done)
     }
 
-    /// Makes the place that the objects would be in, if it is missing and may be made; false: that is not for us to do.
+    /// Creates the bucket if it is missing. False: creating it is not allowed.
     async fn make_place(&self) -> Result<bool, StorageError> {
         Ok(false)
     }
@@ -118,10 +118,13 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     /// Removes an object; one that is absent is fine.
     async fn delete(&self, name: &str) -> Result<(), StorageError>;
 
-    /// Objects below a folder, in no order. Objects that come and go meanwhile may be missed.
+    /// Lists the objects below a folder, in no order. May miss objects that are written or deleted meanwhile.
     fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>>;
 
-    /// Removes what interrupted writes left outside the namespace; returns how many. Must not run beside a writer of
-    /// another process.
+    /// Removes files that interrupted writes left outside the namespace; returns how many. Must not run while another
+    /// process writes.
     async fn clear_staging(&self) -> Result<u64, StorageError>;
 }
+
+#[cfg(test)]
+mod tests;

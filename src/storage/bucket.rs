@@ -1,6 +1,7 @@
-//! Objects in an S3-compatible bucket, or in memory for tests: anything the `object_store` crate speaks to.
+//! Objects in an S3-compatible bucket, or in memory for tests, through the `object_store` crate.
 //!
-//! Durability and atomicity of a single object are the store's own promise.
+//! The store itself promises that a single object is written durably and atomically. Must never: retry, because
+//! [`super::SegmentStore`] does and knows the bound.
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
@@ -18,20 +19,21 @@ use object_store::{
 };
 
 use super::{
-    Paced, SPLICED_BYTES, StorageError,
-    backend::{Backend, Listed, Object, Rest, Swapped},
+    backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped},
+    error::{StorageError, causes},
+    pace::Paced,
 };
 use crate::config::S3Config;
 
-/// Used when none is configured: what S3-compatible servers take for granted.
+/// Used when no region is configured; S3-compatible servers expect it.
 const DEFAULT_REGION: &str = "us-east-1";
-/// A request may take this much longer for each of its seconds' worth of bytes.
+/// Slowest transfer that is not given up: it adds to the time that a request may take.
 const LEAST_BYTES_PER_SECOND: u64 = 1 << 20;
-/// What an answer says of its size is believed up to here.
+/// Most bytes that are allocated because an answer states its size.
 const MOST_RESERVED: u64 = 64 << 20;
-/// For how long the permission to make a bucket is good.
-const MAKING: Duration = Duration::from_secs(60);
-/// Bytes of one part of an upload: the least that S3 takes, but for the last part.
+/// Lifetime of the signed URL that creates a bucket.
+const SIGNED_FOR: Duration = Duration::from_secs(60);
+/// Bytes of one part of an upload: the smallest that S3 accepts, except for the last part.
 const PART_BYTES: u64 = SPLICED_BYTES;
 
 #[derive(Debug)]
@@ -39,34 +41,34 @@ pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Prefix of every name, without slashes at its ends; may be empty.
     root: String,
-    /// As an operator knows it.
+    /// The location for log lines and errors.
     place: Arc<str>,
-    /// Nothing is waited for longer than this without a sign of the server; none: for ever.
-    patience: Option<Duration>,
-    /// Makes the bucket, where that is allowed.
-    maker: Option<Maker>,
+    /// A request is given up when the server is silent for this long. `None`: never.
+    request_timeout: Option<Duration>,
+    /// Creates the bucket. `None`: that is not allowed.
+    creator: Option<BucketCreator>,
 }
 
 impl Bucket {
     pub(super) fn in_memory() -> Self {
         let place = Arc::from("(memory)");
-        Self { store: Arc::new(InMemory::new()), root: String::new(), place, patience: None, maker: None }
+        Self { store: Arc::new(InMemory::new()), root: String::new(), place, request_timeout: None, creator: None }
     }
 
-    /// Builds the client; talks to nobody yet.
+    /// Builds the client; sends no request.
     pub(super) fn s3(config: &S3Config) -> Result<Self, StorageError> {
         if config.bucket.is_empty() {
             return Err(StorageError::Settings("bucket name is empty".to_owned()));
         }
         let scheme = if config.use_ssl { "https" } else { "http" };
         let region = if config.region.is_empty() { DEFAULT_REGION } else { &config.region };
-        // Retrying is the business of `SegmentStore`: one place, one bound.
+        // `SegmentStore` retries: one place, one bound.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let patience = Some(config.request_timeout).filter(|timeout| !timeout.is_zero());
-        // How long a request may take depends on its size, which the client does not know: that is counted here.
+        let request_timeout = Some(config.request_timeout).filter(|timeout| !timeout.is_zero());
+        // The time that a request may take depends on its size, which the client does not know: `within` limits it.
         let options = ClientOptions::new().with_timeout_disabled().with_allow_http(!config.use_ssl);
-        let options = match patience {
-            Some(patience) => options.with_connect_timeout(patience),
+        let options = match request_timeout {
+            Some(request_timeout) => options.with_connect_timeout(request_timeout),
             None => options.with_connect_timeout_disabled(),
         };
         let mut builder = AmazonS3Builder::new()
@@ -78,23 +80,23 @@ impl Bucket {
         if !config.endpoint.is_empty() {
             builder = builder.with_endpoint(format!("{scheme}://{}", config.endpoint));
         }
-        // Without keys the client asks the machine's own role.
+        // Without keys the client uses the role of the machine.
         if !config.access_key.is_empty() {
             builder = builder.with_access_key_id(&config.access_key).with_secret_access_key(&config.secret_key);
         }
-        let unusable = |e: object_store::Error| StorageError::Settings(super::error::causes(&e));
+        let unusable = |e: object_store::Error| StorageError::Settings(causes(&e));
         let store = builder.build().map_err(unusable)?;
-        let maker = if config.create_bucket {
+        let creator = if config.create_bucket {
             let client = ReqwestConnector::default().connect(&options).map_err(unusable)?;
-            Some(Maker { store: store.clone(), client, region: config.region.clone() })
+            Some(BucketCreator { store: store.clone(), client, region: config.region.clone() })
         } else {
             None
         };
         let root = config.root_path.trim_matches('/').to_owned();
-        Ok(Self { store: Arc::new(store), root, place: config.place().into(), patience, maker })
+        Ok(Self { store: Arc::new(store), root, place: config.place().into(), request_timeout, creator })
     }
 
-    /// What to make of an error of the client.
+    /// Converts errors of the client.
     fn failed<'a>(
         &'a self,
         operation: &'static str,
@@ -103,7 +105,7 @@ impl Bucket {
         move |error| failure(&self.place, operation, name, error)
     }
 
-    /// Waits for a request that moves so many bytes, and no longer than it may take.
+    /// Waits for a request that moves `bytes`, at most as long as it may take.
     async fn within<T>(
         &self,
         operation: &'static str,
@@ -111,26 +113,27 @@ impl Bucket {
         bytes: u64,
         request: impl Future<Output = Result<T, object_store::Error>>,
     ) -> Result<T, StorageError> {
-        let done = match self.patience {
+        let done = match self.request_timeout {
             None => Ok(request.await),
-            Some(patience) => {
-                tokio::time::timeout(patience + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND), request).await
+            Some(request_timeout) => {
+                tokio::time::timeout(request_timeout + Duration::from_secs(bytes / LEAST_BYTES_PER_SECOND), request)
+                    .await
             }
         };
         match done {
             Ok(done) => done.map_err(self.failed(operation, name)),
-            Err(_elapsed) => Err(silent(operation, name, self.patience)),
+            Err(_elapsed) => Err(silent(operation, name, self.request_timeout)),
         }
     }
 
-    /// The bytes of an answer, as long as some come now and then.
+    /// Reads the bytes of an answer. Each part has the full time-out.
     async fn body(&self, name: &str, got: GetResult) -> Result<Bytes, StorageError> {
         let size = got.range.end.saturating_sub(got.range.start);
         let mut body = got.into_stream();
         let mut read = BytesMut::new();
         while let Some(part) = self.within("get", name, 0, async { body.next().await.transpose() }).await? {
             if read.is_empty() {
-                // Most answers are one part, and then nothing is copied.
+                // Most answers are one part, which is returned without a copy.
                 if part.len() as u64 == size {
                     return Ok(part);
                 }
@@ -152,21 +155,21 @@ impl Bucket {
     }
 }
 
-/// Makes a bucket, which the client library has no call for.
+/// Creates a bucket; the client library has no call for it.
 #[derive(Debug)]
-struct Maker {
+struct BucketCreator {
     store: AmazonS3,
     client: HttpClient,
-    /// Empty: the server's own.
+    /// Empty: the server's default.
     region: String,
 }
 
-impl Maker {
-    /// Done as well if it is there by now.
-    async fn make(&self) -> Result<(), String> {
-        let signed = self.store.signed_url(http::Method::PUT, &Path::default(), MAKING).await;
-        let url = signed.map_err(|e| super::error::causes(&e))?;
-        // The place of a bucket is said unless it is the first region, where saying it is an error.
+impl BucketCreator {
+    /// Succeeds too if the bucket exists by now.
+    async fn create(&self) -> Result<(), String> {
+        let signed = self.store.signed_url(http::Method::PUT, &Path::default(), SIGNED_FOR).await;
+        let url = signed.map_err(|e| causes(&e))?;
+        // The body names the region, except the default one: S3 refuses a body that names it.
         let body = match self.region.as_str() {
             "" | DEFAULT_REGION => Bytes::new(),
             region => format!(
@@ -177,9 +180,9 @@ impl Maker {
         };
         let request = http::Request::put(url.as_str()).header(http::header::CONTENT_LENGTH, body.len());
         let request = request.body(HttpRequestBody::from(body)).map_err(|e| e.to_string())?;
-        // The address that was asked is a licence: it stays out of texts.
-        let licence = url.query().unwrap_or("?").to_owned();
-        let failed = |e: &dyn std::error::Error| super::error::causes(e).replace(&licence, "");
+        // The query of the signed URL grants access, so it stays out of error texts.
+        let secret = url.query().unwrap_or("?").to_owned();
+        let failed = |e: &dyn std::error::Error| causes(e).replace(&secret, "");
         let answer = self.client.execute(request).await.map_err(|e| failed(&e))?;
         let status = answer.status();
         let said = answer.into_body().bytes().await.map_err(|e| failed(&e))?;
@@ -191,28 +194,28 @@ impl Maker {
     }
 }
 
-/// What an error of the client means. A bucket that is missing is not an object that is missing.
+/// Converts an error of the client. Tells a missing bucket from a missing object.
 fn failure(place: &str, operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
-    if matches!(error, object_store::Error::NotFound { .. }) && super::error::causes(&error).contains("NoSuchBucket") {
+    if matches!(error, object_store::Error::NotFound { .. }) && causes(&error).contains("NoSuchBucket") {
         return StorageError::NoBucket { place: place.to_owned() };
     }
     StorageError::of_object_store(operation, name, error)
 }
 
-fn silent(operation: &'static str, name: &str, patience: Option<Duration>) -> StorageError {
-    let seconds = patience.unwrap_or_default().as_secs_f64();
+fn silent(operation: &'static str, name: &str, request_timeout: Option<Duration>) -> StorageError {
+    let seconds = request_timeout.unwrap_or_default().as_secs_f64();
     let what = format!("no answer within {seconds} s (minio.requestTimeoutMs)");
     StorageError::Unavailable { operation, object: name.to_owned(), what }
 }
 
-/// The server, or what it says of an object, does not allow for a write on a condition.
+/// Whether an error says that the server has no conditional writes, or no ETag to write on.
 fn has_no_conditions(error: &object_store::Error) -> bool {
     let said = |text: &str| text.contains("NotImplemented") || text.contains("ETag required");
     matches!(error, object_store::Error::NotImplemented { .. })
-        || (matches!(error, object_store::Error::Generic { .. }) && said(&super::error::causes(error)))
+        || (matches!(error, object_store::Error::Generic { .. }) && said(&causes(error)))
 }
 
-/// Waits until all of a request may move, which is one piece to the store.
+/// Waits until all bytes of a request may move; the store gets them in one piece.
 async fn take(pace: &Paced, bytes: u64) -> Result<(), StorageError> {
     let mut left = bytes;
     while let Some(pace) = pace.as_ref().filter(|_| left > 0) {
@@ -224,7 +227,7 @@ async fn take(pace: &Paced, bytes: u64) -> Result<(), StorageError> {
 }
 
 impl Bucket {
-    /// Uploads the bytes and what follows them in parts, each read when it is its turn.
+    /// Uploads an object that ends with a part of another one. Reads each part only when it is its turn.
     async fn splice(&self, object: &Object, rest: &Rest) -> Result<(), StorageError> {
         let (name, path) = (object.name.as_str(), self.path(&object.name));
         let mut upload = self.within("put", name, 0, self.store.put_multipart(&path)).await?;
@@ -292,8 +295,8 @@ impl Backend for Bucket {
     }
 
     async fn make_place(&self) -> Result<bool, StorageError> {
-        let Some(maker) = &self.maker else { return Ok(false) };
-        let making = async { Ok(maker.make().await) };
+        let Some(creator) = &self.creator else { return Ok(false) };
+        let making = async { Ok(creator.create().await) };
         let made = self.within("make", "the bucket", 0, making).await?;
         let refused = |what| StorageError::Refused { operation: "make", object: self.place.to_string(), what };
         made.map(|()| true).map_err(refused)
@@ -341,17 +344,18 @@ impl Backend for Bucket {
     }
 
     fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
-        let (prefix, root, place, patience) = (prefix.to_owned(), self.root.clone(), self.place.clone(), self.patience);
+        let (prefix, root, place, request_timeout) =
+            (prefix.to_owned(), self.root.clone(), self.place.clone(), self.request_timeout);
         let objects = self.store.list(Some(&self.path(&prefix)));
-        // A page at a time comes from the server; none may be waited for for ever.
+        // The server sends pages; each has the full time-out.
         stream::try_unfold(objects, move |mut objects| {
             let (prefix, root, place) = (prefix.clone(), root.clone(), place.clone());
             async move {
-                let next = match patience {
+                let next = match request_timeout {
                     None => objects.next().await,
-                    Some(patience) => tokio::time::timeout(patience, objects.next())
+                    Some(request_timeout) => tokio::time::timeout(request_timeout, objects.next())
                         .await
-                        .map_err(|_elapsed| silent("list", &prefix, Some(patience)))?,
+                        .map_err(|_elapsed| silent("list", &prefix, Some(request_timeout)))?,
                 };
                 let Some(meta) = next.transpose().map_err(|e| failure(&place, "list", &prefix, e))? else {
                     return Ok(None);
@@ -369,11 +373,10 @@ impl Backend for Bucket {
     }
 
     async fn clear_staging(&self) -> Result<u64, StorageError> {
-        // Puts of a bucket are atomic: there is nothing outside the namespace.
+        // Puts are atomic: nothing is outside the namespace.
         Ok(0)
     }
 }
 
 #[cfg(test)]
-#[path = "bucket_tests.rs"]
 mod tests;

@@ -1,20 +1,18 @@
-//! Whether the bytes that were read of an object are those that were written: the record of its segment has a CRC-32C of
-//! all of them.
+//! Checks that the bytes read from an object are those that were written: the record of its segment has their CRC-32C.
 //!
-//! An object that is read whole is checked before anything is decoded. One that is read window by window is checked when
-//! the last of its bytes has passed, in whatever order they came. A reader that sees only a part (a header, a footer, the
-//! first rows) can't know: it decodes what it gets, and the scrubber finds the damage.
+//! An object that is read whole is checked before it is decoded. An object that is read in windows is checked when its last
+//! byte has been read, in any order. A reader of only a part (a header, a footer, the first rows) can't check: it decodes
+//! what it gets, and the scrubber finds the damage.
 //!
-//! Must never: take an object without a checksum (Milvus' own, an older release's) for a damaged one.
+//! Must never: report an object without a checksum (written by Milvus or an older release) as damaged.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{LogPath, Paced, RangedObject, SegmentStore, StorageError};
+use super::{error::StorageError, path::LogPath};
 use crate::{
-    binlog::{BinlogError, LogBytes, LogIds},
+    binlog::{BinlogError, LogIds},
     model::{FieldId, LogFile, SegmentLogs},
 };
 
@@ -23,7 +21,7 @@ use crate::{
 pub struct StoredObject {
     pub path: LogPath,
     pub bytes: u64,
-    /// None: not known.
+    /// `None`: not recorded.
     pub checksum: Option<u32>,
 }
 
@@ -52,11 +50,16 @@ impl StoredObject {
         all
     }
 
+    /// A check for a reader of windows. `None` without a checksum.
+    pub fn running_check(&self) -> Option<RunningCheck> {
+        self.checksum.map(|expected| RunningCheck::new(self.path, self.bytes, expected))
+    }
+
     fn of(path: LogPath, file: &LogFile) -> Self {
         Self { path, bytes: file.bytes, checksum: file.checksum }
     }
 
-    /// Fails unless `bytes` are the object. CPU work: not for async threads.
+    /// Fails unless `bytes` have the recorded checksum. CPU work: not for async threads.
     pub fn check(&self, bytes: &[u8]) -> Result<(), StorageError> {
         match self.checksum {
             Some(expected) => compare(&self.path, expected, crc32c::crc32c(bytes)),
@@ -72,67 +75,18 @@ fn compare(path: &LogPath, expected: u32, found: u32) -> Result<(), StorageError
     Err(StorageError::Damaged { object: path.to_string(), expected, found })
 }
 
-/// Bytes that are read at once to be compared.
-const VERIFIED_BYTES: u64 = 1 << 20;
-
-/// Reads an object from end to end, a little at a time, and compares it with its record. Returns the bytes that were read:
-/// none of an object without a checksum, which only has to be there.
-///
-/// # Errors
-/// Of kind corrupt: it is damaged, or missing.
-pub async fn verify(store: &SegmentStore, pace: &Paced, object: &StoredObject) -> Result<u64, StorageError> {
-    let bytes = store.size(&object.path).await?;
-    let Some(expected) = object.checksum else { return Ok(0) };
-    let check = RunningCheck::new(object.path, object.bytes, expected);
-    check.is_of_size(bytes)?;
-    // An object of no bytes is one that was written so.
-    check.add(0, &[])?;
-    while let Some(gap) = check.next_gap(VERIFIED_BYTES) {
-        check.fill(&gap, &store.get_range_at(pace, &object.path, gap.clone()).await?)?;
-    }
-    Ok(bytes)
-}
-
-/// The bytes of an object that is going to be decoded.
-pub enum Fetched {
-    Whole {
-        object: StoredObject,
-        bytes: Bytes,
-    },
-    /// Checked on the way, if it has a [`RunningCheck`].
-    Ranged(Arc<RangedObject>),
-}
-
-impl Fetched {
-    /// What a decoder reads, and what to ask about an error. What is whole is checked here. CPU work: not for async
-    /// threads.
-    pub fn open(self) -> Result<(LogBytes, Option<Arc<RangedObject>>), StorageError> {
-        match self {
-            Self::Whole { object, bytes } => {
-                object.check(&bytes)?;
-                Ok((bytes.into(), None))
-            }
-            Self::Ranged(object) => Ok((object.log_bytes(), Some(object))),
-        }
-    }
-
-    pub(super) fn has_windows(&self) -> bool {
-        matches!(self, Self::Ranged(_))
-    }
-}
-
-/// The checksum of an object whose bytes come in parts, in any order and by several readers.
+/// Checks an object whose bytes arrive in parts, in any order and from several readers.
 #[derive(Debug)]
 pub struct RunningCheck {
     path: LogPath,
     bytes: u64,
     expected: u32,
-    /// Parts that have passed, none touching another: where each begins, its end and its checksum.
+    /// Parts that were added, joined where they touch: start → end and checksum.
     passed: Mutex<BTreeMap<u64, (u64, u32)>>,
 }
 
 impl RunningCheck {
-    /// Of an object that has so many bytes.
+    /// A check of an object of `bytes` bytes.
     pub fn new(path: LogPath, bytes: u64, expected: u32) -> Self {
         Self { path, bytes, expected, passed: Mutex::default() }
     }
@@ -141,7 +95,7 @@ impl RunningCheck {
         &self.path
     }
 
-    /// Fails if the object has another size than was written.
+    /// Fails unless the object has the size that was written.
     pub(super) fn is_of_size(&self, bytes: u64) -> Result<(), StorageError> {
         if bytes == self.bytes {
             return Ok(());
@@ -151,7 +105,7 @@ impl RunningCheck {
         Err(StorageError::Object { object: self.path.to_string(), source })
     }
 
-    /// Takes the bytes from `at` on, those that have not passed yet. Fails when all have passed and are not the object.
+    /// Adds the bytes at `at`; bytes that were added before are ignored. Fails when the object is complete and damaged.
     pub fn add(&self, at: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let mut passed = self.passed.lock();
         let end = (at + bytes.len() as u64).min(self.bytes);
@@ -174,7 +128,7 @@ impl RunningCheck {
         }
     }
 
-    /// Takes all bytes of a gap. Fails if they are fewer: a reader that asks until there is no gap would ask for ever.
+    /// Adds all bytes of a gap. Fails if there are fewer, because a loop over the gaps would not end.
     pub fn fill(&self, gap: &Range<u64>, bytes: &[u8]) -> Result<(), StorageError> {
         if bytes.len() as u64 != gap.end - gap.start {
             let what = format!("{} of {} bytes at {}", bytes.len(), gap.end - gap.start, gap.start);
@@ -183,7 +137,7 @@ impl RunningCheck {
         self.add(gap.start, bytes)
     }
 
-    /// The first bytes that have not passed, at most so many; None: all have.
+    /// The first bytes that are missing, at most `most`. `None`: all were added.
     pub fn next_gap(&self, most: u64) -> Option<Range<u64>> {
         let passed = self.passed.lock();
         let from = passed.get(&0).map_or(0, |(end, _)| *end);
@@ -192,7 +146,7 @@ impl RunningCheck {
     }
 }
 
-/// Adds a part that overlaps none, and makes one of those that touch.
+/// Inserts a part that overlaps no other, and joins it with the parts that it touches.
 fn insert(passed: &mut BTreeMap<u64, (u64, u32)>, mut from: u64, mut until: u64, mut sum: u32) {
     let joined = |first: u32, second: u32, bytes: u64| crc32c::crc32c_combine(first, second, bytes as usize);
     if let Some((start, (_, before))) = passed.range(..from).next_back().filter(|(_, (end, _))| *end == from) {
@@ -219,7 +173,7 @@ mod tests {
         LogPath::insert(ids, FieldId(100), LogId(5))
     }
 
-    /// Shows a check the parts, and then whatever is missing.
+    /// Adds the parts to a check, and then everything that is missing.
     fn shown(check: &RunningCheck, bytes: &[u8], parts: &[(usize, usize)], most: u64) -> Result<(), StorageError> {
         for (at, len) in parts {
             let at = at % bytes.len();

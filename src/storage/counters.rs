@@ -1,16 +1,16 @@
-//! What the store has been asked and how much went through it: plain numbers, for metrics to read.
+//! Counts the requests to a store and their bytes. Plain numbers; the metrics read them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One kind of operation. A retried request counts once, its attempts are in `retries`.
+/// Counters of one operation. A retried request counts once in `requests`.
 #[derive(Debug, Default)]
 pub struct OperationCounters {
     pub requests: AtomicU64,
-    /// Bytes of objects, of requests that succeeded.
+    /// Bytes of the objects of successful requests.
     pub bytes: AtomicU64,
     /// Attempts after the first.
     pub retries: AtomicU64,
-    /// Requests that failed in the end, objects that were not found included.
+    /// Requests that failed in the end; a missing object counts as a failure.
     pub failures: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl OperationCounters {
     }
 }
 
-/// Counters of a store by operation. A put of many objects is as many requests as it has batches.
+/// Counters of a store by operation. A put of many objects counts one request per batch.
 #[derive(Debug, Default)]
 pub struct StorageCounters {
     pub get: OperationCounters,

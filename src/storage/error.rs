@@ -1,4 +1,4 @@
-//! What can go wrong between a segment and its objects.
+//! Errors of reading and writing the objects of segments.
 
 use std::{fmt::Write as _, io};
 
@@ -9,49 +9,49 @@ use crate::{
     model::FieldId,
 };
 
-/// Errors of the store, with the name of the object.
+/// An error of the store. Names the object.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
-    /// The object is not there, in a store that is. Only what the catalog names is ever asked for, so this is damage.
+    /// The store works, and the object is missing. Only objects that the catalog names are read, so this is damage.
     #[error("object {object} not found")]
     NotFound { object: String },
-    /// The store did not answer, or failed in a way that may pass.
+    /// The store did not answer, or its failure may pass.
     #[error("{operation} of {object} failed: {what}")]
     Unavailable { operation: &'static str, object: String, what: String },
-    /// The store refuses, and would again: permissions, credentials, settings.
+    /// The store refuses, and a retry would not help: permissions, credentials, settings.
     #[error("{operation} of {object} refused: {what}")]
     Refused { operation: &'static str, object: String, what: String },
-    /// There is no such bucket.
+    /// The bucket does not exist.
     #[error("{place} does not exist: create it, or let minio.createBucket be true")]
     NoBucket { place: String },
     /// This process may not write any more.
     #[error(transparent)]
     Fenced(#[from] Fenced),
-    /// The process is stopping and waits for no store.
+    /// The process is stopping and no longer waits for the store.
     #[error("{operation} of {object} given up: the server is stopping")]
     Stopping { operation: &'static str, object: String },
-    /// No room left.
+    /// The disk or bucket is full.
     #[error("{operation} of {object}: no space left: {what}")]
     Full { operation: &'static str, object: String, what: String },
-    /// The object was read, and its bytes can't be right.
+    /// The bytes of the object can't be decoded.
     #[error("object {object}: {source}")]
     Object { object: String, source: BinlogError },
-    /// The object was read, and it is not the one that was written.
+    /// The bytes of the object do not match its checksum.
     #[error("object {object} is damaged: checksum {expected:08x} expected, {found:08x} found")]
     Damaged { object: String, expected: u32, found: u32 },
-    /// Rows can't be written as logs.
+    /// Rows or deletes can't be encoded.
     #[error(transparent)]
     Encode(#[from] BinlogError),
     /// The logs of a segment contradict each other or the schema.
     #[error("segment {segment}, field {field}: {what}")]
     Segment { segment: i64, field: FieldId, what: String },
-    /// Rows handed over for writing are not as they have to be.
+    /// Rows to be written have the wrong columns or order.
     #[error("rows of segment {segment}: {what}")]
     Rows { segment: i64, what: String },
-    /// No id for a new object.
+    /// There is no id for a new object.
     #[error("no log id: {what}")]
     LogId { what: String, kind: ErrorKind },
-    /// A setting that no store can be built from.
+    /// No store can be built from the settings.
     #[error("storage settings: {0}")]
     Settings(String),
     /// A task of the runtime ended without an answer.
@@ -69,7 +69,7 @@ impl Classify for StorageError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } => ErrorKind::Corrupt,
-            // A bucket that is away may be back tomorrow: what is in it is not gone.
+            // A missing bucket may come back with its objects, so it is not damage.
             Self::Unavailable { .. } | Self::NoBucket { .. } => ErrorKind::Transient,
             Self::Refused { .. } => ErrorKind::Precondition,
             Self::Fenced(fenced) => fenced.kind(),
@@ -86,7 +86,8 @@ impl Classify for StorageError {
 }
 
 impl StorageError {
-    /// Files: whatever is not known to last counts as passing (a failing disk is retried and then reported).
+    /// Converts an error of a file. Errors that are not known to be permanent count as transient: a failing disk is retried
+    /// and then reported.
     pub(super) fn of_io(operation: &'static str, object: &str, error: &io::Error) -> Self {
         let (object, what) = (object.to_owned(), error.to_string());
         match error.kind() {
@@ -104,13 +105,13 @@ impl StorageError {
         }
     }
 
-    /// Buckets: everything that the client library has no name for (connections, time-outs, server errors) counts as
-    /// passing.
+    /// Converts an error of a bucket. Errors without a name in the client library (connections, time-outs, server errors)
+    /// count as transient.
     pub(super) fn of_object_store(operation: &'static str, object: &str, error: object_store::Error) -> Self {
         use object_store::Error;
         let (object, what) = (object.to_owned(), causes(&error));
         match error {
-            // The same code of HTTP, another thing: the bucket may be back tomorrow.
+            // A missing bucket has the same HTTP code as a missing object, but may come back.
             Error::NotFound { .. } if what.contains("NoSuchBucket") => Self::Unavailable { operation, object, what },
             Error::NotFound { .. } => Self::NotFound { object },
             Error::InvalidPath { .. }
@@ -127,15 +128,15 @@ impl StorageError {
     }
 }
 
-/// An error with everything that caused it. The client library's texts end where the reason begins.
+/// The text of an error with all its causes. The client library's own texts leave the causes out.
 pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let said = cause.to_string();
-        // Many repeat what is below them.
+        // Many errors repeat the text of their cause.
         if !text.contains(&said) {
-            // Writing to a text can't fail.
+            // Writing to a `String` can't fail.
             let _ = write!(text, ": {said}");
         }
         next = cause.source();

@@ -1,6 +1,6 @@
-//! A backend that fails on purpose, for the tests of everything above the store.
+//! A backend that wraps another one and injects faults, for the tests of everything above the store.
 //!
-//! Per instance, not global: two tests never meet. Wraps any other backend.
+//! Faults belong to one instance, never to the process, so that parallel tests do not disturb each other.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,8 +10,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 
 use super::{
-    StorageError,
     backend::{Backend, Listed, Object, Swapped},
+    error::StorageError,
 };
 
 /// Operations that can be made to fail.
@@ -27,20 +27,20 @@ pub enum Operation {
 /// How an operation fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing happens; the error is one that may pass.
+    /// The operation is not done; the error is transient.
     Unavailable,
-    /// Nothing happens; the error lasts.
+    /// The operation is not done; the error is permanent.
     Refused,
-    /// A put leaves half of its first object under its name, a get gives half of one, as after a crash or on a bad
-    /// disk: the put reports failure, the get does not. Other operations are unavailable.
+    /// As after a crash or on a bad disk. A put stores half of its first object and reports a failure; a get returns half
+    /// of an object and reports none. Other operations are unavailable.
     Torn,
-    /// It happens, but the answer gets lost: what a time-out looks like.
+    /// The operation is done, but its answer gets lost, as in a time-out.
     AnswerLost,
 }
 
 #[derive(Debug, Default)]
 struct Script {
-    /// Operation (any, if none), number of the call counted from 1, whether all later calls fail too, how.
+    /// Operation (`None`: any), number of the call from 1, whether all later calls fail too, and how they fail.
     faults: Vec<(Option<Operation>, u64, bool, Fault)>,
     calls: Vec<(Operation, String)>,
 }
@@ -60,7 +60,7 @@ impl Script {
     }
 }
 
-/// Counts calls and fails those it was told to. Objects of one batch are one call.
+/// Counts calls and fails the chosen ones. A batch of objects is one call.
 #[derive(Debug)]
 pub struct FaultyBackend {
     inner: Arc<dyn Backend>,
@@ -112,7 +112,7 @@ fn half(bytes: &Bytes) -> Bytes {
     bytes.slice(..bytes.len() / 2)
 }
 
-/// The answer after an operation that happened.
+/// The answer after an operation that was done.
 fn answer<T>(fault: Option<Fault>, name: &str, value: T) -> Result<T, StorageError> {
     if fault.is_some() { Err(unavailable(name)) } else { Ok(value) }
 }

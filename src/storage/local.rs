@@ -1,16 +1,17 @@
 //! Objects as files below a directory.
 //!
-//! `put` and `copy` keep P3's half of the bargain: a file is written and synced under a name outside the namespace,
-//! renamed, and then its directory and every directory above it up to the root are synced, because any of them may be
-//! new. Nothing is remembered about directories that were synced before: two writers and a crash between them would
-//! make the memory wrong, and syncing a clean directory is cheap. Files of one `put` share the directory syncs.
+//! `put` and `copy` make an object durable (P3) in three steps. They write and sync a file under a name outside the
+//! namespace, rename it, and sync its directory and every directory above it up to the root, because any of them may be
+//! new. They do not remember which directories were synced before: two writers and a crash between them would make that
+//! memory wrong, and syncing a clean directory is cheap. Files of one `put` share the directory syncs.
+//!
+//! Must never: give a file its name before its bytes are on the disk.
 
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     ops::Range,
-    os::fd::AsRawFd,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -27,40 +28,44 @@ use futures::{
 use object_store::{ObjectStore, local::LocalFileSystem};
 use tokio::runtime::Handle;
 
-use super::{
-    Pace, StorageError,
-    backend::{Backend, Listed, Object, Swapped},
+use self::{
     direct::{Buffers, Direct},
-    pace::{in_parts, spans},
+    file::{FileWriter, read_file, read_on},
 };
+use super::{
+    backend::{Backend, Listed, Object, Swapped},
+    error::StorageError,
+    pace::{Pace, in_parts, spans},
+};
+
 use crate::background::blocking;
 
-/// Bytes that one call moves. Within a call a kernel may keep the core for all of it, however urgent others are: one of
-/// 60 MB would have a request of a client wait for 10 ms.
-const CALL_BYTES: usize = 256 << 10;
-/// Bytes after which the disk is given what was written. A sync of 16 MB that has all of it before it keeps the core for
-/// up to 4 ms; one that only waits keeps it for none.
-const BEGIN_BYTES: u64 = 1 << 20;
-/// Smaller objects are always written through the cache of files: for them it is not worth a descriptor and a buffer.
+mod direct;
+mod file;
+
+#[cfg(test)]
+mod tests;
+
+/// Smaller objects are always written through the page cache: a second descriptor and a buffer cost more than they save.
 const DIRECT_FROM: u64 = 2 << 20;
-/// Where files are before they have their name. On the same file system as the names, or renaming would not do.
+/// Folder of files that have no name yet. It is on the same file system as the objects, because renaming needs that.
 const STAGING: &str = ".staging";
 /// Files and directories synced at once: the file system's journal commits them together.
 const SYNC_CONCURRENCY: usize = 16;
-/// Objects given to one `put`: enough to share the directory syncs of a flush.
+/// Objects of one `put`: enough for all objects of a flush to share the directory syncs.
 const BATCH: usize = 256;
-/// A delete may remove a directory that was just made for a new file; then it is made again.
+/// A delete may remove a directory between its creation and its use; the rename is then tried again.
 const RENAME_ATTEMPTS: usize = 8;
 
 #[derive(Debug, Clone)]
 pub(super) struct LocalFiles {
     root: Arc<Path>,
-    /// Lists; everything else is done here.
+    /// Used for listings only.
     lister: LocalFileSystem,
-    /// Makes staging names unique within this process; other processes are told apart by the exclusive open.
+    /// Makes staging names unique within this process. The exclusive open keeps other processes apart.
     next_staged: Arc<AtomicU64>,
     buffers: Arc<Buffers>,
-    /// What was done in which order, for the test of durability: nothing else can see it short of a loss of power.
+    /// Syncs and renames in their order, for the test of durability: only a loss of power shows them otherwise.
     #[cfg(test)]
     pub(super) steps: Arc<parking_lot::Mutex<Vec<Step>>>,
 }
@@ -74,7 +79,7 @@ pub(super) enum Step {
 }
 
 impl LocalFiles {
-    /// Opens a directory and makes it if need be.
+    /// Opens a directory; creates it if it is missing.
     pub(super) fn open(root: &Path) -> Result<Self, StorageError> {
         let shown = root.display().to_string();
         let failed = |e: &io::Error| StorageError::of_io("open", &shown, e);
@@ -96,9 +101,8 @@ impl LocalFiles {
         })
     }
 
-    /// A failure, told apart from that of the store as a whole: if not even the folder for staging is there, the root is
-    /// not, or is what lies below a disk that is not mounted. What is not found then is not missing, and nothing may be
-    /// made there.
+    /// Converts an error. When the staging folder is missing too, the whole store is unavailable (its folder is gone, or
+    /// its disk is not mounted): the object is not reported as missing, and nothing may be created there.
     fn failed(&self, operation: &'static str, object: &str, error: &io::Error) -> StorageError {
         if error.kind() == io::ErrorKind::NotFound && !self.staging().is_dir() {
             let what = format!("the store's folder {} is not there", self.root.display());
@@ -107,7 +111,7 @@ impl LocalFiles {
         StorageError::of_io(operation, object, error)
     }
 
-    /// Syncs a file or directory that is open.
+    /// Syncs an open file or directory.
     fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
         file.sync_all().map_err(|e| io::Error::new(e.kind(), format!("sync of {}: {e}", path.display())))?;
         #[cfg(test)]
@@ -115,7 +119,7 @@ impl LocalFiles {
         Ok(())
     }
 
-    /// Gives a file its name, replacing another one of that name.
+    /// Renames a staged file to its name and replaces any file of that name.
     fn rename(&self, staged: &Path, target: &Path) -> io::Result<()> {
         fs::rename(staged, target)?;
         #[cfg(test)]
@@ -135,7 +139,7 @@ impl LocalFiles {
         self.staging().join(self.next_staged.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// A new file outside the namespace.
+    /// Creates a file outside the namespace.
     fn stage(&self) -> io::Result<(File, PathBuf)> {
         loop {
             let path = self.next_staging_path();
@@ -164,7 +168,8 @@ impl LocalFiles {
         }
     }
 
-    /// The same with as long a wait for each part as its pace calls for, on a thread of the runtime that may block.
+    /// Writes and syncs one object outside the namespace, waiting for its pace before each part. Blocks; must run on a
+    /// blocking thread of the runtime.
     fn write_at_pace(&self, object: &Object) -> Result<PathBuf, StorageError> {
         let runtime = Handle::current();
         let failed = |e: io::Error| self.failed("put", &object.name, &e);
@@ -172,13 +177,13 @@ impl LocalFiles {
             let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
             let directly = !object.read_soon && object.size() >= DIRECT_FROM;
             let direct = if directly { Direct::open(&self.buffers, file, path) } else { None };
-            let mut writing = direct.map_or_else(|| Writing::through_cache(file), Writing::Direct);
+            let mut writing = direct.map_or_else(|| FileWriter::through_cache(file), FileWriter::Direct);
             in_parts(&object.pace, &object.bytes, wait, |part| writing.write(&part).map_err(failed))?;
             if let Some(rest) = &object.rest {
                 let failed = |e: io::Error| self.failed("copy", &rest.name, &e);
                 let mut source = File::open(self.path(&rest.name)).map_err(failed)?;
                 let mut at = source.seek(SeekFrom::Start(rest.range.start)).map_err(failed)?;
-                // What is copied is read and written.
+                // A copied byte counts twice: it is read and written.
                 let wait = |pace: &dyn Pace, bytes| wait(pace, 2 * bytes);
                 spans(&object.pace, rest.range.end - at, wait, |bytes| {
                     at += writing.append(&source, bytes).map_err(failed)?;
@@ -192,8 +197,7 @@ impl LocalFiles {
         })
     }
 
-    /// The same for a copy. A second name for the file is enough, because files are never changed; a file system that
-    /// has no such names gets a second file.
+    /// Stages a copy. Files never change, so a hard link is enough; a file system without hard links gets a second file.
     fn copy_staged(&self, from: &Path) -> io::Result<PathBuf> {
         loop {
             let path = self.next_staging_path();
@@ -209,7 +213,7 @@ impl LocalFiles {
                     return self.write_staged(
                         |e| e,
                         |file, _| {
-                            let mut writing = Writing::through_cache(file);
+                            let mut writing = FileWriter::through_cache(file);
                             writing.append(&source, u64::MAX)?;
                             writing.finish()
                         },
@@ -219,14 +223,14 @@ impl LocalFiles {
         }
     }
 
-    /// Gives a staged file its name; returns the directory it is in now.
+    /// Renames a staged file to its name; returns its new directory.
     fn publish(&self, staged: &Path, name: &str) -> io::Result<PathBuf> {
         let target = self.path(name);
         let dir = target.parent().unwrap_or(&self.root).to_path_buf();
         let mut attempt = 1;
         loop {
             match fs::create_dir_all(&dir).and_then(|()| self.rename(staged, &target)) {
-                // A folder was removed: between making and using it, or between finding that it exists and looking.
+                // A delete removed the folder after it was created or found.
                 Err(e)
                     if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
                         && attempt < RENAME_ATTEMPTS =>
@@ -238,7 +242,7 @@ impl LocalFiles {
                     return Err(e);
                 }
                 Ok(()) => {
-                    // Renaming onto another name of the same file does nothing: a copy that is repeated.
+                    // Renaming onto a hard link of the same file does nothing, so a repeated copy leaves the staged name.
                     let _ = fs::remove_file(staged);
                     return Ok(dir);
                 }
@@ -246,7 +250,7 @@ impl LocalFiles {
         }
     }
 
-    /// Syncs directories and all above them up to the root, each once.
+    /// Syncs directories and all directories above them up to the root, each once.
     async fn sync_dirs(&self, dirs: impl IntoIterator<Item = PathBuf>) -> Result<(), StorageError> {
         let mut all = BTreeSet::new();
         for dir in dirs {
@@ -264,106 +268,13 @@ impl LocalFiles {
         stream::iter(syncs).buffer_unordered(SYNC_CONCURRENCY).try_collect().await
     }
 
-    /// Removes the directories above a deleted object that are empty now. Another writer may fill one meanwhile, which
-    /// then can't be removed, or find it gone, and makes it again.
+    /// Removes the directories above a deleted object that are empty now. A directory that another writer fills meanwhile
+    /// can't be removed; a writer that finds its directory gone creates it again.
     fn prune(&self, deleted: &Path) {
         for dir in deleted.ancestors().skip(1).take_while(|dir| **dir != *self.root && dir.starts_with(&self.root)) {
             if fs::remove_dir(dir).is_err() {
                 return;
             }
-        }
-    }
-}
-
-/// A file that goes to the disk while it is written, empty at first. It has to be finished.
-enum Writing<'a> {
-    Direct(Direct<'a>),
-    ThroughCache {
-        file: &'a File,
-        written: u64,
-        /// Of that, what the disk was given already.
-        begun: u64,
-    },
-}
-
-impl<'a> Writing<'a> {
-    fn through_cache(file: &'a File) -> Self {
-        Self::ThroughCache { file, written: 0, begun: 0 }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for part in bytes.chunks(CALL_BYTES) {
-            match self {
-                Self::Direct(direct) => direct.write(part)?,
-                Self::ThroughCache { file, .. } => file.write_all(part)?,
-            }
-            self.wrote(part.len() as u64);
-        }
-        Ok(())
-    }
-
-    /// Appends the next bytes of another file; returns how many there were.
-    fn append(&mut self, source: &File, bytes: u64) -> io::Result<u64> {
-        let mut done = 0;
-        while done < bytes {
-            let most = (bytes - done).min(CALL_BYTES as u64);
-            let copied = match self {
-                Self::Direct(direct) => direct.append(source, most as usize)? as u64,
-                // In the kernel where it can.
-                Self::ThroughCache { file, .. } => io::copy(&mut Read::take(source, most), file)?,
-            };
-            if copied == 0 {
-                break;
-            }
-            done += copied;
-            self.wrote(copied);
-        }
-        Ok(done)
-    }
-
-    fn wrote(&mut self, bytes: u64) {
-        let Self::ThroughCache { file, written, begun } = self else { return };
-        *written += bytes;
-        if *written - *begun >= BEGIN_BYTES {
-            begin_to_sync(file, *begun..*written);
-            *begun = *written;
-        }
-    }
-
-    fn finish(self) -> io::Result<()> {
-        match self {
-            Self::Direct(direct) => direct.finish(),
-            Self::ThroughCache { .. } => Ok(()),
-        }
-    }
-}
-
-/// Has the disk begin with a part of a file, and does not wait for it. What becomes of it is the sync's to say, which
-/// does all of it where this does nothing; only calls that wait take an error of the disk away from it.
-fn begin_to_sync(file: &File, part: Range<u64>) {
-    #[cfg(target_os = "linux")]
-    if let (Ok(at), Ok(bytes)) = (i64::try_from(part.start), i64::try_from(part.end - part.start)) {
-        // SAFETY: a system call that takes numbers and no memory; the descriptor is open for as long as `file` is borrowed.
-        unsafe { libc::sync_file_range(file.as_raw_fd(), at, bytes, libc::SYNC_FILE_RANGE_WRITE) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, part);
-}
-
-/// Reads into one allocation of the file's size.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
-    read_on(&file, bytes)
-}
-
-/// The next bytes of a file, fewer at its end, in one allocation that is not filled beforehand.
-fn read_on(file: &File, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut read = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-    loop {
-        let left = bytes - read.len() as u64;
-        if Read::take(file, left.min(CALL_BYTES as u64)).read_to_end(&mut read)? == 0 {
-            return Ok(read);
         }
     }
 }
@@ -406,7 +317,7 @@ impl Backend for LocalFiles {
         let mut writes = stream::iter(writes).buffer_unordered(SYNC_CONCURRENCY);
         let mut staged = Vec::with_capacity(objects.len());
         let mut failure = None;
-        // To the end even after a failure, so that every staged file is known.
+        // Continues after a failure, so that every staged file is known and can be removed.
         while let Some(written) = writes.next().await {
             match written {
                 Ok(file) => staged.push(file),
@@ -438,7 +349,7 @@ impl Backend for LocalFiles {
         let (files, name) = (self.clone(), name.to_owned());
         blocking(move || {
             let failed = |e: io::Error| files.failed("swap", &name, &e);
-            // The lock is on the folder itself: no file of its own is left behind, and it ends with the descriptor.
+            // Locks the folder itself: no lock file is left behind, and closing the descriptor releases it.
             let root = File::open(&files.root).map_err(failed)?;
             if let Err(error) = root.lock() {
                 tracing::warn!(%error, folder = %files.root.display(), "the folder can't be locked: two servers that start at the same instant are told apart by reading its mark again only");
@@ -476,7 +387,7 @@ impl Backend for LocalFiles {
             let path = files.path(&name);
             match fs::remove_file(&path) {
                 Ok(()) => files.prune(&path),
-                // Not there is as good as deleted, but only where it would be.
+                // An absent object counts as deleted, but only if the store itself is there.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && files.staging().is_dir() => {}
                 Err(e) => return Err(files.failed("delete", &name, &e)),
             }

@@ -1,6 +1,6 @@
-//! Names of objects: built and parsed here and nowhere else (specification 1).
+//! Names of objects (see docs/formats.md). No other file builds or parses them.
 //!
-//! Names are relative: the root (a directory, or a prefix in a bucket) is the backend's business.
+//! Names are relative to the root of the backend: a directory, or a prefix in a bucket.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +9,7 @@ use crate::{
     model::{CollectionId, FieldId, LogId, PartitionId, SegmentId},
 };
 
-/// The three kinds of objects, each with its own top folder.
+/// The three kinds of objects; each has its own top folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogKind {
     Insert,
@@ -20,7 +20,7 @@ pub enum LogKind {
 impl LogKind {
     pub const ALL: [Self; 3] = [Self::Insert, Self::Stats, Self::Delta];
 
-    /// The top folder, which is also the prefix that lists all objects of this kind.
+    /// The top folder. As a prefix it lists all objects of this kind.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Insert => "insert_log",
@@ -35,8 +35,8 @@ impl LogKind {
     }
 }
 
-/// Name of one object. A log id belongs to one object only, except 1 (the compound statistics file of its segment) and
-/// those of delta logs that a compaction carried over to its output.
+/// Name of one object. A log id belongs to one object, with two exceptions: id 1 is the compound statistics log of every
+/// segment, and a compaction may carry a delta log over to its output under the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogPath {
     Insert { collection: CollectionId, partition: PartitionId, segment: SegmentId, field: FieldId, log: LogId },
@@ -69,7 +69,7 @@ impl LogPath {
         }
     }
 
-    /// Whose object it is.
+    /// The segment that the object belongs to.
     pub fn ids(&self) -> LogIds {
         match *self {
             Self::Insert { collection, partition, segment, .. }
@@ -84,7 +84,7 @@ impl LogPath {
         }
     }
 
-    /// None for delta logs.
+    /// `None` for delta logs.
     pub fn field(&self) -> Option<FieldId> {
         match *self {
             Self::Insert { field, .. } | Self::Stats { field, .. } => Some(field),
@@ -104,7 +104,7 @@ impl fmt::Display for LogPath {
     }
 }
 
-/// A name that is none of ours.
+/// A name that is not that of a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("object name {0:?} is not that of a log")]
 pub struct ParsePathError(pub String);
@@ -112,7 +112,7 @@ pub struct ParsePathError(pub String);
 impl FromStr for LogPath {
     type Err = ParsePathError;
 
-    /// Takes exactly what `Display` prints, so that two names never mean one object.
+    /// Accepts exactly what `Display` prints, so that no object has two names.
     fn from_str(name: &str) -> Result<Self, ParsePathError> {
         parse(name).filter(|path| path.to_string() == name).ok_or_else(|| ParsePathError(name.to_owned()))
     }

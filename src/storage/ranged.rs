@@ -1,7 +1,7 @@
-//! An object that is too large to be held: read window by window, the next one while this one is decoded.
+//! Reads an object that is too large for memory in windows, and fetches the next window while the current one is decoded.
 //!
-//! Must never: let a store that does not answer look like an object that is damaged. What went wrong is kept until
-//! somebody asks.
+//! Must never: let a store that does not answer look like a damaged object. A decoder sees only an IO error, so the store's
+//! error is kept for [`RangedObject::take_failure`].
 
 use std::{
     io,
@@ -17,30 +17,30 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-use super::{LogPath, Paced, RunningCheck, SegmentStore, StorageError};
+use super::{checksum::RunningCheck, error::StorageError, pace::Paced, path::LogPath, store::SegmentStore};
 use crate::binlog::{LogBytes, PEEK_BYTES, ReadRange};
 
-/// The end of an object, where its footer is.
+/// Bytes read at the end of an object to get its footer.
 const TAIL_BYTES: u64 = 64 * 1024;
-/// Windows that may be held at once: the one that is read, the next one, and one that is put together from both.
+/// Windows in memory at once: the current one, the next one, and a read that spans both.
 const WINDOWS: u64 = 3;
 
 /// How an object is read.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
-    /// Bytes of it that may be in memory at once, about.
+    /// Approximate limit on the bytes of the object in memory. A smaller object is fetched whole.
     pub held_bytes: u64,
-    /// Ends requests that are under way, and with them the wait of whoever decodes.
+    /// Cancels running requests, which ends the decoder's wait with an error.
     pub stop: CancellationToken,
-    /// Counts the bytes that are read.
+    /// Counts the bytes read.
     pub read: Arc<AtomicU64>,
-    /// Who is asked before bytes move.
+    /// Limits how fast the object is read.
     pub pace: Paced,
-    /// What the object has to be; shown every window, also by other readers of the same object. None: nobody knows.
+    /// Checks every window. Readers of the same object may share it. `None`: there is no checksum.
     pub check: Option<Arc<RunningCheck>>,
 }
 
-/// Read from threads that may block; requests run on the runtime of whoever opened it.
+/// An object that is read in windows. Reads block; requests run on the runtime that opened it.
 pub struct RangedObject {
     store: SegmentStore,
     path: LogPath,
@@ -48,25 +48,26 @@ pub struct RangedObject {
     window: u64,
     reading: Reading,
     runtime: Handle,
-    state: Mutex<State>,
+    current: Mutex<Window>,
     failure: Mutex<Option<StorageError>>,
 }
 
+/// The current window.
 #[derive(Default)]
-struct State {
+struct Window {
     at: u64,
     bytes: Bytes,
-    next: Option<Ahead>,
+    next: Option<ReadAhead>,
 }
 
-/// A window that is on its way.
-struct Ahead {
+/// A window that is being fetched.
+struct ReadAhead {
     range: Range<u64>,
     bytes: AbortOnDropHandle<Result<Bytes, StorageError>>,
 }
 
 impl RangedObject {
-    /// Looks at the object's size and nothing else.
+    /// Opens an object. Asks the store for its size only.
     pub async fn open(store: &SegmentStore, path: LogPath, reading: Reading) -> Result<Arc<Self>, StorageError> {
         let window = (reading.held_bytes / (WINDOWS + 1)).max(1);
         let len = store.size(&path).await?;
@@ -74,8 +75,8 @@ impl RangedObject {
             check.is_of_size(len)?;
         }
         let (store, runtime) = (store.clone(), Handle::current());
-        let (state, failure) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { store, path, len, window, reading, runtime, state, failure }))
+        let (current, failure) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { store, path, len, window, reading, runtime, current, failure }))
     }
 
     /// Bytes of the object.
@@ -83,17 +84,17 @@ impl RangedObject {
         self.len
     }
 
-    /// What a decoder reads.
+    /// The source for a decoder.
     pub fn log_bytes(self: &Arc<Self>) -> LogBytes {
         LogBytes::in_store(Arc::clone(self) as Arc<dyn ReadRange>, self.len)
     }
 
-    /// Why the store did not answer, if that is what an error is about.
+    /// The error of the store behind the last failed read. `None`: the bytes themselves are wrong.
     pub fn take_failure(&self) -> Option<StorageError> {
         self.failure.lock().take()
     }
 
-    /// Has the whole object checked, once its reader is at the end: reads what no window has shown. Blocks.
+    /// Completes the check at the end of reading: reads the bytes that no window has covered. Blocks.
     pub(super) fn check_rest(&self) -> Result<(), StorageError> {
         let Some(check) = &self.reading.check else { return Ok(()) };
         while let Some(gap) = check.next_gap(self.window) {
@@ -106,21 +107,21 @@ impl RangedObject {
         let (store, path, reading) = (self.store.clone(), self.path, self.reading.clone());
         async move {
             let stopped = || StorageError::Task(format!("read of {path}: stopped"));
-            let got = reading.stop.run_until_cancelled(store.get_range_at(&reading.pace, &path, range)).await;
+            let got = reading.stop.run_until_cancelled(store.get_range_paced(&reading.pace, &path, range)).await;
             let bytes = got.ok_or_else(stopped)??;
             reading.read.fetch_add(bytes.len() as u64, Relaxed);
             Ok(bytes)
         }
     }
 
-    /// Replaces the window by one that begins at `from` and reaches `end`, or further. Who jumps and asks for little looks
-    /// at headers of what it skips: it gets that and no more.
-    fn advance(&self, state: &mut State, from: u64, end: u64) -> Result<(), StorageError> {
+    /// Replaces the window by one that begins at `from` and reaches at least `end`. A small non-sequential read is a header
+    /// peek, so only those bytes are fetched.
+    fn advance(&self, state: &mut Window, from: u64, end: u64) -> Result<(), StorageError> {
         let follows = from == state.at + state.bytes.len() as u64 && from > 0;
         let least =
             if !follows && end - from <= PEEK_BYTES { end } else { end.max((from + self.window).min(self.len)) };
         let ahead = state.next.take().filter(|next| next.range.start == from && next.range.end >= end);
-        // What is replaced does not stay beside what comes.
+        // Frees the old window before the new one arrives.
         state.bytes = Bytes::new();
         let bytes = match ahead {
             Some(next) => self
@@ -129,7 +130,7 @@ impl RangedObject {
                 .unwrap_or_else(|e| Err(StorageError::Task(format!("read ahead of {}: {e}", self.path))))?,
             None => self.runtime.block_on(self.fetch(from..least))?,
         };
-        *state = State { at: from, bytes, next: None };
+        *state = Window { at: from, bytes, next: None };
         if let Some(check) = &self.reading.check {
             check.add(from, &state.bytes)?;
         }
@@ -137,7 +138,7 @@ impl RangedObject {
         if follows && next < self.len && !state.bytes.is_empty() {
             let range = next..(next + self.window).min(self.len);
             let bytes = AbortOnDropHandle::new(self.runtime.spawn(self.fetch(range.clone())));
-            state.next = Some(Ahead { range, bytes });
+            state.next = Some(ReadAhead { range, bytes });
         }
         Ok(())
     }
@@ -146,9 +147,9 @@ impl RangedObject {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let mut state = self.state.lock();
+        let mut state = self.current.lock();
         let held = state.at..state.at + state.bytes.len() as u64;
-        let part = |state: &State, from: u64, to: u64| {
+        let part = |state: &Window, from: u64, to: u64| {
             let end = (to.saturating_sub(state.at) as usize).min(state.bytes.len());
             state.bytes.slice(((from.saturating_sub(state.at)) as usize).min(end)..end)
         };
@@ -162,7 +163,7 @@ impl RangedObject {
             whole.extend_from_slice(&part(&state, held.end, range.end));
             return Ok(whole.freeze());
         }
-        // A footer is read backwards: its length, then itself.
+        // A decoder reads a footer backwards: its length first, then the footer.
         let is_footer = range.end == self.len && range.start != held.end;
         let from = if is_footer { range.start.min(self.len.saturating_sub(TAIL_BYTES)) } else { range.start };
         self.advance(&mut state, from, range.end)?;
@@ -229,7 +230,7 @@ mod tests {
             let mut reads: Vec<Range<usize>> =
                 reads.into_iter().map(|(at, n)| at.min(len)..(at + n).min(len).max(at.min(len))).collect();
             if in_order {
-                // As pages are read: each where the last one ended.
+                // As a decoder reads pages: each begins where the last one ended.
                 let mut at = 0;
                 for read in &mut reads {
                     *read = at..(at + read.len()).min(len);
@@ -243,7 +244,7 @@ mod tests {
         }
     }
 
-    /// A reader is told when the last byte has passed, in whatever order; one that skips has the rest read for it.
+    /// Damage shows when the last byte has been read, in any order; `check_rest` reads the bytes that a reader skipped.
     #[test]
     fn damage_is_found_when_all_has_passed() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_not_read_and_what_is_read_is_read_once() {
+    fn skipped_bytes_are_not_read_and_others_are_read_once() {
         const PAGE: u64 = 100_000;
         let (runtime, pages) = (tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap(), 20);
         let read = |object: &RangedObject| object.reading.read.load(Relaxed);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_stopped_waits_for_no_store() {
+    fn shutdown_does_not_wait_for_store() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let object = stored(&runtime, &[7; 100], 10);
         object.reading.stop.cancel();
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_is_gone_is_not_a_damaged_one() {
+    fn a_missing_object_is_not_a_damaged_one() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let object = stored(&runtime, &[7; 100], 10);
         runtime.block_on(object.store.delete(&path())).unwrap();

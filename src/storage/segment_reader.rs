@@ -1,7 +1,7 @@
-//! The logs of a segment become rows, deletes and statistics again.
+//! Decodes the logs of a segment into rows, deletes and statistics.
 //!
-//! Rows are read binlog by binlog: the n-th log of every wanted field is opened, decoded batch by batch, and dropped
-//! before the next is opened; large ones are never whole in memory. Errors name the object.
+//! Reads rows binlog by binlog: opens the n-th log of every wanted field, decodes it batch by batch, and drops it before it
+//! opens the next. A large log is never whole in memory. Errors name the object.
 
 use std::sync::Arc;
 
@@ -15,7 +15,14 @@ use futures::{
     stream::{self, BoxStream, StreamExt},
 };
 
-use super::{Fetched, LogPath, RangedObject, Reading, RunningCheck, SegmentStore, StorageError, StoredObject};
+use super::{
+    checksum::StoredObject,
+    error::StorageError,
+    fetch::{Fetched, fetch},
+    path::LogPath,
+    ranged::{RangedObject, Reading},
+    store::SegmentStore,
+};
 use crate::{
     background::blocking,
     binlog::{BinlogError, ColumnReader, DeltaReader, InsertLog, LogIds, PkStats, decode_delta, decode_stats},
@@ -24,14 +31,15 @@ use crate::{
 
 /// Objects of one segment fetched at once.
 const FETCH_CONCURRENCY: usize = 8;
-/// Objects up to this size are read whole; of larger ones no more than this is in memory.
+/// Objects up to this size are fetched whole. At most this much of a larger one is in memory.
 const WHOLE_BYTES: u64 = 4 << 20;
 
-/// Reads columns of a segment in batches of at most `batch_rows`, with one column per wanted field, in the order given,
-/// named and typed as in `schema.arrow_schema()`. Objects are checked against their checksums: small ones before they are
-/// decoded, large ones when all of their bytes have passed, so that whoever stops early may have seen rows of a damaged
-/// one. Memory is bounded by a few megabytes per field and one batch, however
-/// large the objects are. No fields: no batches.
+/// Reads columns of a segment in batches of at most `batch_rows`. Each batch has one column per wanted field, in the order
+/// given, named and typed as in `schema.arrow_schema()`. Without fields there are no batches.
+///
+/// Small objects are checked against their checksums before they are decoded, large ones when their last byte has been
+/// read; a caller that stops early may have seen rows of a damaged object. Memory is bounded by a few megabytes per field
+/// and one batch, for objects of any size.
 pub fn read_columns(
     store: &SegmentStore,
     ids: LogIds,
@@ -67,7 +75,7 @@ pub fn read_columns(
 
 /// Reads all deletes of a segment, log by log in order of arrival.
 pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<Delete>, StorageError> {
-    // Owned, because a future that holds a borrowing iterator is not provably `Send` inside another one.
+    // Owned: the compiler can't prove a future with a borrowing iterator `Send` inside another future.
     let objects: Vec<StoredObject> = logs.delta.iter().map(|log| StoredObject::delta(ids, log)).collect();
     let reads = objects.into_iter().map(|object| async move {
         let bytes = store.get(&object.path).await?;
@@ -81,9 +89,8 @@ pub async fn read_deletes(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs)
     Ok(parts.concat())
 }
 
-/// Reads the deletes of delta logs in parts that take `part_bytes` or a little more, whichever logs they come from. No log
-/// is whole in memory if it is large; a damaged one may be found after some of its deletes were handed out, at its end at
-/// the latest.
+/// Reads the deletes of delta logs in parts of `part_bytes` or a little more; a part may span several logs. A large log is
+/// never whole in memory. Damage to it shows at its end at the latest, so some of its deletes may be returned before.
 pub fn read_delete_parts(
     store: &SegmentStore,
     mut logs: Vec<StoredObject>,
@@ -113,14 +120,14 @@ pub fn read_delete_parts(
 /// A delta log that is being read.
 struct OpenDelta {
     path: LogPath,
-    /// Where its bytes come from, if they are not in memory.
+    /// Source of the bytes if the log is read in windows.
     object: Option<Arc<RangedObject>>,
     reader: DeltaReader,
 }
 
 impl OpenDelta {
     async fn open(store: &SegmentStore, log: StoredObject) -> Result<Self, StorageError> {
-        let fetched = fetch(store, log).await?;
+        let fetched = fetch(store, log, reading(&log)).await?;
         let permit = if fetched.has_windows() { store.window_reader().await } else { None };
         blocking(move || {
             let _permit = permit;
@@ -132,7 +139,7 @@ impl OpenDelta {
         .await
     }
 
-    /// Adds to a part of `bytes` until it has `enough`. Returns the log too unless it has ended.
+    /// Appends deletes to a part of `bytes` bytes until it has `enough`. Returns the log unless it has ended.
     fn read(
         mut self,
         mut part: Vec<Delete>,
@@ -160,8 +167,8 @@ fn memory_bytes(delete: &Delete) -> usize {
     size_of::<Delete>() + text
 }
 
-/// Reads the primary-key statistics of a segment: the compound log if there is one, all single ones otherwise
-/// (specification 6.2).
+/// Reads the primary-key statistics of a segment: the compound log if there is one, otherwise all single logs (see
+/// docs/formats.md).
 pub async fn read_stats(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -> Result<Vec<PkStats>, StorageError> {
     let all: Vec<StoredObject> = logs
         .stats
@@ -183,7 +190,7 @@ pub async fn read_stats(store: &SegmentStore, ids: LogIds, logs: &SegmentLogs) -
     Ok(parts.concat())
 }
 
-/// Damage, unless the store has not answered.
+/// The store's error if a read failed; otherwise the object is damaged.
 fn unreadable(path: &LogPath, object: Option<&RangedObject>, source: BinlogError) -> StorageError {
     object.and_then(RangedObject::take_failure).unwrap_or_else(|| of_object(path, source))
 }
@@ -192,13 +199,13 @@ fn of_object(path: &LogPath, source: BinlogError) -> StorageError {
     StorageError::Object { object: path.to_string(), source }
 }
 
-/// What is still to be read.
+/// The binlogs that are still to be read.
 struct Source {
     store: SegmentStore,
     fields: Vec<Field>,
     schema: Arc<ArrowSchema>,
     batch_rows: usize,
-    /// Per binlog the object of every wanted field; the next one last.
+    /// The objects of every wanted field per binlog, in reverse order.
     binlogs: Vec<Vec<StoredObject>>,
 }
 
@@ -233,13 +240,13 @@ impl Source {
         Ok(Self { store: store.clone(), fields, schema, batch_rows, binlogs })
     }
 
-    /// Fetches the next binlog of every field.
+    /// Fetches and opens the next binlog.
     async fn open_next(&mut self) -> Result<Option<OpenBinlog>, StorageError> {
         let Some(objects) = self.binlogs.pop() else { return Ok(None) };
         let store = &self.store;
-        let fetches = objects
-            .into_iter()
-            .map(|object| async move { Ok::<_, StorageError>((object.path, fetch(store, object).await?)) });
+        let fetches = objects.into_iter().map(|object| async move {
+            Ok::<_, StorageError>((object.path, fetch(store, object, reading(&object)).await?))
+        });
         let objects: Vec<_> = stream::iter(fetches).buffered(FETCH_CONCURRENCY).try_collect().await?;
         let (fields, batch_rows) = (self.fields.clone(), self.batch_rows);
         let has_windows = objects.iter().any(|(_, fetched)| fetched.has_windows());
@@ -259,22 +266,16 @@ impl Source {
     }
 }
 
-/// An object: in memory if it is small, behind a reader of windows otherwise.
-async fn fetch(store: &SegmentStore, object: StoredObject) -> Result<Fetched, StorageError> {
-    if object.bytes <= WHOLE_BYTES {
-        return Ok(Fetched::Whole { object, bytes: store.get(&object.path).await? });
-    }
-    let check = object.checksum.map(|expected| Arc::new(RunningCheck::new(object.path, object.bytes, expected)));
-    let reading = Reading { held_bytes: WHOLE_BYTES, check, ..Reading::default() };
-    Ok(Fetched::Ranged(RangedObject::open(store, object.path, reading).await?))
+fn reading(object: &StoredObject) -> Reading {
+    Reading { held_bytes: WHOLE_BYTES, check: object.running_check().map(Arc::new), ..Reading::default() }
 }
 
 struct OpenColumn {
     path: LogPath,
-    /// Where its bytes come from, if they are not in memory.
+    /// Source of the bytes if the log is read in windows.
     object: Option<Arc<RangedObject>>,
     reader: ColumnReader,
-    /// Decoded and not handed out yet.
+    /// Decoded, not returned yet.
     next: Option<ArrayRef>,
 }
 
@@ -289,8 +290,8 @@ impl OpenBinlog {
         self.columns.iter().any(|column| column.object.is_some())
     }
 
-    /// The next rows that are there for every field. Logs of one binlog have equally many rows, but need not come in
-    /// equal arrays.
+    /// The next rows that every field has decoded. All logs of a binlog have the same number of rows, but their arrays may
+    /// be cut differently.
     fn next_batch(&mut self) -> Result<Option<RecordBatch>, StorageError> {
         let mut rows = usize::MAX;
         for column in &mut self.columns {
@@ -301,7 +302,7 @@ impl OpenBinlog {
             rows = rows.min(column.next.as_ref().map_or(0, |array| array.len()));
         }
         if rows == 0 {
-            // Some have ended: then all must have.
+            // One log has ended, so all must have ended.
             return match self.columns.iter().find(|column| column.next.is_some()) {
                 None => {
                     self.columns.iter().filter_map(|c| c.object.as_deref()).try_for_each(RangedObject::check_rest)?;
@@ -325,3 +326,6 @@ impl OpenBinlog {
         batch.map(Some).map_err(|e| StorageError::Task(format!("record batch: {e}")))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
-//! Rows and deletes become the logs of a new segment.
+//! Encodes rows and deletes into the logs of a new segment.
 //!
-//! Rows are cut into binlogs by their size in memory; the fields of a cut are encoded side by side. One encoded cut is
-//! held at a time: the next is put together while it is uploaded, and encoded when it has left. Nothing is removed after
-//! a failure: what was written is unreferenced, and garbage collection takes it.
+//! Cuts rows into binlogs by their size in memory and encodes the fields of a cut in parallel. Holds one encoded cut at a
+//! time: collects the next while it is uploaded, and encodes that when the upload is done. Removes nothing after a failure:
+//! no segment refers to the objects, so garbage collection deletes them.
 
 use std::{iter::Peekable, sync::Arc};
 
@@ -18,7 +18,7 @@ use futures::{
 };
 use tokio::task::JoinSet;
 
-use super::{LogPath, SegmentStore, StorageError};
+use super::{error::StorageError, path::LogPath, store::SegmentStore};
 use crate::{
     background::blocking,
     binlog::{
@@ -30,43 +30,43 @@ use crate::{
     model::{CollectionSchema, Delete, Field, FieldId, LogFile, LogId, PkRange, SegmentLogs, Timestamp},
 };
 
-/// A binlog may end at row counts that are one short of a multiple of this, as in Milvus.
+/// A binlog may end only at a row count that is one short of a multiple of this, as in Milvus.
 const CUT_ROWS: usize = 100;
 
-/// Which statistics logs a segment gets (specification 6.3).
+/// Which statistics logs a segment gets (see docs/formats.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatsLayout {
-    /// A flush: one log per binlog, and the compound log with all of them.
+    /// Of a flush: one log per binlog, and the compound log of all of them.
     Flushed,
-    /// A compaction: one log for the whole segment, its filter made for this many keys (rows of the sources).
+    /// Of a compaction: one log for the whole segment. The filter is sized for `capacity` keys, the rows of the sources.
     Compacted { capacity: u64 },
 }
 
-/// Which segment is written, and how.
+/// The segment to write, and how to write it.
 #[derive(Debug, Clone, Copy)]
 pub struct SegmentTarget<'a> {
     pub ids: LogIds,
     pub schema: &'a CollectionSchema,
     pub stats: StatsLayout,
     pub config: &'a BinlogConfig,
-    /// Recorded in the files, read by nobody.
+    /// Recorded in the files for people; the program does not read it.
     pub written_at_ms: u64,
 }
 
-/// What was written. Durable, and referenced by nothing yet.
+/// A segment's logs after writing: durable, but not committed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentOutput {
     pub logs: SegmentLogs,
     pub rows: u64,
-    /// None without rows.
+    /// `None` without rows.
     pub pk_range: Option<PkRange>,
-    /// The entries of the compound log, or the one of a compaction; empty without rows.
+    /// The entries of the compound log, or the only entry of a compaction. Empty without rows.
     pub stats: Vec<PkStats>,
 }
 
-/// Writes a segment. Batches have the columns of `schema.arrow_schema()`, their rows ascend by row id over all batches;
-/// both are checked. `log_ids` gives a new id for every object; ids up to 1 are refused. Deletes become one delta log,
-/// if there are any. Without rows nothing else is written.
+/// Writes a segment. Batches must have the columns of `schema.arrow_schema()`, and rows must ascend by row id over all
+/// batches; both are checked. `log_ids` gives a new id for every object; ids up to 1 are refused. Deletes, if any, become
+/// one delta log. Without rows nothing else is written.
 pub async fn write_segment(
     store: &SegmentStore,
     target: &SegmentTarget<'_>,
@@ -131,7 +131,7 @@ async fn settled(uploads: &mut JoinSet<Result<(), StorageError>>) -> Result<(), 
     Ok(())
 }
 
-/// Collects the objects of a segment and what the metadata will say about them.
+/// Collects the objects of a segment and their metadata.
 struct Assembly<'a> {
     target: &'a SegmentTarget<'a>,
     log_ids: &'a mut (dyn FnMut() -> Result<LogId, StorageError> + Send),
@@ -139,7 +139,7 @@ struct Assembly<'a> {
     rows: u64,
     stats: Vec<PkStats>,
     stats_files: Vec<LogFile>,
-    /// Encoded and not uploaded yet.
+    /// Encoded, not uploaded yet.
     objects: Vec<(LogPath, Bytes)>,
 }
 
@@ -152,7 +152,7 @@ impl Assembly<'_> {
         Ok(id)
     }
 
-    /// One binlog per field, in the order of `fields`.
+    /// Adds one binlog per field, in the order of `fields`.
     fn add_logs(&mut self, fields: &[Field], encoded: Vec<Encoded>) -> Result<(), StorageError> {
         if self.logs.insert.is_empty() {
             self.logs.insert = fields.iter().map(|field| (field.id, Vec::new())).collect();
@@ -200,7 +200,7 @@ impl Assembly<'_> {
     }
 }
 
-/// Passes batches on that have the right columns and ascend by row id.
+/// Passes batches on; fails for wrong columns and for row ids that do not ascend.
 struct Checked<I> {
     batches: I,
     schema: Arc<ArrowSchema>,
@@ -232,7 +232,7 @@ fn names(schema: &ArrowSchema) -> Vec<String> {
     schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect()
 }
 
-/// Rows of one binlog: slices of the caller's batches, nothing copied.
+/// Rows of one binlog: slices of the caller's batches, not copies.
 struct Cut {
     batches: Vec<RecordBatch>,
     rows: usize,
@@ -244,13 +244,13 @@ impl Cut {
     }
 }
 
-/// Cuts rows into binlogs (specification 9.4): a cut ends at a row count of 100·k − 1 at which the rows have more than
-/// `max_bytes` in memory over all fields.
+/// Cuts rows into binlogs. A cut ends at the first row count of 100·k − 1 at which the rows have more than `max_bytes` in
+/// memory, all fields together.
 struct Cuts<I: Iterator> {
     rows: Peekable<I>,
     fields: Arc<[Field]>,
     max_bytes: u64,
-    /// What a cut left of its last batch.
+    /// Rest of the last batch behind the previous cut.
     rest: Option<RecordBatch>,
 }
 
@@ -259,7 +259,7 @@ impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> Cuts<I> {
         self.fields.iter().zip(batch.columns()).map(|(field, column)| memory_size(field, column)).sum()
     }
 
-    /// What is counted once per column, for any number of rows.
+    /// The part of the size that does not depend on the number of rows.
     fn fixed_size(&self, batch: &RecordBatch) -> u64 {
         self.size(&batch.slice(0, 0))
     }
@@ -304,8 +304,8 @@ enum Encoding {
     Stats(PkStatsBuilder),
 }
 
-/// Encodes the columns of a cut on as many threads as there are cores, largest first; returns them in the order of
-/// `fields`, and the builder with the cut's keys added.
+/// Encodes the columns of a cut on as many threads as there are cores, largest column first. Returns the logs in the order
+/// of `fields`, and the builder with the keys of the cut.
 async fn encode_cut(
     target: &SegmentTarget<'_>,
     fields: &Arc<[Field]>,
@@ -324,7 +324,7 @@ async fn encode_cut(
         jobs.push(Box::new(move || {
             let mut writer = InsertLogWriter::new(ids, &field, &config)?;
             if field.data_type.is_vector() {
-                // They hardly compress.
+                // Vectors hardly compress, so the buffer needs their full size.
                 writer.reserve(usize::try_from(bytes).unwrap_or(0));
             }
             for part in &column {
@@ -344,7 +344,7 @@ async fn encode_cut(
     drop(cut);
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // Futures are made before the stream: a closure over boxed jobs inside it would not be `Send` enough for callers.
+    // The futures exist before the stream: the compiler can't prove a stream with a closure over boxed jobs `Send`.
     let encodings: Vec<_> = jobs.into_iter().map(blocking).collect();
     let mut done = stream::iter(encodings).buffer_unordered(cores);
     let mut logs = Vec::with_capacity(fields.len());
@@ -360,10 +360,10 @@ async fn encode_cut(
     Ok((logs.into_iter().map(|(_, log)| log).collect(), builder))
 }
 
-/// Encoding a column is work, not waiting: it is kept off the threads that serve requests.
+/// Encodes one column on a blocking thread, away from the threads that serve requests.
 type EncodeJob = Box<dyn FnOnce() -> Result<Encoding, StorageError> + Send + 'static>;
 
-/// Timestamps are Int64 with the bits of a u64.
+/// First and last timestamp of a cut. The column holds the bits of a u64 as Int64.
 fn time_range(cut: &Cut, fields: &[Field]) -> (Timestamp, Timestamp) {
     let column =
         fields.iter().position(|field| field.id == FieldId::TIMESTAMP).map_or_else(Vec::new, |at| cut.column(at));
@@ -377,3 +377,6 @@ fn time_range(cut: &Cut, fields: &[Field]) -> (Timestamp, Timestamp) {
     });
     range.map_or_else(Default::default, |(from, to)| (Timestamp(from), Timestamp(to)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,14 @@
-//! The store: named objects with bounded retries and counters, wherever they are.
+//! The store of named objects: bounded retries, counters, fencing, pace. The backend decides where objects are.
+//!
+//! Must never: write after the fence is up, or wait for the store after the process was told to stop.
 
-use std::{
-    ops::Range,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{ops::Range, path::Path, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
-use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -23,11 +16,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Paced, StorageError,
     backend::{Backend, Object, Rest, Swapped},
     bucket::Bucket,
     counters::{OperationCounters, StorageCounters},
+    error::StorageError,
     local::LocalFiles,
+    outage::{Outage, Outages, is_outage},
+    pace::{Paced, part_of},
     path::LogPath,
 };
 use crate::{
@@ -38,13 +33,12 @@ use crate::{
 
 /// Folder below the data directory, unless another root is configured.
 const LOCAL_FOLDER: &str = "files";
-/// Batches written at once: what hides the latency of a bucket.
+/// Batches written at once, to hide the latency of a bucket.
 const PUT_CONCURRENCY: usize = 8;
-/// Threads of readers that may wait for windows of large objects at once. Each such wait needs another thread of the
-/// same pool for its request: with all of them waiting, none would ever go on. So this stays below the threads of every
-/// runtime of the process: half of the fewest.
+/// Threads that may wait for windows of large objects at once. Each wait needs another thread of the same pool for its
+/// request, so a pool whose threads all wait would deadlock. Half of the smallest pool of the process avoids that.
 const WINDOW_READERS: usize = crate::background::LEAST_BLOCKING_THREADS / 2;
-/// Pauses between attempts do not grow beyond this.
+/// Longest pause between attempts.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// One object of a listing.
@@ -56,14 +50,14 @@ pub struct ListedLog {
     pub modified_ms: u64,
 }
 
-/// Says whose the other objects are. Not the name of a log, so that no listing takes it for one.
+/// Object that names the owner of the store. Its name is not that of a log, so listings leave it out.
 const OWNER_OBJECT: &str = "datacoord-owner";
 
 /// Objects of segments. Cheap to clone; clones share the counters.
 ///
 /// Only errors of kind `Transient` are retried: `max_attempts` times in all, with pauses that double from
-/// `retry_backoff`. All operations but [`SegmentStore::swap_mark`] may be repeated: names are never used for other bytes.
-/// Nothing is written once the fence is up, and nothing is waited for once the process stops.
+/// `retry_backoff`. Repeating an operation is safe, except for [`SegmentStore::swap_mark`], because a name is never used
+/// for other bytes. Writes fail once the fence is up, and every request fails once the process stops.
 #[derive(Debug, Clone)]
 pub struct SegmentStore {
     backend: Arc<dyn Backend>,
@@ -77,54 +71,9 @@ pub struct SegmentStore {
     stop: CancellationToken,
 }
 
-/// A store that does not do what it is asked.
-#[derive(Debug, Clone)]
-pub struct Outage {
-    /// For how long.
-    pub lasted: Duration,
-    /// The newest error.
-    pub error: String,
-}
-
-/// Since when requests fail, one after the other.
-#[derive(Debug, Default)]
-struct Outages {
-    /// Asked by every request that succeeds.
-    is_out: AtomicBool,
-    since: Mutex<Option<(Instant, String)>>,
-}
-
-impl Outages {
-    fn failed(&self, since: Instant, error: &StorageError) {
-        let mut known = self.since.lock();
-        let since = known.take().map_or(since, |(earlier, _)| earlier.min(since));
-        *known = Some((since, error.to_string()));
-        self.is_out.store(true, Ordering::Release);
-    }
-
-    fn answered(&self) {
-        if self.is_out.load(Ordering::Acquire) {
-            let mut known = self.since.lock();
-            *known = None;
-            self.is_out.store(false, Ordering::Release);
-        }
-    }
-}
-
-/// Whether an error says that the store does not work, and not something of one object or of us.
-fn is_outage(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::Unavailable { .. }
-            | StorageError::Refused { .. }
-            | StorageError::NoBucket { .. }
-            | StorageError::Full { .. }
-    )
-}
-
 impl SegmentStore {
-    /// Opens what the settings name: a local directory (made if need be; `<data_dir>/files` by default) or a bucket
-    /// (not contacted yet).
+    /// Opens the store that the settings name: a local directory, created if it is missing (`<data_dir>/files` by
+    /// default), or a bucket, to which no request is sent yet.
     pub fn open(config: &StorageConfig, data_dir: &Path) -> Result<Self, StorageError> {
         let backend: Arc<dyn Backend> = match &config.kind {
             StorageKind::Local { root: Some(root) } => Arc::new(LocalFiles::open(root)?),
@@ -139,13 +88,13 @@ impl SegmentStore {
         Ok(Self { place: place.into(), ..Self::with_backend(backend, config) })
     }
 
-    /// A store that is forgotten with its last clone, for tests.
+    /// A store in memory that ends with its last clone, for tests.
     pub fn in_memory() -> Self {
         let config = StorageConfig { retry_backoff: Duration::ZERO, ..StorageConfig::default() };
         Self::with_backend(Arc::new(Bucket::in_memory()), &config)
     }
 
-    /// A store over any backend; of the settings only those for retries are used.
+    /// A store over any backend. Uses only the settings for retries.
     pub fn with_backend(backend: Arc<dyn Backend>, config: &StorageConfig) -> Self {
         let (max_attempts, backoff) = (config.max_attempts.max(1), config.retry_backoff);
         let window_readers = Arc::new(Semaphore::new(WINDOW_READERS));
@@ -162,25 +111,24 @@ impl SegmentStore {
         }
     }
 
-    /// The same store for one run of a coordinator: nothing is written once the fence is up, and every request that waits
-    /// is given up once `stop` is cancelled.
+    /// The same store for one run of a coordinator: writes fail once the fence is up, and waiting requests fail once
+    /// `stop` is cancelled.
     #[must_use]
     pub fn for_run(self, fence: Fence, stop: CancellationToken) -> Self {
         Self { fence, stop, ..self }
     }
 
-    /// Where the objects are, as an operator knows it, with the keys that say so.
+    /// The location of the objects for log lines and errors, with the keys that set it.
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    /// Since when nothing works, if so. Ends with the first request that is answered.
+    /// The current outage, if requests fail. The first answer ends it.
     pub fn outage(&self) -> Option<Outage> {
-        let known = self.outage.since.lock();
-        known.as_ref().map(|(since, error)| Outage { lasted: since.elapsed(), error: error.clone() })
+        self.outage.current()
     }
 
-    /// The backend below, to be wrapped.
+    /// The backend, for a caller that wraps it.
     pub fn backend(&self) -> Arc<dyn Backend> {
         self.backend.clone()
     }
@@ -189,7 +137,7 @@ impl SegmentStore {
         &self.counters
     }
 
-    /// What the store says of its owner; none if it says nothing.
+    /// Reads the mark of the store's owner. `None`: there is no mark.
     pub async fn mark(&self) -> Result<Option<Bytes>, StorageError> {
         let get = || self.backend.get(OWNER_OBJECT);
         match self.attempt("get", OWNER_OBJECT, &self.counters.get, get, |bytes| bytes.len() as u64).await {
@@ -199,7 +147,7 @@ impl SegmentStore {
         }
     }
 
-    /// The same at the first start of a catalog: a bucket that is missing is made, if it may be.
+    /// Reads the owner's mark at the first start of a catalog. Creates a missing bucket if that is allowed.
     pub async fn mark_or_make(&self) -> Result<Option<Bytes>, StorageError> {
         match self.mark().await {
             Err(StorageError::NoBucket { .. }) if self.backend.make_place().await? => {
@@ -210,8 +158,8 @@ impl SegmentStore {
         }
     }
 
-    /// Has the store say `next` of its owner, if it says exactly `expected`. Of several at once one succeeds. Attempts
-    /// whose answer got lost make this end with `Instead` of one's own bytes.
+    /// Replaces the owner's mark by `next` if it is exactly `expected`. Of several concurrent calls one succeeds. When an
+    /// answer gets lost, the retry returns `Instead` with the caller's own bytes.
     pub async fn swap_mark(&self, expected: Option<Bytes>, next: Bytes) -> Result<Swapped, StorageError> {
         self.fence.check()?;
         let bytes = next.len() as u64;
@@ -226,17 +174,62 @@ impl SegmentStore {
         self.attempt("get", &name, &self.counters.get, get, |bytes| bytes.len() as u64).await
     }
 
-    /// To be held by a blocking thread of the runtime while it reads windows of objects.
+    /// Permit that a blocking thread holds while it reads windows of objects; see `WINDOW_READERS`.
     pub(super) async fn window_reader(&self) -> Option<OwnedSemaphorePermit> {
-        // None only if it were closed, which nobody does.
+        // `None` only for a closed semaphore, and this one is never closed.
         Arc::clone(&self.window_readers).acquire_owned().await.ok()
     }
 
-    /// Reads a part of an object, which is inside of it.
+    /// Reads a part of an object. The range must lie inside it.
     pub async fn get_range(&self, path: &LogPath, range: Range<u64>) -> Result<Bytes, StorageError> {
         let name = path.to_string();
         let get = || self.backend.get_range(&name, range.clone());
         self.attempt("get", &name, &self.counters.get, get, |bytes| bytes.len() as u64).await
+    }
+
+    /// Reads a whole object, in parts while there is a limit.
+    pub async fn get_paced(&self, pace: &Paced, path: &LogPath) -> Result<Bytes, StorageError> {
+        match pace {
+            Some(limit) if limit.part().is_some() => self.get_range_paced(pace, path, 0..self.size(path).await?).await,
+            Some(unlimited) => {
+                let bytes = self.get(path).await?;
+                // Bytes count also while there is no limit.
+                unlimited.take(bytes.len() as u64).await?;
+                Ok(bytes)
+            }
+            None => self.get(path).await,
+        }
+    }
+
+    /// Reads a part of an object, in smaller parts while there is a limit. The range must lie inside the object.
+    pub async fn get_range_paced(
+        &self,
+        pace: &Paced,
+        path: &LogPath,
+        range: Range<u64>,
+    ) -> Result<Bytes, StorageError> {
+        let mut parts = BytesMut::new();
+        let mut at = range.start;
+        loop {
+            let left = range.end - at;
+            let now = part_of(left, pace);
+            if let Some(pace) = pace {
+                pace.take(now).await?;
+            }
+            let bytes = self.get_range(path, at..at + now).await?;
+            if now == left && parts.is_empty() {
+                return Ok(bytes);
+            }
+            if parts.is_empty() {
+                parts.reserve((range.end - range.start) as usize);
+            }
+            parts.extend_from_slice(&bytes);
+            at += now;
+            // A short part means that the object ends before the range does.
+            if at >= range.end || (bytes.len() as u64) < now {
+                return Ok(parts.freeze());
+            }
+        }
     }
 
     /// Bytes of an object.
@@ -250,14 +243,14 @@ impl SegmentStore {
         self.put_all(vec![(*path, bytes)]).await
     }
 
-    /// Writes objects, several at once; all of them durable when this returns Ok. After an error any of them may exist.
+    /// Writes several objects. All of them are durable when this returns Ok; after an error any of them may exist.
     pub async fn put_all(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
         self.put_each(objects, &None, true).await
     }
 
-    /// The same as fast as may be, for objects that will not be read soon: what background work makes would take the
-    /// place of what is read in the machine's cache of files.
-    pub async fn put_all_at(&self, pace: &Paced, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
+    /// Like [`Self::put_all`] at a limited pace, and past the page cache: objects of background work would displace pages
+    /// that are read.
+    pub async fn put_all_paced(&self, pace: &Paced, objects: Vec<(LogPath, Bytes)>) -> Result<(), StorageError> {
         self.put_each(objects, pace, false).await
     }
 
@@ -280,12 +273,12 @@ impl SegmentStore {
         stream::iter(puts).buffer_unordered(PUT_CONCURRENCY).try_collect().await
     }
 
-    /// Writes an object that is `bytes` and then a part of another one, as durably, and as little to be read soon. No
-    /// more than [`super::SPLICED_BYTES`] are in memory at once.
+    /// Writes an object that consists of `bytes` and a part of another object, with the durability and the cache hint of
+    /// [`Self::put_all_paced`]. Holds at most [`super::SPLICED_BYTES`] of the part in memory.
     ///
     /// # Errors
-    /// Of kind corrupt if the other object ends before that part.
-    pub async fn splice_at(
+    /// Of kind corrupt if the other object ends before the part does.
+    pub async fn splice_paced(
         &self,
         pace: &Paced,
         path: &LogPath,
@@ -318,13 +311,13 @@ impl SegmentStore {
         self.attempt("delete", &name, &self.counters.delete, || self.backend.delete(&name), |()| 0).await
     }
 
-    /// Objects below a folder ([`super::LogKind::folder`], [`super::LogKind::segment_prefix`]), in no order; names that
-    /// are none of ours are left out. Not retried: whoever lists does so again later.
+    /// Lists the objects below a folder ([`super::LogKind::folder`], [`super::LogKind::segment_prefix`]), in no order.
+    /// Leaves out names that are not those of logs. Does not retry: callers list again later.
     pub fn list(&self, prefix: &str) -> BoxStream<'static, Result<ListedLog, StorageError>> {
         let (counters, outage, stop) = (self.counters.clone(), self.outage.clone(), self.stop.clone());
         counters.list.requested();
         let stopping = StorageError::Stopping { operation: "list", object: prefix.to_owned() };
-        // A listing that ends early must not look like a whole one.
+        // A listing that the stop cut short must end with an error.
         let ended = stream::once(async move { stop.is_cancelled().then_some(Err(stopping)) });
         self.backend
             .list(prefix)
@@ -343,8 +336,8 @@ impl SegmentStore {
             .boxed()
     }
 
-    /// Removes what writes interrupted by a crash left behind outside the namespace; returns how many files. Only for
-    /// the process that owns the data directory, before it writes.
+    /// Removes files that interrupted writes left outside the namespace; returns how many. Only the process that owns the
+    /// data directory may call it, before it writes.
     pub async fn clear_staging(&self) -> Result<u64, StorageError> {
         self.backend.clear_staging().await
     }
@@ -404,3 +397,6 @@ impl SegmentStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Every metric of the process, by area. `docs/metrics.md` lists them; a test compares the two.
 //!
-//! Names are `datacoord_<area>_<thing>_<unit>`; a counter's unit is `total`, or ends in it, and a gauge that counts things
-//! has none. Handles are cheap to clone and safe to use from anywhere. An area's owner updates it; nobody reads a metric to decide something.
+//! Names are `datacoord_<area>_<thing>_<unit>`. The unit of a counter ends in `total`; a gauge that counts things has no
+//! unit. Handles are cheap to clone and safe to use from any thread. Each area is updated by its owner. Must never: be read
+//! to decide something.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use super::TelemetryError;
+use super::error::TelemetryError;
 
 /// 1 ms to about 9 min, doubling.
 const SECONDS: (f64, f64, usize) = (0.001, 2.0, 20);
 
-/// Of histograms with a label that has many values: few, because every value costs a line for each.
+/// Buckets of histograms whose label has many values. Few, because every value costs one line per bucket.
 const FEW_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.5, 10.0, 60.0];
 
 /// A metric as the inventory lists it.
@@ -27,7 +28,7 @@ pub struct Described {
     pub help: &'static str,
 }
 
-/// Counters that differ in `N` labels. Values are static strings, so that a set of them can't grow with the data.
+/// Counters with `N` labels. Values are static strings, so the number of series can't grow with the data.
 #[derive(Debug, Clone)]
 pub struct CounterBy<const N: usize>(IntCounterVec);
 
@@ -37,7 +38,7 @@ impl<const N: usize> CounterBy<N> {
     }
 }
 
-/// Gauges that differ in `N` labels.
+/// Gauges with `N` labels.
 #[derive(Debug, Clone)]
 pub struct GaugeBy<const N: usize>(IntGaugeVec);
 
@@ -47,7 +48,7 @@ impl<const N: usize> GaugeBy<N> {
     }
 }
 
-/// Histograms that differ in `N` labels.
+/// Histograms with `N` labels.
 #[derive(Debug, Clone)]
 pub struct HistogramBy<const N: usize>(HistogramVec);
 
@@ -57,7 +58,7 @@ impl<const N: usize> HistogramBy<N> {
     }
 }
 
-/// Registers metrics and remembers what they are called.
+/// Registers metrics and records them for the inventory.
 struct Registrar {
     registry: Registry,
     inventory: Vec<Described>,
@@ -68,10 +69,10 @@ impl Registrar {
         &mut self,
         kind: &'static str,
         (name, labels, help): (&'static str, &[&'static str], &'static str),
-        made: Result<C, prometheus::Error>,
+        created: Result<C, prometheus::Error>,
     ) -> Result<C, TelemetryError> {
         let fail = |source| TelemetryError::Metric { name, source };
-        let metric = made.map_err(fail)?;
+        let metric = created.map_err(fail)?;
         self.registry.register(Box::new(metric.clone())).map_err(fail)?;
         self.inventory.push(Described { name, kind, labels: labels.to_vec(), help });
         Ok(metric)
@@ -86,8 +87,8 @@ impl Registrar {
     }
 
     fn histogram(&mut self, name: &'static str, help: &'static str) -> Result<Histogram, TelemetryError> {
-        let made = buckets().and_then(|b| Histogram::with_opts(HistogramOpts::new(name, help).buckets(b)));
-        self.add("histogram", (name, &[], help), made)
+        let created = buckets().and_then(|b| Histogram::with_opts(HistogramOpts::new(name, help).buckets(b)));
+        self.add("histogram", (name, &[], help), created)
     }
 
     fn counter_by<const N: usize>(
@@ -96,8 +97,8 @@ impl Registrar {
         labels: [&'static str; N],
         help: &'static str,
     ) -> Result<CounterBy<N>, TelemetryError> {
-        let made = IntCounterVec::new(Opts::new(name, help), &labels);
-        self.add("counter", (name, &labels, help), made).map(CounterBy)
+        let created = IntCounterVec::new(Opts::new(name, help), &labels);
+        self.add("counter", (name, &labels, help), created).map(CounterBy)
     }
 
     fn gauge_by<const N: usize>(
@@ -106,8 +107,8 @@ impl Registrar {
         labels: [&'static str; N],
         help: &'static str,
     ) -> Result<GaugeBy<N>, TelemetryError> {
-        let made = IntGaugeVec::new(Opts::new(name, help), &labels);
-        self.add("gauge", (name, &labels, help), made).map(GaugeBy)
+        let created = IntGaugeVec::new(Opts::new(name, help), &labels);
+        self.add("gauge", (name, &labels, help), created).map(GaugeBy)
     }
 
     fn histogram_by<const N: usize>(
@@ -116,8 +117,8 @@ impl Registrar {
         labels: [&'static str; N],
         help: &'static str,
     ) -> Result<HistogramBy<N>, TelemetryError> {
-        let made = buckets().and_then(|b| HistogramVec::new(HistogramOpts::new(name, help).buckets(b), &labels));
-        self.add("histogram", (name, &labels, help), made).map(HistogramBy)
+        let created = buckets().and_then(|b| HistogramVec::new(HistogramOpts::new(name, help).buckets(b), &labels));
+        self.add("histogram", (name, &labels, help), created).map(HistogramBy)
     }
 
     fn coarse_histogram_by<const N: usize>(
@@ -126,8 +127,8 @@ impl Registrar {
         labels: [&'static str; N],
         help: &'static str,
     ) -> Result<HistogramBy<N>, TelemetryError> {
-        let made = HistogramVec::new(HistogramOpts::new(name, help).buckets(FEW_SECONDS.to_vec()), &labels);
-        self.add("histogram", (name, &labels, help), made).map(HistogramBy)
+        let created = HistogramVec::new(HistogramOpts::new(name, help).buckets(FEW_SECONDS.to_vec()), &labels);
+        self.add("histogram", (name, &labels, help), created).map(HistogramBy)
     }
 }
 
@@ -354,44 +355,20 @@ impl Metrics {
     /// The registry in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        // Writing to memory fails only if a family is empty, and the registry gathers none of those.
+        // Writing to memory fails only for an empty family, and the registry gathers none.
         if TextEncoder::new().encode(&self.registry.gather(), &mut text).is_err() {
             return String::new();
         }
         String::from_utf8(text).unwrap_or_default()
     }
 
-    /// Counts one gRPC call. `path` is `/package.Service/Method` as the client sent it, `code` the gRPC status code.
-    ///
-    /// A path that nobody implements was chosen by the client: it is counted as `other`, so that the number of series
-    /// stays bounded.
-    pub fn grpc_request(&self, path: &str, code: tonic::Code, took: Duration) {
-        let method = if code == tonic::Code::Unimplemented { "other" } else { path.trim_start_matches('/') };
-        self.grpc.requests.0.with_label_values(&[method, code_name(code)]).inc();
+    /// Counts one gRPC call. `method` is `package.Service/Method` of a method that is served, or one word for all others:
+    /// a client chooses their paths, and every value costs a series. `code` is the name of the gRPC status code.
+    pub fn grpc_request(&self, method: &str, code: &'static str, took: Duration) {
+        self.grpc.requests.0.with_label_values(&[method, code]).inc();
         self.grpc.duration.0.with_label_values(&[method]).observe(took.as_secs_f64());
     }
 }
 
-/// gRPC's own names of the codes.
-fn code_name(code: tonic::Code) -> &'static str {
-    use tonic::Code;
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ impl MilvusApi {
     pub(super) async fn do_create_collection(&self, request: Request<CreateCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let limits = &self.standalone.config().limits;
-        let checked = schema::new_collection(&request, limits).map_err(|e| Failure(e.status()))?;
+        let checked = schema::define(&request, limits).map_err(|e| Failure(e.status()))?;
         let new = NewCollection {
             database: CollectionName::new(call.database(&request.db_name), "").database.to_owned(),
             schema: checked.schema,

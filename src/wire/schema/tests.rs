@@ -1,6 +1,15 @@
+use prost::Message;
 use rstest::rstest;
 
 use super::*;
+use crate::{
+    config::LimitsConfig,
+    model::{DataType, FieldId, properties},
+    wire::{
+        proto::{common, milvus, schema as proto},
+        status::Code,
+    },
+};
 
 fn field(name: &str, data_type: proto::DataType, params: &[(&str, &str)]) -> proto::FieldSchema {
     let type_params =
@@ -32,8 +41,8 @@ fn request(schema: &proto::CollectionSchema) -> milvus::CreateCollectionRequest 
     }
 }
 
-fn create(schema: &proto::CollectionSchema) -> Result<NewCollection, SchemaError> {
-    new_collection(&request(schema), &LimitsConfig::default())
+fn create(schema: &proto::CollectionSchema) -> Result<CollectionDefinition, SchemaError> {
+    define(&request(schema), &LimitsConfig::default())
 }
 
 /// Every type of 2.3, as the specification's table of requests has them.
@@ -225,7 +234,7 @@ fn refuses_request(
 ) {
     let mut request = request(&schema(vec![pk(), vector()]));
     change(&mut request);
-    let error = new_collection(&request, &LimitsConfig::default()).unwrap_err();
+    let error = define(&request, &LimitsConfig::default()).unwrap_err();
     assert!(error.to_string().starts_with(says), "{error}");
     assert_eq!(error.status().code, code);
 }
@@ -238,7 +247,7 @@ fn refuses_request(
 fn shards_are_at_least_one(#[case] asked: i32, #[case] shards: u32) {
     let mut request = request(&schema(vec![pk(), vector()]));
     request.shards_num = asked;
-    assert_eq!(new_collection(&request, &LimitsConfig::default()).unwrap().shards, shards);
+    assert_eq!(define(&request, &LimitsConfig::default()).unwrap().shards, shards);
 }
 
 #[rstest]
@@ -251,7 +260,7 @@ fn partitions_of_a_key(#[case] asked: i64, #[case] partitions: Option<u32>) {
     let key = set(field("tenant", proto::DataType::VarChar, &[("max_length", "9")]), |f| f.is_partition_key = true);
     let mut request = request(&schema(vec![pk(), vector(), key]));
     request.num_partitions = asked;
-    let created = new_collection(&request, &LimitsConfig::default());
+    let created = define(&request, &LimitsConfig::default());
     match partitions {
         Some(n) => assert_eq!(created.unwrap().partitions, Some(n)),
         None => assert!(created.unwrap_err().to_string().contains("outside 1..=4096")),

@@ -43,34 +43,15 @@ fn values_show_in_the_text() {
     let metrics = metrics();
     metrics.compaction.ended.with(["mix", "completed"]).inc_by(3);
     metrics.catalog.segments.with(["Flushed", "L1"]).set(7);
-    metrics.grpc_request("/milvus.proto.milvus.MilvusService/Insert", tonic::Code::Ok, Duration::from_millis(3));
-    metrics.grpc_request("/made.up/Path", tonic::Code::Unimplemented, Duration::ZERO);
+    metrics.grpc_request("milvus.proto.milvus.MilvusService/Insert", "OK", Duration::from_millis(3));
     let text = metrics.render();
     for line in [
         r#"datacoord_compaction_plans_total{kind="mix",outcome="completed"} 3"#,
         r#"datacoord_catalog_segments{level="L1",state="Flushed"} 7"#,
         r#"datacoord_grpc_requests_total{code="OK",method="milvus.proto.milvus.MilvusService/Insert"} 1"#,
-        r#"datacoord_grpc_requests_total{code="UNIMPLEMENTED",method="other"} 1"#,
         r#"datacoord_grpc_request_seconds_bucket{method="milvus.proto.milvus.MilvusService/Insert",le="0.005"} 1"#,
     ] {
         assert!(text.contains(line), "{line}\n{text}");
-    }
-    assert!(!text.contains("made.up"));
-}
-
-#[test]
-fn debug_is_about_us_unless_a_library_is_named() {
-    for (level, expected) in [
-        ("info", "info"),
-        ("datacoord=debug,info", "datacoord=debug,info"),
-        ("debug", "debug,h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,rustls=info"),
-        (
-            "h2::codec=debug, TRACE",
-            "h2::codec=debug,TRACE,hyper=info,hyper_util=info,tonic=info,tower=info,rustls=info",
-        ),
-    ] {
-        assert_eq!(directives(level), expected);
-        assert!(EnvFilter::try_new(expected).is_ok());
     }
 }
 
@@ -79,7 +60,7 @@ fn a_method_costs_a_dozen_lines() {
     let metrics = metrics();
     let count = |text: &str| text.lines().filter(|l| l.starts_with("datacoord_grpc_request_seconds")).count();
     assert_eq!(count(&metrics.render()), 0, "a method that nobody called has no series");
-    metrics.grpc_request("/milvus.proto.milvus.MilvusService/Insert", tonic::Code::Ok, Duration::from_secs(100));
+    metrics.grpc_request("milvus.proto.milvus.MilvusService/Insert", "OK", Duration::from_secs(100));
     assert!(count(&metrics.render()) <= 12, "{}", metrics.render());
 }
 

@@ -1,11 +1,11 @@
-//! A file that is written past the machine's cache of files.
+//! Writes a file directly to the disk, past the page cache.
 //!
-//! For what nobody will read soon: through the cache it would take the place of what is read, and the kernel would keep
-//! a core from everybody else while it copies the bytes and again while it writes the pages back. Written directly they
-//! cost a fifth of the processor's time, and a thread that waits for the disk sleeps.
+//! For objects that will not be read soon. Through the page cache they would displace pages that are read, and the kernel
+//! would keep a core busy while it copies the bytes and again while it writes the pages back. Direct writes take a fifth of
+//! that processor time, and a thread that waits for the disk sleeps.
 //!
-//! Must never: lose what a direct write refused, or report as written what is still in its buffer: whoever writes has to
-//! call `finish`, and to sync.
+//! Must never: lose bytes that a direct write refused. Bytes in the buffer are not in the file: the caller must call
+//! `finish` and sync.
 
 use std::{
     fs::{File, OpenOptions},
@@ -16,23 +16,23 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Of a descriptor whose writes go past the cache; where there are none it is an ordinary one.
+/// Flag of a descriptor that bypasses the page cache; 0 on systems without such descriptors.
 #[cfg(target_os = "linux")]
 const PAST_CACHE: i32 = libc::O_DIRECT;
 #[cfg(not(target_os = "linux"))]
 const PAST_CACHE: i32 = 0;
 
-/// Written at once, and held meanwhile. A multiple of a block, and less than what the encoder of an object has given back
-/// when the object is written, so that a merge has it in its budget.
+/// Bytes of one direct write. A multiple of a block. Smaller than the memory that an encoder has released before its object
+/// is written, so that a merge's budget covers the buffer.
 const BUFFER_BYTES: usize = 512 << 10;
-/// What direct writes have to begin at, in the file and in memory: the largest block of a disk in use.
+/// Alignment of direct writes, in the file and in memory: the largest block size of disks in use.
 const BLOCK_BYTES: usize = 4096;
 
-/// Buffers that are kept at most while nobody writes.
+/// Most buffers kept between writes.
 const KEPT: usize = 4;
 
-/// Memory of files that are being written, used again and again. Objects are written by ever other threads, and of a
-/// buffer that each of them makes and frees an allocator keeps one for every thread.
+/// Pool of write buffers. Short-lived threads write the objects, and the allocator would retain a freed buffer for each of
+/// them.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     free: Mutex<Vec<Vec<u8>>>,
@@ -52,24 +52,24 @@ impl Buffers {
     }
 }
 
-/// A file that is empty at first.
+/// Writes a file that is empty at first.
 pub(super) struct Direct<'a> {
     buffers: &'a Buffers,
-    /// Through the cache: for the end, which fills no block, and for what is refused.
+    /// Goes through the page cache: for the end, which fills no block, and for writes that are refused.
     file: &'a File,
-    /// The same file; None: direct writes are refused.
+    /// The same file, opened for direct writes. `None` once a direct write was refused.
     direct: Option<File>,
     memory: Vec<u8>,
-    /// Where in `memory` a block begins.
+    /// Offset in `memory` at which a block begins.
     start: usize,
-    /// Bytes from there on that are not written yet.
+    /// Bytes behind `start` that are not written yet.
     held: usize,
     /// Bytes written.
     written: u64,
 }
 
 impl<'a> Direct<'a> {
-    /// `path` is the file's. None: the file system has no direct writes.
+    /// `path` is the path of `file`. `None`: the file system refuses descriptors for direct writes.
     pub(super) fn open(buffers: &'a Buffers, file: &'a File, path: &Path) -> Option<Self> {
         let direct = OpenOptions::new().write(true).custom_flags(PAST_CACHE).open(path).ok()?;
         Some(Self::over(buffers, file, direct))
@@ -93,13 +93,13 @@ impl<'a> Direct<'a> {
         Ok(())
     }
 
-    /// Takes the next bytes of another file, at most so many with one call; returns how many, 0 only at its end.
+    /// Appends up to `most` bytes of another file with one read; returns how many, 0 only at its end.
     pub(super) fn append(&mut self, mut source: &File, most: usize) -> io::Result<usize> {
         let room = self.room();
         let most = most.min(room.len());
         let bytes = loop {
             match source.read(&mut room[..most]) {
-                // By a signal, before anything was read.
+                // A signal came before any byte was read.
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }
@@ -108,17 +108,17 @@ impl<'a> Direct<'a> {
         Ok(bytes)
     }
 
-    /// Writes what is left.
+    /// Writes the rest of the buffer.
     pub(super) fn finish(self) -> io::Result<()> {
         self.file.write_all_at(&self.memory[self.start..self.start + self.held], self.written)
     }
 
-    /// Never empty.
+    /// The free part of the buffer; never empty.
     fn room(&mut self) -> &mut [u8] {
         &mut self.memory[self.start + self.held..self.start + BUFFER_BYTES]
     }
 
-    /// So many bytes are in the room now.
+    /// Counts bytes that were put into `room`; writes the buffer when it is full.
     fn took(&mut self, bytes: usize) -> io::Result<()> {
         self.held += bytes;
         if self.held < BUFFER_BYTES {
@@ -126,7 +126,7 @@ impl<'a> Direct<'a> {
         }
         let full = &self.memory[self.start..self.start + BUFFER_BYTES];
         if self.direct.as_ref().is_none_or(|direct| direct.write_all_at(full, self.written).is_err()) {
-            // Whatever the reason was, the ordinary write has it too, or does not mind.
+            // An ordinary write either succeeds or reports the same error.
             self.direct = None;
             self.file.write_all_at(full, self.written)?;
         }

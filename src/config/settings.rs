@@ -1,0 +1,42 @@
+//! All settings of a process as one value.
+
+use super::{
+    budget::{self, Division, MemoryConfig},
+    compaction::{CompactionConfig, GcConfig, ScrubConfig, WorkerConfig},
+    ingest::IngestConfig,
+    server::{LimitsConfig, LogConfig, QueryConfig, ServerConfig},
+    storage::{BinlogConfig, StorageConfig},
+};
+
+/// All settings of a process.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    pub memory: MemoryConfig,
+    /// What each part may hold. Holds the shares of a large machine until [`Config::divide_memory`] is called.
+    pub budget: Division,
+    pub server: ServerConfig,
+    pub storage: StorageConfig,
+    pub binlog: BinlogConfig,
+    pub ingest: IngestConfig,
+    pub query: QueryConfig,
+    pub compaction: CompactionConfig,
+    pub worker: WorkerConfig,
+    pub gc: GcConfig,
+    pub scrub: ScrubConfig,
+    pub limits: LimitsConfig,
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Divides `total` bytes over all parts and copies the shares to the sections that use them.
+    ///
+    /// # Errors
+    /// `DoesNotFit` when the settings take more than `total`.
+    pub fn divide_memory(&mut self, total: u64) -> Result<(), budget::DoesNotFit> {
+        let division = budget::divide(total, &self.memory)?;
+        self.budget = division;
+        self.ingest.memory_limit_bytes = division.growing / budget::GROWING_TIMES;
+        self.worker.memory_limit_bytes = division.merges;
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! Collection schemas: what a client may define, and how it is described back.
+//!
+//! Rules and limits are those of Milvus 2.3.5, so that a described schema shows exactly what is enforced. Features of
+//! later releases that would change how rows are stored or read are refused by name. Settings that change nothing here
+//! (memory mapping, unknown type parameters) are accepted, and type and index parameters are described as the client sent
+//! them.
+//!
+//! Must never: let a schema through that the stored formats can't represent.
+//!
+//! ```text
+//! define       a request becomes a CollectionDefinition
+//!   rules      what Milvus refuses, in the order in which Milvus refuses it
+//! describe     the answer of DescribeCollection
+//! error        SchemaError and its Milvus codes
+//! ```
+
+mod define;
+mod describe;
+mod error;
+mod rules;
+
+pub use define::{CollectionDefinition, define};
+pub use describe::describe;
+pub use error::SchemaError;
+pub use rules::DYNAMIC_FIELD;
+
+#[cfg(test)]
+mod tests;
