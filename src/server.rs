@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::{
     clock::SystemClock,
     config::Config,
-    connections::{self, Listener, Refusal, Watched},
+    connections::{self, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
     http::{self, Bounds, Component, ComponentState, Health, ServiceBackend},
@@ -138,8 +138,8 @@ fn bounded(config: &Config, metrics: &Metrics, grpc: TcpListener, http: TcpListe
     let idle = config.server.idle_timeout;
     let watched = |port| Arc::new(Counted::of(metrics, port));
     (
-        Listener::new(grpc, (most - for_http).max(1), idle, Refusal::Http2, watched("grpc")),
-        Listener::new(http, for_http, idle, Refusal::Http1, watched("http")),
+        Listener::new(grpc, (most - for_http).max(1), idle, RefusalProtocol::Http2, watched("grpc")),
+        Listener::new(http, for_http, idle, RefusalProtocol::Http1, watched("http")),
     )
 }
 

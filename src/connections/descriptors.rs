@@ -1,17 +1,17 @@
-//! Descriptors: what the process may open, and how many of them connections may take.
+//! The limit of open descriptors, and how many of them connections may take.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that the log, the catalog, flushes and merges have open at once; no connection may take their descriptors.
+/// Descriptors for the log, the catalog, flushes and merges; connections must leave them.
 const FOR_FILES: u64 = 512;
-/// Whatever the limit is, so many connections are served.
+/// Connections that are allowed under any limit.
 const LEAST_CONNECTIONS: usize = 16;
-/// A limit of a process is no reason to have more.
+/// Default maximum when the limit of descriptors is high.
 const MOST_CONNECTIONS: usize = 4096;
-/// Memory of a connection that does nothing, about.
+/// Approximate memory of an idle connection.
 const CONNECTION_BYTES: u64 = 64 << 10;
 
-/// Raises what the process may open to the most that it is allowed to, and says how many that is.
+/// Raises the soft limit of open descriptors to the hard limit; returns the limit.
 pub fn raise_descriptor_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -26,7 +26,7 @@ pub fn raise_descriptor_limit() -> u64 {
     }
 }
 
-/// Connections at once: as configured if that is not zero, and never so many that files lack descriptors.
+/// Most connections at once: the configured number if it is not zero, but never so many that files lack descriptors.
 pub fn most_connections(configured: usize, descriptors: u64, memory_bytes: u64) -> usize {
     let files = FOR_FILES.min(descriptors / 2);
     let possible = usize::try_from(descriptors - files).unwrap_or(usize::MAX).max(LEAST_CONNECTIONS);

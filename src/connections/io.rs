@@ -1,4 +1,4 @@
-//! A connection that is closed when it does not get on: its first bytes don't come, or nobody takes what it writes.
+//! A connection that ends with a time-out when its first bytes do not arrive or its peer stops reading.
 
 use std::{
     future::Future,
@@ -13,16 +13,16 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::listener::Place;
+use super::place::Place;
 
-/// Bytes and time; the place among the connections is given back when this is dropped.
+/// A connection with time limits. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Guarded<S> {
     stream: S,
-    /// Bytes that have to arrive before the first deadline.
+    /// Bytes that still have to arrive before the first deadline.
     awaited: usize,
     idle: Duration,
-    /// Runs until the awaited bytes are there.
+    /// Runs until the awaited bytes have arrived.
     reading: Option<Pin<Box<Sleep>>>,
     /// Runs while a write waits.
     writing: Option<Pin<Box<Sleep>>>,
@@ -34,7 +34,7 @@ impl<S> Guarded<S> {
         Self { stream, awaited, idle, reading: None, writing: None, _place: place }
     }
 
-    /// What is written waits: ends it if that takes too long.
+    /// Called while a write waits; ready with an error when it has waited too long.
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let idle = self.idle;
         let timer = self.writing.get_or_insert_with(|| Box::pin(sleep(idle)));
@@ -67,7 +67,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             self.reading = None;
         } else if outcome.is_pending() {
             let idle = self.idle;
-            // One deadline for all of them: bytes that come one by one don't move it.
+            // One deadline for all awaited bytes: single bytes do not move it.
             let timer = self.reading.get_or_insert_with(|| Box::pin(sleep(idle)));
             ready!(timer.as_mut().poll(cx));
             return Poll::Ready(Err(timed_out("the first bytes of the connection did not come")));
@@ -112,7 +112,7 @@ impl<S: Unpin> tonic::transport::server::Connected for Guarded<S> {
     fn connect_info(&self) {}
 }
 
-/// When something has to have happened that gets on in steps; each step moves it.
+/// A deadline that every step of progress moves.
 #[derive(Debug)]
 pub struct Deadline {
     after: Duration,
@@ -124,14 +124,14 @@ impl Deadline {
         Self { after, timer: None }
     }
 
-    /// Something happened.
+    /// Moves the deadline: there was progress.
     pub fn moved(&mut self) {
         if let Some(timer) = &mut self.timer {
             timer.as_mut().reset(Instant::now() + self.after);
         }
     }
 
-    /// Nothing happened: ready when that has been so for too long.
+    /// Called without progress; ready when the deadline has passed.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let after = self.after;
         self.timer.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx)
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_takes_is_not_written_for_ever() {
+    async fn a_write_to_a_peer_that_does_not_read_times_out() {
         let (client, mut server) = guarded(16);
         let begun = Instant::now();
         let error = server.write_all(&[0; 64]).await.unwrap_err();

@@ -1,5 +1,4 @@
-//! The listener: accepts while there are places, refuses in the words of the protocol, and waits when nothing is to be
-//! had.
+//! Accepts connections up to a limit, refuses further ones in the words of their protocol, and pauses when an accept fails.
 
 use std::{
     io,
@@ -16,26 +15,29 @@ use tokio::{
     sync::Semaphore,
 };
 
-use super::Guarded;
+use super::{
+    io::Guarded,
+    place::{Place, Watched},
+};
 
-/// Pauses between accepts that fail for want of something.
+/// First and longest pause after an accept that failed, for example for lack of descriptors.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// Refused connections that are waited for at once, and for how long: closed at once they may lose what they were told.
+/// Refused connections that are kept open at once, and for how long. Closing one at once may lose the refusal's bytes.
 const LINGERING: usize = 16;
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What is told to a connection for which there is no place.
+/// The protocol in which a connection over the limit is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// HTTP/1: status 503.
+pub enum RefusalProtocol {
+    /// Answers with status 503.
     Http1,
-    /// HTTP/2: the connection is to be given up, with the reason.
+    /// Sends GOAWAY with the reason.
     Http2,
 }
 
-impl Refusal {
-    /// The bytes that say so.
+impl RefusalProtocol {
+    /// The bytes of the refusal.
     fn bytes(self, limit: usize) -> Vec<u8> {
         let reason = format!("too many connections, the limit is {limit} (datacoord.connections.max)");
         match self {
@@ -59,7 +61,7 @@ impl Refusal {
         }
     }
 
-    /// Bytes with which a client begins, which have to come in time. HTTP/1 has its own time limit for the whole head.
+    /// Bytes that a client must send within the time limit. None for HTTP/1, which has its own limit for the whole head.
     fn awaited(self) -> usize {
         match self {
             Self::Http1 => 0,
@@ -68,73 +70,39 @@ impl Refusal {
     }
 }
 
-/// Is told of connections that come, go and are refused.
-pub trait Watched: Send + Sync {
-    fn opened(&self);
-    fn closed(&self);
-    fn refused(&self);
-}
-
-/// One connection of those that may be open; given back when it is dropped.
-pub(super) struct Place {
-    of: Option<(Arc<AtomicUsize>, Arc<dyn Watched>)>,
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("counted", &self.of.is_some()).finish()
-    }
-}
-
-impl Place {
-    #[cfg(test)]
-    pub(super) fn none() -> Self {
-        Self { of: None }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some((open, watched)) = self.of.take() {
-            open.fetch_sub(1, Relaxed);
-            watched.closed();
-        }
-    }
-}
-
-/// Accepts connections of one port, so many at once.
+/// Accepts the connections of one port up to a limit.
 pub struct Listener {
     listener: TcpListener,
     open: Arc<AtomicUsize>,
     limit: usize,
     idle: Duration,
-    refusal: Refusal,
+    protocol: RefusalProtocol,
     watched: Arc<dyn Watched>,
     pause: Duration,
     lingering: Arc<Semaphore>,
 }
 
 impl Listener {
-    /// `idle` is how long the first bytes may take, and a write that waits.
+    /// `idle` limits the wait for the first bytes and for a write that stalls.
     pub fn new(
         listener: TcpListener,
         limit: usize,
         idle: Duration,
-        refusal: Refusal,
+        protocol: RefusalProtocol,
         watched: Arc<dyn Watched>,
     ) -> Self {
         let (open, lingering) = (Arc::default(), Arc::new(Semaphore::new(LINGERING)));
-        Self { listener, open, limit, idle, refusal, watched, pause: FIRST_PAUSE, lingering }
+        Self { listener, open, limit, idle, protocol, watched, pause: FIRST_PAUSE, lingering }
     }
 
-    /// The next connection that has a place. Cancel safe.
+    /// The next connection within the limit. Cancel safe.
     pub async fn accept(&mut self) -> Guarded<TcpStream> {
         loop {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
-                    // Once for all attempts that fail in a row.
+                    // Logs once for a row of failures.
                     if self.pause == FIRST_PAUSE {
                         tracing::warn!(%error, "no connection can be accepted: trying again");
                     }
@@ -149,19 +117,19 @@ impl Listener {
                 self.refuse(stream);
                 continue;
             };
-            // Without this an answer waits up to 40 ms for the client to acknowledge the frame before it.
+            // Without this an answer waits up to 40 ms until the client acknowledges the previous frame.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "answers on a connection may wait for acknowledgements");
             }
-            return Guarded::new(stream, self.refusal.awaited(), self.idle, place);
+            return Guarded::new(stream, self.protocol.awaited(), self.idle, place);
         }
     }
 
-    /// Says why, and waits a moment for the other side to close: bytes that it has sent and nobody has read would have the
-    /// kernel throw away what it was told.
+    /// Sends the refusal and waits a moment for the client to close. If this side closed with unread bytes, the kernel
+    /// would reset the connection and the client could lose the refusal.
     fn refuse(&self, mut stream: TcpStream) {
-        // What does not fit into the empty buffer of a new connection is not waited for.
-        let _ = stream.try_write(&self.refusal.bytes(self.limit));
+        // The buffer of a new connection is empty, so one attempt is enough.
+        let _ = stream.try_write(&self.protocol.bytes(self.limit));
         let Ok(turn) = Arc::clone(&self.lingering).try_acquire_owned() else { return };
         tokio::spawn(async move {
             let _turn = turn;
@@ -174,7 +142,7 @@ impl Listener {
         });
     }
 
-    /// All connections from now on.
+    /// All further connections.
     pub fn into_stream(self) -> impl futures::Stream<Item = io::Result<Guarded<TcpStream>>> {
         futures::stream::unfold(self, |mut listener| async move {
             let connection = listener.accept().await;
@@ -183,17 +151,15 @@ impl Listener {
     }
 
     fn place(&self) -> Option<Place> {
-        // Only this task takes places, so that what is free now stays free.
+        // Only this task opens connections, so a place that is free stays free.
         if self.open.load(Relaxed) >= self.limit {
             return None;
         }
-        self.open.fetch_add(1, Relaxed);
-        self.watched.opened();
-        Some(Place { of: Some((Arc::clone(&self.open), Arc::clone(&self.watched))) })
+        Some(Place::taken(Arc::clone(&self.open), Arc::clone(&self.watched)))
     }
 }
 
-/// True if another accept may succeed at once: the connection was gone before it was taken.
+/// True if only this connection failed, before it was accepted; another accept may succeed at once.
 fn is_about_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
@@ -223,18 +189,20 @@ mod tests {
         }
     }
 
-    async fn listener(limit: usize, refusal: Refusal) -> (Listener, std::net::SocketAddr, Arc<Counts>) {
+    async fn listener(limit: usize, protocol: RefusalProtocol) -> (Listener, std::net::SocketAddr, Arc<Counts>) {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let counts = Arc::new(Counts::default());
         let watched = Arc::clone(&counts) as Arc<dyn Watched>;
-        (Listener::new(socket, limit, Duration::from_secs(5), refusal, watched), address, counts)
+        (Listener::new(socket, limit, Duration::from_secs(5), protocol, watched), address, counts)
     }
 
     #[tokio::test]
     async fn one_connection_too_many_is_told_so_and_closed() {
-        for (refusal, begins) in [(Refusal::Http1, &b"HTTP/1.1 503 "[..]), (Refusal::Http2, &[0, 0, 0, 4, 0][..])] {
-            let (mut listener, address, counts) = listener(1, refusal).await;
+        for (protocol, begins) in
+            [(RefusalProtocol::Http1, &b"HTTP/1.1 503 "[..]), (RefusalProtocol::Http2, &[0, 0, 0, 4, 0][..])]
+        {
+            let (mut listener, address, counts) = listener(1, protocol).await;
             let first = TcpStream::connect(address).await.unwrap();
             let place = listener.accept().await;
             let mut second = TcpStream::connect(address).await.unwrap();
@@ -256,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_of_grpc_hears_why_it_is_refused() {
-        let (mut listener, address, _) = listener(0, Refusal::Http2).await;
+        let (mut listener, address, _) = listener(0, RefusalProtocol::Http2).await;
         let accepting = tokio::spawn(async move { listener.accept().await });
         let socket = TcpStream::connect(address).await.unwrap();
         let (send, connection) = h2::client::handshake(socket).await.unwrap();

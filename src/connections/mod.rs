@@ -1,15 +1,17 @@
-//! Connections with bounds: how many there are, and how long one may keep its place without getting on.
+//! Limits the number of connections, and the time that one may stay open without progress.
 //!
-//! A listener here gives out connections one by one, each with a place that it gives back when it is closed. One more
-//! than there are places is told so in the words of its protocol and closed. An accept that fails for want of descriptors
-//! is tried again after a pause and logged once, so that it never takes a core.
+//! A listener returns connections one by one. Each has a place that it frees when it is closed. A connection over the limit
+//! is refused in the words of its protocol and closed. An accept that fails for lack of descriptors is repeated after a
+//! pause and logged once, so that it never uses up a core.
 //!
-//! Must never: know what is said on a connection beyond its first bytes.
+//! Must never: interpret the bytes of a connection.
 
 mod descriptors;
 mod io;
 mod listener;
+mod place;
 
 pub use descriptors::{most_connections, raise_descriptor_limit};
 pub use io::{Deadline, Guarded};
-pub use listener::{Listener, Refusal, Watched};
+pub use listener::{Listener, RefusalProtocol};
+pub use place::Watched;
