@@ -1,8 +1,8 @@
-//! Memory that is given out by the byte, first come first served, up to a limit.
+//! Memory under a limit, reserved by the byte, first come, first served.
 //!
-//! One [`Pool`] stands for each part of the process' memory that many hold at once: requests in flight, running queries.
-//! Whoever holds some may *try* to get more and is refused with the reason; it must never wait for more, or two who hold
-//! half of the pool each would wait for each other.
+//! Each part of the process' memory with many users has a [`Pool`]: requests in flight, running queries. A user that has a
+//! reservation may *try* to get more and is refused with the reason. It must never wait for more: two users with half of
+//! the pool each would wait for each other.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Classify, ErrorKind};
 
-/// One permit of a pool.
+/// Bytes of one permit of a pool.
 const UNIT: u64 = 1 << 10;
 
-/// More than the pool has.
+/// A pool has fewer bytes than are needed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{wanted} bytes of memory are needed, {used} of {limit} bytes are in use ({key})")]
 pub struct Full {
@@ -27,12 +27,12 @@ pub struct Full {
 
 impl Classify for Full {
     fn kind(&self) -> ErrorKind {
-        // What is more than all of it does not fit later either.
+        // A need above the limit never fits.
         if self.wanted > self.limit { ErrorKind::Invalid } else { ErrorKind::Exhausted }
     }
 }
 
-/// Bytes under one limit. Clones share it.
+/// Bytes under one limit. Clones share the limit.
 #[derive(Debug, Clone)]
 pub struct Pool {
     units: Arc<Semaphore>,
@@ -40,9 +40,9 @@ pub struct Pool {
     key: &'static str,
 }
 
-/// Memory that counts until this is dropped.
+/// Reserved memory. Dropping it returns the bytes to the pool.
 #[derive(Debug)]
-pub struct Held {
+pub struct Reserved {
     _units: Option<OwnedSemaphorePermit>,
 }
 
@@ -62,24 +62,24 @@ impl Pool {
         self.limit_bytes().saturating_sub(free)
     }
 
-    /// Waits, first come first served, until `bytes` are free. More than the limit counts as the limit: it runs alone.
-    pub async fn reserve(&self, bytes: u64) -> Held {
+    /// Waits until `bytes` are free; first come, first served. A need above the limit gets the whole pool, so it runs alone.
+    pub async fn reserve(&self, bytes: u64) -> Reserved {
         // The semaphore is never closed, so there is always a permit.
-        Held { _units: Arc::clone(&self.units).acquire_many_owned(self.units_of(bytes)).await.ok() }
+        Reserved { _units: Arc::clone(&self.units).acquire_many_owned(self.units_of(bytes)).await.ok() }
     }
 
-    /// The same without waiting.
+    /// Reserves `bytes` without waiting.
     ///
     /// # Errors
-    /// `Full` if the bytes are not free, or somebody waits for them.
-    pub fn try_reserve(&self, bytes: u64) -> Result<Held, Full> {
+    /// `Full` if the bytes are not free, or another user waits for them.
+    pub fn try_reserve(&self, bytes: u64) -> Result<Reserved, Full> {
         match Arc::clone(&self.units).try_acquire_many_owned(self.units_of(bytes)) {
-            Ok(units) => Ok(Held { _units: Some(units) }),
+            Ok(units) => Ok(Reserved { _units: Some(units) }),
             Err(_) => Err(self.full(bytes)),
         }
     }
 
-    /// Waits for `bytes` to begin with, and counts what comes on top.
+    /// Waits until `bytes` are free and opens an account with them, which can grow.
     pub async fn account(&self, bytes: u64) -> Account {
         let first = self.reserve(bytes).await;
         let covered = bytes.min(self.limit_bytes());
@@ -87,7 +87,7 @@ impl Pool {
         Account { pool: self.clone(), state: Arc::new(Mutex::new(state)) }
     }
 
-    /// What is said to somebody who asks for `wanted` bytes and gets none.
+    /// The error for a user that needs `wanted` bytes and gets none.
     pub fn full(&self, wanted: u64) -> Full {
         Full { wanted, used: self.used_bytes(), limit: self.limit_bytes(), key: self.key }
     }
@@ -97,7 +97,7 @@ impl Pool {
     }
 }
 
-/// What one piece of work holds of a pool, growing as it goes on. Clones share it; it is given back with the last one.
+/// The memory of one piece of work, which grows with the work. Clones share it; the last one returns it to the pool.
 #[derive(Debug, Clone)]
 pub struct Account {
     pool: Pool,
@@ -106,11 +106,11 @@ pub struct Account {
 
 #[derive(Debug)]
 struct AccountState {
-    /// What the work has said that it holds.
+    /// Bytes that the work has counted.
     used: u64,
-    /// What was taken from the pool for it.
+    /// Bytes that were reserved for it.
     covered: u64,
-    held: Vec<Held>,
+    held: Vec<Reserved>,
 }
 
 impl Account {
@@ -126,7 +126,7 @@ impl Account {
                 return Err(self.pool.full(used));
             }
             let missing = used - state.covered;
-            // In steps, so that the list of what is held stays short.
+            // Reserves in steps, so that the list of reservations stays short.
             let step = missing.max(self.pool.limit_bytes() / 64);
             let (more, taken) = match self.pool.try_reserve(step) {
                 Ok(more) => (more, step),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_served_in_order_and_before_those_who_try() {
+    async fn waiters_are_served_in_order_and_before_attempts() {
         let pool = pool(64);
         let first = pool.reserve(40 * KIB).await;
         let (large, small) = (pool.reserve(60 * KIB), pool.reserve(KIB));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_larger_than_the_limit_runs_alone() {
+    async fn a_need_above_the_limit_runs_alone() {
         let pool = pool(64);
         let all = pool.reserve(u64::MAX).await;
         assert_eq!(pool.used_bytes(), 64 * KIB);

@@ -36,7 +36,7 @@ use tower::{Layer, Service};
 use crate::{
     config::{Config, Part},
     connections::Deadline,
-    memory::{Account, Full, Held, Pool},
+    memory::{Account, Full, Pool, Reserved},
     wire::{
         proto::milvus::{MutationResult, QueryResults},
         status,
@@ -103,12 +103,12 @@ impl Requests {
     }
 
     /// Takes the memory of messages of so many bytes together, if it is free now.
-    fn try_take(&self, bytes: u64) -> Result<Held, Full> {
+    fn try_take(&self, bytes: u64) -> Result<Reserved, Full> {
         self.pool(bytes).try_reserve(charge(bytes))
     }
 
     /// The same, waiting for a while.
-    async fn take(self, bytes: u64) -> Result<Held, Full> {
+    async fn take(self, bytes: u64) -> Result<Reserved, Full> {
         let pool = self.pool(bytes);
         let full = || pool.full(charge(bytes));
         let _waits = self.waiting.try_acquire().map_err(|_| full())?;
@@ -127,7 +127,7 @@ fn charge(bytes: u64) -> u64 {
 /// What a call holds until it is answered.
 #[derive(Debug, Default)]
 struct Call {
-    held: Mutex<Vec<Held>>,
+    held: Mutex<Vec<Reserved>>,
     is_refused: AtomicBool,
 }
 
@@ -187,7 +187,7 @@ struct Admitted {
     is_stream: bool,
     idle: Deadline,
     /// Bytes that wait for memory.
-    waiting: Option<(Bytes, BoxFuture<'static, Result<Held, Full>>)>,
+    waiting: Option<(Bytes, BoxFuture<'static, Result<Reserved, Full>>)>,
     is_over: bool,
 }
 
@@ -197,7 +197,7 @@ impl Admitted {
         Poll::Ready(Some(Err(status)))
     }
 
-    fn admit(&mut self, held: Held) {
+    fn admit(&mut self, held: Reserved) {
         self.call.held.lock().push(held);
         self.idle.moved();
     }

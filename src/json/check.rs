@@ -1,10 +1,10 @@
-//! What an insert may store.
+//! Decides which JSON text an insert may store.
 
 use std::{borrow::Cow, fmt};
 
-use super::reader::{Event, Fault, Reader};
+use super::reader::{Event, JsonFault, Reader};
 
-/// Objects and lists inside each other at most: what Milvus' own reader can follow.
+/// Deepest nesting of objects and lists: the limit of Milvus' own reader.
 pub const MAX_DEPTH: usize = 1024;
 
 /// Characters of a path that an error shows.
@@ -15,25 +15,25 @@ const SHOWN_NUMBER: usize = 40;
 /// Text that must not be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why} at byte {at}, near {path}")]
-pub struct Refusal {
+pub struct JsonRefusal {
     /// Byte offset.
     pub at: usize,
-    /// The value at or before it, from the root `$`; long ones are cut.
+    /// Path from the root `$` to the value at or before `at`. A long path is cut.
     pub path: String,
-    pub why: Why,
+    pub why: JsonDefect,
 }
 
-/// What is wrong with a text.
+/// JsonDefect a text is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
+pub enum JsonDefect {
     Syntax(&'static str),
     Depth,
-    /// The number, cut.
+    /// The number; a long one is cut.
     Number(String),
     NotObject,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for JsonDefect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax(what) => f.write_str(what),
@@ -44,33 +44,33 @@ impl fmt::Display for Why {
     }
 }
 
-/// True to the grammar and within the limits.
+/// Checks the grammar and the limits.
 ///
 /// # Errors
-/// The first place that is not.
-pub fn check(text: &str) -> Result<(), Refusal> {
+/// The first place that breaks either.
+pub fn check(text: &str) -> Result<(), JsonRefusal> {
     read(text, |_| {}).map_err(|(at, why)| refusal(text, at, why))
 }
 
-/// As [`check`], for an object; `on_key` gets its own keys, not those further inside.
-pub fn check_object(text: &str, on_key: impl FnMut(Cow<'_, str>)) -> Result<(), Refusal> {
+/// Checks an object as [`check`] does. `on_key` gets the keys of the object itself, not those of nested objects.
+pub fn check_object(text: &str, on_key: impl FnMut(Cow<'_, str>)) -> Result<(), JsonRefusal> {
     let begins = Reader::new(text.as_bytes()).event();
     if matches!(begins, Ok(Some(event)) if event != Event::ObjectStart) {
-        return Err(refusal(text, 0, Why::NotObject));
+        return Err(refusal(text, 0, JsonDefect::NotObject));
     }
     read(text, on_key).map_err(|(at, why)| refusal(text, at, why))
 }
 
-fn read(text: &str, mut on_key: impl FnMut(Cow<'_, str>)) -> Result<(), (usize, Why)> {
-    let syntax = |fault: Fault| (fault.at, Why::Syntax(fault.what));
+fn read(text: &str, mut on_key: impl FnMut(Cow<'_, str>)) -> Result<(), (usize, JsonDefect)> {
+    let syntax = |fault: JsonFault| (fault.at, JsonDefect::Syntax(fault.what));
     let mut reader = Reader::new(text.as_bytes());
     while let Some(event) = reader.event().map_err(syntax)? {
         match event {
             Event::ObjectStart | Event::ArrayStart if reader.depth() > MAX_DEPTH => {
-                return Err((reader.start(), Why::Depth));
+                return Err((reader.start(), JsonDefect::Depth));
             }
             Event::Number(number) if !number.is_finite() => {
-                return Err((reader.start(), Why::Number(cut(number.raw(), SHOWN_NUMBER))));
+                return Err((reader.start(), JsonDefect::Number(cut(number.raw(), SHOWN_NUMBER))));
             }
             Event::Key(key) if reader.depth() == 1 => on_key(key.decode()),
             _ => {}
@@ -79,11 +79,11 @@ fn read(text: &str, mut on_key: impl FnMut(Cow<'_, str>)) -> Result<(), (usize, 
     Ok(())
 }
 
-fn refusal(text: &str, at: usize, why: Why) -> Refusal {
-    Refusal { at, path: cut(&path(text.as_bytes(), at), SHOWN_PATH), why }
+fn refusal(text: &str, at: usize, why: JsonDefect) -> JsonRefusal {
+    JsonRefusal { at, path: cut(&path(text.as_bytes(), at), SHOWN_PATH), why }
 }
 
-/// The last value that begins before `at`, or its container.
+/// Path of the last value that begins before `at`, or of its container.
 fn path(text: &[u8], at: usize) -> String {
     enum Place<'t> {
         Member(Option<Cow<'t, str>>),
@@ -122,7 +122,7 @@ fn path(text: &[u8], at: usize) -> String {
     path
 }
 
-/// At most so many characters, without the middle.
+/// Shortens a text to `most` characters by cutting its middle.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

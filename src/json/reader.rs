@@ -1,15 +1,15 @@
-//! JSON text to events. The only place that knows the grammar (RFC 8259).
+//! Turns JSON text into events. No other file knows the grammar (RFC 8259).
 
 use std::borrow::Cow;
 
-/// What comes next in a text.
+/// The next piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'t> {
     ObjectStart,
     ArrayStart,
-    /// Of the innermost object or array.
+    /// Ends the innermost object or array.
     End,
-    /// Its value is the next event.
+    /// The next event begins its value.
     Key(Text<'t>),
     Text(Text<'t>),
     Number(Number<'t>),
@@ -19,13 +19,13 @@ pub enum Event<'t> {
 
 /// Where a text stops being JSON, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
+pub struct JsonFault {
     /// Byte offset.
     pub at: usize,
     pub what: &'static str,
 }
 
-/// A string as it is written, without its quotes.
+/// A string as the text spells it, without its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Text<'t> {
     raw: &'t [u8],
@@ -38,7 +38,7 @@ impl<'t> Text<'t> {
         self.raw
     }
 
-    /// What it stands for. Half of a surrogate pair, and bytes that are not UTF-8, become U+FFFD.
+    /// The decoded string. Half of a surrogate pair, and bytes that are not UTF-8, become U+FFFD.
     pub fn decode(self) -> Cow<'t, str> {
         if !self.has_escapes {
             return String::from_utf8_lossy(self.raw);
@@ -59,13 +59,13 @@ impl<'t> Text<'t> {
         })
     }
 
-    /// True if it stands for `other`.
+    /// True if the decoded string equals `other`.
     pub fn is(self, other: &str) -> bool {
         if self.has_escapes { self.decode() == other } else { self.raw == other.as_bytes() }
     }
 }
 
-/// The character that a checked escape stands for, and how many bytes it takes.
+/// The character of a checked escape, and the number of bytes of the escape.
 fn unescape(escape: &[u8]) -> (char, usize) {
     let c = match escape.get(1) {
         Some(b'b') => '\u{8}',
@@ -91,7 +91,7 @@ fn unescape(escape: &[u8]) -> (char, usize) {
     (c, 2)
 }
 
-/// A number as it is written.
+/// A number as the text spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number<'t> {
     raw: &'t str,
@@ -103,42 +103,42 @@ impl<'t> Number<'t> {
         self.raw
     }
 
-    /// Its value, if it is written without fraction and exponent and fits 64 bits.
+    /// The value of a number that has neither fraction nor exponent and fits 64 bits.
     pub fn as_i64(self) -> Option<i64> {
         if self.is_integer { self.raw.parse().ok() } else { None }
     }
 
-    /// False if it is beyond the range of doubles.
+    /// False for a number beyond the range of doubles.
     pub fn is_finite(self) -> bool {
-        // The largest double has 309 digits: most numbers are seen to fit without being parsed.
+        // The largest double has 309 digits, so most numbers need no parsing.
         let is_short = self.raw.len() < 300 && !self.raw.contains(['e', 'E']);
         is_short || self.as_f64().is_finite()
     }
 
-    /// The nearest double; infinite beyond their range.
+    /// The nearest double; infinite beyond the range of doubles.
     pub fn as_f64(self) -> f64 {
-        // The grammar of JSON is part of what this parses.
+        // `parse` accepts every number of JSON.
         self.raw.parse().unwrap_or(f64::NAN)
     }
 }
 
-/// What may follow.
+/// The syntax that may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,
     FirstKey,
     FirstElement,
-    /// A comma or the end of what is open.
+    /// A comma, or the end of the open object or array.
     Rest,
     Nothing,
 }
 
-/// Reads one value and whatever is inside it, in the order of the text. Its memory is a bit per open object or array.
+/// Reads one value and everything inside it, in the order of the text. Needs one bit of memory per open object or array.
 #[derive(Debug, Clone)]
 pub struct Reader<'t> {
     text: &'t [u8],
     at: usize,
-    /// Where the last event began.
+    /// Byte offset of the last event.
     start: usize,
     open: Nesting,
     expect: Expect,
@@ -149,26 +149,26 @@ impl<'t> Reader<'t> {
         Self { text, at: 0, start: 0, open: Nesting::default(), expect: Expect::Value }
     }
 
-    /// Objects and arrays that are open.
+    /// Number of open objects and arrays.
     pub fn depth(&self) -> usize {
         self.open.depth
     }
 
-    /// Byte offset where the last event began.
+    /// Byte offset at which the last event began.
     pub fn start(&self) -> usize {
         self.start
     }
 
-    /// What has been read from the byte offset `start` on.
+    /// The text between the byte offset `start` and the current position.
     pub fn text_from(&self, start: usize) -> Option<&'t [u8]> {
         self.text.get(start..self.at)
     }
 
-    /// The next event; None behind the value, where nothing but white space may follow.
+    /// The next event. `None` behind the value, where only white space may follow.
     ///
     /// # Errors
-    /// Where the text stops being JSON. Nothing can be read behind that.
-    pub fn event(&mut self) -> Result<Option<Event<'t>>, Fault> {
+    /// The place at which the text stops being JSON. Reading can't continue there.
+    pub fn event(&mut self) -> Result<Option<Event<'t>>, JsonFault> {
         let first = self.peek();
         match (self.expect, first) {
             (Expect::Nothing, None) => return Ok(None),
@@ -192,7 +192,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Reads to the end of the value that `event` began.
-    pub fn skip(&mut self, event: Event<'t>) -> Result<(), Fault> {
+    pub fn skip(&mut self, event: Event<'t>) -> Result<(), JsonFault> {
         if matches!(event, Event::ObjectStart | Event::ArrayStart) {
             let outside = self.depth() - 1;
             while self.depth() > outside {
@@ -202,7 +202,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// The next byte that is not white space, which stays to be read.
+    /// The next byte that is not white space, without consuming it.
     fn peek(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
             self.at += 1;
@@ -211,9 +211,9 @@ impl<'t> Reader<'t> {
         self.text.get(self.at).copied()
     }
 
-    fn fault(&self, what: &'static str) -> Fault {
+    fn fault(&self, what: &'static str) -> JsonFault {
         let what = if self.at >= self.text.len() { "the text ends too early" } else { what };
-        Fault { at: self.at, what }
+        JsonFault { at: self.at, what }
     }
 
     fn open(&mut self, is_object: bool) {
@@ -233,7 +233,7 @@ impl<'t> Reader<'t> {
         self.expect = if self.open.depth == 0 { Expect::Nothing } else { Expect::Rest };
     }
 
-    fn value(&mut self) -> Result<Event<'t>, Fault> {
+    fn value(&mut self) -> Result<Event<'t>, JsonFault> {
         let event = match self.text.get(self.at) {
             Some(b'{') => {
                 self.open(true);
@@ -254,7 +254,7 @@ impl<'t> Reader<'t> {
         Ok(event)
     }
 
-    fn key(&mut self) -> Result<Event<'t>, Fault> {
+    fn key(&mut self) -> Result<Event<'t>, JsonFault> {
         if self.text.get(self.at) != Some(&b'"') {
             return Err(self.fault("expected a key in double quotes"));
         }
@@ -269,7 +269,7 @@ impl<'t> Reader<'t> {
         Ok(Event::Key(key))
     }
 
-    fn word(&mut self, word: &[u8], event: Event<'t>) -> Result<Event<'t>, Fault> {
+    fn word(&mut self, word: &[u8], event: Event<'t>) -> Result<Event<'t>, JsonFault> {
         if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             return Err(self.fault("expected true, false or null"));
         }
@@ -277,8 +277,8 @@ impl<'t> Reader<'t> {
         Ok(event)
     }
 
-    /// From its opening quote to behind the closing one.
-    fn string(&mut self) -> Result<Text<'t>, Fault> {
+    /// Reads a string from its opening to its closing quote.
+    fn string(&mut self) -> Result<Text<'t>, JsonFault> {
         self.at += 1;
         let first = self.at;
         let mut has_escapes = false;
@@ -299,7 +299,7 @@ impl<'t> Reader<'t> {
         Ok(Text { raw, has_escapes })
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
+    fn escape(&mut self) -> Result<(), JsonFault> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
             Some(b'u') => {
@@ -314,7 +314,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<Number<'t>, Fault> {
+    fn number(&mut self) -> Result<Number<'t>, JsonFault> {
         let first = self.at;
         if self.text.get(self.at) == Some(&b'-') {
             self.at += 1;
@@ -322,7 +322,7 @@ impl<'t> Reader<'t> {
         let leads_with_zero = self.text.get(self.at) == Some(&b'0');
         let digits = self.digits()?;
         if leads_with_zero && digits > 1 {
-            return Err(Fault { at: self.at - digits, what: "a number begins with a zero" });
+            return Err(JsonFault { at: self.at - digits, what: "a number begins with a zero" });
         }
         let mut is_integer = true;
         if self.text.get(self.at) == Some(&b'.') {
@@ -339,12 +339,12 @@ impl<'t> Reader<'t> {
             self.digits()?;
         }
         let raw = self.text.get(first..self.at).unwrap_or_default();
-        // All of it is ASCII.
+        // A number is ASCII.
         Ok(Number { raw: std::str::from_utf8(raw).unwrap_or_default(), is_integer })
     }
 
-    /// One digit at least; their number.
-    fn digits(&mut self) -> Result<usize, Fault> {
+    /// Reads one digit or more; returns how many.
+    fn digits(&mut self) -> Result<usize, JsonFault> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
@@ -355,13 +355,13 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Which of the open brackets are objects, a bit each.
+/// One bit for each open bracket: whether it is an object.
 #[derive(Debug, Clone, Default)]
 struct Nesting {
     depth: usize,
-    /// The innermost up to 64, the innermost in the lowest bit.
+    /// The innermost 64 brackets or fewer; the lowest bit is the innermost.
     top: u64,
-    /// Those around them, 64 each.
+    /// The brackets around them, 64 per word.
     below: Vec<u64>,
 }
 

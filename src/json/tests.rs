@@ -90,7 +90,7 @@ fn nested(levels: usize) -> String {
     format!("{}1{}", "[".repeat(levels), "]".repeat(levels))
 }
 
-/// What an insert refuses, and where it says that it is.
+/// Text that an insert refuses, and the place that the error names.
 #[rstest]
 #[case(r#"{"a":}"#, "expected a value at byte 5, near $.a")]
 #[case(r#"{"a":[1,2,{"b":1e400}]}"#, "number 1e400 does not fit a double at byte 15, near $.a[2].b")]
@@ -120,7 +120,7 @@ fn the_deepest_text_that_is_accepted_is_read() {
     check(&text).unwrap();
     let path = vec![Step::Index(0); MAX_DEPTH];
     assert_eq!(found(&text, &path).as_deref(), Some("1"));
-    // Stored by somebody else: deeper than an insert may be.
+    // Stored by another program: deeper than an insert may be.
     let text = nested(50_000);
     assert!(check(&text).is_err());
     assert_eq!(found(&text, &vec![Step::Index(0); 50_000]).as_deref(), Some("1"));
@@ -132,7 +132,7 @@ fn an_object_gives_its_own_keys() {
     check_object(r#"{"a":{"x":1},"b\ud83d":[{"y":2}],"a":3}"#, |key| keys.push(key.into_owned())).unwrap();
     assert_eq!(keys, ["a", "b\u{fffd}", "a"]);
     for text in ["[1]", "1", "null", " \"a\""] {
-        assert_eq!(check_object(text, |_| {}).unwrap_err().why, Why::NotObject, "{text}");
+        assert_eq!(check_object(text, |_| {}).unwrap_err().why, JsonDefect::NotObject, "{text}");
     }
 }
 
@@ -231,7 +231,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Every path through a value, with what is there.
+/// Every path through a value, with the value there.
 fn every_path(value: Value<'_>, path: &mut Vec<Step>, visit: &mut impl FnMut(&[Step], &[u8])) {
     visit(path, value.raw());
     if let Some(list) = value.elements() {
@@ -257,20 +257,20 @@ proptest! {
 
     /// The grammar is that of the parser which only skips; the limits are ours.
     #[test]
-    fn accepts_what_is_json(bytes in damaged()) {
+    fn accepts_exactly_json(bytes in damaged()) {
         let Ok(text) = std::str::from_utf8(&bytes) else { return Ok(()) };
         let skipped = serde_json::from_str::<IgnoredAny>(text);
         match check(text) {
             Ok(()) => prop_assert!(skipped.is_ok(), "{text}: {skipped:?}"),
-            // What follows was not looked at.
-            Err(Refusal { why: Why::Number(_) | Why::Depth, .. }) => {}
+            // Text behind the fault was not read.
+            Err(JsonRefusal { why: JsonDefect::Number(_) | JsonDefect::Depth, .. }) => {}
             Err(error) => prop_assert!(skipped.is_err(), "{text}: {error}"),
         }
     }
 
-    /// What is accepted is read: by every path, and as what it means wherever another parser has a meaning for it.
+    /// Accepted text can be read by every path. Where another parser reads it too, both find the same value.
     #[test]
-    fn reads_what_it_accepts(bytes in damaged()) {
+    fn reads_all_accepted_text(bytes in damaged()) {
         let Ok(text) = std::str::from_utf8(&bytes) else { return Ok(()) };
         if check(text).is_err() {
             return Ok(());

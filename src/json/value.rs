@@ -1,13 +1,13 @@
-//! Looking into JSON cells without building what is not asked for.
+//! Reads parts of JSON cells without building the rest.
 //!
-//! A path works like a JSON pointer, as in Milvus: a key of digits also indexes a list. Reading ends where the answer is
-//! known, so that what is broken behind it does not matter.
+//! A path works like a JSON pointer, as in Milvus: a key of digits also indexes a list. Reading ends as soon as the answer
+//! is known, so text that is broken behind it does not matter.
 
 use std::borrow::Cow;
 
-use super::reader::{Event, Fault, Number, Reader, Text};
+use super::reader::{Event, JsonFault, Number, Reader, Text};
 
-/// One step into a JSON value or an array. Like in a JSON pointer, `"0"` and `0` reach the same place.
+/// One step into a JSON value or an array. As in a JSON pointer, `"0"` and `0` mean the same step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Key(String),
@@ -22,7 +22,7 @@ impl Step {
         }
     }
 
-    /// The place in a list.
+    /// The step as an index of a list.
     fn index(&self) -> Option<u64> {
         match self {
             Self::Index(index) => Some(*index),
@@ -31,7 +31,7 @@ impl Step {
     }
 }
 
-/// What `path` reaches in `text`.
+/// The value at `path` in `text`.
 pub fn find<'t>(text: &'t [u8], path: &[Step]) -> Option<Value<'t>> {
     let mut reader = Reader::new(text);
     let mut event = reader.event().ok()??;
@@ -45,8 +45,8 @@ pub fn find<'t>(text: &'t [u8], path: &[Step]) -> Option<Value<'t>> {
     value(&mut reader, event)
 }
 
-/// The beginning of the value of the first member that the step names.
-fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<Event<'t>>, Fault> {
+/// The first event of the value of the first member that the step names.
+fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<Event<'t>>, JsonFault> {
     while let Some(Event::Key(key)) = reader.event()? {
         let Some(event) = reader.event()? else { break };
         if step.names(key) {
@@ -57,8 +57,8 @@ fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<Event<'t>>,
     Ok(None)
 }
 
-/// The beginning of an element.
-fn element<'t>(reader: &mut Reader<'t>, index: u64) -> Result<Option<Event<'t>>, Fault> {
+/// The first event of an element.
+fn element<'t>(reader: &mut Reader<'t>, index: u64) -> Result<Option<Event<'t>>, JsonFault> {
     let mut at = 0;
     while let Some(event) = reader.event()?.filter(|event| *event != Event::End) {
         if at == index {
@@ -77,13 +77,13 @@ fn value<'t>(reader: &mut Reader<'t>, event: Event<'t>) -> Option<Value<'t>> {
     Some(Value { raw: reader.text_from(start)? })
 }
 
-/// A value inside a text, as it is written.
+/// A value inside a text, as the text spells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Value<'t> {
     raw: &'t [u8],
 }
 
-/// A value without parts.
+/// A value that is neither a list nor an object nor null.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Scalar<'t> {
     Bool(bool),
@@ -92,12 +92,12 @@ pub enum Scalar<'t> {
 }
 
 impl<'t> Value<'t> {
-    /// As it is written.
+    /// The value as the text spells it.
     pub fn raw(self) -> &'t [u8] {
         self.raw
     }
 
-    /// None for null, lists and objects.
+    /// `None` for null, lists and objects.
     pub fn scalar(self) -> Option<Scalar<'t>> {
         match Reader::new(self.raw).event().ok()?? {
             Event::Bool(value) => Some(Scalar::Bool(value)),
@@ -107,7 +107,7 @@ impl<'t> Value<'t> {
         }
     }
 
-    /// The elements of a list; None if it is none.
+    /// The elements of a list. `None` for other values.
     pub fn elements(self) -> Option<impl Iterator<Item = Value<'t>>> {
         let mut reader = Reader::new(self.raw);
         if reader.event().ok()?? != Event::ArrayStart {
@@ -119,7 +119,7 @@ impl<'t> Value<'t> {
         }))
     }
 
-    /// The members of an object in their order, those of equal keys too; None if it is none.
+    /// The members of an object in their order, duplicate keys included. `None` for other values.
     pub fn members(self) -> Option<impl Iterator<Item = (Text<'t>, Value<'t>)>> {
         let mut reader = Reader::new(self.raw);
         if reader.event().ok()?? != Event::ObjectStart {

@@ -1,5 +1,4 @@
-//! `fields_data` of Insert and Upsert as a record batch, checked by the rules of Milvus 2.3.5 (specification: sdk-wire
-//! a.3 and c).
+//! Converts `fields_data` of Insert and Upsert to a record batch and checks it by the rules of Milvus 2.3.5.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
@@ -13,7 +12,7 @@ use arrow::{
 };
 use prost::Message;
 
-use super::RowError;
+use super::error::RowError;
 use crate::{
     config::LimitsConfig,
     json,
@@ -30,8 +29,8 @@ use crate::{
 #[cfg(target_endian = "big")]
 compile_error!("vectors are stored little-endian and taken over from requests as they lie in memory");
 
-/// Rows of an Insert: every stored column but RowID and Timestamp, and without the primary key when the collection
-/// makes it itself; ascending by field id. Takes `fields_data` out of the request.
+/// Rows of an Insert: every stored column except RowID and Timestamp, ascending by field id; without the primary key if the
+/// collection generates it. Takes `fields_data` out of the request.
 pub fn insert_batch(
     schema: &CollectionSchema,
     request: &mut milvus::InsertRequest,
@@ -40,7 +39,7 @@ pub fn insert_batch(
     batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)
 }
 
-/// Rows of an Upsert, like [`insert_batch`]; the client has to give the key, each one once.
+/// Rows of an Upsert, like [`insert_batch`]. The client must give the keys, each only once.
 pub fn upsert_batch(
     schema: &CollectionSchema,
     request: &mut milvus::UpsertRequest,
@@ -58,7 +57,7 @@ pub fn upsert_batch(
     Ok(rows)
 }
 
-/// All rows of a request have one timestamp: of two with one key neither could replace the other.
+/// All rows of a request have the same timestamp, so of two rows with one key neither could replace the other.
 fn check_distinct(key: &Field, rows: &RecordBatch) -> Result<(), RowError> {
     let defect = |reason: &str| RowError::Column { field: key.name.clone(), reason: reason.to_owned() };
     let keys = rows.column_by_name(&key.column_name()).ok_or_else(|| defect("is missing"))?;
@@ -78,8 +77,8 @@ fn check_distinct(key: &Field, rows: &RecordBatch) -> Result<(), RowError> {
     }
 }
 
-/// The rows of the first value that was there before, and the value. The map's hash has a secret: nobody can choose
-/// values that make this slow.
+/// The first value that occurs twice, with its two rows. The map's hash has a random secret, so a client can't choose values
+/// that make this slow.
 fn first_repeated<K: Eq + Hash + Copy>(mut values: impl Iterator<Item = K>) -> Option<((usize, usize), K)> {
     let mut seen = HashMap::new();
     let mut row = 0;
@@ -90,7 +89,7 @@ fn first_repeated<K: Eq + Hash + Copy>(mut values: impl Iterator<Item = K>) -> O
     })
 }
 
-/// A value as errors show it: its beginning, if it is long.
+/// A value for an error's text; only the beginning of a long one.
 fn shown(text: &str) -> String {
     const MOST: usize = 100;
     let mut beginning: String = text.chars().take(MOST).collect();
@@ -100,7 +99,7 @@ fn shown(text: &str) -> String {
     beginning
 }
 
-/// Values that a column of a request carries, those of vectors one by one: there can't be more rows than these.
+/// Number of values in a column of a request; each number of a vector counts. There can't be more rows than that.
 pub fn values_carried(data: &FieldData) -> usize {
     match &data.field {
         Some(field_data::Field::Scalars(ScalarField { data: Some(data) })) => match data {
@@ -146,8 +145,8 @@ fn batch(
     for field in &wanted {
         columns.push(match given.remove(&field.id) {
             Some(data) => column(schema, field, data, rows, limits)?,
-            // A client leaves the dynamic field out when no row has a key outside the schema. Another column has shown
-            // before that there are as many rows as the client says: that number alone decides no size.
+            // A client leaves the dynamic field out when no row has a key outside the schema. Another column has confirmed
+            // the client's number of rows, so the number alone does not decide a size.
             None if field.is_dynamic && !columns.is_empty() => binary(field, std::iter::repeat_n(&b"{}"[..], rows))?,
             None => return Err(RowError::Parameter(format!("field {} is missing", field.name))),
         });
@@ -157,7 +156,7 @@ fn batch(
         .map_err(|e| RowError::Column { field: schema.name.clone(), reason: e.to_string() })
 }
 
-/// The field that a client means. pymilvus 2.3 sends the dynamic field without a name.
+/// Finds the field of a client's column. pymilvus 2.3 sends the dynamic field without a name.
 fn resolve<'a>(schema: &'a CollectionSchema, data: &FieldData) -> Result<&'a Field, RowError> {
     let name = if data.is_dynamic { DYNAMIC_FIELD } else { data.field_name.as_str() };
     let Some(field) = schema.field(name) else {
@@ -278,7 +277,7 @@ fn vectors(field: &Field, data: vector_field::Data, rows: usize) -> Result<Array
 }
 
 fn finite(field: &Field, values: &[f32], dim: usize) -> Result<(), RowError> {
-    // Without an exit from the loop over a chunk it compiles to vector instructions.
+    // The loop over a chunk has no exit, so it compiles to vector instructions.
     const CHUNK: usize = 4096;
     let is_bad = |chunk: &[f32]| chunk.iter().fold(false, |bad, v| bad | !v.is_finite());
     let Some(bad) = values.chunks(CHUNK).position(is_bad) else { return Ok(()) };
@@ -293,7 +292,7 @@ fn narrow<T: TryFrom<i32> + Bounds>(field: &Field, values: &[i32]) -> Result<Vec
     values.iter().enumerate().map(convert).collect()
 }
 
-/// The ends of a narrow integer, for messages.
+/// Range of a narrow integer, for messages.
 trait Bounds {
     const RANGE: (i32, i32);
 }
@@ -337,7 +336,7 @@ fn binary<'a>(field: &Field, values: impl Iterator<Item = &'a [u8]> + Clone) -> 
     Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
 }
 
-/// Offsets are 32 bits in this format; arrow panics beyond, so the sum is checked first.
+/// Offsets have 32 bits in this format, and arrow panics beyond them, so the sum is checked first.
 fn concatenate<'a>(
     field: &Field,
     values: impl Iterator<Item = &'a [u8]> + Clone,
@@ -352,8 +351,8 @@ fn concatenate<'a>(
     Ok((offsets, Buffer::from_vec(bytes)))
 }
 
-/// JSON of any kind, but an object in the dynamic field, with keys that are free. It is stored as it was sent, so
-/// whatever is accepted here has to be readable: [`json`] decides both.
+/// Checks JSON values. The dynamic field must hold objects whose keys are not those of fields. Values are stored as they
+/// were sent, so all accepted text must be readable: [`json`] decides both.
 fn check_json(
     schema: &CollectionSchema,
     field: &Field,
@@ -388,7 +387,7 @@ fn check_json(
     }
 }
 
-/// Each cell as one `ScalarField` message of the element's kind (specification: binlog-v1 3.1).
+/// Encodes each cell as one `ScalarField` message of the element's type.
 fn arrays(field: &Field, cells: Vec<ScalarField>) -> Result<ArrayRef, RowError> {
     let mut ends = Vec::with_capacity(cells.len());
     let mut bytes = Vec::new();
@@ -403,7 +402,7 @@ fn arrays(field: &Field, cells: Vec<ScalarField>) -> Result<ArrayRef, RowError> 
     Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
 }
 
-/// A cell without data is an empty array: which kind it is follows from the schema.
+/// A cell without data is an empty array; the schema gives its type.
 fn check_cell(field: &Field, row: usize, data: Option<Data>) -> Result<Data, RowError> {
     let element = field.element_type.unwrap_or(DataType::Int64);
     let data = data.unwrap_or_else(|| empty_cell(element));
