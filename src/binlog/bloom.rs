@@ -1,16 +1,17 @@
 //! The Bloom filter of the statistics log: same hash, same bit positions and same bit order as Milvus, so that filters
-//! written by either side answer alike (specification 6.1).
+//! written by either side answer alike (see docs/formats.md).
 //!
 //! The hash is MurmurHash3 x64 128-bit with seed 0, of the key and of the key followed by one byte `01`. It is written
-//! out here, and not taken from the `murmur3` crate, because that one reads from a stream: here neither form of a key
-//! is copied, and an integer key costs no loop.
+//! out here instead of using the `murmur3` crate, because that crate reads from a stream: this code copies neither form of
+//! a key and needs no loop for an integer key.
 
 use super::BinlogError;
 
-/// More hash functions than any false-positive rate of practice leads to; bounds the work a file can ask for.
+/// Most hash functions that a filter may have. No practical false-positive rate needs as many; the limit bounds the work
+/// that a file can demand.
 const MAX_HASHES: u32 = 1024;
 
-/// A set of keys that never denies a key it holds.
+/// A set of keys without false negatives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BloomFilter {
     bits: u64,
@@ -20,8 +21,8 @@ pub struct BloomFilter {
 }
 
 impl BloomFilter {
-    /// An empty filter for `capacity` keys at a false-positive rate. Capacity 0 counts as 1; the rate is held between
-    /// 1e-9 and 0.5.
+    /// An empty filter for `capacity` keys at a false-positive rate. Capacity 0 counts as 1; the rate is clamped to 1e-9 to
+    /// 0.5.
     pub fn new(capacity: u64, false_positive: f64) -> Self {
         let n = capacity.clamp(1, u64::from(u32::MAX)) as f64;
         let rate = if false_positive.is_nan() { 0.05 } else { false_positive.clamp(1e-9, 0.5) };
@@ -31,7 +32,7 @@ impl BloomFilter {
         Self { bits, hashes, words: vec![0; bits.div_ceil(64) as usize] }
     }
 
-    /// A filter as a file has it: `m`, `k` and the decoded bit set (u64 `m`, then the words, all big-endian).
+    /// Reads the filter of a file: `m`, `k` and the decoded bit set (u64 `m`, then the words, all big-endian).
     pub(super) fn from_parts(bits: u64, hashes: u32, bit_set: &[u8]) -> Result<Self, BinlogError> {
         let corrupt = |what: String| BinlogError::corrupt(0, what);
         if bits == 0 || hashes == 0 || hashes > MAX_HASHES {
@@ -45,7 +46,7 @@ impl BloomFilter {
         Ok(Self { bits, hashes, words: words.collect() })
     }
 
-    /// The bit set as a file has it.
+    /// The bit set in the encoding of a file.
     pub(super) fn bit_set(&self) -> Vec<u8> {
         std::iter::once(&self.bits).chain(&self.words).flat_map(|word| word.to_be_bytes()).collect()
     }
@@ -97,7 +98,7 @@ impl BloomFilter {
     }
 }
 
-/// The i-th bit of a key.
+/// Position of the i-th bit of a key.
 fn position([h0, h1, h2, h3]: [u64; 4], i: u64, bits: u64) -> u64 {
     let base = if i.is_multiple_of(2) { h0 } else { h1 };
     // (i + i mod 2) mod 4 is 0 or 2.
@@ -122,7 +123,7 @@ fn block((mut h1, mut h2): (u64, u64), k1: u64, k2: u64) -> (u64, u64) {
     (h1, h2)
 }
 
-/// The tail of at most 15 bytes, zero-padded, and the final mixing. An empty half changes nothing.
+/// Mixes in the tail of at most 15 bytes, zero-padded, and finishes the hash. An empty half changes nothing.
 fn finish((h1, h2): (u64, u64), tail1: u64, tail2: u64, len: u64) -> (u64, u64) {
     let mut h1 = h1 ^ scramble1(tail1) ^ len;
     let mut h2 = h2 ^ scramble2(tail2) ^ len;
@@ -140,14 +141,14 @@ fn mix(mut k: u64) -> u64 {
     k ^ k >> 33
 }
 
-/// Hashes of the 8 little-endian bytes of an integer, and of them and `01`.
+/// Hashes of the 8 little-endian bytes of an integer, and of these bytes followed by `01`.
 fn hash_int(key: i64) -> [u64; 4] {
     let (h0, h1) = finish((0, 0), key as u64, 0, 8);
     let (h2, h3) = finish((0, 0), key as u64, 1, 9);
     [h0, h1, h2, h3]
 }
 
-/// Hashes of the bytes, and of them and `01`.
+/// Hashes of the bytes, and of the bytes followed by `01`.
 fn hash_bytes(key: &[u8]) -> [u64; 4] {
     let (blocks, tail) = key.as_chunks::<16>();
     let mut state = (0, 0);
@@ -156,7 +157,7 @@ fn hash_bytes(key: &[u8]) -> [u64; 4] {
         state = block(state, k1, k2);
     }
     let mut padded = [0; 16];
-    // The tail is at most 15 bytes, so the byte after it is inside too.
+    // The tail has at most 15 bytes, so one more byte fits.
     for (to, from) in padded.iter_mut().zip(tail) {
         *to = *from;
     }
@@ -184,14 +185,14 @@ mod tests {
 
     use super::*;
 
-    /// Keys, hashes and bit positions of specification 6.1.
+    /// Keys with the hashes and bit positions that Milvus computes.
     #[rstest]
     #[case::zero(hash_int(0), [0x28df63b7cc57c3cb, 0xf2557dfcc4e8fe52, 0xa696ac1a95daa601, 0x15366f87b0ad2078], [3373, 7962, 11515, 227, 1626])]
     #[case::one(hash_int(1), [0x004403b7fb05c44a, 0x3d8acdb4d36d9c06, 0x35a2ca94d0a172cf, 0x337d25f65b519c76], [2883, 3447, 148, 5680, 8194])]
     #[case::minus(hash_int(-1), [0xa0e4b27a1abaed73, 0x692112c96b4a46af, 0xd27ee3a6ff1cbd11, 0x0908be626435cde3], [634, 9725, 6878, 7264, 1006])]
     #[case::text(hash_bytes(b"k-00000"), [0x9420df2756657649, 0x75371246f95e847d, 0x7da9708b4edde820, 0xfe45eafd98441245], [2962, 12092, 1324, 5131, 4041])]
     #[case::empty(hash_bytes(b""), [0, 0, 0x7ace5c908374fe16, 0x778867e4430e6785], [0, 9846, 7221, 3164, 4728])]
-    fn hashes_of_the_specification(#[case] hash: [u64; 4], #[case] expected: [u64; 4], #[case] bits: [u64; 5]) {
+    fn hashes_are_those_of_milvus(#[case] hash: [u64; 4], #[case] expected: [u64; 4], #[case] bits: [u64; 5]) {
         assert_eq!(hash, expected);
         let positions: Vec<u64> = (0..5).map(|i| position(hash, i, 12_471)).collect();
         assert_eq!(positions, bits);
@@ -204,7 +205,7 @@ mod tests {
             filter.insert_int(key);
         }
         assert_eq!((filter.bits(), filter.hashes()), (19, 5));
-        // "AAAAAAAAABMAAAAAAAZ7uQ==" in the specification.
+        // "AAAAAAAAABMAAAAAAAZ7uQ==" in a file of Milvus.
         assert_eq!(filter.bit_set(), hex::decode("0000000000000013000000000006 7bb9".replace(' ', "")).unwrap());
     }
 

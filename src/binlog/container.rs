@@ -1,6 +1,6 @@
-//! The container around the payload of insert and delta logs: magic, descriptor event, events (specification 2).
+//! The container around the payload of insert and delta logs: magic, descriptor event, events (see docs/formats.md).
 //!
-//! Must never trust a length or offset of a file: every one is checked before it is used.
+//! Must never: use a length or offset of a file before it is checked.
 
 use std::ops::Range;
 
@@ -22,9 +22,9 @@ const MAGIC: [u8; 4] = [0xBC, 0xFA, 0xFF, 0x00];
 const DESCRIPTOR_EVENT: u8 = 0;
 /// Time, type, length, next position.
 const HEADER_LEN: usize = 17;
-/// An event's header and time range: where its payload begins.
+/// Length of an event's header and time range; the payload follows.
 const EVENT_FIXED_LEN: usize = HEADER_LEN + 16;
-/// Offset of the extra JSON: magic, header, ids and times, data type, post-header lengths, length of the extra.
+/// Offset of the extra JSON, behind magic, header, ids and times, data type, post-header lengths and the JSON's length.
 const EXTRA_AT: usize = 4 + HEADER_LEN + 48 + 4 + 8 + 4;
 const POST_HEADER_LENGTHS: [u8; 8] = [52, 16, 16, 16, 16, 16, 16, 16];
 /// Lengths and positions are i32.
@@ -32,13 +32,14 @@ const MAX_FILE_BYTES: usize = i32::MAX as usize;
 /// `{"original_size":""}` and at most 20 digits.
 const MAX_EXTRA_LEN: usize = 40;
 
-/// Room to leave in front of a payload for the header that is known only when the payload is complete.
+/// Room in front of a payload for the header, which is known only when the payload is complete.
 pub(super) const MAX_PREFIX_LEN: usize = EXTRA_AT + MAX_EXTRA_LEN + EVENT_FIXED_LEN;
 
-/// What the descriptor event of a log says.
+/// The descriptor event of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Correct in insert logs; a delta log that compaction carried over names the segment it was written for.
+    /// In an insert log the ids of its segment. A delta log that a compaction carried over has the ids of the segment that
+    /// it was written for.
     pub ids: LogIds,
     /// −1 in delta logs.
     pub field: FieldId,
@@ -47,27 +48,27 @@ pub struct Descriptor {
     pub ts_to: Timestamp,
     /// Milvus' number of the payload's type; 20 (String) in delta logs.
     pub data_type: i32,
-    /// Bytes of the rows in memory; 0 if the file does not say.
+    /// Bytes of the rows in memory. 0 if the file has no such entry.
     pub original_size: u64,
 }
 
 impl Descriptor {
-    /// Reads the descriptor of an insert or delta log and nothing after it.
+    /// Reads only the descriptor of an insert or delta log.
     pub fn read(bytes: &[u8]) -> Result<Self, BinlogError> {
         read_descriptor(&mut Cursor { bytes, base: 0, len: bytes.len(), pos: 0 })
     }
 }
 
-/// A parsed container: the descriptor and where the payloads are.
+/// A parsed container: the descriptor and the ranges of the payloads.
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) descriptor: Descriptor,
     pub(super) payloads: Vec<Range<usize>>,
-    /// CRC-32C of everything in front of the first payload.
+    /// CRC-32C of the bytes in front of the first payload.
     pub(super) prefix_checksum: u32,
 }
 
-/// Reads the container of a log whose events all have the given code, and nothing of their payloads.
+/// Reads the container of a log, but not its payloads. All events must have the given code.
 pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogError> {
     let len = log.len();
     let first: Bytes = log.read(0, MAGIC.len() + HEADER_LEN)?;
@@ -104,7 +105,7 @@ pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogE
     Ok(Container { descriptor, payloads, prefix_checksum })
 }
 
-/// Reads magic and descriptor event; leaves the cursor after them.
+/// Reads magic and descriptor event; the cursor ends behind them.
 fn read_descriptor(at: &mut Cursor<'_>) -> Result<Descriptor, BinlogError> {
     if at.take::<4>("magic")? != MAGIC {
         return Err(BinlogError::corrupt(0, "magic is not BC FA FF 00"));
@@ -137,7 +138,7 @@ fn read_descriptor(at: &mut Cursor<'_>) -> Result<Descriptor, BinlogError> {
     Ok(Descriptor { ids, field, ts_from, ts_to, data_type, original_size })
 }
 
-/// The size is a decimal number in a string; absent keys are accepted because Milvus accepts them.
+/// The size is a decimal number in a string. A missing key is accepted, as in Milvus.
 fn original_size(extra: &[u8], offset: usize) -> Result<u64, BinlogError> {
     let corrupt = |what: String| BinlogError::corrupt(offset, what);
     let value: serde_json::Value =
@@ -154,8 +155,8 @@ fn original_size(extra: &[u8], offset: usize) -> Result<u64, BinlogError> {
     }
 }
 
-/// Writes magic, descriptor and event header into the room in front of a payload that is already in place at
-/// `MAX_PREFIX_LEN`; returns the offset at which the file begins. The payload is not moved.
+/// Writes magic, descriptor and event header into the room in front of a payload at `MAX_PREFIX_LEN`, which is not moved.
+/// Returns the offset at which the file begins.
 pub(super) fn fill_prefix(
     file: &mut [u8],
     descriptor: &Descriptor,
@@ -172,7 +173,7 @@ pub(super) fn fill_prefix(
     Ok(start)
 }
 
-/// Magic, descriptor and event header of a file with a payload of so many bytes.
+/// Magic, descriptor and event header of a file with a payload of the given length.
 pub(super) fn prefix(
     payload_len: usize,
     descriptor: &Descriptor,
@@ -211,7 +212,7 @@ pub(super) fn prefix(
     Ok(prefix)
 }
 
-/// Both numbers are below 2 GiB: the caller has checked the length of the file.
+/// Both numbers are below 2 GiB, because the caller has checked the length of the file.
 fn push_header(out: &mut Vec<u8>, written_at: u64, code: u8, len: usize) {
     let next = out.len() + len;
     out.extend_from_slice(&written_at.to_le_bytes());
@@ -222,16 +223,16 @@ fn push_header(out: &mut Vec<u8>, written_at: u64, code: u8, len: usize) {
 
 struct Header {
     code: u8,
-    /// Offset of the byte after the event; within the file.
+    /// Offset of the byte behind the event; lies within the file.
     end: usize,
 }
 
-/// Reads a part of a file; positions are those of the file.
+/// Reads a part of a file. Positions count from the start of the file.
 struct Cursor<'a> {
     bytes: &'a [u8],
-    /// Where the part begins.
+    /// Position at which the part begins.
     base: usize,
-    /// Of the file.
+    /// Length of the file.
     len: usize,
     pos: usize,
 }
@@ -259,7 +260,7 @@ impl Cursor<'_> {
         self.take(what).map(i32::from_le_bytes)
     }
 
-    /// An event header; checks its length and next position against each other and the file.
+    /// Reads an event header. Checks its length and next position against each other and the file.
     fn header(&mut self) -> Result<Header, BinlogError> {
         let start = self.pos;
         self.u64("event header")?;
@@ -282,7 +283,7 @@ impl Cursor<'_> {
 mod tests {
     use super::*;
 
-    /// The annotated header of specification 2.5: collection, partition and so on of a real file.
+    /// The header of a real file: collection, partition and so on.
     const REAL_HEADER: &str = "bcfaff00\
         0000e824b7e58706006a0000006e000000\
         271eee47abe58706281eee47abe587061e0feb47abe587060100000000000000\
@@ -354,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_tolerates_what_milvus_tolerates() {
+    fn extra_is_as_tolerant_as_in_milvus() {
         assert_eq!(original_size(b"{}", 0), Ok(0));
         assert_eq!(original_size(br#"{"a":1,"original_size":"7"}"#, 0), Ok(7));
         assert_eq!(original_size(br#"{"original_size":7}"#, 0), Ok(7));

@@ -1,4 +1,4 @@
-//! Delta logs: the deletes of one segment as JSON texts (specification 5).
+//! Delta logs: the deletes of one segment as JSON texts (see docs/formats.md).
 
 use std::{ops::Range, sync::Arc, vec};
 
@@ -25,7 +25,7 @@ use crate::{
 
 const BATCH_ROWS: usize = 8192;
 
-/// Writes deletes in the order given. Fails for none at all, or a delete with timestamp 0.
+/// Writes deletes in the order given. Fails for an empty list and for a delete with timestamp 0.
 pub fn encode_delta(
     ids: LogIds,
     deletes: &[Delete],
@@ -74,14 +74,14 @@ fn push_row(out: &mut String, delete: &Delete) {
     out.push('}');
 }
 
-/// Reads all deletes in the order logged.
+/// Reads all deletes in the order of the log.
 pub fn decode_delta(bytes: impl Into<LogBytes>) -> Result<Vec<Delete>, BinlogError> {
     let mut deletes = Vec::new();
     scan_delta(bytes, |part| deletes.extend(part))?;
     Ok(deletes)
 }
 
-/// Hands over deletes in the order logged, a few at a time.
+/// Passes the deletes to `each` in the order of the log, some at a time.
 pub fn scan_delta(bytes: impl Into<LogBytes>, mut each: impl FnMut(Vec<Delete>)) -> Result<(), BinlogError> {
     DeltaReader::open(bytes)?.try_for_each(|part| {
         each(part?);
@@ -89,15 +89,15 @@ pub fn scan_delta(bytes: impl Into<LogBytes>, mut each: impl FnMut(Vec<Delete>))
     })
 }
 
-/// The deletes of a log in the order logged, a few at a time. Takes any JSON with the three keys, and the oldest form
-/// `pk,ts`. What comes after an error means nothing.
+/// Reads the deletes in the order of the log, some at a time. Accepts any JSON with the three keys, and the oldest form
+/// `pk,ts`. Must not be used after an error.
 pub struct DeltaReader {
     bytes: LogBytes,
-    /// Those not begun.
+    /// Payloads that are not begun.
     payloads: vec::IntoIter<Range<usize>>,
-    /// The one that is read, and where it begins in the log.
+    /// Offset and reader of the current payload.
     open: Option<(usize, PayloadReader)>,
-    /// Deletes handed out.
+    /// Number of deletes read so far.
     seen: usize,
 }
 
@@ -172,7 +172,7 @@ struct Row {
     pk_type: i32,
 }
 
-/// An integer that fits 64 bits, or a string; never by way of a double, which would lose keys.
+/// Parses an integer of 64 bits or a string. Never goes through a double, which would change large keys.
 pub(super) fn key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PrimaryKey, D::Error> {
     struct KeyVisitor;
 
@@ -213,7 +213,7 @@ mod tests {
         Delete { key: PrimaryKey::Str(key.into()), ts: Timestamp(ts) }
     }
 
-    /// Texts of specification 5.
+    /// Texts as Milvus writes them.
     #[rstest]
     #[case(int(1234, 470597221698764803), r#"{"pk":1234,"ts":470597221698764803,"pkType":5}"#)]
     #[case(int(i64::MIN, u64::MAX), r#"{"pk":-9223372036854775808,"ts":18446744073709551615,"pkType":5}"#)]

@@ -1,35 +1,35 @@
-//! What can be wrong with bytes, or with what a caller wants written as bytes.
+//! Errors of decoding stored bytes and of encoding.
 
 use crate::{
     error::{Classify, ErrorKind},
     model::FieldId,
 };
 
-/// Errors of the codec. It does no IO: whoever knows the object's name adds it.
+/// An error of the codec, without the name of the object: the caller adds it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum BinlogError {
-    /// Stored bytes that can't be right; `offset` counts from the start of the object.
+    /// Stored bytes that can't be right. `offset` counts from the start of the object.
     #[error("corrupt at byte {offset}: {what}")]
     Corrupt { offset: u64, what: String },
-    /// A column that is not of the field's type.
+    /// A column whose type is not that of the field.
     #[error("field {field}: column has type {actual}, field needs {expected}")]
     ColumnType { field: FieldId, expected: String, actual: String },
     /// Milvus 2.3 has no nulls.
     #[error("field {field}: column has {nulls} nulls, field allows none")]
     Nulls { field: FieldId, nulls: usize },
-    /// Readers refuse logs without rows.
+    /// A log without rows, which readers refuse.
     #[error("field {field}: a log needs at least one row")]
     Empty { field: FieldId },
-    /// Readers refuse a time range with a zero.
+    /// A time range that contains 0 or descends, which readers refuse.
     #[error("field {field}: time range {from} to {to} must be non-zero and ascending")]
     TimeRange { field: FieldId, from: u64, to: u64 },
-    /// Lengths inside the file are 32-bit signed.
+    /// A log too long for the 32-bit signed lengths inside the file.
     #[error("field {field}: log of {bytes} bytes exceeds the limit of {limit}")]
     TooLarge { field: FieldId, bytes: u64, limit: u64 },
-    /// A payload that Milvus' readers might refuse, so it can't be copied as it is.
+    /// A payload that Milvus' readers might refuse, so it must not be copied unchanged.
     #[error("payload can't be copied unchanged: {0}")]
     NotCopyable(String),
-    /// The parquet or zstd library refused to encode.
+    /// An error of the parquet or zstd library while encoding.
     #[error("field {field}: encoding failed: {what}")]
     Encode { field: FieldId, what: String },
 }

@@ -20,7 +20,7 @@ use crate::{
     model::{Field, LogFile, LogId, Timestamp},
 };
 
-/// Writes one insert log. Streaming: pages are compressed as arrays arrive, so memory is that of the compressed log.
+/// Writes one insert log. Compresses pages as arrays arrive, so it holds little more than the compressed log.
 pub struct InsertLogWriter {
     ids: LogIds,
     field: Field,
@@ -35,7 +35,7 @@ enum Engine {
 }
 
 impl InsertLogWriter {
-    /// Begins a log of `field`. Fails for a vector field without a dimension and for a zstd level that does not exist.
+    /// Begins a log of `field`. Fails for a vector field without a dimension and for an unknown zstd level.
     pub fn new(ids: LogIds, field: &Field, config: &BinlogConfig) -> Result<Self, BinlogError> {
         let engine = if field.data_type.is_vector() {
             Engine::Vector(Box::new(VectorWriter::new(field, config)?))
@@ -45,7 +45,7 @@ impl InsertLogWriter {
         Ok(Self { ids, field: field.clone(), engine, rows: 0, memory_bytes: column_header(field) })
     }
 
-    /// Makes room for a log of about this many bytes, which spares growing the buffer by copying it.
+    /// Reserves room for a log of about this many bytes, so that the buffer need not be copied to grow.
     pub fn reserve(&mut self, bytes: usize) {
         match &mut self.engine {
             Engine::Column(writer) => writer.reserve(bytes),
@@ -53,7 +53,7 @@ impl InsertLogWriter {
         }
     }
 
-    /// Appends rows; any number of times. The column must have exactly the field's type and no nulls.
+    /// Appends rows. The column must have exactly the field's type and no nulls.
     pub fn write(&mut self, column: &ArrayRef) -> Result<(), BinlogError> {
         let expected = self.field.arrow_type();
         if *column.data_type() != expected {
@@ -68,7 +68,7 @@ impl InsertLogWriter {
         }
         match &mut self.engine {
             Engine::Column(writer) => writer.write(column)?,
-            // The type was checked, so the column is one, and its data covers exactly its rows.
+            // The type was checked, so this is a fixed-size column whose data covers exactly its rows.
             Engine::Vector(writer) => {
                 writer.write(column.as_fixed_size_binary_opt().map_or(&[][..], |vectors| vectors.value_data()))?;
             }
@@ -78,13 +78,13 @@ impl InsertLogWriter {
         Ok(())
     }
 
-    /// Bytes of the rows so far in memory, as [`super::memory_size`] counts them.
+    /// Bytes in memory of the rows so far, as [`super::memory_size`] counts them.
     pub fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
 
-    /// Ends the log. `ts_from` and `ts_to` are the smallest and largest timestamp of its rows, `written_at_ms` is
-    /// recorded and never read. Fails for a log without rows, a zero timestamp, or 2 GiB.
+    /// Ends the log. `ts_from` and `ts_to` are the smallest and largest timestamp of its rows; `written_at_ms` is recorded
+    /// and never read. Fails for a log without rows, with a zero timestamp, or of 2 GiB or more.
     pub fn finish(self, ts_from: Timestamp, ts_to: Timestamp, written_at_ms: u64) -> Result<Encoded, BinlogError> {
         if self.rows == 0 {
             return Err(BinlogError::Empty { field: self.field.id });
@@ -105,7 +105,7 @@ impl InsertLogWriter {
     }
 }
 
-/// Completes a buffer that holds a payload after the room for the header.
+/// Completes a buffer that holds a payload behind the room for the header.
 pub(super) fn seal(
     mut file: Vec<u8>,
     descriptor: &Descriptor,
@@ -125,20 +125,20 @@ pub(super) fn seal(
     })
 }
 
-/// An opened insert log: header parsed, parquet footer read, pages not yet.
+/// An opened insert log: the header is parsed and the parquet footer is read, but no page.
 #[derive(Debug, Clone)]
 pub struct InsertLog {
     descriptor: Descriptor,
-    /// One; several are tolerated.
+    /// Usually one; several are accepted.
     payloads: Vec<Payload>,
-    /// Where the first payload begins, for errors that have no better place.
+    /// Offset of the first payload, for errors without a better position.
     payload_at: usize,
-    /// CRC-32C of what is in front of it.
+    /// CRC-32C of the bytes in front of the first payload.
     prefix_checksum: u32,
 }
 
 impl InsertLog {
-    /// Parses the container and the footers. Bytes in memory are kept, not copied; of others no more is read.
+    /// Parses the container and the footers. Does not copy bytes that are in memory, and reads nothing else from a store.
     pub fn open(bytes: impl Into<LogBytes>) -> Result<Self, BinlogError> {
         let bytes = bytes.into();
         let parsed = container::parse(&bytes, INSERT_EVENT)?;
@@ -149,23 +149,23 @@ impl InsertLog {
         Ok(Self { descriptor, payloads: payloads?, payload_at, prefix_checksum })
     }
 
-    /// Ids, time range, type and size as the file states them.
+    /// Ids, time range, type and size from the file.
     pub fn header(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// Rows per the footers.
+    /// Rows by the footers.
     pub fn rows(&self) -> u64 {
         self.payloads.iter().map(Payload::rows).fold(0, u64::saturating_add)
     }
 
-    /// Reads the column in arrays of at most `batch_rows` rows, of exactly `field.arrow_type()` and without nulls.
-    /// Fails if the file holds another type of data than the field.
+    /// Reads the column in arrays of at most `batch_rows` rows, of exactly `field.arrow_type()` and without nulls. Fails if
+    /// the file's type of data is not that of the field.
     pub fn read(&self, field: &Field, batch_rows: usize) -> Result<ColumnReader, BinlogError> {
         self.read_rows(field, batch_rows, 0..self.rows())
     }
 
-    /// The same for some of the rows; pages that have none of them are not decoded.
+    /// Reads some of the rows like [`Self::read`]. Does not decode pages without any of them.
     pub fn read_rows(&self, field: &Field, batch_rows: usize, rows: Range<u64>) -> Result<ColumnReader, BinlogError> {
         let (stored, wanted) = (self.descriptor.data_type, field.data_type.number());
         if stored != wanted {
@@ -187,7 +187,7 @@ impl InsertLog {
         Ok(ColumnReader { readers, wanted: field.arrow_type(), offset: self.payload_at })
     }
 
-    /// True if stock readers take a log that is made of such parts.
+    /// True if stock readers accept this payload in a log of its own.
     pub fn is_readable(&self) -> bool {
         self.only_payload().is_ok()
     }
@@ -202,10 +202,9 @@ impl InsertLog {
         Ok(payload)
     }
 
-    /// What it takes to have the same payload under another segment's header, byte for byte: what a merge that drops
-    /// nothing may copy. The payload itself is not looked at.
-    /// Fails ([`BinlogError::NotCopyable`]) for a payload that stock readers might refuse; such a log has to be read and
-    /// written anew.
+    /// The header with which another segment can have the same payload, byte for byte. A merge that drops no row copies
+    /// logs this way. Does not read the payload. Fails with [`BinlogError::NotCopyable`] for a payload that stock readers
+    /// might refuse; such a log must be decoded and written again.
     pub fn readdress(&self, ids: LogIds, written_at_ms: u64) -> Result<Readdressed, BinlogError> {
         let payload = self.only_payload()?;
         let original_size = match self.descriptor.original_size {
@@ -227,14 +226,14 @@ impl InsertLog {
     }
 }
 
-/// A log that is another one's payload behind a header of its own.
+/// A log that consists of another log's payload behind a header of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readdressed {
-    /// Everything in front of the payload.
+    /// The bytes in front of the payload.
     pub prefix: Bytes,
-    /// The payload in the other log.
+    /// Range of the payload in the other log.
     pub payload: Range<u64>,
-    /// CRC-32C of what the other log has in front of the payload, as it was read.
+    /// CRC-32C of the bytes in front of the payload in the other log, as they were read.
     source_prefix_checksum: u32,
     pub rows: u64,
     /// As in [`Encoded`].
@@ -244,7 +243,7 @@ pub struct Readdressed {
 }
 
 impl Readdressed {
-    /// The log in memory, given the other one.
+    /// The whole log, built from the bytes of the other log.
     pub fn join(self, object: &Bytes) -> Encoded {
         let payload = object.slice(self.payload.start as usize..self.payload.end as usize);
         let bytes: Bytes = [&self.prefix[..], &payload[..]].concat().into();
@@ -252,25 +251,25 @@ impl Readdressed {
         Encoded { checksum: crc32c::crc32c(&bytes), bytes, rows, memory_bytes, ts_from, ts_to }
     }
 
-    /// What the segment's record will say about the log, given the checksum of the other one.
+    /// The entry for the segment's record, computed from the checksum of the other log.
     pub fn log_file(&self, id: LogId, source: Option<u32>) -> LogFile {
         let Self { rows, memory_bytes, ts_from, ts_to, .. } = *self;
         let bytes = self.prefix.len() as u64 + self.payload.end - self.payload.start;
         LogFile { id, rows, ts_from, ts_to, bytes, memory_bytes, checksum: source.map(|sum| self.checksum(sum)) }
     }
 
-    /// The checksum of the log, computed from that of the other one, whose last byte is the payload's. The payload is not
-    /// looked at: if it is damaged, the log does not have this checksum, and the damage can be found in it too.
+    /// The checksum of this log, computed from that of the other log, which ends with the payload. Does not read the
+    /// payload: a damaged payload does not match this checksum, so the damage is found in the copy too.
     fn checksum(&self, source: u32) -> u32 {
         let len = usize::try_from(self.payload.end - self.payload.start).unwrap_or(usize::MAX);
-        // The sum of A and B is that of A, moved by B's length, xor that of B. So moving the sum of what is in front takes
-        // it out of the sum of the whole, and the same puts the new prefix there.
+        // crc(A + B) is crc(A), shifted by B's length, xor crc(B). So one shifted xor removes the old prefix from the
+        // checksum, and another one adds the new prefix.
         let payload = crc32c::crc32c_combine(self.source_prefix_checksum, source, len);
         crc32c::crc32c_combine(crc32c::crc32c(&self.prefix), payload, len)
     }
 }
 
-/// The arrays of an insert log; ends after the first error.
+/// The arrays of an insert log. Ends after the first error.
 pub struct ColumnReader {
     readers: VecDeque<PayloadReader>,
     wanted: Arrow,

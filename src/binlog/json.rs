@@ -1,7 +1,7 @@
-//! JSON strings as Go's encoder writes them, so that our delta and statistics logs have the bytes Milvus would write.
+//! JSON strings as Go's encoder writes them, so that our delta and statistics logs have the same bytes as Milvus'.
 
-/// Appends `text` as a JSON string: besides what JSON demands, `<`, `>`, `&`, U+2028 and U+2029 are escaped; tab,
-/// newline and return have short forms, other control characters do not.
+/// Appends `text` as a JSON string. Like Go, also escapes `<`, `>`, `&`, U+2028 and U+2029. Tab, newline and return have
+/// short forms; other control characters do not.
 pub(super) fn push_string(out: &mut String, text: &str) {
     out.push('"');
     let mut copied = 0;

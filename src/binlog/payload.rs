@@ -1,7 +1,7 @@
-//! The parquet files inside the containers: which encodings we choose, and how any file of the right shape becomes
-//! Arrow arrays of the field's type (specification 3).
+//! The parquet files inside the containers: chooses encodings, and decodes any file of the right shape into Arrow arrays of
+//! the field's type (see docs/formats.md).
 //!
-//! Must never write a data page v2, a codec other than zstd, or an Arrow schema into a payload.
+//! Must never: write a data page v2, a codec other than zstd, or an Arrow schema into a payload.
 
 use std::{
     ops::Range,
@@ -38,21 +38,22 @@ use crate::{
 /// Name of the one column.
 pub(super) const COLUMN: &str = "val";
 
-/// Writes a column of any type but vectors into a buffer, after the room for the container's header.
+/// Writes a column of any type except vectors into a buffer, behind room for the container's header.
 pub(super) struct ColumnWriter {
     writer: ArrowWriter<Vec<u8>>,
     schema: Arc<ArrowSchema>,
     field: FieldId,
 }
 
-/// How the values of a column are laid out before compression.
+/// Encoding of the values of a column before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// Dictionary while it stays small, then plain: what the original writer does.
+    /// Dictionary while it stays small, then plain; as Milvus writes.
     Dictionary,
-    /// Distinct or large values, for which a dictionary is only work.
+    /// Plain, for distinct or large values, which a dictionary does not shrink.
     Plain,
-    /// Integers that ascend or repeat: row ids and timestamps shrink to almost nothing, and keys are often serial.
+    /// Differences, for integers that ascend or repeat: row ids and timestamps shrink to almost nothing, and keys are often
+    /// serial.
     Delta,
 }
 
@@ -72,7 +73,7 @@ impl Layout {
 impl ColumnWriter {
     pub(super) fn new(field: &Field, config: &BinlogConfig) -> Result<Self, BinlogError> {
         let layout = Layout::of(field);
-        // Statistics of documents are never asked for and may be long.
+        // Statistics of documents are never used and may be long.
         let statistics = match field.data_type {
             DataType::Json | DataType::Array => EnabledStatistics::None,
             _ => EnabledStatistics::Chunk,
@@ -123,15 +124,15 @@ impl ColumnWriter {
         self.writer.write(&batch).map_err(|e| failed(&e))
     }
 
-    /// The buffer: room for the header, then the payload.
+    /// Ends the payload. Returns the buffer: room for the header, then the payload.
     pub(super) fn finish(self) -> Result<Vec<u8>, BinlogError> {
         let field = self.field;
         self.writer.into_inner().map_err(|e| encode_error(field, &e))
     }
 }
 
-/// The column as the original writer declares it: it annotates the width of wide integers too, which the general
-/// conversion leaves out because the physical type says it already.
+/// The column as Milvus declares it. Milvus annotates the width of wide integers too; the general conversion leaves that
+/// out, because the physical type implies it.
 fn parquet_schema(schema: &ArrowSchema) -> Result<SchemaDescriptor, ParquetError> {
     let (physical, bits) = match schema.field(0).data_type() {
         Arrow::Int32 => (PhysicalType::INT32, 32),
@@ -150,7 +151,7 @@ pub(super) fn encode_error(field: FieldId, error: &dyn std::fmt::Display) -> Bin
     BinlogError::Encode { field, what: error.to_string() }
 }
 
-/// One opened payload: its bytes, where they begin in the file, and its footer.
+/// An opened payload: its bytes, its offset in the file, and its footer.
 #[derive(Debug, Clone)]
 pub(super) struct Payload {
     bytes: LogBytes,
@@ -159,7 +160,7 @@ pub(super) struct Payload {
 }
 
 impl Payload {
-    /// Reads the footer. Whatever Arrow schema the file carries is ignored: the types of the columns decide.
+    /// Reads the footer. Ignores an Arrow schema in the file: the types of the columns decide.
     pub(super) fn open(bytes: LogBytes, offset: usize) -> Result<Self, BinlogError> {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = guarded(offset, || ArrowReaderMetadata::load(&bytes, options))?;
@@ -176,25 +177,25 @@ impl Payload {
         Ok(Self { bytes, offset, metadata })
     }
 
-    /// Where it is in the file.
+    /// Offset in the file.
     pub(super) fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.bytes.len()
     }
 
-    /// A footer can claim any number.
+    /// Rows by the footer, which may claim any number.
     pub(super) fn rows(&self) -> u64 {
         let groups = self.metadata.metadata().row_groups();
         groups.iter().map(|group| group.num_rows().unsigned_abs()).fold(0, u64::saturating_add)
     }
 
-    /// Bytes of the pages before compression.
+    /// Bytes of the pages before compression, by the footer.
     pub(super) fn uncompressed_bytes(&self) -> u64 {
         let groups = self.metadata.metadata().row_groups();
         let sizes = groups.iter().flat_map(|g| g.columns()).map(|c| c.uncompressed_size().unsigned_abs());
         sizes.fold(0, u64::saturating_add)
     }
 
-    /// True if every part is zstd or uncompressed: the codecs that both readers of Milvus have.
+    /// True if every part is zstd or uncompressed: both readers of Milvus have these codecs.
     pub(super) fn has_safe_codec(&self) -> bool {
         let groups = self.metadata.metadata().row_groups();
         groups
@@ -203,7 +204,7 @@ impl Payload {
             .all(|c| matches!(c.compression_codec(), CompressionCodec::ZSTD | CompressionCodec::UNCOMPRESSED))
     }
 
-    /// Reads the rows in arrays of at most `batch_rows`: all of them, or those in `rows`, which have to be there.
+    /// Reads all rows, or those in `rows`, in arrays of at most `batch_rows`. The payload must have the rows in `rows`.
     pub(super) fn read(&self, batch_rows: usize, rows: Option<Range<u64>>) -> Result<PayloadReader, BinlogError> {
         let (bytes, metadata) = (self.bytes.clone(), self.metadata.clone());
         let missing = rows.as_ref().map_or_else(|| self.rows(), |rows| rows.end.saturating_sub(rows.start));
@@ -218,16 +219,16 @@ impl Payload {
     }
 }
 
-/// The rows of one payload; ends after the first error.
+/// The rows of a payload. Ends after the first error.
 pub(super) struct PayloadReader {
     reader: Option<ParquetRecordBatchReader>,
     offset: usize,
-    /// Rows that were asked for and no page has given yet.
+    /// Requested rows that are not decoded yet.
     missing: u64,
 }
 
 impl PayloadReader {
-    /// The next array as the file has it, none at the end.
+    /// The next array in the file's own type. `None` at the end.
     pub(super) fn next(&mut self) -> Result<Option<ArrayRef>, BinlogError> {
         let Some(mut reader) = self.reader.take() else { return Ok(None) };
         let offset = self.offset;
@@ -248,8 +249,8 @@ impl PayloadReader {
     }
 }
 
-/// An array of exactly the wanted type and without nulls. Files of other writers may hold narrow integers as int32,
-/// text without its annotation, or mark a column nullable.
+/// Converts an array to exactly the wanted type, without nulls. Other writers may store narrow integers as int32, text
+/// without its annotation, or a column as nullable.
 pub(super) fn conform(array: ArrayRef, wanted: &Arrow, offset: usize) -> Result<ArrayRef, BinlogError> {
     if array.null_count() > 0 {
         return Err(BinlogError::corrupt(offset, format!("column has {} nulls, none are allowed", array.null_count())));
@@ -288,8 +289,8 @@ fn without_null_buffer(array: &ArrayRef, offset: usize) -> Result<ArrayRef, Binl
     data.map(make_array).map_err(|e| BinlogError::corrupt(offset, format!("column can't be read: {e}")))
 }
 
-/// Calls the parquet library on stored bytes. It reports most damage as errors, but some of its decoders panic on bytes
-/// that no writer makes; both mean that the payload is corrupt.
+/// Calls the parquet library on stored bytes. An error and a panic both mean that the payload is corrupt: some decoders of
+/// the library panic on bytes that no writer produces.
 fn guarded<T, E: std::fmt::Display>(offset: usize, call: impl FnOnce() -> Result<T, E>) -> Result<T, BinlogError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),

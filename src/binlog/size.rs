@@ -1,4 +1,4 @@
-//! Size of rows in memory as Milvus counts it (specification 9.4): what binlogs are cut by and `original_size` says.
+//! Size of rows in memory as Milvus counts it. Decides where binlogs are cut, and is written as `original_size`.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 
@@ -9,18 +9,19 @@ const VALUE_HEADER: u64 = 16;
 /// Milvus counts the dimension once per vector column.
 const VECTOR_HEADER: u64 = 4;
 
-/// Bytes of one column of rows: fixed types their width, VarChar and JSON their length and 16 each, arrays the sum of
-/// their elements, vectors their bytes and 4 once per column. A column that is not of the field's type counts as empty.
+/// Bytes of one column of rows. Values of fixed types count their width, VarChar and JSON their length plus 16, arrays the
+/// sum of their elements, vectors their bytes. A vector column counts 4 bytes more. A column whose type is not that of the
+/// field counts as empty.
 pub fn memory_size(field: &Field, column: &ArrayRef) -> u64 {
     column_header(field) + value_size(field, column)
 }
 
-/// What [`memory_size`] counts once per column.
+/// The part of [`memory_size`] that is counted once per column.
 pub(super) fn column_header(field: &Field) -> u64 {
     if field.data_type.is_vector() { VECTOR_HEADER } else { 0 }
 }
 
-/// What [`memory_size`] counts per row.
+/// The part of [`memory_size`] that is counted per row.
 pub(super) fn value_size(field: &Field, column: &ArrayRef) -> u64 {
     let rows = column.len() as u64;
     match field.data_type {
@@ -52,8 +53,8 @@ fn spanned(offsets: &[i32]) -> u64 {
     }
 }
 
-/// Elements of a serialised `ScalarField`: a message whose one member is a list message with its values in field 1,
-/// packed or not. A cell that does not parse counts as far as it does; writing and reading do not depend on this.
+/// Bytes of the elements of a serialised `ScalarField`: a message whose one member is a list message with its values in
+/// field 1, packed or not. A broken cell counts up to the break; writing and reading do not depend on this.
 fn cell_size(element: DataType, cell: &[u8]) -> u64 {
     let mut size = 0;
     for list in Fields(cell).filter_map(Member::bytes) {
@@ -101,7 +102,7 @@ impl<'a> Member<'a> {
     }
 }
 
-/// The members of a protobuf message; ends at the first byte that is none.
+/// The members of a protobuf message. Ends at the first byte that can't be parsed.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -150,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// Examples of specification 3.1, sizes by its 9.4.
+    /// Cells as Milvus writes them, with the sizes that it counts.
     #[rstest]
     #[case(DataType::Int64, "1a00", 0)]
     #[case(DataType::Int64, "1a0d0a0bffffffffffffffffff0100", 16)]

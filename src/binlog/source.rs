@@ -1,5 +1,4 @@
-//! Where the bytes of a log are: in memory, or in a store that is asked for one range after the other, so that a log of
-//! any size is read with little memory.
+//! The bytes of a log: in memory, or in a store that is read range by range, so that a log of any size needs little memory.
 
 use std::{
     io::{self, Read},
@@ -15,12 +14,12 @@ use parquet::{
 
 use super::BinlogError;
 
-/// What a reader of page headers asks for at once.
+/// Bytes that a reader of page headers requests at once.
 pub const PEEK_BYTES: u64 = 4096;
 
 /// Reads ranges of one object. Calls block.
 pub trait ReadRange: Send + Sync {
-    /// Exactly these bytes, which are inside the object.
+    /// Reads exactly these bytes. The range must lie inside the object.
     fn read_range(&self, range: Range<u64>) -> io::Result<Bytes>;
 }
 
@@ -55,12 +54,12 @@ impl LogBytes {
     pub(super) fn len(&self) -> usize {
         match &self.0 {
             Place::Memory(bytes) => bytes.len(),
-            // More than that is no log: whoever looks at lengths finds that out.
+            // No log is longer; the check of its lengths will fail.
             Place::Store { range, .. } => usize::try_from(range.end - range.start).unwrap_or(usize::MAX),
         }
     }
 
-    /// The part in this range, which is inside.
+    /// The part in a range, which must lie inside.
     pub(super) fn part(&self, part: Range<usize>) -> Self {
         Self(match &self.0 {
             Place::Memory(bytes) => Place::Memory(bytes.slice(part)),
@@ -71,7 +70,7 @@ impl LogBytes {
         })
     }
 
-    /// At most `len` bytes from `at`: fewer at the end.
+    /// At most `len` bytes from `at`; fewer at the end.
     pub(super) fn read(&self, at: usize, len: usize) -> Result<Bytes, BinlogError> {
         let end = at.saturating_add(len).min(self.len());
         self.get(at.min(end) as u64, (end - at.min(end)) as u64)
@@ -109,7 +108,7 @@ impl ChunkReader for LogBytes {
     }
 }
 
-/// Reads from a place on, a little at a time.
+/// Reads from a position on, `PEEK_BYTES` at a time.
 pub struct Peek {
     bytes: LogBytes,
     at: u64,

@@ -1,4 +1,4 @@
-//! Statistics logs: range and Bloom filter of a segment's primary keys, as JSON text (specification 6).
+//! Statistics logs: range and Bloom filter of a segment's primary keys, as JSON text (see docs/formats.md).
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use base64::{Engine, engine::general_purpose::URL_SAFE};
@@ -8,20 +8,20 @@ use serde::{Deserialize, Deserializer};
 use super::{BinlogError, BloomFilter, delta::key, json::push_string};
 use crate::model::{DataType, FieldId, PkRange, PrimaryKey};
 
-/// Which keys a batch of rows or a segment may hold.
+/// The keys that a batch of rows or a segment may hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PkStats {
     /// The primary key field.
     pub field: FieldId,
     /// Int64 or VarChar.
     pub key_type: DataType,
-    /// Smallest and largest key; none if there are no keys, or the file does not say.
+    /// Smallest and largest key. `None` without keys, or if the file has no range.
     pub range: Option<PkRange>,
     pub filter: BloomFilter,
 }
 
 impl PkStats {
-    /// False only if the key is certainly not among those counted.
+    /// False only if the key is certainly absent.
     pub fn may_contain(&self, key: &PrimaryKey) -> bool {
         if self.range.as_ref().is_some_and(|range| !range.contains(key)) {
             return false;
@@ -32,14 +32,14 @@ impl PkStats {
         }
     }
 
-    /// The JSON of a single statistics log.
+    /// Encodes a single statistics log.
     pub fn encode(&self) -> Bytes {
         let mut out = String::new();
         self.push(&mut out);
         Bytes::from(out)
     }
 
-    /// `max` and `min` are leftovers of older versions, always 0, that a reader dereferences.
+    /// Writes `max` and `min` as 0: they have no meaning any more, but a reader of Milvus needs them.
     fn push(&self, out: &mut String) {
         let filter = URL_SAFE.encode(self.filter.bit_set());
         out.push_str(&format!(
@@ -65,7 +65,7 @@ impl PkStats {
     }
 }
 
-/// The JSON array of a compound statistics log: one entry per sync of the segment.
+/// Encodes a compound statistics log: a JSON array with one entry per binlog of the segment.
 pub fn encode_compound_stats(stats: &[PkStats]) -> Bytes {
     let mut out = String::from("[");
     for (at, entry) in stats.iter().enumerate() {
@@ -89,7 +89,7 @@ pub fn decode_stats(bytes: &[u8], compound: bool) -> Result<Vec<PkStats>, Binlog
 }
 
 fn json_error(bytes: &[u8], error: &serde_json::Error) -> BinlogError {
-    // The text is one line in reality; a line further down is found by its newline.
+    // Usually the text is one line; a position on a later line is found by counting newlines.
     let line_start: usize =
         bytes.split_inclusive(|b| *b == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
     BinlogError::corrupt(line_start + error.column().saturating_sub(1), format!("statistics: {error}"))
@@ -140,7 +140,7 @@ impl Entry {
             | (Some(min @ PrimaryKey::Str(_)), Some(max @ PrimaryKey::Str(_)), DataType::VarChar) => {
                 Some(PkRange { min, max })
             }
-            // Files from before the typed keys have the plain ones.
+            // Files that are older than typed keys have plain ones.
             (None, None, DataType::Int64) => {
                 Some(PkRange { min: PrimaryKey::Int(self.min), max: PrimaryKey::Int(self.max) })
             }
@@ -164,14 +164,14 @@ pub struct PkStatsBuilder {
 }
 
 impl PkStatsBuilder {
-    /// `capacity` is the number of keys to be added (for a compacted segment: rows of its sources, deletes included);
-    /// more than that only raises the false-positive rate.
+    /// `capacity` is the expected number of keys; for a compacted segment the rows of its sources, dead ones included. More
+    /// keys only raise the false-positive rate.
     pub fn new(field: FieldId, key_type: DataType, capacity: u64, false_positive_rate: f64) -> Self {
         let filter = BloomFilter::new(capacity, false_positive_rate);
         Self { field, key_type, filter, ints: None, texts: None }
     }
 
-    /// Adds the keys of a column: Int64 or Utf8, by the key type. Another type of column is refused.
+    /// Adds the keys of a column, which must be Int64 or Utf8 according to the key type.
     pub fn add_column(&mut self, column: &ArrayRef) -> Result<(), BinlogError> {
         match self.key_type {
             DataType::VarChar => {
@@ -239,7 +239,7 @@ mod tests {
         builder.finish()
     }
 
-    /// The filter is that of specification 6.1.
+    /// The filter is that of a file of Milvus.
     const JSON: &str = r#"{"fieldID":100,"max":0,"min":0,"bf":{"m":19,"k":5,"b":"AAAAAAAAABMAAAAAAAZ7uQ=="},"pkType":5,"maxPk":3,"minPk":1}"#;
 
     #[test]

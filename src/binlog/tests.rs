@@ -30,7 +30,7 @@ use super::{
 use crate::{
     config::BinlogConfig,
     error::{Classify, ErrorKind},
-    model::{CollectionId, DataType, Delete, Field, FieldId, PartitionId, PrimaryKey, SegmentId},
+    model::{CollectionId, DataType, Delete, Field, FieldId, PartitionId, PrimaryKey, SegmentId, Timestamp},
 };
 
 const IDS: LogIds = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
@@ -154,7 +154,7 @@ fn memory_is_counted_as_milvus_does(#[case] data_type: DataType, #[case] bytes: 
     assert_eq!(memory_size(&field(DataType::VarChar), &texts), 3 + 32);
 }
 
-/// What specification 3.3 found one of the readers to refuse.
+/// Properties of a payload that one of Milvus' readers refuses.
 #[rstest]
 #[case(DataType::Bool, Type::BOOLEAN, None)]
 #[case(DataType::Int8, Type::INT32, Some(LogicalType::integer(8, true)))]
@@ -356,7 +356,7 @@ fn parquet_of(
     writer.into_inner().unwrap()
 }
 
-/// The variants of specification 3.3, and some that only we read.
+/// Variants of payloads that other writers produce, and some that only we read.
 #[test]
 fn files_of_other_writers_are_read() {
     let texts = column(DataType::VarChar);

@@ -1,10 +1,10 @@
-//! Writes a vector column: plain pages cut straight from the Arrow buffer.
+//! Writes a vector column as plain pages cut directly from the Arrow buffer.
 //!
-//! The general writer copies every vector several times (into single values, a page, a chunk, the file). Vectors are
-//! nearly all bytes of a collection, so their pages are made here: compress a slice of the column, append it. The file
-//! is an ordinary one: a required fixed-length column, data pages v1 with plain values, zstd.
+//! The general writer copies every vector several times (into single values, a page, a chunk, the file). Vectors are nearly
+//! all bytes of a collection, so this writer compresses slices of the column and appends them. The file is an ordinary one:
+//! a required fixed-length column, data pages v1 with plain values, zstd.
 //!
-//! Numbers as floats hardly compress (8 % at best, at a tenth of the speed), others do; a sample of the first page
+//! Vectors of floats hardly compress (8 % at best, at a tenth of the speed); others do. A sample of the first page
 //! decides whether the configured level is worth its time.
 
 use std::{io::Write, sync::Arc};
@@ -39,34 +39,35 @@ use crate::{
 
 const PARQUET_MAGIC: &[u8; 4] = b"PAR1";
 const PARQUET_VERSION: i32 = 1;
-/// How much of the first page is compressed to see what it is worth.
+/// Bytes of the first page that are compressed as a sample.
 const SAMPLE_BYTES: usize = 64 << 10;
-/// The sample must shrink by more than this share, or vectors are stored with `FAST_LEVEL`.
+/// The sample must shrink by more than one part in this many; otherwise vectors are stored with `FAST_LEVEL`.
 const WORTHWHILE_SHARE: usize = 8;
-/// Finds repetitions, spends nothing on single bytes.
+/// Level that finds repetitions but does not encode single bytes.
 const FAST_LEVEL: i32 = -1;
 
 pub(super) struct VectorWriter {
     field: FieldId,
     width: usize,
     zstd_level: i32,
-    /// Rows of a page, and of a row group, at most.
+    /// Most rows of a page.
     page_rows: usize,
+    /// Most rows of a row group.
     group_rows: usize,
     schema: SchemaDescriptor,
-    /// The file; counts from the payload's first byte.
+    /// The file. Positions count from the payload's first byte.
     sink: TrackedWrite<Vec<u8>>,
     /// Chosen with the first page.
     compressor: Option<Compressor<'static>>,
     /// Rows that do not fill a page yet.
     pending: Vec<u8>,
-    /// Where pages are compressed, one after the other: new memory for each would cost more than compressing does.
+    /// Reused for each compressed page: new memory for each would cost more than the compression.
     scratch: Vec<u8>,
-    /// Those that have a page; the last one may get more.
+    /// Row groups with at least one page. The last one may get more.
     groups: Vec<RowGroup>,
 }
 
-/// Pages that follow each other.
+/// Adjacent pages.
 #[derive(Default)]
 struct RowGroup {
     /// Position of the first page in the payload.
@@ -127,7 +128,7 @@ impl VectorWriter {
         Ok(())
     }
 
-    /// Of the next page: whole vectors, at least one, and no more than its row group has room for.
+    /// Bytes of the next page: whole vectors, at least one, and at most as many as its row group has room for.
     fn page_bytes(&self) -> usize {
         let used = self.groups.last().map_or(0, |group| group.rows % self.group_rows);
         self.page_rows.min(self.group_rows - used) * self.width
@@ -178,7 +179,7 @@ impl VectorWriter {
         Ok(())
     }
 
-    /// The buffer: room for the header, then the payload.
+    /// Ends the payload. Returns the buffer: room for the header, then the payload.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, BinlogError> {
         if !self.pending.is_empty() {
             self.flush_pending()?;
@@ -221,7 +222,7 @@ impl RowGroup {
     }
 }
 
-/// The configured level if a sample of the first page is worth it.
+/// The configured level if a sample of the first page shrinks enough, otherwise `FAST_LEVEL`.
 fn choose(page: &[u8], zstd_level: i32) -> std::io::Result<Compressor<'static>> {
     let sample = page.get(..SAMPLE_BYTES).unwrap_or(page);
     let mut configured = Compressor::new(zstd_level)?;

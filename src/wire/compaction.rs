@@ -1,7 +1,7 @@
 //! Jobs and plans in the messages of both APIs.
 //!
-//! SDKs know two states, and read failures only from the counters: *Executing* while anything is queued or running,
-//! *Completed* when all have ended. State 0 is never sent, because it makes waiting clients loop for ever.
+//! SDKs know two states: *Executing* while a plan is queued or running, and *Completed* when all plans have ended. They
+//! learn of failures only from the counters. Must never: send state 0, which makes waiting clients loop for ever.
 
 use super::{
     proto::{
@@ -13,13 +13,13 @@ use super::{
 };
 use crate::model::{Job, JobCounts, JobState, Plan, PlanKind, PlanState, Progress};
 
-/// Target of a plan that has none yet, or never got one.
+/// Target of a plan that has no output, now or for ever.
 const NO_TARGET: i64 = -1;
-/// Target of a plan of which no row survived: it has ended, and there is no such segment.
+/// Target of a completed plan of which no row survived.
 const EMPTY_TARGET: i64 = 0;
 
-/// Milvus' `GetCompactionState`. There is no counter for cancelled plans: they count as failed, so that the counters
-/// add up to the number of plans.
+/// Milvus' `GetCompactionState`. It has no counter for cancelled plans: they count as failed, so that the counters add up to
+/// the number of plans.
 pub fn state_response(counts: &JobCounts) -> milvus::GetCompactionStateResponse {
     milvus::GetCompactionStateResponse {
         status: Some(status::ok()),
@@ -45,7 +45,7 @@ fn state(is_finished: bool) -> CompactionState {
     if is_finished { CompactionState::Completed } else { CompactionState::Executing }
 }
 
-/// One plan as SDKs see it. Those before 3.0 read `sources` and `target` only.
+/// One plan for SDKs. SDKs before 3.0 read only `sources` and `target`.
 pub fn merge_info(plan: &Plan) -> milvus::CompactionMergeInfo {
     let (target, targets) = match &plan.state {
         PlanState::Completed { targets, .. } => {
@@ -78,7 +78,7 @@ fn compaction_type(kind: PlanKind) -> CompactionType {
     }
 }
 
-/// Milvus has no cancelled plans: they are failed ones, and the reason says who cancelled them.
+/// Milvus has no cancelled plans, so they are sent as failed; the reason names the canceller.
 fn task_state(state: &PlanState) -> CompactionTaskState {
     match state {
         PlanState::Queued { .. } => CompactionTaskState::Pipelining,
@@ -89,7 +89,7 @@ fn task_state(state: &PlanState) -> CompactionTaskState {
     }
 }
 
-/// Kind and text of how a plan ended, both empty unless it ended badly.
+/// Kind and text of a plan's failure; both empty unless it failed, timed out or was cancelled.
 fn failure(state: &PlanState) -> (&'static str, String) {
     match state {
         PlanState::Queued { .. } | PlanState::Executing { .. } | PlanState::Completed { .. } => ("", String::new()),
@@ -99,7 +99,7 @@ fn failure(state: &PlanState) -> (&'static str, String) {
     }
 }
 
-/// Our own `GetCompactionState`, which tells a job that failed from one that is done. `progress` is that of the whole job.
+/// Our own `GetCompactionState`, which tells a failed job from a completed one. `progress` is that of the whole job.
 pub fn job_state(job: &Job, counts: &JobCounts, progress: Progress) -> datacoord::GetCompactionStateResponse {
     let state = match counts.state() {
         JobState::Executing => datacoord::JobState::Executing,

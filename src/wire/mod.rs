@@ -1,7 +1,8 @@
 //! Generated protobuf code and every conversion between it and [`crate::model`].
 //!
-//! Whatever a peer can send that the model can't represent is an error here, so that no other module meets an invalid
-//! enum or a missing field. Decides nothing.
+//! A message that the model can't represent is an error here, so no other module sees an invalid enum or a missing field.
+//!
+//! Must never: decide anything beyond that.
 
 pub mod compaction;
 pub mod rows;
@@ -28,6 +29,6 @@ pub mod proto {
         tonic::include_proto!("datacoord.v1");
     }
 
-    /// Encoded descriptor set of all of the above, for gRPC reflection.
+    /// Encoded descriptor set of all modules above, for gRPC reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 }

@@ -1,6 +1,6 @@
 //! Segments in the messages of both APIs, and the numbers of their states and levels.
 //!
-//! SDKs raise on a number outside the enumerations, so every number that leaves comes from here.
+//! SDKs raise on a number outside the enumerations, so only this file produces these numbers.
 
 use super::proto::{common, datacoord, milvus};
 use crate::model::{Segment, SegmentLevel, SegmentState};
@@ -17,7 +17,7 @@ pub fn state_number(state: SegmentState) -> i32 {
     number as i32
 }
 
-/// The state of a number; none for states that no segment here can have (none, not existing, importing).
+/// The state for Milvus' number. `None` for states that no segment here has (none, not existing, importing).
 pub fn state(number: i32) -> Option<SegmentState> {
     Some(match common::SegmentState::try_from(number).ok()? {
         common::SegmentState::Growing => SegmentState::Growing,
@@ -39,7 +39,7 @@ pub fn level_number(level: SegmentLevel) -> i32 {
     number as i32
 }
 
-/// The level of a number. Legacy is what segments were before there were levels: flushed rows, today's L1.
+/// The level for Milvus' number. Legacy segments are older than levels: they hold flushed rows, as L1 does today.
 pub fn level(number: i32) -> Option<SegmentLevel> {
     Some(match common::SegmentLevel::try_from(number).ok()? {
         common::SegmentLevel::L0 => SegmentLevel::L0,
@@ -58,14 +58,14 @@ pub fn persistent_info(segment: &Segment) -> milvus::PersistentSegmentInfo {
         state: state_number(segment.state),
         level: level_number(segment.level),
         is_sorted: false,
-        // 0 is storage v1 in the releases that know the field.
+        // In releases that have this field, 0 means storage v1.
         storage_version: 0,
         insert_channel: segment.group.channel.as_str().to_owned(),
         compaction_from: segment.compaction_from.iter().map(|id| id.0).collect(),
     }
 }
 
-/// A row of `GetQuerySegmentInfo`. A segment that can be read and not written is *Sealed* to a query node.
+/// A row of `GetQuerySegmentInfo`. Query nodes call a segment that is readable but not writable *Sealed*.
 pub fn query_info(segment: &Segment) -> milvus::QuerySegmentInfo {
     let state = match segment.state {
         SegmentState::Flushed | SegmentState::Flushing => SegmentState::Sealed,
@@ -83,7 +83,7 @@ pub fn query_info(segment: &Segment) -> milvus::QuerySegmentInfo {
     }
 }
 
-/// A row of our own `ListSegments`; `why_not_planned` is the planner's last verdict, empty if there is none.
+/// A row of our own `ListSegments`. `why_not_planned` is the planner's last reason for skipping it; empty without one.
 pub fn listed(segment: &Segment, why_not_planned: String) -> datacoord::Segment {
     datacoord::Segment {
         segment_id: segment.id.0,
@@ -116,7 +116,7 @@ fn level_name(level: SegmentLevel) -> &'static str {
     }
 }
 
-/// Counts travel as int64; no count of rows or bytes reaches the limit.
+/// Counts are int64 in messages; no count of rows or bytes reaches the limit.
 pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// Numbers of the published enumeration, which SDKs compare with.
+    /// Numbers of the published enumeration, with which SDKs compare.
     #[rstest]
     #[case(SegmentState::Growing, 2, 2)]
     #[case(SegmentState::Sealed, 3, 3)]

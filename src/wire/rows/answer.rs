@@ -1,7 +1,7 @@
 //! Columns as `FieldData`, and keys as `IDs`, for the answers of Query and Search.
 //!
-//! The type's member is always set, also for zero rows: SDKs raise on a `FieldData` without one, and report an answer
-//! without any `FieldData` as an error.
+//! The member for the type is always set, also for zero rows: SDKs raise on a `FieldData` without one, and on an answer
+//! without any `FieldData`.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use arrow::datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
 use bytes::Bytes;
 use prost::Message;
 
-use super::RowError;
+use super::error::RowError;
 use crate::{
     json,
     model::{DataType, Field},
@@ -22,7 +22,7 @@ use crate::{
 /// Name of the field that answers `count(*)`.
 pub const COUNT: &str = "count(*)";
 
-/// A column, which must be of the field's arrow type, as clients read it.
+/// Encodes a column for clients. The column must have the field's arrow type.
 pub fn field_data(field: &Field, column: &ArrayRef) -> Result<FieldData, RowError> {
     if *column.data_type() != field.arrow_type() {
         let reason = format!("{} instead of {}", column.data_type(), field.arrow_type());
@@ -35,8 +35,8 @@ pub fn field_data(field: &Field, column: &ArrayRef) -> Result<FieldData, RowErro
     Ok(with_data(field, data))
 }
 
-/// The dynamic field, of each object only the named keys. Keys and values are copied as text, so that they stay as they
-/// were written.
+/// Encodes the dynamic field with only the named keys of each object. Copies keys and values as text, so that they stay as
+/// the client wrote them.
 pub fn dynamic_keys(field: &Field, column: &ArrayRef, keys: &[String]) -> Result<FieldData, RowError> {
     let Some(column) = column.as_binary_opt::<i32>() else {
         let reason = format!("{} instead of Binary", column.data_type());
@@ -86,7 +86,7 @@ fn with_data(field: &Field, data: field_data::Field) -> FieldData {
     }
 }
 
-/// The column's type was compared with the field's before.
+/// The caller has checked the column's type.
 fn scalars(field: &Field, column: &ArrayRef) -> Result<Data, RowError> {
     Ok(match field.data_type {
         DataType::Bool => Data::BoolData(proto::BoolArray { data: column.as_boolean().values().iter().collect() }),
@@ -133,7 +133,7 @@ fn scalars(field: &Field, column: &ArrayRef) -> Result<Data, RowError> {
     })
 }
 
-/// The cells of a column, sharing one copy of it.
+/// The cells of a column, which share one copy of it.
 fn cells(column: &BinaryArray) -> impl Iterator<Item = Bytes> + '_ {
     let offsets = column.value_offsets();
     let first = offsets.first().map_or(0, |o| *o as usize);
@@ -157,7 +157,7 @@ fn vectors(field: &Field, column: &ArrayRef) -> proto::VectorField {
     proto::VectorField { dim: i64::from(field.dim.unwrap_or(0)), data: Some(data) }
 }
 
-/// The wanted members of an object, as they are written; of equal keys the first.
+/// The wanted members of an object as the text spells them; the first of equal keys.
 fn pick_keys(cell: &[u8], wanted: &HashSet<&str>) -> Result<Bytes, String> {
     let members = json::find(cell, &[]).and_then(json::Value::members);
     let members = members.ok_or_else(|| "it is not a JSON object".to_owned())?;

@@ -7,6 +7,7 @@ use rstest::rstest;
 use super::{answer, insert::*, *};
 use crate::{
     config::LimitsConfig,
+    error::{Classify, ErrorKind},
     model::{CollectionSchema, DataType, Field, FieldId},
     wire::proto::{
         milvus,
@@ -161,7 +162,7 @@ fn batch_of(schema: &CollectionSchema, fields_data: Vec<FieldData>, num_rows: us
     insert_batch(schema, &mut request, &LimitsConfig::default())
 }
 
-/// What a client would read back.
+/// The values that a client would read back.
 fn answered(schema: &CollectionSchema, batch: &RecordBatch) -> Vec<FieldData> {
     let column = |field: &Field| batch.column_by_name(&field.column_name()).unwrap().clone();
     schema.fields.iter().map(|f| answer::field_data(f, &column(f)).unwrap()).collect()
@@ -205,7 +206,7 @@ fn no_rows_still_have_their_member() {
     }
 }
 
-/// Cells as real files have them (specification: binlog-v1 3.1).
+/// Cells as in real files of Milvus.
 #[rstest]
 #[case(DataType::Int64, Some(Data::LongData(proto::LongArray { data: vec![] })), "1a00")]
 #[case(DataType::Int64, Some(Data::LongData(proto::LongArray { data: vec![-1, 0] })), "1a0d0a0bffffffffffffffffff0100")]
@@ -387,7 +388,7 @@ fn no_rows_are_refused() {
     assert_eq!((error.status().code, error.to_string().as_str()), (1100, "num_rows should be greater than 0"));
 }
 
-/// Nullable fields of newer clients carry `valid_data`; where nothing is null it says nothing.
+/// Nullable fields of newer clients carry `valid_data`, which has no effect without nulls.
 #[test]
 fn valid_data_without_a_null_is_let_through() {
     let (schema, mut data) = two_columns();

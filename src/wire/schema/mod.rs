@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! define       a request becomes a CollectionDefinition
-//!   rules      what Milvus refuses, in the order in which Milvus refuses it
+//!   rules      what Milvus refuses, and its texts
 //! describe     the answer of DescribeCollection
 //! error        SchemaError and its Milvus codes
 //! ```

@@ -1,7 +1,6 @@
-//! What Milvus refuses in a definition, with its texts.
+//! The rules of Milvus for definitions, with its texts.
 //!
-//! A definition with several faults is refused for the one that Milvus finds first: `define` calls these functions in that
-//! order, and each checks in that order.
+//! The order of the checks decides which of several faults a client is told, so it must not change.
 
 use std::collections::HashSet;
 

@@ -45,7 +45,7 @@ fn create(schema: &proto::CollectionSchema) -> Result<CollectionDefinition, Sche
     define(&request(schema), &LimitsConfig::default())
 }
 
-/// Every type of 2.3, as the specification's table of requests has them.
+/// Every type of Milvus 2.3.
 fn every_type() -> Vec<proto::FieldSchema> {
     use proto::DataType as T;
     vec![
