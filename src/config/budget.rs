@@ -30,7 +30,7 @@ pub enum Part {
 /// Memory limits as they were set, in bytes. Zero: the part gets a share of the total.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryConfig {
-    /// What the process may use. Zero: what its cgroup and the machine give.
+    /// Memory of the process. Zero: the limit of its cgroup, or a share of the machine.
     pub limit_bytes: u64,
     /// Growing segments are sealed, largest first, while they hold more than this together. Writers wait at twice that.
     pub growing_bytes: u64,
@@ -160,7 +160,7 @@ impl Part {
     }
 }
 
-/// The total, and what each part may hold, in bytes.
+/// The total and the limit of each part, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Division {
     pub total: u64,

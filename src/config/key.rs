@@ -19,7 +19,7 @@ pub struct Key {
     /// One sentence for the example file.
     pub doc: &'static str,
     pub get: fn(&RawConfig) -> Setting,
-    /// Stores a setting, which is of the kind that `unit` parses to and inside the range. The error says what was expected.
+    /// Stores a setting. It is of the kind that `unit` parses to, and inside the range. The error says what was expected.
     pub set: fn(&mut RawConfig, Setting) -> Result<(), String>,
 }
 

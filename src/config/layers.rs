@@ -1,7 +1,7 @@
-//! Reads the layers (defaults < file < environment < flags), merges them and says where each value came from.
+//! Reads the layers (defaults < file < environment < flags), merges them and records where each value came from.
 //!
-//! The environment is read here and nowhere else in the program. A value that can't be used is an error that names
-//! key, value and limit; nothing is corrected silently.
+//! No other file reads the environment. Must never: correct a value silently; a wrong value is an error that names key,
+//! value and limit.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use super::{
     validate::validate,
 };
 
-/// Begins the variables that are ours; an unknown one is refused.
+/// Prefix of our own variables; an unknown one is refused.
 const PREFIX: &str = "DATACOORD__";
 
 /// Where a value came from.
@@ -43,19 +43,19 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// What to read.
+/// The layers to read.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// A YAML file; it must exist.
+    /// A YAML file, which must exist.
     pub file: Option<PathBuf>,
     /// Variables, name and value.
     pub environment: Vec<(String, String)>,
-    /// Keys of the table with values, as the command line gave them.
+    /// Keys of the table with the values of the command line.
     pub flags: Vec<(&'static str, String)>,
 }
 
 impl Sources {
-    /// The process' environment, no file, no flags. Variables that are not UTF-8 are left out.
+    /// The process' environment, without file and flags. Leaves out variables that are not UTF-8.
     pub fn of_process() -> Self {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -64,22 +64,22 @@ impl Sources {
     }
 }
 
-/// The settings, and how they came about.
+/// The settings, and how they were found.
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
-    /// Keys of the file that mean nothing here (a whole milvus.yaml is welcome), in the order of their names.
+    /// Keys of the file without a meaning here, in the order of their names. A whole milvus.yaml is allowed.
     pub ignored: Vec<String>,
-    /// Those of the ignored keys that are spelt nearly like a key that means something, and that key.
+    /// Ignored keys that are nearly spelt like a known key, each with that key.
     pub misspelt: Vec<(String, &'static str)>,
-    /// Where `localStorage.path` points, if a flag with the data directory wins over it.
+    /// The value of `localStorage.path` if a flag with the data directory overrides it.
     pub unused_local_path: Option<String>,
     raw: RawConfig,
     origins: Vec<Origin>,
 }
 
 impl Loaded {
-    /// Every key with its value and where that came from, as YAML; secrets are masked.
+    /// Every key with its value and its origin, as YAML. Masks secrets.
     pub fn render(&self) -> String {
         milvus_yaml::render(KEYS.iter().zip(&self.origins).map(|(key, origin)| {
             let note = Note { above: Vec::new(), behind: origin.to_string() };
@@ -120,15 +120,15 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     }
     let unused_local_path = data_dir_wins(&mut raw, &mut origins);
     let misspelt = ignored.iter().filter_map(|name| Some((name.clone(), nearest(name)?))).collect();
-    // Milvus has one size for both: what writes segments and what merges them.
+    // Milvus has one maximum size for flushes and merges.
     raw.config.ingest.max_segment_bytes = raw.config.compaction.max_segment_bytes;
     let config = raw.clone().finish()?;
     validate(&config)?;
     Ok(Loaded { config, ignored, misspelt, unused_local_path, raw, origins })
 }
 
-/// A stock file has `localStorage.path`. The flag for the data directory means everything that is stored, so it wins over
-/// a path of a lower layer. Returns that path.
+/// A stock file has `localStorage.path`. The flag for the data directory covers all stored files, so it overrides a path of
+/// a lower layer. Returns that path.
 fn data_dir_wins(raw: &mut RawConfig, origins: &mut [Origin]) -> Option<String> {
     let at = |name: &str| KEYS.iter().position(|key| key.name == name);
     let (data_dir, local) = (at("datacoord.dataDir")?, at("localStorage.path")?);
@@ -187,7 +187,7 @@ fn shown(unit: Unit, kind: &ValueKind) -> String {
 struct Layer {
     origin: String,
     values: Map<String, Value>,
-    /// Normal forms that were given by their proper name, which wins over an alias of the same layer.
+    /// Normal forms that were given by their proper name, which overrides an alias of the same layer.
     named: Vec<String>,
 }
 
@@ -196,7 +196,7 @@ impl Layer {
         Self { origin: origin.to_string(), values: Map::new(), named: Vec::new() }
     }
 
-    /// Takes a value if the key is known; says so. An empty value counts as unset, as in Milvus.
+    /// Stores a value if the key is known; returns whether it is. An empty value counts as unset, as in Milvus.
     fn put(&mut self, name: &str, value: ValueKind) -> Result<bool, LoadError> {
         let empty = matches!(&value, ValueKind::Nil) || matches!(&value, ValueKind::String(text) if text.is_empty());
         if let Some(refused) = REFUSED.iter().find(|refused| normal(refused.name) == normal(name)) {
@@ -265,7 +265,7 @@ fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<
         if layer.put(&name, value)? {
             continue;
         }
-        // Spelt like this the section is ours alone; `dataCoord:` is Milvus' and may hold what we don't have.
+        // The section in lower case is ours. Milvus' own is `dataCoord:`, which may hold keys that are unknown here.
         if name == "datacoord" || name.starts_with("datacoord.") {
             return Err(LoadError::UnknownKey { origin: layer.origin, nearest: nearest(&name), key: name });
         }
@@ -274,12 +274,12 @@ fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<
     Ok(layer)
 }
 
-/// Variables in two habits: ours (`DATACOORD__` and a key, its `datacoord.` left out or not; unknown ones are refused)
-/// and Milvus' (a key with underscores for dots; other variables are none of our business). Ours win.
+/// Variables in two spellings. Ours: `DATACOORD__` and a key, with or without `datacoord.`; unknown ones are refused. Milvus':
+/// a key with underscores for dots; other variables are ignored. Ours override Milvus'.
 fn environment_layer(variables: &[(String, String)]) -> Result<Layer, LoadError> {
     let mut layer = Layer::new(Origin::Environment);
     for (name, value) in variables.iter().filter(|(name, _)| !name.starts_with(PREFIX)) {
-        // Kubernetes sets e.g. MINIO_PORT to the URL of a service that happens to be called minio.
+        // Kubernetes sets MINIO_PORT to a URL when a service is called minio.
         if !value.starts_with("tcp://") && !value.starts_with("udp://") {
             layer.put(name, ValueKind::String(value.clone()))?;
         }

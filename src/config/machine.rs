@@ -1,22 +1,21 @@
-//! How much memory the process may use: what its cgroups and the machine give.
+//! Finds out how much memory the process may use: the limits of its cgroups and a share of the machine.
 //!
-//! Reads files of the kernel and decides nothing. What can't be read counts as no limit; a machine without such files
-//! has none.
+//! Reads files of the kernel. A file that is missing or unreadable counts as no limit. Must never: fail a start.
 
 use std::path::{Path, PathBuf};
 
-/// Of the machine's memory: the rest is for the system and what else runs on it.
+/// Share of the machine's memory; the rest is for the system and other processes.
 const MACHINE_SHARE: (u64, u64) = (3, 4);
 
-/// The memory that the process may use, and where that comes from.
+/// The memory that the process may use, and the file that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
     pub bytes: u64,
-    /// A file of the kernel.
+    /// The file of the kernel.
     pub from: PathBuf,
 }
 
-/// Looks at every cgroup that the process is in, up to the root, and at the machine. None: nothing says anything.
+/// The smallest limit of the process' cgroups, up to the root, and of the machine. `None`: no limit is known.
 pub fn memory() -> Option<Memory> {
     memory_of(&|path| std::fs::read_to_string(path).ok())
 }
@@ -29,20 +28,20 @@ fn memory_of(read: &dyn Fn(&Path) -> Option<String>) -> Option<Memory> {
     let files = groups.lines().flat_map(limit_files);
     let limits = files.filter_map(|file| {
         let bytes = read(&file)?.trim().parse().ok()?;
-        // Without a limit the first version of cgroups says a number that no machine has.
+        // The first version of cgroups reports a missing limit as a number larger than any machine.
         total.is_none_or(|total| bytes < total).then_some(Memory { bytes, from: file })
     });
     limits.chain(share).min_by_key(|memory| memory.bytes)
 }
 
-/// MemTotal, in bytes.
+/// MemTotal in bytes.
 fn meminfo(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Files that limit the memory of a line of `/proc/self/cgroup` (`number:controllers:path`): one for each folder from
-/// the process' own to the root. In a container the path may be the machine's, of which only the root is there.
+/// Files with the limits for a line of `/proc/self/cgroup` (`number:controllers:path`): those of each folder from the
+/// process' own to the root. In a container the path may be that of the machine; then only the root exists.
 fn limit_files(line: &str) -> Vec<PathBuf> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { return Vec::new() };
@@ -123,7 +122,7 @@ mod tests {
         Some((MACHINE_BYTES, "/proc/meminfo"))
     )]
     #[case::nonsense(&[("/proc/meminfo", "MemTotal: lots"), ("/proc/self/cgroup", "x\n:\n0::\n")], None)]
-    fn what_the_kernel_says(#[case] files: &[(&str, &str)], #[case] expected: Option<(u64, &str)>) {
+    fn the_smallest_limit_of_the_kernel_counts(#[case] files: &[(&str, &str)], #[case] expected: Option<(u64, &str)>) {
         let files: BTreeMap<&Path, &str> = files.iter().map(|(path, text)| (Path::new(*path), *text)).collect();
         let found = memory_of(&|path| files.get(path).map(|text| (*text).to_owned()));
         assert_eq!(found, expected.map(|(bytes, from)| Memory { bytes, from: from.into() }));

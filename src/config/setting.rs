@@ -1,7 +1,7 @@
-//! One setting as it stands in a file, a variable or a flag: its unit, and the way from text to a value and back.
+//! The value of one key in a file, a variable or a flag: its unit, and the conversion between text and value.
 //!
-//! A bare number is in the unit of its key, as in Milvus. Text with a unit of its own (`64MB`, `10m`) is accepted too.
-//! Nothing is rounded or guessed silently: what can't be represented is refused.
+//! A bare number is in the unit of its key, as in Milvus. Text with its own unit (`64MB`, `10m`) is accepted too. Must never:
+//! guess; a value that can't be represented is refused.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) const MASK: &str = "***";
 /// Bytes of a megabyte, as Milvus counts them.
 const MIB: f64 = 1_048_576.0;
 
-/// What the bare number or text of a key means.
+/// Meaning of a bare number or text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Flag,
@@ -32,7 +32,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// For the comment of an example file.
+    /// The unit in words, for the comments of the example file.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Flag => "true or false",
@@ -48,7 +48,7 @@ impl Unit {
     }
 }
 
-/// A value after conversion. Sizes are bytes, whatever the unit of the key.
+/// A converted value. Sizes are in bytes for every unit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Setting {
     Flag(bool),
@@ -60,7 +60,7 @@ pub enum Setting {
 }
 
 impl Setting {
-    /// Reads a raw value. The error says what was expected; the caller adds key and value.
+    /// Converts a raw value. The error says what was expected; the caller adds key and value.
     pub fn parse(unit: Unit, raw: &ValueKind) -> Result<Self, String> {
         match unit {
             Unit::Flag => flag(raw).map(Self::Flag),
@@ -74,7 +74,7 @@ impl Setting {
         }
     }
 
-    /// The number that a range is compared with, in the unit of the key; none for flags and texts.
+    /// The number in the unit of the key, for comparison with its range. `None` for flags and texts.
     pub fn magnitude(&self, unit: Unit) -> Option<f64> {
         match self {
             Self::Count(n) => Some(*n as f64),
@@ -87,7 +87,7 @@ impl Setting {
         }
     }
 
-    /// As it is written in a YAML file, in the unit of the key.
+    /// The value in YAML, in the unit of the key.
     pub fn yaml(&self, unit: Unit) -> String {
         match (self, self.magnitude(unit)) {
             (Self::Count(n), _) => n.to_string(),
@@ -100,7 +100,7 @@ impl Setting {
     }
 }
 
-/// Quotes text that YAML would read as something else.
+/// Quotes text that YAML would not read as text.
 fn quote(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
@@ -181,7 +181,7 @@ fn time(raw: &ValueKind, unit_seconds: f64) -> Result<Duration, String> {
     }
 }
 
-/// A bare number is refused: YAML has already turned `0123` into 123.
+/// Refuses a bare number, because YAML has already turned `0123` into 123.
 fn text(raw: &ValueKind) -> Result<String, String> {
     match raw {
         ValueKind::String(text) => Ok(text.clone()),

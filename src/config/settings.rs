@@ -12,7 +12,7 @@ use super::{
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     pub memory: MemoryConfig,
-    /// What each part may hold. Holds the shares of a large machine until [`Config::divide_memory`] is called.
+    /// Memory of each part. The shares of a large machine until [`Config::divide_memory`] is called.
     pub budget: Division,
     pub server: ServerConfig,
     pub storage: StorageConfig,

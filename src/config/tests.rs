@@ -33,7 +33,7 @@ fn without_any_layer_the_defaults_hold() {
 }
 
 #[test]
-fn the_example_file_is_what_the_table_says_and_holds_the_defaults() {
+fn the_example_file_agrees_with_the_table_and_holds_the_defaults() {
     let path = root("milvus.yaml.example");
     let committed = std::fs::read_to_string(&path).unwrap();
     assert_eq!(committed, example(), "write it again with: datacoord config --example > milvus.yaml.example");
@@ -346,7 +346,7 @@ fn a_missing_or_broken_file_is_named() {
 }
 
 #[test]
-fn a_misspelt_key_of_a_section_that_is_ours_is_told_what_it_was_meant_to_be() {
+fn a_misspelt_key_of_our_sections_gets_a_suggestion() {
     let loaded = from_yaml(
         "dataCoord:\n  segmnt:\n    maxSize: 1\n  segment:\n    maxSzie: 1\n    diskSegmentMaxSize: 2048\n  compaction:\n    \
          enableAutoCompactoin: false\ncommon:\n  storagType: local\n  threadCoreCoefficient:\n    highPriority: 10\n\

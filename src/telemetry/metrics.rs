@@ -194,7 +194,7 @@ area! {
 }
 
 area! {
-    /// What the coordinator knows; updated with every commit.
+    /// Contents of the catalog; updated with every commit.
     CatalogMetrics {
         collections: gauge "datacoord_catalog_collections", "Collections.";
         segments: gauge by ["state", "level"] "datacoord_catalog_segments", "Segments by state and level.";

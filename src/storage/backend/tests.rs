@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What every backend promises.
+/// The promises of every backend.
 #[rstest]
 #[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
 #[case::local(|dir: &Path| Arc::new(LocalFiles::open(&dir.join("a/b")).unwrap()) as Arc<dyn Backend>)]

@@ -24,7 +24,7 @@ use crate::{
 
 const BUCKET: &str = "a-bucket";
 
-/// What a server has and how it behaves.
+/// A server with its objects and its faults.
 #[derive(Debug, Default)]
 struct Server {
     /// Objects by path; none: there is no bucket.
@@ -32,7 +32,7 @@ struct Server {
     versions: AtomicU64,
     /// Never answers.
     hangs: bool,
-    /// Takes conditions for a mistake, as older servers do.
+    /// Refuses conditional writes, as older servers do.
     has_no_conditions: bool,
     asked: Mutex<Vec<String>>,
 }

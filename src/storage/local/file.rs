@@ -81,7 +81,7 @@ impl<'a> FileWriter<'a> {
 }
 
 /// Asks the kernel to begin writing a part of a file to the disk, without waiting. Errors need no check here: the later
-/// sync writes whatever this did not, and reports a disk's error, which only a call that waits would consume.
+/// sync writes the rest and reports an error of the disk, which only a call that waits would consume.
 fn begin_to_sync(file: &File, part: Range<u64>) {
     #[cfg(target_os = "linux")]
     if let (Ok(at), Ok(bytes)) = (i64::try_from(part.start), i64::try_from(part.end - part.start)) {

@@ -73,7 +73,7 @@ async fn local_files_of_many_calls_are_written_copied_and_read_whole(#[values(tr
 
 /// Sizes around the buffer's, once as a file system does it that has direct writes and once as one that refuses them.
 #[rstest]
-fn direct_files_hold_what_was_written(
+fn direct_files_hold_the_written_bytes(
     #[values(0, 1, 4096, 524_287, 524_288, 524_289, 1_048_576, 1_500_000)] size: usize,
     #[values(false, true)] refused: bool,
 ) {
@@ -109,7 +109,7 @@ async fn local_files_leave_no_empty_folders_and_no_staged_files() {
     files.delete("insert_log/1/2/9/4/6").await.unwrap();
     assert!(!dir.path().join("insert_log").exists() && dir.path().exists());
 
-    // What a crash between writing and naming leaves: skipped, never listed, cleared on request.
+    // A file left by a crash between writing and naming is skipped, never listed, and cleared on request.
     std::fs::write(dir.path().join(".staging/0"), "left").unwrap();
     let later = LocalFiles::open(dir.path()).unwrap();
     later.put(&[object("delta_log/1", b"z")]).await.unwrap();

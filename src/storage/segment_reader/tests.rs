@@ -41,7 +41,7 @@ async fn a_flushed_segment_reads_back(#[values(DataType::Int64, DataType::VarCha
     }
     assert_eq!(read_all(&store, &schema, &large).await, all);
 
-    // Deletes in parts: whatever their size, and however large the logs are said to be, all of them in order.
+    // Deletes in parts of any size, from logs of any recorded size: all of them come in order.
     for (part_bytes, size) in [(1, 0), (1, 1 << 30), (1 << 20, 0)] {
         let log = StoredObject { bytes: size, checksum: None, ..StoredObject::delta(IDS, &output.logs.delta[0]) };
         let parts = read_delete_parts(&store, vec![log, log], part_bytes);
@@ -50,7 +50,7 @@ async fn a_flushed_segment_reads_back(#[values(DataType::Int64, DataType::VarCha
         assert_eq!(parts.concat(), [&deletes[..], &deletes[..]].concat());
     }
 
-    // What the metadata says is what the files say.
+    // The metadata agrees with the files.
     let logs = &output.logs;
     assert_eq!(logs.insert.iter().map(|(f, _)| f.0).collect::<Vec<_>>(), [0, 1, 100, 101, 102]);
     assert!(logs.batches() > 1 && logs.rows() == 1000);
@@ -143,7 +143,7 @@ async fn a_flipped_bit_names_the_object() {
     }
     let unknown = StoredObject { checksum: None, ..objects[0] };
     store.put(&unknown.path, Bytes::from_static(b"x")).await.unwrap();
-    assert_eq!(verify(&store, &None, &unknown).await.unwrap(), 0, "nobody knows what it should be");
+    assert_eq!(verify(&store, &None, &unknown).await.unwrap(), 0, "without a checksum there is nothing to compare");
     store.delete(&unknown.path).await.unwrap();
     assert_eq!(verify(&store, &None, &unknown).await.unwrap_err().kind(), ErrorKind::Corrupt);
 }
@@ -154,7 +154,7 @@ async fn damage_names_the_object() {
     let deletes = [Delete { key: PrimaryKey::Int(1), ts: Timestamp(5) }];
     let batches = [rows(&schema, 0, 300)];
     let mut output = write(&store, &schema, StatsLayout::Flushed, 10_000, &batches, &deletes).await.unwrap();
-    // As Milvus writes them: what is wrong with them is found by decoding.
+    // Without checksums, as Milvus writes them, damage is found by decoding.
     let SegmentLogs { insert, stats, delta } = &mut output.logs;
     let files = insert.iter_mut().chain(stats).flat_map(|(_, files)| files).chain(delta);
     files.for_each(|file| file.checksum = None);

@@ -80,7 +80,7 @@ impl Pace for Leave {
 #[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
 #[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn Backend>)]
 #[tokio::test]
-async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+async fn objects_move_in_parts_at_the_allowed_pace(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     let dir = tempfile::tempdir().unwrap();
     let store = SegmentStore::with_backend(make(dir.path()), &config());
     let leave = Leave::of(Some(4), 3);
@@ -95,7 +95,7 @@ async fn objects_move_in_parts_that_somebody_allows(#[case] make: fn(&Path) -> A
     assert_eq!(leave.taken(), [4, 1]);
     assert_eq!(store.get_range_paced(&None, &path(5), 1..6).await.unwrap(), "12345");
 
-    // What is copied is read and written.
+    // A copied byte counts twice: it is read and written.
     let copying = Leave::of(Some(4), 4);
     let from = (&path(5), 1..7);
     store.splice_paced(&Some(copying.clone()), &path(8), Bytes::from_static(b"ab"), from).await.unwrap();

@@ -59,7 +59,7 @@ fn values_show_in_the_text() {
 fn a_method_costs_a_dozen_lines() {
     let metrics = metrics();
     let count = |text: &str| text.lines().filter(|l| l.starts_with("datacoord_grpc_request_seconds")).count();
-    assert_eq!(count(&metrics.render()), 0, "a method that nobody called has no series");
+    assert_eq!(count(&metrics.render()), 0, "a method without calls has no series");
     metrics.grpc_request("milvus.proto.milvus.MilvusService/Insert", "OK", Duration::from_secs(100));
     assert!(count(&metrics.render()) <= 12, "{}", metrics.render());
 }
