@@ -1,8 +1,8 @@
-//! Work that no client waits for, on threads that give way to those that answer clients.
+//! Threads of low priority for work that no client waits for.
 //!
-//! A call needs a core for less than a millisecond: it must not stand in line for it behind merges that fill every core,
-//! or behind a look at every segment there is. Whatever runs here should hold no lock for long, because who waits for the
-//! lock waits behind everybody.
+//! A call needs a core for less than a millisecond. It must not wait for one behind merges that fill every core, or behind
+//! a scan of all segments. Background work must never hold a lock for long: a request that waits for the lock would wait at
+//! the low priority of its holder.
 
 use std::io;
 
@@ -14,30 +14,31 @@ use tokio::{
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 
-/// Of background threads, above that of all others; the kernel stops at 19.
+/// Niceness of background threads, added to that of the process. The kernel caps it at 19.
 const NICENESS: i32 = 10;
 
-/// Threads that may block, in any runtime of the process: each keeps some memory, and the disk is busy with fewer.
+/// Fewest blocking threads of any runtime of the process. Not more, because each thread keeps some memory and fewer are
+/// enough to keep a disk busy.
 ///
-/// Whatever runs on one of them must not wait for other work of its pool, or all of them may wait for what none of them
-/// does. Readers of windows do, so they are fewer (`storage`).
+/// Work on a blocking thread must not wait for other work of its pool: if all threads waited, none would do that work.
+/// Readers of windows do wait, so `storage` allows fewer of them than there are threads.
 pub(crate) const LEAST_BLOCKING_THREADS: usize = 16;
-/// For each core, of the runtime that answers calls: some wait for the disk while others compute.
+/// Blocking threads per core of the runtime that answers calls: some wait for the disk while others compute.
 const BLOCKING_THREADS_PER_CORE: usize = 4;
 const MOST_BLOCKING_THREADS: usize = 64;
 
-/// Threads that may block for the work of calls.
+/// Number of blocking threads of the runtime that answers calls.
 pub(crate) fn blocking_threads(cores: usize) -> usize {
     cores.saturating_mul(BLOCKING_THREADS_PER_CORE).clamp(LEAST_BLOCKING_THREADS, MOST_BLOCKING_THREADS)
 }
 
-/// Puts the current thread behind those that answer clients, for good.
+/// Permanently lowers this thread's priority below request threads.
 pub(crate) fn give_way() {
-    // Elsewhere it is the process that has a niceness, and calls would give way too.
+    // On other systems niceness belongs to the whole process, so this would slow down requests too.
     if !cfg!(target_os = "linux") {
         return;
     }
-    // Counted from the first thread: the one that started this one may have given way already, and hands that on.
+    // Adds to the niceness of the first thread: the parent thread may have a lowered priority, which this thread inherits.
     let process = Some(rustix::process::getpid());
     let set = getpriority_process(process).and_then(|own| setpriority_process(None, own + NICENESS));
     if let Err(error) = set {
@@ -45,13 +46,13 @@ pub(crate) fn give_way() {
     }
 }
 
-/// Lets those that wait go first, from within work that makes no calls for long: a kernel may look for them only when it is
-/// called, or at its next tick, which may be 4 ms away.
+/// Yields the CPU; call it from long compute loops. Otherwise a waiting thread may get the core only at the kernel's next
+/// tick, up to 4 ms later.
 pub(crate) fn let_others_go_first() {
     std::thread::yield_now();
 }
 
-/// Runs work that blocks, or computes for milliseconds, on a thread of the runtime that may block.
+/// Runs work that blocks, or computes for milliseconds, on a blocking thread of the runtime.
 ///
 /// Dropping the future drops work that has not begun; work that has begun runs to its end.
 ///
@@ -65,21 +66,21 @@ where
     AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await?
 }
 
-/// Threads for background work. Dropping it ends what runs there, without waiting.
+/// A runtime for background work. Dropping it ends its tasks without waiting for them.
 #[derive(Debug)]
 pub(crate) struct Background {
     handle: Handle,
-    /// There until this is dropped.
+    /// `None` only while this is dropped.
     runtime: Option<Runtime>,
-    /// Everything that runs, also what nobody waits for any more.
+    /// All running tasks, also those whose handle was dropped.
     tasks: TaskTracker,
 }
 
 impl Background {
-    /// `threads` begin the work; those that block for it come and go, a few at a time, and must not wait for each other.
+    /// Starts a runtime with `threads` worker threads, and up to `LEAST_BLOCKING_THREADS` blocking threads when needed.
     ///
     /// # Errors
-    /// Threads that can't be started.
+    /// The threads can't be started.
     pub(crate) fn new(name: &str, threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
@@ -93,7 +94,7 @@ impl Background {
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime), tasks })
     }
 
-    /// Begins; whoever drops the handle ends it at its next pause.
+    /// Starts a task. Dropping the handle ends the task at its next await.
     pub(crate) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -101,7 +102,7 @@ impl Background {
         AbortOnDropHandle::new(self.tasks.spawn_on(work, &self.handle))
     }
 
-    /// Waits until nothing runs, and nothing of what ran is left.
+    /// Waits until all tasks have ended and their values are dropped.
     pub(crate) async fn idle(&self) {
         self.tasks.wait().await;
     }
@@ -109,7 +110,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // The thread that drops it may be one that must not block.
+        // The dropping thread may be an async one, which must not block.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

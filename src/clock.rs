@@ -11,7 +11,7 @@ use std::{
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
-    /// For measuring durations; not comparable between processes.
+    /// Time since a fixed moment of this process, for measuring durations. Not comparable between processes.
     fn monotonic(&self) -> Duration;
 }
 
@@ -35,7 +35,7 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
-        // A clock before 1970 reads as 0; hybrid timestamps stay monotonic through their stored bound.
+        // A clock before 1970 reads as 0. Hybrid timestamps stay monotonic, because their bound is stored.
         #[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
     }

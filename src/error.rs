@@ -1,14 +1,14 @@
-//! What a caller should do about an error.
+//! Kinds of errors, by the reaction that they call for.
 //!
-//! Every module has its own error enum; all of them answer [`Classify::kind`]. A kind exists only if somebody acts
-//! differently on it. Mapping a kind to a wire code happens in `wire::status` and nowhere else.
+//! Every module has its own error enum, which implements [`Classify`]. A kind exists only if a caller reacts differently to
+//! it. Must never: know wire codes; `wire::status` maps kinds to them.
 
-/// Longest text of an error that leaves the process, in bytes. A client refuses headers of more than 8 to 16 kB, and a byte
-/// may take three in a header.
+/// Most bytes of an error's text that leaves the process. Clients refuse headers above 8 to 16 kB, and a byte may take
+/// three bytes in a header.
 pub const MAX_TEXT_BYTES: usize = 2000;
 
-/// Cuts a text that is too long in its middle and says so: most texts repeat a client's value there, and end with what is
-/// wrong with it.
+/// Shortens a long text by cutting its middle, and marks the cut. Most texts repeat a client's value there and end with the
+/// reason, which must stay.
 pub fn cut(text: String) -> String {
     if text.len() <= MAX_TEXT_BYTES {
         return text;
@@ -20,28 +20,27 @@ pub fn cut(text: String) -> String {
     format!("{begin}… ({} of {} bytes left out) …{end}", tail - head, text.len())
 }
 
-/// What a caller can do about an error.
+/// The reaction that an error calls for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The request is wrong and stays wrong; the text names field, value and limit.
+    /// The request is wrong, and a retry would not help. The text names field, value and limit.
     Invalid,
-    /// What the caller named does not exist. Never what something of our own names (a record, an object): were it
-    /// missing, that would be [`ErrorKind::Corrupt`].
+    /// A thing that the caller named does not exist. A missing thing that our own records name is [`ErrorKind::Corrupt`].
     NotFound,
     /// The named thing exists already, with other content.
     Conflict,
-    /// Right request, wrong moment (not loaded, switched off): the caller has to change the state first.
+    /// The request is right, but the state is not (not loaded, switched off). The caller must change the state first.
     Precondition,
-    /// Stored bytes can't be right, or are not there though something stored names them. Retrying does not help; the
-    /// text names the object and, if there is one, the offset.
+    /// Stored bytes are wrong, or missing although a record names them. A retry does not help. The text names the object
+    /// and, if known, the offset.
     Corrupt,
-    /// A store or a peer did not answer; trying again may help.
+    /// A store or a peer did not answer. A retry may help.
     Transient,
     /// A limit of this process was reached (size, memory, disk).
     Exhausted,
-    /// Somebody asked for the work to stop.
+    /// The work was asked to stop.
     Cancelled,
-    /// The writer is not the leader any more (P6).
+    /// This process no longer owns the store or the catalog (P6).
     Fenced,
     /// A defect in this program.
     Internal,
@@ -64,7 +63,7 @@ impl ErrorKind {
         }
     }
 
-    /// True if the same call may succeed later without anybody changing anything.
+    /// True if the same call may succeed later without any change.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Transient | Self::Exhausted)
     }
@@ -72,7 +71,7 @@ impl ErrorKind {
 
 /// Implemented by the error enum of every module.
 pub trait Classify {
-    /// What a caller can do about this error.
+    /// The kind of this error.
     fn kind(&self) -> ErrorKind;
 }
 

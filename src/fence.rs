@@ -1,7 +1,7 @@
 //! The fence: raised once, when this process learns that it may not write any more (P6).
 //!
-//! Whatever writes objects or metadata asks it first. It is never lowered: only a start can read again what somebody
-//! else wrote meanwhile. It decides nothing: the coordinator's ownership raises it.
+//! Every write of objects or metadata checks it first. Must never: be lowered, because only a new start reads the changes
+//! that another process made meanwhile; or decide anything, because the coordinator's ownership raises it.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Classify, ErrorKind};
 
-/// This process may not write any more, and why.
+/// The error of a write behind the fence, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("fenced: {why}")]
 pub struct Fenced {
@@ -22,7 +22,7 @@ impl Classify for Fenced {
     }
 }
 
-/// Shared by its clones.
+/// A fence. Its clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Fence {
     inner: Arc<Inner>,
@@ -35,7 +35,7 @@ struct Inner {
 }
 
 impl Fence {
-    /// Keeps everything from being written from now on. The first reason stays; returns it.
+    /// Raises the fence: every later write fails. Keeps the first reason and returns it.
     pub fn raise(&self, why: impl Into<Arc<str>>) -> Fenced {
         let fenced = self.inner.fenced.get_or_init(|| Fenced { why: why.into() }).clone();
         self.inner.raised.cancel();
@@ -47,7 +47,7 @@ impl Fence {
         self.inner.fenced.get().map_or(Ok(()), |fenced| Err(fenced.clone()))
     }
 
-    /// Waits until it is up.
+    /// Waits until the fence is up.
     pub async fn raised(&self) {
         self.inner.raised.cancelled().await;
     }

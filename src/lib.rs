@@ -1,12 +1,12 @@
 //! datacoord: a compaction coordinator for vector data that speaks Milvus' protocols.
 //!
-//! Rows arrive over gRPC, are logged, flushed into segments of binlogs in Milvus' storage-v1 format, and compacted:
-//! delete logs are applied and small segments are merged into large ones, by themselves and on request.
+//! Rows arrive over gRPC, are written to a log, and are flushed into segments of binlogs in Milvus' storage-v1 format.
+//! Compaction applies delete logs and merges small segments into large ones, automatically and on request.
 //!
 //! # Vocabulary
-//! *Segment*: rows of one group, growing in memory and then fixed in objects. *Binlog*: one object, one column of one
-//! batch of rows. *Delta log*: deletes of one segment. *Channel*: a shard of a collection. *Group*: collection,
-//! partition and channel; no plan ever crosses it. *Job*: one trigger's work, owner of *plans*.
+//! *Segment*: rows of one group; it grows in memory and is then written as objects that never change. *Binlog*: one object
+//! with one column of one batch of rows. *Delta log*: deletes of one segment. *Channel*: a shard of a collection. *Group*:
+//! collection, partition and channel; a plan never spans two groups. *Job*: the work of one trigger; it owns *plans*.
 //!
 //! # Promises (`docs/design.md` says how each is kept)
 //! - P1 every change of the set of segments is atomic, linearizable, and durable before it is seen
@@ -14,7 +14,7 @@
 //! - P3 no acknowledged row is lost
 //! - P4 no deleted row comes back
 //! - P5 garbage collection never removes what a live segment, reader or plan names
-//! - P6 who lost the lease can't write
+//! - P6 a process that lost its ownership can't write
 //! - P7 job ids, states, counts and reasons are durable and true
 //! - P8 memory for merging is bounded, and every class of work makes progress
 //!
