@@ -1,9 +1,6 @@
 //! Segments to merge: real files in a directory, rows as a flush writes them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering::Relaxed},
-};
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, FixedSizeBinaryArray, Int64Array},
@@ -12,7 +9,7 @@ use arrow::{
 };
 use datacoord::{
     binlog::LogIds,
-    compactor::{CompactError, CompactionInput, CompactionTask, OutputIds},
+    compactor::{CompactionInput, CompactionTask},
     config::BinlogConfig,
     model::{
         Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId,
@@ -24,19 +21,8 @@ use datacoord::{
 
 pub const DIM: usize = 768;
 const BATCH_ROWS: usize = 2000;
-
-/// Gives ids from a number on.
-pub struct Ids(pub AtomicI64);
-
-impl OutputIds for Ids {
-    fn next_segment(&self, _: PlanId) -> Result<SegmentId, CompactError> {
-        Ok(SegmentId(self.0.fetch_add(1, Relaxed)))
-    }
-
-    fn next_log(&self) -> Result<LogId, CompactError> {
-        Ok(LogId(self.0.fetch_add(1, Relaxed)))
-    }
-}
+/// Ids of outputs: above those of all inputs.
+pub const IDS: Range<i64> = 1_000_000_000..2_000_000_000;
 
 fn field(id: i64, data_type: DataType, dim: Option<u32>, is_primary_key: bool) -> Field {
     Field {
@@ -142,6 +128,7 @@ pub fn task(schema: &Arc<CollectionSchema>, inputs: Vec<CompactionInput>) -> Com
         schema: schema.clone(),
         inputs,
         now_ms: 1_700_000_002_000,
+        ids: IDS,
     }
 }
 

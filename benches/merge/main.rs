@@ -13,36 +13,38 @@ mod memory;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicI64},
     time::Instant,
 };
 
 use datacoord::{
-    compactor::{CompactionTask, Compactor, Outcome, ProgressCell},
+    compactor::{CompactionOutcome, CompactionTask, Compactor, ProgressSink},
     config::{BinlogConfig, StorageConfig, WorkerConfig},
     model::SegmentId,
     storage::SegmentStore,
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::data::{Ids, paths, remove, rows_of, schema, segment, task};
+use crate::data::{IDS, paths, remove, rows_of, schema, segment, task};
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
 
 const SEGMENTS: i64 = 4;
 const RUNS: usize = 3;
+const IDS_OF_A_RUN: i64 = 1_000_000;
 /// Limits of the memory for merging in MiB; the first is the default.
 const LIMITS: [u64; 3] = [256, 64, 16];
 
 async fn measure(store: &SegmentStore, name: &str, task: &CompactionTask, limit_mib: u64) {
-    let ids = Arc::new(Ids(AtomicI64::new(1_000_000)));
     let worker = WorkerConfig { memory_limit_bytes: limit_mib << 20, ..WorkerConfig::default() };
-    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker, ids);
-    let mut best: Option<(f64, Outcome)> = None;
-    for _ in 0..RUNS {
+    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker);
+    let mut best: Option<(f64, CompactionOutcome)> = None;
+    for run in 0..RUNS as i64 {
+        // Names are never used again.
+        let ids = IDS.start + run * IDS_OF_A_RUN..IDS.start + (run + 1) * IDS_OF_A_RUN;
+        let task = &CompactionTask { ids, ..task.clone() };
         let start = Instant::now();
-        let outcome = compactor.run(task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
+        let outcome = compactor.run(task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap();
         let seconds = start.elapsed().as_secs_f64();
         for output in &outcome.outputs {
             remove(store, output.id, &output.logs).await;

@@ -12,12 +12,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, atomic::AtomicI64},
+    sync::Arc,
     time::Instant,
 };
 
 use datacoord::{
-    compactor::{CompactionInput, CompactionTask, Compactor, ProgressCell},
+    compactor::{CompactionInput, CompactionTask, Compactor, ProgressSink},
     config::{BinlogConfig, CompactionConfig, StorageConfig, StorageKind, WorkerConfig},
     model::{FieldId, LogFile, LogId, Segment, SegmentId, SegmentLogs, Timestamp},
     storage::SegmentStore,
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     counting,
-    data::{Ids, group, paths, remove, rows_of, schema, segment, task},
+    data::{group, paths, remove, rows_of, schema, segment, task},
 };
 
 pub const CHILD: &str = "memory-of-one";
@@ -120,14 +120,13 @@ async fn merge(directory: &Path, shape: &str, limit_mib: u64, times: i64) {
     let store = store(directory);
     let mut task = linked(directory, times);
     task.plan.max_output_bytes = CompactionConfig::default().max_segment_bytes;
-    let ids = Arc::new(Ids(AtomicI64::new(1_000_000_000)));
     let worker = WorkerConfig { memory_limit_bytes: limit_mib << 20, ..WorkerConfig::default() };
-    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker, ids);
+    let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &worker);
     let (resident, _) = resident_mib();
     counting::take_most();
     let held = counting::held();
     let begun = Instant::now();
-    let outcome = compactor.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
+    let outcome = compactor.run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap();
     let seconds = begun.elapsed().as_secs_f64();
     let (_, most_resident) = resident_mib();
     let most_held = counting::take_most() - held;

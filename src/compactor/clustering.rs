@@ -22,16 +22,15 @@ use arrow::{
 
 use super::{
     CompactError,
-    execution::Execution,
     first_pass::{DECODE_BYTES, scan_values},
     inputs::Inputs,
+    merge_run::MergeRun,
     second_pass::Selections,
     selection::{Keep, RowIds, Selection, TimeRange},
 };
 use crate::model::{ClusterRange, Scalar, Timestamp};
 
-/// Keys that are looked at to find the bounds: the error of a share is about a hundredth of one output, if there are
-/// less than a hundred.
+/// Sampled keys. With fewer than a hundred outputs, the error of a range is about a hundredth of one output.
 const SAMPLES: u64 = 64 * 1024;
 /// Bytes that the sample takes, more or less: wide texts are sampled less often.
 const SAMPLE_BYTES: u64 = 8 << 20;
@@ -74,7 +73,7 @@ impl Slice {
 }
 
 /// The clustering key of the surviving rows, looked at once.
-pub(super) struct Survey {
+pub(super) struct KeySurvey {
     selections: Selections,
     /// Position of the key in the inputs' fields.
     field: usize,
@@ -99,10 +98,10 @@ impl Share {
 
 /// Reads the key of every surviving row.
 pub(super) async fn survey(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
-) -> Result<Survey, CompactError> {
+) -> Result<KeySurvey, CompactError> {
     let key = exec.task.schema.clustering_key().map(|key| key.id);
     let Some(field) = inputs.fields.iter().position(|f| Some(f.id) == key) else {
         return Err(CompactError::Internal(format!("plan {}: schema without a clustering key", exec.task.plan.id)));
@@ -164,16 +163,16 @@ pub(super) async fn survey(
         }
         same
     });
-    Ok(Survey { selections: selections.clone(), field, ranges, sample })
+    Ok(KeySurvey { selections: selections.clone(), field, ranges, sample })
 }
 
-impl Survey {
+impl KeySurvey {
     /// The rows that were looked at.
     pub(super) fn selections(&self) -> &Selections {
         &self.selections
     }
 
-    /// What the objects of the rows take, by estimate.
+    /// Estimated bytes of the objects of the rows.
     pub(super) fn bytes(&self) -> u64 {
         self.sample.iter().map(|(_, weight)| *weight).fold(0, u64::saturating_add)
     }
@@ -186,7 +185,7 @@ impl Survey {
 
 /// The ranges of one attempt.
 pub(super) struct Ranges<'a> {
-    survey: &'a Survey,
+    survey: &'a KeySurvey,
     slices: Vec<Slice>,
 }
 
@@ -198,12 +197,12 @@ impl Ranges<'_> {
     /// The rows of one range; None if it has none.
     pub(super) async fn share(
         &self,
-        exec: &Execution<'_>,
+        exec: &MergeRun<'_>,
         inputs: &Inputs,
         number: usize,
     ) -> Result<Option<Share>, CompactError> {
         let Some(slice) = self.slices.get(number) else { return Ok(None) };
-        let Survey { selections: all, field, ranges, .. } = self.survey;
+        let KeySurvey { selections: all, field, ranges, .. } = self.survey;
         let columns = [*field, Inputs::ROW_ID, Inputs::TIMESTAMP];
         let bytes =
             inputs.batches.iter().map(|batch| columns.iter().map(|field| batch.file_bytes(*field)).max().unwrap_or(0));
@@ -256,7 +255,7 @@ fn nothing_of(selection: &Selection) -> Selection {
 
 /// Those survivors of a batch that are in the range, and the smallest and largest key among them.
 async fn part_of(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selection: &Selection,
     (batch, field): (usize, usize),
@@ -393,5 +392,4 @@ impl Keys {
 }
 
 #[cfg(test)]
-#[path = "clustering_tests.rs"]
 mod tests;

@@ -6,7 +6,7 @@
 //! output segments |                first               |second|     only if one would grow too large
 //! ```
 //!
-//! Any split is readable (specification 9.4), so the cuts follow the input batches wherever they can: then no object
+//! Any split is readable, so the cuts follow the input batches wherever they can: then no object
 //! is read for two pieces, pieces are independent, and a batch that loses no row can be copied as it is. A batch is
 //! split only if it is far over the limit or if an output segment is full. Two neighbouring pieces that could have
 //! been one exist only beside a copied batch.
@@ -18,14 +18,14 @@
 
 use std::ops::Range;
 
-/// One more quarter than the limit is accepted for a batch that would have to be split for it. Flushes cut *after* the
-/// limit is passed, so their batches are regularly a little too large.
+/// A batch may exceed the limit by a quarter before it is split. Flushes cut *after* the limit is passed, so their batches
+/// are regularly a little too large.
 const SPLIT_SLACK: u64 = 4;
-/// An output segment that can't take a whole batch any more is topped up with rows only if they are at least this part
-/// of a full binlog, or of the output.
+/// An output that has no room for a whole batch takes a part of it only if the part is at least 1/16 of a full binlog or of
+/// the output.
 const CRUMB: u64 = 16;
 /// Outputs share the rows evenly if each is filled to this part of the limit that way, in hundredths: a crumb less is
-/// still four fifths. Otherwise they are filled one by one, and what is over ends in the last one.
+/// still four fifths. Otherwise they are filled one by one, and the last one takes the rest.
 const WELL_FILLED: u64 = 88;
 /// Room left for errors of estimation when rows have to be spread over several output segments.
 const OUTPUT_MARGIN: u64 = 64;
@@ -56,7 +56,7 @@ impl BatchSize {
         share(self.rows, self.kept, kept)
     }
 
-    /// What `total` bytes of the whole batch leave after the dead rows are gone.
+    /// The part of `total` bytes of the whole batch that belongs to surviving rows.
     fn surviving(&self, total: u64) -> u64 {
         (u128::from(total) * u128::from(self.kept) / u128::from(self.rows.max(1))) as u64
     }
@@ -66,11 +66,11 @@ impl BatchSize {
 pub(super) struct Limits {
     /// Bytes of a piece in memory.
     pub(super) binlog_bytes: u64,
-    /// The same for one that is copied, and never is in memory. Not less.
+    /// The same for a copied piece, which is never in memory. Not less.
     pub(super) copied_bytes: u64,
     /// Bytes of the objects of an output segment.
     pub(super) output_bytes: u64,
-    /// What the objects of one piece take without any row (headers and footers, all fields).
+    /// Bytes of the objects of one piece without any row (headers and footers, all fields).
     pub(super) overhead_bytes: u64,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Part {
     pub(super) kept: Range<u64>,
 }
 
-/// What becomes one binlog of every field. At least one row.
+/// The rows of one binlog of every field. At least one row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Piece {
     pub(super) parts: Vec<Part>,
@@ -129,7 +129,7 @@ pub(super) fn cut(batches: &[BatchSize], limits: Limits) -> Vec<OutputCut> {
     Cutter::new(limits, Level { outputs: 1, left: total, limit }).run(batches)
 }
 
-/// How much the next output takes: an even share of what is left for the last so many outputs, never beyond the limit.
+/// Size of the next output: an even share of the rest, never beyond the limit.
 #[derive(Debug, Clone, Copy)]
 struct Level {
     outputs: u64,
@@ -279,5 +279,4 @@ impl Cutter {
 }
 
 #[cfg(test)]
-#[path = "cut_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! Which keys are dead, and since when: all delta entries of a plan's inputs in one map.
 //!
-//! A delete kills every row of its key with a strictly smaller timestamp (specification 9.1), whichever input it was
-//! logged for. Only the greatest timestamp of a key matters, so the result does not depend on the order of the logs.
+//! A delete kills every row of its key with a strictly smaller timestamp in whichever input it was
+//! logged. Only the greatest timestamp of a key matters, so the result does not depend on the order of the logs.
 //! Entries newer than the plan's horizon are *retained*: they kill nothing here and are passed on to the outputs.
 //!
 //! The map may be larger than the memory a plan has. Then the keys are taken shard by shard, each with its own pass
@@ -71,7 +71,7 @@ impl DeleteMap {
         }
     }
 
-    /// Upper estimate of what a map of all entries of `logs` takes, in bytes.
+    /// Upper estimate of the bytes of a map of all entries of `logs`.
     pub(super) fn estimate_bytes<'a>(key_type: DataType, logs: impl IntoIterator<Item = &'a LogFile>) -> u64 {
         logs.into_iter()
             .map(|log| match key_type {

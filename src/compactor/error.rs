@@ -1,4 +1,4 @@
-//! Why a merge did not come to its end.
+//! Why a merge failed.
 
 use crate::{
     binlog::BinlogError,
@@ -7,19 +7,19 @@ use crate::{
     storage::StorageError,
 };
 
-/// Errors of [`super::Compactor::run`]. Whatever it is, the inputs are untouched.
+/// Errors of [`super::Compactor::run`]. The inputs are untouched in every case.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactError {
     /// The token was cancelled.
     #[error("cancelled")]
     Cancelled,
-    /// The store did not do what was asked.
+    /// A request to the store failed.
     #[error(transparent)]
     Store(#[from] StorageError),
     /// An object can't be decoded; the source says at which byte.
     #[error("{object}: {source}")]
     Object { object: String, source: BinlogError },
-    /// An object decodes but is not what the metadata says.
+    /// An object decodes, but differs from its metadata.
     #[error("{object}: {what}")]
     Mismatch { object: String, what: String },
     /// A delta log of the other key type.
@@ -31,9 +31,9 @@ pub enum CompactError {
     /// The output of a field can't be encoded.
     #[error("output of field {field}: {source}")]
     Encode { field: FieldId, source: BinlogError },
-    /// No id to name an output with.
-    #[error("no id for an output: {message}")]
-    Ids { kind: ErrorKind, message: String },
+    /// The outputs were cut more often than the reserved ids allow. Another attempt has more of them.
+    #[error("the {reserved} ids that were reserved for the outputs are used up")]
+    IdsUsedUp { reserved: i64 },
     /// A defect: the task contradicts itself, or a computation failed that can't.
     #[error("{0}")]
     Internal(String),
@@ -44,15 +44,15 @@ impl Classify for CompactError {
         match self {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Store(error) => error.kind(),
+            Self::IdsUsedUp { .. } => ErrorKind::Transient,
             Self::Object { .. } | Self::Mismatch { .. } | Self::KeyType { .. } | Self::Logs { .. } => {
                 ErrorKind::Corrupt
             }
             Self::Encode { source, .. } => match source.kind() {
-                // The rows came out of stored objects, nobody sent them: retrying or correcting a request won't help.
+                // The rows came out of stored objects: repeating or correcting a request can't help.
                 ErrorKind::Invalid | ErrorKind::Precondition => ErrorKind::Internal,
                 kind => kind,
             },
-            Self::Ids { kind, .. } => *kind,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }

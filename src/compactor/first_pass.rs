@@ -11,9 +11,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     CompactError,
     deletes::{DeleteMap, Shard, WrongKeyType},
-    execution::{Execution, SMALL_BYTES},
     inputs::{DeltaLog, Inputs},
     memory::run_units,
+    merge_run::{MergeRun, SMALL_BYTES},
     selection::{Keep, Mask, RowIds, Selection, TimeRange},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     model::{Delete, Timestamp},
 };
 
-/// What one unit of decoding takes beside the object: pages, arrays of two steps.
+/// Bytes that one unit of decoding takes besides the object: pages, arrays of two steps.
 pub(super) const DECODE_BYTES: u64 = 4 << 20;
 
 /// A batch between two shards of deletes.
@@ -31,8 +31,8 @@ struct Pending {
     deleted: u64,
 }
 
-/// What the first pass found.
-pub(super) struct Survey {
+/// Result of the first pass.
+pub(super) struct RowSurvey {
     /// One per batch of the inputs.
     pub(super) selections: Vec<Selection>,
     /// Delta entries beyond the horizon, counted once per input that logged them.
@@ -40,13 +40,13 @@ pub(super) struct Survey {
 }
 
 /// The shards in which the deletes of `inputs` are taken so that a map leaves room for the rest.
-pub(super) fn shards(exec: &Execution<'_>, inputs: &Inputs) -> (u64, impl ExactSizeIterator<Item = Shard> + use<>) {
+pub(super) fn shards(exec: &MergeRun<'_>, inputs: &Inputs) -> (u64, impl ExactSizeIterator<Item = Shard> + use<>) {
     let all = DeleteMap::estimate_bytes(inputs.key_type(), inputs.deltas.iter().map(|d| &d.file));
     let most = exec.budget.limit_bytes() / 4;
     (all.min(most), Shard::split(all, most))
 }
 
-pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Survey, CompactError> {
+pub(super) async fn survey(exec: &MergeRun<'_>, inputs: &Inputs) -> Result<RowSurvey, CompactError> {
     let (map_bytes, shards) = shards(exec, inputs);
     let mask_bytes = inputs.rows() / 8;
     let unit_bytes = |index: usize| {
@@ -89,12 +89,12 @@ pub(super) async fn survey(exec: &Execution<'_>, inputs: &Inputs) -> Result<Surv
     }
     let selections: Option<Vec<Selection>> = selections.into_iter().collect();
     let selections = selections.ok_or_else(|| CompactError::Internal("a batch was not examined".to_owned()))?;
-    Ok(Survey { selections, retained })
+    Ok(RowSurvey { selections, retained })
 }
 
-/// Shows the entries of one delta log to `each`, a few at a time. Returns what `each` made of `state`.
+/// Shows the entries of one delta log to `each`, a few at a time. Returns the final `state`.
 pub(super) async fn scan_deletes<T: Send + 'static>(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     delta: &DeltaLog,
     mut state: T,
     mut each: impl FnMut(&mut T, Vec<Delete>) -> Result<(), WrongKeyType> + Send + 'static,
@@ -123,7 +123,7 @@ pub(super) async fn scan_deletes<T: Send + 'static>(
 }
 
 async fn load(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     shard: Shard,
     retained: &mut u64,
@@ -148,7 +148,7 @@ enum Examined {
 }
 
 async fn examine(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     batch: Pending,
     deletes: Arc<DeleteMap>,
@@ -207,7 +207,7 @@ async fn examine(
 
 /// Whether stock readers take the large columns of a batch as they are, by their footers. One that they refuse is written
 /// anew, and a batch that nobody cut for that could take more memory than there is; a small one has that room anyway.
-async fn large_columns_are_readable(exec: &Execution<'_>, inputs: &Inputs, batch: usize) -> Result<bool, CompactError> {
+async fn large_columns_are_readable(exec: &MergeRun<'_>, inputs: &Inputs, batch: usize) -> Result<bool, CompactError> {
     for field in 0..inputs.fields.len() {
         let column = inputs.column(batch, field)?;
         if column.file.bytes < SMALL_BYTES {
@@ -234,7 +234,7 @@ struct Judge {
 }
 
 impl Judge {
-    /// Of rows of which deletes have taken what they take.
+    /// Decides about rows after deletes have been applied to them.
     fn judge(&mut self, row: usize, timestamps: &[i64]) {
         if let Some(ttl) = self.ttl {
             self.expired += self.mask.drop_expired(row, timestamps, ttl, self.now_ms);
@@ -248,7 +248,7 @@ impl Judge {
 /// Has all rows of a batch judged by their timestamps and, if there are deletes, by their keys. Both columns are read side
 /// by side, so that neither is ever held.
 async fn judged(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     batch: usize,
     mut judge: Judge,
@@ -284,7 +284,7 @@ async fn judged(
 /// Shows the values of an Int64 column of one batch to `each`, with the row they begin at, some at a time. Returns what
 /// `each` made of `state`.
 pub(super) async fn scan_values<T: Send + 'static>(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     (batch, field): (usize, usize),
     mut state: T,

@@ -23,13 +23,13 @@ use crate::{
     storage::{Fetched, LogPath, RangedObject, StoredObject},
 };
 
-/// Bytes of decoded rows that are handled at once; what a core's cache holds.
+/// Bytes of decoded rows that are handled at once. They fit into a core's cache.
 const STEP_BYTES: u64 = 512 * 1024;
 
-/// Lengths inside a log are signed 32-bit numbers (specification 2.2). Sums of what is below it can't overflow.
+/// Lengths inside a log are signed 32-bit numbers. Sums of smaller numbers can't overflow 64 bits.
 const FORMAT_LIMIT: u64 = i32::MAX as u64;
 
-/// What no column of a log that small takes in memory.
+/// Upper bound on a column's decoded size for logs below [`FORMAT_LIMIT`].
 const MEMORY_LIMIT: u64 = 1 << 40;
 
 /// One insert log per stored field, all with the same rows.
@@ -176,8 +176,8 @@ impl Batch {
         self.files.get(field).map_or(0, |f| f.memory_bytes.max(f.bytes))
     }
 
-    /// What the cuts need to know. A metadata store that does not tell sizes in memory leaves those of the objects.
-    /// Of a batch that several ranges share, each has the part that its survivors are.
+    /// Sizes for the cuts. Without sizes in memory in the metadata, those of the objects count. If several ranges share a
+    /// batch, each counts the part that its survivors make up.
     pub(super) fn size(&self, selection: &Selection) -> BatchSize {
         let part = |total: u64| match selection.survivors {
             0 => total,
@@ -213,7 +213,7 @@ pub(super) struct OpenLog {
     object: Option<Arc<RangedObject>>,
 }
 
-/// An insert log with what the metadata knows about it.
+/// An insert log with its metadata.
 #[derive(Debug, Clone)]
 pub(super) struct Column {
     pub(super) path: LogPath,

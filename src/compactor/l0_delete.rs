@@ -6,15 +6,15 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
-    CompactError, Outcome,
+    CompactError, CompactionOutcome,
     deletes::DeleteMap,
-    execution::Execution,
     first_pass::{DECODE_BYTES, scan_deletes},
     inputs::Inputs,
+    merge_run::MergeRun,
 };
 
 /// Reads every delete of the inputs. Fails on the first one that is not of the collection's key type.
-pub(super) async fn check(exec: &Execution<'_>) -> Result<Outcome, CompactError> {
+pub(super) async fn check(exec: &MergeRun<'_>) -> Result<CompactionOutcome, CompactError> {
     let inputs = Inputs::open(exec.task)?;
     let delta_bytes = inputs.deltas.iter().map(|delta| delta.file.bytes);
     let delta_rows = inputs.deltas.iter().map(|delta| delta.file.rows).sum();
@@ -27,7 +27,7 @@ pub(super) async fn check(exec: &Execution<'_>) -> Result<Outcome, CompactError>
         exec.progress.add_rows(delta.file.rows);
         exec.progress.add_bytes(delta.file.bytes);
     }
-    Ok(Outcome {
+    Ok(CompactionOutcome {
         outputs: Vec::new(),
         rows_in: 0,
         rows_deleted: 0,

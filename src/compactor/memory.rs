@@ -1,11 +1,11 @@
 //! One memory limit for all merging of the process (promise P8).
 //!
-//! A plan reserves, once and before it reads anything, what it holds all the time plus what its largest unit of work
-//! takes, so that it can always run one unit at a time. Further units run beside that one only while the budget has
+//! At the start of each of its steps, a plan reserves the bytes that it holds all the time plus those of its largest unit
+//! of work, so that it can always run one unit at a time. Further units run beside that one only while the budget has
 //! room *right now*: a running plan never waits for memory, so plans can't block each other, and a plan that waits to
 //! start is served in order of arrival, before any extra unit of the running ones.
 //!
-//! Nothing is refused: what is larger than the whole limit takes the whole limit and runs alone.
+//! Nothing is refused: a plan that needs more than the whole limit takes the whole limit and runs alone.
 //!
 //! Must never: wait for memory while holding some.
 
@@ -59,7 +59,7 @@ impl MemoryBudget {
         (self.limit_bytes() / WHOLE_SHARE).clamp(LEAST_WHOLE, MOST_WHOLE)
     }
 
-    /// What reading an object of this size holds at most.
+    /// Bytes that reading an object of this size holds at most.
     pub(super) fn reading_bytes(&self, object_bytes: u64) -> u64 {
         object_bytes.min(self.whole_bytes())
     }
@@ -90,7 +90,7 @@ impl MemoryBudget {
         Reservation { _permit: self.permits.clone().acquire_many_owned(self.kib(bytes)).await.ok() }
     }
 
-    /// None if the bytes are not free, or somebody waits for them.
+    /// None if the bytes are not free, or another plan waits for them.
     fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
         let permit = self.permits.clone().try_acquire_many_owned(self.kib(bytes)).ok()?;
         Some(Reservation { _permit: Some(permit) })

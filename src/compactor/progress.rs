@@ -1,78 +1,79 @@
-//! How far a running plan is, readable from any thread while it runs.
+//! Reports of how far a merge is, sent as it goes on.
 //!
-//! Must never: go backwards inside one execution, or show more done than there is.
+//! Must never: go backwards inside one run, or show more done than there is.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
-use crate::model::Progress;
+use tokio::sync::watch;
 
-/// Counters of one execution, shared by its clones. The worker adds, everybody else reads.
-#[derive(Debug, Clone, Default)]
-pub struct ProgressCell(Arc<Counters>);
+use crate::model::{Progress, ProgressReport};
 
-#[derive(Debug, Default)]
-struct Counters {
-    total_rows: AtomicU64,
-    done_rows: AtomicU64,
-    total_bytes: AtomicU64,
-    done_bytes: AtomicU64,
-    beat: AtomicU64,
+/// Where a merge reports its progress. Clones report to the same place.
+#[derive(Debug, Clone)]
+pub struct ProgressSink(Arc<watch::Sender<ProgressReport>>);
+
+impl Default for ProgressSink {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-impl ProgressCell {
+impl From<watch::Sender<ProgressReport>> for ProgressSink {
+    fn from(sender: watch::Sender<ProgressReport>) -> Self {
+        Self(Arc::new(sender))
+    }
+}
+
+impl ProgressSink {
+    /// A sink that only its holder reads.
     pub fn new() -> Self {
-        Self::default()
+        watch::Sender::default().into()
     }
 
     /// Rows and bytes of the inputs, done and in total. Done never exceeds the total.
     pub fn snapshot(&self) -> Progress {
-        // Done is read first: it can't pass the total that is read after it.
-        let (done_rows, done_bytes) = (self.0.done_rows.load(Relaxed), self.0.done_bytes.load(Relaxed));
-        let (total_rows, total_bytes) = (self.0.total_rows.load(Relaxed), self.0.total_bytes.load(Relaxed));
-        Progress {
-            total_rows,
-            done_rows: done_rows.min(total_rows),
-            total_bytes,
-            done_bytes: done_bytes.min(total_bytes),
-        }
+        self.0.borrow().progress
     }
 
-    /// Grows with every batch of rows that was read or written and never falls, also when an execution starts anew:
-    /// a value that stays the same for long means that the plan is stuck.
+    /// Grows with every step of the merge and never falls: a value that stays the same for long means that the merge is
+    /// stuck.
     pub fn beat(&self) -> u64 {
-        self.0.beat.load(Relaxed)
+        self.0.borrow().beat
     }
 
     pub(super) fn start(&self, total_rows: u64, total_bytes: u64) {
-        self.0.done_rows.store(0, Relaxed);
-        self.0.done_bytes.store(0, Relaxed);
-        self.0.total_rows.store(total_rows, Relaxed);
-        self.0.total_bytes.store(total_bytes, Relaxed);
-        self.alive();
+        self.report(|progress| *progress = Progress { total_rows, total_bytes, ..Progress::default() });
     }
 
     pub(super) fn alive(&self) {
-        self.0.beat.fetch_add(1, Relaxed);
+        self.report(|_| {});
     }
 
     /// Everything is done; shares that were rounded down add up to a little less.
     pub(super) fn complete(&self) {
-        self.0.done_rows.store(self.0.total_rows.load(Relaxed), Relaxed);
-        self.0.done_bytes.store(self.0.total_bytes.load(Relaxed), Relaxed);
-        self.alive();
+        self.report(|progress| {
+            progress.done_rows = progress.total_rows;
+            progress.done_bytes = progress.total_bytes;
+        });
     }
 
     pub(super) fn add_rows(&self, rows: u64) {
-        self.0.done_rows.fetch_add(rows, Relaxed);
-        self.alive();
+        self.report(|progress| progress.done_rows = progress.done_rows.saturating_add(rows).min(progress.total_rows));
     }
 
     pub(super) fn add_bytes(&self, bytes: u64) {
-        self.0.done_bytes.fetch_add(bytes, Relaxed);
-        self.alive();
+        self.report(|progress| {
+            progress.done_bytes = progress.done_bytes.saturating_add(bytes).min(progress.total_bytes);
+        });
+    }
+
+    /// Reports follow each other under the channel's lock, so none is overtaken by an older one. Called for each object
+    /// and step of work, never for each row.
+    fn report(&self, change: impl FnOnce(&mut Progress)) {
+        self.0.send_modify(|report| {
+            change(&mut report.progress);
+            report.beat += 1;
+        });
     }
 }
 
@@ -82,14 +83,26 @@ mod tests {
 
     #[test]
     fn starting_again_clears_the_counts_but_not_the_beat() {
-        let cell = ProgressCell::new();
-        cell.start(10, 100);
-        cell.add_rows(4);
-        cell.add_bytes(40);
-        let beat = cell.beat();
-        assert_eq!(cell.snapshot(), Progress { total_rows: 10, done_rows: 4, total_bytes: 100, done_bytes: 40 });
-        cell.start(7, 70);
-        assert_eq!(cell.snapshot(), Progress { total_rows: 7, done_rows: 0, total_bytes: 70, done_bytes: 0 });
-        assert!(cell.beat() > beat);
+        let sink = ProgressSink::new();
+        sink.start(10, 100);
+        sink.add_rows(4);
+        sink.add_bytes(40);
+        let beat = sink.beat();
+        assert_eq!(sink.snapshot(), Progress { total_rows: 10, done_rows: 4, total_bytes: 100, done_bytes: 40 });
+        sink.start(7, 70);
+        assert_eq!(sink.snapshot(), Progress { total_rows: 7, done_rows: 0, total_bytes: 70, done_bytes: 0 });
+        assert!(sink.beat() > beat);
+    }
+
+    #[test]
+    fn reports_reach_the_receiver_and_never_exceed_the_total() {
+        let (sender, receiver) = watch::channel(ProgressReport::default());
+        let sink = ProgressSink::from(sender);
+        sink.start(2, 3);
+        sink.add_rows(5);
+        sink.add_bytes(u64::MAX);
+        let report = *receiver.borrow();
+        assert_eq!(report.progress, Progress { total_rows: 2, done_rows: 2, total_bytes: 3, done_bytes: 3 });
+        assert_eq!(report.beat, 3);
     }
 }

@@ -17,8 +17,8 @@ use tokio::sync::OnceCell;
 use super::{
     CompactError,
     cut::{Part, Piece, share},
-    execution::{Execution, SMALL_BYTES},
     inputs::{Batch, Column, Inputs, OpenLog},
+    merge_run::{MergeRun, SMALL_BYTES},
     order::{may_be_unordered, permutation},
     selection::{Keep, Selection},
     sink::{Shape, Sink, add_keys},
@@ -29,7 +29,7 @@ use crate::{
     storage::{Fetched, LogPath, SPLICED_BYTES, StoredObject},
 };
 
-/// What one unit of decoding and encoding takes beside the objects and the pages that it writes: pages that it reads,
+/// Bytes that one unit of decoding and encoding takes besides objects and written pages: pages that it reads,
 /// arrays, compressors.
 const CODEC_BYTES: u64 = 4 << 20;
 /// Row ids, their positions, and the sorted pairs of both.
@@ -39,7 +39,7 @@ const MAX_RESERVE_BYTES: u64 = 256 << 20;
 /// Selections of all batches, found by the first pass.
 pub(super) type Selections = Arc<[Selection]>;
 
-/// One piece of one output segment, and what its columns share.
+/// One piece of one output segment, with the state that its columns share.
 pub(super) struct PieceWork {
     /// Position of the output, and of the piece in it.
     pub(super) output: usize,
@@ -89,7 +89,7 @@ impl PieceWork {
         inputs: &Inputs,
         selections: &[Selection],
         field: usize,
-        exec: &Execution<'_>,
+        exec: &MergeRun<'_>,
     ) -> u64 {
         let (budget, page_bytes) = (exec.budget, exec.binlog.page_bytes);
         let files = || self.piece.parts.iter().filter_map(|p| Some((p, inputs.batches.get(p.batch)?)));
@@ -129,7 +129,7 @@ fn portion(total: u64, part: &Part, selections: &[Selection]) -> u64 {
 
 /// Writes field number `field` of a piece as log `log`.
 pub(super) async fn write_column(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
@@ -141,13 +141,13 @@ pub(super) async fn write_column(
     };
     let made = match made {
         Some(made) => made,
-        None => Made::Encoded(rewrite(exec, inputs, selections, work, field).await?),
+        None => ColumnObject::Encoded(rewrite(exec, inputs, selections, work, field).await?),
     };
     store(exec, inputs, selections, work, (field, log), made).await
 }
 
 /// A finished column.
-enum Made {
+enum ColumnObject {
     Encoded(Encoded),
     /// The payload of this input behind another header.
     Readdressed(StoredObject, Readdressed),
@@ -155,24 +155,24 @@ enum Made {
 
 /// Puts a finished column into the store.
 async fn store(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
     (field, log): (usize, LogId),
-    made: Made,
+    made: ColumnObject,
 ) -> Result<Written, CompactError> {
     let Some(id) = inputs.fields.get(field).map(|f| f.id) else {
         return Err(CompactError::Internal(format!("no field number {field}")));
     };
     let path = LogPath::insert(work.ids, id, log);
     let file = match made {
-        Made::Encoded(encoded) => {
+        ColumnObject::Encoded(encoded) => {
             let file = encoded.log_file(log);
             exec.put(path, encoded.bytes).await?;
             file
         }
-        Made::Readdressed(from, copy) => {
+        ColumnObject::Readdressed(from, copy) => {
             let file = copy.log_file(log, from.checksum);
             exec.splice(path, copy.prefix, (&from.path, copy.payload)).await?;
             file
@@ -196,12 +196,12 @@ async fn store(
 /// the copy tells. Nor are they held: the store moves them, unless the object is so small that it is written together with
 /// others.
 async fn copy(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     work: &PieceWork,
     part: &Part,
     field: usize,
-) -> Result<Option<Made>, CompactError> {
+) -> Result<Option<ColumnObject>, CompactError> {
     let column = inputs.column(part.batch, field)?;
     let is_small = column.file.bytes < SMALL_BYTES;
     let fetched = match field == inputs.key || is_small {
@@ -236,15 +236,15 @@ async fn copy(
                 column.scan(&open, &stop, |_, array| add_keys(&keys, &column.field, array))?;
             }
             Ok(Some(match whole {
-                Some(whole) => Made::Encoded(copy.join(&whole)),
-                None => Made::Readdressed(column.object(), copy),
+                Some(whole) => ColumnObject::Encoded(copy.join(&whole)),
+                None => ColumnObject::Readdressed(column.object(), copy),
             }))
         })
         .await
 }
 
 async fn rewrite(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
@@ -271,7 +271,7 @@ async fn rewrite(
 }
 
 /// One piece among several that are written together, each with the selections of its own output.
-pub(super) struct Mate {
+pub(super) struct ColumnTarget {
     pub(super) work: Arc<PieceWork>,
     pub(super) selections: Selections,
     pub(super) log: LogId,
@@ -279,7 +279,7 @@ pub(super) struct Mate {
 
 /// A sink with the rows of the current batch that go there.
 struct Feed {
-    mate: usize,
+    target: usize,
     selections: Selections,
     part: Part,
     cursor: Cursor,
@@ -289,37 +289,37 @@ struct Feed {
 /// Writes field number `field` of several pieces, and reads every batch once for all of them. `order` lists the batches
 /// in the order in which the pieces have their parts.
 pub(super) async fn write_columns(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
-    mates: &[Mate],
+    targets: &[ColumnTarget],
     order: &[usize],
     field: usize,
 ) -> Result<Vec<Written>, CompactError> {
     let mut takers: Vec<Vec<(usize, Part)>> = vec![Vec::new(); inputs.batches.len()];
-    let mut batches_left = vec![0usize; mates.len()];
-    for (mate, left) in batches_left.iter_mut().enumerate() {
-        for part in &mates[mate].work.piece.parts {
+    let mut batches_left = vec![0usize; targets.len()];
+    for (target, left) in batches_left.iter_mut().enumerate() {
+        for part in &targets[target].work.piece.parts {
             match takers[part.batch].last_mut() {
                 // Parts of one batch in one piece follow each other.
-                Some((last, before)) if *last == mate => before.kept.end = part.kept.end,
+                Some((last, before)) if *last == target => before.kept.end = part.kept.end,
                 _ => {
-                    takers[part.batch].push((mate, part.clone()));
+                    takers[part.batch].push((target, part.clone()));
                     *left += 1;
                 }
             }
         }
     }
-    let mut open: Vec<Option<Sink>> = mates.iter().map(|_| None).collect();
-    let mut written = Vec::with_capacity(mates.len());
+    let mut open: Vec<Option<Sink>> = targets.iter().map(|_| None).collect();
+    let mut written = Vec::with_capacity(targets.len());
     for batch in order {
         let takers = std::mem::take(&mut takers[*batch]);
         if takers.is_empty() {
             continue;
         }
         let mut feeds = Vec::with_capacity(takers.len());
-        for (mate, part) in takers {
-            let Mate { work, selections, .. } = &mates[mate];
-            let sink = match open[mate].take() {
+        for (target, part) in takers {
+            let ColumnTarget { work, selections, .. } = &targets[target];
+            let sink = match open[target].take() {
                 Some(sink) => sink,
                 None => {
                     let shape = shape(exec, inputs, selections, work).await?;
@@ -327,7 +327,7 @@ pub(super) async fn write_columns(
                 }
             };
             let (selections, cursor) = (selections.clone(), Cursor::of(&part));
-            feeds.push(Feed { mate, selections, part, cursor, sink });
+            feeds.push(Feed { target, selections, part, cursor, sink });
         }
         let column = inputs.column(*batch, field)?;
         let bytes = exec.fetch(column.object()).await?;
@@ -349,16 +349,16 @@ pub(super) async fn write_columns(
             })
             .await?;
         exec.progress.alive();
-        for Feed { mate, sink, .. } in feeds {
-            batches_left[mate] -= 1;
-            if batches_left[mate] > 0 {
-                open[mate] = Some(sink);
+        for Feed { target, sink, .. } in feeds {
+            batches_left[target] -= 1;
+            if batches_left[target] > 0 {
+                open[target] = Some(sink);
                 continue;
             }
-            let Mate { work, selections, log } = &mates[mate];
+            let ColumnTarget { work, selections, log } = &targets[target];
             let (shape, now_ms) = (shape(exec, inputs, selections, work).await?, exec.task.now_ms);
             let encoded = exec.cores.run(move || sink.finish(&shape, now_ms)).await?;
-            written.push(store(exec, inputs, selections, work, (field, *log), Made::Encoded(encoded)).await?);
+            written.push(store(exec, inputs, selections, work, (field, *log), ColumnObject::Encoded(encoded)).await?);
         }
     }
     Ok(written)
@@ -410,7 +410,7 @@ fn survivors(
     let Some(selection) = selections.get(part.batch) else {
         return Err(CompactError::Internal(format!("batch {} was not examined", part.batch)));
     };
-    // What is in front of the part is not decoded: it counts as passed.
+    // Rows before the part are not decoded. They count as passed.
     let mut cursor = Cursor { passed: part.kept.start as usize, ..Cursor::of(part) };
     let rows = selection.rows_of(&part.kept, column.file.rows);
     column.scan_rows(log, rows, stop, |row, array| match cursor.take(selection, row, array)? {
@@ -421,7 +421,7 @@ fn survivors(
 
 /// Time range and order of a piece.
 async fn shape(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
@@ -456,7 +456,7 @@ async fn shape(
 
 /// The surviving values of an int64 column of a piece, in the order of its parts.
 async fn values(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
@@ -486,7 +486,7 @@ async fn values(
 
 /// The sink of one column of a piece, nothing written yet.
 fn open_sink(
-    exec: &Execution<'_>,
+    exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
@@ -496,7 +496,7 @@ fn open_sink(
     let Some(output) = inputs.fields.get(field) else {
         return Err(CompactError::Internal(format!("no field number {field}")));
     };
-    // No more than a buffer would grow to anyway, whatever the metadata claims.
+    // The metadata may claim any size. The buffer is bounded all the same.
     let room = work.written_bytes(inputs, selections, field).min(exec.binlog.max_bytes).min(MAX_RESERVE_BYTES);
     let keys = (field == inputs.key).then(|| work.keys.clone());
     Sink::new(work.ids, output, exec.binlog, keys, shape, room)

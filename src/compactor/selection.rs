@@ -204,7 +204,7 @@ impl RowIds {
     }
 }
 
-/// What the first pass found out about one batch.
+/// Result of the first pass for one batch.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Selection {
     pub(super) keep: Keep,
@@ -241,5 +241,4 @@ impl Selection {
 }
 
 #[cfg(test)]
-#[path = "selection_tests.rs"]
 mod tests;

@@ -21,7 +21,7 @@ use crate::{
 /// average; shorter ones are gathered first.
 const RUN_BYTES: usize = 4096;
 
-/// What has to be the same for all columns of a piece.
+/// Shared by all columns of a piece.
 pub(super) struct Shape {
     pub(super) ts_from: Timestamp,
     pub(super) ts_to: Timestamp,

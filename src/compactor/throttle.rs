@@ -1,7 +1,7 @@
 //! A limit on the bytes per second that merges read and write, changed while they run.
 //!
-//! A token bucket that may go into debt: a part of an object is moved at once, and whoever comes next waits until it is
-//! paid for. Parts are what the limit allows in a fraction of a second, so that it is kept over any longer time.
+//! A token bucket that may go into debt: a part of an object is moved at once, and the next caller waits until the debt
+//! is paid. A part is as much as the limit allows in a fraction of a second, so the limit holds over any longer time.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::ProgressCell;
+use super::ProgressSink;
 use crate::{
     clock::Clock,
     storage::{Pace, StorageError},
 };
 
-/// Allowance that is saved up while nobody moves anything: what a second's average can't show.
+/// Allowance that is saved up while idle: too little for a second's average to show.
 const BURST: Duration = Duration::from_millis(50);
 /// Waiting is a sign of life at least this often, and a limit that was changed is noticed by then.
 const BEAT: Duration = Duration::from_millis(500);
@@ -28,30 +28,30 @@ const MOST_PART: u64 = 4 << 20;
 /// The measured rate is that of this much of the past.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Shared by all merges of a process. Fair: who waits longer goes first.
+/// Shared by all merges of a process. FIFO.
 #[derive(Debug)]
 pub struct Throttle {
     clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
     turn: tokio::sync::Mutex<()>,
     changed: Notify,
 }
 
 #[derive(Debug)]
-struct State {
+struct ThrottleState {
     bucket: Bucket,
-    meter: Meter,
+    meter: ByteMeter,
 }
 
 impl Throttle {
     /// `bytes_per_second` 0: no limit.
     pub fn new(clock: Arc<dyn Clock>, bytes_per_second: u64) -> Self {
         let bucket = Bucket::new(bytes_per_second, clock.monotonic());
-        let state = Mutex::new(State { bucket, meter: Meter::default() });
+        let state = Mutex::new(ThrottleState { bucket, meter: ByteMeter::default() });
         Self { clock, state, turn: tokio::sync::Mutex::default(), changed: Notify::new() }
     }
 
-    /// Holds from now on, also for whoever waits; what was moved under the old limit is not held against the new one.
+    /// Holds at once, also for callers that wait. Debt of the old limit is forgotten.
     pub fn set(&self, bytes_per_second: u64) {
         self.state.lock().bucket.set(bytes_per_second, self.clock.monotonic());
         self.changed.notify_waiters();
@@ -68,7 +68,7 @@ impl Throttle {
     }
 
     /// How one run moves bytes: its `stop` ends the wait, `progress` is told that it waits.
-    pub fn pace(self: Arc<Self>, stop: CancellationToken, progress: ProgressCell) -> Arc<dyn Pace> {
+    pub fn pace(self: Arc<Self>, stop: CancellationToken, progress: ProgressSink) -> Arc<dyn Pace> {
         Arc::new(RunPace { throttle: self, stop, progress })
     }
 
@@ -103,12 +103,12 @@ impl Throttle {
     }
 }
 
-/// What a run of a plan may move.
+/// The throttle as one run sees it.
 #[derive(Debug)]
 struct RunPace {
     throttle: Arc<Throttle>,
     stop: CancellationToken,
-    progress: ProgressCell,
+    progress: ProgressSink,
 }
 
 #[async_trait]
@@ -164,11 +164,11 @@ impl Bucket {
 
 /// Bytes moved in the last seconds, in steps of a tenth of a second.
 #[derive(Debug, Default)]
-struct Meter {
+struct ByteMeter {
     steps: VecDeque<(Duration, u64)>,
 }
 
-impl Meter {
+impl ByteMeter {
     fn note(&mut self, now: Duration, bytes: u64) {
         let step = Duration::from_millis((now.as_millis() / 100 * 100) as u64);
         match self.steps.back_mut() {

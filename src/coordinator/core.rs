@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -100,23 +101,26 @@ impl Core {
     }
 }
 
-/// Segments that running plans are writing: no catalog record names them yet, and still they are not garbage.
+/// Ids that running plans may give to the segments they write. No catalog record names these segments yet, but their
+/// objects are not garbage (P5).
 #[derive(Debug, Default)]
 pub(super) struct OutputsInFlight {
-    plans: Mutex<HashMap<SegmentId, PlanId>>,
+    reserved: Mutex<HashMap<PlanId, Range<i64>>>,
 }
 
 impl OutputsInFlight {
-    pub(super) fn add(&self, id: SegmentId, plan: PlanId) {
-        self.plans.lock().insert(id, plan);
+    /// The ids of the plan's attempt that begins now.
+    pub(super) fn reserve(&self, plan: PlanId, ids: Range<i64>) {
+        self.reserved.lock().insert(plan, ids);
     }
 
-    /// The plan has committed its outputs or given them up: what it left is garbage from now on.
+    /// The plan has committed its outputs or given them up. From now on the other objects that it left are garbage.
     pub(super) fn release(&self, plan: PlanId) {
-        self.plans.lock().retain(|_, p| *p != plan);
+        self.reserved.lock().remove(&plan);
     }
 
+    /// As many ranges are looked at as there are running plans: a few.
     pub(super) fn contains(&self, id: SegmentId) -> bool {
-        self.plans.lock().contains_key(&id)
+        self.reserved.lock().values().any(|ids| ids.contains(&id.0))
     }
 }

@@ -1,4 +1,7 @@
-//! The scheduler's side of a plan's life: every step becomes durable here before the scheduler goes on.
+//! The scheduler's calls about a plan: every step becomes durable here before the scheduler goes on.
+//!
+//! Must never: let an attempt begin without ids of its own, which garbage collection spares (P5), or report an end that the
+//! plan's record does not have.
 
 use std::sync::Arc;
 
@@ -7,35 +10,34 @@ use tracing::{info, warn};
 
 use super::{CoordinatorError, Core};
 use crate::{
-    compactor::{CompactError, CompactionInput, CompactionTask, Outcome, OutputIds},
+    compactor::{CompactionInput, CompactionTask, ids_to_reserve},
     error::{Classify, ErrorKind},
-    model::{FailureKind, LogId, Plan, PlanId, SegmentId},
+    model::{FailureKind, Plan, PlanId, SegmentId},
     planner::Violation,
-    scheduler::{Attempt, Event, Failure, JobSink, Refusal},
+    scheduler::{Attempt, AttemptFailure, Event, JobSink, SinkRefusal, Task, TaskOutcome},
 };
 
 #[async_trait]
 impl JobSink for Arc<Core> {
-    async fn prepare(&self, attempt: Attempt) -> Result<CompactionTask, Refusal> {
+    async fn prepare(&self, attempt: Attempt) -> Result<Task, SinkRefusal> {
         self.step(attempt, Event::Begin { at_ms: self.clock.now_ms() }).await?;
         let plan = self.current(attempt)?;
         let waited_ms = self.clock.now_ms().saturating_sub(plan.created_at_ms);
         self.metrics.compaction.wait.observe(waited_ms as f64 / 1000.0);
         info!(plan = %plan.id, job = %plan.job, attempt = attempt.number, group = %plan.group, "plan executing");
-        self.task(plan).await.map_err(refusal)
+        self.task(plan).await.map(Task::Compaction).map_err(refusal)
     }
 
-    async fn completed(&self, attempt: Attempt, outcome: Outcome) -> Result<(), Refusal> {
+    async fn completed(&self, attempt: Attempt, outcome: TaskOutcome) -> Result<(), SinkRefusal> {
         let plan = self.current(attempt)?;
-        let committed = self.commit_compaction(&plan, outcome).await;
-        self.outputs_in_flight.release(plan.id);
-        committed.map_err(refusal)
+        match outcome {
+            TaskOutcome::Compaction(outcome) => self.commit_compaction(&plan, outcome).await.map_err(refusal),
+        }
     }
 
-    async fn failed(&self, attempt: Attempt, failure: Failure) {
+    async fn failed(&self, attempt: Attempt, failure: AttemptFailure) {
         warn!(plan = %attempt.plan, attempt = attempt.number, kind = failure.kind.as_str(), retry_at_ms = failure.retry_at_ms, message = %failure.message, "plan attempt failed");
         self.metrics.compaction.failures.with([failure.kind.as_str()]).inc();
-        self.outputs_in_flight.release(attempt.plan);
         let at_ms = self.clock.now_ms();
         let event = match failure.retry_at_ms {
             Some(not_before_ms) => Event::Retry { not_before_ms },
@@ -50,8 +52,7 @@ impl JobSink for Arc<Core> {
 
     async fn timed_out(&self, attempt: Attempt, message: String) {
         warn!(plan = %attempt.plan, attempt = attempt.number, %message, "plan timed out");
-        self.outputs_in_flight.release(attempt.plan);
-        // Or every tick would make the same plan again, to hang for as long.
+        // Otherwise every tick would make the same plan again, to hang for as long.
         self.remember_failure(attempt.plan, FailureKind::Exhausted);
         self.record(attempt, Event::TimeOut { message, at_ms: self.clock.now_ms() }).await;
     }
@@ -59,27 +60,29 @@ impl JobSink for Arc<Core> {
 
 impl Core {
     /// The plan, if this is still its attempt.
-    fn current(&self, attempt: Attempt) -> Result<Plan, Refusal> {
+    fn current(&self, attempt: Attempt) -> Result<Plan, SinkRefusal> {
         self.jobs
             .plan(attempt.plan)
             .filter(|p| !p.state.is_terminal() && p.attempts == attempt.number)
-            .ok_or(Refusal::Ended)
+            .ok_or(SinkRefusal::Ended)
     }
 
     /// Takes a plan to its next state, durably.
-    async fn step(self: &Arc<Self>, attempt: Attempt, event: Event) -> Result<(), Refusal> {
-        let plan = self.jobs.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(Refusal::Ended)?;
+    async fn step(self: &Arc<Self>, attempt: Attempt, event: Event) -> Result<(), SinkRefusal> {
+        let plan = self.jobs.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(SinkRefusal::Ended)?;
         self.move_plan(Plan { attempts: attempt.number, ..plan }, event).await.map_err(refusal)
     }
 
+    /// Records the end of an attempt, and gives its outputs up.
     async fn record(self: &Arc<Self>, attempt: Attempt, event: Event) {
-        if let Err(Refusal::Failed { message, .. }) = self.step(attempt, event).await {
+        self.outputs_in_flight.release(attempt.plan);
+        if let Err(SinkRefusal::Failed { message, .. }) = self.step(attempt, event).await {
             // The plan stays as it was in the store; the next start queues it again.
             warn!(plan = %attempt.plan, %message, "the end of an attempt could not be recorded");
         }
     }
 
-    /// An outdated plan is planned again at once; inputs that failed otherwise are left alone, for a time or until they
+    /// An outdated plan is planned again at once. Inputs that failed otherwise are left alone, for a time or until they
     /// change.
     fn remember_failure(&self, plan: PlanId, kind: FailureKind) {
         let Some(plan) = self.jobs.plan(plan) else { return };
@@ -93,10 +96,10 @@ impl Core {
         }
     }
 
-    /// Loads what the merge needs, and checks the inputs against the rules that they were proposed by.
+    /// Loads the merge's inputs, checks them against the rules that they were proposed by, and reserves ids for the
+    /// outputs.
     async fn task(&self, plan: Plan) -> Result<CompactionTask, CoordinatorError> {
         let cell = self.collections.by_id(plan.group.collection)?;
-        // The commit asks again: here it saves the work of a plan that could not be committed.
         self.check_terms_of(&plan, &cell)?;
         let live = cell.live_in(&plan.group);
         self.check_plan(&plan, &live)?;
@@ -106,27 +109,16 @@ impl Core {
             let logs = self.catalog.segment_logs(&segment.group, id).await?;
             inputs.push(CompactionInput { segment: segment.clone(), logs });
         }
-        Ok(CompactionTask { plan, schema: Arc::clone(&cell.meta().schema), inputs, now_ms: self.clock.now_ms() })
+        let schema = Arc::clone(&cell.meta().schema);
+        let count = ids_to_reserve(&plan, &schema, &inputs, &self.config.binlog, &self.config.worker);
+        let ids = self.ids.alloc(count).await?;
+        self.outputs_in_flight.reserve(plan.id, ids.clone());
+        Ok(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms(), ids })
     }
 }
 
-/// Ids of outputs, remembered until their attempt ends so that garbage collection leaves their objects alone (P5).
-impl OutputIds for Core {
-    fn next_segment(&self, plan: PlanId) -> Result<SegmentId, CompactError> {
-        let id = SegmentId(
-            self.ids.next_blocking().map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })?,
-        );
-        self.outputs_in_flight.add(id, plan);
-        Ok(id)
-    }
-
-    fn next_log(&self) -> Result<LogId, CompactError> {
-        self.ids.next_blocking().map(LogId).map_err(|e| CompactError::Ids { kind: e.kind(), message: e.to_string() })
-    }
-}
-
-/// An object that is not there does not outdate a plan: its segment is live, and the same plan would be made at once,
-/// for ever. It may be there again, like a folder that is away.
+/// A missing object does not outdate a plan. Its segment is live, so the same plan would be made again at once, for ever.
+/// The object may come back, for example with a folder that was not mounted.
 fn kind_of(failure: ErrorKind) -> FailureKind {
     match failure {
         ErrorKind::NotFound => FailureKind::Exhausted,
@@ -134,10 +126,10 @@ fn kind_of(failure: ErrorKind) -> FailureKind {
     }
 }
 
-fn refusal(error: CoordinatorError) -> Refusal {
+fn refusal(error: CoordinatorError) -> SinkRefusal {
     use CoordinatorError as E;
-    // A plan whose inputs or collection went away is outdated: it can't succeed by being tried again, the group is
-    // planned anew. Only the catalog's word counts for that, not an object or a record that should be there.
+    // A plan whose inputs or collection are gone is outdated: another attempt can't succeed, and the group is planned anew.
+    // Only the catalog decides that, not a missing object or record.
     let kind = match &error {
         E::CollectionIdNotFound(_)
         | E::PartitionNotFound(_)
@@ -145,7 +137,7 @@ fn refusal(error: CoordinatorError) -> Refusal {
         | E::Violation(Violation::Missing { .. }) => ErrorKind::Precondition,
         other => other.kind(),
     };
-    Refusal::Failed { kind, message: error.to_string() }
+    SinkRefusal::Failed { kind, message: error.to_string() }
 }
 
 fn outdated(segment: SegmentId, why: &str) -> CoordinatorError {

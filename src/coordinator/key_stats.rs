@@ -58,7 +58,7 @@ impl StatsCache {
     }
 }
 
-/// What is known about the keys of a live segment.
+/// Knowledge of the keys of a live segment.
 pub(super) enum KeyStats {
     /// Filters over all of them.
     Read(Arc<Vec<PkStats>>),

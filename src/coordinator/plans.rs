@@ -1,7 +1,10 @@
-//! The one way a plan gets from one state to the next: the life cycle decides, the catalog keeps it, the book shows it.
+//! The one way for a plan from one state to the next: the life cycle decides, the catalog keeps it, the job book shows it.
 //!
-//! A plan that is put into a transaction is taken into the book by the fold of the same step, with everything that
-//! follows from its new state. Nothing here chooses an event.
+//! A move has four parts: the transition, the record in a transaction ([`PlanMoves::stage`]), and, once that is durable,
+//! the counters and the job book with its watchers ([`PlanMoves::fold`]). [`Core::move_plan`] and [`Core::move_plans`] do
+//! all of it for moves that change no segment.
+//!
+//! Must never: choose an event.
 
 use std::sync::Arc;
 
@@ -14,18 +17,26 @@ use crate::{
 };
 
 /// A transaction of etcd has 128 operations at most.
-pub(super) const PLANS_PER_TXN: usize = 100;
+const PLANS_PER_TXN: usize = 100;
 
 /// Plans in a transaction, in their next states.
 #[derive(Debug, Default)]
-#[must_use = "what is in the transaction has to be folded"]
+#[must_use = "moves that are in the transaction have to be folded"]
 pub(super) struct PlanMoves(Vec<Plan>);
+
+/// Result of moving several plans.
+#[derive(Debug, Default)]
+pub(super) struct Moved {
+    pub(super) moved: Vec<PlanId>,
+    /// Had ended before, and stay as they are.
+    pub(super) ended_before: Vec<PlanId>,
+}
 
 impl PlanMoves {
     /// Puts the next state of a plan into the transaction.
     ///
     /// # Errors
-    /// The event can't happen in the plan's state; nothing was put.
+    /// The event can't happen in the plan's state. Then nothing was put.
     pub(super) fn stage(&mut self, txn: &mut StepTxn, mut plan: Plan, event: Event) -> Result<(), IllegalTransition> {
         plan.state = transition(&plan.state, event)?;
         txn.put_plan(&plan);
@@ -33,21 +44,13 @@ impl PlanMoves {
         Ok(())
     }
 
-    pub(super) fn ids(&self) -> Vec<PlanId> {
-        self.0.iter().map(|plan| plan.id).collect()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The transaction is durable.
+    /// Counts and shows the moves. The transaction is durable.
     pub(super) fn fold(self, core: &Core) {
         for plan in self.0 {
             if plan.state.is_terminal() {
                 core.metrics.compaction.ended.with([plan.kind.as_str(), plan.state.as_str()]).inc();
             }
-            // No attempt is under way any more: what it wrote is named by the catalog now, or is garbage.
+            // No attempt is under way any more: its objects are named by the catalog now, or are garbage.
             if !matches!(plan.state, PlanState::Executing { .. }) {
                 core.outputs_in_flight.release(plan.id);
             }
@@ -57,7 +60,7 @@ impl PlanMoves {
 }
 
 impl Core {
-    /// Takes one plan to its next state without changing segments.
+    /// Moves one plan, as the caller read it from the job book.
     pub(super) async fn move_plan(self: &Arc<Self>, plan: Plan, event: Event) -> Result<(), CoordinatorError> {
         let (mut txn, mut moves) = (self.catalog.txn(), PlanMoves::default());
         moves.stage(&mut txn, plan, event)?;
@@ -65,15 +68,39 @@ impl Core {
         self.catalog.commit(txn, (), move || moves.fold(&core)).await
     }
 
-    /// The same, by id. A plan that has ended stays as it is.
-    pub(super) async fn advance_plan(self: &Arc<Self>, id: PlanId, event: Event) -> Result<(), CoordinatorError> {
-        let plan = self.jobs.plan(id).ok_or(CoordinatorError::PlanNotFound(id))?;
-        if plan.state.is_terminal() {
-            return Ok(());
+    /// Moves plans by the same event, in as few transactions as the store allows. Plans that have ended stay as they are.
+    ///
+    /// # Errors
+    /// `PlanNotFound`, an event that can't happen, failures of the catalog. Plans of earlier transactions have moved then.
+    pub(super) async fn move_plans(self: &Arc<Self>, ids: &[PlanId], event: &Event) -> Result<Moved, CoordinatorError> {
+        let mut answer = Moved::default();
+        for ids in ids.chunks(PLANS_PER_TXN) {
+            let (mut txn, mut moves, mut moved) = (self.catalog.txn(), PlanMoves::default(), Vec::new());
+            for id in ids {
+                let plan = self.jobs.plan(*id).ok_or(CoordinatorError::PlanNotFound(*id))?;
+                if plan.state.is_terminal() {
+                    answer.ended_before.push(*id);
+                    continue;
+                }
+                moves.stage(&mut txn, plan, event.clone())?;
+                moved.push(*id);
+            }
+            if !moved.is_empty() {
+                let core = Arc::clone(self);
+                self.catalog.commit(txn, (), move || moves.fold(&core)).await?;
+            }
+            answer.moved.extend(moved);
         }
-        let (job, what) = (plan.job, event.as_str());
-        self.move_plan(plan, event).await?;
-        info!(plan = %id, %job, "plan {what}");
+        Ok(answer)
+    }
+
+    /// [`Self::move_plans`] for one plan, with a line in the log.
+    pub(super) async fn advance_plan(self: &Arc<Self>, id: PlanId, event: Event) -> Result<(), CoordinatorError> {
+        let what = event.as_str();
+        if !self.move_plans(&[id], &event).await?.moved.is_empty() {
+            let job = self.jobs.plan(id).map(|plan| plan.job).unwrap_or_default();
+            info!(plan = %id, %job, "plan {what}");
+        }
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 
 use super::{CollectionCell, Coordinator, Core, sync::Mutex};
 use crate::{
-    compactor::ProgressCell,
+    compactor::ProgressSink,
     error::{Classify, ErrorKind},
     model::{CollectionId, Segment, SegmentId},
     storage::{LogPath, Paced, StoredObject, verify},
@@ -138,7 +138,7 @@ impl Core {
                 return;
             }
         };
-        let pace: Paced = Some(Arc::clone(&self.throttle).pace(stop.clone(), ProgressCell::new()));
+        let pace: Paced = Some(Arc::clone(&self.throttle).pace(stop.clone(), ProgressSink::new()));
         for object in StoredObject::all(segment.log_ids(), &logs) {
             match verify(&self.store, &pace, &object).await {
                 Ok(bytes) => {

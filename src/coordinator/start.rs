@@ -20,19 +20,18 @@ use super::{
     gauges::show_counters,
     key_stats::StatsCache,
     ownership::{self, Ownership},
-    plans::{PLANS_PER_TXN, PlanMoves},
     segments::SegmentTable,
     steps::StepCatalog,
 };
 use crate::{
     background::Background,
     clock::Clock,
-    compactor::{Compactor, OutputIds, Throttle},
+    compactor::{Compactor, Throttle},
     config::Config,
     fence::Fence,
     ids::{self, Numbers},
     meta::{Catalog, Contents, MetaStore},
-    model::{Plan, PlanState, Terms, Trigger, WriteAheadLog},
+    model::{PlanId, PlanState, Terms, Trigger, WriteAheadLog},
     scheduler::{Event, JobSink, LocalWorker, Scheduler},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -142,8 +141,7 @@ impl Prepared {
     pub(crate) async fn start(self, write_path: Arc<dyn WritePath>) -> Result<Arc<Coordinator>, CoordinatorError> {
         let Self { core, store_stop } = self;
         let config = Arc::clone(&core.config);
-        let output_ids: Arc<dyn OutputIds> = core.clone();
-        let compactor = Compactor::new(core.store.clone(), config.binlog.clone(), &config.worker, output_ids);
+        let compactor = Compactor::new(core.store.clone(), config.binlog.clone(), &config.worker);
         let compactor = Arc::new(compactor.throttled(Arc::clone(&core.throttle)));
         let job_sink: Arc<dyn JobSink> = Arc::new(Arc::clone(&core));
         let no_threads = |e| CoordinatorError::Internal(format!("threads for work in the background: {e}"));
@@ -176,16 +174,9 @@ impl Coordinator {
     /// so for ever.
     async fn resume_plans(&self) -> Result<(), CoordinatorError> {
         let unfinished = self.core.jobs.unfinished();
-        let executing: Vec<Plan> =
-            unfinished.into_iter().filter(|p| matches!(p.state, PlanState::Executing { .. })).collect();
-        for plans in executing.chunks(PLANS_PER_TXN) {
-            let (mut txn, mut moves) = (self.core.catalog.txn(), PlanMoves::default());
-            for plan in plans {
-                moves.stage(&mut txn, plan.clone(), Event::Restart)?;
-            }
-            let core = Arc::clone(&self.core);
-            self.core.catalog.commit(txn, (), move || moves.fold(&core)).await?;
-        }
+        let executing = unfinished.into_iter().filter(|p| matches!(p.state, PlanState::Executing { .. }));
+        let executing: Vec<PlanId> = executing.map(|p| p.id).collect();
+        self.core.move_plans(&executing, &Event::Restart).await?;
         for plan in self.core.jobs.unfinished() {
             let job = self.core.jobs.job(plan.job).map(|view| view.job);
             let (trigger, terms) = job.as_ref().map_or((Trigger::Tick, Terms::default()), |j| (j.trigger, j.terms));

@@ -1,10 +1,12 @@
 //! The objects a segment consists of.
 
+use serde::{Deserialize, Serialize};
+
 use super::{FieldId, LogId, Timestamp};
 
 /// One object: a column of a batch of rows, a delta log or a statistics log. Its name follows from the segment, the
 /// field and the id (`storage::path`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogFile {
     pub id: LogId,
     /// Rows of an insert log, deletes of a delta log, keys of a statistics log.
@@ -25,7 +27,7 @@ pub struct LogFile {
 ///
 /// Invariant: every field has equally many insert logs, and the n-th logs of all fields hold the same rows in the same
 /// order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentLogs {
     /// Per field, ascending by field id (system fields 0 and 1 included).
     pub insert: Vec<(FieldId, Vec<LogFile>)>,

@@ -30,7 +30,7 @@ pub use ids::{CollectionId, FieldId, JobId, LogId, LogIds, Lsn, PartitionId, Pla
 pub use job::{Job, JobCounts, JobState, Terms, Trigger};
 pub use mark::{Mark, Marks};
 pub use pk::{Delete, PkRange, PrimaryKey};
-pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress};
+pub use plan::{FailureKind, Plan, PlanInput, PlanKind, PlanReason, PlanState, Progress, ProgressReport};
 pub use scalar::{ClusterRange, Scalar};
 pub use schema::{CollectionSchema, DataType, Field};
 pub use segment::{Segment, SegmentLevel, SegmentState};

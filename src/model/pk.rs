@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::Timestamp;
 
 /// A primary key: int64 or varchar. Varchar keys compare by their UTF-8 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PrimaryKey {
     Int(i64),
     Str(Arc<str>),
@@ -21,7 +23,7 @@ impl std::fmt::Display for PrimaryKey {
 }
 
 /// Smallest and largest key of a segment, both included; both of one kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PkRange {
     pub min: PrimaryKey,
     pub max: PrimaryKey,

@@ -282,10 +282,18 @@ impl Plan {
 }
 
 /// Progress of an executing plan, in rows and bytes of its inputs. `done` never exceeds `total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     pub total_rows: u64,
     pub done_rows: u64,
     pub total_bytes: u64,
     pub done_bytes: u64,
+}
+
+/// One report of an execution about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProgressReport {
+    pub progress: Progress,
+    /// Grows with every step of the execution. The same number for too long means that it is stuck.
+    pub beat: u64,
 }

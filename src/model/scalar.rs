@@ -2,15 +2,30 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{DataType, FieldId};
 
 /// A value of a clustering key. Texts compare by their UTF-8 bytes. Floating-point numbers compare in IEEE 754 total order,
 /// which has a place for NaN: -NaN, -∞ … -0.0, 0.0 … ∞, NaN.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Scalar {
     Int(i64),
-    Float(f64),
+    /// Written as its bits: not every text format knows NaN and infinity.
+    Float(#[serde(with = "float_bits")] f64),
     Str(Arc<str>),
+}
+
+mod float_bits {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(value.to_bits())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+        u64::deserialize(from).map(f64::from_bits)
+    }
 }
 
 impl Scalar {
@@ -74,7 +89,7 @@ impl std::fmt::Display for Scalar {
 }
 
 /// Partition statistics of a clustered segment: smallest and largest value of the key, both included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterRange {
     pub field: FieldId,
     pub min: Scalar,

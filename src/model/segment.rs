@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{ClusterRange, Group, LogIds, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
 
 /// Life of a segment: Growing → Sealed → Flushing → Flushed → Dropped. Only Flushed and Dropped segments are in the
 /// metadata store. Rows of the earlier states are in the write-ahead log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SegmentState {
     Growing,
     Sealed,
@@ -30,7 +32,7 @@ impl SegmentState {
 
 /// Kind of a segment: L0 holds deletes only; flushes and merges write L1; clustering writes L2. A rewrite of one segment
 /// keeps its level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum SegmentLevel {
     L0,
     #[default]
@@ -38,7 +40,7 @@ pub enum SegmentLevel {
     L2,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     pub id: SegmentId,
     pub group: Arc<Group>,

@@ -1,8 +1,10 @@
 //! The only loop: takes plans from the queue into free slots, runs them, watches them, and tells the sink how they ended.
 //!
-//! All state is behind one lock that is never held across an await; the loop sleeps until something is due or somebody
-//! changed something. An execution is one task, which alone speaks to the sink about its plan. To stop one (cancelled,
+//! All state is behind one lock that is never held across an await. The loop sleeps until something is due or has
+//! changed. An execution is one task, and only that task speaks to the sink about its plan. To stop one (cancelled,
 //! stuck, shutting down) is to note the reason and fire its token: a result that comes after the note is refused.
+//!
+//! Must never: hold the lock while it calls the sink or the worker's future.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,23 +15,25 @@ use std::{
 
 use futures::{FutureExt, future::BoxFuture};
 use parking_lot::Mutex;
-use tokio::{sync::Notify, task::JoinSet, time};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 
 use super::{
-    Attempt, Execution, Failure, JobSink, Observe, Refusal, Worker, WorkerError,
+    Attempt, AttemptFailure, Execution, JobSink, SinkRefusal, TaskOutcome, Worker, WorkerError,
     liveness::Liveness,
-    queue::{ByClass, FairQueue, Held, Ticket},
+    queue::{ByClass, FairQueue, QueueHold, Slots, Ticket},
     retry::RetryPolicy,
-    slots::Slots,
 };
 use crate::{
     clock::Clock,
-    compactor::Outcome,
     config::WorkerConfig,
     error::ErrorKind,
-    model::{CollectionId, JobId, Plan, PlanId, Progress, Trigger},
+    model::{JobId, Plan, PlanId, Progress, ProgressReport, Trigger},
 };
 
 /// How long a stopped execution may take to clean up before it is dropped.
@@ -52,16 +56,16 @@ struct Shared {
     sink: Arc<dyn JobSink>,
     worker: Arc<dyn Worker>,
     retry: RetryPolicy,
-    state: Mutex<State>,
-    /// Something changed that the loop should look at.
+    state: Mutex<SchedulerState>,
+    /// Wakes the loop.
     changed: Notify,
 }
 
-struct State {
+struct SchedulerState {
     queue: FairQueue,
     slots: Slots,
     liveness: Liveness,
-    /// In order, so that what is stopped together is stopped in the same order whenever it is replayed.
+    /// Ordered, so that a replay stops plans in the same order.
     running: BTreeMap<PlanId, Running>,
     /// No new executions, for good.
     stopping: bool,
@@ -71,12 +75,12 @@ struct State {
 struct Running {
     ticket: Ticket,
     cancel: CancellationToken,
-    /// Why it is to end, once it is; the first reason stays.
+    /// Why it has to end. The first reason stays.
     stop: Option<Stop>,
     /// Its result was accepted: too late to stop it.
     claimed: bool,
     /// None while it is being prepared.
-    progress: Option<Arc<dyn Observe>>,
+    reports: Option<watch::Receiver<ProgressReport>>,
     /// Fires when nothing of it is left.
     ended: CancellationToken,
 }
@@ -88,12 +92,12 @@ enum Stop {
     Shutdown,
 }
 
-enum Verdict {
+enum AttemptEnd {
     Completed,
     /// The plan ended without us.
     Ended,
     Failed(WorkerError),
-    /// It panicked: no answer, whoever's fault it is.
+    /// It panicked instead of answering.
     Died(String),
     Stopped(Stop),
 }
@@ -112,7 +116,7 @@ pub struct Totals {
     pub cancelled: u64,
 }
 
-/// What is going on.
+/// The queue and the slots at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stats {
     pub queued: ByClass,
@@ -124,7 +128,7 @@ pub struct Stats {
 
 impl Scheduler {
     pub fn new(config: &WorkerConfig, clock: Arc<dyn Clock>, sink: Arc<dyn JobSink>, worker: Arc<dyn Worker>) -> Self {
-        let state = State {
+        let state = SchedulerState {
             queue: FairQueue::default(),
             slots: Slots::new(config.max_concurrency),
             liveness: Liveness::new(config.progress_timeout),
@@ -138,8 +142,8 @@ impl Scheduler {
         }
     }
 
-    /// Queues a plan that is durable as Queued. One that waits or executes already is left alone. Of a collection's plans
-    /// of the same class those of greater priority come first.
+    /// Queues a plan that is durable as Queued, unless it waits or executes already. Among a collection's plans of the
+    /// same class, higher priority comes first.
     pub fn enqueue(&self, plan: &Plan, trigger: Trigger, priority: i32) {
         let mut state = self.shared.state.lock();
         if !state.running.contains_key(&plan.id) {
@@ -162,13 +166,8 @@ impl Scheduler {
         self.cancel_where(|t| t.job == job, None).await
     }
 
-    /// The same for all plans of a collection. Returns those that were cancelled, ascending.
-    pub async fn cancel_collection(&self, collection: CollectionId) -> Vec<PlanId> {
-        self.cancel_where(|t| t.collection == collection, None).await
-    }
-
-    /// Begins no execution of these from now on, but of all others; what is under way goes on.
-    pub fn hold(&self, held: Held) {
+    /// From now on begins no execution of these, but of all others. Executions that have begun go on.
+    pub fn hold(&self, held: QueueHold) {
         self.shared.state.lock().queue.hold(held);
         self.shared.changed.notify_one();
     }
@@ -177,7 +176,7 @@ impl Scheduler {
     pub fn progress(&self, plan: PlanId) -> Option<Progress> {
         let state = self.shared.state.lock();
         let running = state.running.get(&plan)?;
-        Some(running.progress.as_ref().map_or_else(Progress::default, |p| p.progress()))
+        Some(running.reports.as_ref().map_or_else(Progress::default, |r| r.borrow().progress))
     }
 
     pub fn stats(&self) -> Stats {
@@ -241,13 +240,13 @@ impl Scheduler {
             for ended in ending {
                 ended.cancelled().await;
             }
-            // One that could not be stopped any more may have failed and gone back to the queue.
+            // An execution that could not be stopped any more may have failed and gone back to the queue.
         }
     }
 }
 
 impl Shared {
-    /// Moves the next plan from the queue into a slot.
+    /// Moves the next plan from the queue into a slot; none if no plan is due or no slot is free.
     fn begin(&self) -> Option<Ticket> {
         let mut state = self.state.lock();
         if state.stopping || !state.slots.has_free() {
@@ -262,14 +261,14 @@ impl Shared {
             cancel: CancellationToken::new(),
             stop: None,
             claimed: false,
-            progress: None,
+            reports: None,
             ended: CancellationToken::new(),
         };
         state.running.insert(ticket.plan, running);
         Some(ticket)
     }
 
-    /// Takes what waits out of the queue and tells what executes to stop. Returns what to wait for.
+    /// Removes waiting plans from the queue and tells executing ones to stop. Returns the tokens to wait for.
     fn begin_cancel(
         &self,
         which: impl Fn(&Ticket) -> bool,
@@ -296,19 +295,19 @@ impl Shared {
         ending
     }
 
-    /// How long the loop may sleep; none: until somebody changes something.
+    /// How long the loop may sleep; none: until it is woken.
     fn next_wake(&self) -> Option<Duration> {
         let state = self.state.lock();
         let can_begin = !state.stopping && state.slots.has_free();
         let due = state.queue.next_due_ms().filter(|_| can_begin);
-        // At least a millisecond: what is due now was just taken, so a shorter pause could only be a clock at odds.
+        // At least a millisecond: everything that is due now was just taken, so a shorter pause means two clocks differ.
         let due = due.map(|ms| Duration::from_millis(ms.saturating_sub(self.clock.now_ms()).max(1)));
         let look = (!state.liveness.is_idle()).then(|| state.liveness.interval());
         due.into_iter().chain(look).min()
     }
 
-    /// One execution, from slot to report. A panic below is a failed attempt, not a lost slot; and who died or hung
-    /// without an answer is given another attempt while there are any.
+    /// One execution, from slot to report. A panic below is a failed attempt, not a lost slot. An execution that died or
+    /// hung is repeated while attempts are left.
     async fn execute(self: Arc<Self>, ticket: Ticket) {
         let attempt = Attempt { plan: ticket.plan, number: ticket.attempts };
         let verdict = AssertUnwindSafe(self.attempt(attempt)).catch_unwind().await;
@@ -316,68 +315,73 @@ impl Shared {
             self.claim(attempt, || {
                 let text = panic.downcast_ref::<&str>().copied();
                 let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-                Verdict::Died(format!("panicked: {}", text.unwrap_or("without a message")))
+                AttemptEnd::Died(format!("panicked: {}", text.unwrap_or("without a message")))
             })
         });
         let now_ms = self.clock.now_ms();
         let retry_at_ms = match &verdict {
-            Verdict::Failed(error) => self.retry.next_ms(error.kind, attempt.number, now_ms),
-            Verdict::Died(_) | Verdict::Stopped(Stop::Stalled { .. }) => self.retry.again_ms(attempt.number, now_ms),
-            Verdict::Completed | Verdict::Ended | Verdict::Stopped(Stop::Cancelled | Stop::Shutdown) => None,
+            AttemptEnd::Failed(error) => self.retry.next_ms(error.kind, attempt.number, now_ms),
+            AttemptEnd::Died(_) | AttemptEnd::Stopped(Stop::Stalled { .. }) => {
+                self.retry.again_ms(attempt.number, now_ms)
+            }
+            AttemptEnd::Completed | AttemptEnd::Ended | AttemptEnd::Stopped(Stop::Cancelled | Stop::Shutdown) => None,
         };
-        // A panic in the sink has been printed; the plan's durable state is settled at the next start.
+        // The panic hook has printed a panic in the sink. The next start settles the plan's durable state.
         let _ = AssertUnwindSafe(self.report(attempt, &verdict, retry_at_ms)).catch_unwind().await;
         self.end(ticket, &verdict, retry_at_ms);
     }
 
-    async fn report(&self, attempt: Attempt, verdict: &Verdict, retry_at_ms: Option<u64>) {
+    async fn report(&self, attempt: Attempt, verdict: &AttemptEnd, retry_at_ms: Option<u64>) {
         match verdict {
-            Verdict::Failed(WorkerError { kind, message }) => {
-                let failure = Failure { kind: *kind, message: message.clone(), retry_at_ms };
+            AttemptEnd::Failed(WorkerError { kind, message }) => {
+                let failure = AttemptFailure { kind: *kind, message: message.clone(), retry_at_ms };
                 self.sink.failed(attempt, failure).await;
             }
-            Verdict::Died(message) => {
-                let failure = Failure { kind: ErrorKind::Internal, message: message.clone(), retry_at_ms };
+            AttemptEnd::Died(message) => {
+                let failure = AttemptFailure { kind: ErrorKind::Internal, message: message.clone(), retry_at_ms };
                 self.sink.failed(attempt, failure).await;
             }
-            Verdict::Stopped(Stop::Stalled { idle }) => {
+            AttemptEnd::Stopped(Stop::Stalled { idle }) => {
                 let message = format!("no progress for {} s in attempt {}", idle.as_secs(), attempt.number);
                 match retry_at_ms {
                     // A hang may pass: it is the plan's end only when the attempts are used up.
                     Some(_) => {
-                        self.sink.failed(attempt, Failure { kind: ErrorKind::Transient, message, retry_at_ms }).await;
+                        self.sink
+                            .failed(attempt, AttemptFailure { kind: ErrorKind::Transient, message, retry_at_ms })
+                            .await;
                     }
                     None => self.sink.timed_out(attempt, message).await,
                 }
             }
-            Verdict::Completed | Verdict::Ended | Verdict::Stopped(Stop::Cancelled | Stop::Shutdown) => {}
+            AttemptEnd::Completed | AttemptEnd::Ended | AttemptEnd::Stopped(Stop::Cancelled | Stop::Shutdown) => {}
         }
     }
 
-    async fn attempt(&self, attempt: Attempt) -> Verdict {
+    async fn attempt(&self, attempt: Attempt) -> AttemptEnd {
         if self.retry.is_used_up(attempt.number) {
             let message = format!("begun {} times without an end", attempt.number - 1);
-            return self.claim(attempt, || Verdict::failed(ErrorKind::Internal, message));
+            return self.claim(attempt, || AttemptEnd::failed(ErrorKind::Internal, message));
         }
         let task = match self.sink.prepare(attempt).await {
             Ok(task) => task,
             Err(refusal) => return self.claim(attempt, || refusal.into()),
         };
-        let Some(cancel) = self.token(attempt) else { return Verdict::Ended };
+        let Some(cancel) = self.token(attempt) else { return AttemptEnd::Ended };
         if cancel.is_cancelled() {
-            return self.claim(attempt, || Verdict::Ended);
+            return self.claim(attempt, || AttemptEnd::Ended);
         }
-        let Execution { progress, done } = self.worker.start(task, cancel.clone());
-        self.watch(attempt, progress);
+        let (sender, reports) = watch::channel(ProgressReport::default());
+        let Execution { done } = self.worker.start(task, sender, cancel.clone());
+        self.watch(attempt, reports);
         let result = run_until_stopped(done, &cancel).await;
         let mut outcome = None;
         let verdict = self.claim(attempt, || match result {
             Some(Ok(done)) => {
                 outcome = Some(done);
-                Verdict::Completed
+                AttemptEnd::Completed
             }
-            Some(Err(error)) => Verdict::Failed(error),
-            None => Verdict::Ended,
+            Some(Err(error)) => AttemptEnd::Failed(error),
+            None => AttemptEnd::Ended,
         });
         match outcome {
             Some(outcome) => match self.sink.completed(attempt, outcome).await {
@@ -392,11 +396,12 @@ impl Shared {
         self.state.lock().running.get(&attempt.plan).map(|r| r.cancel.clone())
     }
 
-    fn watch(&self, attempt: Attempt, progress: Arc<dyn Observe>) {
+    fn watch(&self, attempt: Attempt, reports: watch::Receiver<ProgressReport>) {
         let mut state = self.state.lock();
-        state.liveness.begin(attempt.plan, progress.beat(), self.clock.monotonic());
+        let beat = reports.borrow().beat;
+        state.liveness.begin(attempt.plan, beat, self.clock.monotonic());
         if let Some(running) = state.running.get_mut(&attempt.plan) {
-            running.progress = Some(progress);
+            running.reports = Some(reports);
         }
         drop(state);
         // The loop may be asleep without a deadline.
@@ -405,33 +410,33 @@ impl Shared {
 
     /// Accepts the result of an attempt, unless the attempt was stopped or is not the current one: from here on it can't
     /// be stopped any more.
-    fn claim(&self, attempt: Attempt, result: impl FnOnce() -> Verdict) -> Verdict {
+    fn claim(&self, attempt: Attempt, result: impl FnOnce() -> AttemptEnd) -> AttemptEnd {
         let mut state = self.state.lock();
         state.liveness.end(attempt.plan);
         match state.running.get_mut(&attempt.plan) {
             Some(running) if running.ticket.attempts == attempt.number => match running.stop {
-                Some(stop) => Verdict::Stopped(stop),
+                Some(stop) => AttemptEnd::Stopped(stop),
                 None => {
                     running.claimed = true;
                     result()
                 }
             },
-            _ => Verdict::Ended,
+            _ => AttemptEnd::Ended,
         }
     }
 
-    /// Frees the slot, queues a retry and wakes who waits for the end.
-    fn end(&self, mut ticket: Ticket, verdict: &Verdict, retry_at_ms: Option<u64>) {
+    /// Frees the slot, queues a retry and wakes all callers that wait for the end.
+    fn end(&self, mut ticket: Ticket, verdict: &AttemptEnd, retry_at_ms: Option<u64>) {
         let mut state = self.state.lock();
         state.liveness.end(ticket.plan);
         let totals = &mut state.totals;
         match verdict {
-            Verdict::Completed => totals.completed += 1,
+            AttemptEnd::Completed => totals.completed += 1,
             _ if retry_at_ms.is_some() => totals.retried += 1,
-            Verdict::Failed(_) | Verdict::Died(_) => totals.failed += 1,
-            Verdict::Stopped(Stop::Stalled { .. }) => totals.timed_out += 1,
-            Verdict::Stopped(Stop::Cancelled) => totals.cancelled += 1,
-            Verdict::Stopped(Stop::Shutdown) | Verdict::Ended => {}
+            AttemptEnd::Failed(_) | AttemptEnd::Died(_) => totals.failed += 1,
+            AttemptEnd::Stopped(Stop::Stalled { .. }) => totals.timed_out += 1,
+            AttemptEnd::Stopped(Stop::Cancelled) => totals.cancelled += 1,
+            AttemptEnd::Stopped(Stop::Shutdown) | AttemptEnd::Ended => {}
         }
         state.slots.give_back();
         let running = state.running.remove(&ticket.plan);
@@ -449,10 +454,11 @@ impl Shared {
     fn stop_stalled(&self) {
         let now = self.clock.monotonic();
         let mut state = self.state.lock();
-        let State { running, liveness, .. } = &mut *state;
+        let SchedulerState { running, liveness, .. } = &mut *state;
         for (plan, running) in running.iter_mut().filter(|(_, r)| r.stop.is_none() && !r.claimed) {
-            let Some(progress) = &running.progress else { continue };
-            if let Some(idle) = liveness.observe(*plan, progress.beat(), now) {
+            let Some(reports) = &running.reports else { continue };
+            let beat = reports.borrow().beat;
+            if let Some(idle) = liveness.observe(*plan, beat, now) {
                 running.stop = Some(Stop::Stalled { idle });
                 running.cancel.cancel();
             }
@@ -469,17 +475,17 @@ impl Shared {
     }
 }
 
-impl Verdict {
+impl AttemptEnd {
     fn failed(kind: ErrorKind, message: String) -> Self {
         Self::Failed(WorkerError { kind, message })
     }
 }
 
-impl From<Refusal> for Verdict {
-    fn from(refusal: Refusal) -> Self {
+impl From<SinkRefusal> for AttemptEnd {
+    fn from(refusal: SinkRefusal) -> Self {
         match refusal {
-            Refusal::Ended => Self::Ended,
-            Refusal::Failed { kind, message } => Self::failed(kind, message),
+            SinkRefusal::Ended => Self::Ended,
+            SinkRefusal::Failed { kind, message } => Self::failed(kind, message),
         }
     }
 }
@@ -491,11 +497,12 @@ async fn sleep_until_due(wake: Option<Duration>) {
     }
 }
 
-/// Drives an execution to its end. After the token fires it gets a moment to clean up and is dropped then (none).
+/// Drives an execution to its end. After the token fires it gets a moment to clean up; then it is dropped, and there is
+/// no result.
 async fn run_until_stopped(
-    mut done: BoxFuture<'static, Result<Outcome, WorkerError>>,
+    mut done: BoxFuture<'static, Result<TaskOutcome, WorkerError>>,
     cancel: &CancellationToken,
-) -> Option<Result<Outcome, WorkerError>> {
+) -> Option<Result<TaskOutcome, WorkerError>> {
     tokio::select! {
         result = &mut done => Some(result),
         () = cancel.cancelled() => time::timeout(STOP_GRACE, done).await.ok(),

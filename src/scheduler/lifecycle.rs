@@ -1,13 +1,14 @@
 //! The life of a plan as one total function: every state with every event is either the next state or refused.
 //!
-//! Pure. The scheduler raises the events, the coordinator applies them inside its commits, and nobody else sets a state.
+//! Pure. The scheduler and the coordinator raise the events; only the coordinator's commits apply them, and no other code
+//! sets a state.
 
 use crate::{
     error::{Classify, ErrorKind},
     model::{FailureKind, PlanState, SegmentId},
 };
 
-/// What can happen to a plan. Times are milliseconds since 1970.
+/// An event in the life of a plan. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A slot took it.
@@ -20,7 +21,7 @@ pub enum Event {
     Fail { kind: FailureKind, message: String, at_ms: u64 },
     /// No progress for too long, and no attempt left.
     TimeOut { message: String, at_ms: u64 },
-    /// Somebody asked for its end.
+    /// A caller asked for its end.
     Cancel { by: String, at_ms: u64 },
     /// The process starts again: nothing executes any more.
     Restart,
@@ -40,7 +41,7 @@ impl Event {
     }
 }
 
-/// The event can't happen in this state: somebody was late.
+/// The event can't happen in this state: it came too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a plan that is {state} can't {event}")]
 pub struct IllegalTransition {

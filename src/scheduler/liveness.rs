@@ -42,7 +42,7 @@ impl Liveness {
         self.watched.remove(&plan);
     }
 
-    /// Takes down the beat of now; returns for how long it has been the same, once that is too long.
+    /// Notes the current beat. Returns for how long it has been the same, once that is too long.
     pub(super) fn observe(&mut self, plan: PlanId, beat: u64, now: Duration) -> Option<Duration> {
         let watch = self.watched.get_mut(&plan)?;
         if watch.beat != beat {

@@ -1,7 +1,7 @@
-//! Plans that wait: round-robin over collections, and inside one what a client asked for before what we started, the
-//! more urgent first. What is held waits aside and keeps its place.
+//! Plans that wait: round-robin over collections; inside a collection manual plans before automatic ones, higher priority
+//! first. A held plan waits aside and keeps its place. Beside it the slots that plans wait for.
 //!
-//! A value: it has no clock, wakes nobody and is locked by its owner. Every operation but [`FairQueue::remove_where`]
+//! A value: it has no clock, wakes no task and is locked by its owner. Every operation but [`FairQueue::remove_where`]
 //! takes logarithmic time, however many collections have plans that are not due.
 
 use std::{
@@ -38,7 +38,7 @@ impl ByClass {
     }
 }
 
-/// What the queue knows of a plan.
+/// A plan in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ticket {
     pub(super) plan: PlanId,
@@ -72,17 +72,17 @@ impl Ticket {
     }
 }
 
-/// Whose plans wait until further notice. The default holds nobody.
+/// Which plans wait until further notice. The default holds none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Held {
+pub struct QueueHold {
     pub everything: bool,
-    /// All that no client asked for.
+    /// All automatic plans.
     pub automatic: bool,
     pub collections: HashSet<CollectionId>,
     pub jobs: HashSet<JobId>,
 }
 
-impl Held {
+impl QueueHold {
     fn covers(&self, ticket: &Ticket) -> bool {
         self.everything
             || (self.automatic && ticket.class == Class::Automatic)
@@ -109,8 +109,8 @@ pub(super) struct FairQueue {
     ring: VecDeque<CollectionId>,
     /// By due time and arrival.
     delayed: BTreeMap<(u64, u64), Ticket>,
-    held: Held,
-    /// What `held` covers, by arrival.
+    held: QueueHold,
+    /// Tickets that `held` covers, by arrival.
     aside: BTreeMap<u64, Ticket>,
     places: HashMap<PlanId, Place>,
     arrivals: u64,
@@ -133,8 +133,8 @@ impl FairQueue {
         self.delayed.insert(key, ticket);
     }
 
-    /// Holds exactly these from now on. What was held and is no longer goes back to the place it arrived at.
-    pub(super) fn hold(&mut self, held: Held) {
+    /// Holds exactly these from now on. Plans that are no longer held go back to the place they arrived at.
+    pub(super) fn hold(&mut self, held: QueueHold) {
         self.held = held;
         let aside = std::mem::take(&mut self.aside);
         let ready = self.lanes.values().flat_map(BTreeMap::values).chain(self.delayed.values());
@@ -162,7 +162,7 @@ impl FairQueue {
         }
     }
 
-    pub(super) fn held(&self) -> &Held {
+    pub(super) fn held(&self) -> &QueueHold {
         &self.held
     }
 
@@ -235,6 +235,38 @@ impl FairQueue {
             });
             lane.insert(rank, ticket);
         }
+    }
+}
+
+/// A fixed number of places, at least one.
+#[derive(Debug)]
+pub(super) struct Slots {
+    limit: usize,
+    taken: usize,
+}
+
+impl Slots {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), taken: 0 }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(super) fn has_free(&self) -> bool {
+        self.taken < self.limit
+    }
+
+    /// False, and nothing taken, if all are.
+    pub(super) fn take(&mut self) -> bool {
+        let free = self.has_free();
+        self.taken += usize::from(free);
+        free
+    }
+
+    pub(super) fn give_back(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
     }
 }
 
@@ -315,10 +347,10 @@ mod tests {
     #[test]
     fn what_is_held_waits_and_keeps_its_place() {
         let mut queue = FairQueue::default();
-        let of = |collections: &[i64], jobs: &[i64]| Held {
+        let of = |collections: &[i64], jobs: &[i64]| QueueHold {
             collections: collections.iter().copied().map(CollectionId).collect(),
             jobs: jobs.iter().copied().map(JobId).collect(),
-            ..Held::default()
+            ..QueueHold::default()
         };
         queue.push(ticket(100, 1, Class::Manual, 0));
         queue.push(ticket(200, 1, Class::Manual, 0));
@@ -330,13 +362,13 @@ mod tests {
         queue.push(ticket(201, 1, Class::Manual, 70));
         queue.hold(of(&[], &[1]));
         assert_eq!((drain(&mut queue, 0), queue.next_due_ms()), (vec![200], Some(70)));
-        queue.hold(Held { everything: true, ..Held::default() });
+        queue.hold(QueueHold { everything: true, ..QueueHold::default() });
         assert_eq!((drain(&mut queue, 99), queue.next_due_ms(), queue.waiting().total()), (vec![], None, 2));
         assert_eq!(queue.remove(PlanId(101)).map(|t| t.plan), Some(PlanId(101)));
         queue.push(ticket(400, 1, Class::Automatic, 0));
-        queue.hold(Held { automatic: true, ..Held::default() });
+        queue.hold(QueueHold { automatic: true, ..QueueHold::default() });
         assert_eq!(drain(&mut queue, 99), [201]);
-        queue.hold(Held::default());
+        queue.hold(QueueHold::default());
         assert_eq!(drain(&mut queue, 99), [400]);
         assert_eq!(queue.waiting(), ByClass::default());
     }
@@ -392,9 +424,9 @@ mod tests {
                     served.entry(turn).and_modify(HashSet::clear);
                 } else if action == 4 {
                     // Held and let go: nothing is lost, and only the turns begin anew.
-                    queue.hold(Held { collections: [CollectionId(collection)].into(), ..Held::default() });
-                    queue.hold(Held { automatic: manual, ..Held::default() });
-                    queue.hold(Held::default());
+                    queue.hold(QueueHold { collections: [CollectionId(collection)].into(), ..QueueHold::default() });
+                    queue.hold(QueueHold { automatic: manual, ..QueueHold::default() });
+                    queue.hold(QueueHold::default());
                     served.values_mut().for_each(HashSet::clear);
                 } else if let Some(plan) = waiting.keys().min().copied() {
                     prop_assert_eq!(queue.remove(PlanId(plan)).map(|t| t.plan.0), Some(plan));
@@ -404,5 +436,18 @@ mod tests {
                 prop_assert_eq!(queue.waiting().total(), waiting.len());
             }
         }
+    }
+
+    #[test]
+    fn never_more_than_the_limit() {
+        let mut slots = Slots::new(2);
+        assert_eq!([slots.take(), slots.take(), slots.take()], [true, true, false]);
+        slots.give_back();
+        assert_eq!([slots.take(), slots.take()], [true, false]);
+    }
+
+    #[test]
+    fn there_is_always_one() {
+        assert_eq!([Slots::new(0).take(), Slots::new(0).has_free()], [true, true]);
     }
 }

@@ -19,21 +19,21 @@ impl RetryPolicy {
         Self { max_attempts: config.max_attempts, backoff: config.retry_backoff }
     }
 
-    /// True if attempt `number` must not begin. Attempts that a restart cut off count as well, or a plan that brings the
-    /// process down would do so after every start; but they are allowed for, so that restarting often fails no plan.
+    /// True if attempt `number` must not begin. Attempts that a restart cut off count too: otherwise a plan that crashes the
+    /// process would crash it after every start. The limit is twice the configured one, so that a few restarts fail no
+    /// plan.
     pub(super) fn is_used_up(&self, number: u32) -> bool {
         number > self.max_attempts.max(1).saturating_mul(2)
     }
 
     /// When to try again after attempt `number` (from 1) failed; none: not at all.
     pub(super) fn next_ms(&self, kind: ErrorKind, number: u32, now_ms: u64) -> Option<u64> {
-        // Nobody here asked for a stop, or the failure would not be looked at: the worker gave up on its own account.
+        // The scheduler asked for no stop, or it would ignore the answer: the worker gave up by itself.
         let retryable = kind.is_retryable() || kind == ErrorKind::Cancelled;
         if retryable { self.again_ms(number, now_ms) } else { None }
     }
 
-    /// The same for an attempt that ended without an answer, because its worker died or hung: nothing says that another
-    /// one would fare no better.
+    /// The same for an attempt whose worker died or hung: there is no kind of error that would rule another one out.
     pub(super) fn again_ms(&self, number: u32, now_ms: u64) -> Option<u64> {
         if number >= self.max_attempts {
             return None;

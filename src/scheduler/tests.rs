@@ -2,27 +2,23 @@
 //!
 //! Every test runs on one thread: when nothing is left to do but wait, everything that could happen has happened.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use futures::FutureExt;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
     clock::{Clock, ManualClock},
+    compactor::{CompactionOutcome, CompactionTask},
     config::WorkerConfig,
+    error::ErrorKind,
     model::{
-        Channel, CollectionId, CollectionSchema, Group, JobId, PartitionId, Plan, PlanKind, PlanReason, PlanState,
-        Progress, Timestamp, Trigger,
+        Channel, CollectionId, CollectionSchema, Group, JobId, PartitionId, Plan, PlanId, PlanKind, PlanReason,
+        PlanState, Progress, ProgressReport, Timestamp, Trigger,
     },
 };
 
@@ -40,19 +36,18 @@ enum Step {
     Late,
 }
 
-#[derive(Default)]
 struct Gauge {
-    beat: AtomicU64,
+    reports: watch::Sender<ProgressReport>,
     release: Notify,
 }
 
-impl Observe for Gauge {
-    fn progress(&self) -> Progress {
-        Progress { total_rows: 100, done_rows: self.beat(), total_bytes: 0, done_bytes: 0 }
-    }
-
-    fn beat(&self) -> u64 {
-        self.beat.load(Ordering::SeqCst)
+impl Gauge {
+    /// Reports that the execution got on, by so many rows of 100.
+    fn advance(&self, rows: u64) {
+        self.reports.send_modify(|report| {
+            report.beat += rows;
+            report.progress = Progress { total_rows: 100, done_rows: report.beat, total_bytes: 0, done_bytes: 0 };
+        });
     }
 }
 
@@ -60,8 +55,8 @@ impl Observe for Gauge {
 struct World {
     /// Next steps of a plan; when they are used up it succeeds.
     script: Mutex<HashMap<i64, Vec<Step>>>,
-    refusals: Mutex<HashMap<i64, Vec<Refusal>>>,
-    commit_refusals: Mutex<HashMap<i64, Vec<Refusal>>>,
+    refusals: Mutex<HashMap<i64, Vec<SinkRefusal>>>,
+    commit_refusals: Mutex<HashMap<i64, Vec<SinkRefusal>>>,
     gauges: Mutex<HashMap<i64, Arc<Gauge>>>,
     log: Mutex<Vec<String>>,
     /// While it is there, failures are recorded only after it fires.
@@ -89,12 +84,11 @@ fn next<T>(steps: &Mutex<HashMap<i64, Vec<T>>>, plan: i64) -> Option<T> {
 }
 
 impl Worker for World {
-    fn start(&self, task: CompactionTask, cancel: CancellationToken) -> Execution {
-        let plan = task.plan.id.0;
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution {
+        let plan = task.plan().0;
         let step = next(&self.script, plan).unwrap_or(Step::Succeed);
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Arc::new(Gauge { reports, release: Notify::new() });
         self.gauges.lock().insert(plan, Arc::clone(&gauge));
-        let progress = Arc::clone(&gauge);
         let done = async move {
             match step {
                 Step::Succeed => Ok(outcome()),
@@ -113,13 +107,13 @@ impl Worker for World {
                 },
             }
         };
-        Execution { progress, done: done.boxed() }
+        Execution { done: done.boxed() }
     }
 }
 
 #[async_trait]
 impl JobSink for World {
-    async fn prepare(&self, attempt: Attempt) -> Result<CompactionTask, Refusal> {
+    async fn prepare(&self, attempt: Attempt) -> Result<Task, SinkRefusal> {
         self.note(format!("{} begins {}", attempt.plan, attempt.number));
         match next(&self.refusals, attempt.plan.0) {
             Some(refusal) => Err(refusal),
@@ -127,7 +121,7 @@ impl JobSink for World {
         }
     }
 
-    async fn completed(&self, attempt: Attempt, _: Outcome) -> Result<(), Refusal> {
+    async fn completed(&self, attempt: Attempt, _: TaskOutcome) -> Result<(), SinkRefusal> {
         if let Some(refusal) = next(&self.commit_refusals, attempt.plan.0) {
             return Err(refusal);
         }
@@ -135,7 +129,7 @@ impl JobSink for World {
         Ok(())
     }
 
-    async fn failed(&self, attempt: Attempt, failure: Failure) {
+    async fn failed(&self, attempt: Attempt, failure: AttemptFailure) {
         let hold = self.hold_failures.lock().clone();
         if let Some(hold) = hold {
             hold.cancelled().await;
@@ -149,8 +143,8 @@ impl JobSink for World {
     }
 }
 
-fn outcome() -> Outcome {
-    Outcome {
+fn outcome() -> TaskOutcome {
+    TaskOutcome::Compaction(CompactionOutcome {
         outputs: vec![],
         rows_in: 0,
         rows_deleted: 0,
@@ -159,7 +153,7 @@ fn outcome() -> Outcome {
         bytes_read: 0,
         bytes_written: 0,
         consumed_deltas: vec![],
-    }
+    })
 }
 
 fn plan(id: i64, collection: i64) -> Plan {
@@ -183,7 +177,7 @@ fn plan(id: i64, collection: i64) -> Plan {
     }
 }
 
-fn task(id: PlanId) -> CompactionTask {
+fn task(id: PlanId) -> Task {
     let schema = Arc::new(CollectionSchema {
         name: "c".into(),
         description: String::new(),
@@ -191,7 +185,7 @@ fn task(id: PlanId) -> CompactionTask {
         fields: vec![],
         primary: 0,
     });
-    CompactionTask { plan: plan(id.0, 1), schema, inputs: vec![], now_ms: 0 }
+    Task::Compaction(CompactionTask { plan: plan(id.0, 1), schema, inputs: vec![], now_ms: 0, ids: 0..0 })
 }
 
 struct Bench {
@@ -302,7 +296,7 @@ async fn a_busy_collection_delays_another_by_one_plan_per_slot() {
     assert!(begun.contains(&1001), "{begun:?}");
 }
 
-/// The bound: of N collections with work that may run, each stands once in the ring of turns, and whoever had a turn goes
+/// The bound: of N collections with work that may run, each stands once in the ring of turns, and a collection that had a turn goes
 /// behind all that wait. So between the arrival of a collection's first plan and its beginning at most N - 1 other plans
 /// begin, however many the others have queued, whether they ever succeed, and however many slots there are.
 #[rstest::rstest]
@@ -322,7 +316,7 @@ async fn a_new_collection_waits_for_one_plan_of_each_other(
         script.extend((0..plans).map(|plan| (collection * 10_000 + plan, steps)));
     }
     let bench = Bench::new(slots, &script);
-    bench.scheduler.hold(Held { collections: [CollectionId(OFF)].into(), ..Held::default() });
+    bench.scheduler.hold(QueueHold { collections: [CollectionId(OFF)].into(), ..QueueHold::default() });
     for (id, _) in script.iter().filter(|(id, _)| id / 10_000 != NEW) {
         bench.enqueue(*id, id / 10_000);
     }
@@ -396,9 +390,13 @@ async fn a_failing_plan_does_not_hold_up_others() {
 #[tokio::test]
 async fn the_sink_may_refuse_before_and_after() {
     let bench = Bench::new(1, &[]);
-    let transient = Refusal::Failed { kind: ErrorKind::Transient, message: "the store is away".into() };
-    let outdated = Refusal::Failed { kind: ErrorKind::Conflict, message: "segment 7 is gone".into() };
-    bench.world.refusals.lock().extend([(1, vec![Refusal::Ended]), (2, vec![transient.clone()]), (3, vec![outdated])]);
+    let transient = SinkRefusal::Failed { kind: ErrorKind::Transient, message: "the store is away".into() };
+    let outdated = SinkRefusal::Failed { kind: ErrorKind::Conflict, message: "segment 7 is gone".into() };
+    bench.world.refusals.lock().extend([
+        (1, vec![SinkRefusal::Ended]),
+        (2, vec![transient.clone()]),
+        (3, vec![outdated]),
+    ]);
     bench.world.commit_refusals.lock().insert(4, vec![transient]);
     for id in 1..=4 {
         bench.enqueue(id, 1);
@@ -422,17 +420,17 @@ async fn the_sink_may_refuse_before_and_after() {
 async fn stuck_is_who_does_not_get_on() {
     let bench = Bench::new(2, &[(1, &[Step::Work]), (2, &[Step::Work])]);
     // Waits in the queue first: that time does not count.
-    bench.scheduler.hold(Held { everything: true, ..Held::default() });
+    bench.scheduler.hold(QueueHold { everything: true, ..QueueHold::default() });
     bench.enqueue(1, 1);
     bench.enqueue(2, 1);
     assert_eq!(bench.advance(500).await, [""; 0]);
-    bench.scheduler.hold(Held::default());
+    bench.scheduler.hold(QueueHold::default());
     assert_eq!(bench.settle().await, ["1 begins 1", "2 begins 1"]);
     for _ in 0..7 {
-        bench.world.gauge(1).beat.fetch_add(1, Ordering::SeqCst);
+        bench.world.gauge(1).advance(1);
         assert_eq!(bench.advance(11).await, [""; 0]);
     }
-    bench.world.gauge(1).beat.fetch_add(1, Ordering::SeqCst);
+    bench.world.gauge(1).advance(1);
     let stalled = |plan| format!("{plan} failed 1: no progress for 80 s in attempt 1, again at ");
     assert_eq!(bench.advance(3).await, [stalled(2) + "1581000"]);
     bench.scheduler.cancel(PlanId(2)).await;
@@ -506,7 +504,7 @@ async fn cancels_what_waits_and_what_runs() {
 }
 
 #[tokio::test]
-async fn cancels_jobs_and_collections() {
+async fn cancels_jobs() {
     let work: Vec<(i64, &[Step])> = [101, 201, 202].map(|id| (id, &[Step::Work][..])).into();
     let bench = Bench::new(2, &work);
     for (id, collection) in [(101, 1), (201, 2), (102, 1), (202, 2), (103, 2)] {
@@ -514,7 +512,7 @@ async fn cancels_jobs_and_collections() {
     }
     bench.settle().await;
     assert_eq!(bench.scheduler.cancel_job(JobId(1)).await, [101, 102, 103].map(PlanId));
-    assert_eq!(bench.scheduler.cancel_collection(CollectionId(2)).await, [201, 202].map(PlanId));
+    assert_eq!(bench.scheduler.cancel_job(JobId(2)).await, [201, 202].map(PlanId));
 }
 
 #[tokio::test]
@@ -566,12 +564,12 @@ async fn a_pause_lets_work_go_on() {
     let bench = Bench::new(2, &[(1, &[Step::Work])]);
     bench.enqueue(1, 1);
     bench.settle().await;
-    bench.scheduler.hold(Held { everything: true, ..Held::default() });
+    bench.scheduler.hold(QueueHold { everything: true, ..QueueHold::default() });
     bench.enqueue(2, 1);
     bench.release(1);
     assert_eq!(bench.settle().await, ["1 completed 1"]);
     assert!(bench.scheduler.stats().paused);
-    bench.scheduler.hold(Held::default());
+    bench.scheduler.hold(QueueHold::default());
     assert_eq!(bench.settle().await, ["2 begins 1", "2 completed 1"]);
 }
 
@@ -581,7 +579,7 @@ async fn progress_is_that_of_the_execution() {
     bench.enqueue(1, 1);
     assert_eq!(bench.scheduler.progress(PlanId(1)), None, "queued");
     bench.settle().await;
-    bench.world.gauge(1).beat.fetch_add(42, Ordering::SeqCst);
+    bench.world.gauge(1).advance(42);
     assert_eq!(bench.scheduler.progress(PlanId(1)).map(|p| (p.done_rows, p.total_rows)), Some((42, 100)));
     bench.release(1);
     bench.settle().await;

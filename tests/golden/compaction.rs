@@ -1,24 +1,15 @@
 //! Our merge of what Milvus flushed is what Milvus made of it: the same rows, and the same filter bit by bit.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
 use arrow::{array::AsArray, datatypes::Int64Type, record_batch::RecordBatch};
 use datacoord::{
     binlog::LogIds,
-    compactor::{
-        CompactError, CompactionInput, CompactionTask, Compactor, Outcome, OutputIds, OutputSegment, ProgressCell,
-    },
+    compactor::{CompactionInput, CompactionOutcome, CompactionTask, Compactor, OutputSegment, ProgressSink},
     config::{BinlogConfig, WorkerConfig},
     model::{
-        Channel, CollectionSchema, FieldId, Group, JobId, LogId, Plan, PlanId, PlanInput, PlanKind, PlanReason,
-        PlanState, Segment, SegmentId, Timestamp,
+        Channel, CollectionSchema, FieldId, Group, JobId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState,
+        Segment, SegmentId, Timestamp,
     },
     storage::{SegmentStore, read_columns, read_stats},
 };
@@ -32,17 +23,7 @@ use crate::{
 };
 
 /// Smaller than any id in the fixtures, so that none is used twice.
-struct Ids(AtomicI64);
-
-impl OutputIds for Ids {
-    fn next_segment(&self, _: PlanId) -> Result<SegmentId, CompactError> {
-        Ok(SegmentId(self.0.fetch_add(1, Relaxed)))
-    }
-
-    fn next_log(&self) -> Result<LogId, CompactError> {
-        Ok(LogId(self.0.fetch_add(1, Relaxed)))
-    }
-}
+const IDS: Range<i64> = 1000..500_000;
 
 fn input(segment: &FixtureSegment) -> CompactionInput {
     let mut summary = Segment { version: 1, ..Segment::new(segment.ids.segment, Arc::new(group(segment))) };
@@ -87,6 +68,7 @@ fn task(fixture: &Fixture, members: &FixtureGroup) -> CompactionTask {
         schema: Arc::new(fixture.schema.clone()),
         inputs,
         now_ms: 1_800_000_000_000,
+        ids: IDS,
     }
 }
 
@@ -96,10 +78,9 @@ struct Settings {
     worker: WorkerConfig,
 }
 
-async fn run(store: &SegmentStore, task: &CompactionTask, settings: &Settings) -> Outcome {
-    let ids = Arc::new(Ids(AtomicI64::new(1000)));
-    let compactor = Compactor::new(store.clone(), settings.binlog.clone(), &settings.worker, ids);
-    compactor.run(task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap()
+async fn run(store: &SegmentStore, task: &CompactionTask, settings: &Settings) -> CompactionOutcome {
+    let compactor = Compactor::new(store.clone(), settings.binlog.clone(), &settings.worker);
+    compactor.run(task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap()
 }
 
 fn ids(task: &CompactionTask, output: &OutputSegment) -> LogIds {
@@ -210,9 +191,9 @@ async fn retained_deletes_lose_nothing(#[values("a_mixed", "b_varchar")] set: &s
         second.inputs[0].logs = output.logs.clone();
         second.plan.inputs.truncate(1);
         second.plan.inputs[0].segment = output.id;
-        let ids_from = Arc::new(Ids(AtomicI64::new(500_000)));
-        let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &WorkerConfig::default(), ids_from);
-        let outcome = compactor.run(&second, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
+        second.ids = IDS.end..IDS.end + 500_000;
+        let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &WorkerConfig::default());
+        let outcome = compactor.run(&second, &ProgressSink::new(), &CancellationToken::new()).await.unwrap();
         let [output] = outcome.outputs.as_slice() else { panic!("{} outputs", outcome.outputs.len()) };
         assert_eq!(rows(&store, ids(&second, output), output, &before.schema).await.digest(), members.expected);
     }

@@ -15,7 +15,7 @@ use datacoord::{
     meta::{Catalog, MetaStore},
     model::{Channel, CollectionId, Group, JobCounts, PartitionId, PlanId, Segment, SegmentLevel, Trigger},
     planner::Policy,
-    scheduler::{Held, JobSink, Scheduler, Worker},
+    scheduler::{JobSink, QueueHold, Scheduler, Worker},
 };
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -55,7 +55,7 @@ pub struct Simulation {
     process: Process,
     /// One that was deposed and does not know yet.
     zombie: Option<Process>,
-    held: Held,
+    held: QueueHold,
     flushed_rows: u64,
     deleted_rows: u64,
     before: Picture,
@@ -94,7 +94,7 @@ impl Simulation {
             })
             .collect();
         let parts = Parts { seed, clock: &clock, store: &store, faults: &faults, ids: &ids, journal: &journal };
-        let process = start(&parts, &config, &worker_config, &Held::default()).await;
+        let process = start(&parts, &config, &worker_config, &QueueHold::default()).await;
         Self {
             seed,
             numbers,
@@ -108,7 +108,7 @@ impl Simulation {
             groups,
             process,
             zombie: None,
-            held: Held::default(),
+            held: QueueHold::default(),
             flushed_rows: 0,
             deleted_rows: 0,
             before: Picture::default(),
@@ -210,10 +210,10 @@ impl Simulation {
             }
             83..88 => {
                 self.held = match self.numbers.below(4) {
-                    0 => Held { collections: [group.collection].into(), ..Held::default() },
-                    1 => Held { automatic: true, ..Held::default() },
-                    2 => Held { everything: true, ..Held::default() },
-                    _ => Held::default(),
+                    0 => QueueHold { collections: [group.collection].into(), ..QueueHold::default() },
+                    1 => QueueHold { automatic: true, ..QueueHold::default() },
+                    2 => QueueHold { everything: true, ..QueueHold::default() },
+                    _ => QueueHold::default(),
                 };
                 world.hold(&self.held);
                 note(format!("held: {} {} {:?}", self.held.everything, self.held.automatic, self.held.collections));
@@ -307,7 +307,7 @@ impl Simulation {
     async fn come_to_rest(&mut self) -> Result<(), String> {
         self.store.failing.store(0, Ordering::SeqCst);
         self.faults.store(false, Ordering::SeqCst);
-        self.held = Held::default();
+        self.held = QueueHold::default();
         // What the store refused to write down is queued again at a start.
         self.begin_anew().await;
         self.zombie = None;
@@ -402,16 +402,11 @@ struct Parts<'a> {
     journal: &'a Journal,
 }
 
-async fn start(parts: &Parts<'_>, config: &CompactionConfig, workers: &WorkerConfig, held: &Held) -> Process {
+async fn start(parts: &Parts<'_>, config: &CompactionConfig, workers: &WorkerConfig, held: &QueueHold) -> Process {
     let store: Arc<dyn MetaStore> = Arc::clone(parts.store) as Arc<dyn MetaStore>;
     let catalog = Catalog::open(store).await.unwrap();
     let world = World::load(catalog, parts.clock, config, parts.journal, parts.ids).await;
-    let worker = PaperWorker {
-        seed: parts.seed,
-        faults: Arc::clone(parts.faults),
-        ids: Arc::clone(parts.ids),
-        journal: parts.journal.clone(),
-    };
+    let worker = PaperWorker { seed: parts.seed, faults: Arc::clone(parts.faults), journal: parts.journal.clone() };
     let scheduler = Scheduler::new(
         workers,
         Arc::clone(parts.clock) as Arc<dyn Clock>,

@@ -3,19 +3,21 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use datacoord::{
-    compactor::{CompactionTask, Outcome, OutputSegment},
+    compactor::{CompactionOutcome, CompactionTask, OutputSegment},
     error::ErrorKind,
-    model::{ClusterRange, FieldId, LogFile, LogId, PlanKind, Progress, Scalar, SegmentId, SegmentLogs, Timestamp},
-    scheduler::{Execution, Observe, Worker, WorkerError},
+    model::{
+        ClusterRange, FieldId, LogFile, LogId, PlanKind, ProgressReport, Scalar, SegmentId, SegmentLogs, Timestamp,
+    },
+    scheduler::{Execution, Task, TaskOutcome, Worker, WorkerError},
 };
 use futures::FutureExt;
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{store::Numbers, world::Journal};
@@ -46,23 +48,7 @@ pub struct PaperWorker {
     pub seed: u64,
     /// While this is false, everything succeeds.
     pub faults: Arc<AtomicBool>,
-    pub ids: Arc<AtomicI64>,
     pub journal: Journal,
-}
-
-#[derive(Default)]
-struct Gauge {
-    beats: AtomicU64,
-}
-
-impl Observe for Gauge {
-    fn progress(&self) -> Progress {
-        Progress::default()
-    }
-
-    fn beat(&self) -> u64 {
-        self.beats.load(Ordering::SeqCst)
-    }
 }
 
 impl PaperWorker {
@@ -85,11 +71,9 @@ impl PaperWorker {
 }
 
 impl Worker for PaperWorker {
-    fn start(&self, task: CompactionTask, cancel: CancellationToken) -> Execution {
-        let fate = self.fate(&task);
-        let gauge = Arc::new(Gauge::default());
-        let progress = Arc::clone(&gauge);
-        let (ids, journal) = (Arc::clone(&self.ids), self.journal.clone());
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution {
+        let Task::Compaction(task) = task;
+        let (fate, journal) = (self.fate(&task), self.journal.clone());
         let done = async move {
             let error = |kind: ErrorKind| Err(WorkerError { kind, message: format!("it is {}", kind.as_str()) });
             match fate {
@@ -100,9 +84,9 @@ impl Worker for PaperWorker {
                             () = cancel.cancelled() => return error(ErrorKind::Cancelled),
                             () = sleep(Duration::from_secs(10)) => {}
                         }
-                        gauge.beats.fetch_add(1, Ordering::SeqCst);
+                        reports.send_modify(|report| report.beat += 1);
                     }
-                    Ok(merge(&task, &ids))
+                    Ok(TaskOutcome::Compaction(merge(&task)))
                 }
                 Fate::Transient => {
                     sleep(Duration::from_secs(5)).await;
@@ -119,11 +103,11 @@ impl Worker for PaperWorker {
                 Fate::Late => {
                     cancel.cancelled().await;
                     journal.note_late(task.plan.id, task.plan.attempts);
-                    Ok(merge(&task, &ids))
+                    Ok(TaskOutcome::Compaction(merge(&task)))
                 }
             }
         };
-        Execution { progress, done: done.boxed() }
+        Execution { done: done.boxed() }
     }
 }
 
@@ -147,12 +131,13 @@ pub fn logs(ids: &AtomicI64, rows: u64) -> SegmentLogs {
 }
 
 /// Each delete kills a row of its own; outputs are cut as the compactor cuts them.
-fn merge(task: &CompactionTask, ids: &AtomicI64) -> Outcome {
+fn merge(task: &CompactionTask) -> CompactionOutcome {
+    let ids = AtomicI64::new(task.ids.start);
     let consumed: Vec<(SegmentId, LogId)> =
         task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id))).collect();
     let rows_in: u64 = task.inputs.iter().map(|i| i.logs.rows()).sum();
     let deletes: u64 = task.inputs.iter().flat_map(|i| &i.logs.delta).map(|log| log.rows).sum();
-    let mut outcome = Outcome {
+    let mut outcome = CompactionOutcome {
         outputs: vec![],
         rows_in,
         rows_deleted: 0,
@@ -178,7 +163,8 @@ fn merge(task: &CompactionTask, ids: &AtomicI64) -> Outcome {
         left -= rows;
         let id = SegmentId(ids.fetch_add(1, Ordering::SeqCst));
         let cluster_range = clustering.then(|| ClusterRange::of(CLUSTERING_KEY, Scalar::Int(id.0)));
-        outcome.outputs.push(OutputSegment { id, logs: logs(ids, rows), rows, pk_range: None, cluster_range });
+        outcome.outputs.push(OutputSegment { id, logs: logs(&ids, rows), rows, pk_range: None, cluster_range });
     }
+    assert!(ids.load(Ordering::SeqCst) <= task.ids.end, "more ids than the task brings");
     outcome
 }

@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use datacoord::{
     clock::Clock,
-    compactor::{CompactionInput, CompactionTask, Outcome},
+    compactor::{CompactionInput, CompactionOutcome, CompactionTask},
     config::CompactionConfig,
     coordinator::JobBook,
     error::{Classify, ErrorKind},
@@ -24,7 +24,9 @@ use datacoord::{
         SegmentLevel, SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
     },
     planner::{GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, SegmentScope, propose, validate},
-    scheduler::{Attempt, Event, Failure, Held, JobSink, Refusal, Scheduler, transition},
+    scheduler::{
+        Attempt, AttemptFailure, Event, JobSink, QueueHold, Scheduler, SinkRefusal, Task, TaskOutcome, transition,
+    },
 };
 
 use crate::{
@@ -60,18 +62,21 @@ impl Journal {
     }
 }
 
+/// Ids that an attempt has for what it writes: more than it needs.
+const IDS_OF_AN_ATTEMPT: i64 = 100_000;
+
 /// Whose turn it is: while a collection waits, no other one begins two plans.
 #[derive(Default)]
 struct Turns {
     /// Plans that wait and may begin, and who had a turn meanwhile.
     waiting: BTreeMap<CollectionId, (BTreeSet<PlanId>, BTreeSet<CollectionId>)>,
-    held: Held,
+    held: QueueHold,
     broken: Vec<String>,
 }
 
 impl Turns {
     fn queued(&mut self, plan: &Plan, trigger: Trigger) {
-        let Held { everything, automatic, collections, .. } = &self.held;
+        let QueueHold { everything, automatic, collections, .. } = &self.held;
         let automatic = *automatic && trigger != Trigger::Manual;
         if *everything || automatic || collections.contains(&plan.group.collection) {
             return;
@@ -164,7 +169,7 @@ impl World {
     }
 
     /// Who may begin has changed: what was seen before proves nothing.
-    pub fn hold(&self, held: &Held) {
+    pub fn hold(&self, held: &QueueHold) {
         let mut turns = self.turns.lock().unwrap();
         turns.waiting.clear();
         turns.held = held.clone();
@@ -362,9 +367,9 @@ impl World {
         Ok(())
     }
 
-    async fn step(&self, attempt: Attempt, event: Event) -> Result<Plan, Refusal> {
-        let mut plan = self.book.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(Refusal::Ended)?;
-        let failed = |kind, message| Refusal::Failed { kind, message };
+    async fn step(&self, attempt: Attempt, event: Event) -> Result<Plan, SinkRefusal> {
+        let mut plan = self.book.plan(attempt.plan).filter(|p| !p.state.is_terminal()).ok_or(SinkRefusal::Ended)?;
+        let failed = |kind, message| SinkRefusal::Failed { kind, message };
         plan.state = transition(&plan.state, event).map_err(|e| failed(e.kind(), e.to_string()))?;
         plan.attempts = attempt.number;
         let mut txn = self.catalog.txn();
@@ -390,17 +395,17 @@ impl World {
         self.failures.lock().unwrap().extend(inputs);
     }
 
-    fn check(&self, plan: &Plan) -> Result<(), Refusal> {
+    fn check(&self, plan: &Plan) -> Result<(), SinkRefusal> {
         let segments = self.segments.lock().unwrap();
         let reserved = |id: SegmentId| self.book.reserved_by(id).is_some_and(|p| p != plan.id);
         let max_inputs = self.config.max_inputs;
         let rules = Rules { kind: plan.kind, group: &plan.group, max_inputs, reserved: &reserved };
         validate(&plan.inputs, &rules, |id| segments.get(&id))
-            .map_err(|e| Refusal::Failed { kind: e.kind(), message: e.to_string() })
+            .map_err(|e| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() })
     }
 
-    async fn commit_plan(&self, plan: &Plan, outcome: Outcome) -> Result<u64, Refusal> {
-        let failed = |e: MetaError| Refusal::Failed { kind: e.kind(), message: e.to_string() };
+    async fn commit_plan(&self, plan: &Plan, outcome: CompactionOutcome) -> Result<u64, SinkRefusal> {
+        let failed = |e: MetaError| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() };
         let _turn = self.commit.lock().await;
         self.check(plan)?;
         let inputs: Vec<Segment> = {
@@ -417,7 +422,7 @@ impl World {
         let mut txn = self.catalog.txn();
         let mut changed = Vec::new();
         let targets: Vec<SegmentId> = outcome.outputs.iter().map(|o| o.id).collect();
-        let Some(group) = inputs.first().map(|s| Arc::clone(&s.group)) else { return Err(Refusal::Ended) };
+        let Some(group) = inputs.first().map(|s| Arc::clone(&s.group)) else { return Err(SinkRefusal::Ended) };
         for output in outcome.outputs {
             let level = match (&output.cluster_range, &inputs[..]) {
                 (Some(_), _) => SegmentLevel::L2,
@@ -461,10 +466,10 @@ impl World {
             txn.put_segment(&dropped);
             changed.push(dropped);
         }
-        let mut done = self.book.plan(plan.id).ok_or(Refusal::Ended)?;
+        let mut done = self.book.plan(plan.id).ok_or(SinkRefusal::Ended)?;
         let (rows_out, bytes_out, at_ms) = (outcome.rows_out, outcome.bytes_written, self.clock.now_ms());
         done.state = transition(&done.state, Event::Commit { targets, rows_out, bytes_out, at_ms })
-            .map_err(|e| Refusal::Failed { kind: e.kind(), message: e.to_string() })?;
+            .map_err(|e| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() })?;
         txn.put_plan(&done);
         txn.commit().await.map_err(failed)?;
         self.fold(changed);
@@ -475,7 +480,7 @@ impl World {
 
 #[async_trait]
 impl JobSink for World {
-    async fn prepare(&self, attempt: Attempt) -> Result<CompactionTask, Refusal> {
+    async fn prepare(&self, attempt: Attempt) -> Result<Task, SinkRefusal> {
         if let Some(plan) = self.book.plan(attempt.plan) {
             self.turns.lock().unwrap().began(plan.id, plan.group.collection);
         }
@@ -486,7 +491,7 @@ impl JobSink for World {
         for id in plan.input_ids() {
             let segment = self.segments.lock().unwrap()[&id].clone();
             let logs = self.catalog.segment_logs(&segment.group, id).await;
-            let logs = logs.map_err(|e| Refusal::Failed { kind: e.kind(), message: e.to_string() })?;
+            let logs = logs.map_err(|e| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() })?;
             inputs.push(CompactionInput { segment, logs });
         }
         let schema = Arc::new(CollectionSchema {
@@ -496,16 +501,20 @@ impl JobSink for World {
             fields: vec![],
             primary: 0,
         });
-        Ok(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms() })
+        let first = self.ids.fetch_add(IDS_OF_AN_ATTEMPT, Ordering::SeqCst);
+        let ids = first..first + IDS_OF_AN_ATTEMPT;
+        Ok(Task::Compaction(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms(), ids }))
     }
 
-    async fn completed(&self, attempt: Attempt, outcome: Outcome) -> Result<(), Refusal> {
+    async fn completed(&self, attempt: Attempt, outcome: TaskOutcome) -> Result<(), SinkRefusal> {
+        let TaskOutcome::Compaction(outcome) = outcome;
         if self.journal.late.lock().unwrap().contains(&(attempt.plan, attempt.number)) {
             let late = format!("8: the late answer of attempt {} of {} was accepted", attempt.number, attempt.plan);
             self.turns.lock().unwrap().broken.push(late);
         }
         let plan = self.book.plan(attempt.plan);
-        let current = plan.filter(|p| !p.state.is_terminal() && p.attempts == attempt.number).ok_or(Refusal::Ended)?;
+        let current =
+            plan.filter(|p| !p.state.is_terminal() && p.attempts == attempt.number).ok_or(SinkRefusal::Ended)?;
         let late = self.commit_plan(&current, outcome).await?;
         self.journal.note(format!("{} committed {}", current.id, attempt.number));
         if late > 0 {
@@ -514,8 +523,8 @@ impl JobSink for World {
         Ok(())
     }
 
-    async fn failed(&self, attempt: Attempt, failure: Failure) {
-        let Failure { kind, message, retry_at_ms } = failure;
+    async fn failed(&self, attempt: Attempt, failure: AttemptFailure) {
+        let AttemptFailure { kind, message, retry_at_ms } = failure;
         let again = if retry_at_ms.is_some() { "again" } else { "never more" };
         self.journal.note(format!(
             "{} failed {} ({}): {message}; {again}",

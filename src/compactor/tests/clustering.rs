@@ -26,7 +26,7 @@ fn scalar(key: &PrimaryKey) -> Scalar {
 }
 
 /// Reads the outputs and checks that their ranges are true and apart, except at a value that two of them share.
-async fn check_ranges(world: &World, outcome: &Outcome) -> Vec<Row> {
+async fn check_ranges(world: &World, outcome: &CompactionOutcome) -> Vec<Row> {
     let mut all = vec![];
     let mut last: Option<&ClusterRange> = None;
     let mut outputs: Vec<_> = outcome.outputs.iter().collect();
@@ -64,9 +64,8 @@ async fn spread_world(key: impl Fn(i64) -> i64) -> (World, Vec<Row>) {
 #[tokio::test]
 async fn outputs_have_ranges_of_keys_apart() {
     let (world, mut expected) = spread_world(|id| (id * 7919) % 12_007 - 6000).await;
-    let progress = ProgressCell::new();
-    let outcome =
-        world.compactor(Ids::default()).run(&world.task(), &progress, &CancellationToken::new()).await.unwrap();
+    let progress = ProgressSink::new();
+    let outcome = world.compactor().run(&world.task(), &progress, &CancellationToken::new()).await.unwrap();
     assert_eq!(outcome.outputs.len(), 4);
     for output in &outcome.outputs {
         let bytes = output.logs.insert_bytes();

@@ -1,5 +1,7 @@
 //! Merges that do not come to their end: they say why and leave nothing behind.
 
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
 use futures::stream::BoxStream;
 use rstest::rstest;
 
@@ -35,7 +37,7 @@ async fn cancelled_before_it_begins() {
     let before = world.objects().await;
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &cancel).await.unwrap_err();
+    let error = world.compactor().run(&world.task(), &ProgressSink::new(), &cancel).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert_eq!(world.objects().await, before);
 }
@@ -100,28 +102,81 @@ async fn cancelled_in_the_middle_leaves_no_objects(#[values(1, 2, 3, 6)] at: i64
     let backend = Canceller { inner: world.store.backend(), puts: AtomicI64::new(0), at, token: token.clone() };
     let backend = Arc::new(backend);
     world.store = SegmentStore::with_backend(backend.clone(), &StorageConfig::default());
-    let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &token).await.unwrap_err();
+    let error = world.compactor().run(&world.task(), &ProgressSink::new(), &token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
     assert!(backend.puts.load(SeqCst) >= at);
     assert_eq!(world.objects().await, before);
 }
 
-/// From the moment its outputs are written it may move a byte a second.
+/// Lets a byte a second be moved from the moment on when the column of documents is read, which only the second pass does.
+#[derive(Debug)]
+struct SlowFrom {
+    inner: Arc<dyn Backend>,
+    slow: Arc<Throttle>,
+    begun: CancellationToken,
+}
+
+impl SlowFrom {
+    fn look_at(&self, name: &str) {
+        if name.contains("/102/") {
+            self.slow.set(1);
+            self.begun.cancel();
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Backend for SlowFrom {
+    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<bytes::Bytes, StorageError> {
+        self.look_at(name);
+        self.inner.get_range(name, range).await
+    }
+
+    async fn size(&self, name: &str) -> Result<u64, StorageError> {
+        self.inner.size(name).await
+    }
+
+    async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
+        self.inner.put(objects).await
+    }
+
+    async fn get(&self, name: &str) -> Result<bytes::Bytes, StorageError> {
+        self.look_at(name);
+        self.inner.get(name).await
+    }
+
+    fn batch(&self) -> usize {
+        self.inner.batch()
+    }
+
+    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.inner.copy(from, to).await
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), StorageError> {
+        self.inner.delete(name).await
+    }
+
+    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
+        self.inner.list(prefix)
+    }
+
+    async fn clear_staging(&self) -> Result<u64, StorageError> {
+        self.inner.clear_staging().await
+    }
+}
+
 #[tokio::test]
 async fn cancelled_while_it_is_throttled_leaves_no_objects() {
-    let world = world().await;
+    let mut world = world().await;
     let before = world.objects().await;
     let throttle = Arc::new(Throttle::new(Arc::new(SystemClock::new()), 0));
     let (token, slow) = (CancellationToken::new(), Arc::clone(&throttle));
     let begun = CancellationToken::new();
-    let writes = begun.clone();
-    let on_log: OnLog = Box::new(move |_| {
-        slow.set(1);
-        writes.cancel();
-        Ok(())
-    });
-    let compactor = world.compactor(Ids { on_log: Some(on_log), ..Ids::default() }).throttled(throttle);
-    let (task, progress, cancel) = (world.task(), ProgressCell::new(), token.clone());
+    let slow_from = SlowFrom { inner: world.store.backend(), slow, begun: begun.clone() };
+    world.store = SegmentStore::with_backend(Arc::new(slow_from), &StorageConfig::default());
+    let compactor = world.compactor().throttled(throttle);
+    let (task, progress, cancel) = (world.task(), ProgressSink::new(), token.clone());
     let run = tokio::spawn(async move { compactor.run(&task, &progress, &cancel).await });
     begun.cancelled().await;
     token.cancel();
@@ -142,7 +197,7 @@ async fn cancelled_between_columns_writes_no_more() {
     let backend = Canceller { inner: world.store.backend(), puts: AtomicI64::new(0), at: 1, token: token.clone() };
     let backend = Arc::new(backend);
     world.store = SegmentStore::with_backend(backend.clone(), &StorageConfig::default());
-    let error = world.compactor(Ids::default()).run(&world.task(), &ProgressCell::new(), &token).await.unwrap_err();
+    let error = world.compactor().run(&world.task(), &ProgressSink::new(), &token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
     // Both columns of vectors are large and may be on their way; the others never got there.
     assert!(backend.puts.load(SeqCst) <= 2);
@@ -283,21 +338,16 @@ async fn a_task_that_is_not_its_plan() {
 }
 
 async fn failure(world: &World, task: CompactionTask) -> ErrorKind {
-    let run = world.compactor(Ids::default());
-    run.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap_err().kind()
+    let run = world.compactor();
+    run.run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap_err().kind()
 }
 
 #[tokio::test]
-async fn without_an_id_nothing_is_left() {
+async fn when_the_ids_are_used_up_nothing_is_left() {
     let world = world().await;
     let before = world.objects().await;
-    let on_log = |number| match number {
-        5 => Err(CompactError::Ids { kind: ErrorKind::Fenced, message: "not the leader".to_owned() }),
-        _ => Ok(()),
-    };
-    let ids = Ids { on_log: Some(Box::new(on_log)), ..Ids::default() };
-    let run = world.compactor(ids);
-    let error = run.run(&world.task(), &ProgressCell::new(), &CancellationToken::new()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Fenced);
+    let task = CompactionTask { ids: IDS.start..IDS.start + 5, ..world.task() };
+    let error = world.compactor().run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transient, "another attempt has more ids");
     assert_eq!(world.objects().await, before);
 }

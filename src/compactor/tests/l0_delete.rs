@@ -15,8 +15,8 @@ async fn deletes_of_all_inputs_are_read() {
     world.segment(2, &[], &[vec![delete(20, 100), delete(5, 100)]]).await;
     l0(&mut world);
     let before = world.objects().await;
-    let progress = ProgressCell::new();
-    let run = world.compactor(Ids::default());
+    let progress = ProgressSink::new();
+    let run = world.compactor();
     let outcome = run.run(&world.task(), &progress, &CancellationToken::new()).await.unwrap();
     assert!(outcome.bytes_read > 0);
     assert_eq!((outcome.outputs.len(), outcome.consumed_deltas.len()), (0, 3));

@@ -1,6 +1,6 @@
 //! Objects that are larger than what may be held: read window by window, and never whole.
 
-use std::ops::Range;
+use std::{ops::Range, sync::atomic::Ordering::SeqCst};
 
 use super::{merges::stats_hold, *};
 use crate::{
@@ -32,7 +32,7 @@ pub(super) async fn world(interleaved: bool) -> (World, Vec<Row>) {
     (world, expected)
 }
 
-async fn rows(world: &World, outcome: &Outcome) -> Vec<Row> {
+async fn rows(world: &World, outcome: &CompactionOutcome) -> Vec<Row> {
     let mut all = Vec::new();
     for output in &outcome.outputs {
         all.extend(world.read(output).await.concat());

@@ -49,8 +49,8 @@ async fn if_nothing_survives_nothing_is_written() {
     world.ttl = Some(Duration::from_millis(10));
     world.segment(1, &[vec![int(1, 1, 100)], vec![int(2, 2, 110)]], &[vec![delete(1, 500)]]).await;
     let before = world.objects().await;
-    let progress = ProgressCell::new();
-    let run = world.compactor(Ids::default());
+    let progress = ProgressSink::new();
+    let run = world.compactor();
     let outcome = run.run(&world.task(), &progress, &CancellationToken::new()).await.unwrap();
     assert_eq!(outcome.outputs, []);
     assert_eq!((outcome.rows_deleted, outcome.rows_expired, outcome.bytes_written), (1, 1, 0));
@@ -181,11 +181,12 @@ async fn plans_share_the_memory_and_all_come_to_their_end() {
         let rows = (0..500).map(|n| int(segment * 1000 + n, n, 100)).collect::<Vec<_>>();
         world.segment(segment, &[rows], &[vec![delete(segment, 200)]]).await;
     }
-    let (compactor, task) = (world.compactor(Ids::default()), Arc::new(world.task()));
-    let runs = (0..4).map(|_| {
-        let (compactor, task) = (compactor.clone(), task.clone());
+    let compactor = world.compactor();
+    let runs = (0..4).map(|run| {
+        let ids = IDS.start + run * 100_000..IDS.start + (run + 1) * 100_000;
+        let (compactor, task) = (compactor.clone(), CompactionTask { ids, ..world.task() });
         // Spawning proves that a run may move between threads.
-        tokio::spawn(async move { compactor.run(&task, &ProgressCell::new(), &CancellationToken::new()).await })
+        tokio::spawn(async move { compactor.run(&task, &ProgressSink::new(), &CancellationToken::new()).await })
     });
     for outcome in futures::future::join_all(runs).await {
         // Three keys of three segments each.
@@ -198,9 +199,9 @@ async fn plans_share_the_memory_and_all_come_to_their_end() {
 async fn a_plan_that_waits_for_memory_shows_that_it_lives() {
     let mut world = World::new(DataType::Int64);
     world.segment(1, &[vec![int(1, 1, 100)]], &[vec![delete(1, 200)]]).await;
-    let compactor = world.compactor(Ids::default());
-    let (task, progress, stop) = (world.task(), ProgressCell::new(), CancellationToken::new());
-    let all = compactor.budget.reserve(u64::MAX).await;
+    let compactor = world.compactor();
+    let (task, progress, stop) = (world.task(), ProgressSink::new(), CancellationToken::new());
+    let all = compactor.shared.budget.reserve(u64::MAX).await;
     let run = compactor.run(&task, &progress, &stop);
     let watch = async {
         // More beats than steps that need no memory could give.
@@ -297,8 +298,8 @@ async fn check(case: Case, key_type: DataType) -> Result<(), TestCaseError> {
     world.ttl = case.ttl.map(Duration::from_millis);
     world.now_ms = 100;
     let before = world.objects().await;
-    let progress = ProgressCell::new();
-    let compactor = world.compactor(Ids::default());
+    let progress = ProgressSink::new();
+    let compactor = world.compactor();
     let outcome = compactor.run(&world.task(), &progress, &CancellationToken::new()).await.unwrap();
 
     let (expected, retained) = reference(&case);

@@ -7,14 +7,7 @@ mod l0_delete;
 mod large_objects;
 mod merges;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, Int64Array, StringArray},
@@ -24,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    binlog::{InsertLog, InsertLogWriter, LogIds, decode_delta, encode_delta},
+    binlog::{InsertLog, InsertLogWriter, decode_delta, encode_delta},
     config::{BinlogConfig, WorkerConfig},
     error::ErrorKind,
     model::{
-        Channel, CollectionId, DataType, Delete, Field, FieldId, Group, JobId, LogFile, PartitionId, PlanId, PlanInput,
-        PlanKind, PlanReason, PlanState, PrimaryKey, SegmentLevel, Timestamp,
+        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogFile, LogId,
+        LogIds, PartitionId, PkRange, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Segment,
+        SegmentId, SegmentLevel, SegmentLogs, Timestamp,
     },
     storage::{LogPath, SegmentStore},
 };
@@ -100,28 +94,8 @@ fn schema(key_type: DataType) -> Arc<CollectionSchema> {
     })
 }
 
-/// Is told how many log ids were given before.
-type OnLog = Box<dyn Fn(i64) -> Result<(), CompactError> + Send + Sync>;
-
-/// Gives ids from 1000 on; may be told to fail, or to call something first.
-#[derive(Default)]
-struct Ids {
-    given: AtomicI64,
-    logs: AtomicI64,
-    on_log: Option<OnLog>,
-}
-
-impl OutputIds for Ids {
-    fn next_segment(&self, _: PlanId) -> Result<SegmentId, CompactError> {
-        Ok(SegmentId(1000 + self.given.fetch_add(1, SeqCst)))
-    }
-
-    fn next_log(&self) -> Result<LogId, CompactError> {
-        let number = self.logs.fetch_add(1, SeqCst);
-        self.on_log.as_ref().map_or(Ok(()), |f| f(number))?;
-        Ok(LogId(1000 + self.given.fetch_add(1, SeqCst)))
-    }
-}
+/// Ids that a test's attempt has.
+const IDS: std::ops::Range<i64> = 1000..1_000_000_000;
 
 /// A store with segments in it, and the settings of a run.
 struct World {
@@ -239,15 +213,16 @@ impl World {
             schema: self.schema.clone(),
             inputs: self.inputs.clone(),
             now_ms: self.now_ms,
+            ids: IDS,
         }
     }
 
-    fn compactor(&self, ids: Ids) -> Compactor {
-        Compactor::new(self.store.clone(), self.binlog.clone(), &self.worker, Arc::new(ids))
+    fn compactor(&self) -> Compactor {
+        Compactor::new(self.store.clone(), self.binlog.clone(), &self.worker)
     }
 
-    async fn run(&self) -> Result<Outcome, CompactError> {
-        self.compactor(Ids::default()).run(&self.task(), &ProgressCell::new(), &CancellationToken::new()).await
+    async fn run(&self) -> Result<CompactionOutcome, CompactError> {
+        self.compactor().run(&self.task(), &ProgressSink::new(), &CancellationToken::new()).await
     }
 
     /// Names of all objects in the store.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::{
-    compactor::{Outcome, OutputSegment},
+    compactor::{CompactionOutcome, OutputSegment},
     coordinator::{CoordinatorError, Core, plans::PlanMoves},
     model::{Delete, Plan, PlanKind, PlanState, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState},
     scheduler::Event,
@@ -26,7 +26,7 @@ impl Core {
     pub(in crate::coordinator) async fn commit_compaction(
         self: &Arc<Self>,
         plan: &Plan,
-        outcome: Outcome,
+        outcome: CompactionOutcome,
     ) -> Result<(), CoordinatorError> {
         let cell = self.collections.by_id(plan.group.collection)?;
         // With it no definition that decides over rows can change until this is committed.

@@ -1,5 +1,5 @@
-//! The commit of what leaves the write path: a growing segment that became Flushed, and deletes that leave memory for
-//! the delta logs of the segments that may hold their keys.
+//! The commits of the write path: of a growing segment that became Flushed, and of deletes that leave memory for the
+//! delta logs of the segments that may hold their keys.
 //!
 //! Must never: answer that a collection or partition is gone unless the catalog dropped it. The write path then forgets
 //! the rows.

@@ -1,12 +1,11 @@
-//! Commits: the only place that changes which segments exist and what they hold.
+//! Commits: the only place that changes which segments exist and which objects they name, except for garbage collection.
 //!
 //! Every commit has the same order: write files, name them in one catalog transaction, fold the change into memory, wake
 //! the waiters. Commit and fold are one step ([`super::steps`]). A caller that is dropped before the step leaves files
 //! that nothing names, as a crash would; once the step has begun, it finishes. The transaction carries the coordinator's
 //! epoch (P6) and expects each input to be stored exactly as it was read (P2).
 //!
-//! [`flush`] commits what leaves the write path: segments and deletes. [`compaction`] commits what a merge wrote. Both
-//! leave the choice of segments for a delete to [`super::deletes`].
+//! [`flush`] commits segments and deletes of the write path, [`compaction`] the outcome of a merge. Both leave the choice of segments for a delete to [`super::deletes`].
 //!
 //! Must never: commit without the collection's turn, or let a reader see a part of a change.
 

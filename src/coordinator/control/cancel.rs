@@ -9,10 +9,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::{
-    coordinator::{
-        Coordinator, CoordinatorError,
-        plans::{PLANS_PER_TXN, PlanMoves},
-    },
+    coordinator::{Coordinator, CoordinatorError, plans::Moved},
     model::{CollectionId, JobId, Plan, PlanId},
     scheduler::Event,
 };
@@ -104,40 +101,15 @@ impl Coordinator {
             _ => {}
         }
         let unfinished: Vec<PlanId> = unfinished.into_iter().map(|p| p.id).collect();
-        for chunk in unfinished.chunks(PLANS_PER_TXN) {
-            let (cancelled, ended) = self.record_cancelled(chunk, by).await?;
-            answer.cancelled.extend(cancelled);
-            answer.ended_before.extend(ended);
-        }
+        // Nothing executes them any more, or they have come to another end first.
+        let event = Event::Cancel { by: by.to_owned(), at_ms: self.core.clock.now_ms() };
+        let Moved { moved, ended_before } = self.core.move_plans(&unfinished, &event).await?;
+        answer.cancelled.extend(moved);
+        answer.ended_before.extend(ended_before);
         answer.cancelled.sort_unstable();
         answer.ended_before.sort_unstable();
         self.note_cancelled(collection, target, by, &answer);
         Ok(answer)
-    }
-
-    /// Records the end of plans that nothing executes any more, in one transaction. Returns those it ended, and those
-    /// that had come to another end first.
-    async fn record_cancelled(
-        &self,
-        plans: &[PlanId],
-        by: &str,
-    ) -> Result<(Vec<PlanId>, Vec<PlanId>), CoordinatorError> {
-        let at_ms = self.core.clock.now_ms();
-        let (mut txn, mut moves, mut ended) = (self.core.catalog.txn(), PlanMoves::default(), Vec::new());
-        for id in plans {
-            let plan = self.core.jobs.plan(*id).ok_or(CoordinatorError::PlanNotFound(*id))?;
-            if plan.state.is_terminal() {
-                ended.push(*id);
-            } else {
-                moves.stage(&mut txn, plan, Event::Cancel { by: by.to_owned(), at_ms })?;
-            }
-        }
-        let cancelled = moves.ids();
-        if !moves.is_empty() {
-            let core = Arc::clone(&self.core);
-            self.core.catalog.commit(txn, (), move || moves.fold(&core)).await?;
-        }
-        Ok((cancelled, ended))
     }
 
     /// Takes unfinished plans of other jobs off a job's list, durably.

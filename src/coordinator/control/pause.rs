@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     coordinator::{CollectionCell, Coordinator, CoordinatorError, Core},
     model::{CollectionId, Controls, JobId, Pause, Pauses, PlanId},
-    scheduler::{Held, Scheduler},
+    scheduler::{QueueHold, Scheduler},
 };
 
 /// What to pause or resume.
@@ -157,7 +157,7 @@ impl Coordinator {
 /// Takes the standing orders, and the time of the day, to those who follow them.
 pub(in crate::coordinator) fn apply_controls(core: &Core, scheduler: &Scheduler) {
     let controls = core.controls.read().clone();
-    scheduler.hold(Held {
+    scheduler.hold(QueueHold {
         everything: controls.pauses.everything.is_some(),
         automatic: !core.config.compaction.windows.is_open(core.clock.now_ms()),
         collections: controls.pauses.collections.keys().copied().collect(),

@@ -14,7 +14,7 @@ use super::super::*;
 use crate::{
     binlog::encode_delta,
     clock::SystemClock,
-    compactor::{Compactor, OutputIds, ProgressCell},
+    compactor::{Compactor, ProgressSink},
     config::{CompactionConfig, Config},
     meta::memory::MemoryStore,
     model::{
@@ -23,7 +23,7 @@ use crate::{
     },
     planner::Policy,
     query,
-    scheduler::{Attempt, JobSink},
+    scheduler::{Attempt, JobSink, Task, TaskOutcome},
     standalone::{CollectionName, NewCollection, Standalone},
     storage::{LogPath, SegmentStore},
     telemetry::Metrics,
@@ -329,17 +329,16 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
     let world = World::new();
     let (process, cell) = world.with_collection(true).await;
     process.flushed(&cell, "", 0..20_000).await;
-    process.coordinator().scheduler.hold(crate::scheduler::Held { everything: true, ..Default::default() });
+    process.coordinator().scheduler.hold(crate::scheduler::QueueHold { everything: true, ..Default::default() });
     let job = process.coordinator().manual_compaction(&cell, asked(policy)).await.unwrap().job;
     let plan = process.coordinator().jobs().job(job).unwrap().plans[0].id;
     let attempt = Attempt { plan, number: 1 };
     let core = &process.coordinator().core;
-    let task = core.prepare(attempt).await.unwrap();
-    let ids: Arc<dyn OutputIds> = core.clone();
-    let compactor = Compactor::new(world.store.clone(), core.config.binlog.clone(), &core.config.worker, ids);
-    let outcome = compactor.run(&task, &ProgressCell::new(), &CancellationToken::new()).await.unwrap();
+    let Task::Compaction(task) = core.prepare(attempt).await.unwrap();
+    let compactor = Compactor::new(world.store.clone(), core.config.binlog.clone(), &core.config.worker);
+    let outcome = compactor.run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap();
     process.deleted(&cell, "f100 < 100 or f100 >= 19900").await;
-    core.completed(attempt, outcome).await.unwrap();
+    core.completed(attempt, TaskOutcome::Compaction(outcome)).await.unwrap();
 
     let live = cell.live();
     assert!(live.len() >= 2);

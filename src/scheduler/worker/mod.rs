@@ -1,61 +1,45 @@
-//! Who executes a plan: in this process, or later a data node behind RPCs.
+//! Where a plan is executed: in this process, or later on a data node behind RPCs.
 //!
-//! A worker must never touch metadata: whatever it wrote is garbage until its outcome is committed. So the scheduler may
-//! drop an execution at any point.
+//! A worker takes one [`Task`], reports its progress, and gives one [`TaskOutcome`] or one error. All of them are values
+//! that can be sent. `conformance.rs` holds the rules for every worker.
+//!
+//! Must never: touch metadata. Objects that a worker wrote are garbage until its outcome is committed, so the scheduler
+//! may drop an execution at any point.
 
+#[cfg(test)]
+pub(crate) mod conformance;
 mod local;
-
-use std::sync::Arc;
+mod task;
 
 use futures::{FutureExt, future::BoxFuture};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use local::LocalWorker;
+pub use task::{Task, TaskOutcome, WorkerError};
 
-use crate::{
-    compactor::{CompactionTask, Outcome},
-    error::{Classify, ErrorKind},
-    model::Progress,
-};
+use crate::model::ProgressReport;
 
-/// Executes plans.
+/// Executes tasks.
 pub trait Worker: Send + Sync {
-    /// Begins an execution; nothing happens before `done` is polled.
+    /// Begins an execution, at once or when `done` is first polled. Does not block.
     ///
-    /// After `cancel` fires, `done` should end soon; what it then returns is not looked at. It may also be dropped.
-    fn start(&self, task: CompactionTask, cancel: CancellationToken) -> Execution;
+    /// `done` ends once, with the outcome or an error. It ends soon after `cancel` fires; the scheduler ignores the answer
+    /// then. Dropping `done` ends the execution too, polled or not: nothing of it runs on after [`Self::rest_ended`].
+    ///
+    /// `reports` receives the progress. Within one execution neither the beat nor a count of what is done falls. The beat
+    /// has to change while the execution lives, also when it only waits for memory.
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution;
 
     /// Waits until nothing is left of executions that have ended or were dropped: then they hold neither the catalog nor
-    /// the store any more, and both may be opened by another. One whose executions live in `done` alone has no rest.
+    /// the store any more, and another process may open both. A worker whose executions live in `done` alone leaves
+    /// nothing.
     fn rest_ended(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
 }
 
-/// A running plan as the scheduler holds it.
+/// A running task as the scheduler holds it.
 pub struct Execution {
-    pub progress: Arc<dyn Observe>,
-    pub done: BoxFuture<'static, Result<Outcome, WorkerError>>,
-}
-
-/// How far an execution is. Read from other threads while it runs.
-pub trait Observe: Send + Sync {
-    fn progress(&self) -> Progress;
-    /// A number that changes whenever the execution gets on; the same number for too long means that it is stuck.
-    fn beat(&self) -> u64;
-}
-
-/// Why an execution failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct WorkerError {
-    pub kind: ErrorKind,
-    /// Lower case, no full stop; names the object and the offset where there is one.
-    pub message: String,
-}
-
-impl Classify for WorkerError {
-    fn kind(&self) -> ErrorKind {
-        self.kind
-    }
+    pub done: BoxFuture<'static, Result<TaskOutcome, WorkerError>>,
 }

@@ -19,7 +19,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CompactError, CompactionTask, ProgressCell, Throttle,
+    CompactError, CompactionTask, ProgressSink, Throttle,
+    ids::OutputIds,
     memory::{MemoryBudget, Reservation},
 };
 use crate::{
@@ -53,7 +54,7 @@ impl Cores {
         Self { pool: pool.map(Arc::new).map_err(|e| e.to_string()), count }
     }
 
-    /// Runs `work` as soon as a core is free. What is dropped before its turn is not begun.
+    /// Runs `work` as soon as a core is free. Dropped before its turn, it does not begin.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, CompactError> + Send + 'static,
@@ -63,7 +64,7 @@ impl Cores {
         let (done, outcome) = oneshot::channel();
         pool.spawn_fifo(move || {
             if !done.is_closed() {
-                // A panic in here must not end the process, and nobody may be left to hear of the outcome.
+                // A panic must not end the process. Sending fails if the caller is gone.
                 let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
             }
         });
@@ -71,13 +72,30 @@ impl Cores {
     }
 }
 
-pub(super) struct Execution<'a> {
+/// Shared by all runs of a compactor.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) store: SegmentStore,
+    /// As configured, with sizes reduced to what the memory limit allows.
+    pub(super) binlog: BinlogConfig,
+    /// Bytes of a binlog as configured. A copied binlog may be that large, because it is never in memory.
+    pub(super) copied_bytes: u64,
+    pub(super) budget: MemoryBudget,
+    pub(super) cores: Cores,
+    pub(super) throttle: Option<Arc<Throttle>>,
+}
+
+/// One run of one plan.
+pub(super) struct MergeRun<'a> {
     pub(super) task: &'a CompactionTask,
+    pub(super) ids: OutputIds,
     pub(super) store: &'a SegmentStore,
     pub(super) binlog: &'a BinlogConfig,
+    /// Bytes that a copied binlog may have.
+    pub(super) copied_bytes: u64,
     pub(super) budget: &'a MemoryBudget,
     pub(super) cores: &'a Cores,
-    pub(super) progress: &'a ProgressCell,
+    pub(super) progress: &'a ProgressSink,
     pub(super) stop: CancellationToken,
     pace: Paced,
     pub(super) bytes_read: Arc<AtomicU64>,
@@ -90,37 +108,31 @@ pub(super) struct Execution<'a> {
     waiting: Mutex<Vec<(LogPath, Bytes)>>,
 }
 
-impl<'a> Execution<'a> {
+impl<'a> MergeRun<'a> {
     pub(super) fn new(
+        shared: &'a Shared,
         task: &'a CompactionTask,
-        store: &'a SegmentStore,
-        binlog: &'a BinlogConfig,
-        budget: &'a MemoryBudget,
-        cores: &'a Cores,
-        progress: &'a ProgressCell,
+        progress: &'a ProgressSink,
         stop: CancellationToken,
     ) -> Self {
+        let pace = shared.throttle.as_ref().map(|t| Arc::clone(t).pace(stop.clone(), progress.clone()));
         Self {
             task,
-            store,
-            binlog,
-            budget,
-            cores,
+            ids: OutputIds::new(task.ids.clone()),
+            store: &shared.store,
+            binlog: &shared.binlog,
+            copied_bytes: shared.copied_bytes,
+            budget: &shared.budget,
+            cores: &shared.cores,
             progress,
             stop,
-            pace: None,
+            pace,
             bytes_read: Arc::default(),
             bytes_written: AtomicU64::new(0),
             checks: Mutex::default(),
             written: Mutex::default(),
             waiting: Mutex::default(),
         }
-    }
-
-    /// Reads and writes no faster than this allows.
-    pub(super) fn throttled(mut self, throttle: Option<&Arc<Throttle>>) -> Self {
-        self.pace = throttle.map(|throttle| Arc::clone(throttle).pace(self.stop.clone(), self.progress.clone()));
-        self
     }
 
     /// The delta logs of the inputs, all of which are read.
@@ -133,7 +145,7 @@ impl<'a> Execution<'a> {
         self.cores.count + 1
     }
 
-    /// Ends with [`CompactError::Cancelled`] as soon as the run is stopped; `work` has to be safe to drop.
+    /// Ends with [`CompactError::Cancelled`] as soon as the run is stopped. `work` has to be safe to drop.
     pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, CompactError> {
         tokio::select! {
             biased;
@@ -142,8 +154,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Memory for the next step. A plan that waits for others to give theirs back has not stalled: it shows signs of
-    /// life, or its time without progress would run out.
+    /// Memory for the next step. A plan that waits for the memory of others has not stalled, so it reports signs of life:
+    /// otherwise its time without progress would run out.
     pub(super) async fn reserve(&self, bytes: u64) -> Result<Reservation, CompactError> {
         let reservation = self.budget.reserve(bytes);
         tokio::pin!(reservation);
@@ -180,7 +192,6 @@ impl<'a> Execution<'a> {
         Ok(Fetched::Ranged(object))
     }
 
-    /// How this execution reads an object, without a check.
     fn reading(&self) -> Reading {
         Reading {
             held_bytes: self.budget.whole_bytes(),
@@ -191,8 +202,8 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Reads what no window has shown of the objects that were decoded by windows: gaps between pages, and pages without
-    /// survivors. Then each of them is the one that was written, or this fails.
+    /// Reads the rest of the objects that were decoded by windows: gaps between pages, and pages without survivors. Then all
+    /// bytes of each are checked against its checksum.
     pub(super) async fn check_windows(&self) -> Result<(), CompactError> {
         let checks: Vec<_> = std::mem::take(&mut *self.checks.lock()).into_values().collect();
         for check in checks {
@@ -244,15 +255,15 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Writes what waits. Fails if the run was stopped meanwhile: whoever stops a run wants no outcome.
+    /// Writes the objects that wait. Fails if the run was stopped meanwhile: a stopped run has no outcome.
     pub(super) async fn flush(&self) -> Result<(), CompactError> {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         self.write(waiting).await?;
         if self.stop.is_cancelled() { Err(CompactError::Cancelled) } else { Ok(()) }
     }
 
-    /// A stop ends only the wait of a throttle, which the store has in hand: a write that were given up half-way could
-    /// still appear after the clean-up.
+    /// A stop ends only the wait for the throttle, never a write: a write that is given up half-way could still appear after
+    /// the clean-up.
     async fn write(&self, objects: Vec<(LogPath, Bytes)>) -> Result<(), CompactError> {
         if objects.is_empty() {
             return Ok(());
@@ -268,7 +279,7 @@ impl<'a> Execution<'a> {
         Ok(())
     }
 
-    /// Deletes what this run wrote, as far as the store allows; the rest is garbage that no segment names.
+    /// Deletes all objects of this run, as far as the store allows. The rest is garbage that no segment names.
     pub(super) async fn clean_up(&self) {
         self.discard(|_| true).await;
     }
