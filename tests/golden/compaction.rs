@@ -9,7 +9,7 @@ use datacoord::{
     config::{BinlogConfig, WorkerConfig},
     model::{
         Channel, CollectionSchema, FieldId, Group, JobId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState,
-        Segment, SegmentId, Timestamp,
+        Segment, Timestamp,
     },
     storage::{SegmentStore, read_columns, read_stats},
 };
