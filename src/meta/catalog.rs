@@ -1,7 +1,7 @@
 //! The catalog: model values in, model values out. The only user of keys and bytes, and the only thing the coordinator
 //! sees of the metadata store.
 //!
-//! Holds no copy of what it stores: the coordinator keeps the truth in memory, and folds a change in after the commit
+//! Holds no copy of stored values: the coordinator keeps the truth in memory, and folds a change in after the commit
 //! that made it durable. Every transaction carries the guard of this catalog's epoch (P6).
 
 use std::sync::Arc;
@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::{Bounds, Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
 use crate::{
-    background::blocking,
     fence::Fence,
     ids,
     model::{
@@ -20,7 +19,8 @@ use crate::{
     },
 };
 
-/// A turn at writing the metadata store. Cheap to clone; the clones share the turn.
+/// The right to write the metadata store until another catalog is opened over it. Cheap to clone; the clones share the
+/// right.
 #[derive(Debug, Clone)]
 pub struct Catalog {
     store: Arc<dyn MetaStore>,
@@ -35,7 +35,7 @@ impl Catalog {
         Ok(Self { store, epoch, fence: Fence::default() })
     }
 
-    /// The same, behind a fence: nothing is committed once that is up.
+    /// The same, behind a fence: commits nothing once the fence is up.
     #[must_use]
     pub fn behind(self, fence: Fence) -> Self {
         Self { fence, ..self }
@@ -45,7 +45,7 @@ impl Catalog {
         self.epoch
     }
 
-    /// What tells this catalog from every other one, for ever; made when it is first asked for.
+    /// Tells this catalog from every other one, for ever. Made by the first call.
     pub async fn identity(&self) -> Result<Uuid, MetaError> {
         let key = || key::IDENTITY.to_owned();
         if let Some(stored) = self.store.get(key::IDENTITY).await? {
@@ -59,19 +59,18 @@ impl Catalog {
         Ok(identity)
     }
 
-    /// The marks of its store that this catalog wrote; none if it never did.
+    /// The marks that this catalog wrote into its store; the default before the first one.
     pub async fn marks(&self) -> Result<Marks, MetaError> {
         let stored = self.store.get(key::MARKS).await?;
         stored.map_or_else(|| Ok(Marks::default()), |bytes| codec::decode_json(key::MARKS, &bytes))
     }
 
-    /// Reads everything but log lists. Consistent if nobody commits meanwhile: call it before the first transaction.
+    /// Reads everything but log lists. Consistent if nothing is committed meanwhile: call it before the first transaction.
     pub async fn load<S: Send + 'static>(
         &self,
         gather: impl Fn(&mut Vec<Segment>) -> S + Send + Sync + 'static,
     ) -> Result<Contents<S>, MetaError> {
-        let store = self.store.clone();
-        blocking(move || load::contents(store.as_ref(), gather)).await
+        load::contents(self.store.clone(), gather).await
     }
 
     /// The log lists of a segment; `NotFound` if it has none.
@@ -83,16 +82,21 @@ impl Catalog {
         }
     }
 
-    /// The standing orders; the default if there never were any.
+    /// The standing orders; the default before the first one.
     pub async fn controls(&self) -> Result<Controls, MetaError> {
         let stored = self.store.get(key::CONTROLS).await?;
         stored.map_or_else(|| Ok(Controls::default()), |bytes| codec::decode_json(key::CONTROLS, &bytes))
     }
 
-    /// The log that belongs to this catalog; none if no process has told so far.
+    /// The log that belongs to this catalog; none before the first process has stored one.
     pub async fn write_ahead_log(&self) -> Result<Option<WriteAheadLog>, MetaError> {
         let stored = self.store.get(key::WAL).await?;
         stored.map(|bytes| codec::decode_json(key::WAL, &bytes)).transpose()
+    }
+
+    /// Most operations that a transaction may have. Of guards it may have one less, because the epoch is guarded too.
+    pub fn max_operations(&self) -> usize {
+        self.store.max_operations()
     }
 
     /// An empty transaction of this epoch.
@@ -108,7 +112,7 @@ impl Catalog {
     }
 }
 
-/// A transaction under construction. Operations apply in the order of the calls; nothing happens before `commit`.
+/// A transaction under construction: nothing happens before `commit`. Each record may be changed once.
 #[derive(Debug)]
 #[must_use = "nothing happens before commit"]
 pub struct CatalogTxn {
@@ -154,7 +158,7 @@ impl CatalogTxn {
         self.put_json(key, collection)
     }
 
-    /// Forgets the definition only; its segments go one by one, with their files.
+    /// Forgets the definition and the write statistics. Segments are deleted one by one, with their files.
     pub fn delete_collection(&mut self, id: CollectionId) -> &mut Self {
         self.delete(key::collection(id)).delete(key::write_stats(id))
     }
@@ -204,25 +208,24 @@ impl CatalogTxn {
         self.put(key::channel(channel), codec::encode_u64(lsn.0))
     }
 
-    /// Forgets a channel, when its collection is gone.
-    pub fn delete_channel(&mut self, channel: &Channel) -> &mut Self {
-        self.delete(key::channel(channel))
-    }
-
     /// True if a commit would change nothing.
     pub fn is_empty(&self) -> bool {
-        self.txn.ops.is_empty()
+        self.operations() == 0
     }
 
-    /// All or nothing, durable when it returns. A kind Fenced when another catalog has taken over, `Conflict` when an
-    /// expected segment is not as expected, `TooLarge` when the store can't do that much at once.
+    /// How many of [`Catalog::max_operations`] it has.
+    pub fn operations(&self) -> usize {
+        self.txn.ops.len()
+    }
+
+    /// All or nothing, durable when it returns.
+    ///
+    /// # Errors
+    /// Kind Fenced when another catalog has taken over, `Conflict` when an expected segment is not as expected, `TooLarge`
+    /// when the transaction exceeds the limit of the store, `Overlap` when it changes a record twice.
     pub async fn commit(self) -> Result<(), MetaError> {
         if let Some(failure) = self.failure {
             return Err(failure);
-        }
-        let (guards, operations, limit) = (self.txn.guards.len(), self.txn.ops.len(), self.store.max_operations());
-        if guards > limit || operations > limit {
-            return Err(MetaError::TooLarge { guards, operations, limit });
         }
         self.fence.check()?;
         self.store.commit(self.txn).await.map_err(|e| self.epoch.explain(e))

@@ -3,7 +3,7 @@
 //! Two rules make old records safe to read and to compare. A field that is added to a message or a record later reads
 //! as its default from older bytes, and a default is written as nothing; so decoding and encoding a segment that any
 //! release of ours stored gives the stored bytes again, and `CatalogTxn::expect_segment` can compare bytes.
-//! Nothing here panics on any bytes: what the model can't represent is `Corrupt`, with the key.
+//! Nothing here panics on any bytes: a value that the model can't represent is `Corrupt`, with the key.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 const NANOS_PER_MS: u64 = 1_000_000;
-/// Under which field Milvus keeps delta logs.
+/// The field under which Milvus keeps delta logs.
 const DELTA_FIELD: i64 = 0;
 
 /// The groups seen so far: segments of a group share one value, and channels of a collection one name.
@@ -254,7 +254,7 @@ pub(super) fn decode_json<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Resul
     serde_json::from_slice(bytes).map_err(|e| corrupt(key, e))
 }
 
-/// Checks what the rest of the program takes for granted about a schema.
+/// Checks the properties of a schema that the rest of the program takes for granted.
 pub(super) fn decode_collection(key: &str, bytes: &[u8]) -> Result<Collection, MetaError> {
     let id = key::parse_collection(key)?;
     let collection: Collection = decode_json(key, bytes)?;

@@ -2,16 +2,16 @@
 //!
 //! Opening a catalog takes the next number; every transaction of a catalog carries a guard that the stored number is
 //! still its own. The check is part of the transaction, so there is no moment between check and write. A process that
-//! was paused and superseded therefore fails at its next write, whatever it believes.
+//! was paused and superseded therefore fails at its next write, although it does not know yet.
 
 use bytes::Bytes;
 
 use super::{Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key};
 
-/// How often somebody else may take an epoch while we are trying.
+/// How often another process may take an epoch while this one is trying.
 const ATTEMPTS: usize = 16;
 
-/// Number of a catalog's turn; the first is 1.
+/// Number of an opened catalog; the first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 

@@ -21,10 +21,10 @@ pub enum MetaError {
     Conflict { key: String },
     #[error("epoch {ours} is over: another coordinator has taken the metadata store")]
     Fenced { ours: u64 },
-    /// This process may not write any more, whatever the epoch.
+    /// This process may not write any more, even if its epoch is the newest.
     #[error(transparent)]
     Superseded(#[from] Fenced),
-    /// Something else that is stored says that it must be there.
+    /// Another stored record says that the key must exist.
     #[error("key {key} does not exist")]
     NotFound { key: String },
     #[error("key {key} can't be read: {reason}")]
@@ -33,6 +33,8 @@ pub enum MetaError {
     Encode { key: String, reason: String },
     #[error("transaction with {guards} guards and {operations} operations exceeds the limit of {limit}")]
     TooLarge { guards: usize, operations: usize, limit: usize },
+    #[error("key {key} is written twice in a transaction")]
+    Overlap { key: String },
     #[error("metadata store failed to {action}: {reason}")]
     Store { action: &'static str, reason: String, kind: ErrorKind },
     #[error("metadata store is closed")]
@@ -54,7 +56,7 @@ impl Classify for MetaError {
             Self::Conflict { .. } => ErrorKind::Conflict,
             Self::Fenced { .. } | Self::Superseded(_) => ErrorKind::Fenced,
             Self::NotFound { .. } | Self::Corrupt { .. } | Self::Damaged { .. } => ErrorKind::Corrupt,
-            Self::Encode { .. } | Self::TooLarge { .. } => ErrorKind::Internal,
+            Self::Encode { .. } | Self::TooLarge { .. } | Self::Overlap { .. } => ErrorKind::Internal,
             Self::Closed => ErrorKind::Cancelled,
         }
     }

@@ -15,12 +15,12 @@
 //! | `datacoord/bound/{name}` | 8 bytes, big-endian: no id or timestamp at or above it was given out |
 //! | `coordinator/epoch` | 8 bytes, big-endian: number of the catalog that may write |
 //! | `coordinator/identity` | 36 characters: the UUID of this catalog, given at its first opening |
-//! | `coordinator/marks` | JSON of `model::Marks`: what this catalog wrote, or was about to write, as the mark of its store |
+//! | `coordinator/marks` | JSON of `model::Marks`: the marks of its store that this catalog wrote or was about to write |
 //!
 //! Segment keys are spelled as Milvus spells them, so that its tools find them: plain decimals. Their order does not
-//! matter; what does is that one collection, and in it one partition, is a prefix. Ids of our own records are padded
+//! matter, but the segments of a collection, and of a partition in it, must share a prefix. Ids of our own records are padded
 //! to 19 digits: there byte order is the order of ids, which is the order of creation, so that history can be read and
-//! trimmed oldest first. Parsing accepts exactly what the functions here write.
+//! trimmed oldest first. Parsing accepts only keys that the functions here write.
 
 use super::MetaError;
 use crate::model::{Channel, CollectionId, Group, JobId, PartitionId, PlanId, SegmentId};

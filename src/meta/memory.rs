@@ -6,14 +6,26 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{MetaError, MetaStore, Op, See, Span, Tally, Txn, tally::pair_checksum};
+use super::{MetaError, MetaStore, Op, Page, PageLimit, Span, Tally, Txn};
 
 /// A sorted map under one lock, held only while a call copies from or into it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     map: RwLock<BTreeMap<String, Bytes>>,
-    /// None: unlimited.
-    max_operations: Option<usize>,
+    max_operations: usize,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_max_operations(usize::MAX)
+    }
+}
+
+impl Clone for MemoryStore {
+    /// A store of its own that begins with the same pairs.
+    fn clone(&self) -> Self {
+        Self { map: RwLock::new(self.map.read().clone()), max_operations: self.max_operations }
+    }
 }
 
 impl MemoryStore {
@@ -21,19 +33,20 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// A store that reports (not enforces) a limit, as etcd has one.
+    /// A store that takes no larger transaction, as etcd takes none.
     pub fn with_max_operations(limit: usize) -> Self {
-        Self { map: RwLock::default(), max_operations: Some(limit) }
+        Self { map: RwLock::default(), max_operations: limit }
     }
 }
 
 #[async_trait]
 impl MetaStore for MemoryStore {
     async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
-        self.get_blocking(key)
+        Ok(self.map.read().get(key).cloned())
     }
 
     async fn commit(&self, txn: Txn) -> Result<(), MetaError> {
+        txn.check(self.max_operations)?;
         let mut map = self.map.write();
         for guard in txn.guards {
             if !guard.expected.holds(map.get(&guard.key).map(Bytes::as_ref)) {
@@ -54,31 +67,29 @@ impl MetaStore for MemoryStore {
         Ok(())
     }
 
-    fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
-        Ok(self.map.read().get(key).cloned())
-    }
-
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError> {
-        let mut tally = Tally::default();
-        let Some((from, end)) = span.bounds() else { return Ok(tally) };
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
+        let mut page = Page::default();
+        let Some((from, end)) = span.bounds() else { return Ok(page) };
         let is_inside = |key: &str| end.as_deref().is_none_or(|end| key.as_bytes() < end);
         let map = self.map.read();
-        map.range::<str, _>((Bound::Included(from), Bound::Unbounded))
-            .take_while(|(key, _)| is_inside(key))
-            .try_for_each(|(key, value)| {
-                tally.add(pair_checksum(key.as_bytes(), value));
-                see(key, value)
-            })?;
-        Ok(tally)
+        let pairs = map.range::<str, _>((Bound::Included(from), Bound::Unbounded));
+        for (key, value) in pairs.take_while(|(key, _)| is_inside(key)) {
+            if page.is_full(limit) {
+                page.cut(span, key);
+                break;
+            }
+            page.push_unchecked(key, value);
+        }
+        Ok(page)
     }
 
     /// Memory loses nothing.
-    fn tally_blocking(&self, _class: &str) -> Result<Option<Tally>, MetaError> {
+    async fn tally(&self, _class: &str) -> Result<Option<Tally>, MetaError> {
         Ok(None)
     }
 
     fn max_operations(&self) -> usize {
-        self.max_operations.unwrap_or(usize::MAX)
+        self.max_operations
     }
 }
 
@@ -88,8 +99,9 @@ mod tests {
 
     use super::*;
 
+    /// With the limit that etcd has by default.
     fn make() -> ((), Arc<dyn MetaStore>) {
-        ((), Arc::new(MemoryStore::new()))
+        ((), Arc::new(MemoryStore::with_max_operations(128)))
     }
 
     crate::meta::conformance::conformance!(make);

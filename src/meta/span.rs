@@ -1,7 +1,5 @@
 //! Which part of the keys a scan looks at.
 
-use super::prefix_end;
-
 /// Keys that begin with `prefix`, are not below `from` and are below `before`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
@@ -26,8 +24,8 @@ impl Span {
         starts.zip(ends).map(|(from, before)| Self { prefix: prefix.to_owned(), from, before }).collect()
     }
 
-    /// The first key that may be inside, and the first one behind; no end: the keys have no other. None: nothing can be
-    /// inside.
+    /// The first key that may be inside, and the first one behind it, which is absent if every greater key is inside.
+    /// None: no key can be inside.
     pub(super) fn bounds(&self) -> Option<(&str, Option<Vec<u8>>)> {
         let from = self.from.as_deref().map_or(self.prefix.as_str(), |from| from.max(&self.prefix));
         let before = self.before.as_ref().map(|before| before.as_bytes().to_vec());
@@ -38,4 +36,14 @@ impl Span {
         let is_empty = end.as_deref().is_some_and(|end| end <= from.as_bytes());
         (!is_empty).then_some((from, end))
     }
+}
+
+/// The smallest string of bytes that is greater than everything with this prefix; none if there is no such string.
+pub(super) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|b| *b != u8::MAX)?;
+    let mut end = prefix.get(..=last)?.to_vec();
+    if let Some(byte) = end.last_mut() {
+        *byte += 1;
+    }
+    Some(end)
 }

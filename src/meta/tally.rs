@@ -1,9 +1,9 @@
-//! What the pairs of a class of keys add up to.
+//! Number and checksum of all pairs of a class of keys.
 //!
-//! A checksum beside each value tells that what was read is what was written. It can't tell that something was *not* read:
-//! a damaged page may lose keys without a trace. So a store that can be damaged keeps, for each class of keys, how many
-//! pairs there are and the sum of their checksums, changed by the transaction that changes the pairs. Whoever reads a whole
-//! class compares.
+//! A checksum beside each value proves that the value was read as it was written. It can't show that a pair was *not*
+//! read: a damaged page may lose keys without a trace. So a store that can be damaged keeps, for each class of keys, the
+//! number of pairs and the sum of their checksums. The transaction that changes the pairs changes them too, and a reader
+//! of the whole class compares.
 
 /// Number of pairs, and the sum of their checksums. The order in which they were added does not matter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use datacoord::{
-    meta::{Catalog, Expected, Guard, MemoryStore, MetaError, MetaStore, Op, Span, Tally, Txn},
+    meta::{Catalog, MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
     model::{Collection, Database, Job, Plan, Segment, WriteStats},
     standalone::CollectionName,
     wire::proto::{
@@ -48,24 +48,12 @@ impl MetaStore for Hesitant {
         done
     }
 
-    fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
-        self.0.get_blocking(key)
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
+        self.0.scan(span, limit).await
     }
 
-    fn commit_blocking(&self, txn: Txn) -> Result<(), MetaError> {
-        self.0.commit_blocking(txn)
-    }
-
-    fn scan_blocking(
-        &self,
-        span: &Span,
-        see: &mut (dyn FnMut(&str, &[u8]) -> Result<(), MetaError> + '_),
-    ) -> Result<Tally, MetaError> {
-        self.0.scan_blocking(span, see)
-    }
-
-    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError> {
-        self.0.tally_blocking(class)
+    async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {
+        self.0.tally(class).await
     }
 
     fn max_operations(&self) -> usize {
@@ -76,16 +64,7 @@ impl MetaStore for Hesitant {
 impl Hesitant {
     /// Everything as of this moment, for a catalog of its own: one over the same store would take its epoch.
     fn copy(&self) -> MemoryStore {
-        let mut ops = Vec::new();
-        let mut see = |key: &str, value: &[u8]| {
-            ops.push(Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value) });
-            Ok(())
-        };
-        self.0.scan_blocking(&Span::of(""), &mut see).unwrap();
-        let copy = MemoryStore::new();
-        let guards = vec![Guard { key: "none".to_owned(), expected: Expected::Absent }];
-        copy.commit_blocking(Txn { guards, ops }).unwrap();
-        copy
+        self.0.clone()
     }
 }
 

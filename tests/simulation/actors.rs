@@ -277,7 +277,7 @@ impl Simulation {
     }
 
     async fn picture(&self) -> Picture {
-        let snapshot = self.store.snapshot().await;
+        let snapshot = self.store.snapshot();
         let contents = Catalog::open(snapshot).await.unwrap().load(std::mem::take).await.unwrap();
         let mut segments: Vec<_> = contents.segments.into_values().flatten().collect();
         segments.sort_by_key(|s| s.id);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use datacoord::{
     clock::Clock,
     error::ErrorKind,
-    meta::{MetaError, MetaStore, Op, See, Span, Tally, Txn, memory::MemoryStore},
+    meta::{MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep};
 
@@ -88,18 +88,8 @@ impl Faulty {
     }
 
     /// A copy as of now, to be read in peace.
-    pub async fn snapshot(&self) -> Arc<MemoryStore> {
-        let copy = MemoryStore::new();
-        // Neither waits for anything: nobody else commits in between.
-        let mut ops = Vec::new();
-        self.inner
-            .scan_blocking(&Span::of(""), &mut |key, value| {
-                ops.push(Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value) });
-                Ok(())
-            })
-            .unwrap();
-        copy.commit(Txn { guards: vec![], ops }).await.unwrap();
-        Arc::new(copy)
+    pub fn snapshot(&self) -> Arc<MemoryStore> {
+        Arc::new(self.inner.clone())
     }
 
     fn draw(&self, limit: u64) -> u64 {
@@ -125,16 +115,12 @@ impl MetaStore for Faulty {
         done
     }
 
-    fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
-        self.inner.get_blocking(key)
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
+        self.inner.scan(span, limit).await
     }
 
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError> {
-        self.inner.scan_blocking(span, see)
-    }
-
-    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError> {
-        self.inner.tally_blocking(class)
+    async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {
+        self.inner.tally(class).await
     }
 
     fn max_operations(&self) -> usize {

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     config::StorageConfig,
     ids::BoundStore,
-    meta::{MemoryStore, MetaError, MetaStore, Op, See, Span, Tally, Txn},
+    meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
     storage::{Backend, Fault, FaultyBackend, Object, StorageError},
 };
 
@@ -93,15 +93,7 @@ struct File {
 
 impl File {
     fn copy(&self) -> Arc<Self> {
-        let copy = Self::default();
-        let mut ops = Vec::new();
-        let seen = self.inner.scan_blocking(&Span::of(""), &mut |key, value| {
-            ops.push(Op::Put { key: key.to_owned(), value: Bytes::copy_from_slice(value) });
-            Ok(())
-        });
-        seen.unwrap();
-        copy.inner.commit_blocking(Txn { guards: vec![], ops }).unwrap();
-        Arc::new(copy)
+        Arc::new(Self { inner: self.inner.clone(), ..Self::default() })
     }
 }
 
@@ -129,16 +121,12 @@ impl MetaStore for File {
         if dies.is_some() { Err(MetaError::Closed) } else { Ok(()) }
     }
 
-    fn get_blocking(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
-        self.inner.get_blocking(key)
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
+        self.inner.scan(span, limit).await
     }
 
-    fn scan_blocking(&self, span: &Span, see: &mut See<'_>) -> Result<Tally, MetaError> {
-        self.inner.scan_blocking(span, see)
-    }
-
-    fn tally_blocking(&self, class: &str) -> Result<Option<Tally>, MetaError> {
-        self.inner.tally_blocking(class)
+    async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {
+        self.inner.tally(class).await
     }
 
     fn max_operations(&self) -> usize {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     error::{Classify, ErrorKind},
     ids::BoundStore,
-    meta::{MemoryStore, RedbStore, Span},
+    meta::{MemoryStore, PageLimit, RedbStore, Span},
     model::{
         FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
         SegmentState, Timestamp, Trigger,
@@ -156,18 +156,13 @@ async fn deletes_are_complete() {
     txn.put_job(&job(1, &[2])).put_plan(&plan(1, 2, &g)).put_plan(&plan(1, 3, &g));
     txn.put_job(&job(10, &[4])).put_plan(&plan(10, 4, &g));
     txn.put_database(&Database { name: "d".to_owned(), created_at: Timestamp(1) });
-    txn.set_channel_delta_lsn(&g.channel, Lsn(1));
     txn.commit().await.unwrap();
 
     let mut txn = catalog.txn();
-    txn.delete_segment(&g, SegmentId(10)).delete_job(JobId(1)).delete_database("d").delete_channel(&g.channel);
+    txn.delete_segment(&g, SegmentId(10)).delete_job(JobId(1)).delete_database("d");
     txn.commit().await.unwrap();
-    let mut keys = Vec::new();
-    let seen = store.scan_blocking(&Span::of(""), &mut |key, _| {
-        keys.push(key.to_owned());
-        Ok(())
-    });
-    seen.unwrap();
+    let page = store.scan(&Span::of(""), PageLimit::new(100, usize::MAX)).await.unwrap();
+    let keys: Vec<&str> = page.pairs().map(|(key, _)| key).collect();
     assert_eq!(
         keys,
         [
@@ -261,7 +256,7 @@ async fn one_bad_record_stops_the_load_by_name() {
     assert!(error.to_string().contains(&key), "{error}");
 }
 
-/// More collections, jobs and plans than there are spans, so that cuts fall everywhere, also inside of what begins alike.
+/// More collections, jobs and plans than there are spans, so that cuts fall everywhere, also between keys with a common beginning.
 #[rstest]
 #[case::one(1)]
 #[case::few(5)]

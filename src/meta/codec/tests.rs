@@ -112,7 +112,7 @@ proptest! {
         prop_assert_eq!(decode_logs("k", &encode_logs(&logs)).unwrap(), logs);
     }
 
-    /// Whatever is on the disk, reading it is an error or a value, never a panic.
+    /// Reading any bytes gives an error or a value, never a panic.
     #[test]
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode_segment(KEY, &bytes, &mut Groups::default());
@@ -141,9 +141,9 @@ fn reads_a_segment_of_milvus() {
     assert_eq!(segment.pk_range, None);
 }
 
-/// What an earlier release stored still reads, and, for segments, compares equal after decoding and encoding.
+/// Records of earlier releases still read. Segments compare equal after decoding and encoding.
 #[test]
-fn reads_what_older_releases_wrote() {
+fn reads_records_of_older_releases() {
     let hex = include_str!("../../../tests/golden/meta/segment-1.hex");
     let bytes = hex::decode(hex.split_whitespace().collect::<String>()).unwrap();
     let segment = decode_segment("datacoord-meta/s/7/8/9", &bytes, &mut Groups::default()).unwrap();
@@ -245,9 +245,9 @@ fn refuses_a_collection_without_its_key(#[case] primary: &str) {
     assert!(error.to_string().contains("primary key"), "{error}");
 }
 
-/// A message that Milvus wrote has no checksum; one of ours has, also if it is zero. What Milvus does not know it skips.
+/// A message that Milvus wrote has no checksum. One of ours has a checksum, even if it is zero; Milvus skips the field.
 #[test]
-fn checksums_are_kept_beside_what_milvus_keeps() {
+fn checksums_are_kept_beside_the_fields_of_milvus() {
     for (golden, checksum) in [
         (include_str!("../../../tests/golden/meta/logs-1.hex"), None),
         (include_str!("../../../tests/golden/meta/logs-2.hex"), Some(0xE306_9283)),

@@ -1,7 +1,7 @@
-//! What a damaged file does to the library below, and how that becomes an error.
+//! Turns panics of the library over a damaged file into errors.
 //!
-//! redb checks the pages it reads only when it repairs a file. What it finds in a damaged page may make it panic, which
-//! must not end the process: a server has to say which file is damaged, and one that runs has to go on answering.
+//! redb checks the pages it reads only when it repairs a file, so a damaged page may make it panic. A panic must not end
+//! the process: a server that starts has to name the damaged file, and one that runs has to go on answering.
 
 use std::{
     any::Any,
@@ -15,12 +15,12 @@ use std::{
 };
 
 thread_local! {
-    /// A panic of this thread is going to be an error: the text of the panic is in it.
+    /// A panic of this thread becomes an error that carries its text, so the hook prints nothing.
     static WATCHED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a call of the library; what it panicked with, if it did. Its values are not used again then: a database that has
-/// panicked is not told to write, and reads change nothing.
+/// Runs a call of the library; the error is the text of its panic. Values of a call that panicked are not used again: a
+/// database that has panicked is not told to write, and reads change nothing.
 pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -42,8 +42,8 @@ fn text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }
 
-/// Where redb keeps what is looked at here (its format 3): flags, and the two slots of commits, each with the number of
-/// its transaction.
+/// Positions in the header of redb's format 3: flags, and the two slots of commits, each with the number of its
+/// transaction.
 const FLAGS_AT: usize = 9;
 const SLOTS_AT: [usize; 2] = [64, 192];
 const TRANSACTION_AT: usize = 104;
@@ -52,16 +52,16 @@ const HEADER_BYTES: usize = 320;
 const SECOND_SLOT: u8 = 1;
 /// Set while the file is open: both slots may be valid.
 const NOT_CLOSED: u8 = 2;
-/// Set by the kind of commit that we use, which never has the older slot be the valid one.
+/// Set by our kind of commit, after which the older slot is never the valid one.
 const TWO_PHASES: u8 = 4;
 
-/// Why the valid slot of a file can't be the newest one, if it can't: after an orderly end the valid slot is that of the
-/// newest transaction, and redb does not look. One flipped bit would take the last transaction back unseen.
+/// Why the valid slot of a file is not the newest one, if it is not. After an orderly end the valid slot is that of the
+/// newest transaction, which redb does not check: one flipped bit would take the last transaction back unseen.
 pub(super) fn takes_back(file: &Path) -> io::Result<Option<String>> {
     let mut header = [0; HEADER_BYTES];
     match File::open(file)?.read_exact_at(&mut header, 0) {
         Ok(()) => Ok(is_older(&header)),
-        // Too short for a database: for redb to say.
+        // Too short for a database: redb refuses it.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }

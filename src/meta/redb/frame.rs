@@ -3,7 +3,7 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `checked` | the key | CRC-32C of the pair (u32), then the value |
-//! | `tallies` | empty | CRC-32C of what follows (u32), then for each class: length of its name (u32), name, pairs, sum (u64 each) |
+//! | `tallies` | empty | CRC-32C of the rest (u32), then for each class: length of its name (u32), name, pairs, sum (u64 each) |
 //! | `kv` | the key | the value alone, as releases up to 0.1.0 wrote it; moved into `checked` when the file is opened |
 //!
 //! Numbers are little-endian.
@@ -35,7 +35,7 @@ pub(super) fn split(stored: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_le_bytes(*checksum), value))
 }
 
-/// The value and the checksum of its pair; or why it is not what was written.
+/// The value and the checksum of its pair, or why the value is not the one that was written.
 pub(super) fn checked<'a>(key: &[u8], stored: &'a [u8]) -> Result<(&'a [u8], u32), String> {
     let Some((expected, value)) = split(stored) else {
         return Err(format!("key {} has {} bytes instead of a value", String::from_utf8_lossy(key), stored.len()));
@@ -53,7 +53,7 @@ pub(super) fn checked<'a>(key: &[u8], stored: &'a [u8]) -> Result<(&'a [u8], u32
 pub(super) struct Tallies(BTreeMap<String, Tally>);
 
 impl Tallies {
-    /// A key that is not text is of no class of its own; the catalog has none.
+    /// A key that is not text is counted in the class without a name; the catalog has no such key.
     pub(super) fn of_key(&mut self, key: &[u8]) -> &mut Tally {
         let class = std::str::from_utf8(key).map_or("", class);
         if !self.0.contains_key(class) {
@@ -82,7 +82,7 @@ impl Tallies {
         [&crc32c::crc32c(&body).to_le_bytes()[..], &body].concat()
     }
 
-    /// None: not what was written.
+    /// None: these are not the bytes that were written.
     pub(super) fn decode(stored: &[u8]) -> Option<Self> {
         let (checksum, mut rest) = split(stored)?;
         if crc32c::crc32c(rest) != checksum {

@@ -4,15 +4,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::redb::TableHandle;
 use parking_lot::Mutex;
 use rstest::rstest;
 use tempfile::TempDir;
 
-use super::*;
+use super::{
+    file::{begin, builder},
+    frame::{PAIRS, UNCHECKED},
+    *,
+};
 use crate::{
-    error::Classify,
-    meta::conformance::{conformance, dump, guard, ops, put},
-    meta::{Expected, Txn, tally},
+    error::{Classify, ErrorKind},
+    meta::{
+        Expected, Txn,
+        conformance::{conformance, delete, dump, guard, ops, put},
+        tally,
+    },
 };
 
 fn make() -> (TempDir, Arc<dyn MetaStore>) {
@@ -59,7 +67,7 @@ fn a_foreign_file_is_refused_by_name(#[case] content: Vec<u8>) {
     assert_eq!(std::fs::read(dir.path().join(FILE_NAME)).unwrap(), content, "and left as it was");
 }
 
-/// A caller that gives up does not take its transaction back, and dropping the store waits for what is queued.
+/// A caller that gives up does not take its transaction back, and dropping the store waits for queued transactions.
 #[tokio::test]
 async fn queued_transactions_outlive_their_callers() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,8 +80,8 @@ async fn queued_transactions_outlive_their_callers() {
     assert_eq!(dump(&RedbStore::open(dir.path()).unwrap(), "").await.len(), 100);
 }
 
-/// A catalog's file that was closed, and what is in it: some classes of few keys, and one of more than are checked when
-/// the file is opened.
+/// A catalog's file that was closed, and its content: some classes of few keys, which are checked when the file is opened,
+/// and one of too many keys for that.
 async fn closed(dir: &Path) -> Vec<(String, String)> {
     let store = RedbStore::open(dir).unwrap();
     for round in 0..12 {
@@ -83,7 +91,8 @@ async fn closed(dir: &Path) -> Vec<(String, String)> {
             _ => format!("many/records/{i:04}"),
         };
         let puts = (round * 100..(round + 2) * 100).map(|i| put(&key(i), &format!("{i}-{round}-").repeat(1 + i % 30)));
-        store.commit(ops(puts.chain([super::super::conformance::delete(&key(round * 100))]).collect())).await.unwrap();
+        store.commit(ops(puts.collect())).await.unwrap();
+        store.commit(ops(vec![delete(&key(round * 100))])).await.unwrap();
     }
     let all = dump(&store, "").await;
     assert_eq!(all.len(), 1300 - 12);
@@ -91,31 +100,30 @@ async fn closed(dir: &Path) -> Vec<(String, String)> {
 }
 
 /// Everything, read as the catalog reads: class by class, each of which has to be complete.
-fn read_classes(store: &RedbStore) -> Result<Vec<(String, String)>, MetaError> {
+async fn read_classes(store: &RedbStore) -> Result<Vec<(String, String)>, MetaError> {
     let mut all = Vec::new();
     for class in ["few/", "few/records/", "many/records/"] {
-        let mut pairs = Vec::new();
-        let mut found = Tally::default();
-        store.scan_blocking(&Span::of(class), &mut |key, value| {
-            if tally::class(key) == class {
+        let (mut found, mut rest) = (Tally::default(), Some(Span::of(class)));
+        while let Some(span) = rest {
+            let page = store.scan(&span, PageLimit::new(100, usize::MAX)).await?;
+            for (key, value) in page.pairs().filter(|(key, _)| tally::class(key) == class) {
                 found.add(tally::pair_checksum(key.as_bytes(), value));
-                pairs.push((key.to_owned(), String::from_utf8(value.to_vec()).unwrap()));
+                all.push((key.to_owned(), String::from_utf8(value.to_vec()).unwrap()));
             }
-            Ok(())
-        })?;
-        let expected = store.tally_blocking(class)?.unwrap();
+            rest = page.rest;
+        }
+        let expected = store.tally(class).await?.unwrap();
         if found != expected {
             return Err(store.incomplete(class, expected, found));
         }
-        all.extend(pairs);
     }
     all.sort();
     Ok(all)
 }
 
-/// Wherever the bit is: the file is refused by name, or what is read is exactly what was written, or the read says which
-/// file is damaged. Never a panic, never fewer records. Once as files are opened, and once as those are that are too large
-/// to be checked whole.
+/// Each flipped bit has one of three outcomes: the file is refused by name, the read names the damaged file, or the read
+/// returns exactly the records that were written. Never a panic, never fewer records. Once with the check of the whole
+/// file, and once without it, as for large files.
 #[rstest]
 #[tokio::test]
 async fn a_flipped_bit_in_the_file_is_never_silent(#[values(true, false)] whole: bool) {
@@ -131,7 +139,7 @@ async fn a_flipped_bit_in_the_file_is_never_silent(#[values(true, false)] whole:
     };
     let (mut refused, mut served) = (0, 0);
     for flip in 0..600 {
-        // The header is little and decides much.
+        // The header is small, and most of its bits matter.
         let at = match flip % 4 {
             0 => number(320),
             1 => number(good.len()),
@@ -145,7 +153,11 @@ async fn a_flipped_bit_in_the_file_is_never_silent(#[values(true, false)] whole:
             true => RedbStore::open(dir.path()),
             false => File::open(&path, CACHE_BYTES).and_then(|file| RedbStore::start(file, false)),
         };
-        match found.and_then(|store| read_classes(&store)) {
+        let found = match found {
+            Ok(store) => read_classes(&store).await,
+            Err(error) => Err(error),
+        };
+        match found {
             Ok(found) => {
                 assert!(found == expected, "bit {bit} of byte {at}: {} of {} records", found.len(), expected.len());
                 served += 1;
@@ -159,7 +171,7 @@ async fn a_flipped_bit_in_the_file_is_never_silent(#[values(true, false)] whole:
     assert!(refused > 50 && served > 50, "{refused} refused, {served} served: the test looks at too little");
 }
 
-/// The last transaction is not taken back by the one bit that says which of two is valid.
+/// One bit says which of two transactions is valid. Flipping it does not take the last one back.
 #[tokio::test]
 async fn the_transaction_before_the_last_is_not_taken_for_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -174,7 +186,7 @@ async fn the_transaction_before_the_last_is_not_taken_for_it() {
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "and the file is left as it was");
 }
 
-/// A record that is gone without a trace is missed: at once, or by who reads its class.
+/// A record that is gone without a trace is missed: when the file is opened, or when its class is read.
 #[rstest]
 #[case::of_few("few/records/0010", true)]
 #[case::of_many("many/records/0012", false)]
@@ -191,14 +203,14 @@ async fn a_lost_record_is_missed(#[case] key: &str, #[case] at_once: bool) {
         Err(error) => error,
         Ok(store) => {
             assert!(!at_once);
-            read_classes(&store).unwrap_err()
+            read_classes(&store).await.unwrap_err()
         }
     };
     let class = tally::class(key);
     assert!(matches!(&error, MetaError::Damaged { reason, .. } if reason.contains(class)), "{error}");
 }
 
-/// A file that is there has a catalog in it; whoever finds none does not begin a new one.
+/// A file that exists must have a catalog in it. Opening one that has none does not begin a new catalog.
 #[tokio::test]
 async fn a_file_without_a_catalog_is_not_a_new_catalog() {
     let dir = tempfile::tempdir().unwrap();
@@ -210,7 +222,7 @@ async fn a_file_without_a_catalog_is_not_a_new_catalog() {
     drop(builder(CACHE_BYTES).create(&path).unwrap());
     let error = RedbStore::open(dir.path()).unwrap_err();
     assert!(matches!(&error, MetaError::Damaged { .. }), "{error}");
-    // A process that was ended while it made one leaves a file of another name, in whatever state.
+    // A process that was ended while it made a catalog leaves a file of another name, complete or torn.
     std::fs::rename(&path, path.with_extension("new")).unwrap();
     for torn in [false, true] {
         if torn {
@@ -222,7 +234,7 @@ async fn a_file_without_a_catalog_is_not_a_new_catalog() {
     }
 }
 
-/// What a release without checksums wrote reads the same, and has them from then on.
+/// Records of a release without checksums read the same, and have checksums from then on.
 #[tokio::test]
 async fn a_file_of_an_older_release_is_brought_up_to_date() {
     let dir = tempfile::tempdir().unwrap();
@@ -236,7 +248,7 @@ async fn a_file_of_an_older_release_is_brought_up_to_date() {
     let expected: Vec<_> = (0..50).map(|i| (format!("few/{i:02}"), "x".to_owned())).collect();
     for _ in 0..2 {
         let store = RedbStore::open(dir.path()).unwrap();
-        assert_eq!(read_classes(&store).unwrap(), expected);
+        assert_eq!(read_classes(&store).await.unwrap(), expected);
     }
     let database = builder(CACHE_BYTES).open(dir.path().join(FILE_NAME)).unwrap();
     let tables: Vec<String> =
@@ -244,7 +256,7 @@ async fn a_file_of_an_older_release_is_brought_up_to_date() {
     assert_eq!(tables, ["checked", "tallies"]);
 }
 
-/// What a disk did, and in which order.
+/// One action of a disk.
 #[derive(Debug, Clone)]
 enum Step {
     Write { offset: u64, data: Vec<u8> },
@@ -252,7 +264,7 @@ enum Step {
     Sync,
 }
 
-/// A disk in memory that remembers every step, so that any moment of its life can be crashed at.
+/// A disk in memory that remembers every step, so that a test can crash it after any of them.
 #[derive(Debug, Clone, Default)]
 struct Disk {
     inner: Arc<Mutex<(Vec<u8>, Vec<Step>)>>,
@@ -269,8 +281,8 @@ impl Disk {
         inner.1.push(step);
     }
 
-    /// The disk after a power cut at step `at`: whatever was synced, and of the later writes those that `kept` says,
-    /// by their number since the sync.
+    /// The disk after a power cut at step `at`: all synced writes, and those of the later ones that `kept` picks by their
+    /// number since the sync.
     fn crashed(&self, at: usize, kept: impl Fn(usize) -> bool) -> Disk {
         let inner = self.inner.lock();
         let steps = &inner.1[..at];
@@ -329,8 +341,8 @@ impl ::redb::StorageBackend for Disk {
     }
 }
 
-/// P1: at whatever step the power fails, and whichever of the unsynced writes reach the disk, every acknowledged
-/// transaction is there, and every transaction is there whole or not at all, in order.
+/// P1: the power may fail at any step, and any of the unsynced writes may reach the disk. Every acknowledged transaction
+/// is there, and every transaction is there whole or not at all, in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_any_step_keeps_what_was_acknowledged() {
     const TXNS: usize = 12;
@@ -344,7 +356,7 @@ async fn a_crash_at_any_step_keeps_what_was_acknowledged() {
             store.commit(ops(pair)).await.unwrap();
             acknowledged.insert(disk.steps(), i + 1);
         }
-        // The end of an orderly life is not part of the test.
+        // Writes of an orderly end are not part of the test.
         let steps = disk.steps();
         drop(store);
         disk.inner.lock().1.truncate(steps);
