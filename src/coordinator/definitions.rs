@@ -4,12 +4,12 @@
 //! segments that go with it change in one transaction and one step ([`super::steps`]). Nothing here decides which change
 //! is allowed.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use super::{CollectionCell, Collections, Coordinator, CoordinatorError, Core};
+use super::{CollectionCell, Collections, Coordinator, CoordinatorError, Core, Turn, steps::StepTxn};
 use crate::{
     meta::CatalogTxn,
-    model::{Segment, SegmentState},
+    model::{PartitionId, Segment, SegmentLevel, SegmentState},
 };
 
 impl Core {
@@ -25,6 +25,66 @@ impl Core {
         write(&mut txn);
         let core = Arc::clone(self);
         self.catalog.commit(txn, held, move || fold(&core.collections)).await
+    }
+}
+
+impl Core {
+    /// Commits a change of definitions with as many dropped segments as its transaction takes, and the others after it.
+    ///
+    /// The change takes the segments out of sight: it leaves a tombstone, or removes their partition. If it is followed by
+    /// no further transaction, the next start drops the segments that are left ([`Self::finish_drops`]). A truncation
+    /// changes no definition. If it is interrupted between two transactions, a part of the rows is left, and all of the
+    /// deletes that may hit them: L0 segments are dropped last (P4).
+    async fn drop_going(
+        self: &Arc<Self>,
+        mut txn: StepTxn,
+        turn: Turn,
+        cell: &Arc<CollectionCell>,
+        going: Vec<Segment>,
+        fold: impl FnOnce(&Collections) + Send + 'static,
+    ) -> Result<(), CoordinatorError> {
+        let (turn, now_ms, limit) = (Arc::new(turn), self.clock.now_ms(), self.catalog.max_operations().max(1));
+        let mut dropped: Vec<Segment> = going
+            .into_iter()
+            .map(|s| Segment { state: SegmentState::Dropped, dropped_at_ms: now_ms, version: s.version + 1, ..s })
+            .collect();
+        dropped.sort_by_key(|s| s.level == SegmentLevel::L0);
+        let rest = dropped.split_off(limit.saturating_sub(txn.operations()).min(dropped.len()));
+        for segment in &dropped {
+            txn.put_segment(segment);
+        }
+        let (core, folded) = (Arc::clone(self), Arc::clone(cell));
+        let fold_all = move || {
+            fold(&core.collections);
+            folded.fold(dropped);
+        };
+        self.catalog.commit(txn, Arc::clone(&turn), fold_all).await?;
+        for chunk in rest.chunks(limit) {
+            let mut txn = self.catalog.txn();
+            for segment in chunk {
+                txn.put_segment(segment);
+            }
+            let (chunk, folded) = (chunk.to_vec(), Arc::clone(cell));
+            self.catalog.commit(txn, Arc::clone(&turn), move || folded.fold(chunk)).await?;
+        }
+        Ok(())
+    }
+
+    /// Drops the live segments of dropped collections and partitions: the last process ended between two transactions of
+    /// a drop. To be called at start.
+    pub(super) async fn finish_drops(self: &Arc<Self>) -> Result<(), CoordinatorError> {
+        for cell in self.collections.with_tombstones() {
+            let is_dropped = self.collections.by_id(cell.id).is_err();
+            let partitions: HashSet<PartitionId> = cell.meta().partitions.iter().map(|p| p.id).collect();
+            let is_left = |p: PartitionId| is_dropped || (p != PartitionId::ALL && !partitions.contains(&p));
+            let groups = cell.groups().into_iter().filter(|group| is_left(group.partition));
+            let left: Vec<Segment> = groups.flat_map(|group| cell.live_in(&group).to_vec()).collect();
+            if !left.is_empty() {
+                let turn = cell.commit_turn().await;
+                self.drop_going(self.catalog.txn(), turn, &cell, left, |_| ()).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -49,22 +109,10 @@ impl Coordinator {
         fold: impl FnOnce(&Collections) + Send + 'static,
     ) -> Result<(), CoordinatorError> {
         let turn = cell.commit_turn().await;
-        let now_ms = self.core.clock.now_ms();
-        let going = cell.live().into_iter().filter(|s| which(s));
-        let dropped: Vec<Segment> = going
-            .map(|s| Segment { state: SegmentState::Dropped, dropped_at_ms: now_ms, version: s.version + 1, ..s })
-            .collect();
+        let going: Vec<Segment> = cell.live().into_iter().filter(|s| which(s)).collect();
         let mut txn = self.core.catalog.txn();
-        write(&mut txn, !dropped.is_empty() || !cell.dropped().is_empty());
-        for segment in &dropped {
-            txn.put_segment(segment);
-        }
-        let (core, cell) = (Arc::clone(&self.core), Arc::clone(cell));
-        let fold = move || {
-            fold(&core.collections);
-            cell.fold(dropped);
-        };
-        self.core.catalog.commit(txn, turn, fold).await
+        write(&mut txn, !going.is_empty() || !cell.dropped().is_empty());
+        self.core.drop_going(txn, turn, cell, going, fold).await
     }
 
     /// Runs a change of several parts to its end, also after its caller is gone. See [`super::steps`].

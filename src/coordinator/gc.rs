@@ -132,7 +132,7 @@ impl Core {
             // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
             write_path.flushes_noted().await?;
         }
-        for segments in going.chunks(SEGMENTS_PER_TXN) {
+        for segments in going.chunks(SEGMENTS_PER_TXN.min(self.catalog.max_operations() / 2).max(1)) {
             let mut txn = self.catalog.txn();
             for segment in segments {
                 let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
@@ -153,7 +153,7 @@ impl Core {
             self.catalog.commit(txn, Arc::clone(turn), fold).await?;
             collected.segments += segments.len() as u64;
         }
-        if self.collections.by_id(cell.id).is_err() && cell.dropped().is_empty() {
+        if self.collections.by_id(cell.id).is_err() && cell.groups().is_empty() && cell.dropped().is_empty() {
             let mut txn = self.catalog.txn();
             txn.delete_collection(cell.id);
             let (core, id) = (Arc::clone(self), cell.id);

@@ -16,7 +16,7 @@ use crate::{
     scheduler::{Event, IllegalTransition, transition},
 };
 
-/// A transaction of etcd has 128 operations at most.
+/// Plans that one transaction moves, if the store takes so many.
 const PLANS_PER_TXN: usize = 100;
 
 /// Plans in a transaction, in their next states.
@@ -60,6 +60,26 @@ impl PlanMoves {
 }
 
 impl Core {
+    /// How many plans go into one transaction.
+    fn plans_per_txn(&self) -> usize {
+        self.catalog.max_operations().clamp(1, PLANS_PER_TXN)
+    }
+
+    /// Stores the plans of a new job that do not fit into the transaction of its record, and returns the others. Until
+    /// the record is stored its plans do not count: a start drops plans that have no job.
+    pub(super) async fn put_plans_ahead<'a>(&self, plans: &'a [Plan]) -> Result<&'a [Plan], CoordinatorError> {
+        let limit = self.catalog.max_operations();
+        let (ahead, with_job) = plans.split_at(plans.len().saturating_sub(limit.saturating_sub(1)));
+        for chunk in ahead.chunks(limit) {
+            let mut txn = self.catalog.txn();
+            for plan in chunk {
+                txn.put_plan(plan);
+            }
+            self.catalog.commit(txn, (), || ()).await?;
+        }
+        Ok(with_job)
+    }
+
     /// Moves one plan, as the caller read it from the job book.
     pub(super) async fn move_plan(self: &Arc<Self>, plan: Plan, event: Event) -> Result<(), CoordinatorError> {
         let (mut txn, mut moves) = (self.catalog.txn(), PlanMoves::default());
@@ -74,7 +94,7 @@ impl Core {
     /// `PlanNotFound`, an event that can't happen, failures of the catalog. Plans of earlier transactions have moved then.
     pub(super) async fn move_plans(self: &Arc<Self>, ids: &[PlanId], event: &Event) -> Result<Moved, CoordinatorError> {
         let mut answer = Moved::default();
-        for ids in ids.chunks(PLANS_PER_TXN) {
+        for ids in ids.chunks(self.plans_per_txn()) {
             let (mut txn, mut moves, mut moved) = (self.catalog.txn(), PlanMoves::default(), Vec::new());
             for id in ids {
                 let plan = self.jobs.plan(*id).ok_or(CoordinatorError::PlanNotFound(*id))?;

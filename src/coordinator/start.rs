@@ -5,7 +5,10 @@
 //! last process left it, [`Prepared`] is the same in memory, and [`Prepared::start`] begins to work. Must never answer
 //! or plan anything before the third.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,7 +34,7 @@ use crate::{
     fence::Fence,
     ids::{self, Numbers},
     meta::{Catalog, Contents, MetaStore},
-    model::{PlanId, PlanState, Terms, Trigger, WriteAheadLog},
+    model::{JobId, PlanId, PlanState, Terms, Trigger, WriteAheadLog},
     scheduler::{Event, JobSink, LocalWorker, Scheduler},
     storage::SegmentStore,
     telemetry::Metrics,
@@ -87,7 +90,8 @@ impl Loaded {
     /// # Errors
     /// A store that can't be read, segments of a collection that the catalog does not have.
     pub(crate) async fn prepare(self) -> Result<Prepared, CoordinatorError> {
-        let Self { config, clock, metrics, catalog, contents, store, fence, store_stop, ownership, .. } = self;
+        let Self { config, clock, metrics, catalog, mut contents, store, fence, store_stop, ownership, .. } = self;
+        drop_plans_without_job(&catalog, &mut contents).await?;
         let controls = catalog.controls().await?;
         let Numbers { ids, tso, keeper } = ids::open(Arc::new(catalog.bounds()), Arc::clone(&clock)).await?;
         let collections = Collections::default();
@@ -161,6 +165,7 @@ impl Prepared {
         // Before the queue is filled: what is paused stays so.
         coordinator.forget_ended(&mut coordinator.core.controls.write().pauses);
         apply_controls(&coordinator.core, &coordinator.scheduler);
+        coordinator.core.finish_drops().await?;
         coordinator.resume_plans().await?;
         coordinator.core.note_next_tick();
         coordinator.run_loops();
@@ -257,6 +262,25 @@ impl Coordinator {
         self.core.catalog.idle().await;
         self.core.bounds.stop().await;
     }
+}
+
+/// Forgets plans whose job was never stored: the last process ended while it made the job.
+async fn drop_plans_without_job(
+    catalog: &Catalog,
+    contents: &mut Contents<Arc<SegmentTable>>,
+) -> Result<(), CoordinatorError> {
+    let jobs: HashSet<JobId> = contents.jobs.iter().map(|job| job.id).collect();
+    let lost: BTreeSet<JobId> = contents.plans.iter().map(|plan| plan.job).filter(|job| !jobs.contains(job)).collect();
+    contents.plans.retain(|plan| !lost.contains(&plan.job));
+    let lost: Vec<JobId> = lost.into_iter().collect();
+    for chunk in lost.chunks((catalog.max_operations() / 2).max(1)) {
+        let mut txn = catalog.txn();
+        for job in chunk {
+            txn.delete_job(*job);
+        }
+        txn.commit().await?;
+    }
+    Ok(())
 }
 
 /// Puts what the catalog knew into memory. Returns the history.

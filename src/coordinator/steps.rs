@@ -89,6 +89,11 @@ impl StepCatalog {
         self.catalog.segment_logs(group, id).await
     }
 
+    /// Most operations that a transaction may have.
+    pub(super) fn max_operations(&self) -> usize {
+        self.catalog.max_operations()
+    }
+
     pub(super) fn txn(&self) -> StepTxn {
         StepTxn(self.catalog.txn())
     }

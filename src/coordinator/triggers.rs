@@ -384,9 +384,10 @@ impl Coordinator {
             nothing_to_do: nothing_to_do.clone(),
             terms,
         };
+        let with_job = self.core.put_plans_ahead(&plans).await?;
         let mut txn = self.core.catalog.txn();
         txn.put_job(&job);
-        for plan in &plans {
+        for plan in with_job {
             txn.put_plan(plan);
         }
         let triggered = Triggered { job: job.id, plans: job.plans.len(), nothing_to_do };
@@ -437,8 +438,10 @@ impl Coordinator {
     async fn trim_history(&self) {
         let config = &self.core.config.compaction;
         let older_than = self.core.clock.now_ms().saturating_sub(config.history_age.as_millis() as u64);
+        // A job is two operations: its record, and the prefix of its plans.
+        let at_once = HISTORY_CHUNK.min(self.core.catalog.max_operations() / 2).max(1);
         loop {
-            let surplus = self.core.jobs.surplus(older_than, config.history_jobs, HISTORY_CHUNK);
+            let surplus = self.core.jobs.surplus(older_than, config.history_jobs, at_once);
             if surplus.is_empty() {
                 return;
             }
@@ -455,7 +458,7 @@ impl Coordinator {
     }
 }
 
-/// Jobs dropped per transaction.
+/// Jobs dropped per transaction, if the store takes so many.
 const HISTORY_CHUNK: usize = 1000;
 
 /// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.

@@ -120,12 +120,20 @@ async fn settle_names(loaded: &mut Loaded) -> Result<(), StandaloneError> {
     if settled.is_empty() {
         return Ok(());
     }
+    // In as many transactions as the store needs. A start that ends between two leaves names that the next one settles.
+    let limit = loaded.catalog.max_operations();
     let mut txn = loaded.catalog.txn();
     for database in contents.databases.iter().skip(known) {
+        if txn.operations() >= limit {
+            std::mem::replace(&mut txn, loaded.catalog.txn()).commit().await.map_err(CoordinatorError::from)?;
+        }
         txn.put_database(database);
     }
     let changed: BTreeSet<CollectionId> = settled.iter().filter_map(Settled::changed).collect();
     for collection in contents.collections.iter().filter(|c| changed.contains(&c.id)) {
+        if txn.operations() >= limit {
+            std::mem::replace(&mut txn, loaded.catalog.txn()).commit().await.map_err(CoordinatorError::from)?;
+        }
         txn.put_collection(collection);
     }
     txn.commit().await.map_err(CoordinatorError::from)?;

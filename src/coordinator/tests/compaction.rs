@@ -16,10 +16,11 @@ use crate::{
     clock::SystemClock,
     compactor::{Compactor, ProgressSink},
     config::{CompactionConfig, Config},
-    meta::memory::MemoryStore,
+    meta::{Catalog, memory::MemoryStore},
     model::{
-        Channel, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, Plan, PlanKind,
-        PlanState, PrimaryKey, Scalar, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState, Timestamp,
+        Channel, Collection, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId,
+        Plan, PlanId, PlanKind, PlanState, PrimaryKey, Scalar, Segment, SegmentId, SegmentLevel, SegmentLogs,
+        SegmentState, Timestamp,
     },
     planner::Policy,
     query,
@@ -103,9 +104,14 @@ struct World {
 }
 
 impl World {
+    /// Its metadata store has the limit of operations that etcd has.
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        Self { folder, meta: Arc::new(MemoryStore::new()), store: SegmentStore::in_memory() }
+        Self::with_max_operations(128)
+    }
+
+    fn with_max_operations(limit: usize) -> Self {
+        let (folder, meta) = (tempfile::tempdir().unwrap(), MemoryStore::with_max_operations(limit));
+        Self { folder, meta: Arc::new(meta), store: SegmentStore::in_memory() }
     }
 
     async fn start(&self) -> Arc<Standalone> {
@@ -540,4 +546,73 @@ async fn deletes_that_rows_in_memory_are_older_than_wait() {
     process.compacted(&cell, asked(Policy::L0Delete)).await;
     assert_eq!(process.rows_of(&cell).await, 9);
     process.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_of_small_transactions_takes_drops_of_many_segments() {
+    let world = World::with_max_operations(8);
+    let (process, cell) = world.with_collection(false).await;
+    let name = CollectionName::new("", "c");
+    for n in 0..20 {
+        process.flushed(&cell, "", n * 10..n * 10 + 10).await;
+    }
+    process.truncate_collection(name).await.unwrap();
+    assert_eq!((process.rows_of(&cell).await, cell.live().len(), cell.dropped().len()), (0, 0, 20));
+    for n in 0..20 {
+        process.flushed(&cell, "", n * 10..n * 10 + 10).await;
+    }
+    process.drop_collection(name).await.unwrap();
+    assert_eq!((cell.live().len(), cell.dropped().len()), (0, 40));
+    process.shutdown().await;
+    world.start().await.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_start_finishes_a_drop_that_ended_half_way() {
+    let world = World::with_max_operations(8);
+    let (process, cell) = world.with_collection(false).await;
+    for n in 0..20 {
+        process.flushed(&cell, "", n * 10..n * 10 + 10).await;
+    }
+    process.shutdown().await;
+    let catalog = Catalog::open(world.meta.clone()).await.unwrap();
+    let mut txn = catalog.txn();
+    txn.put_collection(&Collection { dropped: true, ..Collection::clone(&cell.meta()) });
+    txn.commit().await.unwrap();
+
+    let process = world.start().await;
+    let left = process.coordinator().core.collections.live_or_tombstone(cell.id).unwrap();
+    assert_eq!((left.live().len(), left.dropped().len()), (0, 20));
+    process.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_job_may_have_more_plans_than_a_transaction_has_operations() {
+    let world = World::with_max_operations(8);
+    let (process, cell) = world.with_collection(false).await;
+    for n in 0..12 {
+        let partition = format!("p{n}");
+        process.create_partition(CollectionName::new("", "c"), &partition).await.unwrap();
+        for part in 0..2 {
+            process.flushed(&cell, &partition, n * 100 + part * 10..n * 100 + part * 10 + 10).await;
+        }
+    }
+    let view = process.compacted(&cell, CompactionScope::default()).await;
+    assert_eq!(view.plans.len(), 12);
+    process.shutdown().await;
+
+    // Plans were stored, and the process ended before it stored their job.
+    let catalog = Catalog::open(world.meta.clone()).await.unwrap();
+    let mut txn = catalog.txn();
+    let lost = Plan { id: PlanId(2), job: JobId(1), ..view.plans[0].clone() };
+    txn.put_plan(&lost);
+    txn.commit().await.unwrap();
+
+    for _ in 0..2 {
+        let process = world.start().await;
+        let jobs = process.coordinator().jobs();
+        assert_eq!(jobs.job(view.job.id).unwrap().plans.len(), 12);
+        assert!(jobs.plan(lost.id).is_none());
+        process.shutdown().await;
+    }
 }
