@@ -18,7 +18,7 @@ const TSO: &str = "tso";
 const ID_WINDOW: u64 = 1 << 24;
 /// How far ahead of the clock one stored bound reaches. After a restart timestamps may be this far in the future.
 const TSO_WINDOW_MS: u64 = 3_000;
-/// Smallest id: keeps clear of 1, which the format reserves, whatever the clock says.
+/// Smallest id, also at a clock of 0: keeps clear of 1, which the format reserves.
 const FIRST_ID: u64 = 1 << 10;
 /// Smallest timestamp: 0 means "no timestamp".
 const FIRST_TIMESTAMP: u64 = 1;

@@ -173,7 +173,7 @@ async fn threads_never_share_a_number() {
 }
 
 proptest! {
-    /// Whatever the clock does, and however often the process restarts or the store refuses: strictly increasing.
+    /// Strictly increasing, although the clock jumps, the process restarts and the store refuses.
     #[test]
     fn timestamps_increase(steps in prop::collection::vec((0u64..10_000_000, 0u8..10), 1..200)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

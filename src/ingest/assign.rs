@@ -1,7 +1,7 @@
-//! Which segment rows go to: the group's open one, until it is full or closed.
+//! Chooses the segment that rows go to: the open one of their group, until it is full or closed.
 //!
-//! Belongs to the log thread and runs ahead of the state by the records that are being written. It never gives a
-//! segment again once that is closed.
+//! Belongs to the log thread and runs ahead of the state by the records that are being written. Must never give a closed
+//! segment again.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,12 +23,12 @@ pub(super) struct Assigner {
     full_bytes: u64,
 }
 
-/// Where rows go.
+/// The segment for rows.
 pub(super) struct Assignment {
     pub(super) segment: SegmentId,
     /// The group as its segment holds it.
     pub(super) group: Arc<Group>,
-    /// These rows filled the segment up, to so many bytes: it is to be sealed once they are applied.
+    /// Bytes of the segment if these rows filled it up: it is to be sealed once they are applied.
     pub(super) filled: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Rows of one growing segment, in pieces that never change once they are there.
+//! Rows of one growing segment, in pieces that never change.
 //!
 //! A request adds one piece. Clients that insert row by row would leave a hundred thousand of them, which makes reads
 //! slow and costs more memory than the rows, so small neighbours are merged: 64 below 16 KiB into one, 64 below 1 MiB
@@ -29,7 +29,7 @@ pub struct Chunk {
     pub bytes: u64,
 }
 
-/// What the segments of one schema share.
+/// Shared by the segments of one schema.
 #[derive(Debug, Clone)]
 pub(super) struct RowLayout {
     pub(super) schema: Arc<CollectionSchema>,

@@ -1,16 +1,16 @@
-//! Gives waiting deletes to the flushed segments that they may hit, through the catalogue's side.
+//! Gives waiting deletes to the flushed segments that they may hit, through the catalog's side.
 //!
 //! Never forgets a delete before every segment that it hits carries it. `flush` says why this excludes flushes of the
 //! same channel. The order is:
 //! 1. alone on the channel, take the list up to U, the newest position applied (rows that come later are newer than
 //!    every delete in it);
-//! 2. attach to each segment in memory those that hit it;
-//! 3. have the catalogue commit the list for the flushed segments, with U;
+//! 2. attach to each segment in memory the deletes that hit it;
+//! 3. have the catalog commit the list for the flushed segments, with U;
 //! 4. forget the list up to U.
 //!
 //! A snapshot sees a delete at least once at every step. Failing after 2 leaves the list as it is: attaching the same
-//! delete twice is harmless, because a delta log has every delete once. Only the catalogue's own word that the
-//! collection was dropped forgets the list without it ([`Committed::Gone`]); no error does, of whatever kind.
+//! delete twice is harmless, because a delta log has every delete once. The list is forgotten without a commit only when
+//! the catalog itself says that the collection was dropped ([`Committed::Gone`]). An error of any kind keeps it.
 
 use std::{
     collections::HashMap,
@@ -52,7 +52,7 @@ impl Target {
     }
 }
 
-/// Which of `list` hit which target.
+/// For each target, the deletes of `list` that hit it.
 pub(super) fn route(targets: Vec<Target>, list: &DeleteList) -> HashMap<SegmentId, Vec<Delete>> {
     let of = |target: &Target| {
         let runs = list.iter().filter(|r| r.covers(target.partition));
@@ -86,7 +86,7 @@ impl Flusher {
         }
     }
 
-    /// Everything that waits for a collection at the time of the call.
+    /// Flushes every delete that waits for a collection at the time of the call.
     pub(super) async fn flush_deltas(&self, collection: CollectionId) -> Result<(), IngestError> {
         let channels = self.shared.state.lock().pending_channels(collection);
         for channel in channels {
@@ -95,8 +95,8 @@ impl Flusher {
         Ok(())
     }
 
-    /// Waiting for the channel may be given up. What comes then is a task of its own: a caller that goes away between the
-    /// catalogue's commit and the forgetting would leave deletes that are given again by every later flush.
+    /// Waiting for the channel may be given up. The rest is a task of its own: a caller that goes away between the
+    /// catalog's commit and the forgetting would leave deletes that every later flush gives again.
     async fn flush_channel_deltas(&self, collection: CollectionId, channel: &Channel) -> Result<(), IngestError> {
         let alone = self.shared.channel(collection, channel).write_owned().await;
         let (flusher, channel) = (self.clone(), channel.clone());

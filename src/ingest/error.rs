@@ -1,4 +1,4 @@
-//! What can go wrong on the write path, and what a caller can do about it.
+//! Errors of the write path, and what a caller can do about each.
 //!
 //! Never keeps the bytes of a request; texts name the field, the value and the limit, or the file and the offset.
 
@@ -12,7 +12,7 @@ use crate::{
     model::{CollectionId, Lsn},
 };
 
-/// Answer of a part that ingest calls and does not own (catalogue, object store): what to do about it, and why.
+/// Error of a part that ingest calls and does not own (catalog, object store): its kind, and its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -43,14 +43,14 @@ impl Classify for Refusal {
     }
 }
 
-/// What of the log is not there.
+/// The missing part of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogLoss {
-    #[error("the catalogue knows of a log, and there is none")]
+    #[error("the catalog knows of a log, and there is none")]
     Absent,
     #[error("the file that names the log is missing")]
     Unnamed,
-    #[error("found log {log} of catalogue {catalog}")]
+    #[error("found log {log} of catalog {catalog}")]
     Foreign { log: Uuid, catalog: Uuid },
     #[error("the oldest file, which begins at position {expected}, is missing: the first one begins at {found}")]
     NoOldest { expected: Lsn, found: Lsn },
@@ -58,7 +58,7 @@ pub enum LogLoss {
         "the newest file, which begins at position {expected} or later, is missing: the last one begins at {found}"
     )]
     NoNewest { expected: Lsn, found: Lsn },
-    #[error("the log ends at position {last} but the catalogue mentions {mentioned}: its newest files are missing")]
+    #[error("the log ends at position {last} but the catalog mentions {mentioned}: its newest files are missing")]
     Behind { last: Lsn, mentioned: Lsn },
 }
 
@@ -82,9 +82,9 @@ pub enum IngestError {
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{} is corrupt at offset {offset}: {detail}", path.display())]
     Corrupt { path: PathBuf, offset: u64, detail: String },
-    /// `name` is to be repeated by an operator who accepts the loss: of the log, or of its catalogue if it has none.
+    /// An operator accepts the loss by repeating `name`: that of the log, or of its catalog if the log has none.
     #[error(
-        "{loss}: {} is not the write-ahead log that belongs to this catalogue, and acknowledged rows would be absent; put \
+        "{loss}: {} is not the write-ahead log that belongs to this catalog, and acknowledged rows would be absent; put \
          its folder back, or, to begin a new log without what only the old one has, set datacoord.wal.acceptLoss to {name}",
         dir.display()
     )]

@@ -1,26 +1,26 @@
-//! Moves sealed segments into the object store and the catalogue.
+//! Moves sealed segments into the object store and the catalog.
 //!
-//! Never drops a segment that could not be flushed: it stays sealed, is tried again later, and says why it failed.
+//! Never drops a segment that could not be flushed: it stays sealed, keeps the error, and is tried again later.
 //!
 //! # Why flushes and delta flushes of a channel exclude each other
 //! A flush collects the deletes that hit its segment, writes them as its delta log, commits. A delta flush takes the
-//! waiting deletes up to a position U, attaches those that hit to the segments in memory, has the catalogue give them to
-//! the flushed ones, and forgets them. Were they to overlap, a delete could fall between:
+//! waiting deletes up to a position U, attaches them to the segments in memory that they hit, has the catalog give them
+//! to the flushed ones, and forgets them. If the two overlapped, a delete could be lost between them:
 //!
 //! ```text
 //!   flush of S     collect ─────────── write ─────────── commit
 //!   delta flush             attach to S ─ commit_deltas ─ forget       S has collected already: attached in vain;
-//!                                                                      S is not in the catalogue yet: not routed there
+//!                                                                      S is not in the catalog yet: not routed there
 //! ```
 //!
 //! So a flush holds the channel's lock shared from collecting to forgetting the segment, a delta flush holds it alone.
 //! With the lock there are two orders, and each delete that hits S reaches it in both:
-//! - flush first: S is in the catalogue with the deletes up to L, its collecting point; later ones still wait and the
+//! - flush first: S is in the catalog with the deletes up to L, its collecting point; later ones still wait and the
 //!   delta flush routes them to S as to any flushed segment (and [`FlushedUpTo`] says to leave out those up to L);
 //! - delta flush first: S carries those up to U that hit it, and collects the later ones itself.
 //!
 //! A crash between the two finds S's rows and all deletes after them in the log, because the log is kept from the first
-//! row of any unflushed segment on. The catalogue's `delta_lsn` only says which deletes flushed segments have; replay
+//! row of any unflushed segment on. The catalog's `delta_lsn` only says which deletes flushed segments have; replay
 //! applies the earlier ones to segments in memory all the same (`recovery`).
 //!
 //! The lock is given back between attempts, so a store that is away holds up no delta flush for longer than one attempt.
@@ -78,7 +78,7 @@ pub trait SegmentWriter: Send + Sync {
     async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal>;
 }
 
-/// What the flush tasks work with.
+/// Shared by the flush tasks.
 #[derive(Clone)]
 pub(super) struct Flusher {
     pub(super) shared: Arc<Shared>,
@@ -87,7 +87,7 @@ pub(super) struct Flusher {
     pub(super) clock: Arc<dyn Clock>,
     /// Weak, so that the log thread ends when the last handle is gone.
     pub(super) commands: mpsc::WeakSender<Command>,
-    /// Flushes that nobody waits for any more.
+    /// Flushes that run, also those whose worker has stopped waiting.
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -106,7 +106,7 @@ struct Job {
 }
 
 impl Flusher {
-    /// Flushes whatever is sealed and due, until cancelled. A flush that has begun is given up then: its objects are
+    /// Flushes sealed segments that are due, until cancelled. A flush that has begun is given up then: its objects are
     /// garbage, its rows are in the log.
     pub(super) async fn run(self, stop: CancellationToken) {
         let work = async {
@@ -154,7 +154,7 @@ impl Flusher {
         }
     }
 
-    /// What the segment consists of now. None if it was forgotten meanwhile.
+    /// The present content of the segment. None if it was forgotten meanwhile.
     fn collect(&self, id: SegmentId) -> Option<Job> {
         let state = self.shared.state.lock();
         let segment = state.segment(id).filter(|s| s.state == SegmentState::Flushing)?;
@@ -177,7 +177,7 @@ impl Flusher {
         self.sink.commit_flush(flushed).await
     }
 
-    /// The catalogue has the segment: takes it out of memory, tells those who wait, and lets the log shrink.
+    /// The catalog has the segment: takes it out of memory, wakes its waiters, and lets the log shrink.
     fn forget(&self, id: SegmentId, upto: Lsn) {
         self.shared.state.lock().flushed(id, upto);
         self.shared.wake();
@@ -188,9 +188,9 @@ impl Flusher {
         }
     }
 
-    /// Queues a note in the log that the segment is done with, so that a replay knows it even if the catalogue has
+    /// Queues a note in the log that the segment is done with, so that a replay knows it even if the catalog has
     /// forgotten the segment by then (compacted away and collected as garbage). Comes before the segment is forgotten
-    /// here, so that `flushes_noted` covers every segment that anybody can see to be flushed.
+    /// here, so that `flushes_noted` covers every segment that a caller can see to be flushed.
     async fn note(&self, id: SegmentId) {
         let Some(commands) = self.commands.upgrade() else { return };
         let body = Body::Control(Control::Flushed(vec![id]));

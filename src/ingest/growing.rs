@@ -1,6 +1,6 @@
 //! A segment whose rows are in memory: growing, or sealed and on its way into the object store.
 //!
-//! Never loses a row before the catalogue has the segment, and takes no row once it is sealed.
+//! Never loses a row before the catalog has the segment, and takes no row once it is sealed.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::model::{Delete, Group, Lsn, SegmentId, SegmentState, Timestamp};
 
-/// How flushing a sealed segment went so far.
+/// Past attempts to flush a sealed segment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlushAttempts {
     pub failures: u32,

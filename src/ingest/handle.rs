@@ -54,13 +54,13 @@ pub(super) struct Inner {
     _stop_on_drop: DropGuard,
 }
 
-/// While it lives, nothing of the channels it was made for is flushed.
+/// While it lives, its channels are not flushed.
 #[must_use = "flushes go on when it is dropped"]
 pub struct FlushesHeld {
     _locks: Vec<tokio::sync::OwnedRwLockWriteGuard<()>>,
 }
 
-/// What a write path is made of.
+/// The parts of a write path.
 pub struct IngestParts {
     pub config: IngestConfig,
     pub wal_dir: PathBuf,
@@ -110,8 +110,8 @@ impl Ingest {
         let mut assigner = Assigner::new(ids, full_bytes);
         growing.into_iter().for_each(|(group, id, bytes)| assigner.resume(group, id, bytes));
 
-        // A log may have no frames, or only ones that are older than what an earlier process has flushed and let go. The
-        // timestamp taken now is newer than everything that any process has written.
+        // A log may have no frames, or only frames that are older than rows which an earlier process has flushed and let
+        // go. The timestamp taken now is newer than every row of any process.
         state.last_ts = tso.next().await?;
         let shared = Arc::new(Shared::new(config, state));
         let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
@@ -187,8 +187,8 @@ impl Ingest {
         Ok(self.append(Body::Write(encoded), Some(permit)).await?.ack)
     }
 
-    /// Seals what grows in a collection. Answers with all of its segments that are sealed and not yet flushed, so also
-    /// those that were sealed earlier: whoever waits for them has waited for every row written so far.
+    /// Seals the growing segments of a collection. Returns all of its segments that are sealed and not yet flushed, those
+    /// that were sealed earlier included: waiting for them is waiting for every row written so far.
     pub async fn seal(&self, collection: CollectionId) -> Result<Vec<SegmentId>, IngestError> {
         {
             let state = self.inner.flusher.shared.state.lock();
@@ -199,7 +199,7 @@ impl Ingest {
         Ok(self.append(Body::SealCollection(collection), None).await?.sealed)
     }
 
-    /// Waits until none of these segments is unflushed here: flushed and committed, or dropped.
+    /// Waits until each of these segments is flushed and committed, or dropped.
     pub async fn wait_flushed(&self, segments: &[SegmentId]) -> Result<(), IngestError> {
         let mut changes = self.inner.flusher.shared.changes();
         while !segments.iter().all(|s| self.is_flushed(*s)) {
@@ -216,15 +216,15 @@ impl Ingest {
         self.inner.flusher.shared.state.lock().segment(segment).is_none()
     }
 
-    /// Gives every delete that waits for a collection to the catalogue's side. When this returns Ok, every delete
+    /// Gives every delete that waits for a collection to the catalog's side. When this returns Ok, every delete
     /// acknowledged before the call is in the delta logs of the flushed segments that may hold its key.
     pub async fn flush_deltas(&self, collection: CollectionId) -> Result<(), IngestError> {
         self.inner.flusher.flush_deltas(collection).await
     }
 
     /// Waits until no flush and no delta flush of these channels is under way, and keeps others from beginning while the
-    /// value lives. For whoever drops all rows of a collection that goes on living: a flush that has collected its rows
-    /// before would commit them afterwards.
+    /// value lives. Needed to drop all rows of a collection that goes on living: a flush that has collected its rows before
+    /// would commit them afterwards.
     pub async fn hold_flushes(&self, collection: CollectionId, channels: &[Channel]) -> FlushesHeld {
         let mut locks = Vec::with_capacity(channels.len());
         for channel in channels {
@@ -233,7 +233,7 @@ impl Ingest {
         FlushesHeld { _locks: locks }
     }
 
-    /// What [`Ingest::flush_deltas`] would give to the catalogue's side now, one batch per channel. Nothing is given.
+    /// The batches, one per channel, that [`Ingest::flush_deltas`] would give to the catalog's side now. Gives none.
     pub fn pending_deltas(&self, collection: CollectionId) -> Vec<DeltaBatch> {
         let state = self.inner.flusher.shared.state.lock();
         let batch = |channel: Channel| {
@@ -243,7 +243,7 @@ impl Ingest {
         state.pending_channels(collection).into_iter().filter_map(batch).collect()
     }
 
-    /// Everything of a collection that is in memory. To be taken before the catalogue's list: see the module overview.
+    /// Rows and deletes of a collection that are in memory. To be taken before the catalog's list: see the module overview.
     pub fn snapshot(&self, collection: CollectionId) -> GrowingSnapshot {
         self.inner.flusher.shared.state.lock().snapshot(collection)
     }
@@ -253,18 +253,18 @@ impl Ingest {
         self.inner.flusher.shared.state.lock().unflushed()
     }
 
-    /// Drops all rows and deletes of a collection that are in memory. To be called when the catalogue has dropped it.
+    /// Drops all rows and deletes of a collection that are in memory. To be called when the catalog has dropped it.
     pub async fn forget_collection(&self, collection: CollectionId) -> Result<(), IngestError> {
         self.append(Body::Control(Control::ForgetCollection(collection)), None).await.map(drop)
     }
 
-    /// Drops all rows of a partition that are in memory. To be called when the catalogue has dropped it.
+    /// Drops all rows of a partition that are in memory. To be called when the catalog has dropped it.
     pub async fn forget_partition(&self, collection: CollectionId, partition: PartitionId) -> Result<(), IngestError> {
         self.append(Body::Control(Control::ForgetPartition(collection, partition)), None).await.map(drop)
     }
 
     /// Waits until the log itself notes every segment that was committed before this call as flushed. To be called
-    /// before the catalogue forgets segments altogether (removes the records of dropped ones): from then on only the log
+    /// before the catalog forgets segments altogether (removes the records of dropped ones): from then on only the log
     /// can tell a restart that their rows are not to be brought back.
     pub async fn flushes_noted(&self) -> Result<(), IngestError> {
         let (reply, answered) = oneshot::channel();
@@ -289,12 +289,12 @@ impl Ingest {
         answered.await.map_err(|_| IngestError::Stopped)
     }
 
-    /// Finishes what is queued and ends. Flushes under way are given up: the log has their rows. Other clones get
+    /// Finishes queued requests and ends. Flushes under way are given up: the log has their rows. Other clones get
     /// `Stopped` from now on.
     pub async fn stop(self) {
         let (reply, answered) = oneshot::channel();
         if self.inner.commands.send(Command::Stop(reply)).await.is_ok() {
-            // Everything queued is durable already when this is answered; an error means the thread is gone.
+            // When this is answered, all queued requests are durable. An error means that the thread has ended.
             let _ = answered.await;
         }
         self.inner.stop.cancel();

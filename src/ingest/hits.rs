@@ -1,4 +1,4 @@
-//! Which deletes hit a row of a segment: the exact check, key by key.
+//! Finds the deletes that hit a row of a segment: the exact check, key by key.
 //!
 //! A delete hits a row with its key and a strictly smaller timestamp. Pure; takes time in proportion to rows and
 //! deletes, so callers run it off the async threads.
@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use super::chunk::Chunk;
 use crate::model::{CollectionSchema, Delete, FieldId, PrimaryKey, Timestamp};
 
-/// Those of `deletes` that hit a row of `chunks`, in their order; each (key, timestamp) once.
+/// The deletes that hit a row of `chunks`, in their order; each (key, timestamp) once.
 pub(super) fn hits<'a>(
     schema: &CollectionSchema,
     chunks: impl IntoIterator<Item = &'a Chunk>,

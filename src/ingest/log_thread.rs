@@ -1,7 +1,8 @@
-//! The thread that writes the log: takes everything that queued, writes and syncs it once, applies and acknowledges it.
+//! The thread that writes the log: takes all queued requests, writes and syncs them once, applies and acknowledges them.
 //!
-//! The only one that gives positions, timestamps of requests and segments, and the only one that adds to the state. It
-//! never applies or acknowledges what is not durable, and after one failed write or sync never touches the log again.
+//! Only this thread gives requests their positions, timestamps and segments, and only this thread adds to the state. It
+//! never applies or acknowledges a record before it is durable, and never touches the log again after one failed write or
+//! sync.
 
 use std::{
     collections::BTreeSet,
@@ -26,30 +27,30 @@ use crate::{
     model::{CollectionId, Group, Lsn, SegmentId, SegmentState},
 };
 
-/// A sync covers at most about this much: more would only make everybody wait longer for the same throughput.
+/// A sync covers at most about this much: more would make all callers wait longer for the same throughput.
 const GROUP_BYTES: u64 = 32 << 20;
 const GROUP_FRAMES: usize = 4_096;
 
 pub(super) enum Command {
     Append(Box<Append>),
-    /// Look at the rules that depend on time. Answered when their decisions are in the state.
+    /// Apply the rules that depend on time. Answered when their decisions are in the state.
     Tick(Option<oneshot::Sender<()>>),
-    /// Look whether the log can shrink. Answered when everything queued before is durable, or the log has failed.
+    /// Shrink the log if possible. Answered when all requests queued before are durable, or the log has failed.
     Barrier(Option<oneshot::Sender<()>>),
-    /// Finish what is queued, then end.
+    /// Finish the queued requests, then end.
     Stop(oneshot::Sender<()>),
 }
 
 pub(super) struct Append {
     pub(super) body: Body,
     pub(super) reply: Option<oneshot::Sender<Result<Appended, IngestError>>>,
-    /// Its share of the queue, given back when the record is done with.
+    /// Its share of the queue, given back when the record is applied or refused.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 pub(super) enum Body {
     Write(EncodedWrite),
-    /// Seals whatever grows in a collection.
+    /// Seals the growing segments of a collection.
     SealCollection(CollectionId),
     Control(Control),
 }
@@ -74,7 +75,7 @@ pub(super) struct EncodedInsert {
 #[derive(Debug)]
 pub(super) struct Appended {
     pub(super) ack: WriteAck,
-    /// For SealCollection: the collection's segments that are sealed but not flushed now.
+    /// For SealCollection: the segments of the collection that are sealed and not yet flushed.
     pub(super) sealed: Vec<SegmentId>,
 }
 
@@ -138,11 +139,11 @@ impl LogThread {
             self.shrink();
             self.publish_size();
             for reply in waiting {
-                // Whoever asked may have stopped waiting.
+                // The caller may have stopped waiting.
                 let _ = reply.send(());
             }
         }
-        // Whoever waits for the end may open the same files again.
+        // The caller may open the same files again once it is answered.
         drop(self);
         if let Some(reply) = stopped {
             let _ = reply.send(());
@@ -275,7 +276,7 @@ impl LogThread {
         self.merge_small(touched);
     }
 
-    /// Merges small chunks. The rows are copied outside the lock: nobody else adds to a growing segment.
+    /// Merges small chunks. The rows are copied outside the lock: no other thread adds to a growing segment.
     fn merge_small(&mut self, touched: BTreeSet<SegmentId>) {
         for id in touched {
             let tail = self.shared.state.lock().segment(id).and_then(|s| s.small_tail());
@@ -320,7 +321,7 @@ impl LogThread {
         }
         let low_water = self.shared.state.lock().low_water();
         if let Err(error) = self.writer.shrink(low_water) {
-            // Only costs space: the next flush tries again.
+            // Costs only space: the next flush tries again.
             tracing::warn!(%error, "a log file could not be removed");
         }
     }
@@ -333,7 +334,7 @@ impl LogThread {
     }
 }
 
-/// A caller that does not wait any more is none of our business: its record counts all the same.
+/// A caller may have stopped waiting. Its record counts all the same.
 fn answer(reply: Option<oneshot::Sender<Result<Appended, IngestError>>>, result: Result<Appended, IngestError>) {
     if let Some(reply) = reply {
         let _ = reply.send(result);

@@ -1,10 +1,10 @@
 //! The rows of a segment in the order of their ids, handed out piece by piece.
 //!
 //! Requests take their ids before they queue, and small chunks are merged in the order of their arrival, so ids ascend
-//! nearly, but not quite. Chunks that only have to change places are handed out as they are; rows are copied where
+//! almost, but not always. Chunks that only have to change places are handed out as they are; rows are copied where
 //! chunks overlap, some megabytes at a time.
 //!
-//! Must never copy more than that at once: a segment that is being flushed is in memory already.
+//! Must never copy more at once: a segment that is being flushed is in memory already.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::model::FieldId;
 
 /// Rows copied at a time have about this size.
 const WINDOW_BYTES: u64 = 4 << 20;
-/// And are no more than this.
+/// And are at most this many.
 const WINDOW_ROWS: u64 = 8_192;
 
 /// A segment's rows, ascending by row id.
@@ -67,7 +67,7 @@ impl RowsInOrder {
         self.stretches.iter().map(Stretch::rows).sum()
     }
 
-    /// All rows. What has to be copied is copied when its turn comes.
+    /// All rows. Overlapping chunks are copied when their turn comes.
     pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> + Send + '_ {
         self.stretches.iter().flat_map(Stretch::batches)
     }

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use super::{DeleteOp, FlushedUpTo};
-use crate::model::{Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp};
+use super::request::DeleteOp;
+use crate::model::{Channel, CollectionId, Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp};
 
-/// Deletes of one request on one channel: they share the timestamp. It never is newer than that of the request, and
-/// older if the request had read before: so timestamps need not grow along a list, positions do.
+/// Deletes of one request on one channel: they share the timestamp. It is that of the request, or an older one if the
+/// request had read before. So positions grow along a list, and timestamps need not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteRun {
     /// Only rows of this partition; None: of any.
@@ -125,7 +125,24 @@ impl Extend<Arc<DeleteRun>> for DeleteList {
     }
 }
 
-/// What waits on one channel.
+/// A flushed segment and the position up to which its own delta log is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlushedUpTo {
+    pub segment: SegmentId,
+    pub upto: Lsn,
+}
+
+/// Deletes of one channel that could not be given to the flushed segments so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeltasWaiting {
+    pub collection: CollectionId,
+    pub channel: Channel,
+    pub keys: u64,
+    /// Of the last attempt.
+    pub error: String,
+}
+
+/// Deletes that wait on one channel.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     pub(super) list: DeleteList,
@@ -143,12 +160,12 @@ impl Pending {
     /// After a delta flush. The bytes of memory that were freed.
     pub(super) fn drop_up_to(&mut self, upto: Lsn) -> u64 {
         (self.retry_at_ms, self.failures, self.last_error) = (0, 0, None);
-        // A segment that has deletes of its own beyond `upto` is still worth remembering.
+        // A segment whose own delta log goes beyond `upto` has later deletes already.
         self.flushed.retain(|f| f.upto > upto);
         self.list.drop_up_to(upto)
     }
 
-    /// Remembers a flushed segment, if something waits that it has got already.
+    /// Remembers a flushed segment, if deletes wait that it has already.
     pub(super) fn flushed(&mut self, segment: SegmentId, upto: Lsn) {
         if self.list.first().is_some_and(|r| r.lsn <= upto) {
             self.flushed.push(FlushedUpTo { segment, upto });

@@ -1,12 +1,12 @@
 //! Rebuilds the state from the log when the process starts.
 //!
-//! Never rebuilds what the catalogue has or had, never leaves out anything else, and changes nothing but a torn tail, so
-//! it may be interrupted and repeated. It never takes a log that is not the catalogue's, or not all of it, for all that
-//! there was: unless the operator has accepted the loss of that very log, the start is refused (`wal::identity`).
+//! Rebuilds every row and delete that the catalog does not have and never had, and no other. Changes nothing but a torn
+//! tail, so it may be interrupted and repeated. A log that is not the catalog's, or not all of it, makes the start fail,
+//! unless the operator has accepted the loss of that very log (`wal::identity`).
 //!
-//! *Had*: the catalogue forgets a segment some time after it was compacted away, while its rows may still be in a log
-//! file that another segment keeps. So the log has its own notes of what was flushed (Flushed frames). A process that
-//! ended between a commit and its note leaves the note to the next one, which writes it before it accepts anything.
+//! *Had*: the catalog forgets a segment some time after it was compacted away, while its rows may still be in a log
+//! file that another segment keeps. So the log has its own notes of flushed segments (Flushed frames). A process that
+//! ended between a commit and its note leaves the note to the next one, which writes it before it accepts a request.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -24,7 +24,7 @@ use super::{
     pending::{DeleteList, DeleteRun},
     seal::SealReason,
     state::{Effect, Insert, Record, WriteState},
-    wal::{Control, Frame, Header, Owner, Preamble, Replayed, TornTail, decode_rows, disk, identity, replay},
+    wal::{Control, Frame, Header, KnownLog, Owner, Preamble, Replayed, TornTail, decode_rows, disk, identity, replay},
 };
 use crate::{
     error::{Classify, ErrorKind},
@@ -32,35 +32,17 @@ use crate::{
     model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState, WriteAheadLog},
 };
 
-/// Whether the catalogue has a segment; a collection may have too many to list them.
+/// Whether the catalog has a segment; a collection may have too many to list them.
 pub type HasSegment = Box<dyn Fn(SegmentId) -> bool + Send + Sync>;
 
-/// What the catalogue knew when the process started.
+/// The catalog as the process found it at its start.
 #[derive(Default)]
 pub struct RecoveredCatalog {
     /// Live collections. Rows and deletes of any other are skipped.
     pub collections: HashMap<CollectionId, RecoveredCollection>,
-    /// The newest position of the log that the catalogue mentions anywhere (`end_lsn`, `delta_lsn`).
+    /// The newest position of the log that the catalog mentions anywhere (`end_lsn`, `delta_lsn`).
     pub end_lsn: Lsn,
     pub log: KnownLog,
-}
-
-/// What the catalogue knows of the log as a whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KnownLog {
-    /// The identity of the catalogue.
-    pub catalog: Uuid,
-    /// [`RecoveryReport::log`] of the last start that has told the catalogue.
-    pub noted: Option<WriteAheadLog>,
-    /// It has something that only a process with a log can have made.
-    pub had_log: bool,
-}
-
-impl KnownLog {
-    /// What an operator calls the log by who accepts its loss.
-    fn name(&self) -> Uuid {
-        self.noted.map_or(self.catalog, |log| log.id)
-    }
 }
 
 pub struct RecoveredCollection {
@@ -73,7 +55,7 @@ pub struct RecoveredCollection {
     pub delta_lsn: HashMap<Channel, Lsn>,
 }
 
-/// What recovery found.
+/// The findings of a recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecoveryReport {
     pub frames: u64,
@@ -90,13 +72,13 @@ pub struct RecoveryReport {
     /// The position after the last one in the log.
     pub next: Lsn,
     pub torn: Option<TornTail>,
-    /// To be stored in the catalogue before anybody is served: [`KnownLog::noted`] of the next start.
+    /// To be stored in the catalog before the first request is served: [`KnownLog::noted`] of the next start.
     pub log: WriteAheadLog,
 }
 
-/// The state as the log and the catalogue together have it.
+/// The state as the log and the catalog together have it.
 pub(super) struct Recovered {
-    /// Whose log it is from now on.
+    /// The owner of the log from now on.
     pub(super) owner: Owner,
     pub(super) state: WriteState,
     pub(super) log: Replayed,
@@ -104,13 +86,13 @@ pub(super) struct Recovered {
     pub(super) growing: Vec<(Arc<Group>, SegmentId, u64)>,
     /// The greatest segment id in the log.
     pub(super) last_segment: SegmentId,
-    /// In the catalogue, but the log does not say so yet.
+    /// In the catalog, but the log does not say so yet.
     pub(super) unnoted: Vec<SegmentId>,
     pub(super) report: RecoveryReport,
 }
 
 /// Reads the log. `full_bytes`: at this size a segment does not go on growing. `accepted` names a log whose loss the
-/// operator has accepted: if it is the catalogue's and can't be read as a whole, a new one is begun in its place.
+/// operator has accepted: if it is the catalog's and can't be read as a whole, a new one is begun in its place.
 pub(super) fn recover(
     dir: &Path,
     catalog: RecoveredCatalog,
@@ -138,7 +120,7 @@ pub(super) fn recover(
     }
 }
 
-/// Renames what is left of a log, so that a new one can be begun in its place and nothing is destroyed.
+/// Renames the rest of a log, so that a new one can begin in its place and no file is destroyed.
 fn set_aside(dir: &Path, new: Uuid) -> Result<(), IngestError> {
     let mut aside = dir.as_os_str().to_owned();
     aside.push(format!(".before-{new}"));
@@ -179,7 +161,7 @@ struct Rebuild {
     newest: HashMap<Arc<Group>, SegmentId>,
     /// Said to be flushed by the log itself.
     flushed: HashSet<SegmentId>,
-    /// Found in the log and in the catalogue.
+    /// Found in the log and in the catalog.
     committed: BTreeSet<SegmentId>,
     /// Deletes that flushed segments have, kept for those in memory.
     given: HashMap<(CollectionId, Channel), DeleteList>,
@@ -247,7 +229,7 @@ impl Rebuild {
         Ok(())
     }
 
-    /// False for rows that are in the catalogue already, or that nobody can read any more.
+    /// False for rows that are in the catalog already, or whose collection or partition was dropped.
     fn wants(&mut self, group: &Group, segment: SegmentId) -> bool {
         let Some(collection) = self.catalog.collections.get(&group.collection) else { return false };
         if (collection.has_segment)(segment) {
@@ -257,7 +239,7 @@ impl Rebuild {
         collection.partitions.contains(&group.partition) && !self.flushed.contains(&segment)
     }
 
-    /// The deletes that wait again. Those that flushed segments have are set aside.
+    /// The deletes that wait again. Deletes that flushed segments have are set aside.
     fn wanted_deletes(&mut self, id: CollectionId, deletes: Vec<DeleteOp>, header: &Header, at: u64) -> Vec<DeleteOp> {
         let Some(collection) = self.catalog.collections.get(&id) else { return Vec::new() };
         let live = |op: &DeleteOp| op.partition.is_none_or(|p| collection.partitions.contains(&p));

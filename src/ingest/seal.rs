@@ -1,5 +1,5 @@
-//! When a growing segment takes no more rows, and when waiting deletes are handed on. Values in, decisions with reasons
-//! out; no clock, no lock, no log.
+//! Decides when a growing segment takes no more rows, and when waiting deletes are handed on. Values in, decisions with
+//! reasons out; no clock, no lock, no log.
 //!
 //! The result does not depend on the order of the segments.
 
@@ -20,11 +20,11 @@ pub struct GrowingStats {
     pub created_at_ms: u64,
     pub last_write_ms: u64,
     pub first_lsn: Lsn,
-    /// Bytes of the log from its first row to the end: what it keeps from being removed.
+    /// Bytes of the log from its first row to the end. The segment keeps them from being removed.
     pub log_bytes: u64,
 }
 
-/// Why a segment is sealed, with the value that was looked at and the threshold it met.
+/// Why a segment is sealed, with the value and the threshold that it met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealReason {
     Size {
@@ -96,7 +96,7 @@ pub fn size_threshold(config: &IngestConfig) -> u64 {
 }
 
 /// The segments to be sealed now, oldest first, each with the first rule that applies: size, age, idleness, length of
-/// the log; then memory, for what is left.
+/// the log; then memory, for the rest.
 pub fn decide(segments: &[GrowingStats], config: &IngestConfig, now_ms: u64) -> Vec<(SegmentId, SealReason)> {
     let mut sealed: Vec<(&GrowingStats, SealReason)> = Vec::new();
     let mut rest: Vec<&GrowingStats> = Vec::new();

@@ -1,6 +1,6 @@
-//! What the log thread, the flush tasks and the handles share: the state behind its lock, wake-ups and counters.
+//! Shared by the log thread, the flush tasks and the handles: the state behind its lock, wake-ups and counters.
 //!
-//! The lock is never held across an await or while anything is written.
+//! The lock must never be held across an await or a write.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::{IngestError, chunk::RowLayout, state::WriteState};
+use super::{IngestError, chunk::RowLayout, pending::DeltasWaiting, state::WriteState};
 use crate::{
     config::IngestConfig,
     model::{Channel, CollectionId, CollectionSchema, SegmentId, SegmentState},
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     Healthy,
-    /// Something could not be moved out of memory so far. It is in the log too, and is tried again.
+    /// Segments or deletes could not be moved out of memory so far. They are in the log too, and are tried again.
     FlushFailing {
         /// Sealed segments, oldest first.
         segments: Vec<SegmentId>,
@@ -36,16 +36,6 @@ pub enum Health {
     LogFailed {
         error: String,
     },
-}
-
-/// Deletes of one channel that could not be given to the flushed segments so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeltasWaiting {
-    pub collection: CollectionId,
-    pub channel: Channel,
-    pub keys: u64,
-    /// Of the last attempt.
-    pub error: String,
 }
 
 /// Figures since the start, and of this moment.
@@ -96,7 +86,7 @@ pub(super) struct Shared {
     pub(super) counters: Counters,
     /// Why the log failed, once it has.
     failed: OnceLock<String>,
-    /// Counts the times that something left the state: those who wait for a flush or for memory look again.
+    /// Counts how often rows or deletes left the state. Callers that wait for a flush or for memory check again.
     changed: watch::Sender<u64>,
     /// A segment was sealed, or one that failed may be due.
     pub(super) flush_wanted: Notify,
@@ -140,7 +130,7 @@ impl Shared {
         IngestError::LogFailed { cause: self.failure().unwrap_or_default().to_owned() }
     }
 
-    /// Wakes those who wait for something to leave the state.
+    /// Wakes callers that wait for rows or deletes to leave the state.
     pub(super) fn wake(&self) {
         self.changed.send_modify(|n| *n += 1);
     }
@@ -167,7 +157,7 @@ impl Shared {
         self.channels.lock().entry((collection, channel.clone())).or_default().clone()
     }
 
-    /// Forgets what is kept per collection beside the state.
+    /// Forgets the layout and the channel locks of a collection.
     pub(super) fn forget_collection(&self, collection: CollectionId) {
         self.layouts.lock().remove(&collection);
         self.channels.lock().retain(|(c, _), lock| *c != collection || Arc::strong_count(lock) > 1);

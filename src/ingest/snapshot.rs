@@ -1,4 +1,4 @@
-//! What readers see of the write path: values that don't change once they are taken.
+//! The readers' view of the write path: values that don't change once they are taken.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use super::{
 use crate::model::{Channel, CollectionId, CollectionSchema, Delete, Group, Lsn, SegmentId, SegmentState, Timestamp};
 
 /// Everything of one collection that is in memory, at one position. The module overview says how to read it together
-/// with the catalogue.
+/// with the catalog.
 #[derive(Debug, Clone)]
 pub struct GrowingSnapshot {
     pub collection: CollectionId,
-    /// Everything up to this position is either in here or in the catalogue.
+    /// Everything up to this position is either in here or in the catalog.
     pub lsn: Lsn,
-    /// The same as a timestamp: every row that is as old or older is in here or in the catalogue, every write that is
+    /// The same as a timestamp: every row that is as old or older is in here or in the catalog, every write that is
     /// in neither is newer.
     pub ts: Timestamp,
     /// Ascending by id.
@@ -28,13 +28,13 @@ pub struct GrowingSnapshot {
 }
 
 impl GrowingSnapshot {
-    /// What a request has to give its deletes that decides by reading this snapshot, and the catalogue after it, which
-    /// keys to delete: [`super::DeleteOp::older_than`].
+    /// [`super::DeleteOp::older_than`] for a request that reads this snapshot, and the catalog after it, to find the keys
+    /// that it deletes.
     ///
-    /// A delete kills strictly older rows, so this one kills what is as old as [`Self::ts`] or older. All of that was
-    /// there to be read: the log thread gives positions and timestamps together and applies in their order, so nothing
-    /// of such a timestamp can still be under way. And nothing newer dies, though it may have replaced in the meantime
-    /// a row that was read: the next timestamp that any write can get is `ts + 1`, and it is not older than itself.
+    /// A delete kills strictly older rows, so this one kills rows as old as [`Self::ts`] or older. The request could read
+    /// all of them: the log thread gives positions and timestamps together and applies in their order, so no row of such
+    /// a timestamp can still be under way. No newer row dies, even if it has replaced a row that was read: the next
+    /// timestamp that a write can get is `ts + 1`, and it is not older than itself.
     pub fn deletes_older_than(&self) -> Timestamp {
         Timestamp(self.ts.0.saturating_add(1))
     }
@@ -49,7 +49,7 @@ pub struct SegmentRows {
     pub schema: Arc<CollectionSchema>,
     /// In order of arrival, which need not be that of row ids.
     pub chunks: Vec<Arc<Chunk>>,
-    /// Deletes for rows of this segment only, beside those that wait.
+    /// Deletes for rows of this segment only, besides those that wait.
     pub deletes: Vec<Delete>,
     pub rows: u64,
 }

@@ -1,15 +1,15 @@
 //! The write path's state: every unflushed segment and every waiting delete. It is the fold of the durable log in the
 //! order of positions: live writes and replay both go through [`WriteState::apply`].
 //!
-//! # Who may change it
-//! The log thread alone adds rows and deletes and seals (`apply`, `seal`). A flush or a delta flush takes away what it
-//! has made durable elsewhere. All of them hold the one lock around this value for as long as it takes to move a few
-//! pointers; nobody holds it while writing, syncing, encoding or awaiting.
+//! # Changes
+//! Only the log thread adds rows and deletes and seals (`apply`, `seal`). A flush or a delta flush takes rows or deletes
+//! away once they are durable elsewhere. All of them hold the one lock around this value while they move a few pointers,
+//! and never while they write, sync, encode or await.
 //!
 //! # Invariants
-//! 1. A segment is here from its first durable row until the catalogue has it or its collection was dropped.
+//! 1. A segment is here from its first durable row until the catalog has it or its collection was dropped.
 //! 2. A delete is in its channel's list until every segment with a row that it hits carries it: flushed segments in
-//!    their delta logs (by the catalogue's word), segments in memory in their own lists.
+//!    their delta logs (by the catalog's word), segments in memory in their own lists.
 //! 3. Per group at most one segment is Growing, and it is the newest.
 
 use std::{
@@ -18,10 +18,10 @@ use std::{
 };
 
 use super::{
-    DeleteOp, DeltasWaiting, FlushedUpTo,
     chunk::{Chunk, RowLayout},
     growing::Unflushed,
-    pending::{DeleteList, DeleteRun, Pending},
+    pending::{DeleteList, DeleteRun, DeltasWaiting, FlushedUpTo, Pending},
+    request::DeleteOp,
     seal::{GrowingStats, PendingStats, SealReason},
     wal::Control,
 };
@@ -61,10 +61,10 @@ pub(super) struct WriteState {
     /// Sealed and not being flushed, oldest first.
     sealed: BTreeSet<(Lsn, SegmentId)>,
     pub(super) last_lsn: Lsn,
-    /// Every row of this timestamp or an older one, of this process or an earlier one, is here or in the catalogue.
+    /// Every row of this timestamp or an older one, of this process or an earlier one, is here or in the catalog.
     pub(super) last_ts: Timestamp,
     growing_bytes: u64,
-    /// Rows and deletes, whatever the state of their segments.
+    /// Rows and deletes of segments in any state.
     memory_bytes: u64,
 }
 
@@ -86,7 +86,7 @@ impl WriteState {
             Effect::Control(Control::Seal(segments)) => {
                 segments.iter().for_each(|s| self.seal(*s, SealReason::Asked));
             }
-            // Whoever flushed them takes them out; replay does so itself.
+            // The flush takes them out; replay does so itself.
             Effect::Control(Control::Flushed(_)) => {}
             Effect::Control(Control::ForgetCollection(collection)) => self.forget_collection(collection),
             Effect::Control(Control::ForgetPartition(collection, partition)) => {
@@ -145,13 +145,13 @@ impl WriteState {
         self.sealed.insert(key);
     }
 
-    /// The catalogue has the segment, with a delta log complete up to `upto`: it is not needed here any more. False if
+    /// The catalog has the segment, with a delta log complete up to `upto`: it is not needed here any more. False if
     /// it was forgotten meanwhile.
     pub(super) fn flushed(&mut self, id: SegmentId, upto: Lsn) -> bool {
         let Some(segment) = self.remove(id) else { return false };
         let collection = self.collections.entry(segment.group.collection).or_default();
-        // After a failed attempt nobody knows which one the catalogue has kept, with which deletes: an attempt may have
-        // been committed though its answer was an error. Then the segment gets everything that waits.
+        // After a failed attempt it is unknown which attempt the catalog has kept, with which deletes: one may have been
+        // committed although its answer was an error. Then the segment gets all waiting deletes.
         if segment.flush.failures == 0
             && let Some(pending) = collection.pending.get_mut(&segment.group.channel)
         {
@@ -235,7 +235,7 @@ impl WriteState {
         waiting
     }
 
-    /// What waits on a channel, and which flushed segments have how much of it already.
+    /// The deletes that wait on a channel, and how far each flushed segment has them already.
     pub(super) fn pending(
         &self,
         collection: CollectionId,
@@ -266,7 +266,7 @@ impl WriteState {
                 let Some(first) = pending.list.first() else { continue };
                 let stats = PendingStats {
                     keys: pending.list.keys(),
-                    // At the latest: one that was decided by a long read counts from the read on.
+                    // An upper bound: a delete that was decided by a long read counts from the read on.
                     oldest_ms: first.ts.physical_ms(),
                     log_bytes: log_end.saturating_sub(first.log_offset),
                     all_bytes,

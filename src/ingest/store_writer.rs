@@ -1,6 +1,6 @@
-//! Writes flushed segments through `storage`: what stands behind [`SegmentWriter`] outside of tests.
+//! Writes flushed segments through `storage`: the [`SegmentWriter`] of a server.
 //!
-//! Never says that a segment is written before its objects are durable, which is `storage`'s promise.
+//! Must never report a segment as written before its objects are durable, which is `storage`'s promise.
 
 use std::sync::Arc;
 
@@ -37,12 +37,12 @@ impl SegmentWriter for StoreWriter {
             let outcome = runtime.block_on(async {
                 tokio::select! {
                     outcome = writer.write_here(rows) => Some(outcome),
-                    // The flush was given up: what is written is garbage.
+                    // The flush was given up: its objects are garbage.
                     () = done.closed() => None,
                 }
             });
             if let Some(outcome) = outcome {
-                // Whoever has given up in this instant does not want it either.
+                // A flush that was given up in this instant needs no outcome either.
                 let _ = done.send(outcome);
             }
         };
@@ -75,7 +75,7 @@ impl StoreWriter {
         let output = write_segment(&self.store, &target, batches, &rows.deletes, &mut log_ids)
             .await
             .map_err(|error| Refusal::of(&error))?;
-        // The rows ended early: what was written is no segment.
+        // The rows ended early: the written objects are no segment.
         if let Some(error) = failure {
             return Err(Refusal::new(ErrorKind::Internal, format!("can't order rows of {}: {error}", rows.id)));
         }

@@ -1,4 +1,4 @@
-//! Deletes: each reaches every row it must kill, whatever overlaps.
+//! Deletes: each reaches every row it must kill, also when flushes, delta flushes and reads overlap.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::ErrorKind,
-    model::{CollectionSchema, DataType},
+    model::{CollectionSchema, DataType, Delete, PrimaryKey, Timestamp},
 };
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn deltas_reach_flushed_sealed_and_growing_segments() {
 }
 
 #[tokio::test]
-async fn a_flushed_segment_is_not_given_again_what_it_has() {
+async fn a_flushed_segment_is_not_given_a_delete_twice() {
     let world = World::new();
     let process = world.open().await;
     process.insert(1, &[2, 4]).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_commit_whose_answer_was_lost_does_not_cost_the_deletes_of_the_second_
     while process.ingest.stats().flush_failures == 0 {
         changes.changed().await.unwrap();
     }
-    // The catalogue has the segment without this delete, and keeps it that way when it is committed again.
+    // The catalog has the segment without this delete, and keeps it that way when it is committed again.
     process.delete(None, &[2]).await.unwrap();
     world.clock.advance(std::time::Duration::from_secs(1));
     process.ingest.tick().await.unwrap();
@@ -100,7 +100,7 @@ async fn a_commit_whose_answer_was_lost_does_not_cost_the_deletes_of_the_second_
     assert_eq!(process.live_keys(), [4]);
 }
 
-/// Where a flush stands when the delta flush is asked for, and whether the delete comes before the flush collects.
+/// A delta flush is asked for at each step of a flush, with a delete before and after the flush collects.
 #[rstest]
 #[case::while_writing(Point::WriteSegment)]
 #[case::before_the_commit(Point::CommitFlush)]
@@ -116,7 +116,7 @@ async fn a_delta_flush_during_a_flush_loses_nothing(#[case] at: Point, #[values(
     let gate = world.catalog.hold(at);
     let sealed = process.ingest.seal(COLLECTION).await.unwrap();
     gate.arrived().await;
-    // Too late for what the flush has collected.
+    // Too late for the flush, which has collected its deletes.
     process.delete(None, &[4]).await.unwrap();
     let ingest = process.ingest.clone();
     let deltas = tokio::spawn(async move { ingest.flush_deltas(COLLECTION).await });
@@ -193,7 +193,7 @@ async fn a_kill_during_a_delta_flush_loses_nothing(#[values(Point::CommitDeltas,
     world.catalog.unhold(at);
     let process = world.open().await;
     let waiting = if at == Point::CommitDeltas { 2 } else { 0 };
-    assert_eq!(process.report.pending_deletes, waiting, "what the catalogue has need not wait again");
+    assert_eq!(process.report.pending_deletes, waiting, "what the catalog has need not wait again");
     assert_eq!(process.live_keys(), [4, 8]);
     process.flush().await;
     process.ingest.flush_deltas(COLLECTION).await.unwrap();
@@ -207,7 +207,7 @@ async fn deltas_that_fail_are_kept_and_tried_again() {
     let process = world.open().await;
     process.insert(1, &[2, 4, 6]).await.unwrap();
     process.flush().await;
-    // Not due before the clock goes on: what fails first is the call below, not work in the background.
+    // Not due before the clock goes on: the call below fails first, not work in the background.
     process.delete(None, &[2, 4]).await.unwrap();
     world.catalog.refuse(Point::CommitDeltas, ErrorKind::Transient);
     let error = process.ingest.flush_deltas(COLLECTION).await.unwrap_err().to_string();
@@ -240,9 +240,9 @@ const KINDS: [ErrorKind; 10] = [
     ErrorKind::Internal,
 ];
 
-/// An error never says that a collection is gone, whatever its kind is: it may be of an object, of a store, of a record.
+/// An error of any kind never says that a collection is gone: it may be of an object, of a store, of a record.
 #[tokio::test]
-async fn no_error_of_the_catalogue_costs_acknowledged_deletes() {
+async fn no_error_of_the_catalog_costs_acknowledged_deletes() {
     let world = World::new();
     let process = world.open().await;
     process.insert(1, &[2, 4, 6]).await.unwrap();
@@ -264,7 +264,7 @@ async fn no_error_of_the_catalogue_costs_acknowledged_deletes() {
     assert_eq!((process.live_keys(), process.ingest.stats().pending_deletes), (vec![6], 0));
 }
 
-/// Nobody asks for them again, so nothing but the clock has them tried.
+/// No caller asks for them again, so only the clock has them tried.
 #[tokio::test]
 async fn deletes_that_failed_are_due_as_soon_as_they_may_be_tried_again() {
     let world = World::new();
@@ -284,7 +284,7 @@ async fn deletes_that_failed_are_due_as_soon_as_they_may_be_tried_again() {
 }
 
 #[tokio::test]
-async fn deletes_of_what_the_catalogue_has_dropped_are_forgotten() {
+async fn deletes_of_a_dropped_collection_are_forgotten() {
     let world = World::new();
     let process = world.open().await;
     process.delete(None, &[2, 3]).await.unwrap();
@@ -294,14 +294,14 @@ async fn deletes_of_what_the_catalogue_has_dropped_are_forgotten() {
     assert_eq!(process.ingest.stats().delta_flushes, 0, "none was given to a segment");
 }
 
-/// Rows that are replaced between a read and the delete that it decides: on every way from memory to files.
+/// Rows are replaced between a read and the delete that it decides, on every way from memory to files.
 #[rstest]
 #[case::in_memory(false, false)]
 #[case::in_files(true, false)]
 #[case::replayed(false, true)]
 #[case::in_files_and_replayed(true, true)]
 #[tokio::test]
-async fn a_delete_kills_what_was_there_when_it_was_decided(#[case] flush: bool, #[case] restart: bool) {
+async fn a_delete_kills_rows_that_were_there_when_it_was_decided(#[case] flush: bool, #[case] restart: bool) {
     let world = World::new();
     let mut process = world.open().await;
     process.insert(1, &[2, 3, 4]).await.unwrap();
@@ -331,9 +331,9 @@ async fn a_delete_kills_what_was_there_when_it_was_decided(#[case] flush: bool, 
     assert_eq!(world.open().await.live(), expected);
 }
 
-/// An old log has no frames of the rows, or none at all; what was read is older all the same.
+/// An old log has no frames of the rows, or none at all. Rows that were read are older all the same.
 #[tokio::test]
-async fn a_read_of_a_new_process_covers_what_earlier_ones_have_written() {
+async fn a_read_of_a_new_process_covers_rows_of_earlier_ones() {
     let world = World::new();
     let process = world.open().await;
     process.insert(1, &[2, 4]).await.unwrap();

@@ -26,7 +26,7 @@ async fn rows_after_a_seal_go_to_a_new_segment() {
 }
 
 #[tokio::test]
-async fn seal_also_names_what_was_sealed_before() {
+async fn seal_also_names_segments_sealed_before() {
     let mut world = World::new();
     world.config.max_segment_bytes = 400;
     world.config.seal_proportion = 0.5;
@@ -180,7 +180,7 @@ async fn a_dropped_partition_takes_its_rows_along() {
 }
 
 #[tokio::test]
-async fn a_dropped_collection_takes_everything_along_and_wakes_who_waits() {
+async fn a_dropped_collection_takes_its_rows_along_and_wakes_waiters() {
     let world = World::new();
     let process = world.open().await;
     process.insert(1, &[2, 3]).await.unwrap();
@@ -204,10 +204,10 @@ async fn a_flush_into_a_collection_that_is_gone_discards_the_segment() {
     assert_eq!((process.live().len(), process.ingest.health()), (0, Health::Healthy));
 }
 
-/// Only the catalogue's own word that something was dropped costs rows; an error of any kind does not.
+/// Rows are forgotten only if the catalog itself says that they were dropped; an error of any kind keeps them.
 #[rstest::rstest]
 #[tokio::test]
-async fn no_error_of_the_catalogue_costs_acknowledged_rows(
+async fn no_error_of_the_catalog_costs_acknowledged_rows(
     #[values(ErrorKind::NotFound, ErrorKind::Corrupt, ErrorKind::Precondition, ErrorKind::Conflict)] kind: ErrorKind,
     #[values(Point::WriteSegment, Point::CommitFlush)] point: Point,
 ) {
@@ -262,7 +262,7 @@ async fn a_snapshot_taken_before_the_list_sees_every_row_once() {
     commit.release();
     answer.arrived().await;
     let committed = process.ingest.snapshot(COLLECTION);
-    assert_eq!(committed.segments.len(), 1, "it stays until the catalogue has answered");
+    assert_eq!(committed.segments.len(), 1, "it stays until the catalog has answered");
     for snapshot in [&before, &written, &committed] {
         assert_eq!(process.live_with(snapshot), expected);
     }

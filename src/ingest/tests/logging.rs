@@ -1,11 +1,11 @@
-//! Writes, their order, and what happens when the log fails.
+//! Writes, their order, and failures of the log.
 
 use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use super::{super::*, world::*};
 use crate::{
     error::{Classify, ErrorKind},
-    model::{CollectionId, SegmentState},
+    model::{CollectionId, PrimaryKey, SegmentState},
 };
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn a_write_is_visible_when_it_returns_and_positions_order_like_timestamps(
 }
 
 #[tokio::test]
-async fn whatever_queues_during_a_sync_shares_the_next() {
+async fn requests_queued_during_a_sync_share_the_next() {
     let world = World::new();
     let process = world.open().await;
     let (release, held) = std::sync::mpsc::channel();
@@ -62,7 +62,7 @@ async fn whatever_queues_during_a_sync_shares_the_next() {
 }
 
 #[tokio::test]
-async fn after_a_failed_sync_nothing_is_acknowledged_and_the_next_process_has_what_was() {
+async fn after_a_failed_sync_nothing_is_acknowledged_and_acknowledged_rows_are_back_after_a_restart() {
     let world = World::new();
     let process = world.open().await;
     let mut expected: BTreeSet<_> = process.insert(1, &[1, 2]).await.unwrap().into_iter().collect();
@@ -118,7 +118,7 @@ async fn wrong_writes_are_refused_before_the_log() {
 }
 
 #[tokio::test]
-async fn a_stopped_write_path_says_so_and_has_finished_what_was_queued() {
+async fn a_stopped_write_path_says_so_and_has_finished_queued_requests() {
     let world = World::new();
     let process = world.open().await;
     let rows = process.insert(2, &[1, 2, 3]).await.unwrap();

@@ -14,21 +14,21 @@ enum Op {
     Upsert(i64, Vec<i64>),
     /// Remembers the moment, for deletes that are decided by it.
     Read,
-    /// Deletes what was there at one of these moments.
+    /// Deletes rows that were there at one of these moments.
     DeleteRead(Option<i64>, Vec<i64>, usize),
     Seal,
     /// Begins a delta flush and does not wait for it.
     FlushDeltas,
-    /// Holds up whoever comes to a step.
+    /// Holds up every call at a step.
     Hold(usize),
     /// Lets one pass.
     Release(usize),
     Fail(usize),
-    /// Moves the clock and looks at the rules.
+    /// Moves the clock and applies the rules.
     Tick(u64),
     /// Lets other tasks run for a while.
     Yield(usize),
-    /// Lets everything go on and waits until nothing is under way.
+    /// Opens all gates and waits until nothing is under way.
     Settle,
     Compact {
         collect_garbage: bool,
@@ -68,7 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What a reader must see.
+/// The rows that a reader must see.
 #[derive(Debug, Default)]
 struct Model {
     rows: Vec<(i64, Row)>,
@@ -208,7 +208,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_reader_always_sees_what_was_acknowledged(ops in prop::collection::vec(op(), 1..60)) {
+    fn a_reader_always_sees_acknowledged_rows(ops in prop::collection::vec(op(), 1..60)) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(ops));
     }
 }

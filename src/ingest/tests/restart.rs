@@ -1,11 +1,11 @@
-//! Restarts: what was acknowledged is back, what was flushed is not there twice.
+//! Restarts: acknowledged rows are back, flushed ones are not there twice.
 
 use std::{collections::BTreeSet, fs};
 
 use super::{super::*, world::*};
 use crate::{
     error::{Classify, ErrorKind},
-    model::{PartitionId, SegmentState, Timestamp},
+    model::{Lsn, PartitionId, SegmentState, Timestamp},
 };
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_waiting_delete_keeps_the_log_that_holds_it() {
 }
 
 #[tokio::test]
-async fn what_was_flushed_is_skipped_even_if_the_catalogue_has_forgotten_it() {
+async fn flushed_rows_are_skipped_even_if_the_catalog_has_forgotten_their_segment() {
     let mut world = World::new();
     world.config.wal_file_bytes = 1 << 20;
     let process = world.open().await;
@@ -169,7 +169,7 @@ async fn rows_of_dropped_partitions_and_collections_stay_away() {
 }
 
 #[tokio::test]
-async fn a_log_cut_at_any_byte_has_what_was_acknowledged_before() {
+async fn a_log_cut_at_any_byte_has_the_rows_acknowledged_before() {
     let mut world = World::new();
     world.config.wal_file_bytes = 1 << 20;
     let process = world.open().await;
@@ -193,7 +193,7 @@ async fn a_log_cut_at_any_byte_has_what_was_acknowledged_before() {
         fs::remove_dir_all(world.wal()).unwrap();
         fs::create_dir_all(world.wal()).unwrap();
         fs::write(&file, &whole[..cut]).unwrap();
-        // Nobody has told the catalogue yet.
+        // The catalog has not been told yet.
         world.catalog.contents.lock().log = KnownLog::default();
         let process = world.open().await;
         let (end, expected) = acknowledged.iter().rev().find(|(end, _)| *end <= cut as u64).unwrap();
@@ -229,7 +229,7 @@ async fn a_damaged_log_refuses_to_start_and_says_where() {
 }
 
 #[tokio::test]
-async fn a_log_without_what_the_catalogue_mentions_is_refused() {
+async fn a_log_without_positions_that_the_catalog_mentions_is_refused() {
     let mut world = World::new();
     let process = world.open().await;
     process.insert(1, &[2]).await.unwrap();
@@ -238,8 +238,8 @@ async fn a_log_without_what_the_catalogue_mentions_is_refused() {
     world.catalog.contents.lock().end_lsn = Lsn(100);
     let error = world.try_open().await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("the catalogue mentions 100"), "{error}");
-    // An operator may accept the loss: then a new one is begun behind what the catalogue knows.
+    assert!(error.to_string().contains("the catalog mentions 100"), "{error}");
+    // An operator may accept the loss: then a new one begins behind the positions that the catalog knows.
     world.config.accept_lost_log = world.catalog.contents.lock().log.noted.map(|log| log.id);
     let process = world.open().await;
     assert_eq!(process.report.next, Lsn(101));
@@ -248,7 +248,7 @@ async fn a_log_without_what_the_catalogue_mentions_is_refused() {
     assert!(process.live().iter().all(|r| Timestamp(r.ts).physical_ms() >= START_MS));
 }
 
-/// What was done to the folder of the log while no process ran.
+/// Damage to the folder of the log while no process ran.
 #[derive(Debug, Clone, Copy)]
 enum Loss {
     Folder,
@@ -259,7 +259,7 @@ enum Loss {
     Name,
     /// The folder of a moment before the last start.
     OlderCopy,
-    /// That of another catalogue.
+    /// That of another catalog.
     Foreign,
 }
 
@@ -277,8 +277,8 @@ fn logs(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     files
 }
 
-/// Acknowledged rows that are in the log alone are never silently absent, whatever part of it is: the start is refused,
-/// changes nothing, and says what to do.
+/// Acknowledged rows that are in the log alone are never silently absent. If any part of the log is missing, the start is
+/// refused, changes nothing, and says what to do.
 #[rstest::rstest]
 #[tokio::test]
 async fn a_log_that_is_not_all_there_is_refused(
@@ -376,7 +376,7 @@ async fn an_accepted_loss_is_one_of_one_log() {
     assert!(world.try_open().await.is_err(), "the loss of the new one was not accepted");
 }
 
-/// What is left of a log that is given up is kept.
+/// The rest of a log that is given up is kept.
 #[tokio::test]
 async fn a_damaged_log_that_is_given_up_is_set_aside() {
     let mut world = World::new();
@@ -398,7 +398,7 @@ async fn a_damaged_log_that_is_given_up_is_set_aside() {
 
 /// Data directories of releases that gave logs no name.
 #[tokio::test]
-async fn a_log_without_a_name_is_given_one_if_no_catalogue_knows_better() {
+async fn a_log_without_a_name_is_given_one_if_no_catalog_knows_better() {
     let world = World::new();
     let process = world.open().await;
     process.insert(1, &[2]).await.unwrap();
@@ -419,9 +419,9 @@ async fn a_log_without_a_name_is_given_one_if_no_catalogue_knows_better() {
     assert!(text.contains("there is none"), "{text}");
 }
 
-/// A process that ends after it has named the log and before the catalogue was told.
+/// A process that ends after it has named the log and before the catalog was told.
 #[tokio::test]
-async fn a_name_that_the_catalogue_was_not_told_is_kept() {
+async fn a_name_that_the_catalog_was_not_told_is_kept() {
     let world = World::new();
     let process = world.open().await;
     let named = process.report.log;

@@ -1,4 +1,4 @@
-//! With real objects: what is flushed is read back through `storage`.
+//! With real objects: flushed segments are read back through `storage`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
     clock::{Clock, ManualClock},
     config::{BinlogConfig, IngestConfig},
     ids::{self, MemoryBounds, Numbers},
-    model::{FieldId, PartitionId, SegmentState},
+    model::{Delete, FieldId, Lsn, PartitionId, PrimaryKey, SegmentState},
     storage::{SegmentStore, read_columns, read_deletes},
 };
 

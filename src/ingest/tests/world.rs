@@ -1,4 +1,4 @@
-//! The world around the write path: a catalogue, a store, a clock, and log files that fail when told to.
+//! The world around the write path: a catalog, a store, a clock, and log files that fail when told to.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::super::{
-    wal::{DiskFiles, Identity, LogFile, LogFiles},
+    wal::{DiskFiles, LogFiles, files::LogFile, identity::Identity},
     *,
 };
 use crate::{
@@ -119,7 +119,7 @@ pub(super) enum Point {
 pub(super) const POINTS: [Point; 5] =
     [Point::WriteSegment, Point::CommitFlush, Point::FlushCommitted, Point::CommitDeltas, Point::DeltasCommitted];
 
-/// Holds whoever comes by until released.
+/// Holds every call until it is released.
 #[derive(Debug)]
 pub(super) struct Gate {
     came: Semaphore,
@@ -127,7 +127,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Waits until somebody has come to the gate.
+    /// Waits until a call has come to the gate.
     pub(super) async fn arrived(&self) {
         self.came.acquire().await.unwrap().forget();
     }
@@ -138,9 +138,9 @@ impl Gate {
     }
 }
 
-/// A segment in the catalogue.
+/// A segment in the catalog.
 #[derive(Debug, Clone)]
-pub(super) struct Held {
+pub(super) struct StoredSegment {
     pub(super) group: Arc<Group>,
     pub(super) rows: Vec<Row>,
     pub(super) deletes: Vec<Delete>,
@@ -151,7 +151,7 @@ pub(super) struct Held {
 #[derive(Default)]
 pub(super) struct Contents {
     written: HashMap<SegmentId, SealedRows>,
-    pub(super) segments: BTreeMap<SegmentId, Held>,
+    pub(super) segments: BTreeMap<SegmentId, StoredSegment>,
     pub(super) delta_lsn: HashMap<Channel, Lsn>,
     pub(super) end_lsn: Lsn,
     pub(super) log: KnownLog,
@@ -235,7 +235,7 @@ impl Catalog {
         }
         for sources in groups.into_values() {
             let group = contents.segments[&sources[0]].group.clone();
-            let mut merged = Held { group, rows: vec![], deletes: vec![], live: true, from: sources.clone() };
+            let mut merged = StoredSegment { group, rows: vec![], deletes: vec![], live: true, from: sources.clone() };
             for source in &sources {
                 let held = contents.segments.get_mut(source).unwrap();
                 held.live = false;
@@ -291,7 +291,7 @@ impl FlushSink for Catalog {
             }
             contents.order.insert(id, rows.iter().map(|r| r.id).collect());
             contents.end_lsn = contents.end_lsn.max(flushed.segment.end_lsn);
-            let held = Held { group: written.group, rows, deletes: written.deletes, live: true, from: vec![] };
+            let held = StoredSegment { group: written.group, rows, deletes: written.deletes, live: true, from: vec![] };
             contents.segments.entry(id).or_insert(held);
         }
         self.pass(Point::FlushCommitted).await.map(|()| Committed::Here)
@@ -318,7 +318,7 @@ impl FlushSink for Catalog {
     }
 }
 
-/// What the log files do besides being files.
+/// Faults of the log files, made on purpose.
 #[derive(Default)]
 pub(super) struct LogFaults {
     pub(super) syncs: AtomicU64,
@@ -379,7 +379,7 @@ impl LogFile for FaultyFile {
     }
 }
 
-/// Everything that outlives a process.
+/// The parts that outlive a process.
 pub(super) struct World {
     pub(super) dir: tempfile::TempDir,
     pub(super) clock: Arc<ManualClock>,
@@ -430,7 +430,7 @@ impl World {
     async fn open_parts(&self, writer: Arc<dyn SegmentWriter>) -> Result<Process, IngestError> {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let Numbers { ids, tso, .. } = ids::open(Arc::new(self.bounds.clone()), clock.clone()).await?;
-        // From now on ids of tests wait for no bound.
+        // Stores the first bound, so that later ids need no await.
         ids.next().await?;
         let (config, wal_dir, sink) = (self.config.clone(), self.wal(), self.catalog.clone());
         let known = self.catalog.recovered();
@@ -457,7 +457,7 @@ impl Ingest {
 }
 
 impl Process {
-    /// Ends it as a kill would: nothing is finished, and what the files have is what is left.
+    /// Ends it as a kill would: nothing is finished, and only the bytes in the files are left.
     pub(super) async fn kill(mut self) {
         self.ingest.inner.stop.cancel();
         self.ingest.inner.tasks.wait().await;
@@ -491,7 +491,7 @@ impl Process {
             .collect()
     }
 
-    /// Inserts rows; they as they were acknowledged.
+    /// Inserts rows and returns them as they were acknowledged.
     pub(super) async fn insert(&self, partition: i64, keys: &[i64]) -> Result<Vec<Row>, IngestError> {
         let (write, mut rows) = self.insert_op(partition, keys);
         let ack = self.ingest.write(write).await?;

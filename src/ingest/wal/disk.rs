@@ -1,6 +1,6 @@
 //! Log files in a directory. Names are the position of the first frame, 20 digits, so that they sort.
 //!
-//! Never leaves a directory entry to chance: creating and removing sync the directory.
+//! Must never leave a directory entry to chance: creating and removing a file sync the directory.
 
 use std::{
     fs::{File, OpenOptions},
@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Identity, LogFile, LogFiles, identity};
+use super::{
+    files::{LogFile, LogFiles},
+    identity::{self, Identity, sync_dir},
+};
 use crate::model::Lsn;
 
 const SUFFIX: &str = "log";
@@ -33,8 +36,8 @@ impl LogFiles for DiskFiles {
     fn remove(&mut self, first: Lsn) -> io::Result<()> {
         match std::fs::remove_file(path(&self.dir, first)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            // Files go oldest first. Were a crash to bring back an older one without a newer one, the log would have a
-            // gap and be refused.
+            // Files go oldest first. If a crash brought back an older one without a newer one, the log would have a gap
+            // and be refused.
             _ => sync_dir(&self.dir),
         }
     }
@@ -72,8 +75,8 @@ pub(in crate::ingest) fn path(dir: &Path, first: Lsn) -> PathBuf {
     dir.join(format!("{:020}.{SUFFIX}", first.0))
 }
 
-/// Positions of the first frames of all log files, ascending; none in a folder that does not exist. Other files are none
-/// of our business.
+/// Positions of the first frames of all log files, ascending; none in a folder that does not exist. Other files are left
+/// out.
 pub(in crate::ingest) fn list(dir: &Path) -> io::Result<Vec<Lsn>> {
     let mut found = Vec::new();
     let entries = match std::fs::read_dir(dir) {
@@ -90,9 +93,4 @@ pub(in crate::ingest) fn list(dir: &Path) -> io::Result<Vec<Lsn>> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// Makes the entries of a directory durable.
-pub(in crate::ingest) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

@@ -1,6 +1,6 @@
 //! The header of a frame: encoding and checks. `wal` draws it.
 //!
-//! Never trusts a length before the header's sum was right.
+//! Must never trust a length before the header's sum was right.
 
 use super::super::IngestError;
 use crate::model::{Lsn, SegmentId, Timestamp};
@@ -12,14 +12,14 @@ const PART_BYTES: usize = 16;
 /// Parts of one frame at most: far above partitions times channels, far below what would exhaust memory.
 pub(in crate::ingest) const MAX_PARTS: usize = 1 << 20;
 
-/// What the body of a frame says.
+/// The kind of record in the body of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ingest) enum Kind {
     /// Deletes and rows of one request.
     Write = 1,
     /// Segments that take no more rows because a client asked.
     Seal = 2,
-    /// Segments whose rows are in the object store and in the catalogue.
+    /// Segments whose rows are in the object store and in the catalog.
     Flushed = 3,
     /// A collection was dropped.
     ForgetCollection = 4,
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// Rows of one group: which segment they go to, how many, and how many bytes of the body they take.
+/// Rows of one group: their segment, their number, and the bytes that they take in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ingest) struct Part {
     pub(in crate::ingest) segment: SegmentId,
@@ -91,8 +91,8 @@ impl Header {
         Ok(out)
     }
 
-    /// Length of the whole header that `fixed`, its first [`FIXED_BYTES`], announces. Nothing has been verified yet but
-    /// the magic and the limit of parts.
+    /// Length of the whole header that `fixed`, its first [`FIXED_BYTES`], announces. Only the magic and the limit of
+    /// parts have been verified yet.
     pub(in crate::ingest) fn announced_bytes(fixed: &[u8]) -> Result<usize, &'static str> {
         if fixed.get(..4) != Some(&MAGIC[..]) {
             return Err("no frame begins here");

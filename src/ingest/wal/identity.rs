@@ -1,11 +1,11 @@
-//! Whose log it is, and which of its files there have to be: one small file beside those of the log.
+//! The owner of the log, and the files that the log must have: one small file beside those of the log.
 //!
 //! A log that is missing as a whole looks like one that was never begun, an older copy looks like a log that ends early,
-//! and one without its first files looks like a log that has shrunk: each has only whole frames. So the log says itself
-//! which file is its first and which its newest, and the catalogue keeps the log's name. [`check`] compares the three.
+//! and one without its first files looks like a log that has shrunk: each has only whole frames. So the log itself names
+//! its first and its newest file, and the catalog keeps the name of the log. [`check`] compares the three.
 //!
-//! The file is written to a temporary name, synced and renamed: it is never half there. It is written *before* a file
-//! of the log goes and *after* one was made, so that a crash in between leaves a file too many, not one too few.
+//! The file is written to a temporary name, synced and renamed, so it is never torn. It is written *before* a file of the
+//! log goes and *after* one was made, so that a crash in between leaves a file too many, not one too few.
 
 use std::{
     fs::File,
@@ -16,25 +16,40 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{super::IngestError, disk::sync_dir};
-use crate::{
-    ingest::{KnownLog, LogLoss},
-    model::Lsn,
-};
+use super::super::error::{IngestError, LogLoss};
+use crate::model::{Lsn, WriteAheadLog};
 
 /// Not a name that a log file can have.
 const NAME: &str = "identity";
 const UNFINISHED: &str = "identity.new";
 
+/// The catalog's knowledge of the log as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KnownLog {
+    /// The identity of the catalog.
+    pub catalog: Uuid,
+    /// [`crate::ingest::RecoveryReport::log`] of the last start that has told the catalog.
+    pub noted: Option<WriteAheadLog>,
+    /// The catalog has records that only a process with a log can have made.
+    pub had_log: bool,
+}
+
+impl KnownLog {
+    /// The name by which an operator accepts the loss of the log.
+    pub(in crate::ingest) fn name(&self) -> Uuid {
+        self.noted.map_or(self.catalog, |log| log.id)
+    }
+}
+
 /// Tells a log from every other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::ingest) struct Owner {
-    /// The catalogue that its rows belong to.
+    /// The catalog that its rows belong to.
     pub(in crate::ingest) catalog: Uuid,
     pub(in crate::ingest) log: Uuid,
 }
 
-/// What a log says of itself.
+/// The name of a log and of its outer files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ingest) struct Identity {
     pub(in crate::ingest) owner: Owner,
@@ -53,7 +68,7 @@ struct Stored {
     newest: u64,
 }
 
-/// What the folder has; None: no such file. A file that can't be read as one is damage.
+/// The identity in the folder; None: there is no such file. A file that can't be read as one is damage.
 pub(in crate::ingest) fn read(dir: &Path) -> Result<Option<Identity>, IngestError> {
     let path = dir.join(NAME);
     let bytes = match std::fs::read(&path) {
@@ -81,8 +96,13 @@ pub(in crate::ingest) fn write(dir: &Path, identity: &Identity) -> io::Result<()
     sync_dir(dir)
 }
 
-/// Whether the log that was found is the one that the catalogue knows, with all of its files. `files`: first positions,
-/// ascending. Returns whose log it is, None for one that has yet to be given a name.
+/// Makes the entries of a directory durable.
+pub(in crate::ingest) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Checks that the log in the folder is the one that the catalog knows, with all of its files. `files`: first positions,
+/// ascending. Returns the owner of the log, None for a log that has no name yet.
 pub(in crate::ingest) fn check(
     known: &KnownLog,
     found: Option<&Identity>,
@@ -90,11 +110,11 @@ pub(in crate::ingest) fn check(
 ) -> Result<Option<Owner>, LogLoss> {
     let expected = known.noted.map(|log| Owner { catalog: known.catalog, log: log.id });
     let (owner, identity) = match (expected, found) {
-        // A release that gave logs no names has written it, or nobody has yet.
+        // An older release wrote it, which gave logs no names, or there is none yet.
         (None, None) if !files.is_empty() || !known.had_log => return Ok(None),
         (_, None) if files.is_empty() => return Err(LogLoss::Absent),
         (_, None) => return Err(LogLoss::Unnamed),
-        // A start has ended between naming the log and telling the catalogue.
+        // A start has ended between naming the log and telling the catalog.
         (None, Some(found)) if found.owner.catalog == known.catalog => (found.owner, found),
         (Some(expected), Some(found)) if found.owner == expected => (expected, found),
         (_, Some(found)) => return Err(LogLoss::Foreign { log: found.owner.log, catalog: found.owner.catalog }),
@@ -166,7 +186,7 @@ mod tests {
         Some((LOG, 7)), true, Some(identity(CATALOG, LOG, 3, 7)), &[],
         Err(LogLoss::NoNewest { expected: Lsn(7), found: Lsn(0) })
     )]
-    fn what_there_has_to_be(
+    fn the_log_must_be_the_known_one_and_whole(
         #[case] noted: Option<(Uuid, u64)>,
         #[case] had_log: bool,
         #[case] found: Option<Identity>,

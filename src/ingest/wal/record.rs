@@ -1,4 +1,4 @@
-//! Bodies of frames: what a record says, as bytes and back.
+//! Bodies of frames: records to bytes and back.
 //!
 //! ```text
 //! Write            collection (i64)
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::model::{Channel, CollectionId, Group, PartitionId, PrimaryKey, SegmentId, Timestamp};
 
-/// Bytes of one body at most: what the lengths in a frame can carry, and what a reader is ready to hold.
+/// Most bytes of one body: the lengths in a frame can carry it, and a reader is ready to hold it.
 pub(in crate::ingest) const MAX_BODY_BYTES: u64 = 1 << 30;
 
 /// Bits of the scope of a delete. Logs of releases before the second one have only the first.
@@ -131,7 +131,7 @@ pub(in crate::ingest) enum Control {
     ForgetPartition(CollectionId, PartitionId),
 }
 
-/// What the beginning of a body says.
+/// The beginning of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ingest) enum Preamble {
     /// One group per part of the header.
@@ -144,7 +144,7 @@ pub(in crate::ingest) enum Preamble {
 }
 
 impl Preamble {
-    /// Reads a preamble. The text says what is wrong with it.
+    /// Reads a preamble. The error is a text that names the fault.
     pub(in crate::ingest) fn decode(kind: Kind, bytes: &[u8]) -> Result<Self, &'static str> {
         let mut input = Input { bytes };
         let preamble = match kind {

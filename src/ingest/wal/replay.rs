@@ -1,7 +1,7 @@
 //! Reads the log back: every frame in order, up to the end or a torn tail.
 //!
-//! Never skips a frame and goes on, and never hands over rows that are not durable: the last file is synced before the
-//! caller may act on what was read.
+//! Must never skip a frame and go on, and never hand over rows that are not durable: the last file is synced before the
+//! caller may act on its frames.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,11 +12,11 @@ use std::{
 use arrow::buffer::{Buffer, MutableBuffer};
 
 use super::{
-    super::IngestError,
+    super::error::IngestError,
     disk,
     frame::{FIXED_BYTES, Header, MAGIC},
+    identity::sync_dir,
     record::MAX_BODY_BYTES,
-    writer::ClosedFile,
 };
 use crate::model::{Lsn, Timestamp};
 
@@ -30,7 +30,7 @@ pub(in crate::ingest) struct Frame {
     pub(in crate::ingest) log_offset: u64,
 }
 
-/// What was cut off the end of the log: a write that a crash interrupted, never acknowledged.
+/// The bytes cut off the end of the log: a write that a crash interrupted, never acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
     pub file: PathBuf,
@@ -38,6 +38,14 @@ pub struct TornTail {
     pub offset: u64,
     pub dropped_bytes: u64,
     pub reason: &'static str,
+}
+
+/// A file that is not written any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::ingest) struct ClosedFile {
+    pub(in crate::ingest) first: Lsn,
+    pub(in crate::ingest) last: Lsn,
+    pub(in crate::ingest) bytes: u64,
 }
 
 /// The log after it was read.
@@ -52,15 +60,15 @@ pub(in crate::ingest) struct Replayed {
     pub(in crate::ingest) torn: Option<TornTail>,
 }
 
-/// Reads all frames of the log in `dir`, which is made if it does not exist. `visit` says with a text why a frame whose
-/// sums are right makes no sense.
+/// Reads all frames of the log in `dir`, which is made if it does not exist. An error of `visit` is a text that says why a
+/// frame with right sums makes no sense.
 pub(in crate::ingest) fn replay(
     dir: &Path,
     mut visit: impl FnMut(Frame) -> Result<(), String>,
 ) -> Result<Replayed, IngestError> {
     std::fs::create_dir_all(dir).map_err(io_error("create", dir))?;
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
-        disk::sync_dir(parent).map_err(io_error("sync", parent))?;
+        sync_dir(parent).map_err(io_error("sync", parent))?;
     }
     let names = disk::list(dir).map_err(io_error("list", dir))?;
     let mut out = Replayed {
@@ -126,7 +134,7 @@ fn read_file(
     }
     let end = reader.offset;
     if is_last {
-        // What was read may so far be in the page cache only. It must not be shown to anybody before it is durable.
+        // The frames may be in the page cache only. No reader may see them before they are durable.
         let file = OpenOptions::new().write(true).open(path).map_err(io_error("open", path))?;
         if end < len {
             file.set_len(end).map_err(io_error("truncate", path))?;

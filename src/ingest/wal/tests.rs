@@ -1,4 +1,4 @@
-//! The log as bytes: what was written is read back, whatever prefix of it is left; and no damage goes unnoticed.
+//! The log as bytes: every prefix of it reads back the frames that it holds, and no damage goes unnoticed.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -243,7 +243,7 @@ fn deletes_of_older_logs_are_read() {
     let op = |partition, key| DeleteOp { channel: Channel::new("ch"), partition, keys: [key].into(), older_than: None };
     let expected = [op(None, PrimaryKey::Int(7)), op(Some(PartitionId(-3)), PrimaryKey::Str("ü".into()))];
     assert_eq!((collection, &deletes[..]), (CollectionId(1), &expected[..]));
-    // And what has no such timestamp is written as it was then.
+    // A delete without such a timestamp is written as it was then.
     assert_eq!(EncodedRecord::write(CollectionId(1), &expected, &[]).unwrap().preamble, bytes);
     let mut unknown = bytes;
     unknown[16] = 4;

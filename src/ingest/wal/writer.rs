@@ -1,20 +1,17 @@
-//! The log as its one writer sees it: a current file, and closed ones that go when nothing needs them.
+//! The writer's side of the log: a current file, and closed ones that are removed when no state needs them.
 //!
-//! Never rolls before a sync, so that only the newest file can end in a torn frame, and always keeps the newest file,
+//! Must never roll before a sync, so that only the newest file can end in a torn frame, and never remove the newest file,
 //! so that positions go on.
 
 use std::{collections::VecDeque, io, io::IoSlice};
 
-use super::{EncodedRecord, Identity, LogFile, LogFiles, Owner, Replayed};
+use super::{
+    files::{LogFile, LogFiles},
+    identity::{Identity, Owner},
+    record::EncodedRecord,
+    replay::{ClosedFile, Replayed},
+};
 use crate::model::{Lsn, Timestamp};
-
-/// A file that is not written any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ingest) struct ClosedFile {
-    pub(in crate::ingest) first: Lsn,
-    pub(in crate::ingest) last: Lsn,
-    pub(in crate::ingest) bytes: u64,
-}
 
 pub(in crate::ingest) struct LogWriter {
     owner: Owner,
@@ -33,7 +30,7 @@ pub(in crate::ingest) struct LogWriter {
 }
 
 impl LogWriter {
-    /// Begins a new file after what replay found, of a log that is `owner`'s from now on.
+    /// Begins a new file behind the replayed ones, of a log that is `owner`'s from now on.
     pub(in crate::ingest) fn begin(
         mut files: Box<dyn LogFiles>,
         replayed: Replayed,
