@@ -1,18 +1,20 @@
 #!/bin/sh
 # Builds the server, starts it on its defaults with its data in ./data, runs `datacoord demo` against it, and leaves it
-# running. Arguments go to the server, e.g. --grpc-listen 127.0.0.1:0 for a free port.
+# running. The build is the release build, so the server is as fast as any. Arguments go to the server, e.g.
+# --grpc-listen 127.0.0.1:0 for a free port.
 set -eu
 cd "$(dirname "$0")/.."
 
-cargo build --release --locked
 program=target/release/datacoord
+[ -x "$program" ] || echo "The first build takes some minutes: docs/benchmarks.md (Building) has the figures."
+cargo build --release --locked --bin datacoord
 ready=data/ready.json
 mkdir -p data
 
-# The value of a member of the ready file, which is one flat object.
+# Prints a member of the ready file, which is one flat object.
 member() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\).*/\1/p" "$ready"; }
 
-# Whether the ready file is that of a server which still runs.
+# Succeeds if the server of the ready file still runs.
 running() { [ -f "$ready" ] && "$program" healthcheck --endpoint "$(member http)" >/dev/null 2>&1; }
 
 if running; then
