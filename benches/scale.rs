@@ -18,10 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{
-    array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch},
-    datatypes::{DataType as ArrowType, Field as ArrowField, Schema},
-};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema};
 use datacoord::{
     clock::{Clock, SystemClock},
     config::Config,

@@ -9,11 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::{
-    array::{FixedSizeBinaryArray, Int64Array, RecordBatch},
-    buffer::Buffer,
-    datatypes::Schema,
-};
+use arrow_array::{FixedSizeBinaryArray, Int64Array, RecordBatch};
+use arrow_buffer::Buffer;
+use arrow_schema::Schema;
 use async_trait::async_trait;
 use datacoord::{
     clock::{Clock, SystemClock},
@@ -83,7 +81,7 @@ fn rows(schema: &CollectionSchema, first: i64, count: usize) -> RecordBatch {
     }
     let ids = Int64Array::from_iter_values(first..first + count as i64);
     let vectors = FixedSizeBinaryArray::new((DIM * 4) as i32, Buffer::from_vec(vectors), None);
-    let columns: Vec<arrow::array::ArrayRef> = vec![Arc::new(ids.clone()), Arc::new(ids), Arc::new(vectors)];
+    let columns: Vec<arrow_array::ArrayRef> = vec![Arc::new(ids.clone()), Arc::new(ids), Arc::new(vectors)];
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("columns fit")
 }
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, FixedSizeBinaryArray, Int64Array, StringArray},
-    buffer::Buffer,
-};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, StringArray};
+use arrow_buffer::Buffer;
 use datacoord::model::{DataType, Field, FieldId};
 
 /// Reproducible noise.

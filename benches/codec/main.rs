@@ -7,7 +7,7 @@ mod settings;
 
 use std::{hint::black_box, sync::Arc};
 
-use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow_array::{ArrayRef, Int64Array, StringArray};
 use criterion::{Criterion, Throughput, criterion_group};
 use datacoord::{
     binlog::{InsertLog, LogIds, PkStatsBuilder, decode_delta, decode_stats, encode_delta, memory_size},

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use arrow::array::ArrayRef;
+use arrow_array::ArrayRef;
 use datacoord::{
     binlog::{InsertLog, InsertLogWriter, memory_size},
     config::BinlogConfig,

@@ -2,11 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, FixedSizeBinaryArray, Int64Array},
-    buffer::Buffer,
-    record_batch::RecordBatch,
-};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch};
+use arrow_buffer::Buffer;
 use datacoord::{
     binlog::LogIds,
     compactor::{CompactionInput, CompactionTask},

@@ -2,10 +2,8 @@
 
 use std::{ops::Range, sync::Arc, vec};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
-    datatypes::DataType as Arrow,
-};
+use arrow_array::{Array, ArrayRef, StringArray, builder::StringBuilder, cast::AsArray};
+use arrow_schema::DataType as Arrow;
 use serde::{
     Deserialize, Deserializer,
     de::{Error, Visitor},

@@ -2,10 +2,8 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray},
-    datatypes::DataType as Arrow,
-};
+use arrow_array::{Array, ArrayRef, cast::AsArray};
+use arrow_schema::DataType as Arrow;
 use bytes::Bytes;
 
 use super::{

@@ -9,12 +9,13 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{
-    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, StringArray, make_array},
-    datatypes::{DataType as Arrow, Field as ArrowField, Int8Type, Int16Type, Int32Type, Schema as ArrowSchema},
-    error::ArrowError,
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ArrayRef, ArrowPrimitiveType, BinaryArray, RecordBatch, StringArray,
+    cast::AsArray,
+    make_array,
+    types::{Int8Type, Int16Type, Int32Type},
 };
+use arrow_schema::{ArrowError, DataType as Arrow, Field as ArrowField, Schema as ArrowSchema};
 use parquet::{
     arrow::{
         ArrowSchemaConverter, ArrowWriter,

@@ -1,6 +1,6 @@
 //! Size of rows in memory as Milvus counts it. Decides where binlogs are cut, and is written as `original_size`.
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow_array::{Array, ArrayRef, cast::AsArray};
 
 use crate::model::{DataType, Field};
 

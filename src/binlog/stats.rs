@@ -1,6 +1,6 @@
 //! Statistics logs: range and Bloom filter of a segment's primary keys, as JSON text (see docs/formats.md).
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow_array::{Array, ArrayRef, cast::AsArray};
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
@@ -179,8 +179,9 @@ impl PkStatsBuilder {
                 keys.iter().flatten().for_each(|key| self.add_str(key));
             }
             _ => {
-                let keys =
-                    column.as_primitive_opt::<arrow::datatypes::Int64Type>().ok_or_else(|| self.wrong_type(column))?;
+                let keys = column
+                    .as_primitive_opt::<arrow_array::types::Int64Type>()
+                    .ok_or_else(|| self.wrong_type(column))?;
                 keys.values().iter().for_each(|key| self.add_int(*key));
             }
         }

@@ -3,14 +3,11 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array,
-        Int16Array, Int32Array, Int64Array, LargeStringArray, StringArray,
-    },
-    datatypes::{Field as ArrowField, Schema as ArrowSchema},
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array,
+    Int16Array, Int32Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
 };
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use bytes::Bytes;
 use parquet::{
     arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
@@ -100,7 +97,7 @@ fn decode(bytes: &Bytes, field: &Field, batch_rows: usize) -> Result<Vec<ArrayRe
 
 fn joined(arrays: &[ArrayRef]) -> ArrayRef {
     let arrays: Vec<&dyn Array> = arrays.iter().map(|a| a.as_ref()).collect();
-    arrow::compute::concat(&arrays).unwrap()
+    arrow_select::concat::concat(&arrays).unwrap()
 }
 
 #[rstest]

@@ -9,7 +9,7 @@
 
 use std::{io::Write, sync::Arc};
 
-use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema};
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use bytes::Bytes;
 use parquet::{
     arrow::ArrowSchemaConverter,

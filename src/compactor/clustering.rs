@@ -15,10 +15,13 @@
 
 use std::cmp::Ordering;
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanBufferBuilder},
-    datatypes::{DataType as Arrow, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
+use arrow_array::{
+    Array, ArrayRef,
+    cast::AsArray,
+    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
+use arrow_buffer::BooleanBufferBuilder;
+use arrow_schema::DataType as Arrow;
 
 use super::{
     CompactError,
@@ -352,9 +355,9 @@ fn slices(sample: &[(Scalar, u64)], most: u64) -> Vec<Slice> {
 
 /// A column of keys.
 enum Keys {
-    Int(arrow::array::Int64Array),
-    Float(arrow::array::Float64Array),
-    Str(arrow::array::StringArray),
+    Int(arrow_array::Int64Array),
+    Float(arrow_array::Float64Array),
+    Str(arrow_array::StringArray),
 }
 
 impl Keys {

@@ -58,8 +58,8 @@ impl Classify for CompactError {
     }
 }
 
-impl From<arrow::error::ArrowError> for CompactError {
-    fn from(error: arrow::error::ArrowError) -> Self {
+impl From<arrow_schema::ArrowError> for CompactError {
+    fn from(error: arrow_schema::ArrowError) -> Self {
         Self::Internal(format!("arrow: {error}"))
     }
 }

@@ -5,10 +5,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray},
-    datatypes::Int64Type,
-};
+use arrow_array::{Array, ArrayRef, cast::AsArray, types::Int64Type};
 use tokio_util::sync::CancellationToken;
 
 use super::{

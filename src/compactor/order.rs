@@ -5,7 +5,8 @@
 //!
 //! Must never: apply different orders to the fields of one piece.
 
-use arrow::{array::ArrayRef, error::ArrowError};
+use arrow_array::ArrayRef;
+use arrow_schema::ArrowError;
 
 use super::{
     cut::{Part, Piece},
@@ -36,7 +37,7 @@ pub(super) fn permutation(row_ids: &[i64]) -> Option<Vec<u32>> {
 
 /// Applies a permutation to a column that came in several arrays, `step` rows at a time.
 pub(super) struct Rearranged<'a> {
-    chunks: Vec<&'a dyn arrow::array::Array>,
+    chunks: Vec<&'a dyn arrow_array::Array>,
     /// First row of each chunk.
     starts: Vec<u32>,
     order: std::slice::Chunks<'a, u32>,
@@ -66,7 +67,7 @@ impl Iterator for Rearranged<'_> {
             (chunk, (row - self.starts.get(chunk).copied().unwrap_or(0)) as usize)
         };
         let indices: Vec<(usize, usize)> = rows.iter().map(locate).collect();
-        Some(arrow::compute::interleave(&self.chunks, &indices))
+        Some(arrow_select::interleave::interleave(&self.chunks, &indices))
     }
 }
 
@@ -74,10 +75,7 @@ impl Iterator for Rearranged<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::{
-        array::{AsArray, Int64Array, StringArray},
-        datatypes::Int64Type,
-    };
+    use arrow_array::{Int64Array, StringArray, cast::AsArray, types::Int64Type};
     use proptest::prelude::*;
     use rstest::rstest;
 

@@ -7,10 +7,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::AcqRel},
 };
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray},
-    datatypes::Int64Type,
-};
+use arrow_array::{Array, ArrayRef, cast::AsArray, types::Int64Type};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 

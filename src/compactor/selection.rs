@@ -8,11 +8,8 @@
 
 use std::{ops::Range, time::Duration};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray},
-    buffer::{BooleanBuffer, Buffer},
-    datatypes::Int64Type,
-};
+use arrow_array::{Array, ArrayRef, BooleanArray, cast::AsArray, types::Int64Type};
+use arrow_buffer::{BooleanBuffer, Buffer};
 
 use super::deletes::DeleteMap;
 use crate::model::Timestamp;
@@ -57,11 +54,11 @@ impl Keep {
     }
 
     /// The surviving rows of `column`, whose rows are exactly those of this selection.
-    pub(super) fn apply(&self, column: &ArrayRef) -> Result<ArrayRef, arrow::error::ArrowError> {
+    pub(super) fn apply(&self, column: &ArrayRef) -> Result<ArrayRef, arrow_schema::ArrowError> {
         match self {
             Self::All => Ok(column.clone()),
             Self::None => Ok(column.slice(0, 0)),
-            Self::Some(bits) => arrow::compute::filter(column, &BooleanArray::new(bits.clone(), None)),
+            Self::Some(bits) => arrow_select::filter::filter(column, &BooleanArray::new(bits.clone(), None)),
         }
     }
 }

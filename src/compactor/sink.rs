@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, ArrayRef},
-    datatypes::DataType as Arrow,
-};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType as Arrow;
 use parking_lot::Mutex;
 
 use super::{CompactError, inputs::step, order::Rearranged, selection::Keep};

@@ -8,12 +8,9 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, Int64Array, RecordBatch},
-    compute::concat_batches,
-    datatypes::SchemaRef,
-    error::ArrowError,
-};
+use arrow_array::{Array, Int64Array, RecordBatch};
+use arrow_schema::{ArrowError, SchemaRef};
+use arrow_select::concat::concat_batches;
 
 use crate::model::{CollectionSchema, FieldId, Timestamp};
 

@@ -8,10 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{
-    array::{AsArray, Int64Array, StringArray},
-    datatypes::Int64Type,
-};
+use arrow_array::{Int64Array, StringArray, cast::AsArray, types::Int64Type};
 use rustc_hash::FxHashMap;
 
 use super::chunk::Chunk;

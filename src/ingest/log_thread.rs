@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{

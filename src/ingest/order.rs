@@ -8,12 +8,9 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{AsArray, Int64Array, RecordBatch},
-    compute::interleave_record_batch,
-    datatypes::Int64Type,
-    error::ArrowError,
-};
+use arrow_array::{Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_schema::ArrowError;
+use arrow_select::interleave::interleave_record_batch;
 
 use super::chunk::Chunk;
 use crate::model::FieldId;
@@ -124,7 +121,7 @@ fn row_ids(batch: &RecordBatch) -> Result<&Int64Array, ArrowError> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::FixedSizeBinaryArray;
+    use arrow_array::FixedSizeBinaryArray;
     use proptest::prelude::*;
 
     use super::*;

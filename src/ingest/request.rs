@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 use crate::model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, PrimaryKey, Timestamp};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType as Arrow, Field as ArrowField, Schema as ArrowSchema};
+use arrow_schema::{DataType as Arrow, Field as ArrowField, Schema as ArrowSchema};
 use serde::{Deserialize, Serialize};
 
 use super::FieldId;

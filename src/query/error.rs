@@ -30,7 +30,7 @@ pub enum QueryError {
     #[error("a batch of rows has no column {field} of type {wanted}")]
     Batch { field: FieldId, wanted: String },
     #[error("a batch of rows can't be put together: {0}")]
-    Arrow(#[from] arrow::error::ArrowError),
+    Arrow(#[from] arrow_schema::ArrowError),
     #[error("the read was given up: its caller has gone, or the server is stopping")]
     Cancelled,
     #[error("a reader ended without an answer: {0}")]

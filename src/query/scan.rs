@@ -4,11 +4,8 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, RecordBatch},
-    buffer::BooleanBuffer,
-    datatypes::Int64Type,
-};
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 
 use super::{
@@ -222,7 +219,7 @@ impl Pass {
             .column_by_name(&key_field.column_name())
             .filter(|keys| *keys.data_type() == key_field.arrow_type())
             .ok_or_else(|| missing(key_field.id, key_field.data_type.name()))?;
-        found.keys = Some(Keys(arrow::compute::filter(keys, &BooleanArray::new(live, None))?));
+        found.keys = Some(Keys(arrow_select::filter::filter(keys, &BooleanArray::new(live, None))?));
         Ok(found)
     }
 

@@ -5,11 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{
-    array::{RecordBatch, RecordBatchOptions},
-    compute::interleave_record_batch,
-    datatypes::{Field as ArrowField, Schema},
-};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{Field as ArrowField, Schema};
+use arrow_select::interleave::interleave_record_batch;
 use futures::{TryStreamExt, pin_mut};
 
 use super::{

@@ -4,11 +4,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array},
-    compute::take_record_batch,
-    datatypes::{Field as ArrowField, Schema as ArrowSchema},
-};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
+use arrow_select::take::take_record_batch;
 
 use super::{Standalone, StandaloneError};
 use crate::{
@@ -330,6 +328,6 @@ fn hash_str(key: &str) -> u32 {
     crc32fast::hash(&bytes[..bytes.len().min(100)])
 }
 
-fn internal(e: arrow::error::ArrowError) -> StandaloneError {
+fn internal(e: arrow_schema::ArrowError) -> StandaloneError {
     StandaloneError::Internal(e.to_string())
 }

@@ -6,7 +6,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 
 use super::{Standalone, StandaloneError, admission::Admitted};
 use crate::{

@@ -60,6 +60,8 @@ impl Bucket {
         if config.bucket.is_empty() {
             return Err(StorageError::Settings("bucket name is empty".to_owned()));
         }
+        // The client has no TLS of its own and panics without one. An error says that the process has chosen before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let scheme = if config.use_ssl { "https" } else { "http" };
         let region = if config.region.is_empty() { DEFAULT_REGION } else { &config.region };
         // `SegmentStore` retries: one place, one bound.

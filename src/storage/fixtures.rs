@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use arrow::{
-    array::{ArrayRef, BinaryArray, FixedSizeBinaryArray, Int64Array, StringArray},
-    compute::concat_batches,
-    record_batch::RecordBatch,
-};
+use arrow_array::{ArrayRef, BinaryArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray};
+use arrow_select::concat::concat_batches;
 use bytes::Bytes;
 use futures::TryStreamExt;
 

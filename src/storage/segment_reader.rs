@@ -5,11 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, ArrayRef},
-    datatypes::{Field as ArrowField, Schema as ArrowSchema},
-    record_batch::RecordBatch,
-};
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use futures::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},

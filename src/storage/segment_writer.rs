@@ -6,11 +6,8 @@
 
 use std::{iter::Peekable, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, AsArray},
-    datatypes::{Int64Type, Schema as ArrowSchema},
-    record_batch::RecordBatch,
-};
+use arrow_array::{ArrayRef, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_schema::Schema as ArrowSchema;
 use bytes::Bytes;
 use futures::{
     TryStreamExt,

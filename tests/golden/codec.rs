@@ -1,12 +1,12 @@
 //! Every real file decodes to what its manifest says, and what we make of it again has the same meaning, or the same
 //! bytes where nothing is left to choice.
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray},
-    compute::{concat, concat_batches},
-    datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, ArrayRef, RecordBatch,
+    cast::AsArray,
+    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
+use arrow_select::concat::{concat, concat_batches};
 use datacoord::{
     binlog::{
         Descriptor, InsertLog, InsertLogWriter, PkStats, PkStatsBuilder, decode_delta, decode_stats,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
-use arrow::{array::AsArray, datatypes::Int64Type, record_batch::RecordBatch};
+use arrow_array::{RecordBatch, cast::AsArray, types::Int64Type};
 use datacoord::{
     binlog::LogIds,
     compactor::{CompactionInput, CompactionOutcome, CompactionTask, Compactor, OutputSegment, ProgressSink},

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use arrow::{
-    array::{Array, AsArray},
-    datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
-    record_batch::RecordBatch,
+use arrow_array::{
+    Array, RecordBatch,
+    cast::AsArray,
+    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 use datacoord::model::{CollectionSchema, DataType, Delete, Field, FieldId, PrimaryKey, Timestamp};
 use sha2::{Digest, Sha256};
@@ -45,9 +45,7 @@ impl Rows {
                 push_value(&mut bytes, field, column(field.id).as_ref(), at);
             }
             let key = match column(self.key).data_type() {
-                arrow::datatypes::DataType::Utf8 => {
-                    PrimaryKey::Str(column(self.key).as_string::<i32>().value(at).into())
-                }
+                arrow_schema::DataType::Utf8 => PrimaryKey::Str(column(self.key).as_string::<i32>().value(at).into()),
                 _ => PrimaryKey::Int(column(self.key).as_primitive::<Int64Type>().value(at)),
             };
             let number = |id| column(id).as_primitive::<Int64Type>().value(at);

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use arrow::array::{
+use arrow_array::{
     BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, StringArray,
 };
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::array::{Int64Array, StringArray};
+use arrow_array::{Int64Array, StringArray};
 use proptest::prelude::*;
 use rstest::rstest;
 

@@ -9,9 +9,8 @@ mod merges;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, FixedSizeBinaryArray, Int64Array, StringArray},
-    datatypes::Int64Type,
+use arrow_array::{
+    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Int64Array, StringArray, cast::AsArray, types::Int64Type,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -260,7 +259,7 @@ impl World {
                 assert_eq!((log.header().ts_from, log.header().ts_to), (file.ts_from, file.ts_to));
                 let arrays: Vec<ArrayRef> = log.read(field, 1000).unwrap().collect::<Result<_, _>>().unwrap();
                 let arrays: Vec<_> = arrays.iter().map(AsRef::as_ref).collect();
-                let column = arrow::compute::concat(&arrays).unwrap();
+                let column = arrow_select::concat::concat(&arrays).unwrap();
                 assert_eq!(column.len() as u64, file.rows);
                 columns.insert(field.id, column);
             }

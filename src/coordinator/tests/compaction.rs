@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch},
-    datatypes::{Field as ArrowField, Schema as ArrowSchema},
-};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch};
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use prometheus::Registry;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;

@@ -10,10 +10,8 @@ use std::{
     },
 };
 
-use arrow::{
-    array::{AsArray, Int64Array, RecordBatch, StringArray},
-    datatypes::{Int64Type, Schema},
-};
+use arrow_array::{Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type};
+use arrow_schema::Schema;
 use async_trait::async_trait;
 use futures::FutureExt;
 use parking_lot::Mutex;

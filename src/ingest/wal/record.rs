@@ -18,11 +18,9 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::RecordBatch,
-    buffer::Buffer,
-    ipc::{reader::StreamDecoder, writer::StreamEncoder},
-};
+use arrow_array::RecordBatch;
+use arrow_buffer::Buffer;
+use arrow_ipc::{reader::StreamDecoder, writer::StreamEncoder};
 
 use super::{
     super::{DeleteOp, IngestError},
@@ -177,7 +175,7 @@ pub(in crate::ingest) fn decode_rows(mut bytes: Buffer) -> Result<RecordBatch, S
 }
 
 fn encode_rows(batch: &RecordBatch) -> Result<EncodedPart, IngestError> {
-    let failed = |e: arrow::error::ArrowError| IngestError::Internal(format!("can't encode rows: {e}"));
+    let failed = |e: arrow_schema::ArrowError| IngestError::Internal(format!("can't encode rows: {e}"));
     let mut encoder = StreamEncoder::try_new(&batch.schema()).map_err(failed)?;
     let mut buffers = encoder.encode(batch).map_err(failed)?;
     buffers.extend(encoder.finish().map_err(failed)?);

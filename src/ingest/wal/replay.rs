@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use arrow::buffer::{Buffer, MutableBuffer};
+use arrow_buffer::{Buffer, MutableBuffer};
 
 use super::{
     super::error::IngestError,

@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use arrow::{
-    array::{Float32Array, Int64Array, RecordBatch, StringArray},
-    datatypes::{DataType, Field, Schema},
-};
+use arrow_array::{Float32Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
 use proptest::prelude::*;
 
 use super::{

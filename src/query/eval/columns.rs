@@ -1,7 +1,7 @@
 //! Typed access to the columns of a batch, and to the cells of JSON and array columns.
 
-use arrow::array::{
-    Array, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray,
+use arrow_array::{
+    Array, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, StringArray, cast::AsArray,
 };
 
 use super::array::ArrayCell;

@@ -3,9 +3,9 @@
 //! Integers of any width are computed in 64 bits. A result that does not fit, or a division by zero, is no value. Must
 //! never wrap.
 
-use arrow::{
-    array::{ArrowPrimitiveType, RecordBatch},
-    datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
+use arrow_array::{
+    ArrowPrimitiveType, RecordBatch,
+    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
 
 use super::columns::{array_cell, binary, json_cell, primitive};

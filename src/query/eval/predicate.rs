@@ -1,10 +1,10 @@
 //! Predicates over the rows of a batch.
 
-use arrow::{
-    array::{Array, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch},
-    buffer::BooleanBuffer,
-    datatypes::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
+use arrow_array::{
+    Array, ArrowPrimitiveType, BooleanArray, PrimitiveArray, RecordBatch,
+    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
 };
+use arrow_buffer::BooleanBuffer;
 
 use super::{
     array::ArrayCell,

@@ -5,7 +5,7 @@ mod segment;
 
 use std::collections::BTreeSet;
 
-use arrow::array::RecordBatch;
+use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
@@ -56,6 +56,6 @@ fn take_from_batch(batch: &RecordBatch, offset: u64, places: &[u64]) -> Result<O
     if here.is_empty() {
         return Ok(None);
     }
-    let indices = arrow::array::UInt64Array::from_iter_values(here.iter().map(|place| place - offset));
-    Ok(Some(arrow::compute::take_record_batch(batch, &indices)?))
+    let indices = arrow_array::UInt64Array::from_iter_values(here.iter().map(|place| place - offset));
+    Ok(Some(arrow_select::take::take_record_batch(batch, &indices)?))
 }

@@ -6,9 +6,8 @@ mod rules;
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray},
-    datatypes::Int64Type,
+use arrow_array::{
+    Array, ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type,
 };
 
 use super::{MemorySource, RowSource, SegmentSource};

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    array::{ArrayRef, AsArray, Int64Array, RecordBatch},
-    datatypes::{DataType as ArrowType, Field as ArrowField, Int64Type, Schema as ArrowSchema},
-};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 
 use super::{super::*, World, field};
 use crate::{

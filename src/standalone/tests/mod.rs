@@ -15,10 +15,8 @@ use std::{
     time::Duration,
 };
 
-use arrow::{
-    array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch},
-    datatypes::{Field as ArrowField, Schema as ArrowSchema},
-};
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch};
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;

@@ -1,4 +1,4 @@
-use arrow::compute::concat_batches;
+use arrow_select::concat::concat_batches;
 use proptest::prelude::*;
 
 use super::*;

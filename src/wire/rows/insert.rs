@@ -2,14 +2,12 @@
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use arrow::{
-    array::{
-        ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array,
-        Int16Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    },
-    buffer::{Buffer, OffsetBuffer, ScalarBuffer},
-    datatypes::{Field as ArrowField, Int64Type, Schema as ArrowSchema},
+use arrow_array::{
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int8Array, Int16Array,
+    Int32Array, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type,
 };
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use prost::Message;
 
 use super::error::RowError;

@@ -1,5 +1,6 @@
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType as Arrow, Int8Type};
+use arrow_array::types::Int8Type;
+use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
+use arrow_schema::DataType as Arrow;
 use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 use rstest::rstest;
@@ -542,7 +543,7 @@ fn counts_and_keys() {
     let batch = batch_of(&schema, data, 2).unwrap();
     let ids = answer::ids(&schema.fields[0], batch.column(0)).unwrap();
     assert_eq!(ids.id_field, Some(i_ds::IdField::IntId(proto::LongArray { data: vec![0, 1] })));
-    let names: ArrayRef = std::sync::Arc::new(arrow::array::StringArray::from(vec!["a", "b"]));
+    let names: ArrayRef = std::sync::Arc::new(arrow_array::StringArray::from(vec!["a", "b"]));
     let ids = answer::ids(&schema.fields[0], &names).unwrap();
     assert_eq!(ids.id_field, Some(i_ds::IdField::StrId(proto::StringArray { data: vec!["a".into(), "b".into()] })));
     assert_eq!(answer::ids(&schema.fields[0], batch.column(1)).unwrap_err().kind(), ErrorKind::Internal);
@@ -552,11 +553,11 @@ fn counts_and_keys() {
 #[test]
 fn bad_columns_are_errors() {
     let schema = every_type();
-    let small: ArrayRef = std::sync::Arc::new(arrow::array::PrimitiveArray::<Int8Type>::from(vec![1]));
+    let small: ArrayRef = std::sync::Arc::new(arrow_array::PrimitiveArray::<Int8Type>::from(vec![1]));
     for field in schema.fields.iter().filter(|f| f.data_type != DataType::Int8) {
         assert_eq!(answer::field_data(field, &small).unwrap_err().kind(), ErrorKind::Internal, "{}", field.name);
     }
-    let cells: ArrayRef = std::sync::Arc::new(arrow::array::BinaryArray::from(vec![&b"\x1a\x00"[..], b"\xff"]));
+    let cells: ArrayRef = std::sync::Arc::new(arrow_array::BinaryArray::from(vec![&b"\x1a\x00"[..], b"\xff"]));
     let error = answer::field_data(schema.field("array_Int64").unwrap(), &cells).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().starts_with("cell 1 of field array_Int64"), "{error}");

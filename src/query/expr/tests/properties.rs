@@ -1,6 +1,6 @@
 //! Properties of all expressions.
 
-use arrow::array::{Array as _, BooleanArray};
+use arrow_array::{Array as _, BooleanArray};
 use proptest::prelude::*;
 
 use super::{
@@ -145,7 +145,7 @@ proptest! {
     fn any_words_have_a_result(text in babble()) {
         if let Ok(Some(bound)) = compile(&text, &schema()) {
             let bits = bound.evaluate(&rows()).map_err(|e| TestCaseError::fail(format!("{e}")))?;
-            prop_assert_eq!((bits.len(), arrow::array::Array::null_count(&bits)), (5, 0));
+            prop_assert_eq!((bits.len(), arrow_array::Array::null_count(&bits)), (5, 0));
         }
     }
 

@@ -1,9 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use arrow::{
-    array::{ArrayRef, Int64Array},
-    record_batch::RecordBatch,
-};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use futures::TryStreamExt;
 
 use super::*;
