@@ -22,6 +22,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn new() -> Self {
         Self { start: Instant::now() }
     }
@@ -36,7 +37,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
         // A clock before 1970 reads as 0. Hybrid timestamps stay monotonic, because their bound is stored.
-        #[allow(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
     }
 

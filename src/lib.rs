@@ -30,7 +30,8 @@
 //! | edges | [`grpc`], [`http`], [`client`] |
 //! | wiring | [`server`], [`cli`] |
 #![deny(rust_2018_idioms, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by a panic"))]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod background;
 pub mod clock;

@@ -62,7 +62,7 @@ impl Memory {
 
 pub fn check(status: Option<Status>, what: &str) -> Result<()> {
     let status = status.unwrap_or_default();
-    #[allow(deprecated)]
+    #[allow(deprecated, reason = "servers before 2.3 set the older code alone")]
     let failed = status.code != 0 || status.error_code != 0;
     ensure!(!failed, "{what}: {status:?}");
     Ok(())

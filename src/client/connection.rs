@@ -86,6 +86,7 @@ pub(super) async fn poll<T, F: Future<Output = Result<Option<T>, ClientError>>>(
             return Err(ClientError::TooLong { what, patience: PATIENCE });
         }
         // Another process has no other way to tell us.
+        #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
         tokio::time::sleep(POLL).await;
     }
 }

@@ -73,6 +73,7 @@ impl Throttle {
     }
 
     /// Waits until `bytes` may be moved. Calls `alive` while it waits. Safe to drop.
+    #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
     pub(super) async fn take(&self, bytes: u64, alive: impl Fn()) {
         if self.try_take(bytes).is_ok() {
             return;

@@ -57,6 +57,7 @@ pub struct Sources {
 impl Sources {
     /// The process' environment, without file and flags. Leaves out variables that are not UTF-8.
     pub fn of_process() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();

@@ -37,6 +37,7 @@ impl<S> Guarded<S> {
     /// Called while a write waits; ready with an error when it has waited too long.
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let idle = self.idle;
+        #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
         let timer = self.writing.get_or_insert_with(|| Box::pin(sleep(idle)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(timed_out("the other side takes no more bytes"))
@@ -68,6 +69,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         } else if outcome.is_pending() {
             let idle = self.idle;
             // One deadline for all awaited bytes: single bytes do not move it.
+            #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
             let timer = self.reading.get_or_insert_with(|| Box::pin(sleep(idle)));
             ready!(timer.as_mut().poll(cx));
             return Poll::Ready(Err(timed_out("the first bytes of the connection did not come")));
@@ -132,6 +134,7 @@ impl Deadline {
     }
 
     /// Called without progress; ready when the deadline has passed.
+    #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let after = self.after;
         self.timer.get_or_insert_with(|| Box::pin(sleep(after))).as_mut().poll(cx)

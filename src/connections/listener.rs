@@ -106,6 +106,7 @@ impl Listener {
                     if self.pause == FIRST_PAUSE {
                         tracing::warn!(%error, "no connection can be accepted: trying again");
                     }
+                    #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
                     tokio::time::sleep(self.pause).await;
                     self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                     continue;

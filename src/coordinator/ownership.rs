@@ -369,6 +369,7 @@ async fn settle(catalog: &Catalog, mark: Mark) -> Result<(), CoordinatorError> {
 
 /// Looks after the mark until it is dropped. What fails is tried again at the next look; a fence ends it.
 pub(super) async fn keep(ownership: Arc<Ownership>) {
+    #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut tick = tokio::time::interval(LOOK_EVERY);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first one is at once, and the start has just looked.

@@ -197,6 +197,7 @@ impl Core {
 
 impl Coordinator {
     pub(super) async fn run_scrub(self: Arc<Self>) {
+        #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
         let mut beat = tokio::time::interval(BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -213,6 +213,7 @@ impl Coordinator {
     }
 
     async fn run_gc(self: Arc<Self>) {
+        #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
         let mut tick = tokio::time::interval(self.core.config.gc.interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

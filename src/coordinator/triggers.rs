@@ -196,6 +196,7 @@ impl Coordinator {
 
     /// The global tick, and when something has changed that may concern everything.
     pub(super) async fn run_tick_trigger(self: Arc<Self>) {
+        #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
         let mut tick = tokio::time::interval(self.core.config.compaction.global_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tick.tick().await;

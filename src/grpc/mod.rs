@@ -138,6 +138,7 @@ async fn set_serving(health: &HealthReporter, takes_calls: bool) {
 
 /// Has the health service say what the process says. A store that is away is no reason to send calls elsewhere.
 async fn report(health: HealthReporter, standalone: Arc<Standalone>) {
+    #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut tick = tokio::time::interval(REPORT_EVERY);
     let mut said = true;
     loop {

@@ -49,6 +49,7 @@ pub async fn open(store: Arc<dyn BoundStore>, clock: Arc<dyn Clock>) -> Result<N
 }
 
 /// A name that no other process has, for catalogs, logs and runs.
+#[expect(clippy::disallowed_methods, reason = "the one place that makes them")]
 pub fn unique_name() -> Uuid {
     Uuid::new_v4()
 }

@@ -54,6 +54,7 @@ impl Keeper {
     }
 
     async fn run(mut self, stop: CancellationToken) {
+        #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut is_fenced = false;

@@ -352,6 +352,7 @@ fn key_bytes(key: &PrimaryKey) -> u64 {
 
 /// Has the log thread apply the rules that depend on time once a second.
 async fn tick(commands: mpsc::WeakSender<Command>, stop: CancellationToken) {
+    #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -490,6 +490,7 @@ impl From<SinkRefusal> for AttemptEnd {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
 async fn sleep_until_due(wake: Option<Duration>) {
     match wake {
         Some(pause) => time::sleep(pause).await,

@@ -389,6 +389,7 @@ impl SegmentStore {
                     tracing::debug!(attempt, error = %e, "object store request failed, trying again");
                     counters.retried();
                     attempt += 1;
+                    #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MAX_BACKOFF);
                 }

@@ -11,7 +11,14 @@ pub mod segment;
 pub mod status;
 
 /// Generated from `proto/`.
-#[allow(clippy::all, clippy::pedantic, unreachable_pub, rust_2018_idioms)]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    rust_2018_idioms,
+    reason = "generated code"
+)]
 pub mod proto {
     pub mod common {
         tonic::include_proto!("milvus.proto.common");

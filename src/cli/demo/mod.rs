@@ -6,12 +6,10 @@
 
 mod books;
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use tokio::time::Instant;
 
 use self::books::{Book, Books};
 use super::{args::DemoFlags, show};
@@ -144,6 +142,7 @@ async fn compact(client: &Client, before: &[Segment], flushes: usize) -> anyhow:
             return Ok(after);
         }
         ensure!(round < MAX_ROUNDS, "{} segments are left of {} flushes", after.len(), flushes);
+        #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
         tokio::time::sleep(RETRY_PAUSE).await;
     }
     bail!("there was still something to compact after {MAX_ROUNDS} compactions")

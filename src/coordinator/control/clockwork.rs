@@ -47,6 +47,7 @@ impl Deadlines {
 
 impl Coordinator {
     /// The loop behind windows and deadlines.
+    #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
     pub(in crate::coordinator) async fn run_clockwork(self: Arc<Self>) {
         let windows = &self.core.config.compaction.windows;
         let mut was_open = windows.is_open(self.core.clock.now_ms());

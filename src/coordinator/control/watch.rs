@@ -146,6 +146,7 @@ impl Coordinator {
 
 impl Watch {
     /// The next event; none: the watch is over. Cancel safe.
+    #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
     pub async fn next(&mut self) -> Option<WatchEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
