@@ -19,6 +19,9 @@ use crate::{
     model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Segment, WriteStats},
 };
 
+/// The values of one span, and their tally.
+type SpanRead<V> = BoxFuture<'static, Result<(Vec<V>, Tally), MetaError>>;
+
 /// Spans that a prefix is cut into: enough that a core that finishes early finds another one, few enough that the cost of
 /// beginning one does not count.
 const SPANS: usize = 64;
@@ -188,7 +191,7 @@ impl Load {
     /// tally tells: only this finds a record that was lost.
     async fn read<R: Reader>(&self, spans: Vec<Span>, reader: impl Fn() -> R) -> Result<Vec<Vec<R::Value>>, MetaError> {
         let class = spans.first().map_or_else(String::new, |span| span.prefix.clone());
-        let reads: Vec<BoxFuture<'static, Result<(Vec<R::Value>, Tally), MetaError>>> =
+        let reads: Vec<SpanRead<R::Value>> =
             spans.into_iter().map(|span| read_span(Arc::clone(&self.store), span, reader()).boxed()).collect();
         // Twice as many as cores: while one page is decoded the next one is read.
         let at_once = 2 * available_parallelism().map_or(1, usize::from);

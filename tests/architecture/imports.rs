@@ -52,7 +52,7 @@ impl Crate {
         for (module, text) in texts {
             let tokens = tokens(text);
             let mut parser = Parser { tokens: &tokens, at: 0, file: File::default(), tests: &mut tests };
-            parser.items(module, module);
+            parser.items(module);
             files.insert(module.clone(), parser.file);
         }
         files.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
@@ -254,8 +254,8 @@ impl Parser<'_> {
         self.tokens.get(self.at + ahead).map_or("", String::as_str)
     }
 
-    /// Everything up to the brace that closes the module `scope`, which stands in the file of `module`.
-    fn items(&mut self, module: &[String], scope: &[String]) {
+    /// Everything up to the brace that closes the module `scope`.
+    fn items(&mut self, scope: &[String]) {
         let mut depth = 0usize;
         let mut public = false;
         while self.at < self.tokens.len() {
@@ -282,7 +282,7 @@ impl Parser<'_> {
                 ("mod", name) if self.peek(2) == "{" => {
                     let inner = [scope, &[name.to_owned()]].concat();
                     self.at += 3;
-                    self.items(module, &inner);
+                    self.items(&inner);
                     public = false;
                     continue;
                 }
