@@ -287,7 +287,7 @@ impl Rpc {
             | Self::ReleasePartitions => ok(Some(done(api.create_index(Request::new(index(name)))).await)),
             Self::OwnCancelCompaction | Self::OwnResumeCompaction | Self::DropCollection => {
                 let request = own::PauseCompactionRequest { scope: everything(), by: "test".into() };
-                process.services.datacoord().pause_compaction(Request::new(request)).await.unwrap();
+                process.services.control().pause_compaction(Request::new(request)).await.unwrap();
                 process.compact(name).await;
             }
             Self::OwnCollectGarbage => {
@@ -329,7 +329,7 @@ impl Rpc {
             ($method:ident, $request:expr) => {{
                 let request = $request;
                 Box::pin(async move {
-                    services.datacoord().$method(Request::new(request)).await.unwrap();
+                    services.control().$method(Request::new(request)).await.unwrap();
                 })
             }};
         }
@@ -504,7 +504,7 @@ async fn a_call_that_is_dropped_at_any_await_leaves_memory_as_the_catalog(
 
         process.coordinator.set_throttle(None).await.unwrap();
         let resume = own::ResumeCompactionRequest { scope: everything() };
-        process.services.datacoord().resume_compaction(Request::new(resume)).await.unwrap();
+        process.services.control().resume_compaction(Request::new(resume)).await.unwrap();
         for name in [name.clone(), format!("{name}_new")] {
             still_works(&process, &name).await;
         }

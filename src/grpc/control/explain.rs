@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 
-use super::{BYTES_PER_MB, invalid, terms};
+use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, terms};
 use crate::{
     coordinator::control::{DryRun, Explanation as Explained, Verdict},
-    grpc::datacoord::{DatacoordApi, grpc_status},
     model::{Group, SegmentId},
     planner::{self, PlanDraft},
     wire::{proto::datacoord::*, segment},
@@ -16,8 +15,8 @@ use crate::{
 const DEFAULT_SEGMENTS: usize = 1000;
 const MAX_SEGMENTS: i32 = 100_000;
 
-impl DatacoordApi {
-    pub(in crate::grpc) async fn do_plan_compaction(
+impl ControlApi {
+    pub(super) async fn do_plan_compaction(
         &self,
         request: PlanCompactionRequest,
     ) -> Result<PlanCompactionResponse, Status> {
@@ -45,7 +44,7 @@ impl DatacoordApi {
         self.coordinator.dry_run_manual(&cell, &scope, terms).await.map_err(grpc_status)
     }
 
-    pub(in crate::grpc) async fn do_explain_segment(
+    pub(super) async fn do_explain_segment(
         &self,
         request: ExplainSegmentRequest,
     ) -> Result<ExplainSegmentResponse, Status> {
@@ -53,7 +52,7 @@ impl DatacoordApi {
         Ok(ExplainSegmentResponse { explanation: Some(explanation_message(&explained)) })
     }
 
-    pub(in crate::grpc) async fn do_explain_collection(
+    pub(super) async fn do_explain_collection(
         &self,
         request: ExplainCollectionRequest,
     ) -> Result<ExplainCollectionResponse, Status> {
@@ -166,3 +165,6 @@ fn verdict_message(group: &Group, verdict: &Verdict) -> ExplainVerdict {
     }
     message
 }
+
+#[cfg(test)]
+mod tests;

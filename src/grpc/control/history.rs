@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use tonic::Status;
 
-use super::{invalid, orderer, pause::pause_entries, time};
+use super::{ControlApi, grpc_status, invalid, orderer, pause::pause_entries, time};
 use crate::{
     coordinator::{
         CoordinatorError, JobView,
         control::{CancelTarget, JobFilter},
         ended_at_ms,
     },
-    grpc::datacoord::{DatacoordApi, grpc_status},
     model::{self, CollectionId, JobId, PlanId, Trigger},
     wire::{compaction, proto::datacoord::*},
 };
@@ -19,8 +18,8 @@ use crate::{
 const DEFAULT_PAGE: usize = 100;
 const MAX_PAGE: i32 = 1000;
 
-impl DatacoordApi {
-    pub(in crate::grpc) fn do_list_compactions(
+impl ControlApi {
+    pub(super) fn do_list_compactions(
         &self,
         request: ListCompactionsRequest,
     ) -> Result<ListCompactionsResponse, Status> {
@@ -62,17 +61,14 @@ impl DatacoordApi {
         })
     }
 
-    pub(in crate::grpc) fn do_get_compaction(
-        &self,
-        request: GetCompactionRequest,
-    ) -> Result<GetCompactionResponse, Status> {
+    pub(super) fn do_get_compaction(&self, request: GetCompactionRequest) -> Result<GetCompactionResponse, Status> {
         let id = JobId(request.job_id);
         let view = self.coordinator.jobs().job(id).ok_or_else(|| grpc_status(CoordinatorError::JobNotFound(id)))?;
         let plans = view.plans.iter().map(|p| compaction::plan_message(p, Some(self.coordinator.plan_progress(p))));
         Ok(GetCompactionResponse { job: Some(self.job_message(&view)), plans: plans.collect() })
     }
 
-    pub(in crate::grpc) async fn do_cancel_compaction(
+    pub(super) async fn do_cancel_compaction(
         &self,
         request: CancelCompactionRequest,
     ) -> Result<CancelCompactionResponse, Status> {
@@ -153,3 +149,6 @@ fn trigger(name: &str) -> Result<Option<Trigger>, Status> {
     let found = all.into_iter().find(|t| t.as_str() == name);
     found.map(Some).ok_or_else(|| invalid("trigger", format_args!("{name:?}"), "manual, flush or tick"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,12 @@
 
 use tonic::Status;
 
-use super::invalid;
+use super::{ControlApi, grpc_status, invalid};
 use crate::{
     coordinator::{
         Collected, Garbage, Pin,
         control::{Ancestor, Origin},
     },
-    grpc::datacoord::{DatacoordApi, grpc_status},
     model::SegmentId,
     wire::proto::datacoord::*,
 };
@@ -16,14 +15,14 @@ use crate::{
 const DEFAULT_ITEMS: usize = 1000;
 const MAX_ITEMS: i32 = 100_000;
 
-impl DatacoordApi {
-    pub(in crate::grpc) fn do_get_lineage(&self, request: GetLineageRequest) -> Result<GetLineageResponse, Status> {
+impl ControlApi {
+    pub(super) fn do_get_lineage(&self, request: GetLineageRequest) -> Result<GetLineageResponse, Status> {
         let lineage = self.coordinator.lineage(SegmentId(request.segment_id)).map_err(grpc_status)?;
         let is_complete = lineage.iter().all(|a| a.origin != Origin::Unknown);
         Ok(GetLineageResponse { segments: lineage.iter().map(ancestor_message).collect(), is_complete })
     }
 
-    pub(in crate::grpc) fn do_get_amplification(
+    pub(super) fn do_get_amplification(
         &self,
         request: GetAmplificationRequest,
     ) -> Result<GetAmplificationResponse, Status> {
@@ -47,7 +46,7 @@ impl DatacoordApi {
         })
     }
 
-    pub(in crate::grpc) async fn do_collect_garbage(
+    pub(super) async fn do_collect_garbage(
         &self,
         request: CollectGarbageRequest,
     ) -> Result<CollectGarbageResponse, Status> {
@@ -115,3 +114,6 @@ fn pin_message(pin: &Pin) -> GarbagePin {
     };
     GarbagePin { kind: kind.to_owned(), until_ms, plan_id }
 }
+
+#[cfg(test)]
+mod tests;

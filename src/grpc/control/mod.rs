@@ -1,45 +1,19 @@
-//! The control part of `datacoord.v1`: history, cancelling, and what else an operator asks for.
+//! `datacoord.v1.DataCoord`: our own typed API, for an operator: jobs, history, cancelling, pauses, explanations.
 //!
-//! Converts and calls; decides nothing.
+//! Converts and calls; decides nothing. Errors are gRPC status codes.
 
+mod checks;
 mod explain;
 mod history;
 mod lineage;
 mod pause;
-mod watch;
-
+mod service;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-use tonic::Status;
-
-pub(super) use pause::terms;
-pub(super) use watch::EventStream;
-
-/// Bytes of a megabyte, as Milvus counts them.
-const BYTES_PER_MB: f64 = 1_048_576.0;
-
-/// A wrong parameter, by its name.
-fn invalid(field: &str, value: impl std::fmt::Display, expected: &str) -> Status {
-    Status::invalid_argument(format!("{field}: {value}, expected {expected}"))
-}
-
-/// Milliseconds since 1970; 0 is none.
-fn time(field: &str, ms: i64) -> Result<Option<u64>, Status> {
-    match u64::try_from(ms) {
-        Ok(ms) => Ok((ms != 0).then_some(ms)),
-        Err(_) => Err(invalid(field, ms, "milliseconds since 1970, or 0")),
-    }
-}
-
-/// Longest name of who gives an order, bytes.
-const MAX_BY: usize = 1000;
-
-/// Who gives an order.
-fn orderer(by: &str) -> Result<&str, Status> {
-    match by.len() {
-        0 => Ok("a client"),
-        1..=MAX_BY => Ok(by),
-        bytes => Err(invalid("by", format_args!("{bytes} bytes"), "at most 1000 bytes")),
-    }
-}
+use checks::{BYTES_PER_MB, invalid, orderer, time};
+use pause::terms;
+pub(super) use service::ControlApi;
+use service::grpc_status;
+use watch::EventStream;

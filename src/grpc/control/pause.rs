@@ -2,10 +2,9 @@
 
 use tonic::Status;
 
-use super::{BYTES_PER_MB, invalid, orderer, time};
+use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, orderer, time};
 use crate::{
     coordinator::control::{PauseScope as Scope, ThrottleView},
-    grpc::datacoord::{DatacoordApi, grpc_status},
     model::{CollectionId, JobId, Pause, Pauses, Terms},
     wire::proto::datacoord::{pause_scope::Scope as Asked, *},
 };
@@ -15,7 +14,7 @@ const MAX_PRIORITY: i32 = 100;
 const MAX_MB_PER_SECOND: f64 = 1_048_576.0;
 
 /// Priority and deadline of a request.
-pub(in crate::grpc) fn terms(request: &ManualCompactionRequest) -> Result<Terms, Status> {
+pub(super) fn terms(request: &ManualCompactionRequest) -> Result<Terms, Status> {
     if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&request.priority) {
         return Err(invalid("priority", request.priority, "-100 to 100"));
     }
@@ -23,18 +22,15 @@ pub(in crate::grpc) fn terms(request: &ManualCompactionRequest) -> Result<Terms,
     Ok(Terms { priority: request.priority, deadline_ms, ..Terms::default() })
 }
 
-impl DatacoordApi {
-    pub(in crate::grpc) async fn do_pause_compaction(
-        &self,
-        request: PauseCompactionRequest,
-    ) -> Result<PausesResponse, Status> {
+impl ControlApi {
+    pub(super) async fn do_pause_compaction(&self, request: PauseCompactionRequest) -> Result<PausesResponse, Status> {
         let by = orderer(&request.by)?;
         let scope = self.pause_scope(request.scope)?;
         let pauses = self.coordinator.pause(scope, by).await.map_err(grpc_status)?;
         Ok(PausesResponse { pauses: pause_entries(pauses, |id| self.collection_ref(id)) })
     }
 
-    pub(in crate::grpc) async fn do_resume_compaction(
+    pub(super) async fn do_resume_compaction(
         &self,
         request: ResumeCompactionRequest,
     ) -> Result<PausesResponse, Status> {
@@ -43,10 +39,7 @@ impl DatacoordApi {
         Ok(PausesResponse { pauses: pause_entries(pauses, |id| self.collection_ref(id)) })
     }
 
-    pub(in crate::grpc) async fn do_set_throttle(
-        &self,
-        request: SetThrottleRequest,
-    ) -> Result<ThrottleResponse, Status> {
+    pub(super) async fn do_set_throttle(&self, request: SetThrottleRequest) -> Result<ThrottleResponse, Status> {
         let limit = match request.mb_per_second {
             None => None,
             Some(0.0) => Some(0),
@@ -57,7 +50,7 @@ impl DatacoordApi {
         Ok(throttle_message(self.coordinator.set_throttle(limit).await.map_err(grpc_status)?))
     }
 
-    pub(in crate::grpc) fn do_get_throttle(&self) -> ThrottleResponse {
+    pub(super) fn do_get_throttle(&self) -> ThrottleResponse {
         throttle_message(self.coordinator.throttle())
     }
 
@@ -97,3 +90,6 @@ fn throttle_message(view: ThrottleView) -> ThrottleResponse {
         in_effect: format!("{what}, {whose}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

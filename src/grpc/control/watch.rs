@@ -5,20 +5,19 @@ use std::time::Duration;
 use futures::stream::{self, BoxStream, StreamExt};
 use tonic::Status;
 
-use super::{BYTES_PER_MB, invalid};
+use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid};
 use crate::{
     coordinator::control::{Phase, PlanEvent, WatchEvent},
-    grpc::datacoord::{DatacoordApi, grpc_status},
     model::JobId,
     wire::{compaction, proto::datacoord::*},
 };
 
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(500);
 
-pub(in crate::grpc) type EventStream = BoxStream<'static, Result<CompactionEvent, Status>>;
+pub(super) type EventStream = BoxStream<'static, Result<CompactionEvent, Status>>;
 
-impl DatacoordApi {
-    pub(in crate::grpc) fn do_watch_compaction(&self, request: WatchCompactionRequest) -> Result<EventStream, Status> {
+impl ControlApi {
+    pub(super) fn do_watch_compaction(&self, request: WatchCompactionRequest) -> Result<EventStream, Status> {
         let every = match request.interval_ms {
             0 => DEFAULT_INTERVAL,
             ms @ 50..=60_000 => Duration::from_millis(ms as u64),
@@ -63,3 +62,6 @@ fn plan_event(event: &PlanEvent) -> CompactionEvent {
         job: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Collections, aliases, partitions and their counts.
 
 use super::{
-    super::failure::{invalid, rejected},
+    failure::{invalid, rejected},
     system::{pair, pairs_to_map},
     *,
 };

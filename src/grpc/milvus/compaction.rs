@@ -1,6 +1,6 @@
 //! Manual compaction and its state, for `MilvusService` and for the same calls of `milvus.proto.data.DataCoord`.
 
-use super::{super::failure::invalid, *};
+use super::{failure::invalid, *};
 use crate::{
     coordinator::{CompactionScope, CoordinatorError, JobView},
     model::{Channel, CollectionId, JobId, PartitionId, SegmentId, Timestamp},

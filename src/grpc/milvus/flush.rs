@@ -1,6 +1,6 @@
 //! Flush and its state.
 
-use super::{super::failure::invalid, *};
+use super::{failure::invalid, *};
 use crate::{
     model::SegmentId,
     wire::proto::{

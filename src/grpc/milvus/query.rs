@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use arrow_array::RecordBatch;
 
 use super::{
-    super::failure::{invalid, rejected},
+    failure::{invalid, rejected},
     *,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! Insert, upsert, delete.
 
 use super::{
-    super::failure::{invalid, rejected},
+    failure::{invalid, rejected},
     *,
 };
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{super::failure::invalid, *};
+use super::{failure::invalid, *};
 
 /// What clients see as the server's version: the release whose behaviour we keep, then our own.
 const VERSION: &str = concat!("2.3.5-datacoord-", env!("CARGO_PKG_VERSION"));

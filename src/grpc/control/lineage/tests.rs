@@ -1,21 +1,21 @@
 //! Lineage, amplification, garbage.
 
-use super::*;
+use super::super::tests::*;
 use crate::model::SegmentId;
 
 /// Zeros are sent, so that they show in JSON.
 const NOTHING: GarbageSum = GarbageSum { segments: Some(0), files: Some(0), bytes: Some(0) };
 
-async fn lineage(api: &DatacoordApi, id: SegmentId) -> GetLineageResponse {
+async fn lineage(api: &ControlApi, id: SegmentId) -> GetLineageResponse {
     api.get_lineage(Request::new(GetLineageRequest { segment_id: id.0 })).await.unwrap().into_inner()
 }
 
-async fn amplification(api: &DatacoordApi, cell: &CollectionCell) -> GetAmplificationResponse {
+async fn amplification(api: &ControlApi, cell: &CollectionCell) -> GetAmplificationResponse {
     let request = GetAmplificationRequest { collection: named(cell) };
     api.get_amplification(Request::new(request)).await.unwrap().into_inner()
 }
 
-async fn collect(api: &DatacoordApi, dry_run: bool) -> CollectGarbageResponse {
+async fn collect(api: &ControlApi, dry_run: bool) -> CollectGarbageResponse {
     let request = CollectGarbageRequest { dry_run, max_items: 0 };
     api.collect_garbage(Request::new(request)).await.unwrap().into_inner()
 }
@@ -114,7 +114,7 @@ async fn a_dry_run_says_what_is_garbage_and_what_pins_it() {
     drop((reader, cell, api));
 
     let world = world.restarted_with(|config| config.gc.drop_tolerance = std::time::Duration::ZERO).await;
-    let api = super::api(&world);
+    let api = super::super::tests::api(&world);
     let reader = world.coordinator.pin([ids[0]]);
     let dry_run = collect(&api, true).await;
     let would = dry_run.collected.unwrap();

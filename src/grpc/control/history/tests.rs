@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 
-use super::*;
+use super::super::tests::*;
 use crate::model::{CollectionId, Job, PlanState, Trigger};
 
 fn job(id: i64, collection: i64, trigger: Trigger, created_at_ms: u64) -> Job {
@@ -11,7 +11,7 @@ fn job(id: i64, collection: i64, trigger: Trigger, created_at_ms: u64) -> Job {
     Job { id: JobId(id), trigger, collection, created_at_ms, plans, nothing_to_do, terms: Default::default() }
 }
 
-async fn list(api: &DatacoordApi, request: ListCompactionsRequest) -> ListCompactionsResponse {
+async fn list(api: &ControlApi, request: ListCompactionsRequest) -> ListCompactionsResponse {
     api.list_compactions(Request::new(request)).await.unwrap().into_inner()
 }
 
@@ -102,7 +102,7 @@ async fn bad_filters_are_named(#[case] request: ListCompactionsRequest, #[case] 
     assert!(status.message().contains(text), "{}", status.message());
 }
 
-async fn cancel(api: &DatacoordApi, target: cancel_compaction_request::Target) -> CancelCompactionResponse {
+async fn cancel(api: &ControlApi, target: cancel_compaction_request::Target) -> CancelCompactionResponse {
     let request = CancelCompactionRequest { target: Some(target), by: "the test".into() };
     api.cancel_compaction(Request::new(request)).await.unwrap().into_inner()
 }

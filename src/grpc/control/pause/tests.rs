@@ -4,20 +4,20 @@ use std::time::Instant;
 
 use rstest::rstest;
 
-use super::*;
+use super::super::tests::*;
 use crate::{
     coordinator::CompactionScope,
     model::{PlanState, SegmentId},
     wire::proto::datacoord::pause_scope::Scope,
 };
 
-async fn pause(api: &DatacoordApi, scope: Scope) -> Vec<PauseEntry> {
+async fn pause(api: &ControlApi, scope: Scope) -> Vec<PauseEntry> {
     let scope = Some(PauseScope { scope: Some(scope) });
     let request = PauseCompactionRequest { scope, by: "the night shift".into() };
     api.pause_compaction(Request::new(request)).await.unwrap().into_inner().pauses
 }
 
-async fn resume(api: &DatacoordApi, scope: Scope) -> Vec<PauseEntry> {
+async fn resume(api: &ControlApi, scope: Scope) -> Vec<PauseEntry> {
     let request = ResumeCompactionRequest { scope: Some(PauseScope { scope: Some(scope) }) };
     api.resume_compaction(Request::new(request)).await.unwrap().into_inner().pauses
 }
@@ -136,7 +136,7 @@ async fn bad_scopes(#[case] scope: Option<Scope>, #[case] code: Code, #[case] te
     assert!(status.message().contains(text), "{status}");
 }
 
-async fn set(api: &DatacoordApi, mb_per_second: Option<f64>) -> ThrottleResponse {
+async fn set(api: &ControlApi, mb_per_second: Option<f64>) -> ThrottleResponse {
     api.set_throttle(Request::new(SetThrottleRequest { mb_per_second })).await.unwrap().into_inner()
 }
 
@@ -203,7 +203,7 @@ fn request(cell: &CollectionCell, segment: SegmentId, priority: i32, deadline_ms
     ManualCompactionRequest { collection: named(cell), segment_ids, priority, deadline_ms, ..Default::default() }
 }
 
-async fn ask(api: &DatacoordApi, request: ManualCompactionRequest) -> JobId {
+async fn ask(api: &ControlApi, request: ManualCompactionRequest) -> JobId {
     JobId(api.manual_compaction(Request::new(request)).await.unwrap().into_inner().job_id)
 }
 

@@ -2,10 +2,10 @@
 
 use futures::StreamExt;
 
-use super::*;
-use crate::grpc::control::EventStream;
+use super::super::tests::*;
+use super::EventStream;
 
-async fn watch(api: &DatacoordApi, job_id: i64) -> EventStream {
+async fn watch(api: &ControlApi, job_id: i64) -> EventStream {
     let request = WatchCompactionRequest { job_id, interval_ms: 50 };
     api.watch_compaction(Request::new(request)).await.unwrap().into_inner()
 }

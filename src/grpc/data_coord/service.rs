@@ -1,11 +1,11 @@
-//! `milvus.proto.data.DataCoord`: the compaction calls as other roles of a Milvus cluster make them.
-//!
-//! Same messages and same answers as in `MilvusService`; one implementation serves both.
+//! Forwards each call to its twin in `MilvusService`.
 
 use tonic::{Request, Response, Status};
 
-use super::{failure::answer, milvus::MilvusApi};
-use crate::wire::proto::{data::data_coord_server::DataCoord, milvus::*};
+use crate::{
+    grpc::milvus::{MilvusApi, answer},
+    wire::proto::{data::data_coord_server::DataCoord, milvus::*},
+};
 
 #[derive(Debug, Clone)]
 pub(crate) struct DataCoordApi {

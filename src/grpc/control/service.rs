@@ -1,10 +1,10 @@
-//! `datacoord.v1.DataCoord`: our own typed API. Errors are gRPC status codes.
+//! The service itself: one method per call. Errors are gRPC status codes.
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::control::{self, EventStream};
+use super::{EventStream, terms};
 use crate::{
     coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
     model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
@@ -17,13 +17,13 @@ use crate::{
 };
 
 #[derive(Debug, Clone)]
-pub(crate) struct DatacoordApi {
+pub(crate) struct ControlApi {
     pub(super) standalone: Arc<Standalone>,
     /// Its DataCoord.
     pub(super) coordinator: Arc<Coordinator>,
 }
 
-impl DatacoordApi {
+impl ControlApi {
     pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
         Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
     }
@@ -44,7 +44,7 @@ impl DatacoordApi {
     }
 }
 
-impl DatacoordApi {
+impl ControlApi {
     /// The collection and the scope of a request, for compacting it and for the dry run of that.
     pub(super) fn manual_scope(
         &self,
@@ -69,13 +69,13 @@ pub(super) fn grpc_status(error: impl Into<StandaloneError>) -> Status {
 }
 
 #[tonic::async_trait]
-impl DataCoord for DatacoordApi {
+impl DataCoord for ControlApi {
     async fn manual_compaction(
         &self,
         request: Request<ManualCompactionRequest>,
     ) -> Result<Response<ManualCompactionResponse>, Status> {
         let request = request.into_inner();
-        let terms = control::terms(&request)?;
+        let terms = terms(&request)?;
         let (cell, scope) = self.manual_scope(request)?;
         let triggered = self.coordinator.manual_compaction_on(&cell, scope, terms).await.map_err(grpc_status)?;
         Ok(Response::new(ManualCompactionResponse {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::*;
+use super::super::tests::*;
 use crate::model::SegmentId;
 
-async fn dry(api: &DatacoordApi, trigger: plan_compaction_request::Trigger) -> PlanCompactionResponse {
+async fn dry(api: &ControlApi, trigger: plan_compaction_request::Trigger) -> PlanCompactionResponse {
     let request = PlanCompactionRequest { trigger: Some(trigger), ..Default::default() };
     api.plan_compaction(Request::new(request)).await.unwrap().into_inner()
 }
@@ -22,7 +22,7 @@ fn drafted(plans: &[DraftPlan]) -> Vec<Shape> {
     plans.iter().map(shape).collect()
 }
 
-async fn executed(api: &DatacoordApi, job_id: i64) -> Vec<Shape> {
+async fn executed(api: &ControlApi, job_id: i64) -> Vec<Shape> {
     let plans = api.get_compaction_plans(Request::new(GetCompactionPlansRequest { job_id })).await.unwrap();
     let shape = |p: Plan| {
         let total = p.progress.unwrap();
@@ -143,7 +143,7 @@ async fn a_dry_run_of_the_automatic_round() {
     assert_eq!((few.threshold, few.unit.as_str()), (Some(101.0), "segments"));
 }
 
-async fn explain(api: &DatacoordApi, id: SegmentId) -> Explanation {
+async fn explain(api: &ControlApi, id: SegmentId) -> Explanation {
     let request = ExplainSegmentRequest { segment_id: id.0 };
     api.explain_segment(Request::new(request)).await.unwrap().into_inner().explanation.unwrap()
 }

@@ -1,0 +1,59 @@
+//! The handle that all calls share, and what a call carries besides its message.
+
+use std::sync::Arc;
+
+use tonic::Request;
+
+use super::failure::{Failure, invalid};
+use crate::{
+    coordinator::{CollectionCell, Coordinator},
+    standalone::{CollectionName, Standalone},
+};
+
+/// The Milvus service of one process.
+#[derive(Debug, Clone)]
+pub(crate) struct MilvusApi {
+    pub(super) standalone: Arc<Standalone>,
+    /// Its DataCoord.
+    pub(super) coordinator: Arc<Coordinator>,
+}
+
+impl MilvusApi {
+    pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
+        Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
+    }
+
+    /// The collection a request names, by name or alias.
+    pub(super) fn collection(
+        &self,
+        call: &CallContext,
+        database: &str,
+        name: &str,
+    ) -> Result<Arc<CollectionCell>, Failure> {
+        if name.is_empty() {
+            return Err(invalid("collection name should not be empty"));
+        }
+        Ok(self.standalone.resolve(CollectionName::new(call.database(database), name))?)
+    }
+}
+
+/// What a call carries besides its message.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallContext {
+    database: String,
+}
+
+impl CallContext {
+    /// Splits a request; the database comes from the `dbname` header when the message names none.
+    pub(super) fn split<T>(request: Request<T>) -> (Self, T) {
+        let database = request.metadata().get("dbname").and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
+        (Self { database }, request.into_inner())
+    }
+
+    /// The database to look in; empty means the default one.
+    pub(super) fn database<'a>(&'a self, named: &'a str) -> &'a str {
+        if named.is_empty() { &self.database } else { named }
+    }
+}
+
+pub(super) type Outcome<T> = Result<T, Failure>;

@@ -1,0 +1,364 @@
+//! The service itself: each method hands its request to the file of its topic and puts the outcome into the answer.
+
+use super::{
+    failure::{answer, done},
+    *,
+};
+use crate::wire::{proto::milvus::milvus_service_server::MilvusService, rows::insert::values_carried};
+
+/// Rows that a request says it has, if one of its columns has so many values; otherwise none. The number alone would have
+/// an answer of any size made out of nothing.
+fn carried_rows(request: &InsertRequest) -> u32 {
+    let carried = request.fields_data.iter().map(values_carried).max().unwrap_or(0);
+    if carried >= request.num_rows as usize { request.num_rows } else { 0 }
+}
+
+#[tonic::async_trait]
+impl MilvusService for MilvusApi {
+    async fn search(&self, _request: Request<SearchRequest>) -> Result<Response<SearchResults>, Status> {
+        Err(Status::unimplemented(
+            "search is not served: datacoord keeps and compacts vectors, it does not search them",
+        ))
+    }
+
+    async fn connect(&self, request: Request<ConnectRequest>) -> Result<Response<ConnectResponse>, Status> {
+        answer(self.do_connect(request).await)
+    }
+
+    async fn get_version(&self, request: Request<GetVersionRequest>) -> Result<Response<GetVersionResponse>, Status> {
+        answer(self.do_get_version(request).await)
+    }
+
+    async fn check_health(
+        &self,
+        request: Request<CheckHealthRequest>,
+    ) -> Result<Response<CheckHealthResponse>, Status> {
+        answer(self.do_check_health(request).await)
+    }
+
+    async fn alloc_timestamp(
+        &self,
+        request: Request<AllocTimestampRequest>,
+    ) -> Result<Response<AllocTimestampResponse>, Status> {
+        answer(self.do_alloc_timestamp(request).await)
+    }
+
+    async fn get_metrics(&self, request: Request<GetMetricsRequest>) -> Result<Response<GetMetricsResponse>, Status> {
+        answer(self.do_get_metrics(request).await)
+    }
+
+    async fn get_component_states(
+        &self,
+        request: Request<GetComponentStatesRequest>,
+    ) -> Result<Response<ComponentStates>, Status> {
+        answer(self.do_get_component_states(request).await)
+    }
+
+    async fn list_databases(
+        &self,
+        request: Request<ListDatabasesRequest>,
+    ) -> Result<Response<ListDatabasesResponse>, Status> {
+        answer(self.do_list_databases(request).await)
+    }
+
+    async fn create_database(
+        &self,
+        request: Request<CreateDatabaseRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_create_database(request).await)
+    }
+
+    async fn drop_database(&self, request: Request<DropDatabaseRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_drop_database(request).await)
+    }
+
+    async fn describe_database(
+        &self,
+        request: Request<DescribeDatabaseRequest>,
+    ) -> Result<Response<DescribeDatabaseResponse>, Status> {
+        answer(self.do_describe_database(request).await)
+    }
+
+    async fn create_collection(
+        &self,
+        request: Request<CreateCollectionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_create_collection(request).await)
+    }
+
+    async fn drop_collection(
+        &self,
+        request: Request<DropCollectionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_drop_collection(request).await)
+    }
+
+    async fn has_collection(&self, request: Request<HasCollectionRequest>) -> Result<Response<BoolResponse>, Status> {
+        answer(self.do_has_collection(request).await)
+    }
+
+    async fn describe_collection(
+        &self,
+        request: Request<DescribeCollectionRequest>,
+    ) -> Result<Response<DescribeCollectionResponse>, Status> {
+        answer(self.do_describe_collection(request).await)
+    }
+
+    async fn show_collections(
+        &self,
+        request: Request<ShowCollectionsRequest>,
+    ) -> Result<Response<ShowCollectionsResponse>, Status> {
+        answer(self.do_show_collections(request).await)
+    }
+
+    async fn alter_collection(
+        &self,
+        request: Request<AlterCollectionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_alter_collection(request).await)
+    }
+
+    async fn rename_collection(
+        &self,
+        request: Request<RenameCollectionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_rename_collection(request).await)
+    }
+
+    async fn truncate_collection(
+        &self,
+        request: Request<TruncateCollectionRequest>,
+    ) -> Result<Response<TruncateCollectionResponse>, Status> {
+        answer(self.do_truncate_collection(request).await)
+    }
+
+    async fn get_collection_statistics(
+        &self,
+        request: Request<GetCollectionStatisticsRequest>,
+    ) -> Result<Response<GetCollectionStatisticsResponse>, Status> {
+        answer(self.do_get_collection_statistics(request).await)
+    }
+
+    async fn create_alias(&self, request: Request<CreateAliasRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_create_alias(request).await)
+    }
+
+    async fn alter_alias(&self, request: Request<AlterAliasRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_alter_alias(request).await)
+    }
+
+    async fn drop_alias(&self, request: Request<DropAliasRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_drop_alias(request).await)
+    }
+
+    async fn describe_alias(
+        &self,
+        request: Request<DescribeAliasRequest>,
+    ) -> Result<Response<DescribeAliasResponse>, Status> {
+        answer(self.do_describe_alias(request).await)
+    }
+
+    async fn list_aliases(
+        &self,
+        request: Request<ListAliasesRequest>,
+    ) -> Result<Response<ListAliasesResponse>, Status> {
+        answer(self.do_list_aliases(request).await)
+    }
+
+    async fn create_partition(
+        &self,
+        request: Request<CreatePartitionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_create_partition(request).await)
+    }
+
+    async fn drop_partition(&self, request: Request<DropPartitionRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_drop_partition(request).await)
+    }
+
+    async fn has_partition(&self, request: Request<HasPartitionRequest>) -> Result<Response<BoolResponse>, Status> {
+        answer(self.do_has_partition(request).await)
+    }
+
+    async fn show_partitions(
+        &self,
+        request: Request<ShowPartitionsRequest>,
+    ) -> Result<Response<ShowPartitionsResponse>, Status> {
+        answer(self.do_show_partitions(request).await)
+    }
+
+    async fn get_partition_statistics(
+        &self,
+        request: Request<GetPartitionStatisticsRequest>,
+    ) -> Result<Response<GetPartitionStatisticsResponse>, Status> {
+        answer(self.do_get_partition_statistics(request).await)
+    }
+
+    async fn insert(&self, request: Request<InsertRequest>) -> Result<Response<MutationResult>, Status> {
+        let rows = carried_rows(request.get_ref());
+        let outcome = self.do_insert(request).await;
+        let failed = outcome.is_err();
+        let mut response = answer(outcome)?;
+        if failed {
+            // Every row failed, and clients count them.
+            response.get_mut().err_index = (0..rows).collect();
+        }
+        Ok(response)
+    }
+
+    async fn upsert(&self, request: Request<UpsertRequest>) -> Result<Response<MutationResult>, Status> {
+        answer(self.do_upsert(request).await)
+    }
+
+    async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<MutationResult>, Status> {
+        answer(self.do_delete(request).await)
+    }
+
+    async fn flush(&self, request: Request<FlushRequest>) -> Result<Response<FlushResponse>, Status> {
+        answer(self.do_flush(request).await)
+    }
+
+    async fn get_flush_state(
+        &self,
+        request: Request<GetFlushStateRequest>,
+    ) -> Result<Response<GetFlushStateResponse>, Status> {
+        answer(self.do_get_flush_state(request).await)
+    }
+
+    async fn flush_all(&self, request: Request<FlushAllRequest>) -> Result<Response<FlushAllResponse>, Status> {
+        answer(self.do_flush_all(request).await)
+    }
+
+    async fn get_flush_all_state(
+        &self,
+        request: Request<GetFlushAllStateRequest>,
+    ) -> Result<Response<GetFlushAllStateResponse>, Status> {
+        answer(self.do_get_flush_all_state(request).await)
+    }
+
+    async fn manual_compaction(
+        &self,
+        request: Request<ManualCompactionRequest>,
+    ) -> Result<Response<ManualCompactionResponse>, Status> {
+        answer(self.do_manual_compaction(request).await)
+    }
+
+    async fn get_compaction_state(
+        &self,
+        request: Request<GetCompactionStateRequest>,
+    ) -> Result<Response<GetCompactionStateResponse>, Status> {
+        answer(self.do_get_compaction_state(request).await)
+    }
+
+    async fn get_compaction_state_with_plans(
+        &self,
+        request: Request<GetCompactionPlansRequest>,
+    ) -> Result<Response<GetCompactionPlansResponse>, Status> {
+        answer(self.do_get_compaction_state_with_plans(request).await)
+    }
+
+    async fn get_persistent_segment_info(
+        &self,
+        request: Request<GetPersistentSegmentInfoRequest>,
+    ) -> Result<Response<GetPersistentSegmentInfoResponse>, Status> {
+        answer(self.do_get_persistent_segment_info(request).await)
+    }
+
+    async fn get_query_segment_info(
+        &self,
+        request: Request<GetQuerySegmentInfoRequest>,
+    ) -> Result<Response<GetQuerySegmentInfoResponse>, Status> {
+        answer(self.do_get_query_segment_info(request).await)
+    }
+
+    async fn create_index(&self, request: Request<CreateIndexRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_create_index(request).await)
+    }
+
+    async fn describe_index(
+        &self,
+        request: Request<DescribeIndexRequest>,
+    ) -> Result<Response<DescribeIndexResponse>, Status> {
+        answer(self.do_describe_index(request).await)
+    }
+
+    async fn drop_index(&self, request: Request<DropIndexRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_drop_index(request).await)
+    }
+
+    async fn get_index_build_progress(
+        &self,
+        request: Request<GetIndexBuildProgressRequest>,
+    ) -> Result<Response<GetIndexBuildProgressResponse>, Status> {
+        answer(self.do_get_index_build_progress(request).await)
+    }
+
+    async fn get_index_state(
+        &self,
+        request: Request<GetIndexStateRequest>,
+    ) -> Result<Response<GetIndexStateResponse>, Status> {
+        answer(self.do_get_index_state(request).await)
+    }
+
+    async fn load_collection(
+        &self,
+        request: Request<LoadCollectionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_load_collection(request).await)
+    }
+
+    async fn release_collection(
+        &self,
+        request: Request<ReleaseCollectionRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_release_collection(request).await)
+    }
+
+    async fn load_partitions(
+        &self,
+        request: Request<LoadPartitionsRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_load_partitions(request).await)
+    }
+
+    async fn release_partitions(
+        &self,
+        request: Request<ReleasePartitionsRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_release_partitions(request).await)
+    }
+
+    async fn get_loading_progress(
+        &self,
+        request: Request<GetLoadingProgressRequest>,
+    ) -> Result<Response<GetLoadingProgressResponse>, Status> {
+        answer(self.do_get_loading_progress(request).await)
+    }
+
+    async fn get_load_state(
+        &self,
+        request: Request<GetLoadStateRequest>,
+    ) -> Result<Response<GetLoadStateResponse>, Status> {
+        answer(self.do_get_load_state(request).await)
+    }
+
+    async fn get_replicas(
+        &self,
+        request: Request<GetReplicasRequest>,
+    ) -> Result<Response<GetReplicasResponse>, Status> {
+        answer(self.do_get_replicas(request).await)
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResults>, Status> {
+        let (outcome, memory) = match self.do_query(request).await {
+            Ok((answer, memory)) => (Ok(answer), memory),
+            Err(failure) => (Err(failure), None),
+        };
+        let mut response = answer(outcome)?;
+        if let Some(memory) = memory {
+            // Counts until the answer is sent: see `admission`.
+            response.extensions_mut().insert(memory);
+        }
+        Ok(response)
+    }
+}
