@@ -10,71 +10,14 @@ use std::{
 
 use tracing::{Instrument, info, info_span, warn};
 
-use super::{CollectionCell, Coordinator, CoordinatorError};
+use super::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError};
 use crate::{
     model::{
-        Channel, Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, Terms,
-        Timestamp, Trigger,
+        Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, Timestamp, Trigger,
     },
     planner::{self, GroupView, PlanContext, Policy, Proposals, SegmentScope, SkipReason},
     scheduler::Event,
 };
-
-/// What of a collection a manual compaction may touch. Empty: all of it.
-#[derive(Debug, Clone, Default)]
-pub struct CompactionScope {
-    pub partition: Option<PartitionId>,
-    pub channel: Option<Channel>,
-    pub segments: Vec<SegmentId>,
-    /// Operations newer than this stay; none: the configured retention window decides.
-    pub timetravel: Option<Timestamp>,
-    pub policy: Policy,
-}
-
-/// What Milvus calls a megabyte.
-const MIB: u64 = 1 << 20;
-/// The largest segment that is made, in MB: what is held of each row while it is merged has to fit into memory. A
-/// request for larger ones gets these, as from Milvus.
-const MAX_TARGET_MB: u64 = 16_384;
-
-impl CompactionScope {
-    /// The policy that a request's options name: at most one of them. A size of 0, or the largest number, which is what
-    /// clients send for "as you like", is no size. One beyond what can be held is brought down to that; the reasons of
-    /// the plans name the size that they go by.
-    ///
-    /// # Errors
-    /// `Invalid` for a size below 0 and for two options at once.
-    pub fn policy(is_clustering: bool, is_l0: bool, target_size_mb: i64) -> Result<Policy, CoordinatorError> {
-        let size = match u64::try_from(target_size_mb) {
-            Ok(0) => None,
-            Ok(_) if target_size_mb == i64::MAX => None,
-            Ok(mb) => {
-                if mb > MAX_TARGET_MB {
-                    info!(asked_mb = mb, target_mb = MAX_TARGET_MB, "target_size is brought down to what can be held");
-                }
-                Some(mb.min(MAX_TARGET_MB) * MIB)
-            }
-            Err(_) => {
-                return Err(CoordinatorError::Invalid(format!(
-                    "target_size is {target_size_mb} MB, expected 1 or more, or 0 for none"
-                )));
-            }
-        };
-        match (is_clustering, is_l0, size) {
-            (false, false, None) => Ok(Policy::Standard),
-            (false, false, Some(target_bytes)) => Ok(Policy::ForceMerge { target_bytes }),
-            (true, false, None) => Ok(Policy::Clustering),
-            (false, true, None) => Ok(Policy::L0Delete),
-            _ => Err(CoordinatorError::Invalid(format!(
-                "one kind of compaction at a time: is_clustering is {is_clustering}, is_l0 is {is_l0}, target_size is {target_size_mb} MB"
-            ))),
-        }
-    }
-
-    pub(super) fn covers(&self, group: &Group) -> bool {
-        self.partition.is_none_or(|p| p == group.partition) && self.channel.as_ref().is_none_or(|c| *c == group.channel)
-    }
-}
 
 /// What a trigger led to.
 #[derive(Debug, Clone)]
@@ -88,7 +31,7 @@ pub struct Triggered {
 /// One look of the planner: why, when, and at what.
 pub(super) struct Look<'a> {
     trigger: Trigger,
-    scope: &'a CompactionScope,
+    request: &'a CompactionRequest,
     now_ms: u64,
     retain_after: Timestamp,
     /// Of the scope; empty: all.
@@ -97,7 +40,7 @@ pub(super) struct Look<'a> {
 
 impl Look<'_> {
     pub(super) fn covers(&self, group: &Group) -> bool {
-        self.scope.covers(group)
+        self.request.covers(group)
     }
 }
 
@@ -108,80 +51,14 @@ impl Coordinator {
     pub async fn manual_compaction(
         &self,
         cell: &Arc<CollectionCell>,
-        scope: CompactionScope,
+        request: CompactionRequest,
     ) -> Result<Triggered, CoordinatorError> {
-        self.manual_compaction_on(cell, scope, Terms::default()).await
-    }
-
-    /// The same, on terms of the client's.
-    pub async fn manual_compaction_on(
-        &self,
-        cell: &Arc<CollectionCell>,
-        scope: CompactionScope,
-        terms: Terms,
-    ) -> Result<Triggered, CoordinatorError> {
-        self.check_compaction_enabled()?;
-        self.check_scope(cell, &scope)?;
-        self.check_terms(terms)?;
+        self.check_request(cell, &request)?;
         // Deletes that still wait in memory belong to the files before the planner counts them.
         self.write_path.flush_deletes(cell.id).await?;
         let span = info_span!("planning", trigger = "manual", collection = %cell.id);
-        let triggered = self.plan_collection(cell, Trigger::Manual, &scope, terms).instrument(span).await?;
+        let triggered = self.plan_collection(cell, Trigger::Manual, &request).instrument(span).await?;
         triggered.ok_or_else(|| CoordinatorError::Internal("a manual trigger made no job".into()))
-    }
-
-    /// Refused at once, with a reason, while compaction is switched off.
-    pub fn check_compaction_enabled(&self) -> Result<(), CoordinatorError> {
-        if self.core.config.compaction.enabled { Ok(()) } else { Err(CoordinatorError::CompactionDisabled) }
-    }
-
-    pub(super) fn check_terms(&self, terms: Terms) -> Result<(), CoordinatorError> {
-        let now_ms = self.core.clock.now_ms();
-        if let Some(deadline_ms) = terms.deadline_ms.filter(|at| *at <= now_ms) {
-            return Err(CoordinatorError::Invalid(format!(
-                "deadline_ms: {deadline_ms}, expected later than now, {now_ms}"
-            )));
-        }
-        Ok(())
-    }
-
-    pub(super) fn check_scope(&self, cell: &CollectionCell, scope: &CompactionScope) -> Result<(), CoordinatorError> {
-        let meta = cell.meta();
-        if let Some(partition) = scope.partition
-            && !meta.partitions.iter().any(|p| p.id == partition)
-        {
-            return Err(CoordinatorError::PartitionNotFound(partition.to_string()));
-        }
-        if let Some(channel) = &scope.channel
-            && !meta.channels.contains(channel)
-        {
-            return Err(CoordinatorError::Invalid(format!(
-                "channel {channel} is not one of collection {}: {}",
-                meta.name,
-                meta.channels.iter().map(Channel::as_str).collect::<Vec<_>>().join(", ")
-            )));
-        }
-        for id in &scope.segments {
-            let Some(segment) = cell.segment(*id).filter(Segment::is_live) else {
-                return Err(CoordinatorError::Invalid(format!(
-                    "segment {id} is not a flushed segment of collection {}",
-                    meta.name
-                )));
-            };
-            if !scope.covers(&segment.group) {
-                let Group { partition, channel, .. } = &*segment.group;
-                return Err(CoordinatorError::Invalid(format!(
-                    "segment {id} is in partition {partition} and channel {channel}, outside of the scope asked for"
-                )));
-            }
-        }
-        if scope.policy == Policy::Clustering && meta.schema.clustering_key().is_none() {
-            return Err(CoordinatorError::Rejected(format!(
-                "collection {} has no clustering key: no field has is_clustering_key",
-                meta.name
-            )));
-        }
-        Ok(())
     }
 
     /// Flush events as they come. A loop of its own: an event must not wait for a tick over everything.
@@ -222,14 +99,13 @@ impl Coordinator {
         if !self.is_automatic(&cell) {
             return;
         }
-        let scope = CompactionScope {
+        let request = CompactionRequest {
             partition: Some(group.partition),
             channel: Some(group.channel.clone()),
-            ..CompactionScope::default()
+            ..CompactionRequest::default()
         };
         let span = info_span!("planning", trigger = "flush", group = %group);
-        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &scope, Terms::default()).instrument(span).await
-        {
+        if let Err(error) = self.plan_collection(&cell, Trigger::Flush, &request).instrument(span).await {
             warn!(%group, %error, "planning after a flush failed; the next tick looks again");
         }
     }
@@ -251,8 +127,8 @@ impl Coordinator {
                 continue;
             }
             let span = info_span!("planning", trigger = "tick", collection = %cell.id);
-            let everything = CompactionScope::default();
-            let planned = self.plan_collection(&cell, Trigger::Tick, &everything, Terms::default());
+            let everything = CompactionRequest::default();
+            let planned = self.plan_collection(&cell, Trigger::Tick, &everything);
             if let Err(error) = planned.instrument(span).await {
                 warn!(collection = %cell.id, %error, "planning at a tick failed; the next one looks again");
             }
@@ -261,10 +137,10 @@ impl Coordinator {
     }
 
     /// How the planner would look at this collection now.
-    pub(super) fn look<'a>(&self, trigger: Trigger, scope: &'a CompactionScope) -> Look<'a> {
+    pub(super) fn look<'a>(&self, trigger: Trigger, request: &'a CompactionRequest) -> Look<'a> {
         let now_ms = self.core.clock.now_ms();
-        let retain_after = self.core.retain_after(scope.timetravel, now_ms);
-        Look { trigger, scope, now_ms, retain_after, wanted: scope.segments.iter().copied().collect() }
+        let retain_after = self.core.retain_after(request.terms.timetravel, now_ms);
+        Look { trigger, request, now_ms, retain_after, wanted: request.segments.iter().copied().collect() }
     }
 
     /// What the planner says of one group. Changes nothing: whoever asks decides what to do about it.
@@ -287,7 +163,7 @@ impl Coordinator {
             &PlanContext {
                 now_ms: look.now_ms,
                 trigger: look.trigger,
-                policy: look.scope.policy,
+                policy: look.request.policy,
                 clustering_key: meta.schema.clustering_key().map(|f| f.id),
                 growing_from: self.growing_from(group, segments),
                 config: &self.core.config.compaction,
@@ -315,14 +191,13 @@ impl Coordinator {
         &self,
         cell: &Arc<CollectionCell>,
         trigger: Trigger,
-        scope: &CompactionScope,
-        terms: Terms,
+        request: &CompactionRequest,
     ) -> Result<Option<Triggered>, CoordinatorError> {
         let turn = cell.planning_turn().await;
         let metrics = &self.core.metrics.compaction;
         let _timed = metrics.planning.start_timer();
         let meta = cell.meta();
-        let look = self.look(trigger, scope);
+        let look = self.look(trigger, request);
         let (now_ms, retain_after) = (look.now_ms, look.retain_after);
         let mut drafts = Vec::new();
         let mut adopted: Vec<PlanId> = Vec::new();
@@ -374,8 +249,8 @@ impl Coordinator {
             })
             .collect();
         let all: Vec<PlanId> = plans.iter().map(|p| p.id).chain(adopted).collect();
-        let nothing_to_do = all.is_empty().then(|| why_nothing(scope.policy, &skipped));
-        let terms = Terms { timetravel: scope.timetravel, ..terms };
+        let nothing_to_do = all.is_empty().then(|| why_nothing(request.policy, &skipped));
+        let terms = request.terms;
         let job = Job {
             id: job,
             trigger,
@@ -434,33 +309,7 @@ impl Coordinator {
             }
         }
     }
-
-    /// Drops finished jobs that are too old or too many.
-    async fn trim_history(&self) {
-        let config = &self.core.config.compaction;
-        let older_than = self.core.clock.now_ms().saturating_sub(config.history_age.as_millis() as u64);
-        // A job is two operations: its record, and the prefix of its plans.
-        let at_once = HISTORY_CHUNK.min(self.core.catalog.max_operations() / 2).max(1);
-        loop {
-            let surplus = self.core.jobs.surplus(older_than, config.history_jobs, at_once);
-            if surplus.is_empty() {
-                return;
-            }
-            let mut txn = self.core.catalog.txn();
-            for job in &surplus {
-                txn.delete_job(*job);
-            }
-            let core = Arc::clone(&self.core);
-            if let Err(error) = self.core.catalog.commit(txn, (), move || core.jobs.forget(&surplus)).await {
-                warn!(%error, "old jobs could not be dropped; the next tick tries again");
-                return;
-            }
-        }
-    }
 }
-
-/// Jobs dropped per transaction, if the store takes so many.
-const HISTORY_CHUNK: usize = 1000;
 
 /// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.
 pub(super) fn why_nothing(policy: Policy, skipped: &[(SegmentId, SkipReason)]) -> String {
@@ -474,36 +323,5 @@ pub(super) fn why_nothing(policy: Policy, skipped: &[(SegmentId, SkipReason)]) -
         [(id, reason), ..] => {
             format!("none of {} segments needs compaction, e.g. segment {id}: {reason}", skipped.len())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-
-    #[rstest]
-    #[case(false, false, 0, Policy::Standard)]
-    #[case::as_you_like(false, false, i64::MAX, Policy::Standard)]
-    #[case(false, false, 1, Policy::ForceMerge { target_bytes: 1 << 20 })]
-    #[case::as_large_as_can_be(false, false, 16_384, Policy::ForceMerge { target_bytes: 1 << 34 })]
-    #[case::larger_than_can_be_held(false, false, 16_385, Policy::ForceMerge { target_bytes: 1 << 34 })]
-    #[case::all_there_is_as_bytes(false, false, 8_796_093_022_207, Policy::ForceMerge { target_bytes: 1 << 34 })]
-    #[case(true, false, 0, Policy::Clustering)]
-    #[case(true, false, i64::MAX, Policy::Clustering)]
-    #[case(false, true, 0, Policy::L0Delete)]
-    fn options_name_a_policy(#[case] clustering: bool, #[case] l0: bool, #[case] size: i64, #[case] policy: Policy) {
-        assert_eq!(CompactionScope::policy(clustering, l0, size).unwrap(), policy);
-    }
-
-    #[rstest]
-    #[case(false, false, -1, "target_size is -1 MB, expected 1 or more, or 0 for none")]
-    #[case(true, true, 0, "one kind of compaction at a time: is_clustering is true, is_l0 is true")]
-    #[case(true, false, 5, "target_size is 5 MB")]
-    #[case(false, true, 5, "target_size is 5 MB")]
-    fn wrong_options_are_named(#[case] clustering: bool, #[case] l0: bool, #[case] size: i64, #[case] text: &str) {
-        let error = CompactionScope::policy(clustering, l0, size).unwrap_err().to_string();
-        assert!(error.contains(text), "{error}");
     }
 }

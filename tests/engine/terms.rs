@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use datacoord::{
-    coordinator::{CompactionScope, JobView, control::PauseScope},
-    model::{FailureKind, PlanState, Timestamp},
+    coordinator::{CompactionRequest, JobView, control::PauseScope},
+    model::{FailureKind, PlanState, Terms, Timestamp},
     standalone::CollectionName,
     wire::proto::milvus::AlterCollectionRequest,
 };
@@ -156,7 +156,10 @@ async fn a_plan_applies_no_delete_that_a_longer_retention_window_protects() {
 
     // A horizon that a request names is no term of the collection.
     let cell = process.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
-    let scope = CompactionScope { timetravel: Some(Timestamp::MAX), ..CompactionScope::default() };
+    let scope = CompactionRequest {
+        terms: Terms { timetravel: Some(Timestamp::MAX), ..Terms::default() },
+        ..CompactionRequest::default()
+    };
     let job = process.coordinator.manual_compaction(&cell, scope).await.unwrap().job;
     assert_eq!(process.ended(job.0).await.completed_plan_no, 1);
     assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).sum::<i64>(), 18);

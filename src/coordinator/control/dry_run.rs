@@ -6,8 +6,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError, triggers::why_nothing},
-    model::{Group, PlanId, Segment, SegmentId, Terms, Trigger},
+    coordinator::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError, triggers::why_nothing},
+    model::{Group, PlanId, Segment, SegmentId, Trigger},
     planner::{PlanDraft, SkipReason},
 };
 
@@ -37,26 +37,23 @@ pub struct DryRun {
 }
 
 impl Coordinator {
-    /// What [`Coordinator::manual_compaction_on`] would do with the same arguments.
+    /// What [`Coordinator::manual_compaction`] would do with the same arguments.
     ///
     /// # Errors
     /// The same.
     pub async fn dry_run_manual(
         &self,
         cell: &Arc<CollectionCell>,
-        scope: &CompactionScope,
-        terms: Terms,
+        request: &CompactionRequest,
     ) -> Result<DryRun, CoordinatorError> {
-        self.check_compaction_enabled()?;
-        self.check_scope(cell, scope)?;
-        self.check_terms(terms)?;
-        let ahead = self.with_waiting_deletes(cell, |group| scope.covers(group)).await?;
-        Ok(self.dry_run(cell, Trigger::Manual, scope, &ahead))
+        self.check_request(cell, request)?;
+        let ahead = self.with_waiting_deletes(cell, |group| request.covers(group)).await?;
+        Ok(self.dry_run(cell, Trigger::Manual, request, &ahead))
     }
 
     /// What the next automatic round over the collection would do.
     pub fn dry_run_automatic(&self, cell: &CollectionCell) -> DryRun {
-        let mut dry_run = self.dry_run(cell, Trigger::Tick, &CompactionScope::default(), &HashMap::new());
+        let mut dry_run = self.dry_run(cell, Trigger::Tick, &CompactionRequest::default(), &HashMap::new());
         if let Some(why) = self.automatic_held(cell) {
             dry_run.plans.clear();
             dry_run.nothing_to_do = Some(why);
@@ -68,10 +65,10 @@ impl Coordinator {
         &self,
         cell: &CollectionCell,
         trigger: Trigger,
-        scope: &CompactionScope,
+        request: &CompactionRequest,
         ahead: &HashMap<SegmentId, Segment>,
     ) -> DryRun {
-        let look = self.look(trigger, scope);
+        let look = self.look(trigger, request);
         let bytes_per_second = self.core.merge_rate.bytes_per_second();
         let mut plans = Vec::new();
         let (mut shared, mut skipped) = (Vec::new(), Vec::new());
@@ -89,7 +86,7 @@ impl Coordinator {
         }
         shared.sort_unstable();
         shared.dedup();
-        let nothing_to_do = (plans.is_empty() && shared.is_empty()).then(|| why_nothing(scope.policy, &skipped));
+        let nothing_to_do = (plans.is_empty() && shared.is_empty()).then(|| why_nothing(request.policy, &skipped));
         skipped.sort_unstable_by_key(|(id, _)| *id);
         let side_by_side = self.core.config.worker.max_concurrency.clamp(1, plans.len().max(1));
         let estimated_seconds = bytes_per_second.map(|rate| {

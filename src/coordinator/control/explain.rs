@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
+    coordinator::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError},
     model::{Group, PlanId, Segment, SegmentId, SegmentState, Trigger, properties::AUTO_COMPACTION},
     planner::{PlanDraft, Proposals, SkipReason},
 };
@@ -115,7 +115,7 @@ impl Coordinator {
 
     /// What an automatic look and a request, which finds segments as they are in `ahead`, would lead to in one group.
     fn looks_at_group(&self, cell: &CollectionCell, group: &Arc<Group>, ahead: &HashMap<SegmentId, Segment>) -> Looks {
-        let everything = CompactionScope::default();
+        let everything = CompactionRequest::default();
         let segments = cell.live_in(group);
         let automatic = self.propose(cell, &self.look(Trigger::Tick, &everything), group, &segments);
         let segments: Vec<Segment> = segments.iter().map(|s| ahead.get(&s.id).unwrap_or(s).clone()).collect();

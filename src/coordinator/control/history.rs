@@ -1,8 +1,10 @@
-//! The history of jobs, newest first, in pages.
+//! The history of jobs: listed newest first, in pages, and trimmed by age and number.
 //!
 //! Reads the job book in small steps; never holds its lock for a whole history.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
+
+use tracing::warn;
 
 use crate::{
     coordinator::{Coordinator, JobView},
@@ -43,6 +45,9 @@ pub struct JobPage {
     pub next: Option<JobId>,
 }
 
+/// Jobs dropped per transaction, if the store takes so many.
+const HISTORY_CHUNK: usize = 1000;
+
 impl Coordinator {
     /// Jobs that the filter covers, newest first, from those older than `before` (none: from the newest). A page that
     /// says so has a successor that is not empty.
@@ -61,6 +66,29 @@ impl Coordinator {
                 return JobPage { jobs, next: None };
             }
             cursor = scan.reached;
+        }
+    }
+
+    /// Drops finished jobs that are too old or too many.
+    pub(in crate::coordinator) async fn trim_history(&self) {
+        let config = &self.core.config.compaction;
+        let older_than = self.core.clock.now_ms().saturating_sub(config.history_age.as_millis() as u64);
+        // A job is two operations: its record, and the prefix of its plans.
+        let at_once = HISTORY_CHUNK.min(self.core.catalog.max_operations() / 2).max(1);
+        loop {
+            let surplus = self.core.jobs.surplus(older_than, config.history_jobs, at_once);
+            if surplus.is_empty() {
+                return;
+            }
+            let mut txn = self.core.catalog.txn();
+            for job in &surplus {
+                txn.delete_job(*job);
+            }
+            let core = Arc::clone(&self.core);
+            if let Err(error) = self.core.catalog.commit(txn, (), move || core.jobs.forget(&surplus)).await {
+                warn!(%error, "old jobs could not be dropped; the next tick tries again");
+                return;
+            }
         }
     }
 }

@@ -166,7 +166,7 @@ impl Standalone {
     }
 
     /// Asks for a compaction and waits until all of its plans have completed.
-    async fn compacted(&self, cell: &Arc<CollectionCell>, scope: CompactionScope) -> JobView {
+    async fn compacted(&self, cell: &Arc<CollectionCell>, scope: CompactionRequest) -> JobView {
         let job = self.coordinator().manual_compaction(cell, scope).await.unwrap().job;
         self.finished(job).await
     }
@@ -205,8 +205,8 @@ impl Standalone {
     }
 }
 
-fn asked(policy: Policy) -> CompactionScope {
-    CompactionScope { policy, ..CompactionScope::default() }
+fn asked(policy: Policy) -> CompactionRequest {
+    CompactionRequest { policy, ..CompactionRequest::default() }
 }
 
 fn targets(view: &JobView) -> Vec<SegmentId> {
@@ -232,20 +232,20 @@ async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
     for policy in POLICIES {
         let cases = [
             (
-                CompactionScope { partition: Some(PartitionId(77)), ..asked(policy) },
+                CompactionRequest { partition: Some(PartitionId(77)), ..asked(policy) },
                 "partition not found[partition=77]",
             ),
             (
-                CompactionScope { partition: Some(PartitionId(-1)), ..asked(policy) },
+                CompactionRequest { partition: Some(PartitionId(-1)), ..asked(policy) },
                 "partition not found[partition=-1]",
             ),
             (
-                CompactionScope { channel: Some(Channel::new("nowhere_v0")), ..asked(policy) },
+                CompactionRequest { channel: Some(Channel::new("nowhere_v0")), ..asked(policy) },
                 "channel nowhere_v0 is not",
             ),
-            (CompactionScope { segments: vec![segment, SegmentId(88)], ..asked(policy) }, "segment 88 is not"),
+            (CompactionRequest { segments: vec![segment, SegmentId(88)], ..asked(policy) }, "segment 88 is not"),
             (
-                CompactionScope { segments: vec![segment], partition: Some(other), ..asked(policy) },
+                CompactionRequest { segments: vec![segment], partition: Some(other), ..asked(policy) },
                 "outside of the scope",
             ),
         ];
@@ -276,17 +276,17 @@ async fn every_policy_keeps_to_its_scope(#[case] policy: Policy, #[case] kind: P
     let of_p: Vec<SegmentId> = cell.live().iter().filter(|s| s.group.partition == partition).map(|s| s.id).collect();
     let of_default: Vec<SegmentId> = cell.live().iter().map(|s| s.id).filter(|id| !of_p.contains(id)).collect();
 
-    let two = CompactionScope { segments: of_p[..2].to_vec(), ..asked(policy) };
+    let two = CompactionRequest { segments: of_p[..2].to_vec(), ..asked(policy) };
     let view = process.compacted(&cell, two).await;
     assert_eq!(view.plans.iter().map(|p| p.kind).collect::<Vec<_>>(), [kind]);
     assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), of_p[..2]);
 
-    let rest = CompactionScope { partition: Some(partition), ..asked(policy) };
+    let rest = CompactionRequest { partition: Some(partition), ..asked(policy) };
     let view = process.compacted(&cell, rest).await;
     assert_eq!(view.plans.len(), 1);
     assert_eq!(view.plans[0].group.partition, partition);
 
-    let channel = CompactionScope { channel: Some(cell.meta().channels[0].clone()), ..asked(policy) };
+    let channel = CompactionRequest { channel: Some(cell.meta().channels[0].clone()), ..asked(policy) };
     let view = process.compacted(&cell, channel).await;
     assert_eq!(view.plans.len(), 1, "the other partition is left");
     assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), of_default);
@@ -389,7 +389,7 @@ async fn after_a_step_that_died_nothing_is_changed_or_collected_and_health_says_
     assert_eq!(process.health().reasons(), [format!("catalog failed: {why}")]);
     let name = CollectionName::new("", "c");
     assert_eq!(process.drop_collection(name).await.unwrap_err().to_string(), why);
-    let compaction = process.coordinator().manual_compaction(&cell, CompactionScope::default()).await;
+    let compaction = process.coordinator().manual_compaction(&cell, CompactionRequest::default()).await;
     assert_eq!(compaction.unwrap_err().to_string(), why);
     assert_eq!(process.coordinator().collect_garbage().await.unwrap_err().to_string(), why);
     // What is acknowledged is in the log, and reads go on.
@@ -436,7 +436,7 @@ async fn clustering_divides_rows_by_key_once() {
 
     // Deletes of a clustered segment are applied without undoing the clustering.
     process.deleted(&cell, "f100 in [20000]").await;
-    let view = process.compacted(&cell, CompactionScope::default()).await;
+    let view = process.compacted(&cell, CompactionRequest::default()).await;
     assert_eq!(view.plans.iter().map(|p| (p.kind, p.inputs.len())).collect::<Vec<_>>(), [(PlanKind::Single, 1)]);
     assert_eq!(check(&cell), ranges);
     process.shutdown().await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 
-use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, terms};
+use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, service::options};
 use crate::{
     coordinator::control::{DryRun, Explanation as Explained, Verdict},
     model::{Group, SegmentId},
@@ -38,10 +38,10 @@ impl ControlApi {
         Ok(dry_run_message(&dry))
     }
 
-    async fn plan_manual(&self, manual: ManualCompactionRequest) -> Result<DryRun, Status> {
-        let terms = terms(&manual)?;
-        let (cell, scope) = self.manual_scope(manual)?;
-        self.coordinator.dry_run_manual(&cell, &scope, terms).await.map_err(grpc_status)
+    async fn plan_manual(&self, mut manual: ManualCompactionRequest) -> Result<DryRun, Status> {
+        let cell = self.collection(manual.collection.take())?;
+        let request = options(manual).parse().map_err(grpc_status)?;
+        self.coordinator.dry_run_manual(&cell, &request).await.map_err(grpc_status)
     }
 
     pub(super) async fn do_explain_segment(

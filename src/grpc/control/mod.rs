@@ -13,7 +13,6 @@ mod tests;
 mod watch;
 
 use checks::{BYTES_PER_MB, invalid, orderer, time};
-use pause::terms;
 pub(super) use service::ControlApi;
 use service::grpc_status;
 use watch::EventStream;

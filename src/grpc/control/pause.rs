@@ -1,26 +1,16 @@
-//! Pauses, the throttle, and the terms of a request.
+//! Pauses and the throttle.
 
 use tonic::Status;
 
-use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, orderer, time};
+use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, orderer};
 use crate::{
     coordinator::control::{PauseScope as Scope, ThrottleView},
-    model::{CollectionId, JobId, Pause, Pauses, Terms},
+    model::{CollectionId, JobId, Pause, Pauses},
     wire::proto::datacoord::{pause_scope::Scope as Asked, *},
 };
 
-const MAX_PRIORITY: i32 = 100;
 /// A terabyte per second: what is more is a mistake.
 const MAX_MB_PER_SECOND: f64 = 1_048_576.0;
-
-/// Priority and deadline of a request.
-pub(super) fn terms(request: &ManualCompactionRequest) -> Result<Terms, Status> {
-    if !(-MAX_PRIORITY..=MAX_PRIORITY).contains(&request.priority) {
-        return Err(invalid("priority", request.priority, "-100 to 100"));
-    }
-    let deadline_ms = time("deadline_ms", request.deadline_ms)?;
-    Ok(Terms { priority: request.priority, deadline_ms, ..Terms::default() })
-}
 
 impl ControlApi {
     pub(super) async fn do_pause_compaction(&self, request: PauseCompactionRequest) -> Result<PausesResponse, Status> {

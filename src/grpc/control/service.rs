@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::{EventStream, terms};
+use super::EventStream;
 use crate::{
-    coordinator::{CollectionCell, CompactionScope, Coordinator, CoordinatorError},
-    model::{Channel, CollectionId, JobId, PartitionId, SegmentId, SegmentState, Timestamp},
+    coordinator::{CollectionCell, CompactionOptions, Coordinator, CoordinatorError},
+    model::{CollectionId, JobId, SegmentState},
     standalone::{CollectionName, Standalone, StandaloneError},
     wire::{
         compaction,
@@ -44,23 +44,18 @@ impl ControlApi {
     }
 }
 
-impl ControlApi {
-    /// The collection and the scope of a request, for compacting it and for the dry run of that.
-    pub(super) fn manual_scope(
-        &self,
-        request: ManualCompactionRequest,
-    ) -> Result<(Arc<CollectionCell>, CompactionScope), Status> {
-        let cell = self.collection(request.collection)?;
-        let policy = CompactionScope::policy(request.is_clustering, request.is_l0, request.target_size_mb);
-        let policy = policy.map_err(grpc_status)?;
-        let scope = CompactionScope {
-            partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
-            channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
-            segments: request.segment_ids.into_iter().map(SegmentId).collect(),
-            timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
-            policy,
-        };
-        Ok((cell, scope))
+/// The options of a request, for the compaction and for its dry run.
+pub(super) fn options(request: ManualCompactionRequest) -> CompactionOptions {
+    CompactionOptions {
+        partition_id: request.partition_id,
+        channel: request.channel,
+        segment_ids: request.segment_ids,
+        timetravel: request.timetravel,
+        is_clustering: request.is_clustering,
+        is_l0: request.is_l0,
+        target_size_mb: request.target_size_mb,
+        priority: request.priority,
+        deadline_ms: request.deadline_ms,
     }
 }
 
@@ -74,10 +69,10 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<ManualCompactionRequest>,
     ) -> Result<Response<ManualCompactionResponse>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let (cell, scope) = self.manual_scope(request)?;
-        let triggered = self.coordinator.manual_compaction_on(&cell, scope, terms).await.map_err(grpc_status)?;
+        let mut request = request.into_inner();
+        let cell = self.collection(request.collection.take())?;
+        let request = options(request).parse().map_err(grpc_status)?;
+        let triggered = self.coordinator.manual_compaction(&cell, request).await.map_err(grpc_status)?;
         Ok(Response::new(ManualCompactionResponse {
             job_id: triggered.job.0,
             plans: triggered.plans as i32,

@@ -2,8 +2,8 @@
 
 use super::{failure::invalid, *};
 use crate::{
-    coordinator::{CompactionScope, CoordinatorError, JobView},
-    model::{Channel, CollectionId, JobId, PartitionId, SegmentId, Timestamp},
+    coordinator::{CompactionOptions, CoordinatorError, JobView},
+    model::{CollectionId, JobId},
     wire::compaction,
 };
 
@@ -16,16 +16,7 @@ impl MilvusApi {
     ) -> Outcome<ManualCompactionResponse> {
         let (call, request) = CallContext::split(request);
         let cell = self.compaction_target(&call, &request.db_name, &request.collection_name, request.collection_id)?;
-        let (major, l0) = (request.major_compaction, request.l0_compaction);
-        let policy = CompactionScope::policy(major, l0, request.target_size)?;
-        let scope = CompactionScope {
-            partition: (request.partition_id != 0).then_some(PartitionId(request.partition_id)),
-            channel: (!request.channel.is_empty()).then(|| Channel::new(&request.channel)),
-            segments: request.segment_ids.into_iter().map(SegmentId).collect(),
-            timetravel: (request.timetravel != 0).then_some(Timestamp(request.timetravel)),
-            policy,
-        };
-        let triggered = self.coordinator.manual_compaction(&cell, scope).await?;
+        let triggered = self.coordinator.manual_compaction(&cell, options(request).parse()?).await?;
         Ok(ManualCompactionResponse {
             compaction_id: triggered.job.0,
             compaction_plan_count: triggered.plans as i32,
@@ -80,6 +71,19 @@ impl MilvusApi {
         let mut seen = std::collections::HashSet::new();
         plans.retain(|p| seen.insert(p.id));
         Ok(compaction::plans_response(&plans))
+    }
+}
+
+fn options(request: ManualCompactionRequest) -> CompactionOptions {
+    CompactionOptions {
+        partition_id: request.partition_id,
+        channel: request.channel,
+        segment_ids: request.segment_ids,
+        timetravel: request.timetravel,
+        is_clustering: request.major_compaction,
+        is_l0: request.l0_compaction,
+        target_size_mb: request.target_size,
+        ..CompactionOptions::default()
     }
 }
 

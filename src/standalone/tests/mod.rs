@@ -28,7 +28,7 @@ use super::*;
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
-    coordinator::{CollectionCell, CompactionScope, Coordinator, JobView, Parts},
+    coordinator::{CollectionCell, CompactionRequest, Coordinator, JobView, Parts},
     ingest::{DeleteOp, Write},
     meta::{MetaError, RedbStore},
     model::{CollectionSchema, DataType, Field, FieldId, Job, JobId, Plan, PlanId, PlanState, PrimaryKey, SegmentId},
@@ -260,7 +260,7 @@ impl World {
 
     /// Asks for compaction of everything.
     pub(crate) async fn compact(&self, cell: &Arc<CollectionCell>) -> JobId {
-        self.coordinator.manual_compaction(cell, CompactionScope::default()).await.unwrap().job
+        self.coordinator.manual_compaction(cell, CompactionRequest::default()).await.unwrap().job
     }
 
     pub(crate) fn view(&self, job: JobId) -> JobView {

@@ -150,7 +150,7 @@ async fn cancelling_ends_queued_and_executing_plans_for_good() {
         world.objects()
     };
     world.hold();
-    let scope = |ids: &[crate::model::SegmentId]| crate::coordinator::CompactionScope {
+    let scope = |ids: &[crate::model::SegmentId]| crate::coordinator::CompactionRequest {
         segments: ids.to_vec(),
         ..Default::default()
     };

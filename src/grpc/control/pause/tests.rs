@@ -6,7 +6,7 @@ use rstest::rstest;
 
 use super::super::tests::*;
 use crate::{
-    coordinator::CompactionScope,
+    coordinator::CompactionRequest,
     model::{PlanState, SegmentId},
     wire::proto::datacoord::pause_scope::Scope,
 };
@@ -72,7 +72,7 @@ async fn a_paused_job_waits_alone_and_what_executes_goes_on() {
         segments.push(world.segment(&cell, n * 10..n * 10 + 10).await);
         world.delete(&cell, n * 10..n * 10 + 2).await;
     }
-    let scope = |id: SegmentId| CompactionScope { segments: vec![id], ..CompactionScope::default() };
+    let scope = |id: SegmentId| CompactionRequest { segments: vec![id], ..CompactionRequest::default() };
     world.hold();
     let mut jobs = Vec::new();
     for id in segments {
