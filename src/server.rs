@@ -1,8 +1,8 @@
-//! Builds and wires the parts; the only place that knows all of them. Start: stores, coordinator (which replays the
-//! log), then the listeners; stop: the listeners first, then the coordinator.
+//! Builds and wires the parts; the only place that knows all of them. Takes the ports first and answers calls last,
+//! after the stores are open and the log is replayed. A stop ends the listeners first.
 //!
-//! A stop takes no longer than `common.gracefulStopTimeout` and a moment, whatever runs: what is acknowledged is in the
-//! log, so nothing that is left behind is missed.
+//! A stop takes no longer than `common.gracefulStopTimeout` and a moment, even if work is under way: acknowledged
+//! writes are in the log, so unfinished work loses nothing.
 
 mod memory;
 pub mod ready;
@@ -35,21 +35,21 @@ use ready::Addresses;
 
 pub use memory::{choose_page_size, divide as divide_memory};
 
-/// What the coordinator has for its own stop, however little the calls in flight have left of the time for all.
+/// Time for the stop behind the edges, even if the calls in flight have used up the common time.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
-/// Of the connections, one in so many is for REST, health and metrics, which a crowd of clients must not shut out.
+/// One connection in this many is for REST, health and metrics, so that a crowd of gRPC clients can't shut these out.
 const HTTP_SHARE: usize = 8;
 
 /// Serves until SIGTERM or SIGINT, then stops gracefully. `ready_file` is written once calls are answered.
 ///
 /// # Errors
-/// What keeps the server from starting, with the file or address it concerns; failures of the listeners.
+/// A reason not to start, with the file or address it concerns; a failure of the listeners.
 pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let data_dir = &config.server.data_dir;
-    // Rows, and what is said of them, are nobody's business but the owner's.
+    // Only the owner may read the files: they hold rows.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     std::fs::create_dir_all(data_dir).with_context(|| format!("data directory {}", data_dir.display()))?;
-    // Listening first: a port that is taken must not cost a replay.
+    // First, so that a port in use is reported before a long replay.
     let grpc = listen(config.server.grpc_listen).await?;
     let http = listen(config.server.http_listen).await?;
     let (grpc_address, http_address) = (grpc.local_addr()?, http.local_addr()?);
@@ -59,7 +59,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let config = Arc::new(config);
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new())?);
     memory::show_limits(&metrics, &config);
-    // The other half is for filters over keys.
+    // The other half of the budget is for filters over keys.
     let catalog = RedbStore::open_with_cache(&config.server.data_dir, config.budget.caches / 2)?;
     let standalone = Standalone::start(Parts {
         metrics: Arc::clone(&metrics),
@@ -88,7 +88,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let addresses = Addresses::new(grpc_address, http_address);
     let own_file = Addresses::file(&config.server.data_dir);
     addresses.write(&own_file).with_context(|| format!("file of addresses {}", own_file.display()))?;
-    // Until now a signal has ended the process on the spot, also in a long replay: nothing is lost by that.
+    // Until now a signal ends the process at once, also during a long replay. Nothing is lost by that.
     let mut signals = Signals::listen()?;
     if let Some(file) = ready_file {
         addresses.write(&file).with_context(|| format!("ready file {}", file.display()))?;
@@ -129,7 +129,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
 /// Exit code after a second signal.
 const FORCED: i32 = 1;
 
-/// Both ports with as many connections as there may be.
+/// Both listeners, with their shares of the limit on connections.
 fn bounded(config: &Config, metrics: &Metrics, grpc: TcpListener, http: TcpListener) -> (Listener, Listener) {
     let descriptors = connections::raise_descriptor_limit();
     let most = connections::most_connections(config.server.max_connections, descriptors, config.budget.requests);
@@ -143,7 +143,7 @@ fn bounded(config: &Config, metrics: &Metrics, grpc: TcpListener, http: TcpListe
     )
 }
 
-/// Connections of one port, in the metrics.
+/// Counts the connections of one port in the metrics.
 struct Counted {
     open: IntGauge,
     refused: IntCounter,

@@ -1,6 +1,6 @@
-//! Flush events: which groups have changed since they were last looked at.
+//! Flush events: the groups that have changed since planning last looked at them, oldest first.
 //!
-//! A set, not a queue: a group that changes ten times before planning gets to it is looked at once. Never loses one.
+//! Each group is in the queue at most once: ten changes before the look cause one look. Must never lose an event.
 
 use std::collections::{HashSet, VecDeque};
 

@@ -1,8 +1,8 @@
 //! Inputs of plans that failed for good: automatic planning leaves them alone, for a time or until they change.
 //!
-//! Without this a segment with a damaged object would get a new job at every tick. A failure that may pass, like that of
-//! a full disk, holds for a pause, which grows with each failure in a row up to a limit; any other one holds until the
-//! segment changes. In memory only: after a restart each is tried once more.
+//! Without this a segment with a damaged object would get a new job at every tick. A failure that may pass, like a full
+//! disk, holds for a pause, which doubles with each failure in a row up to a limit. Any other failure holds until the
+//! segment changes. In memory only: after a restart each segment is tried once more.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -48,7 +48,8 @@ impl Failures {
     }
 
     /// How the last plan over this segment failed. A failure that can't pass is forgotten once the segment has changed.
-    /// The cause of one that may pass lies with the store or the machine: a change of the segment says nothing about it.
+    /// The cause of one that may pass lies with the store or the machine: a change of the segment says nothing about
+    /// it.
     pub(super) fn of(&self, segment: &Segment) -> Option<LastFailure> {
         let mut failed = self.by_segment.lock();
         let known = *failed.get(&segment.id)?;
@@ -67,7 +68,7 @@ impl Failures {
     }
 }
 
-/// After so many failures in a row, at least one.
+/// The pause after this many failures in a row, at least one.
 fn pause(in_a_row: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << in_a_row.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
@@ -90,7 +91,7 @@ mod tests {
         let mut pauses = Vec::new();
         for round in 0..7 {
             let now_ms = round * 10_000_000;
-            // Whatever happens to the segment meanwhile.
+            // Also if the segment changes meanwhile.
             failures.note(&[segment(round)], FailureKind::Exhausted, now_ms);
             let until_ms = failures.of(&segment(round + 1)).unwrap().until_ms.unwrap();
             pauses.push((until_ms - now_ms) / 1000);

@@ -1,4 +1,4 @@
-//! Jobs and plans in memory: what the state calls read and what planning reserves.
+//! Jobs and plans in memory, for the state calls, and the reservations of segments, for planning.
 //!
 //! Follows the catalog: a job or plan is here only after it is durable there (P7). Holds no history that the catalog
 //! does not hold.
@@ -14,9 +14,9 @@ use tokio::sync::broadcast;
 use super::sync::RwLock;
 use crate::model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId, Terms, Trigger};
 
-/// Changes that a listener may be behind by before it misses some: enough for a job of a thousand plans.
+/// Changes that a listener may lag behind before it misses some: enough for a job of a thousand plans.
 const CHANGES: usize = 4096;
-/// Records that are read, added or forgotten under one lock: nobody waits longer for more of them.
+/// Records that are read, added or forgotten in one hold of the lock, which bounds the wait of others.
 const PAGE: usize = 64;
 
 /// All jobs and plans that are kept.
@@ -32,7 +32,7 @@ impl Default for JobBook {
     }
 }
 
-/// Trees, because a hash table of a hundred thousand records stops everybody while it grows.
+/// Trees, because a hash table of a hundred thousand records would block all readers while it grows.
 #[derive(Debug, Default)]
 struct Inner {
     jobs: BTreeMap<JobId, Arc<Job>>,
@@ -57,7 +57,7 @@ impl JobView {
     }
 }
 
-/// What a [`JobView`] is copied from, when the lock is gone.
+/// The records behind a [`JobView`], which is copied after the lock is released.
 struct Shared {
     job: Arc<Job>,
     plans: Vec<Arc<Plan>>,
@@ -69,7 +69,7 @@ impl Shared {
     }
 }
 
-/// What one look into the history found.
+/// The result of one look into the history.
 #[derive(Debug)]
 pub(super) struct Scan {
     /// Newest first.
@@ -89,7 +89,7 @@ impl JobBook {
         Self { inner: RwLock::new(inner), ..Self::default() }
     }
 
-    /// Adds a job with those of its plans that are new. Whoever finds the job finds all of its plans.
+    /// Adds a job with its new plans, the plans first, so that a reader that finds the job finds all of its plans.
     pub fn add(&self, job: Job, plans: Vec<Plan>) {
         let ids: Vec<PlanId> = plans.iter().map(|p| p.id).collect();
         let mut plans = plans.into_iter().map(Arc::new);
@@ -120,15 +120,16 @@ impl JobBook {
         inner.jobs.insert(job.id, job);
     }
 
-    /// Ids of plans that are new or have changed, from now on. Whoever falls behind is told so, and looks again.
+    /// Ids of plans that are new or have changed, from now on. A receiver that falls behind gets an error and must look
+    /// again.
     pub fn changes(&self) -> broadcast::Receiver<PlanId> {
         self.changes.subscribe()
     }
 
-    /// Has everybody who follows these plans look at them.
+    /// Tells the listeners to look at these plans.
     pub(super) fn announce(&self, plans: impl IntoIterator<Item = PlanId>) {
         for plan in plans {
-            // An error means that nobody listens.
+            // An error means that there is no listener.
             let _ = self.changes.send(plan);
         }
     }
@@ -176,7 +177,7 @@ impl JobBook {
         shared.map(|shared| shared.view())
     }
 
-    /// What asked for a job, and on which terms.
+    /// The trigger and the terms of a job.
     pub(super) fn origin(&self, id: JobId) -> Option<(Trigger, Terms)> {
         self.inner.read().jobs.get(&id).map(|job| (job.trigger, job.terms))
     }
@@ -215,7 +216,7 @@ impl JobBook {
         self.unfinished_shared().iter().map(|plan| Plan::clone(plan)).collect()
     }
 
-    /// How many jobs have such plans.
+    /// The number of jobs with plans that are queued or executing.
     pub(super) fn executing(&self) -> usize {
         self.unfinished_shared().iter().map(|plan| plan.job).collect::<BTreeSet<_>>().len()
     }
@@ -243,8 +244,8 @@ impl JobBook {
         self.len() == 0
     }
 
-    /// Finished jobs that are too old or too many, oldest first, at most `limit`. A job with an unfinished plan is never
-    /// among them.
+    /// Finished jobs that are too old or too many, oldest first, at most `limit`. A job with an unfinished plan is
+    /// never among them.
     pub fn surplus(&self, older_than_ms: u64, keep: u64, limit: usize) -> Vec<JobId> {
         let inner = self.inner.read();
         let too_many = inner.jobs.len().saturating_sub(keep as usize);

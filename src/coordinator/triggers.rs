@@ -1,7 +1,7 @@
-//! Why now: turns a flush event, the global tick or a client's request into a job with plans.
+//! Triggers: turns a flush event, the global tick or a client's request into a job with plans.
 //!
-//! Looks at one group at a time, lets the planner decide, and makes job and plans durable before anybody hears of
-//! them (P7). A segment is reserved for at most one unfinished plan. Decides nothing itself.
+//! Looks at one group at a time, lets the planner decide, and makes job and plans durable before they can be seen (P7).
+//! A segment is reserved for at most one unfinished plan. Must never decide what to compact.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +19,7 @@ use crate::{
     scheduler::Event,
 };
 
-/// What a trigger led to.
+/// The job that a trigger made.
 #[derive(Debug, Clone)]
 pub struct Triggered {
     pub job: JobId,
@@ -28,13 +28,13 @@ pub struct Triggered {
     pub nothing_to_do: Option<String>,
 }
 
-/// One look of the planner: why, when, and at what.
+/// The inputs of one look of the planner that do not depend on the group.
 pub(super) struct Look<'a> {
     trigger: Trigger,
     request: &'a CompactionRequest,
     now_ms: u64,
     retain_after: Timestamp,
-    /// Of the scope; empty: all.
+    /// Segments of the request; empty: all.
     wanted: BTreeSet<SegmentId>,
 }
 
@@ -61,7 +61,8 @@ impl Coordinator {
         triggered.ok_or_else(|| CoordinatorError::Internal("a manual trigger made no job".into()))
     }
 
-    /// Flush events as they come. A loop of its own: an event must not wait for a tick over everything.
+    /// Background loop over flush events. Separate from the tick, so that an event does not wait for a tick over
+    /// everything.
     pub(super) async fn run_flush_trigger(self: Arc<Self>) {
         loop {
             tokio::select! {
@@ -71,7 +72,7 @@ impl Coordinator {
         }
     }
 
-    /// The global tick, and when something has changed that may concern everything.
+    /// Background loop of the global tick, and of extra ticks after a change that may concern every group.
     pub(super) async fn run_tick_trigger(self: Arc<Self>) {
         #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
         let mut tick = tokio::time::interval(self.core.config.compaction.global_interval);
@@ -110,8 +111,8 @@ impl Coordinator {
         }
     }
 
-    /// Looks at every group of every collection that is compacted by itself, and drops history that is over. Behind those
-    /// that answer calls and flush events: it fills a core for as long as it lasts.
+    /// Looks at every group of every collection with automatic compaction, and trims the history. Runs on a thread of
+    /// lower priority than calls and flush events, because it fills a core while it lasts.
     pub async fn tick(self: &Arc<Self>) {
         let this = Arc::clone(self);
         if let Err(error) = self.ticks.spawn(async move { this.look_at_everything().await }).await {
@@ -121,7 +122,7 @@ impl Coordinator {
 
     async fn look_at_everything(&self) {
         for cell in self.core.collections.all() {
-            // A tick that is not wanted any more ends here.
+            // A cancelled tick ends here.
             tokio::task::yield_now().await;
             if !self.is_automatic(&cell) {
                 continue;
@@ -143,7 +144,7 @@ impl Coordinator {
         Look { trigger, request, now_ms, retain_after, wanted: request.segments.iter().copied().collect() }
     }
 
-    /// What the planner says of one group. Changes nothing: whoever asks decides what to do about it.
+    /// Asks the planner about one group. Changes nothing.
     pub(super) fn propose(
         &self,
         cell: &CollectionCell,
@@ -217,7 +218,7 @@ impl Coordinator {
                 metrics.planned.with([draft.reason.code()]).inc();
             }
             drafts.extend(proposals.drafts.into_iter().map(|d| (Group::clone(&group), d)));
-            // Only a request is told why there is nothing to do.
+            // Only a request is answered with the reason for doing nothing.
             if trigger == Trigger::Manual {
                 skipped.extend_from_slice(&proposals.skipped);
             }
@@ -284,7 +285,7 @@ impl Coordinator {
 
     /// The oldest row in memory that a delete of this group could hit. L0 segments may be of all partitions (id -1).
     fn growing_from(&self, group: &Group, segments: &[Segment]) -> Timestamp {
-        // A look into memory for each of ten thousand groups would cost more than everything else of a tick.
+        // Reading the growing rows for each of ten thousand groups would cost more than the rest of a tick.
         if segments.iter().all(|s| s.level != SegmentLevel::L0) {
             return Timestamp::MAX;
         }
@@ -311,7 +312,7 @@ impl Coordinator {
     }
 }
 
-/// One sentence out of many refusals: how many segments were looked at, and the commonest reason with an example.
+/// One sentence for many skipped segments: their number, and the reason of the first as an example.
 pub(super) fn why_nothing(policy: Policy, skipped: &[(SegmentId, SkipReason)]) -> String {
     let is_other = |(_, reason): &(SegmentId, SkipReason)| matches!(reason, SkipReason::Level { .. });
     if policy == Policy::L0Delete && skipped.iter().all(is_other) {

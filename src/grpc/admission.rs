@@ -1,17 +1,17 @@
-//! Admission of calls: a message takes its memory *before* it is read, and a body that does not get on ends its call.
+//! Admission of calls: a message takes its memory *before* it is read, and a body that stops arriving ends its call.
 //!
-//! The head of a message says how long it is. Until so much is free, nothing more of the body is read, so that the client
-//! stops sending when its window is full (HTTP/2's back-pressure). Small messages have a pool of their own: state calls
-//! and health checks never stand behind large inserts. What was taken is given back when the call is answered; what a
-//! query's answer takes, when it is sent.
+//! The head of a message tells its length. Until that much memory is free, the rest of the body stays unread, so the
+//! client stops sending when its window is full (HTTP/2's back-pressure). Small messages have a pool of their own:
+//! state calls and health checks never queue behind large inserts. A call's memory is given back when the call is
+//! answered, that of a query's answer when the answer is sent.
 //!
 //! ```text
-//!   limit of requests = windows of those that wait (1/4) + small messages (1/16) + large messages (11/16)
+//!   limit of requests = windows of waiting calls (1/4) + small messages (1/16) + large messages (11/16)
 //! ```
 //!
-//! Nobody waits for ever: after `datacoord.grpc.queueTimeout` a call is refused, and beyond a number of waiting calls at
-//! once. A write or a query is then answered with Milvus' rate limit, which its clients wait out; any other call with
-//! RESOURCE_EXHAUSTED.
+//! A call that waits longer than `datacoord.grpc.queueTimeout` is refused; beyond a number of waiting calls the next
+//! one is refused at once. A refused write or query gets Milvus' rate limit, after which its clients wait and retry;
+//! any other call gets RESOURCE_EXHAUSTED.
 
 use std::{
     pin::Pin,
@@ -43,15 +43,15 @@ use crate::{
     },
 };
 
-/// Up to this a message is small.
+/// The largest small message.
 const SMALL_BYTES: u64 = 64 << 10;
-/// What a call takes beside its message.
+/// Memory of a call beside its message.
 const CALL_BYTES: u64 = 4 << 10;
-/// How often a message is in memory: as it arrives, and decoded.
+/// Copies of a message in memory: as it arrives, and decoded.
 const COPIES: u64 = 2;
 /// Calls that may wait for memory at once; each may have a window of its body in memory meanwhile.
 const WAITING: u64 = 128;
-/// Bytes that a client may send before anybody reads them.
+/// Smallest and largest number of unread bytes that a client may send ahead.
 const WINDOW_BYTES: (u64, u64) = (64 << 10, 8 << 20);
 
 /// The memory of the calls in flight. Clones share it.
@@ -88,7 +88,7 @@ impl Requests {
         self.max_message_bytes
     }
 
-    /// Bytes of a body that may arrive before anybody reads them.
+    /// Unread bytes of a body that a client may send ahead.
     pub fn window_bytes(&self) -> u32 {
         self.window_bytes
     }
@@ -102,7 +102,7 @@ impl Requests {
         self.small.used_bytes() + self.large.used_bytes()
     }
 
-    /// Takes the memory of messages of so many bytes together, if it is free now.
+    /// Takes the memory of messages with `bytes` bytes in all, if it is free now.
     fn try_take(&self, bytes: u64) -> Result<Reserved, Full> {
         self.pool(bytes).try_reserve(charge(bytes))
     }
@@ -124,7 +124,7 @@ fn charge(bytes: u64) -> u64 {
     bytes.saturating_mul(COPIES).saturating_add(CALL_BYTES)
 }
 
-/// What a call holds until it is answered.
+/// Memory that a call holds until it is answered.
 #[derive(Debug, Default)]
 struct Call {
     held: Mutex<Vec<Reserved>>,
@@ -135,7 +135,7 @@ struct Call {
 #[derive(Debug, Default)]
 struct Heads {
     head: [u8; 5],
-    /// How many bytes of it are there.
+    /// Bytes of the head that have arrived.
     known: usize,
     /// Bytes of the message that are still to come.
     rest: u64,
@@ -143,7 +143,7 @@ struct Heads {
 }
 
 impl Heads {
-    /// Reads over bytes of the body. Returns the length of all messages that begin in them, if one does.
+    /// Follows the bytes of the body. Returns the summed lengths of the messages that begin in them, if one does.
     fn pass(&mut self, mut bytes: &[u8]) -> Option<u64> {
         let mut begun = None;
         while !bytes.is_empty() {
@@ -242,7 +242,7 @@ impl HttpBody for Admitted {
         };
         this.idle.moved();
         let begun = frame.data_ref().and_then(|data| this.heads.pass(data));
-        // What is too large is refused by the decoder, which looks at nothing but its head.
+        // The decoder refuses an oversized message by its head alone, so it takes no memory.
         let Some(bytes) = begun.filter(|bytes| *bytes <= this.requests.max_message_bytes as u64) else {
             return Poll::Ready(Some(Ok(frame)));
         };
@@ -272,7 +272,7 @@ fn refusal(full: &Full) -> String {
     format!("too many requests are in flight, try again later: {full}")
 }
 
-/// An answer that counts what it was made of until it is sent.
+/// An answer that holds the memory of its rows until it is sent.
 struct Counted {
     body: Body,
     _memory: Account,
@@ -295,7 +295,7 @@ impl HttpBody for Counted {
     }
 }
 
-/// One message and the trailers of a call that went well.
+/// One message and the trailers of a successful call.
 struct Whole {
     message: Option<Bytes>,
     trailers: Option<HeaderMap>,
@@ -311,7 +311,7 @@ impl HttpBody for Whole {
     }
 }
 
-/// What a client of Milvus waits out, where its call has an answer that can say so.
+/// Milvus' rate limit, after which clients retry, for the calls whose answer can carry it.
 fn rate_limited(path: &str, reason: &str) -> Option<Response<Body>> {
     let status = Some(status::rate_limited(reason));
     let message = match path.strip_prefix("/milvus.proto.milvus.MilvusService/")? {

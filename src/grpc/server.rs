@@ -26,8 +26,8 @@ use crate::{
     },
 };
 
-/// Idle connections are probed this often, and closed if nothing comes back for so long: a vanished client does not hold
-/// one for ever.
+/// Idle connections are probed this often, and closed if the probe is not answered within the timeout, so that a
+/// vanished client does not hold one for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bodies of one connection that may wait to be read before it stops.
@@ -96,7 +96,8 @@ impl GrpcServer {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(max_streams)
-            // Large inserts must not wait for window updates; what nobody reads yet must not fill the memory.
+            // Large enough that an insert does not wait for window updates, and bounded because unread bytes take
+            // memory.
             .initial_stream_window_size(window)
             // Bodies that wait must not stop the others of their connection; how many may wait is bounded elsewhere.
             .initial_connection_window_size(window.saturating_mul(CONNECTION_WINDOWS))
@@ -115,7 +116,7 @@ impl GrpcServer {
     }
 }
 
-/// How often the health service is brought up to date. Calls of its clients are answered from what it was told last.
+/// How often the health service is brought up to date. It answers its clients from the last update.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 async fn set_serving(health: &HealthReporter, takes_calls: bool) {
@@ -131,7 +132,7 @@ async fn set_serving(health: &HealthReporter, takes_calls: bool) {
     }
 }
 
-/// Has the health service say what the coordinator says. A store that is away is no reason to send calls elsewhere.
+/// Repeats the process' health in the health service. An unreachable store is no reason to send calls elsewhere.
 async fn report(health: HealthReporter, standalone: Arc<Standalone>) {
     #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut tick = tokio::time::interval(REPORT_EVERY);
@@ -146,7 +147,7 @@ async fn report(health: HealthReporter, standalone: Arc<Standalone>) {
     }
 }
 
-/// Ends a task with whoever has it.
+/// Aborts a task when it is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -155,11 +156,11 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Paths of all methods that are served, those of reflection aside.
+/// Paths of all methods that are served, except those of reflection.
 fn methods() -> HashSet<String> {
     let mut paths = HashSet::new();
     for descriptors in [proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET] {
-        // A set that can't be read leaves its methods without labels of their own; the log says so where reflection is made.
+        // Methods of an unreadable set share one label; the log says so where reflection is made.
         let files = FileDescriptorSet::decode(descriptors).unwrap_or_default().file;
         for (package, service) in files.iter().flat_map(|file| file.service.iter().map(|s| (file.package(), s))) {
             let path = |method: &MethodDescriptorProto| format!("/{package}.{}/{}", service.name(), method.name());

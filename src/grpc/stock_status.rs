@@ -1,11 +1,11 @@
 //! Answers of the gRPC machinery itself, in the words and codes of a stock server.
 //!
 //! The Rust stack refuses an oversized request with OUT_OF_RANGE and an undecodable one with INTERNAL; pymilvus retries
-//! both for 210 s. Milvus says RESOURCE_EXHAUSTED, which no client retries, and an undecodable request can't get
-//! better by being sent again either. Also puts a sentence into the empty UNIMPLEMENTED of unknown methods.
+//! both for 210 s. Milvus says RESOURCE_EXHAUSTED, which no client retries. An undecodable request fails again when it
+//! is sent again, so it becomes INVALID_ARGUMENT. The empty UNIMPLEMENTED of unknown methods gets a sentence.
 //!
-//! Counts every call on the way and gives it an id for the log. Of a handler's own answer it only cuts a text that is too
-//! long for a client.
+//! Counts every call and gives it an id for the log. Changes a handler's own answer in one way: it cuts a text that is
+//! too long for a client.
 
 use std::{
     collections::HashSet,
@@ -32,7 +32,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct StockStatusLayer {
     pub(crate) metrics: Arc<Metrics>,
-    /// Paths of all methods, `/package.Service/Method`. What a client makes up beside them must not become a label.
+    /// Paths of all methods, `/package.Service/Method`. Other paths are a client's invention and must not become
+    /// labels.
     pub(crate) methods: Arc<HashSet<String>>,
 }
 
@@ -66,7 +67,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        // Nothing of it is computed while nobody listens at this level.
+        // The fields are computed only while the log has this level.
         let span = tracing::debug_span!("call", id = request_id(request.headers()));
         let path = request.uri().path();
         let mut call = InFlight::new(path, self.methods.contains(path), Arc::clone(&self.metrics));
@@ -144,10 +145,10 @@ fn code_name(code: Code) -> &'static str {
 
 /// Keys under which clients send an id of their own; the first one counts.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "client_request_id", "client-request-id"];
-/// Of a client's id; more of it is left out.
+/// Characters of a client's id; the rest is left out.
 const MAX_ID: usize = 64;
 
-/// What the log lines of a call have in common: the client's own id, or a new one.
+/// The id in all log lines of a call: the client's own, or a new one.
 fn request_id(headers: &HeaderMap) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let given = REQUEST_IDS.iter().find_map(|key| headers.get(*key)?.to_str().ok().filter(|id| !id.is_empty()));
@@ -186,7 +187,7 @@ fn replace(headers: &mut HeaderMap, status: &Status) {
     headers.remove("grpc-message");
     headers.remove("grpc-status");
     if status.add_header(headers).is_err() {
-        // A message that is no header value: the code alone still stops the retries.
+        // The message is no valid header value. The code alone still stops the retries.
         headers.insert("grpc-status", HeaderValue::from(status.code() as i32));
     }
 }

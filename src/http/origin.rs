@@ -1,6 +1,7 @@
-//! Keeps pages of other sites from starting something: a browser sends their requests along, and says where they are from.
+//! Keeps pages of other sites from starting something. A browser sends the requests of any page, with an `Origin`
+//! header that names the page's site.
 //!
-//! Must never refuse a client that is no browser: those say nothing.
+//! Must never refuse a client that is no browser: it sends no `Origin`.
 
 use axum::{
     extract::Request,
@@ -9,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// Refuses what changes something and comes from a page of another host.
+/// Refuses a request that may change something and comes from a page of another host.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
     if !reads && is_foreign(request.headers()) {
@@ -27,7 +28,7 @@ fn is_foreign(headers: &HeaderMap) -> bool {
     let site = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, site)| site);
     match (site, host) {
         (Some(site), Some(host)) => !site.eq_ignore_ascii_case(host),
-        // `null` is what a browser says of a page whose origin it hides.
+        // A browser sends `null` for a page whose origin it hides.
         _ => true,
     }
 }

@@ -1,7 +1,7 @@
 //! Requests: members from a JSON body or from the query string, by the rules of Milvus' server, which is written in Go.
 //!
-//! Member names are compared without case, unknown ones are ignored, `null` is as good as absent. A number must be
-//! whole and fit; a string is no number. Messages are worded as clients of Milvus know them.
+//! Member names are compared without case; unknown ones are ignored; `null` counts as absent. A number must be whole
+//! and fit its type; a string is no number. Errors have the words that Milvus' clients know.
 
 use std::collections::BTreeMap;
 
@@ -154,7 +154,7 @@ impl Message {
     }
 }
 
-/// What a value is, in Go's words.
+/// The kind of a value in Go's words.
 fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -166,7 +166,7 @@ fn describe(value: &Value) -> String {
     }
 }
 
-/// A syntax error in Go's words where it has the same kind, else in the parser's.
+/// A syntax error in Go's words where Go has the same kind of error, else in the parser's.
 fn syntax(body: &[u8], error: &serde_json::Error) -> String {
     if error.is_eof() {
         return "unexpected EOF".to_owned();

@@ -22,19 +22,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::MAX_BODY_BYTES;
 use crate::{connections::Listener, memory::Pool};
 
-/// What keeps requests from holding memory without an end.
+/// Bounds on the memory of requests, and on how long they may hold it.
 #[derive(Debug, Clone)]
 pub struct Bounds {
-    /// A body has to be there within this.
+    /// A body has to arrive within this time.
     pub idle: Duration,
-    /// Where bodies take their memory.
+    /// The pool that bodies take their memory from.
     pub memory: Pool,
 }
 
-/// Bytes of a head, and of a body that waits to be read.
+/// Largest head, and largest unread part of a body, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Serves until `stop`, then lets calls in flight finish. A connection is closed when no whole head comes within `idle`.
+/// Serves until `stop`, then lets calls in flight finish. A connection is closed when no whole head comes within
+/// `idle`.
 pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop: CancellationToken) {
     let connections = TaskTracker::new();
     let mut builder = http1::Builder::new();
@@ -62,8 +63,8 @@ pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop:
     connections.wait().await;
 }
 
-/// Reads the whole body before the routes do, in time and up to the limit, which is what keeps a body that is never
-/// finished from keeping its call.
+/// Reads the whole body before the route runs, within a time and a size, so that an unfinished body can't hold its call
+/// for ever.
 pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(MAX_BODY_BYTES as u64);

@@ -1,4 +1,4 @@
-//! The memory of this process: how it is divided, and what of it is in use.
+//! The memory of this process: its division among the parts, and its use in the metrics.
 
 use anyhow::Result;
 use tracing::info;
@@ -10,10 +10,11 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 
-/// Divides what the settings, or else the machine, give. Where nothing is known the defaults of a large machine stay.
+/// Divides the memory that the settings give, or else the machine. If neither is known, the defaults for a large
+/// machine stay.
 ///
 /// # Errors
-/// Settings that take more than there is.
+/// Settings that together need more than the total.
 pub fn divide(config: &mut Config) -> Result<(), LoadError> {
     let (total, from) = match (config.memory.limit_bytes, machine::memory()) {
         (0, None) => return Ok(()),
@@ -62,7 +63,7 @@ pub(super) fn show_limits(metrics: &Metrics, config: &Config) {
     }
 }
 
-/// Shows what is in use of what the coordinator does not know.
+/// Shows the parts that the coordinator does not know: requests, and the process as a whole.
 pub(super) fn show(metrics: &Metrics, requests_bytes: u64) {
     metrics.memory.used.with([Part::Requests.as_str()]).set(requests_bytes as i64);
     if let Some(bytes) = resident_bytes() {
@@ -70,7 +71,7 @@ pub(super) fn show(metrics: &Metrics, requests_bytes: u64) {
     }
 }
 
-/// Memory of the process that is in the machine's, where the system says so.
+/// Resident memory of the process, on systems that tell.
 fn resident_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;

@@ -1,5 +1,5 @@
-//! Files that say where the server answers, also when it took a free port: one where its starter wants it, and one in the
-//! data directory for commands that are run beside it.
+//! Files with the addresses of a running server, which it may have picked itself (port 0): one at the path that the
+//! command line names, and one in the data directory for other commands.
 //!
 //! A file appears whole or not at all, and only when calls are answered.
 
@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// More is no file of ours.
+/// A larger file is not one of ours.
 const MAX_FILE_BYTES: u64 = 4096;
 
 /// Where a server answers on this machine, as `host:port`.
@@ -24,7 +24,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Of this process. An address that means every interface becomes the loopback one, so that it can be connected to.
+    /// Of this process. The address of all interfaces becomes the loopback address, so that a client can connect to it.
     pub fn new(grpc: SocketAddr, http: SocketAddr) -> Self {
         Self { pid: std::process::id(), grpc: reachable(grpc).to_string(), http: reachable(http).to_string() }
     }
@@ -48,7 +48,7 @@ impl Addresses {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(serde_json::to_string(self)?.as_bytes())?;
         file.write_all(b"\n")?;
-        // Addresses are no secret, and others than the server's own user ask for them.
+        // Addresses are no secret, and other users' commands read them.
         file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)

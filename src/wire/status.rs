@@ -30,7 +30,7 @@ impl Code {
     /// SDKs answer this one by trying again, for up to 210 s.
     pub const RATE_LIMIT: Self = Self::retriable(8, ErrorCode::RateLimit);
     pub const COLLECTION_NOT_FOUND: Self = Self::new(100, ErrorCode::CollectionNotExists);
-    /// What DescribeCollection alone answers, and `has_collection` of SDKs expects.
+    /// Only DescribeCollection answers this, and `has_collection` of SDKs expects it.
     pub const COLLECTION_NOT_DESCRIBED: Self = Self::new(100, ErrorCode::UnexpectedError);
     pub const COLLECTION_NOT_LOADED: Self = Self::new(101, ErrorCode::UnexpectedError);
     pub const PARTITION_NOT_FOUND: Self = Self::new(200, ErrorCode::MetaFailed);
@@ -64,8 +64,7 @@ pub fn ok() -> common::Status {
 
 /// An error of any module that has no code of its own in the catalogue.
 ///
-/// `Exhausted` becomes the rate limit, which SDKs wait for; what is gone for good must be reported by name with the
-/// functions below.
+/// `Exhausted` becomes the rate limit, after which SDKs retry.
 pub fn of_error(error: &(impl Classify + Display + ?Sized)) -> common::Status {
     let code = match error.kind() {
         ErrorKind::Invalid => Code::PARAMETER_INVALID,
@@ -236,7 +235,7 @@ mod tests {
     fn switched_off_is_retriable() {
         let status = compaction_disabled();
         assert_eq!((status.code, status.error_code, status.retriable), (2, 1, true));
-        // The first words are the real server's; the key says what to change.
+        // The first words are the real server's; the key names the setting to change.
         assert_eq!(status.reason, "service unavailable: compaction disabled: dataCoord.enableCompaction is false");
     }
 

@@ -1,8 +1,8 @@
 //! Cancelling: ends plans for good, by plan or by job.
 //!
-//! First nothing of a plan may run any more, then its end is recorded, durably; only then are its inputs free. A result
-//! that was accepted before the call wins: such a plan is completed, and the answer says so. Files that a stopped merge
-//! left are removed by it, or, if it did not get to that, by garbage collection, which no longer spares them.
+//! The order is: stop the plan's execution, record its end durably, free its inputs. A result that was accepted before
+//! the call wins: such a plan is completed, and the answer says so. A stopped merge removes its files; garbage
+//! collection removes the files that it did not get to.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     scheduler::Event,
 };
 
-/// What to cancel.
+/// The work to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelTarget {
     /// All plans that this job made. Plans that it only shares belong to the job that made them: they go on, and this
@@ -23,12 +23,12 @@ pub enum CancelTarget {
     Plan(PlanId),
 }
 
-/// What a cancellation did. Doing it again leaves everything as it is.
+/// The effect of a cancellation. Repeating it changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cancelled {
     /// Ended by this call, ascending.
     pub cancelled: Vec<PlanId>,
-    /// Had ended before, in whatever way, ascending.
+    /// Had ended before, in any way, ascending.
     pub ended_before: Vec<PlanId>,
     /// Plans of other jobs that go on without this one, ascending.
     pub left_to_others: Vec<PlanId>,
@@ -39,8 +39,8 @@ impl Coordinator {
     /// within a second: a merge gets that long to stop.
     ///
     /// # Errors
-    /// `JobNotFound`, `PlanNotFound`; failures of the catalog, after which whatever was not recorded is still going to
-    /// run, and the call can be repeated.
+    /// `JobNotFound`, `PlanNotFound`; failures of the catalog. After such a failure the plans without a recorded end are
+    /// still unfinished, and the call can be repeated.
     pub async fn cancel_compaction(
         self: &Arc<Self>,
         target: CancelTarget,
@@ -56,7 +56,7 @@ impl Coordinator {
                 view.job.collection
             }
         };
-        // Whoever plans holds this until its plans are in the queue: a plan that we see is where we can stop it.
+        // Planning holds this turn until its plans are queued, so every plan that is found here can be stopped.
         let cell = self.core.collections.by_id(collection).ok();
         let turn = match &cell {
             Some(cell) => Some(cell.planning_turn().await),
@@ -70,8 +70,8 @@ impl Coordinator {
         self.core.catalog.run(cancel).await
     }
 
-    /// The steps of cancelling, in order; the caller sees to it that they are finished. Otherwise a plan might be stopped
-    /// without an end, and hold its segments until a restart.
+    /// The steps of cancelling, in order. The caller must run them to their end: a plan that was stopped without a
+    /// recorded end would hold its segments until a restart.
     async fn cancel_now(
         &self,
         collection: CollectionId,
@@ -112,7 +112,7 @@ impl Coordinator {
         Ok(answer)
     }
 
-    /// Takes unfinished plans of other jobs off a job's list, durably.
+    /// Removes unfinished plans of other jobs from a job's list, durably.
     async fn leave_shared_plans(&self, id: JobId, by: &str) -> Result<Vec<PlanId>, CoordinatorError> {
         let view = self.core.jobs.job(id).ok_or(CoordinatorError::JobNotFound(id))?;
         let shared = view.plans.iter().filter(|p| p.job != id && !p.state.is_terminal());

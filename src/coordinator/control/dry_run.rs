@@ -1,7 +1,8 @@
-//! The dry run: the plans that a trigger would make at this moment, and nothing made.
+//! The dry run: the plans that a trigger would make at this moment.
 //!
-//! Takes the planner's own way with the trigger's own inputs, so that what it shows is what would run. It writes
-//! nothing: deletes that a real request would first bring into delta logs are counted where they would go instead.
+//! Calls the planner with the trigger's own inputs, so that a real run would make the same plans. Writes nothing: a
+//! real request would first bring waiting deletes into delta logs, so these are counted with the segments that they
+//! would go to.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,11 +17,11 @@ use crate::{
 pub struct DryPlan {
     pub group: Group,
     pub draft: PlanDraft,
-    /// At the measured rate of merging; none: nothing was merged yet.
+    /// At the measured rate of merging; none: no merge has been measured.
     pub estimated_seconds: Option<f64>,
 }
 
-/// What a trigger would lead to.
+/// The effect that a trigger would have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DryRun {
     pub plans: Vec<DryPlan>,
@@ -32,12 +33,12 @@ pub struct DryRun {
     pub nothing_to_do: Option<String>,
     /// For all plans, with as many at once as there are slots.
     pub estimated_seconds: Option<f64>,
-    /// Measured, of one plan.
+    /// Of one plan, measured.
     pub bytes_per_second: Option<f64>,
 }
 
 impl Coordinator {
-    /// What [`Coordinator::manual_compaction`] would do with the same arguments.
+    /// The effect that [`Coordinator::manual_compaction`] would have with the same arguments.
     ///
     /// # Errors
     /// The same.
@@ -51,7 +52,7 @@ impl Coordinator {
         Ok(self.dry_run(cell, Trigger::Manual, request, &ahead))
     }
 
-    /// What the next automatic round over the collection would do.
+    /// The effect that the next automatic round over the collection would have.
     pub fn dry_run_automatic(&self, cell: &CollectionCell) -> DryRun {
         let mut dry_run = self.dry_run(cell, Trigger::Tick, &CompactionRequest::default(), &HashMap::new());
         if let Some(why) = self.automatic_held(cell) {

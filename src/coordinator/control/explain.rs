@@ -1,6 +1,6 @@
-//! Why a segment is not compacted, what would change that, and when somebody looks again.
+//! Why a segment is not compacted, what would change that, and when planning looks at it again.
 //!
-//! Asked of the planner anew each time: an answer is about the state as it is, not about the last round.
+//! Asks the planner anew each time: an answer is about the current state, not about the last round.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use crate::{
     planner::{PlanDraft, Proposals, SkipReason},
 };
 
-/// What a look at a segment would lead to.
+/// The outcome of a look at a segment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// It would be an input of this plan.
@@ -31,14 +31,14 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     pub segment: Segment,
-    /// What the next automatic look would lead to,
+    /// Of the next automatic look.
     pub automatic: Verdict,
-    /// and what a client's request for its collection would.
+    /// Of a client's request for its collection.
     pub on_request: Verdict,
-    /// When the global timer looks at it, milliseconds since 1970; none: it never does. A flush or a batch of deletes
-    /// in its group has it looked at before.
+    /// When the global timer looks at it, milliseconds since 1970; none: never. A flush or a batch of deletes in its
+    /// group causes an earlier look.
     pub next_look_ms: Option<u64>,
-    /// Why nothing is planned for its collection by itself now, its switches aside.
+    /// Why automatic compaction of its collection waits now, apart from its switches.
     pub held: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Coordinator {
             .ok_or(CoordinatorError::SegmentNotFound(id))
     }
 
-    /// What an automatic look and a request, which finds segments as they are in `ahead`, would lead to in one group.
+    /// Proposals for one group: of an automatic look, and of a request, which sees the segments as they are in `ahead`.
     fn looks_at_group(&self, cell: &CollectionCell, group: &Arc<Group>, ahead: &HashMap<SegmentId, Segment>) -> Looks {
         let everything = CompactionRequest::default();
         let segments = cell.live_in(group);
@@ -181,7 +181,7 @@ impl Verdict {
         }
     }
 
-    /// What would have to happen for the segment to be compacted; none: nothing has to.
+    /// A change after which the segment would be compacted; none: it will be without one.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Planned(_) | Self::InPlan(_) => None,

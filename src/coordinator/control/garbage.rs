@@ -1,23 +1,23 @@
-//! Garbage collection on request, and what it would do.
+//! Garbage collection on request, and its dry run.
 
 use crate::{
     coordinator::{Collected, Coordinator, CoordinatorError, Garbage},
     error::Classify,
 };
 
-/// What a round would collect, and what it would have to leave.
+/// What a round would collect and leave.
 #[derive(Debug, Clone, Default)]
 pub struct GarbageReport {
-    /// Would go now.
+    /// A round would collect these now.
     pub free: Collected,
-    /// Stays for now.
+    /// These stay for now.
     pub pinned: Collected,
-    /// What is pinned last; at most as many as were asked for.
+    /// Pinned ones last; at most as many as were asked for.
     pub items: Vec<Garbage>,
 }
 
 impl Coordinator {
-    /// One round, now. Also where it is switched off: that is about rounds that nobody asked for.
+    /// One round, now. Runs also while garbage collection is switched off: the switch is for automatic rounds.
     pub async fn collect_garbage(&self) -> Result<Collected, CoordinatorError> {
         let gc = &self.core.metrics.gc;
         match self.core.collect_garbage(&*self.write_path).await {
@@ -35,7 +35,7 @@ impl Coordinator {
         }
     }
 
-    /// What [`Self::collect_garbage`] would find now. Deletes nothing.
+    /// Lists the garbage that [`Self::collect_garbage`] would find now. Deletes nothing.
     pub async fn inspect_garbage(&self, most: usize) -> Result<GarbageReport, CoordinatorError> {
         let mut found = self.core.find_garbage(&*self.write_path).await?;
         let mut report = GarbageReport::default();

@@ -1,4 +1,4 @@
-//! Where a segment's rows come from, and what it costs to keep a collection compacted.
+//! Where a segment's rows come from, and the cost of keeping a collection compacted.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,7 +7,7 @@ use crate::{
     model::{Segment, SegmentId, SegmentState, WriteStats},
 };
 
-/// How a segment came about.
+/// How a segment was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Rows in the order of their arrival.
@@ -29,7 +29,7 @@ pub struct Ancestor {
     pub segment: Option<Segment>,
 }
 
-/// What a collection's bytes come to, beside what its live rows would take.
+/// The bytes of a collection, beside the bytes of its live rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amplification {
     pub groups: u64,

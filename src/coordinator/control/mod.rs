@@ -1,7 +1,7 @@
-//! What an operator can ask and order beside "compact": look at the history, end work, see it coming.
+//! The control surface for an operator: history, cancelling, pauses, the throttle, dry runs, explanations, watching.
 //!
-//! Everything here answers from the state as it is now, or changes it through the catalog first. Nothing here decides
-//! what to compact: questions about that go to the planner, with the same inputs as the triggers give it.
+//! Answers from the current state, or changes it through the catalog first. Must never decide what to compact: such
+//! questions go to the planner, with the inputs that the triggers give it.
 
 mod cancel;
 mod clockwork;

@@ -16,22 +16,22 @@ pub enum PauseScope {
     Job(JobId),
 }
 
-/// The limit on merging, and what it comes to.
+/// The limit on merging, and the measured rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ThrottleView {
     /// Bytes per second; 0: no limit.
     pub limit: u64,
-    /// The limit of the configuration, in effect while nobody has set another.
+    /// The limit of the configuration, in effect unless a call has set another.
     pub configured: u64,
-    /// Somebody has set the limit that is in effect.
+    /// A call has set the limit that is in effect.
     pub is_set: bool,
     /// Bytes per second that merges have read and written over the last seconds.
     pub measured: f64,
 }
 
 impl Coordinator {
-    /// Begins no more plans of this scope, and plans nothing for it by itself; plans under way go on. Pausing what is
-    /// paused changes nothing. Returns everything that is paused then.
+    /// Pauses a scope: its queued plans wait, and automatic planning leaves it out; plans under way go on. A second
+    /// pause of a scope changes nothing. Returns all pauses.
     ///
     /// # Errors
     /// `CollectionIdNotFound`, `JobNotFound`; `Rejected` for a job that has ended.
@@ -67,8 +67,8 @@ impl Coordinator {
         Ok(self.pauses())
     }
 
-    /// Ends one pause; others that cover the same plans stay. Resuming what is not paused changes nothing. Returns
-    /// everything that is paused then.
+    /// Ends one pause; others that cover the same plans stay. Without a pause of this scope it changes nothing. Returns
+    /// all pauses.
     pub async fn resume(&self, scope: PauseScope) -> Result<Pauses, CoordinatorError> {
         let resume = |controls: &mut Controls| {
             let pauses = &mut controls.pauses;
@@ -82,7 +82,7 @@ impl Coordinator {
                 }
             }
         };
-        // What changed meanwhile was not planned.
+        // Changes during the pause have not been planned.
         self.change_controls(resume, |core| core.look_again.notify_one()).await?;
         Ok(self.pauses())
     }
@@ -91,7 +91,7 @@ impl Coordinator {
         self.core.controls.read().pauses.clone()
     }
 
-    /// Limits merging from now on; none: back to the configuration. Durable when it returns.
+    /// Limits merging from now on; none: as configured. Durable when it returns.
     pub async fn set_throttle(&self, bytes_per_second: Option<u64>) -> Result<ThrottleView, CoordinatorError> {
         self.change_controls(|controls| controls.throttle_bytes_per_second = bytes_per_second, |_| ()).await?;
         Ok(self.throttle())
@@ -104,7 +104,7 @@ impl Coordinator {
         ThrottleView { limit: throttle.limit(), configured, is_set, measured: throttle.measured() }
     }
 
-    /// Why nothing is planned for the collection by itself now, its switches aside.
+    /// Why automatic compaction of the collection waits now, apart from its switches.
     pub fn automatic_held(&self, cell: &CollectionCell) -> Option<String> {
         if let Some(pause) = self.core.controls.read().pauses.of_collection(cell.id) {
             return Some(format!("paused by {}", pause.by));
@@ -114,7 +114,7 @@ impl Coordinator {
             .then(|| format!("outside of the configured windows {windows} (UTC)"))
     }
 
-    /// Makes and applies other orders of the present ones; `then` is told when they are in effect.
+    /// Changes the standing orders, durably, and applies them; `then` runs once they are in effect.
     async fn change_controls(
         &self,
         change: impl FnOnce(&mut Controls),
@@ -147,14 +147,14 @@ impl Coordinator {
         self.core.catalog.commit(txn, turn, fold).await
     }
 
-    /// A pause of what is gone is none.
+    /// Drops pauses of finished jobs and dropped collections.
     pub(in crate::coordinator) fn forget_ended(&self, pauses: &mut Pauses) {
         pauses.jobs.retain(|id, _| self.core.jobs.counts(*id).is_some_and(|counts| !counts.is_finished()));
         pauses.collections.retain(|id, _| self.core.collections.by_id(*id).is_ok());
     }
 }
 
-/// Takes the standing orders, and the time of the day, to those who follow them.
+/// Hands the standing orders and the state of the windows to the scheduler and the throttle.
 pub(in crate::coordinator) fn apply_controls(core: &Core, scheduler: &Scheduler) {
     let controls = core.controls.read().clone();
     scheduler.hold(QueueHold {

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-/// What an older merge counts beside a newer one of the same length.
+/// Weight of a merge relative to the next one of the same length.
 const DECAY: f64 = 0.8;
 
 /// Measured bytes of inputs per second of execution, commit included. Newer merges count more, and longer ones too: a
@@ -17,7 +17,7 @@ impl MergeRate {
     /// Takes in one completed plan.
     pub(in crate::coordinator) fn observe(&self, bytes: u64, seconds: f64) {
         let mut sums = self.sums.lock();
-        // What takes less than the clock can see took a millisecond.
+        // The clock may show no time at all; count a millisecond.
         *sums = (sums.0 * DECAY + bytes as f64, sums.1 * DECAY + seconds.max(0.001));
     }
 

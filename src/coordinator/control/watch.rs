@@ -1,7 +1,7 @@
-//! Watching: what plans are doing, as they do it.
+//! Watching plans while they run.
 //!
-//! A watch follows the job book's announcements for changes of state, and looks at what executes at intervals for rows
-//! and bytes. It keeps no history: whoever reads slowly gets the latest, never a backlog, and never misses an end.
+//! A watch follows the job book's announcements for changes of state, and samples executing plans at intervals for rows
+//! and bytes. It keeps no history: a slow reader gets the latest state, never a backlog, and never misses an end.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +21,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Samples closer together than this tell nothing about speed.
 const SAMPLE: Duration = Duration::from_millis(50);
 
-/// What a plan is doing.
+/// The stage that a plan is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Queued,
@@ -62,7 +62,7 @@ pub struct PlanEvent {
     pub at_ms: u64,
 }
 
-/// What a watch yields.
+/// An event of a watch.
 #[derive(Debug, Clone)]
 pub enum WatchEvent {
     Plan(Box<PlanEvent>),
@@ -78,12 +78,12 @@ pub struct Watch {
     every: Duration,
     changes: broadcast::Receiver<PlanId>,
     ready: VecDeque<PlanEvent>,
-    /// Plans whose end has not been told.
+    /// Plans whose end has not been reported.
     followed: BTreeMap<PlanId, Meter>,
     is_over: bool,
 }
 
-/// What was last told of a plan, and its recent past.
+/// The last event of a plan, and the samples for its speed.
 #[derive(Debug, Default)]
 struct Meter {
     last: Option<(PlanState, Progress, Phase)>,
@@ -191,7 +191,7 @@ impl Watch {
         all.into_iter().for_each(|plan| self.look_at(plan));
     }
 
-    /// What waits changes only by announcement.
+    /// Waiting plans change only by announcement.
     fn look_at_executing(&mut self) {
         let executes = |m: &Meter| m.last.as_ref().is_some_and(|(s, ..)| matches!(s, PlanState::Executing { .. }));
         let executing: Vec<PlanId> = self.followed.iter().filter(|(_, m)| executes(m)).map(|(id, _)| *id).collect();

@@ -13,7 +13,7 @@ fn requests(bytes: u64) -> Requests {
     Requests::new(&config)
 }
 
-/// A message of so many bytes, with its head.
+/// A message of `bytes` bytes, with its head.
 fn message(bytes: usize) -> Vec<u8> {
     let mut framed = vec![0];
     framed.extend_from_slice(&(bytes as u32).to_be_bytes());
@@ -62,7 +62,7 @@ impl HttpBody for Sent {
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send>>;
 
-/// Begins a call; what is sent to the other end is its body.
+/// Begins a call whose body is fed through the returned sender.
 fn begin(requests: &Requests, method: &str) -> (mpsc::UnboundedSender<Vec<u8>>, Answer) {
     let (send, receive) = mpsc::unbounded();
     let mut service = AdmissionLayer { requests: requests.clone() }.layer(Reader);

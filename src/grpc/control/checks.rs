@@ -18,10 +18,10 @@ pub(super) fn time(field: &str, ms: i64) -> Result<Option<u64>, Status> {
     }
 }
 
-/// Longest name of who gives an order, bytes.
+/// Longest `by` of an order, bytes.
 const MAX_BY: usize = 1000;
 
-/// Who gives an order.
+/// The name that an order is recorded under.
 pub(super) fn orderer(by: &str) -> Result<&str, Status> {
     match by.len() {
         0 => Ok("a client"),

@@ -88,7 +88,7 @@ impl ControlApi {
         })
     }
 
-    /// The collections that a filter names; none: it names none.
+    /// The collections that a filter names; `None`: no filter by collection.
     fn collections_of(&self, named: Option<CollectionRef>) -> Result<Option<HashSet<CollectionId>>, Status> {
         let Some(named) = named.filter(|n| *n != CollectionRef::default()) else { return Ok(None) };
         if !named.collection_name.is_empty() {

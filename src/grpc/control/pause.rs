@@ -9,7 +9,7 @@ use crate::{
     wire::proto::datacoord::{pause_scope::Scope as Asked, *},
 };
 
-/// A terabyte per second: what is more is a mistake.
+/// A terabyte per second: a larger number is a mistake.
 const MAX_MB_PER_SECOND: f64 = 1_048_576.0;
 
 impl ControlApi {

@@ -1,7 +1,6 @@
 //! Failures of Milvus calls: a `Status` inside an OK answer, as every Milvus client expects.
 //!
-//! The one place that maps the coordinator's errors to Milvus' codes. A gRPC error code would make pymilvus retry for
-//! minutes, so none leaves from here.
+//! A gRPC error code would make pymilvus retry for minutes, so no failure of these calls becomes one.
 
 use tonic::Response;
 
@@ -16,7 +15,7 @@ use crate::{
     },
 };
 
-/// A failed call, as the client will read it.
+/// A failed call, as the client reads it.
 #[derive(Debug)]
 pub(crate) struct Failure(pub(crate) common::Status);
 
@@ -130,7 +129,7 @@ answers!(
     TruncateCollectionResponse,
 );
 
-/// Turns an outcome into the answer: success carries an all-zero status, failure nothing but its status.
+/// Turns an outcome into the answer: a success carries an all-zero status, a failure only its status.
 pub(crate) fn answer<T: Answer>(outcome: Result<T, Failure>) -> Result<Response<T>, tonic::Status> {
     let answer = match outcome {
         Ok(mut answer) => {

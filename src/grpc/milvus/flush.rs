@@ -32,7 +32,7 @@ impl MilvusApi {
         Ok(answer)
     }
 
-    /// Segment ids alone decide; without any (and without a name) nothing is unflushed.
+    /// The segment ids decide; no ids count as flushed. A collection name is only checked.
     pub(super) async fn do_get_flush_state(
         &self,
         request: Request<GetFlushStateRequest>,

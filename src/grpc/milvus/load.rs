@@ -1,4 +1,4 @@
-//! Load states. Rows are always readable here; loading succeeds at once and is remembered, because clients ask.
+//! Load states. Rows are always readable here; a load succeeds at once and is stored, because clients ask for it.
 
 use super::*;
 use crate::{
@@ -31,7 +31,7 @@ impl MilvusApi {
         Ok(self.standalone.release(name, &request.partition_names).await?)
     }
 
-    /// A load that has begun is complete; without one there is no progress to tell.
+    /// Every load is complete at once. A collection that is not loaded has no progress, which is an error.
     pub(super) async fn do_get_loading_progress(
         &self,
         request: Request<GetLoadingProgressRequest>,

@@ -77,12 +77,13 @@ impl MilvusApi {
     }
 }
 
-/// The columns of an answer: the primary key always, then what was asked for, each once. `*` is every field of the
-/// schema; a name outside it is a key of the dynamic field, if the collection has one. A path into a field is neither.
+/// The columns of an answer: the primary key always, then the output fields of the request, each once. `*` is every
+/// field of the schema. Another name is a key of the dynamic field, if the collection has one; a path into a field is
+/// refused.
 #[derive(Debug)]
 struct Output {
     fields: Vec<FieldId>,
-    /// Keys of the dynamic field, when it is not asked for as a whole.
+    /// Keys of the dynamic field; empty: the whole field, if it is asked for.
     keys: Vec<String>,
 }
 

@@ -29,7 +29,7 @@ impl MilvusApi {
         Ok(GetPersistentSegmentInfoResponse { infos, ..Default::default() })
     }
 
-    /// What a query node would hold: the live segments of a loaded collection, nothing otherwise.
+    /// The segments that a query node would hold: the live ones of a loaded collection, none otherwise.
     pub(super) async fn do_get_query_segment_info(
         &self,
         request: Request<GetQuerySegmentInfoRequest>,

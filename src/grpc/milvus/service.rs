@@ -6,8 +6,8 @@ use super::{
 };
 use crate::wire::{proto::milvus::milvus_service_server::MilvusService, rows::insert::values_carried};
 
-/// Rows that a request says it has, if one of its columns has so many values; otherwise none. The number alone would have
-/// an answer of any size made out of nothing.
+/// The number of rows that a request claims, if one of its columns has as many values; otherwise none. Trusting the
+/// claim alone would let a tiny request cause an answer of any size.
 fn carried_rows(request: &InsertRequest) -> u32 {
     let carried = request.fields_data.iter().map(values_carried).max().unwrap_or(0);
     if carried >= request.num_rows as usize { request.num_rows } else { 0 }

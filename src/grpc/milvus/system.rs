@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{failure::invalid, *};
 
-/// What clients see as the server's version: the release whose behaviour we keep, then our own.
+/// The server's version for clients: the release whose behaviour we keep, then our own.
 const VERSION: &str = concat!("2.3.5-datacoord-", env!("CARGO_PKG_VERSION"));
 
 /// Milvus' names of the roles that this one process fills; health checks expect to find them.

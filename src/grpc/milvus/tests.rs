@@ -1,4 +1,4 @@
-//! One directory of names: what every call that adds, moves or drops one answers, and that a restart changes no meaning.
+//! Names: the answer of every call that adds, moves or drops one. A restart changes no meaning.
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -9,7 +9,7 @@ use crate::{
     wire::proto::{common::Status as Outcome, schema},
 };
 
-/// A call about names; collections carry what they are in their description.
+/// A call about names. The description of a collection tells which one it is.
 #[derive(Debug, Clone)]
 enum Call {
     CreateDatabase(&'static str),
@@ -86,7 +86,7 @@ async fn ask(api: &MilvusApi, call: &Call) -> Outcome {
     answer.unwrap().into_inner()
 }
 
-/// What the collection is that a name means: its description.
+/// The description of the collection that a name means.
 async fn meaning(api: &MilvusApi, database: &str, name: &str) -> Option<String> {
     let request = DescribeCollectionRequest {
         db_name: database.to_owned(),
@@ -282,7 +282,7 @@ async fn a_property_that_can_not_be_meant_is_refused_and_nothing_changes() {
     assert_eq!(outcome.code, 1100, "{}", outcome.reason);
 }
 
-/// What the names should mean, kept in the plainest way: databases, collections with their aliases, no index.
+/// The expected meaning of the names in the plainest form: databases, collections with their aliases, no index.
 #[derive(Debug, Default)]
 struct Model {
     databases: Vec<&'static str>,
@@ -406,7 +406,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
-    /// Whatever calls come in whatever order: each is answered as the model says, and a restart changes no meaning.
+    /// Calls in any order are answered as the model says, and a restart changes no meaning.
     #[test]
     fn any_calls_leave_each_name_one_meaning_over_restarts(calls in calls()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

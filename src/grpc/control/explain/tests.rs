@@ -14,7 +14,7 @@ fn manual(cell: &CollectionCell) -> ManualCompactionRequest {
     ManualCompactionRequest { collection: named(cell), ..Default::default() }
 }
 
-/// What has to be the same of a plan that would be made and of the one that is.
+/// The parts of a dry-run plan that must equal those of the real one.
 type Shape = (String, String, Vec<i64>, i64, i64);
 
 fn drafted(plans: &[DraftPlan]) -> Vec<Shape> {
@@ -59,7 +59,7 @@ async fn a_dry_run_without_a_trigger_is_that_of_a_request() {
     assert!(nothing.message().starts_with("collection: "), "{nothing}");
 }
 
-/// Right after a flush and while compaction is off nobody has asked the planner: the answer says so.
+/// Right after a flush and while compaction is off the planner has not been asked: the answer says so.
 #[tokio::test]
 async fn a_segment_that_nobody_has_looked_at_says_why_too() {
     type Change = fn(&mut crate::config::Config);
@@ -160,7 +160,7 @@ async fn explains_from_the_state_as_it_is() {
     assert!(automatic.remedy.contains("another segment"), "{}", automatic.remedy);
     assert!(alone.next_look_ms > 0);
 
-    // Nobody has planned since: the answer changes with the state, not with the rounds.
+    // Without another round of planning: the answer follows the state, not the rounds.
     world.segment(&cell, 100..200).await;
     let two = explain(&api, first).await;
     let (automatic, on_request) = (two.automatic.unwrap(), two.on_request.unwrap());

@@ -89,7 +89,7 @@ async fn a_paused_job_waits_alone_and_what_executes_goes_on() {
     let events = api.watch_compaction(Request::new(WatchCompactionRequest { job_id: jobs[1].0, interval_ms: 0 })).await;
     let first = futures::StreamExt::next(&mut events.unwrap().into_inner()).await.unwrap().unwrap();
     assert_eq!(first.phase, PlanPhase::Paused as i32);
-    // The pause of what has ended is forgotten.
+    // The pause of an ended job is forgotten.
     assert_eq!(resume(&api, Scope::JobId(jobs[1].0)).await, []);
     world.ended(jobs[1]).await;
     let scope = Some(PauseScope { scope: Some(Scope::JobId(jobs[1].0)) });
@@ -116,7 +116,7 @@ async fn nothing_is_planned_by_itself_while_everything_is_paused() {
     let dry_run = dry_run.into_inner();
     assert_eq!((dry_run.plans.len(), dry_run.reason.as_str()), (0, "paused by the night shift"));
     assert!(world.coordinator.jobs().is_empty());
-    // Resuming is a reason to look: nobody waits for the next tick.
+    // Resuming looks at the groups at once, without the next tick.
     resume(&api, Scope::Everything(true)).await;
     world.until(|| (world.coordinator.jobs().len() == 1).then_some(())).await;
 }
@@ -166,7 +166,7 @@ async fn the_throttle_stays_until_it_is_given_back() {
     }
 }
 
-/// A second's worth of input: reading it takes a second, and what is written is on top of that.
+/// A second's worth of input: reading it takes a second, and writing the output takes more.
 #[tokio::test]
 async fn merges_keep_to_the_throttle() {
     let world = World::new().await;
