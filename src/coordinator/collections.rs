@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use super::{CollectionCell, CoordinatorError, sync::RwLock};
-use crate::model::CollectionId;
+use crate::model::{CollectionId, RequestError};
 
 /// Collections that a list takes under one lock.
 const PAGE: usize = 256;
@@ -50,7 +50,7 @@ impl Collections {
     /// # Errors
     /// `CollectionIdNotFound`.
     pub(crate) fn by_id(&self, id: CollectionId) -> Result<Arc<CollectionCell>, CoordinatorError> {
-        self.live.read().get(&id).cloned().ok_or(CoordinatorError::CollectionIdNotFound(id))
+        Ok(self.live.read().get(&id).cloned().ok_or(RequestError::CollectionIdNotFound(id))?)
     }
 
     /// Live collections, ascending by id. The list has every collection that exists before and after the call.

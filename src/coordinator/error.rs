@@ -1,4 +1,4 @@
-//! What can go wrong when the coordinator is asked for something.
+//! Errors of the coordinator.
 
 use super::{WritePathError, ownership::OwnershipError};
 use crate::{
@@ -6,28 +6,18 @@ use crate::{
     fence::Fenced,
     ids::IdError,
     meta::MetaError,
-    model::{CollectionId, JobId, PlanId, SegmentId},
+    model::RequestError,
     planner::{Lapsed, Violation},
     scheduler::IllegalTransition,
     storage::StorageError,
 };
 
-/// Errors of [`super::Coordinator`]. The variants that users cause carry what the answer has to name; which wire code
-/// each one becomes is the edge's business.
+/// Errors of [`super::Coordinator`]. They carry no wire code and no words of Milvus: `wire::status` has those.
 #[derive(Debug, thiserror::Error)]
 pub enum CoordinatorError {
-    #[error("collection not found[collection={0}]")]
-    CollectionIdNotFound(CollectionId),
-    #[error("partition not found[partition={0}]")]
-    PartitionNotFound(String),
-    #[error("compaction job {0} is not known: it never was, or its history has been dropped")]
-    JobNotFound(JobId),
-    #[error("plan {0} is not known")]
-    PlanNotFound(PlanId),
-    #[error("segment {0} is not known: it never was, or it has been compacted and collected")]
-    SegmentNotFound(SegmentId),
-    #[error("compaction disabled: dataCoord.enableCompaction is false")]
-    CompactionDisabled,
+    /// A client's mistake.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     #[error("the server is stopping")]
     Stopping,
     /// A change of the catalog panicked, with this text.
@@ -35,10 +25,10 @@ pub enum CoordinatorError {
         "a change of the catalog died ({0}): memory may be behind the catalog, no other change is begun until a restart"
     )]
     StepDied(String),
-    /// A wrong parameter.
+    /// A wrong parameter of a call that Milvus has no words for.
     #[error("{0}")]
     Invalid(String),
-    /// A request that is well formed and refused all the same.
+    /// An input of a plan that is not as the plan found it.
     #[error("{0}")]
     Rejected(String),
     /// The store is another one's, or can't be asked whose it is.
@@ -74,16 +64,21 @@ impl From<tokio::task::JoinError> for CoordinatorError {
     }
 }
 
+impl CoordinatorError {
+    /// The client's mistake behind the error, if it is one.
+    pub fn request(&self) -> Option<&RequestError> {
+        match self {
+            Self::Request(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl Classify for CoordinatorError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::CollectionIdNotFound(_)
-            | Self::PartitionNotFound(_)
-            | Self::JobNotFound(_)
-            | Self::PlanNotFound(_)
-            | Self::SegmentNotFound(_) => ErrorKind::NotFound,
+            Self::Request(e) => e.kind(),
             Self::Rejected(_) => ErrorKind::Conflict,
-            Self::CompactionDisabled => ErrorKind::Precondition,
             Self::Stopping => ErrorKind::Transient,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::Ownership(e) => e.kind(),

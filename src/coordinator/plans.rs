@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::{CoordinatorError, Core, steps::StepTxn};
 use crate::{
-    model::{Plan, PlanId, PlanState},
+    model::{Plan, PlanId, PlanState, RequestError},
     scheduler::{Event, IllegalTransition, transition},
 };
 
@@ -97,7 +97,7 @@ impl Core {
         for ids in ids.chunks(self.plans_per_txn()) {
             let (mut txn, mut moves, mut moved) = (self.catalog.txn(), PlanMoves::default(), Vec::new());
             for id in ids {
-                let plan = self.jobs.plan(*id).ok_or(CoordinatorError::PlanNotFound(*id))?;
+                let plan = self.jobs.plan(*id).ok_or(RequestError::PlanNotFound(*id))?;
                 if plan.state.is_terminal() {
                     answer.ended_before.push(*id);
                     continue;

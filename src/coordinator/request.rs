@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::{CollectionCell, Coordinator, CoordinatorError};
 use crate::{
-    model::{Channel, Group, PartitionId, Segment, SegmentId, Terms, Timestamp},
+    model::{Channel, Group, PartitionId, RequestError, Segment, SegmentId, Terms, Timestamp},
     planner::Policy,
 };
 
@@ -115,14 +115,14 @@ impl CompactionRequest {
 impl Coordinator {
     /// Refuses a request at once, with a reason, while compaction is switched off.
     pub fn check_compaction_enabled(&self) -> Result<(), CoordinatorError> {
-        if self.core.config.compaction.enabled { Ok(()) } else { Err(CoordinatorError::CompactionDisabled) }
+        if self.core.config.compaction.enabled { Ok(()) } else { Err(RequestError::CompactionDisabled.into()) }
     }
 
     /// Checks a request against the switches, the collection and the clock.
     ///
     /// # Errors
-    /// `CompactionDisabled`; `PartitionNotFound`; `Invalid` for a channel or segment outside of the collection or the
-    /// scope and for a deadline that has passed; `Rejected` for clustering without a clustering key.
+    /// `CompactionDisabled`, `PartitionIdNotFound`, `NoClusteringKey`; `Invalid` for a channel or segment outside of the collection or the
+    /// scope and for a deadline that has passed.
     pub(super) fn check_request(
         &self,
         cell: &CollectionCell,
@@ -133,7 +133,7 @@ impl Coordinator {
         if let Some(partition) = request.partition
             && !meta.partitions.iter().any(|p| p.id == partition)
         {
-            return Err(CoordinatorError::PartitionNotFound(partition.to_string()));
+            return Err(RequestError::PartitionIdNotFound(partition).into());
         }
         if let Some(channel) = &request.channel
             && !meta.channels.contains(channel)
@@ -159,10 +159,7 @@ impl Coordinator {
             }
         }
         if request.policy == Policy::Clustering && meta.schema.clustering_key().is_none() {
-            return Err(CoordinatorError::Rejected(format!(
-                "collection {} has no clustering key: no field has is_clustering_key",
-                meta.name
-            )));
+            return Err(RequestError::NoClusteringKey(meta.name.clone()).into());
         }
         let now_ms = self.core.clock.now_ms();
         if let Some(deadline_ms) = request.terms.deadline_ms.filter(|at| *at <= now_ms) {

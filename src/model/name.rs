@@ -1,26 +1,48 @@
-//! Rules for names that users give, which are those of Milvus. An error names the name and the limit.
+//! Which names users may give: Milvus' rules. The wording for clients is in `wire::status`.
 
-/// Names of collections, aliases, databases, indexes and fields: ASCII letters, digits and underscores, no digit first,
-/// at most `max` bytes. `what` begins the message, e.g. `collection name`.
-pub fn check_name(what: &str, name: &str, max: usize) -> Result<(), String> {
-    if name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("Invalid {what}: {name}. the first character must be an underscore or letter"));
-    }
-    check_partition_name(what, name, max)
+/// A name that the rules refuse. `what` says what it should name, e.g. `collection name`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?} is refused: {fault:?}")]
+pub struct BadName {
+    pub what: &'static str,
+    pub name: String,
+    pub fault: NameFault,
 }
 
-/// Names of partitions may also begin with a digit.
-pub fn check_partition_name(what: &str, name: &str, max: usize) -> Result<(), String> {
-    let reason = if name.is_empty() {
-        return Err(format!("{what} should not be empty"));
-    } else if name.len() > max {
-        format!("its length {} exceeds {max}", name.len())
+/// The rule that a name breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameFault {
+    Empty,
+    DigitFirst,
+    TooLong {
+        bytes: usize,
+        most: usize,
+    },
+    /// Other characters than ASCII letters, digits and underscores.
+    Characters,
+}
+
+/// Checks a name of a collection, alias, database, index or field: ASCII letters, digits and underscores, no digit
+/// first, at most `most` bytes.
+pub fn check_name(what: &'static str, name: &str, most: usize) -> Result<(), BadName> {
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(BadName { what, name: name.to_owned(), fault: NameFault::DigitFirst });
+    }
+    check_partition_name(what, name, most)
+}
+
+/// The same for a partition, whose name may also begin with a digit.
+pub fn check_partition_name(what: &'static str, name: &str, most: usize) -> Result<(), BadName> {
+    let fault = if name.is_empty() {
+        NameFault::Empty
+    } else if name.len() > most {
+        NameFault::TooLong { bytes: name.len(), most }
     } else if !name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
-        "it can only contain numbers, letters and underscores".to_owned()
+        NameFault::Characters
     } else {
         return Ok(());
     };
-    Err(format!("Invalid {what}: {name}. {reason}"))
+    Err(BadName { what, name: name.to_owned(), fault })
 }
 
 #[cfg(test)]

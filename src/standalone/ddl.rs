@@ -17,7 +17,7 @@ use crate::{
     coordinator::{CollectionCell, Collections, Turn},
     meta::CatalogTxn,
     model::{
-        Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId,
+        Channel, Collection, CollectionId, CollectionSchema, Database, IndexDef, Partition, PartitionId, RequestError,
         collection::DEFAULT_PARTITION,
         name::{check_name, check_partition_name},
         properties,
@@ -46,7 +46,7 @@ impl Standalone {
     }
 
     pub async fn create_database(&self, name: &str) -> Result<(), StandaloneError> {
-        check_name("database name", name, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
+        check_name("database name", name, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         self.check_name(NameChange::CreateDatabase { name, most: self.config.limits.max_databases })?;
         let database = Database { name: name.to_owned(), created_at: self.timestamp().await? };
@@ -96,13 +96,7 @@ impl Standalone {
                 && old.channels.len() == new.shards as usize
                 && old.properties == new.properties
                 && old.consistency_level == new.consistency_level;
-            return if same {
-                Ok(())
-            } else {
-                Err(StandaloneError::Rejected(format!(
-                    "create duplicate collection with different parameters, collection: {name}"
-                )))
-            };
+            return if same { Ok(()) } else { Err(RequestError::DuplicateCollection(name).into()) };
         }
 
         let created_at = self.timestamp().await?;
@@ -243,7 +237,7 @@ impl Standalone {
         delete: &[String],
     ) -> Result<(), StandaloneError> {
         if set.is_empty() && delete.is_empty() {
-            return Err(StandaloneError::Rejected("alter collection: no properties and no delete keys given".into()));
+            return Err(RequestError::NothingToAlter.into());
         }
         properties::check(&set)?;
         let ddl = self.ddl_turn().await;
@@ -271,7 +265,7 @@ impl Standalone {
         to_database: &str,
         to: &str,
     ) -> Result<(), StandaloneError> {
-        check_name("collection name", to, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
+        check_name("collection name", to, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
         let Allowed::Of(id) = self.check_name(NameChange::Rename { from, to })? else { return Ok(()) };
@@ -288,7 +282,7 @@ impl Standalone {
 
     /// Gives a collection, which must be named by its own name, an alias. The same alias again is no error.
     pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), StandaloneError> {
-        check_name("alias name", alias, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
+        check_name("alias name", alias, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let change = NameChange::CreateAlias { alias, of: name };
         let Allowed::Of(id) = self.check_name(change)? else { return Ok(()) };
@@ -352,7 +346,7 @@ impl Standalone {
     /// Creates a partition; an existing one is no error.
     pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), StandaloneError> {
         check_partition_name("partition name", partition, self.config.limits.max_name_length)
-            .map_err(StandaloneError::Invalid)?;
+            .map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         self.refuse_partition_key(&cell, "create")?;
@@ -362,11 +356,12 @@ impl Standalone {
         }
         let limit = self.config.limits.max_partitions;
         if meta.partitions.len() >= limit {
-            return Err(StandaloneError::Rejected(format!(
-                "partition number ({}) exceeds max configuration ({limit}), collection: {}",
-                meta.partitions.len() + 1,
-                meta.name
-            )));
+            return Err(RequestError::TooManyPartitions {
+                count: meta.partitions.len() + 1,
+                limit,
+                collection: meta.name.clone(),
+            }
+            .into());
         }
         let id = PartitionId(self.ids.next().await?);
         let created_at = self.timestamp().await?;
@@ -391,7 +386,7 @@ impl Standalone {
         let cell = self.resolve(name)?;
         self.refuse_partition_key(&cell, "drop")?;
         if partition == DEFAULT_PARTITION {
-            return Err(StandaloneError::Rejected("default partition cannot be deleted".to_owned()));
+            return Err(RequestError::DefaultPartition.into());
         }
         let Some(id) = cell.meta().partition(partition).map(|p| p.id) else { return Ok(()) };
         let this = Arc::clone(self);
@@ -418,12 +413,9 @@ impl Standalone {
         Ok(self.ingest.forget_partition(cell.id, id).await?)
     }
 
-    fn refuse_partition_key(&self, cell: &CollectionCell, verb: &str) -> Result<(), StandaloneError> {
+    fn refuse_partition_key(&self, cell: &CollectionCell, verb: &'static str) -> Result<(), StandaloneError> {
         if cell.meta().schema.partition_key().is_some() {
-            return Err(StandaloneError::Rejected(format!(
-                "disable {verb} partition if partition key mode is used, collection: {}",
-                cell.meta().name
-            )));
+            return Err(RequestError::PartitionKeyMode { verb, collection: cell.meta().name.clone() }.into());
         }
         Ok(())
     }
@@ -444,17 +436,14 @@ impl Standalone {
             .schema
             .field(field)
             .filter(|f| !f.is_dynamic)
-            .ok_or_else(|| StandaloneError::Rejected(format!("cannot create index on non-exist field: {field}")))?;
+            .ok_or_else(|| RequestError::NoFieldToIndex(field.to_owned()))?;
         let index_name = if index.is_empty() { field.name.clone() } else { index.to_owned() };
-        check_name("index name", &index_name, self.config.limits.max_name_length).map_err(StandaloneError::Invalid)?;
+        check_name("index name", &index_name, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         if let Some(old) = meta.indexes.iter().find(|i| i.name == index_name || i.field == field.id) {
             if old.name == index_name && old.field == field.id && old.params == params {
                 return Ok(());
             }
-            return Err(StandaloneError::Rejected(format!(
-                "CreateIndex failed: at most one distinct index is allowed per field; field {} has index {}",
-                field.name, old.name
-            )));
+            return Err(RequestError::FieldHasIndex { field: field.name.clone(), index: old.name.clone() }.into());
         }
         let id = self.ids.next().await?;
         let field = field.id;
@@ -487,10 +476,7 @@ impl Standalone {
         if let Some(field) = meta.schema.fields.iter().find(|f| f.data_type.is_vector())
             && !meta.indexes.iter().any(|i| i.field == field.id)
         {
-            return Err(StandaloneError::IndexNotFound(format!(
-                "none on vector field {} of {}: create one before loading",
-                field.name, meta.name
-            )));
+            return Err(RequestError::NoIndexToLoad { field: field.name.clone(), collection: meta.name.clone() }.into());
         }
         let ids = partition_ids(&meta, partitions)?;
         self.change(ddl, &cell, |c| {
@@ -526,6 +512,6 @@ pub(crate) fn partition_ids(meta: &Collection, names: &[String]) -> Result<Vec<P
     let found = meta.partitions.iter().filter(|p| wanted.remove(p.name.as_str())).map(|p| p.id).collect();
     match names.iter().find(|name| wanted.contains(name.as_str())) {
         None => Ok(found),
-        Some(name) => Err(StandaloneError::PartitionNotFound(name.clone())),
+        Some(name) => Err(RequestError::PartitionNotFound(name.clone()).into()),
     }
 }

@@ -6,10 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    error::{Classify, ErrorKind},
-    model::{Collection, CollectionId, CollectionSchema, Database, collection::DEFAULT_DATABASE},
-};
+use crate::model::{Collection, CollectionId, CollectionSchema, Database, RequestError, collection::DEFAULT_DATABASE};
 
 /// How a request names a collection: by its name or by an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,58 +82,6 @@ pub(super) enum Allowed {
     Moves { from: CollectionId, to: CollectionId },
 }
 
-/// Why a call may not have a name. The texts that begin like Milvus' are looked for by its clients.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    #[error("database not found[database={0}]")]
-    DatabaseNotFound(String),
-    #[error("database already exist: {0}")]
-    DatabaseExists(String),
-    #[error("can not drop default database")]
-    DefaultDatabase,
-    #[error("database:{database} not empty, must drop all collections before drop database: it has {collections}")]
-    DatabaseNotEmpty { database: String, collections: usize },
-    #[error("exceeded the limit number of database[limit={most}]")]
-    TooManyDatabases { most: usize },
-    #[error("target database:{0} not found")]
-    TargetNotFound(String),
-    #[error("collection not found[database={database}][collection={collection}]")]
-    CollectionNotFound { database: String, collection: String },
-    #[error("create duplicate collection with different parameters, collection: {0}: the name is taken by an alias")]
-    CollectionIsAlias(String),
-    #[error("cannot drop the collection via alias = {0}")]
-    DropThroughAlias(String),
-    #[error("unsupported use an alias to rename collection, alias:{0}")]
-    RenameThroughAlias(String),
-    #[error("cannot rename collection to an existing alias: {0}")]
-    RenameToAlias(String),
-    #[error("duplicated new collection name {database}:{name} with other collection name or alias")]
-    RenameToCollection { database: String, name: String },
-    #[error(
-        "fail to rename db name, must drop all aliases of this collection before rename: it has {aliases}, the first \
-         is {first}"
-    )]
-    HasAliases { aliases: usize, first: String },
-    #[error("alias not found[database={database}][alias={alias}]")]
-    AliasNotFound { database: String, alias: String },
-    #[error("alias and collection name conflict[database={database}][alias={alias}]")]
-    AliasIsCollection { database: String, alias: String },
-    #[error("{alias} is alias to another collection: {owner}: alias already exist[database={database}][alias={alias}]")]
-    AliasTaken { database: String, alias: String, owner: String },
-}
-
-impl Classify for NameError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::DatabaseNotFound(_)
-            | Self::TargetNotFound(_)
-            | Self::CollectionNotFound { .. }
-            | Self::AliasNotFound { .. } => ErrorKind::NotFound,
-            _ => ErrorKind::Conflict,
-        }
-    }
-}
-
 /// One database and its names.
 #[derive(Debug, Clone, PartialEq)]
 struct Space {
@@ -156,12 +101,12 @@ impl Directory {
         self.spaces.values().map(|space| &space.database)
     }
 
-    pub(super) fn database(&self, name: &str) -> Result<&Database, NameError> {
+    pub(super) fn database(&self, name: &str) -> Result<&Database, RequestError> {
         self.space(name).map(|space| &space.database)
     }
 
-    fn space(&self, database: &str) -> Result<&Space, NameError> {
-        self.spaces.get(database).ok_or_else(|| NameError::DatabaseNotFound(database.to_owned()))
+    fn space(&self, database: &str) -> Result<&Space, RequestError> {
+        self.spaces.get(database).ok_or_else(|| RequestError::DatabaseNotFound(database.to_owned()))
     }
 
     /// None: the name is free, or there is no such database.
@@ -173,44 +118,44 @@ impl Directory {
     ///
     /// # Errors
     /// `DatabaseNotFound`, `CollectionNotFound`.
-    pub(super) fn resolve(&self, name: CollectionName<'_>) -> Result<CollectionId, NameError> {
+    pub(super) fn resolve(&self, name: CollectionName<'_>) -> Result<CollectionId, RequestError> {
         let meaning = self.space(name.database)?.names.get(name.name);
         meaning.map(|meaning| meaning.collection()).ok_or_else(|| not_found(name))
     }
 
     /// Whether a call may change the names as it wants to, and which collections it is about. The order of the checks is
     /// Milvus', so that a call with two faults is told the same one.
-    pub(super) fn check(&self, change: NameChange<'_>) -> Result<Allowed, NameError> {
+    pub(super) fn check(&self, change: NameChange<'_>) -> Result<Allowed, RequestError> {
         match change {
             NameChange::CreateDatabase { name, most } => {
                 if self.spaces.contains_key(name) {
-                    return Err(NameError::DatabaseExists(name.to_owned()));
+                    return Err(RequestError::DatabaseExists(name.to_owned()));
                 }
                 if self.spaces.len() >= most {
-                    return Err(NameError::TooManyDatabases { most });
+                    return Err(RequestError::TooManyDatabases { most });
                 }
                 Ok(Allowed::New)
             }
             NameChange::DropDatabase(name) => {
                 if name == DEFAULT_DATABASE {
-                    return Err(NameError::DefaultDatabase);
+                    return Err(RequestError::DefaultDatabase);
                 }
                 let Some(space) = self.spaces.get(name) else { return Ok(Allowed::Already) };
                 let collections = space.names.values().filter(|m| matches!(m, Meaning::Collection(_))).count();
                 if !space.names.is_empty() {
-                    return Err(NameError::DatabaseNotEmpty { database: name.to_owned(), collections });
+                    return Err(RequestError::DatabaseNotEmpty { database: name.to_owned(), collections });
                 }
                 Ok(Allowed::New)
             }
             NameChange::CreateCollection(name) => match self.space(name.database)?.names.get(name.name) {
                 None => Ok(Allowed::New),
                 Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
-                Some(Meaning::Alias(_)) => Err(NameError::CollectionIsAlias(name.name.to_owned())),
+                Some(Meaning::Alias(_)) => Err(RequestError::CollectionIsAlias(name.name.to_owned())),
             },
             NameChange::DropCollection(name) => match self.space(name.database)?.names.get(name.name) {
                 None => Ok(Allowed::Already),
                 Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
-                Some(Meaning::Alias(_)) => Err(NameError::DropThroughAlias(name.name.to_owned())),
+                Some(Meaning::Alias(_)) => Err(RequestError::DropThroughAlias(name.name.to_owned())),
             },
             NameChange::Rename { from, to } => self.check_rename(from, to),
             NameChange::CreateAlias { alias, of } => {
@@ -218,7 +163,7 @@ impl Directory {
                 match owner {
                     None => Ok(Allowed::Of(id)),
                     Some(owner) if owner == id => Ok(Allowed::Already),
-                    Some(owner) => Err(NameError::AliasTaken {
+                    Some(owner) => Err(RequestError::AliasTaken {
                         database: of.database.to_owned(),
                         alias: alias.to_owned(),
                         owner: self.own_name(of.database, owner).to_owned(),
@@ -237,18 +182,19 @@ impl Directory {
         }
     }
 
-    fn check_rename(&self, from: CollectionName<'_>, to: CollectionName<'_>) -> Result<Allowed, NameError> {
+    fn check_rename(&self, from: CollectionName<'_>, to: CollectionName<'_>) -> Result<Allowed, RequestError> {
         let source = self.space(from.database)?;
-        let target = self.spaces.get(to.database).ok_or_else(|| NameError::TargetNotFound(to.database.to_owned()))?;
+        let target =
+            self.spaces.get(to.database).ok_or_else(|| RequestError::TargetNotFound(to.database.to_owned()))?;
         let found = source.names.get(from.name);
         if let Some(Meaning::Alias(_)) = found {
-            return Err(NameError::RenameThroughAlias(from.name.to_owned()));
+            return Err(RequestError::RenameThroughAlias(from.name.to_owned()));
         }
         match target.names.get(to.name) {
-            Some(Meaning::Alias(_)) => return Err(NameError::RenameToAlias(to.name.to_owned())),
+            Some(Meaning::Alias(_)) => return Err(RequestError::RenameToAlias(to.name.to_owned())),
             Some(Meaning::Collection(_)) => {
                 let (database, name) = (to.database.to_owned(), to.name.to_owned());
-                return Err(NameError::RenameToCollection { database, name });
+                return Err(RequestError::RenameToCollection { database, name });
             }
             None => {}
         }
@@ -257,7 +203,7 @@ impl Directory {
             // They would go along, and the names may be taken there.
             let mut aliases = source.names.iter().filter(|(_, meaning)| **meaning == Meaning::Alias(id));
             if let Some((first, _)) = aliases.next() {
-                return Err(NameError::HasAliases { aliases: 1 + aliases.count(), first: first.clone() });
+                return Err(RequestError::HasAliases { aliases: 1 + aliases.count(), first: first.clone() });
             }
         }
         Ok(Allowed::Of(id))
@@ -268,12 +214,12 @@ impl Directory {
         &self,
         alias: &str,
         of: CollectionName<'_>,
-    ) -> Result<(CollectionId, Option<CollectionId>), NameError> {
+    ) -> Result<(CollectionId, Option<CollectionId>), RequestError> {
         let names = &self.space(of.database)?.names;
         let now = names.get(alias);
         if let Some(Meaning::Collection(_)) = now {
             let (database, alias) = (of.database.to_owned(), alias.to_owned());
-            return Err(NameError::AliasIsCollection { database, alias });
+            return Err(RequestError::AliasIsCollection { database, alias });
         }
         match names.get(of.name) {
             Some(Meaning::Collection(id)) => Ok((*id, now.map(|meaning| meaning.collection()))),
@@ -320,12 +266,12 @@ impl Directory {
     }
 }
 
-pub(super) fn not_found(name: CollectionName<'_>) -> NameError {
-    NameError::CollectionNotFound { database: name.database.to_owned(), collection: name.name.to_owned() }
+pub(super) fn not_found(name: CollectionName<'_>) -> RequestError {
+    RequestError::CollectionNotFound { database: name.database.to_owned(), collection: name.name.to_owned() }
 }
 
-pub(super) fn alias_not_found(database: &str, alias: &str) -> NameError {
-    NameError::AliasNotFound { database: database.to_owned(), alias: alias.to_owned() }
+pub(super) fn alias_not_found(database: &str, alias: &str) -> RequestError {
+    RequestError::AliasNotFound { database: database.to_owned(), alias: alias.to_owned() }
 }
 
 /// How a name that a catalog gave twice was settled.

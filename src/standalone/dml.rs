@@ -13,8 +13,8 @@ use crate::{
     coordinator::CollectionCell,
     ingest::{DeleteOp, InsertPart, Write},
     model::{
-        Collection, CollectionSchema, DataType, FieldId, Group, Partition, PartitionId, PrimaryKey, SegmentId,
-        Timestamp, collection::DEFAULT_PARTITION,
+        Collection, CollectionSchema, DataType, FieldId, Group, Partition, PartitionId, PrimaryKey, RequestError,
+        SegmentId, Timestamp, collection::DEFAULT_PARTITION,
     },
     query::BoundExpr,
 };
@@ -204,9 +204,7 @@ impl Target {
     fn of(meta: &Collection, partition: &str) -> Result<Self, StandaloneError> {
         if let Some(field) = meta.schema.partition_key() {
             if !partition.is_empty() {
-                return Err(StandaloneError::Rejected(format!(
-                    "not support manually specifying the partition names if partition key mode is used: {partition}"
-                )));
+                return Err(RequestError::PartitionByKey(partition.to_owned()).into());
             }
             return Ok(Self::ByKey { field: field.id, partitions: meta.partitions.iter().map(|p| p.id).collect() });
         }
@@ -216,7 +214,7 @@ impl Target {
 }
 
 fn partition_of<'a>(meta: &'a Collection, name: &str) -> Result<&'a Partition, StandaloneError> {
-    meta.partition(name).ok_or_else(|| StandaloneError::PartitionNotFound(name.to_owned()))
+    Ok(meta.partition(name).ok_or_else(|| RequestError::PartitionNotFound(name.to_owned()))?)
 }
 
 /// Adds the row ids, and the keys where the collection makes them, and puts the columns into the stored order.

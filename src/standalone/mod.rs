@@ -23,6 +23,7 @@
 //! Must never: commit to the catalog by itself after the start, decide what to compact, or parse a request.
 
 mod admission;
+mod compaction;
 mod ddl;
 mod directory;
 mod dml;
@@ -39,8 +40,10 @@ pub(crate) mod tests;
 
 pub use ddl::NewCollection;
 pub(crate) use ddl::partition_ids;
-pub use directory::{CollectionName, NameError};
+pub use directory::CollectionName;
 pub use dml::{FlushedCollection, Mutation};
 pub use error::StandaloneError;
 pub use handle::Standalone;
 pub use reads::{ReadAnswer, ReadRequest};
+
+pub use crate::query::{compile as compile_filter, is_key_name};

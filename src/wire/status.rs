@@ -7,7 +7,14 @@
 use std::fmt::Display;
 
 use super::proto::common::{self, ErrorCode};
-use crate::error::{Classify, ErrorKind, cut};
+use crate::{
+    error::{Classify, ErrorKind, cut},
+    model::{
+        RequestError,
+        collection::DEFAULT_DATABASE,
+        name::{BadName, NameFault},
+    },
+};
 
 /// A pair of Milvus numbers: the newer `code` and the older `error_code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +69,107 @@ pub fn ok() -> common::Status {
     common::Status::default()
 }
 
+/// An error of the core, as Milvus words it. `request` is the client's mistake behind it, if it is one.
+pub fn of_core(error: &(impl Classify + Display + ?Sized), request: Option<&RequestError>) -> common::Status {
+    match request {
+        Some(request) => of_request(request),
+        None => {
+            if error.kind() == ErrorKind::Internal {
+                tracing::error!(%error, "a call failed");
+            }
+            of_error(error)
+        }
+    }
+}
+
+/// The same error on our own API: Milvus' words, gRPC's codes.
+pub fn grpc_of_core(error: &(impl Classify + Display + ?Sized), request: Option<&RequestError>) -> tonic::Status {
+    match request {
+        // There a job can be looked at while compaction is off, so it is no service that is unavailable.
+        Some(RequestError::CompactionDisabled) | None => grpc_of_error(error),
+        // An id is not of a database.
+        Some(RequestError::CollectionIdNotFound(id)) => {
+            tonic::Status::not_found(format!("collection not found[collection={id}]"))
+        }
+        Some(request) => tonic::Status::new(grpc_code(request.kind()), of_request(request).reason),
+    }
+}
+
+/// A client's mistake in Milvus' codes and words.
+pub fn of_request(error: &RequestError) -> common::Status {
+    use RequestError as E;
+    match error {
+        E::DatabaseNotFound(name) => database_not_found(name),
+        E::DatabaseExists(name) => unexpected(format_args!("database already exist: {name}")),
+        E::DefaultDatabase => unexpected("can not drop default database"),
+        E::DatabaseNotEmpty { database, collections } => unexpected(format_args!(
+            "database:{database} not empty, must drop all collections before drop database: it has {collections}"
+        )),
+        E::TooManyDatabases { most } => too_many_databases(*most),
+        E::TargetNotFound(name) => unexpected(format_args!("target database:{name} not found")),
+        E::CollectionNotFound { database, collection } => collection_not_found(database, collection),
+        E::CollectionIdNotFound(id) => collection_not_found(DEFAULT_DATABASE, id),
+        E::NoCollection { id } => parameter_invalid(format_args!(
+            "compaction needs a collection: collection_name is empty and collectionID is {id}, expected a name or an id above 0"
+        )),
+        E::DuplicateCollection(name) => duplicate_collection(name),
+        E::CollectionIsAlias(name) => duplicate_collection(format_args!("{name}: the name is taken by an alias")),
+        E::DropThroughAlias(alias) => drop_through_alias(alias),
+        E::RenameThroughAlias(alias) => {
+            unexpected(format_args!("unsupported use an alias to rename collection, alias:{alias}"))
+        }
+        E::RenameToAlias(alias) => unexpected(format_args!("cannot rename collection to an existing alias: {alias}")),
+        E::RenameToCollection { database, name } => unexpected(format_args!(
+            "duplicated new collection name {database}:{name} with other collection name or alias"
+        )),
+        E::HasAliases { aliases, first } => unexpected(format_args!(
+            "fail to rename db name, must drop all aliases of this collection before rename: it has {aliases}, the first \
+             is {first}"
+        )),
+        E::NothingToAlter => unexpected("alter collection: no properties and no delete keys given"),
+        E::NotLoaded(collection) => collection_not_loaded(collection),
+        E::AliasNotFound { database, alias } => alias_not_found(database, alias),
+        E::AliasIsCollection { database, alias } => alias_conflict(database, alias),
+        E::AliasTaken { database, alias, owner } => alias_taken(database, alias, owner),
+        E::PartitionNotFound(name) => partition_not_found(name),
+        E::PartitionIdNotFound(id) => partition_not_found(id),
+        E::TooManyPartitions { count, limit, collection } => unexpected(format_args!(
+            "partition number ({count}) exceeds max configuration ({limit}), collection: {collection}"
+        )),
+        E::DefaultPartition => unexpected("default partition cannot be deleted"),
+        E::PartitionKeyMode { verb, collection } => {
+            unexpected(format_args!("disable {verb} partition if partition key mode is used, collection: {collection}"))
+        }
+        E::PartitionByKey(name) => unexpected(format_args!(
+            "not support manually specifying the partition names if partition key mode is used: {name}"
+        )),
+        E::IndexNotFound(index) => index_not_found(index),
+        E::NoIndexToLoad { field, collection } => {
+            index_not_found(format_args!("none on vector field {field} of {collection}: create one before loading"))
+        }
+        E::NoFieldToIndex(field) => unexpected(format_args!("cannot create index on non-exist field: {field}")),
+        E::FieldHasIndex { field, index } => unexpected(format_args!(
+            "CreateIndex failed: at most one distinct index is allowed per field; field {field} has index {index}"
+        )),
+        E::BadName(bad) => parameter_invalid(bad_name(bad)),
+        E::JobNotFound(_) | E::PlanNotFound(_) => parameter_invalid(error),
+        E::CompactionDisabled => compaction_disabled(),
+        E::JobEnded(_) | E::SegmentNotFound(_) | E::NoClusteringKey(_) => unexpected(error),
+    }
+}
+
+/// A name that Milvus' rules refuse.
+pub fn bad_name(bad: &BadName) -> String {
+    let BadName { what, name, fault } = bad;
+    let why = match fault {
+        NameFault::Empty => return format!("{what} should not be empty"),
+        NameFault::DigitFirst => "the first character must be an underscore or letter".to_owned(),
+        NameFault::TooLong { bytes, most } => format!("its length {bytes} exceeds {most}"),
+        NameFault::Characters => "it can only contain numbers, letters and underscores".to_owned(),
+    };
+    format!("Invalid {what}: {name}. {why}")
+}
+
 /// An error of any module that has no code of its own in the catalogue.
 ///
 /// `Exhausted` becomes the rate limit, after which SDKs retry.
@@ -102,7 +210,7 @@ pub fn grpc_code(kind: ErrorKind) -> tonic::Code {
 }
 
 /// For every call but DescribeCollection.
-pub fn collection_not_found(database: &str, collection: impl Display) -> common::Status {
+fn collection_not_found(database: &str, collection: impl Display) -> common::Status {
     Code::COLLECTION_NOT_FOUND.with(format_args!("collection not found[database={database}][collection={collection}]"))
 }
 
@@ -112,63 +220,58 @@ pub fn collection_not_described(database: &str, collection: impl Display) -> com
         .with(format_args!("can't find collection[database={database}][collection={collection}]"))
 }
 
-pub fn collection_not_loaded(collection: impl Display) -> common::Status {
+fn collection_not_loaded(collection: impl Display) -> common::Status {
     Code::COLLECTION_NOT_LOADED.with(format_args!("collection not loaded[collection={collection}]"))
 }
 
-pub fn partition_not_found(partition: impl Display) -> common::Status {
+fn partition_not_found(partition: impl Display) -> common::Status {
     Code::PARTITION_NOT_FOUND.with(format_args!("partition not found[partition={partition}]"))
 }
 
-pub fn database_not_found(database: &str) -> common::Status {
+fn database_not_found(database: &str) -> common::Status {
     Code::DATABASE_NOT_FOUND.with(format_args!("database not found[database={database}]"))
 }
 
-/// DescribeCollection in a database that does not exist.
-pub fn database_not_described(database: &str) -> common::Status {
-    Code::COLLECTION_NOT_DESCRIBED.with(format_args!("can't find collection: database not found[database={database}]"))
-}
-
-pub fn index_not_found(index: impl Display) -> common::Status {
+fn index_not_found(index: impl Display) -> common::Status {
     Code::INDEX_NOT_FOUND.with(format_args!("index not found[index={index}]"))
 }
 
-pub fn alias_not_found(database: &str, alias: &str) -> common::Status {
+fn alias_not_found(database: &str, alias: &str) -> common::Status {
     Code::ALIAS_NOT_FOUND.with(format_args!("alias not found[database={database}][alias={alias}]"))
 }
 
 /// An alias that is the name of a collection.
-pub fn alias_conflict(database: &str, alias: &str) -> common::Status {
+fn alias_conflict(database: &str, alias: &str) -> common::Status {
     Code::ALIAS_CONFLICT.with(format_args!("alias and collection name conflict[database={database}][alias={alias}]"))
 }
 
 /// An alias that means another collection.
-pub fn alias_taken(database: &str, alias: &str, owner: &str) -> common::Status {
+fn alias_taken(database: &str, alias: &str, owner: &str) -> common::Status {
     Code::ALIAS_TAKEN.with(format_args!(
         "{alias} is alias to another collection: {owner}: alias already exist[database={database}][alias={alias}]"
     ))
 }
 
-pub fn too_many_databases(most: usize) -> common::Status {
+fn too_many_databases(most: usize) -> common::Status {
     Code::TOO_MANY_DATABASES.with(format_args!("exceeded the limit number of database[limit={most}]"))
 }
 
-/// A collection of this name exists and is different, or the name is an alias.
-pub fn duplicate_collection(collection: &str) -> common::Status {
+/// Another collection or an alias has this name.
+fn duplicate_collection(collection: impl Display) -> common::Status {
     Code::UNEXPECTED
         .with(format_args!("create duplicate collection with different parameters, collection: {collection}"))
 }
 
-pub fn drop_through_alias(alias: &str) -> common::Status {
+fn drop_through_alias(alias: &str) -> common::Status {
     Code::UNEXPECTED.with(format_args!("cannot drop the collection via alias = {alias}"))
 }
 
 /// Compaction is switched off: answered at once.
-pub fn compaction_disabled() -> common::Status {
+fn compaction_disabled() -> common::Status {
     service_unavailable("compaction disabled: dataCoord.enableCompaction is false")
 }
 
-pub fn service_unavailable(why: impl Display) -> common::Status {
+fn service_unavailable(why: impl Display) -> common::Status {
     Code::SERVICE_UNAVAILABLE.with(format_args!("service unavailable: {why}"))
 }
 
@@ -201,7 +304,6 @@ mod tests {
     #[case(collection_not_found("default", "X"), 100, 4, "collection not found[database=default][collection=X]")]
     #[case(collection_not_described("default", "X"), 100, 1, "can't find collection")]
     #[case(collection_not_described("default", 7), 100, 1, "can't find collection")]
-    #[case(database_not_described("nope"), 100, 1, "can't find collection")]
     #[case(collection_not_loaded(5), 101, 1, "collection not loaded[collection=5]")]
     #[case(partition_not_found("p"), 200, 15, "partition not found[partition=p]")]
     #[case(index_not_found("i"), 700, 25, "index not found[")]

@@ -13,7 +13,7 @@ use tracing::info;
 use crate::{
     compactor::{CompactionOutcome, OutputSegment},
     coordinator::{CoordinatorError, Core, plans::PlanMoves},
-    model::{Delete, Plan, PlanKind, PlanState, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState},
+    model::{Delete, Plan, PlanKind, PlanState, RequestError, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState},
     scheduler::Event,
 };
 
@@ -67,7 +67,7 @@ impl Core {
         let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
         let write_stats = cell.write_stats().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
         txn.put_write_stats(cell.id, &write_stats);
-        let now = self.jobs.plan(plan.id).ok_or(CoordinatorError::PlanNotFound(plan.id))?;
+        let now = self.jobs.plan(plan.id).ok_or(RequestError::PlanNotFound(plan.id))?;
         let (rows_in, rows_out, bytes_out) = (outcome.rows_in, outcome.rows_out, outcome.bytes_written);
         let mut moves = PlanMoves::default();
         moves.stage(&mut txn, now, Event::Commit { targets, rows_out, bytes_out, at_ms: now_ms })?;

@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::{
     coordinator::{Coordinator, CoordinatorError, plans::Moved},
-    model::{CollectionId, JobId, Plan, PlanId},
+    model::{CollectionId, JobId, Plan, PlanId, RequestError},
     scheduler::Event,
 };
 
@@ -48,11 +48,11 @@ impl Coordinator {
     ) -> Result<Cancelled, CoordinatorError> {
         let collection = match target {
             CancelTarget::Plan(id) => {
-                let plan = self.core.jobs.plan(id).ok_or(CoordinatorError::PlanNotFound(id))?;
+                let plan = self.core.jobs.plan(id).ok_or(RequestError::PlanNotFound(id))?;
                 plan.group.collection
             }
             CancelTarget::Job(id) => {
-                let view = self.core.jobs.job(id).ok_or(CoordinatorError::JobNotFound(id))?;
+                let view = self.core.jobs.job(id).ok_or(RequestError::JobNotFound(id))?;
                 view.job.collection
             }
         };
@@ -85,7 +85,7 @@ impl Coordinator {
         let targets: Vec<Plan> = match target {
             CancelTarget::Plan(id) => self.core.jobs.plan(id).into_iter().collect(),
             CancelTarget::Job(id) => {
-                let view = self.core.jobs.job(id).ok_or(CoordinatorError::JobNotFound(id))?;
+                let view = self.core.jobs.job(id).ok_or(RequestError::JobNotFound(id))?;
                 view.plans.into_iter().filter(|p| p.job == id).collect()
             }
         };
@@ -114,7 +114,7 @@ impl Coordinator {
 
     /// Removes unfinished plans of other jobs from a job's list, durably.
     async fn leave_shared_plans(&self, id: JobId, by: &str) -> Result<Vec<PlanId>, CoordinatorError> {
-        let view = self.core.jobs.job(id).ok_or(CoordinatorError::JobNotFound(id))?;
+        let view = self.core.jobs.job(id).ok_or(RequestError::JobNotFound(id))?;
         let shared = view.plans.iter().filter(|p| p.job != id && !p.state.is_terminal());
         let mut left: Vec<PlanId> = shared.map(|p| p.id).collect();
         if left.is_empty() {

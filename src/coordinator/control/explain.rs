@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     coordinator::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError},
-    model::{Group, PlanId, Segment, SegmentId, SegmentState, Trigger, properties::AUTO_COMPACTION},
+    model::{Group, PlanId, RequestError, Segment, SegmentId, SegmentState, Trigger, properties::AUTO_COMPACTION},
     planner::{PlanDraft, Proposals, SkipReason},
 };
 
@@ -109,8 +109,9 @@ impl Coordinator {
         }
         let unflushed = self.write_path.unflushed().into_iter().find(|u| u.id == id);
         let cell = unflushed.and_then(|u| self.core.collections.by_id(u.group.collection).ok());
-        cell.and_then(|cell| Some((Arc::clone(&cell), self.segments(&cell).into_iter().find(|s| s.id == id)?)))
-            .ok_or(CoordinatorError::SegmentNotFound(id))
+        let found =
+            cell.and_then(|cell| Some((Arc::clone(&cell), self.segments(&cell).into_iter().find(|s| s.id == id)?)));
+        Ok(found.ok_or(RequestError::SegmentNotFound(id))?)
     }
 
     /// Proposals for one group: of an automatic look, and of a request, which sees the segments as they are in `ahead`.

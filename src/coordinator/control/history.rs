@@ -7,8 +7,8 @@ use std::{collections::HashSet, sync::Arc};
 use tracing::warn;
 
 use crate::{
-    coordinator::{Coordinator, JobView},
-    model::{CollectionId, Job, JobCounts, JobId, JobState, Trigger},
+    coordinator::{Coordinator, CoordinatorError, JobView},
+    model::{CollectionId, Job, JobCounts, JobId, JobState, Plan, RequestError, Trigger},
 };
 
 /// Jobs looked at under one lock.
@@ -49,6 +49,30 @@ pub struct JobPage {
 const HISTORY_CHUNK: usize = 1000;
 
 impl Coordinator {
+    /// A job that is kept, with its plans.
+    ///
+    /// # Errors
+    /// `JobNotFound`.
+    pub fn job(&self, id: JobId) -> Result<JobView, CoordinatorError> {
+        Ok(self.core.jobs.job(id).ok_or(RequestError::JobNotFound(id))?)
+    }
+
+    /// Counts of a job's plans. Refused while compaction is off, as in Milvus.
+    ///
+    /// # Errors
+    /// `CompactionDisabled`, `JobNotFound`.
+    pub fn job_counts(&self, id: JobId) -> Result<JobCounts, CoordinatorError> {
+        self.check_compaction_enabled()?;
+        Ok(self.core.jobs.counts(id).ok_or(RequestError::JobNotFound(id))?)
+    }
+
+    /// Plans of all jobs of a collection that are kept, newest job first, each plan once.
+    pub fn plans_of_collection(&self, id: CollectionId) -> Vec<Plan> {
+        let mut seen = HashSet::new();
+        let plans = self.core.jobs.of_collection(id).into_iter().flat_map(|view| view.plans);
+        plans.filter(|plan| seen.insert(plan.id)).collect()
+    }
+
     /// Jobs that the filter covers, newest first, from those older than `before` (none: from the newest). A page that
     /// says so has a successor that is not empty.
     pub fn list_jobs(&self, filter: &JobFilter, before: Option<JobId>, page_size: usize) -> JobPage {

@@ -25,3 +25,6 @@ pub(super) use pause::apply_controls;
 pub use pause::{PauseScope, ThrottleView};
 pub(super) use rate::MergeRate;
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};
+
+/// Parts of the answers.
+pub use crate::planner::{PlanDraft, SkipReason};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     coordinator::{CollectionCell, Coordinator, CoordinatorError, Core},
-    model::{CollectionId, Controls, JobId, Pause, Pauses, PlanId},
+    model::{CollectionId, Controls, JobId, Pause, Pauses, PlanId, RequestError},
     scheduler::{QueueHold, Scheduler},
 };
 
@@ -34,7 +34,7 @@ impl Coordinator {
     /// pause of a scope changes nothing. Returns all pauses.
     ///
     /// # Errors
-    /// `CollectionIdNotFound`, `JobNotFound`; `Rejected` for a job that has ended.
+    /// `CollectionIdNotFound`, `JobNotFound`, `JobEnded`.
     pub async fn pause(&self, scope: PauseScope, by: &str) -> Result<Pauses, CoordinatorError> {
         match scope {
             PauseScope::Everything => {}
@@ -42,9 +42,9 @@ impl Coordinator {
                 self.core.collections.by_id(id)?;
             }
             PauseScope::Job(id) => {
-                let counts = self.core.jobs.counts(id).ok_or(CoordinatorError::JobNotFound(id))?;
+                let counts = self.core.jobs.counts(id).ok_or(RequestError::JobNotFound(id))?;
                 if counts.is_finished() {
-                    return Err(CoordinatorError::Rejected(format!("job {id} has ended: there is nothing to pause")));
+                    return Err(RequestError::JobEnded(id).into());
                 }
             }
         }

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     coordinator::{Coordinator, CoordinatorError, JobView},
-    model::{JobId, Pauses, Plan, PlanId, PlanState, Progress},
+    model::{JobId, Pauses, Plan, PlanId, PlanState, Progress, RequestError},
 };
 
 /// Speed is measured over this much of the past.
@@ -121,7 +121,7 @@ impl Coordinator {
         // Listening comes first, so that nothing falls between.
         let changes = self.core.jobs.changes();
         let plans = match job {
-            Some(id) => self.core.jobs.job(id).ok_or(CoordinatorError::JobNotFound(id))?.plans,
+            Some(id) => self.core.jobs.job(id).ok_or(RequestError::JobNotFound(id))?.plans,
             None => self.core.jobs.unfinished(),
         };
         let followed = plans.iter().map(|plan| (plan.id, Meter::default())).collect();

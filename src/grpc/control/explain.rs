@@ -6,9 +6,8 @@ use tonic::Status;
 
 use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, service::options};
 use crate::{
-    coordinator::control::{DryRun, Explanation as Explained, Verdict},
+    coordinator::control::{self, DryRun, Explanation as Explained, PlanDraft, Verdict},
     model::{Group, SegmentId},
-    planner::{self, PlanDraft},
     wire::{proto::datacoord::*, segment},
 };
 
@@ -117,7 +116,7 @@ fn draft_message(group: &Group, draft: &PlanDraft, estimated_seconds: Option<f64
     }
 }
 
-fn skip_message(reason: &planner::SkipReason) -> SkipReason {
+fn skip_message(reason: &control::SkipReason) -> SkipReason {
     let measure = reason.measure();
     SkipReason {
         code: reason.code().to_owned(),

@@ -7,7 +7,7 @@ use tonic::Status;
 use super::{ControlApi, grpc_status, invalid, orderer, pause::pause_entries, time};
 use crate::{
     coordinator::{
-        CoordinatorError, JobView,
+        JobView,
         control::{CancelTarget, JobFilter},
         ended_at_ms,
     },
@@ -63,7 +63,7 @@ impl ControlApi {
 
     pub(super) fn do_get_compaction(&self, request: GetCompactionRequest) -> Result<GetCompactionResponse, Status> {
         let id = JobId(request.job_id);
-        let view = self.coordinator.jobs().job(id).ok_or_else(|| grpc_status(CoordinatorError::JobNotFound(id)))?;
+        let view = self.coordinator.job(id).map_err(grpc_status)?;
         let plans = view.plans.iter().map(|p| compaction::plan_message(p, Some(self.coordinator.plan_progress(p))));
         Ok(GetCompactionResponse { job: Some(self.job_message(&view)), plans: plans.collect() })
     }

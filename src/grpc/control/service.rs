@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::EventStream;
 use crate::{
-    coordinator::{CollectionCell, CompactionOptions, Coordinator, CoordinatorError},
+    coordinator::{CollectionCell, CompactionOptions, Coordinator},
     model::{CollectionId, JobId, SegmentState},
     standalone::{CollectionName, Standalone, StandaloneError},
     wire::{
@@ -60,7 +60,8 @@ pub(super) fn options(request: ManualCompactionRequest) -> CompactionOptions {
 }
 
 pub(super) fn grpc_status(error: impl Into<StandaloneError>) -> Status {
-    status::grpc_of_error(&error.into())
+    let error = error.into();
+    status::grpc_of_core(&error, error.request())
 }
 
 #[tonic::async_trait]
@@ -85,7 +86,7 @@ impl DataCoord for ControlApi {
         request: Request<GetCompactionStateRequest>,
     ) -> Result<Response<GetCompactionStateResponse>, Status> {
         let id = JobId(request.into_inner().job_id);
-        let view = self.coordinator.jobs().job(id).ok_or_else(|| grpc_status(CoordinatorError::JobNotFound(id)))?;
+        let view = self.coordinator.job(id).map_err(grpc_status)?;
         let progress = self.coordinator.job_progress(&view);
         Ok(Response::new(compaction::job_state(&view.job, &view.counts(), progress)))
     }
@@ -95,7 +96,7 @@ impl DataCoord for ControlApi {
         request: Request<GetCompactionPlansRequest>,
     ) -> Result<Response<GetCompactionPlansResponse>, Status> {
         let id = JobId(request.into_inner().job_id);
-        let view = self.coordinator.jobs().job(id).ok_or_else(|| grpc_status(CoordinatorError::JobNotFound(id)))?;
+        let view = self.coordinator.job(id).map_err(grpc_status)?;
         let plans = view
             .plans
             .iter()

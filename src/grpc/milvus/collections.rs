@@ -6,7 +6,7 @@ use super::{
     *,
 };
 use crate::{
-    model::{Collection, CollectionId, PartitionId},
+    model::{Collection, CollectionId, PartitionId, RequestError},
     standalone::{CollectionName, NewCollection, StandaloneError},
     wire::{schema, status},
 };
@@ -51,7 +51,7 @@ impl MilvusApi {
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         match self.standalone.resolve(name) {
             Ok(_) => Ok(BoolResponse { value: true, ..Default::default() }),
-            Err(StandaloneError::CollectionNotFound { .. }) => Ok(BoolResponse::default()),
+            Err(StandaloneError::Request(RequestError::CollectionNotFound { .. })) => Ok(BoolResponse::default()),
             Err(error) => Err(error.into()),
         }
     }
@@ -194,7 +194,7 @@ impl MilvusApi {
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         // Milvus answers a bad partition name with the general code.
         self.standalone.create_partition(name, &request.partition_name).await.map_err(|error| match error {
-            StandaloneError::Invalid(text) => rejected(text),
+            StandaloneError::Request(RequestError::BadName(bad)) => rejected(status::bad_name(&bad)),
             other => other.into(),
         })
     }
@@ -257,7 +257,7 @@ impl MilvusApi {
 }
 
 fn partition_id(meta: &Collection, name: &str) -> Outcome<PartitionId> {
-    let found = meta.partition(name).ok_or_else(|| StandaloneError::PartitionNotFound(name.to_owned()))?;
+    let found = meta.partition(name).ok_or_else(|| RequestError::PartitionNotFound(name.to_owned()))?;
     Ok(found.id)
 }
 

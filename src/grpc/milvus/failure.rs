@@ -6,9 +6,8 @@ use tonic::Response;
 
 use crate::{
     coordinator::CoordinatorError,
-    error::{Classify, ErrorKind},
-    model::collection::DEFAULT_DATABASE,
-    standalone::{NameError, StandaloneError},
+    model::RequestError,
+    standalone::StandaloneError,
     wire::{
         proto::{common, milvus},
         status,
@@ -21,44 +20,20 @@ pub(crate) struct Failure(pub(crate) common::Status);
 
 impl From<StandaloneError> for Failure {
     fn from(error: StandaloneError) -> Self {
-        use StandaloneError as E;
-        if let E::Coordinator(error) = error {
-            return error.into();
-        }
-        Self(match &error {
-            E::DatabaseNotFound(name) => status::database_not_found(name),
-            E::CollectionNotFound { database, collection } => status::collection_not_found(database, collection),
-            E::PartitionNotFound(name) => status::partition_not_found(name),
-            E::Name(NameError::AliasNotFound { database, alias }) => status::alias_not_found(database, alias),
-            E::Name(NameError::AliasIsCollection { database, alias }) => status::alias_conflict(database, alias),
-            E::Name(NameError::AliasTaken { database, alias, owner }) => status::alias_taken(database, alias, owner),
-            E::Name(NameError::TooManyDatabases { most }) => status::too_many_databases(*most),
-            E::IndexNotFound(index) => status::index_not_found(index),
-            E::NotLoaded(collection) => status::collection_not_loaded(collection),
-            _ => status_of_kind(&error),
-        })
+        Self(status::of_core(&error, error.request()))
     }
 }
 
 impl From<CoordinatorError> for Failure {
     fn from(error: CoordinatorError) -> Self {
-        use CoordinatorError as E;
-        Self(match &error {
-            E::CollectionIdNotFound(id) => status::collection_not_found(DEFAULT_DATABASE, id),
-            E::PartitionNotFound(name) => status::partition_not_found(name),
-            E::JobNotFound(_) | E::PlanNotFound(_) => status::parameter_invalid(&error),
-            E::CompactionDisabled => status::compaction_disabled(),
-            _ => status_of_kind(&error),
-        })
+        Self(status::of_core(&error, error.request()))
     }
 }
 
-/// Errors that have no code of their own go by their kind.
-fn status_of_kind(error: &(impl Classify + std::fmt::Display)) -> common::Status {
-    if error.kind() == ErrorKind::Internal {
-        tracing::error!(%error, "a call failed");
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self(status::of_request(&error))
     }
-    status::of_error(error)
 }
 
 /// Wrong parameters, found at the edge: code 1100.

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::{
-    model::{Collection, IndexDef},
-    standalone::{CollectionName, StandaloneError},
+    model::{Collection, IndexDef, RequestError},
+    standalone::CollectionName,
 };
 
 impl MilvusApi {
@@ -80,7 +80,7 @@ fn chosen<'a>(meta: &'a Collection, field: &str, index: &str) -> Outcome<Vec<&'a
         .collect();
     if found.is_empty() {
         let asked = [index, field, &meta.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        return Err(StandaloneError::IndexNotFound(asked.to_owned()).into());
+        return Err(RequestError::IndexNotFound(asked.to_owned()).into());
     }
     Ok(found)
 }

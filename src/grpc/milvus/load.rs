@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::Collection,
+    model::{Collection, RequestError},
     standalone::{CollectionName, StandaloneError, partition_ids},
 };
 
@@ -40,7 +40,7 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         if !is_loaded(&meta, &request.partition_names)? {
-            return Err(StandaloneError::NotLoaded(meta.id.to_string()).into());
+            return Err(RequestError::NotLoaded(meta.id).into());
         }
         Ok(GetLoadingProgressResponse { progress: 100, refresh_progress: 100, ..Default::default() })
     }
@@ -54,7 +54,7 @@ impl MilvusApi {
         let state = match self.standalone.resolve(name) {
             Ok(cell) if is_loaded(&cell.meta(), &request.partition_names)? => common::LoadState::Loaded,
             Ok(_) => common::LoadState::NotLoad,
-            Err(StandaloneError::CollectionNotFound { .. }) => common::LoadState::NotExist,
+            Err(StandaloneError::Request(RequestError::CollectionNotFound { .. })) => common::LoadState::NotExist,
             Err(error) => return Err(error.into()),
         };
         Ok(GetLoadStateResponse { state: state.into(), ..Default::default() })
@@ -69,7 +69,7 @@ impl MilvusApi {
         };
         let meta = cell.meta();
         if meta.loaded.is_empty() {
-            return Err(StandaloneError::NotLoaded(meta.id.to_string()).into());
+            return Err(RequestError::NotLoaded(meta.id).into());
         }
         let replica = ReplicaInfo {
             replica_id: meta.id.0,

@@ -11,8 +11,7 @@ use super::{
 use crate::{
     memory::Account,
     model::{CollectionSchema, FieldId},
-    query::{compile, is_key_name},
-    standalone::{ReadRequest, partition_ids},
+    standalone::{ReadRequest, compile_filter, is_key_name, partition_ids},
     wire::{
         proto::{common::KeyValuePair, schema::FieldData},
         rows::answer::{self as columns, COUNT},
@@ -34,7 +33,7 @@ impl MilvusApi {
                 "expression templates (expr_template_values) are not supported: put the values into expr",
             ));
         }
-        let filter = compile(&request.expr, schema).map_err(|e| rejected(e.to_string()))?;
+        let filter = compile_filter(&request.expr, schema).map_err(|e| rejected(e.to_string()))?;
         let partitions = if request.partition_names.is_empty() {
             None
         } else {

@@ -6,9 +6,11 @@ use super::{
 };
 use crate::{
     model::CollectionSchema,
-    query::compile,
-    standalone::Mutation,
-    wire::rows::{answer, insert},
+    standalone::{Mutation, compile_filter},
+    wire::{
+        rows::{answer, insert},
+        status,
+    },
 };
 
 impl MilvusApi {
@@ -43,9 +45,9 @@ impl MilvusApi {
             ));
         }
         let schema = Arc::clone(&cell.meta().schema);
-        let expr = compile(&request.expr, &schema)
+        let expr = compile_filter(&request.expr, &schema)
             .map_err(|e| rejected(e.delete_reason()))?
-            .ok_or_else(|| rejected("failed to create expr plan, expr = : a delete needs an expression"))?;
+            .ok_or_else(|| Failure(status::bad_expression("", "a delete needs an expression")))?;
         let done = self.standalone.delete(&cell, &request.partition_name, &expr).await?;
         Ok(MutationResult { delete_cnt: done.count as i64, timestamp: done.ts.0, ..Default::default() })
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::Timestamp,
+    model::{RequestError, Timestamp},
     standalone::{StandaloneError, tests::World},
 };
 
@@ -172,5 +172,5 @@ async fn an_alias_stored_twice_means_the_same_at_every_restart() {
     world.standalone.drop_collection(CollectionName::new("", "older")).await.unwrap();
     world = world.restarted().await;
     let error = world.standalone.resolve(both).unwrap_err();
-    assert!(matches!(error, StandaloneError::CollectionNotFound { .. }), "{error}");
+    assert!(matches!(error, StandaloneError::Request(RequestError::CollectionNotFound { .. })), "{error}");
 }
