@@ -25,7 +25,7 @@ use crate::{
     connections::{self, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
-    http::{self, Bounds, Component, ComponentState, Health, ServiceBackend},
+    http::{self, Bounds},
     meta::RedbStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -81,8 +81,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
         refreshed.refresh_metrics();
         memory::show(&shown, requests.used_bytes());
     };
-    let backend = ServiceBackend::new(milvus.milvus(), health(&standalone), refresh);
-    let router = http::router(Arc::new(backend), Arc::clone(&metrics), bounds);
+    let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), refresh, bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
     let addresses = Addresses::new(grpc_address, http_address);
@@ -167,20 +166,6 @@ impl Watched for Counted {
 
     fn refused(&self) {
         self.refused.inc();
-    }
-}
-
-/// What the health routes show: one process fills every role.
-fn health(standalone: &Arc<Standalone>) -> impl Fn() -> Health + Send + Sync + use<> {
-    let standalone = Arc::clone(standalone);
-    move || {
-        let report = standalone.health();
-        let state = if report.takes_calls() { ComponentState::Healthy } else { ComponentState::Abnormal };
-        Health {
-            components: ["rootcoord", "datacoord", "datanode", "proxy"].map(|name| Component { name, state }).into(),
-            condition: report.condition().as_str(),
-            reasons: report.reasons(),
-        }
     }
 }
 

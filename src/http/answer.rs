@@ -1,4 +1,4 @@
-//! Answers: JSON with Milvus' member names, members that are zero left out.
+//! Answers: the JSON of Milvus' messages, with its member names, members that are zero left out.
 
 use axum::{
     http::{StatusCode, header},
@@ -18,8 +18,6 @@ use crate::{
 
 /// `ErrorCode.IllegalArgument`: the request could not be read.
 const ILLEGAL_ARGUMENT: i32 = 5;
-/// `ErrorCode.UnexpectedError`: a failure below the Status.
-const UNEXPECTED: i32 = 1;
 
 /// A body with Milvus' content type.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -38,12 +36,6 @@ pub(super) fn bad_request(reason: String) -> Response {
 pub(super) fn too_large(limit: usize) -> Response {
     let reason = format!("bad request: the body is larger than {limit} bytes");
     json(StatusCode::PAYLOAD_TOO_LARGE, &Plain { error_code: ILLEGAL_ARGUMENT, reason })
-}
-
-/// 500: a failure below the Status of an answer.
-pub(super) fn failure(status: &tonic::Status) -> Response {
-    let reason = cut(status.message().to_owned());
-    json(StatusCode::INTERNAL_SERVER_ERROR, &Plain { error_code: UNEXPECTED, reason })
 }
 
 #[derive(Serialize)]
@@ -196,7 +188,7 @@ impl From<CompactionMergeInfo> for MergeInfo {
     }
 }
 
-/// An answer of the newer style: always HTTP 200, the code tells.
+/// An answer of the newer style: always HTTP 200, the code says whether it failed.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum V2<T> {
@@ -210,7 +202,7 @@ impl<T> V2<T> {
     }
 
     /// The data, unless the status says that there is none.
-    pub(super) fn of(status: Option<common::Status>, data: T) -> Self {
+    fn of(status: Option<common::Status>, data: T) -> Self {
         let status = status.unwrap_or_default();
         match (status.code, status.error_code) {
             (0, 0) => Self::Data { code: 0, data },
@@ -224,18 +216,42 @@ impl<T> V2<T> {
 #[derive(Serialize)]
 pub(super) struct StartedV2 {
     #[serde(rename = "compactionID")]
-    pub(super) compaction_id: i64,
+    compaction_id: i64,
+}
+
+impl StartedV2 {
+    pub(super) fn of(answer: ManualCompactionResponse) -> V2<Self> {
+        V2::of(answer.status, Self { compaction_id: answer.compaction_id })
+    }
 }
 
 #[derive(Serialize)]
 pub(super) struct StateV2 {
     #[serde(rename = "compactionID")]
-    pub(super) compaction_id: i64,
-    pub(super) state: &'static str,
+    compaction_id: i64,
+    state: &'static str,
     #[serde(rename = "executingPlanNumber")]
-    pub(super) executing: i64,
+    executing: i64,
     #[serde(rename = "timeoutPlanNumber")]
-    pub(super) timeout: i64,
+    timeout: i64,
     #[serde(rename = "completedPlanNumber")]
-    pub(super) completed: i64,
+    completed: i64,
+}
+
+impl StateV2 {
+    pub(super) fn of(compaction_id: i64, answer: GetCompactionStateResponse) -> V2<Self> {
+        let state = match answer.state {
+            1 => "Executing",
+            2 => "Completed",
+            _ => "UndefiedState",
+        };
+        let data = Self {
+            compaction_id,
+            state,
+            executing: answer.executing_plan_no,
+            timeout: answer.timeout_plan_no,
+            completed: answer.completed_plan_no,
+        };
+        V2::of(answer.status, data)
+    }
 }

@@ -8,17 +8,29 @@ use axum::{
 };
 
 use super::{
-    MAX_BODY_BYTES, Shared,
     answer::{self, Plans, Started, StartedV2, StateV2, V2},
     request::{Kind, Message, Values},
+    router::{MAX_BODY_BYTES, Shared},
 };
-use crate::wire::proto::milvus::{GetCompactionPlansRequest, GetCompactionStateRequest, ManualCompactionRequest};
+use crate::{
+    coordinator::CompactionOptions,
+    model::JobId,
+    standalone::{CollectionName, Standalone, StandaloneError},
+    wire::{
+        compaction,
+        proto::{
+            common,
+            milvus::{GetCompactionPlansResponse, GetCompactionStateResponse, ManualCompactionResponse},
+        },
+        status,
+    },
+};
 
 /// Milvus' codes for a body that can't be read, and for one without a required member (newer style only).
 const NOT_JSON: i32 = 1801;
 const MISSING_PARAMETER: i32 = 1802;
 
-const MANUAL: Message = Message {
+pub(super) const MANUAL: Message = Message {
     name: "ManualCompactionRequest",
     members: &[
         ("collectionID", Kind::Int),
@@ -36,7 +48,7 @@ const MANUAL: Message = Message {
 
 const STATE: Message = Message { name: "GetCompactionStateRequest", members: &[("compactionID", Kind::Int)] };
 
-const PLANS: Message = Message {
+pub(super) const PLANS: Message = Message {
     name: "GetCompactionPlansRequest",
     members: &[
         ("compactionID", Kind::Int),
@@ -46,7 +58,7 @@ const PLANS: Message = Message {
     ],
 };
 
-const MANUAL_V2: Message = Message {
+pub(super) const MANUAL_V2: Message = Message {
     name: "CompactReq",
     members: &[("dbName", Kind::Text), ("collectionName", Kind::Text), ("isClustering", Kind::Flag)],
 };
@@ -54,6 +66,88 @@ const MANUAL_V2: Message = Message {
 const STATE_V2: Message = Message { name: "GetCompactionStateReq", members: &[("jobID", Kind::Int)] };
 
 type Body = Result<Bytes, BytesRejection>;
+
+/// A collection as a request names it: by name or, if that is empty, by id.
+#[derive(Debug, PartialEq)]
+pub(super) struct Target {
+    pub(super) database: String,
+    pub(super) name: String,
+    pub(super) id: i64,
+}
+
+impl Target {
+    fn name(&self) -> CollectionName<'_> {
+        CollectionName::new(&self.database, &self.name)
+    }
+}
+
+fn refused(error: StandaloneError) -> Option<common::Status> {
+    Some(status::of_core(&error, error.request()))
+}
+
+/// Starts a compaction.
+async fn manual(standalone: &Standalone, target: &Target, options: CompactionOptions) -> ManualCompactionResponse {
+    let started = async {
+        let cell = standalone.compaction_target(target.name(), target.id)?;
+        Ok(standalone.coordinator().manual_compaction(&cell, options.parse()?).await?)
+    };
+    match started.await {
+        Ok(triggered) => compaction::started_response(triggered.job, triggered.plans),
+        Err(error) => ManualCompactionResponse { status: refused(error), ..Default::default() },
+    }
+}
+
+fn job_state(standalone: &Standalone, job: i64) -> GetCompactionStateResponse {
+    match standalone.coordinator().job_counts(JobId(job)) {
+        Ok(counts) => compaction::state_response(&counts),
+        Err(error) => GetCompactionStateResponse { status: refused(error.into()), ..Default::default() },
+    }
+}
+
+/// Plans of a job or, if none is named, of all jobs of a collection.
+fn job_plans(standalone: &Standalone, job: i64, target: &Target) -> GetCompactionPlansResponse {
+    match standalone.compaction_plans(JobId(job), target.name(), target.id) {
+        Ok(plans) => compaction::plans_response(&plans),
+        Err(error) => GetCompactionPlansResponse { status: refused(error), ..Default::default() },
+    }
+}
+
+/// The target and the options of a `ManualCompactionRequest`.
+pub(super) fn options(mut values: Values) -> (Target, CompactionOptions) {
+    let target = Target {
+        database: values.text("db_name"),
+        name: values.text("collection_name"),
+        id: values.int("collectionID"),
+    };
+    let options = CompactionOptions {
+        partition_id: values.int("partition_id"),
+        channel: values.text("channel"),
+        segment_ids: values.ints("segment_ids"),
+        timetravel: values.uint("timetravel"),
+        is_clustering: values.flag("majorCompaction"),
+        is_l0: values.flag("l0Compaction"),
+        target_size_mb: values.int("target_size"),
+        ..CompactionOptions::default()
+    };
+    (target, options)
+}
+
+/// The target and the options of a `CompactReq` of the newer style.
+pub(super) fn options_v2(mut values: Values) -> (Target, CompactionOptions) {
+    let target = Target { database: values.text("dbName"), name: values.text("collectionName"), id: 0 };
+    let options = CompactionOptions { is_clustering: values.flag("isClustering"), ..CompactionOptions::default() };
+    (target, options)
+}
+
+/// The job and the collection of a `GetCompactionPlansRequest`.
+pub(super) fn plans_of(mut values: Values) -> (i64, Target) {
+    let target = Target {
+        database: values.text("db_name"),
+        name: values.text("collection_name"),
+        id: values.int("collection_id"),
+    };
+    (values.int("compactionID"), target)
+}
 
 /// Reads the members of a request, or says why not.
 fn read(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response>> {
@@ -63,26 +157,12 @@ fn read(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response
 
 /// `POST /api/v1/compaction`
 pub(super) async fn start(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
-    let mut values = match read(&MANUAL, &uri, body) {
+    let values = match read(&MANUAL, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
     };
-    let request = ManualCompactionRequest {
-        collection_id: values.int("collectionID"),
-        timetravel: values.uint("timetravel"),
-        major_compaction: values.flag("majorCompaction"),
-        collection_name: values.text("collection_name"),
-        db_name: values.text("db_name"),
-        partition_id: values.int("partition_id"),
-        channel: values.text("channel"),
-        segment_ids: values.ints("segment_ids"),
-        l0_compaction: values.flag("l0Compaction"),
-        target_size: values.int("target_size"),
-    };
-    match shared.backend.manual_compaction(request).await {
-        Ok(started) => answer::json(StatusCode::OK, &Started::from(started)),
-        Err(status) => answer::failure(&status),
-    }
+    let (target, options) = options(values);
+    answer::json(StatusCode::OK, &Started::from(manual(&shared.standalone, &target, options).await))
 }
 
 /// `GET /api/v1/compaction/state`
@@ -91,32 +171,20 @@ pub(super) async fn state(State(shared): State<Shared>, uri: Uri, body: Body) ->
         Ok(values) => values,
         Err(response) => return *response,
     };
-    let request = GetCompactionStateRequest { compaction_id: values.int("compactionID") };
-    match shared.backend.compaction_state(request).await {
-        Ok(state) => answer::json(StatusCode::OK, &answer::State::from(state)),
-        Err(status) => answer::failure(&status),
-    }
+    answer::json(StatusCode::OK, &answer::State::from(job_state(&shared.standalone, values.int("compactionID"))))
 }
 
 /// `GET /api/v1/compaction/plans`
 pub(super) async fn plans(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
-    let mut values = match read(&PLANS, &uri, body) {
+    let values = match read(&PLANS, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
     };
-    let request = GetCompactionPlansRequest {
-        compaction_id: values.int("compactionID"),
-        db_name: values.text("db_name"),
-        collection_name: values.text("collection_name"),
-        collection_id: values.int("collection_id"),
-    };
-    match shared.backend.compaction_plans(request).await {
-        Ok(plans) => answer::json(StatusCode::OK, &Plans::from(plans)),
-        Err(status) => answer::failure(&status),
-    }
+    let (job, target) = plans_of(values);
+    answer::json(StatusCode::OK, &Plans::from(job_plans(&shared.standalone, job, &target)))
 }
 
-/// Like [`read`]; the newer style answers 200 with a code whatever is wrong with the body.
+/// Like [`read`]; the newer style answers 200 and a code for every body that can't be read.
 fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response>> {
     let body = body.map_err(|_| Box::new(answer::too_large(MAX_BODY_BYTES)))?;
     message.read(uri, &body).map_err(|reason| {
@@ -127,28 +195,17 @@ fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Respo
 
 /// `POST /v2/vectordb/collections/compact`
 pub(super) async fn start_v2(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
-    let mut values = match read_v2(&MANUAL_V2, &uri, body) {
+    let values = match read_v2(&MANUAL_V2, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
     };
-    let collection_name = values.text("collectionName");
-    if collection_name.is_empty() {
+    let (target, options) = options_v2(values);
+    if target.name.is_empty() {
         let text = "missing required parameters, error: collectionName is empty";
         return answer::json(StatusCode::OK, &V2::<()>::error(MISSING_PARAMETER, text));
     }
-    let request = ManualCompactionRequest {
-        collection_name,
-        db_name: values.text("dbName"),
-        major_compaction: values.flag("isClustering"),
-        ..Default::default()
-    };
-    match shared.backend.manual_compaction(request).await {
-        Ok(started) => {
-            let data = StartedV2 { compaction_id: started.compaction_id };
-            answer::json(StatusCode::OK, &V2::of(started.status, data))
-        }
-        Err(status) => answer::failure(&status),
-    }
+    let started = manual(&shared.standalone, &target, options).await;
+    answer::json(StatusCode::OK, &StartedV2::of(started))
 }
 
 /// `POST /v2/vectordb/collections/get_compaction_state`
@@ -157,22 +214,6 @@ pub(super) async fn state_v2(State(shared): State<Shared>, uri: Uri, body: Body)
         Ok(values) => values,
         Err(response) => return *response,
     };
-    let compaction_id = values.int("jobID");
-    match shared.backend.compaction_state(GetCompactionStateRequest { compaction_id }).await {
-        Ok(state) => {
-            let data = StateV2 {
-                compaction_id,
-                state: match state.state {
-                    1 => "Executing",
-                    2 => "Completed",
-                    _ => "UndefiedState",
-                },
-                executing: state.executing_plan_no,
-                timeout: state.timeout_plan_no,
-                completed: state.completed_plan_no,
-            };
-            answer::json(StatusCode::OK, &V2::of(state.status, data))
-        }
-        Err(status) => answer::failure(&status),
-    }
+    let job = values.int("jobID");
+    answer::json(StatusCode::OK, &StateV2::of(job, job_state(&shared.standalone, job)))
 }

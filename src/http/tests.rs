@@ -1,11 +1,36 @@
-use std::sync::Mutex;
+//! The routes over a whole process, and the forms of requests and answers byte for byte.
 
-use axum::body::{Body, to_bytes};
+use std::{fmt::Debug, sync::Arc};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{StatusCode, Uri, header},
+    middleware,
+    response::Response,
+};
 use prometheus::Registry;
+use serde::Serialize;
 use tower::ServiceExt as _;
 
-use super::*;
-use crate::wire::proto::{common, milvus::CompactionMergeInfo};
+use super::{
+    answer::{self, Plans, Started, StartedV2, StateV2},
+    compaction::{MANUAL, MANUAL_V2, PLANS, Target, options, options_v2, plans_of},
+    health::{health_answer, ready_answer},
+    router::*,
+    serve::{self, Bounds},
+};
+use crate::{
+    coordinator::{Ailment, CompactionOptions, Condition, HealthReport},
+    standalone::tests::World,
+    telemetry::Metrics,
+    wire::proto::{
+        common,
+        milvus::{
+            CompactionMergeInfo, GetCompactionPlansResponse, GetCompactionStateResponse, ManualCompactionResponse,
+        },
+    },
+};
 
 const C: i64 = 470_596_398_631_754_716;
 const JOB: i64 = 470_596_398_631_754_771;
@@ -17,73 +42,18 @@ fn bounds() -> Bounds {
     Bounds { idle: std::time::Duration::from_secs(30), memory: crate::memory::Pool::new("some.key", 4 << 20) }
 }
 
-/// Answers with what a test has put in, and remembers what it was asked.
-#[derive(Default)]
-struct Fake {
-    manual: ManualCompactionResponse,
-    state: GetCompactionStateResponse,
-    plans: GetCompactionPlansResponse,
-    failure: Option<&'static str>,
-    components: Vec<Component>,
-    condition: &'static str,
-    reasons: Vec<String>,
-    asked: Mutex<Vec<String>>,
-}
-
-impl Fake {
-    fn note<T>(&self, request: impl std::fmt::Debug, answer: &T) -> Result<T, tonic::Status>
-    where
-        T: Clone,
-    {
-        self.asked.lock().unwrap().push(format!("{request:?}"));
-        match self.failure {
-            Some(text) => Err(tonic::Status::internal(text)),
-            None => Ok(answer.clone()),
-        }
-    }
-}
-
-#[async_trait]
-impl Backend for Fake {
-    async fn manual_compaction(&self, r: ManualCompactionRequest) -> Result<ManualCompactionResponse, tonic::Status> {
-        self.note(r, &self.manual)
-    }
-
-    async fn compaction_state(
-        &self,
-        r: GetCompactionStateRequest,
-    ) -> Result<GetCompactionStateResponse, tonic::Status> {
-        self.note(r, &self.state)
-    }
-
-    async fn compaction_plans(
-        &self,
-        r: GetCompactionPlansRequest,
-    ) -> Result<GetCompactionPlansResponse, tonic::Status> {
-        self.note(r, &self.plans)
-    }
-
-    fn health(&self) -> Health {
-        Health { components: self.components.clone(), condition: self.condition, reasons: self.reasons.clone() }
-    }
-
-    fn refresh_metrics(&self) {}
-}
-
 struct Answer {
     status: u16,
     content_type: String,
     body: String,
 }
 
-fn app(fake: Fake) -> (Arc<Fake>, Router) {
-    let fake = Arc::new(fake);
+fn app(world: &World) -> Router {
     let metrics = Arc::new(Metrics::new(Registry::new()).unwrap());
-    (fake.clone(), router(fake, metrics, bounds()))
+    router(world.standalone.clone(), metrics, || {}, bounds())
 }
 
-async fn send(app: &Router, request: axum::http::Request<Body>) -> Answer {
-    let response = app.clone().oneshot(request).await.unwrap();
+async fn read(response: Response) -> Answer {
     let status = response.status().as_u16();
     let content_type =
         response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -93,7 +63,11 @@ async fn send(app: &Router, request: axum::http::Request<Body>) -> Answer {
 
 async fn call(app: &Router, verb: &str, path: &str, body: &str) -> Answer {
     let request = axum::http::Request::builder().method(verb).uri(path).body(Body::from(body.to_owned())).unwrap();
-    send(app, request).await
+    read(app.clone().oneshot(request).await.unwrap()).await
+}
+
+fn text(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).unwrap()
 }
 
 fn refused() -> Option<common::Status> {
@@ -121,65 +95,87 @@ fn plans(state: i32, target: i64) -> GetCompactionPlansResponse {
     GetCompactionPlansResponse { status: None, state, merge_infos: vec![info] }
 }
 
-/// Section (d): what was observed on Milvus 2.3.5, byte for byte.
-#[tokio::test]
-async fn the_observed_table() {
+/// What was observed on Milvus 2.3.5, byte for byte.
+#[test]
+fn the_observed_table() {
     let started = ManualCompactionResponse { compaction_id: JOB, ..Default::default() };
+    let failed = ManualCompactionResponse { status: refused(), ..Default::default() };
     let rows = [
+        (text(&Started::from(started)), r#"{"status":{},"compactionID":470596398631754771}"#),
+        (text(&answer::State::from(state(1, 1, 0))), r#"{"status":{},"state":1,"executingPlanNo":1}"#),
+        (text(&answer::State::from(state(2, 0, 1))), r#"{"status":{},"state":2,"completedPlanNo":1}"#),
         (
-            Fake { manual: started, ..Fake::default() },
-            ("POST", "/api/v1/compaction", r#"{"collectionID": 470596398631754716}"#),
-            r#"{"status":{},"compactionID":470596398631754771}"#,
-        ),
-        (
-            Fake { state: state(1, 1, 0), ..Fake::default() },
-            ("GET", "/api/v1/compaction/state", r#"{"compactionID": 470596398631754771}"#),
-            r#"{"status":{},"state":1,"executingPlanNo":1}"#,
-        ),
-        (
-            Fake { state: state(2, 0, 1), ..Fake::default() },
-            ("GET", "/api/v1/compaction/state", r#"{"compactionID": 470596398631754771}"#),
-            r#"{"status":{},"state":2,"completedPlanNo":1}"#,
-        ),
-        (
-            Fake { plans: plans(1, -1), ..Fake::default() },
-            ("GET", "/api/v1/compaction/plans", r#"{"compactionID": 470596398631754771}"#),
+            text(&Plans::from(plans(1, -1))),
             r#"{"status":{},"state":1,"mergeInfos":[{"sources":[470596398631754724,470596398631754742],"target":-1}]}"#,
         ),
         (
-            Fake { plans: plans(2, TARGET), ..Fake::default() },
-            ("GET", "/api/v1/compaction/plans", r#"{"compactionID": 470596398631754771}"#),
+            text(&Plans::from(plans(2, TARGET))),
             r#"{"status":{},"state":2,"mergeInfos":[{"sources":[470596398631754724,470596398631754742],"target":470596398631554541}]}"#,
         ),
-        (
-            Fake { manual: ManualCompactionResponse { status: refused(), ..Default::default() }, ..Fake::default() },
-            ("POST", "/api/v1/compaction", "{}"),
-            r#"{"status":{"error_code":1,"reason":"r","code":100,"detail":"d"}}"#,
-        ),
+        (text(&Started::from(failed)), r#"{"status":{"error_code":1,"reason":"r","code":100,"detail":"d"}}"#),
     ];
-    for (fake, (verb, path, body), expected) in rows {
-        let (_, app) = app(fake);
-        let answer = call(&app, verb, path, body).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{verb} {path}");
-        assert_eq!(answer.content_type, "application/json; charset=utf-8");
+    for (found, expected) in rows {
+        assert_eq!(found, expected);
     }
 }
 
+/// A compaction from its start to its end, over every route.
 #[tokio::test]
-async fn requests_arrive_as_messages() {
-    let manual = |r: ManualCompactionRequest| format!("{r:?}");
-    let by_id = ManualCompactionRequest { collection_id: C, ..Default::default() };
-    let full = ManualCompactionRequest {
-        collection_id: C,
-        timetravel: u64::MAX,
-        major_compaction: true,
-        collection_name: "bücher & co".to_owned(),
-        db_name: "d".to_owned(),
-        partition_id: 5,
-        channel: "c".to_owned(),
-        segment_ids: vec![S1, S2],
-        l0_compaction: true,
-        target_size: i64::MAX,
+async fn a_compaction_is_started_and_followed() {
+    let world = World::new().await;
+    let cell = world.collection("book").await;
+    world.segment(&cell, 0..10).await;
+    world.segment(&cell, 10..20).await;
+    let app = app(&world);
+    let started = call(&app, "POST", COMPACTION, &format!(r#"{{"collectionID": {}}}"#, cell.id)).await;
+    assert_eq!(started.content_type, "application/json; charset=utf-8");
+    let member = |answer: &Answer, name: &str| {
+        let value: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        value.pointer(name).and_then(serde_json::Value::as_i64)
+    };
+    let job = member(&started, "/compactionID").unwrap();
+    assert_eq!(started.body, format!(r#"{{"status":{{}},"compactionID":{job},"compactionPlanCount":1}}"#));
+    let view = world.ended(crate::model::JobId(job)).await;
+    let state = call(&app, "GET", &format!("{COMPACTION_STATE}?compactionID={job}"), "").await;
+    assert_eq!(state.body, r#"{"status":{},"state":2,"completedPlanNo":1}"#);
+    let plans = call(&app, "GET", &format!("{COMPACTION_PLANS}?compactionID={job}"), "").await;
+    assert_eq!(member(&plans, "/mergeInfos/0/plan_id"), Some(view.plans[0].id.0));
+    let of_collection = call(&app, "GET", &format!("{COMPACTION_PLANS}?collection_name=book"), "").await;
+    assert_eq!(of_collection.body, plans.body);
+    let state = call(&app, "POST", V2_STATE, &format!(r#"{{"jobID":{job}}}"#)).await;
+    let counts = r#""state":"Completed","executingPlanNumber":0,"timeoutPlanNumber":0,"completedPlanNumber":1"#;
+    assert_eq!(state.body, format!(r#"{{"code":0,"data":{{"compactionID":{job},{counts}}}}}"#));
+    let again = call(&app, "POST", V2_COMPACT, r#"{"collectionName":"book"}"#).await;
+    assert_eq!(
+        again.body,
+        format!(r#"{{"code":0,"data":{{"compactionID":{}}}}}"#, member(&again, "/data/compactionID").unwrap())
+    );
+    let missing = call(&app, "POST", V2_COMPACT, r#"{"collectionName":"none"}"#).await;
+    assert_eq!(missing.body, r#"{"code":100,"message":"collection not found[database=default][collection=none]"}"#);
+    let unnamed = call(&app, "POST", COMPACTION, "{}").await;
+    let reason = "compaction needs a collection: collection_name is empty and collectionID is 0, expected a name or an id above 0";
+    assert_eq!(
+        unnamed.body,
+        format!(r#"{{"status":{{"error_code":5,"reason":"{reason}","code":1100,"detail":"{reason}"}}}}"#)
+    );
+}
+
+#[test]
+fn requests_are_read_from_body_and_query() {
+    let by_id = || manual(target("", "", C), CompactionOptions::default());
+    let none = || manual(target("", "", 0), CompactionOptions::default());
+    let full = || {
+        let options = CompactionOptions {
+            timetravel: u64::MAX,
+            is_clustering: true,
+            partition_id: 5,
+            channel: "c".to_owned(),
+            segment_ids: vec![S1, S2],
+            is_l0: true,
+            target_size_mb: i64::MAX,
+            ..CompactionOptions::default()
+        };
+        manual(target("d", "bücher & co", C), options)
     };
     let body = r#"{"collectionID":470596398631754716,"timetravel":18446744073709551615,"majorCompaction":true,
         "collection_name":"bücher & co","db_name":"d","partition_id":5,"channel":"c",
@@ -189,48 +185,41 @@ async fn requests_arrive_as_messages() {
         &segment_ids=470596398631754724,470596398631754742&l0Compaction=true&target_size=9223372036854775807";
     let path = "/api/v1/compaction";
     let rows = [
-        (path.to_owned(), r#"{"collectionID":470596398631754716}"#, manual(by_id.clone())),
-        (
-            path.to_owned(),
-            r#" {"COLLECTIONid":470596398631754716,"collection_id":1,"channel":null} "#,
-            manual(by_id.clone()),
-        ),
-        (path.to_owned(), body, manual(full.clone())),
-        (format!("{path}{query}"), "", manual(full)),
+        (path.to_owned(), r#"{"collectionID":470596398631754716}"#, by_id()),
+        (path.to_owned(), r#" {"COLLECTIONid":470596398631754716,"collection_id":1,"channel":null} "#, by_id()),
+        (path.to_owned(), body, full()),
+        (format!("{path}{query}"), "", full()),
         // The body wins over the query string.
-        (format!("{path}?collectionID=1"), r#"{"collectionID":470596398631754716}"#, manual(by_id.clone())),
-        // Nothing at all, null, {} and a misspelt member name no collection: the backend's to refuse.
-        (path.to_owned(), "", manual(ManualCompactionRequest::default())),
-        (path.to_owned(), "null", manual(ManualCompactionRequest::default())),
-        (path.to_owned(), "{}", manual(ManualCompactionRequest::default())),
-        (path.to_owned(), r#"{"collection_id":470596398631754716}"#, manual(ManualCompactionRequest::default())),
-        (
-            "/v2/vectordb/collections/compact".to_owned(),
-            r#"{"collectionName":"n","dbName":"d","isClustering":true}"#,
-            manual(ManualCompactionRequest {
-                collection_name: "n".to_owned(),
-                db_name: "d".to_owned(),
-                major_compaction: true,
-                ..Default::default()
-            }),
-        ),
+        (format!("{path}?collectionID=1"), r#"{"collectionID":470596398631754716}"#, by_id()),
+        // Nothing at all, null, {} and a misspelt member name no collection.
+        (path.to_owned(), "", none()),
+        (path.to_owned(), "null", none()),
+        (path.to_owned(), "{}", none()),
+        (path.to_owned(), r#"{"collection_id":470596398631754716}"#, none()),
     ];
     for (path, body, expected) in rows {
-        let (fake, app) = app(Fake::default());
-        assert_eq!(call(&app, "POST", &path, body).await.status, 200, "{path} {body}");
-        assert_eq!(*fake.asked.lock().unwrap(), [expected], "{path} {body}");
+        let values = MANUAL.read(&path.parse::<Uri>().unwrap(), body.as_bytes()).unwrap();
+        assert_eq!(shown(options(values)), expected, "{path} {body}");
     }
-    let (fake, app) = app(Fake::default());
-    call(&app, "GET", "/api/v1/compaction/state?compactionID=-1", "").await;
-    call(&app, "GET", "/api/v1/compaction/plans?collection_name=x&collection_id=7", "").await;
-    let expected = [
-        format!("{:?}", GetCompactionStateRequest { compaction_id: -1 }),
-        format!(
-            "{:?}",
-            GetCompactionPlansRequest { collection_name: "x".to_owned(), collection_id: 7, ..Default::default() }
-        ),
-    ];
-    assert_eq!(*fake.asked.lock().unwrap(), expected);
+    let body = br#"{"collectionName":"n","dbName":"d","isClustering":true}"#;
+    let values = MANUAL_V2.read(&Uri::from_static(V2_COMPACT), body).unwrap();
+    let clustering = CompactionOptions { is_clustering: true, ..CompactionOptions::default() };
+    assert_eq!(shown(options_v2(values)), manual(target("d", "n", 0), clustering));
+    let path = "/api/v1/compaction/plans?collection_name=x&collection_id=7";
+    let values = PLANS.read(&Uri::from_static(path), b"").unwrap();
+    assert_eq!(plans_of(values), (0, target("", "x", 7)));
+}
+
+fn target(database: &str, name: &str, id: i64) -> Target {
+    Target { database: database.to_owned(), name: name.to_owned(), id }
+}
+
+fn manual(target: Target, options: CompactionOptions) -> String {
+    shown((target, options))
+}
+
+fn shown(value: impl Debug) -> String {
+    format!("{value:?}")
 }
 
 #[tokio::test]
@@ -253,17 +242,18 @@ async fn what_can_not_be_read_is_refused_in_milvus_words() {
             format!("json: cannot unmarshal number 9223372036854775808 {field}"),
         ),
     ];
+    let world = World::new().await;
+    world.collection("book").await;
+    let app = app(&world);
     for (body, reason) in rows {
-        let (fake, app) = app(Fake::default());
         let answer = call(&app, "POST", "/api/v1/compaction", body).await;
         let expected = serde_json::json!({
             "error_code": 5, "reason": format!("bad request: parse body failed: {reason}")
         });
         assert_eq!(answer.status, 400, "{body}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&answer.body).unwrap(), expected, "{body}");
-        assert!(fake.asked.lock().unwrap().is_empty(), "{body}");
     }
-    let (_, app) = app(Fake::default());
+    assert_eq!(world.coordinator.jobs().len(), 0);
     let answer = call(&app, "GET", "/api/v1/compaction/state?compactionID=x", "").await;
     assert_eq!(
         (answer.status, answer.body.as_str()),
@@ -282,69 +272,43 @@ async fn what_can_not_be_read_is_refused_in_milvus_words() {
 async fn the_newer_style() {
     let started = ManualCompactionResponse { compaction_id: JOB, ..Default::default() };
     let failed = ManualCompactionResponse { status: refused(), ..Default::default() };
-    let compact = "/v2/vectordb/collections/compact";
-    let follow = "/v2/vectordb/collections/get_compaction_state";
     let rows = [
+        (text(&StartedV2::of(started)), r#"{"code":0,"data":{"compactionID":470596398631754771}}"#),
         (
-            Fake { manual: started, ..Fake::default() },
-            (compact, r#"{"collectionName":"n"}"#),
-            r#"{"code":0,"data":{"compactionID":470596398631754771}}"#,
-        ),
-        (
-            Fake { state: state(2, 0, 1), ..Fake::default() },
-            (follow, r#"{"jobID":470596398631754771}"#),
+            text(&StateV2::of(JOB, state(2, 0, 1))),
             r#"{"code":0,"data":{"compactionID":470596398631754771,"state":"Completed","executingPlanNumber":0,"timeoutPlanNumber":0,"completedPlanNumber":1}}"#,
         ),
         (
-            Fake { state: state(1, 2, 0), ..Fake::default() },
-            (follow, r#"{"jobID":1}"#),
+            text(&StateV2::of(1, state(1, 2, 0))),
             r#"{"code":0,"data":{"compactionID":1,"state":"Executing","executingPlanNumber":2,"timeoutPlanNumber":0,"completedPlanNumber":0}}"#,
         ),
+        (text(&StartedV2::of(failed)), r#"{"code":100,"message":"r"}"#),
+    ];
+    for (found, expected) in rows {
+        assert_eq!(found, expected);
+    }
+    let world = World::new().await;
+    let app = app(&world);
+    let rows = [
         (
-            Fake { manual: failed, ..Fake::default() },
-            (compact, r#"{"collectionName":"n"}"#),
-            r#"{"code":100,"message":"r"}"#,
-        ),
-        (
-            Fake::default(),
-            (compact, "{}"),
+            (V2_COMPACT, "{}"),
             r#"{"code":1802,"message":"missing required parameters, error: collectionName is empty"}"#,
         ),
         (
-            Fake::default(),
-            (follow, r#"{"jobID":"1"}"#),
+            (V2_STATE, r#"{"jobID":"1"}"#),
             r#"{"code":1801,"message":"can only accept json format request, error: bad request: parse body failed: json: cannot unmarshal string into Go struct field GetCompactionStateReq.jobID of type int64"}"#,
         ),
     ];
-    for (fake, (path, body), expected) in rows {
-        let (_, app) = app(fake);
+    for ((path, body), expected) in rows {
         let answer = call(&app, "POST", path, body).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{path} {body}");
     }
 }
 
 #[tokio::test]
-async fn a_failure_below_the_status_is_500() {
-    for (verb, path) in [
-        ("POST", COMPACTION),
-        ("GET", COMPACTION_STATE),
-        ("GET", COMPACTION_PLANS),
-        ("POST", "/v2/vectordb/collections/compact?collectionName=n"),
-        ("POST", V2_STATE),
-    ] {
-        let (_, app) = app(Fake { failure: Some("the store is gone"), ..Fake::default() });
-        let answer = call(&app, verb, path, "").await;
-        assert_eq!(
-            (answer.status, answer.body.as_str()),
-            (500, r#"{"error_code":1,"reason":"the store is gone"}"#),
-            "{path}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn other_verbs_and_paths_are_404() {
-    let (_, app) = app(Fake::default());
+    let world = World::new().await;
+    let app = app(&world);
     for (verb, path) in [
         ("GET", COMPACTION),
         ("POST", COMPACTION_STATE),
@@ -362,75 +326,71 @@ async fn other_verbs_and_paths_are_404() {
 
 #[tokio::test]
 async fn health() {
-    let component = |name, state| Component { name, state };
-    let well = vec![component("rootcoord", ComponentState::Healthy), component("datacoord", ComponentState::Healthy)];
-    let starting =
-        vec![component("rootcoord", ComponentState::Healthy), component("datacoord", ComponentState::Initializing)];
-    let sick = vec![component("datacoord", ComponentState::Abnormal)];
-    let rows = [
-        (well.clone(), HEALTHZ, 200, "OK"),
-        (well.clone(), READYZ, 200, "ready"),
-        (well.clone(), HEALTH, 200, r#"{"status":"ok"}"#),
-        (starting.clone(), HEALTHZ, 500, "component datacoord state is Initializing"),
-        (starting.clone(), READYZ, 503, "component datacoord state is Initializing"),
-        // Both say the same: writes are refused here.
-        (sick.clone(), HEALTHZ, 500, "component datacoord state is Abnormal"),
-        (sick, READYZ, 503, "component datacoord state is Abnormal"),
-    ];
-    for (components, path, status, body) in rows {
-        let (_, app) = app(Fake { components, ..Fake::default() });
+    let world = World::new().await;
+    let app = app(&world);
+    for (path, body) in [(HEALTHZ, "OK"), (READYZ, "ready"), (HEALTH, r#"{"status":"ok"}"#)] {
         let answer = call(&app, "GET", path, "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}");
+        assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");
         let head = call(&app, "HEAD", path, "").await;
-        assert_eq!((head.status, head.body.as_str()), (status, ""), "{path}");
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
     }
-    let (_, app) = app(Fake { components: starting, ..Fake::default() });
     let request = axum::http::Request::get(HEALTHZ).header(header::CONTENT_TYPE, "application/json");
-    let answer = send(&app, request.body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.status, 500);
+    let answer = read(app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await;
+    assert_eq!(answer.status, 200);
     assert!(answer.content_type.starts_with("text/plain"), "{}", answer.content_type);
-    assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&answer.body).unwrap(),
-        serde_json::json!({
-            "state": "component datacoord state is Initializing",
-            "detail": [{"name": "rootcoord", "code": 1}, {"name": "datacoord", "code": 0}]
-        })
-    );
+    assert_eq!(json(&answer), serde_json::json!({ "state": "OK", "detail": detail(1) }));
+}
+
+fn json(answer: &Answer) -> serde_json::Value {
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+fn detail(code: i32) -> Vec<serde_json::Value> {
+    let roles = ["rootcoord", "datacoord", "datanode", "proxy"];
+    roles.map(|name| serde_json::json!({"name": name, "code": code})).into()
+}
+
+fn report(part: &'static str, condition: Condition, reason: &str) -> HealthReport {
+    HealthReport { ailments: vec![Ailment { part, condition, reason: reason.to_owned() }] }
 }
 
 /// A store that is away is no reason to restart the process, and no secret either.
 #[tokio::test]
 async fn a_degraded_process_is_well_and_says_what_waits() {
-    let component = |state| vec![Component { name: "rootcoord", state }];
-    let fake = |state, condition, reason: &str| {
-        let reasons = vec![reason.to_owned()];
-        app(Fake { components: component(state), condition, reasons, ..Fake::default() }).1
-    };
-    let degraded = fake(ComponentState::Healthy, "degraded", "store degraded: bucket b does not work");
-    let answer = call(&degraded, "GET", HEALTHZ, "").await;
+    let degraded = report("store", Condition::Degraded, "bucket b does not work");
+    let answer = read(health_answer(&degraded, false)).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "OK\nstore degraded: bucket b does not work"));
-    let answer = call(&degraded, "GET", READYZ, "").await;
+    let answer = read(ready_answer(&degraded)).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "ready"));
-    let request = axum::http::Request::get(HEALTHZ).header(header::CONTENT_TYPE, "application/json");
-    let answer = send(&degraded, request.body(Body::empty()).unwrap()).await;
+    let answer = read(health_answer(&degraded, true)).await;
     assert_eq!(
-        serde_json::from_str::<serde_json::Value>(&answer.body).unwrap(),
+        json(&answer),
         serde_json::json!({
-            "state": "OK", "detail": [{"name": "rootcoord", "code": 1}],
+            "state": "OK", "detail": detail(1),
             "condition": "degraded", "reasons": ["store degraded: bucket b does not work"]
         })
     );
-    let failed = fake(ComponentState::Abnormal, "failed", "log failed: disk full");
+    let failed = report("log", Condition::Failed, "disk full");
     let text = "component rootcoord state is Abnormal\nlog failed: disk full";
-    for (path, status) in [(HEALTHZ, 500), (READYZ, 503)] {
-        let answer = call(&failed, "GET", path, "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (status, text), "{path}");
+    // Both say the same: writes are refused here.
+    for (response, status) in [(health_answer(&failed, false), 500), (ready_answer(&failed), 503)] {
+        let answer = read(response).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, text));
     }
+    let answer = read(health_answer(&failed, true)).await;
+    assert_eq!(
+        json(&answer),
+        serde_json::json!({
+            "state": "component rootcoord state is Abnormal", "detail": detail(2),
+            "condition": "failed", "reasons": ["log failed: disk full"]
+        })
+    );
 }
 
 #[tokio::test]
 async fn metrics_count_the_requests() {
-    let (_, app) = app(Fake::default());
+    let world = World::new().await;
+    let app = app(&world);
     call(&app, "GET", "/made/up", "").await;
     call(&app, "GET", HEALTHZ, "").await;
     let answer = call(&app, "GET", METRICS, "").await;
@@ -446,7 +406,9 @@ async fn metrics_count_the_requests() {
 
 #[tokio::test]
 async fn a_page_of_another_site_starts_nothing() {
-    let (fake, app) = app(Fake::default());
+    let world = World::new().await;
+    world.collection("book").await;
+    let app = app(&world);
     let request = |origin: &str| {
         axum::http::Request::post(COMPACTION)
             .header(header::HOST, "here:9091")
@@ -456,14 +418,16 @@ async fn a_page_of_another_site_starts_nothing() {
     };
     let answer = app.clone().oneshot(request("https://elsewhere.example")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert!(fake.asked.lock().unwrap().is_empty());
+    assert_eq!(world.coordinator.jobs().len(), 0);
     let answer = app.oneshot(request("http://here:9091")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(world.coordinator.jobs().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_ends_ends_its_request() {
-    let (_, app) = app(Fake::default());
+    let read_body = middleware::from_fn(|request, next| serve::read_body(bounds(), request, next));
+    let app = Router::new().fallback(async || "read").layer(read_body);
     let never = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::convert::Infallible>>());
     let answer = app.oneshot(axum::http::Request::post(COMPACTION).body(never).unwrap()).await.unwrap();
     assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);

@@ -11,12 +11,21 @@ use super::{
     segment::signed,
     status,
 };
-use crate::model::{Job, JobCounts, JobState, Plan, PlanKind, PlanState, Progress};
+use crate::model::{Job, JobCounts, JobId, JobState, Plan, PlanKind, PlanState, Progress};
 
 /// Target of a plan that has no output, now or for ever.
 const NO_TARGET: i64 = -1;
 /// Target of a completed plan of which no row survived.
 const EMPTY_TARGET: i64 = 0;
+
+/// Milvus' `ManualCompaction`.
+pub fn started_response(job: JobId, plans: usize) -> milvus::ManualCompactionResponse {
+    milvus::ManualCompactionResponse {
+        status: Some(status::ok()),
+        compaction_id: job.0,
+        compaction_plan_count: plans as i32,
+    }
+}
 
 /// Milvus' `GetCompactionState`. It has no counter for cancelled plans: they count as failed, so that the counters add up to
 /// the number of plans.

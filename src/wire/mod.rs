@@ -9,6 +9,7 @@ pub mod rows;
 pub mod schema;
 pub mod segment;
 pub mod status;
+pub mod system;
 
 /// Generated from `proto/`.
 #[allow(

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{failure::invalid, *};
+use crate::wire::system::{ROLES, component_state};
 
 /// The server's version for clients: the release whose behaviour we keep, then our own.
 const VERSION: &str = concat!("2.3.5-datacoord-", env!("CARGO_PKG_VERSION"));
-
-/// Milvus' names of the roles that this one process fills; health checks expect to find them.
-const ROLES: [&str; 4] = ["rootcoord", "datacoord", "datanode", "proxy"];
 
 impl MilvusApi {
     pub(super) async fn do_connect(&self, _request: Request<ConnectRequest>) -> Outcome<ConnectResponse> {
@@ -67,8 +65,7 @@ impl MilvusApi {
         &self,
         _request: Request<GetComponentStatesRequest>,
     ) -> Outcome<ComponentStates> {
-        let takes_calls = self.standalone.health().takes_calls();
-        let code = if takes_calls { common::StateCode::Healthy } else { common::StateCode::Abnormal };
+        let code = component_state(self.standalone.health().takes_calls());
         let component = |role: &str| ComponentInfo {
             node_id: 1,
             role: role.to_owned(),

@@ -1,0 +1,89 @@
+//! The routes, and what surrounds every request: limits, the check of its origin, the count.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+
+use super::{Bounds, compaction, health, origin, serve};
+use crate::{standalone::Standalone, telemetry::Metrics};
+
+/// A request here is a few names and numbers.
+pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) standalone: Arc<Standalone>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Brings the gauges up to date.
+    pub(super) refresh: Arc<dyn Fn() + Send + Sync>,
+}
+
+pub(super) const COMPACTION: &str = "/api/v1/compaction";
+pub(super) const COMPACTION_STATE: &str = "/api/v1/compaction/state";
+pub(super) const COMPACTION_PLANS: &str = "/api/v1/compaction/plans";
+pub(super) const V2_COMPACT: &str = "/v2/vectordb/collections/compact";
+pub(super) const V2_STATE: &str = "/v2/vectordb/collections/get_compaction_state";
+pub(super) const HEALTH: &str = "/api/v1/health";
+pub(super) const HEALTHZ: &str = "/healthz";
+pub(super) const READYZ: &str = "/readyz";
+pub(super) const METRICS: &str = "/metrics";
+const ROUTES: [&str; 9] =
+    [COMPACTION, COMPACTION_STATE, COMPACTION_PLANS, V2_COMPACT, V2_STATE, HEALTH, HEALTHZ, READYZ, METRICS];
+
+/// All routes, for [`super::serve`]. Calls `refresh` before the metrics are answered.
+pub fn router(
+    standalone: Arc<Standalone>,
+    metrics: Arc<Metrics>,
+    refresh: impl Fn() + Send + Sync + 'static,
+    bounds: Bounds,
+) -> Router {
+    let shared = Shared { standalone, metrics, refresh: Arc::new(refresh) };
+    Router::new()
+        .route(COMPACTION, post(compaction::start))
+        .route(COMPACTION_STATE, get(compaction::state))
+        .route(COMPACTION_PLANS, get(compaction::plans))
+        .route(V2_COMPACT, post(compaction::start_v2))
+        .route(V2_STATE, post(compaction::state_v2))
+        .route(HEALTH, get(health::alive))
+        .route(HEALTHZ, get(health::healthz))
+        .route(READYZ, get(health::readyz))
+        .route(METRICS, get(health::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(move |request, next| serve::read_body(bounds.clone(), request, next)))
+        .layer(middleware::from_fn(origin::check))
+        .layer(middleware::from_fn_with_state(shared.clone(), count))
+        .with_state(shared)
+}
+
+/// Milvus answers another verb on a known path in the same way.
+async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain")], "404 page not found").into_response()
+}
+
+/// Counts every request by route and code. Clients choose paths outside of the routes freely, so these share one label.
+async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let route = ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or("other");
+    let response = next.run(request).await;
+    let code = match response.status().as_u16() {
+        200 => "200",
+        400 => "400",
+        403 => "403",
+        404 => "404",
+        408 => "408",
+        413 => "413",
+        500 => "500",
+        503 => "503",
+        _ => "other",
+    };
+    shared.metrics.http.requests.with([route, code]).inc();
+    response
+}
