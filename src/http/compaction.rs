@@ -13,7 +13,7 @@ use super::{
     router::{MAX_BODY_BYTES, Shared},
 };
 use crate::{
-    coordinator::CompactionOptions,
+    coordinator::{CompactionOptions, Triggered},
     model::JobId,
     standalone::{CollectionName, Standalone, StandaloneError},
     wire::{
@@ -85,13 +85,18 @@ fn refused(error: StandaloneError) -> Option<common::Status> {
     Some(status::of_core(&error, error.request()))
 }
 
+async fn trigger(
+    standalone: &Standalone,
+    target: &Target,
+    options: CompactionOptions,
+) -> Result<Triggered, StandaloneError> {
+    let cell = standalone.compaction_target(target.name(), target.id)?;
+    Ok(standalone.coordinator().manual_compaction(&cell, options.parse()?).await?)
+}
+
 /// Starts a compaction.
 async fn manual(standalone: &Standalone, target: &Target, options: CompactionOptions) -> ManualCompactionResponse {
-    let started = async {
-        let cell = standalone.compaction_target(target.name(), target.id)?;
-        Ok(standalone.coordinator().manual_compaction(&cell, options.parse()?).await?)
-    };
-    match started.await {
+    match trigger(standalone, target, options).await {
         Ok(triggered) => compaction::started_response(triggered.job, triggered.plans),
         Err(error) => ManualCompactionResponse { status: refused(error), ..Default::default() },
     }

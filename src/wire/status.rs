@@ -85,9 +85,9 @@ pub fn of_core(error: &(impl Classify + Display + ?Sized), request: Option<&Requ
 /// The same error on our own API: Milvus' words, gRPC's codes.
 pub fn grpc_of_core(error: &(impl Classify + Display + ?Sized), request: Option<&RequestError>) -> tonic::Status {
     match request {
-        // There a job can be looked at while compaction is off, so it is no service that is unavailable.
+        // Without Milvus' `service unavailable` in front.
         Some(RequestError::CompactionDisabled) | None => grpc_of_error(error),
-        // An id is not of a database.
+        // Without a database: an id needs none.
         Some(RequestError::CollectionIdNotFound(id)) => {
             tonic::Status::not_found(format!("collection not found[collection={id}]"))
         }
