@@ -10,7 +10,7 @@ use axum::{
 use super::{
     answer::{self, Plans, Started, StartedV2, StateV2, V2},
     request::{Kind, Message, Values},
-    router::{MAX_BODY_BYTES, Shared},
+    shared::{MAX_BODY_BYTES, Shared},
 };
 use crate::{
     coordinator::{CompactionOptions, Triggered},

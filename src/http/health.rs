@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{answer, router::Shared};
+use super::{answer, shared::Shared};
 use crate::{
     coordinator::HealthReport,
     wire::{

@@ -21,6 +21,7 @@ mod origin;
 mod request;
 mod router;
 mod serve;
+mod shared;
 #[cfg(test)]
 mod tests;
 

@@ -11,19 +11,12 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{Bounds, compaction, health, origin, serve};
+use super::{
+    compaction, health, origin,
+    serve::{self, Bounds},
+    shared::{MAX_BODY_BYTES, Shared},
+};
 use crate::{standalone::Standalone, telemetry::Metrics};
-
-/// A request here is a few names and numbers.
-pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
-
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) standalone: Arc<Standalone>,
-    pub(super) metrics: Arc<Metrics>,
-    /// Brings the gauges up to date.
-    pub(super) refresh: Arc<dyn Fn() + Send + Sync>,
-}
 
 pub(super) const COMPACTION: &str = "/api/v1/compaction";
 pub(super) const COMPACTION_STATE: &str = "/api/v1/compaction/state";

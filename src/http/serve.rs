@@ -19,7 +19,7 @@ use hyper_util::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::router::MAX_BODY_BYTES;
+use super::shared::MAX_BODY_BYTES;
 use crate::{connections::Listener, memory::Pool};
 
 /// Bounds on the memory of requests, and on how long they may hold it.

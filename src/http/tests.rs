@@ -19,6 +19,7 @@ use super::{
     health::{health_answer, ready_answer},
     router::*,
     serve::{self, Bounds},
+    shared::MAX_BODY_BYTES,
 };
 use crate::{
     coordinator::{Ailment, CompactionOptions, Condition, HealthReport},

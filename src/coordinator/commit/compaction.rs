@@ -13,7 +13,9 @@ use tracing::info;
 use crate::{
     compactor::{CompactionOutcome, OutputSegment},
     coordinator::{CoordinatorError, Core, plans::PlanMoves},
-    model::{Delete, Plan, PlanKind, PlanState, RequestError, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState},
+    model::{
+        Delete, Plan, PlanKind, PlanState, RequestError, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
+    },
     scheduler::Event,
 };
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tonic::Status;
 
-use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid, service::options};
+use super::{BYTES_PER_MB, ControlApi, api::options, grpc_status, invalid};
 use crate::{
     coordinator::control::{self, DryRun, Explanation as Explained, PlanDraft, Verdict},
     model::{Group, SegmentId},

@@ -2,6 +2,7 @@
 //!
 //! Converts and calls; decides nothing. Errors are gRPC status codes.
 
+mod api;
 mod checks;
 mod explain;
 mod history;
@@ -12,7 +13,6 @@ mod service;
 mod tests;
 mod watch;
 
+pub(super) use api::ControlApi;
+use api::grpc_status;
 use checks::{BYTES_PER_MB, invalid, orderer, time};
-pub(super) use service::ControlApi;
-use service::grpc_status;
-use watch::EventStream;

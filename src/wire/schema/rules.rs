@@ -18,7 +18,8 @@ const RESERVED: [&str; 3] = ["RowID", "Timestamp", DYNAMIC_FIELD];
 
 /// `in_schema` is the name in the schema, which a request repeats.
 pub(super) fn check_collection_name(name: &str, in_schema: &str, limits: &LimitsConfig) -> Result<(), SchemaError> {
-    check_name("collection name", name, limits.max_name_length).map_err(|bad| SchemaError::Name(status::bad_name(&bad)))?;
+    check_name("collection name", name, limits.max_name_length)
+        .map_err(|bad| SchemaError::Name(status::bad_name(&bad)))?;
     if in_schema != name {
         let text = format!("Invalid collection name: {name} differs from schema.name {in_schema}");
         return Err(SchemaError::Name(text));
@@ -128,7 +129,8 @@ fn one_at_most(fields: &[Field], which: impl Fn(&Field) -> bool, what: &str) -> 
 
 pub(super) fn check_field_name(field: &proto::FieldSchema, limits: &LimitsConfig) -> Result<(), SchemaError> {
     let name = &field.name;
-    check_name("field name", name, limits.max_name_length).map_err(|bad| SchemaError::Definition(status::bad_name(&bad)))?;
+    check_name("field name", name, limits.max_name_length)
+        .map_err(|bad| SchemaError::Definition(status::bad_name(&bad)))?;
     if RESERVED.contains(&name.as_str()) {
         return Err(invalid(format!("field name {name} is reserved for a system field")));
     }

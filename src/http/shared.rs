@@ -1,0 +1,16 @@
+//! What every route needs.
+
+use std::sync::Arc;
+
+use crate::{standalone::Standalone, telemetry::Metrics};
+
+/// Limit of a body. A request here is a few names and numbers.
+pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) standalone: Arc<Standalone>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Brings the gauges up to date.
+    pub(super) refresh: Arc<dyn Fn() + Send + Sync>,
+}
