@@ -200,7 +200,7 @@ impl Coordinator {
             tokio::spawn(async move { scheduler.run(stop).await }),
             tokio::spawn(Arc::clone(self).run_flush_trigger()),
             tokio::spawn(Arc::clone(self).run_tick_trigger()),
-            tokio::spawn(Arc::clone(self).run_clockwork()),
+            tokio::spawn(Arc::clone(self).run_timers()),
             tokio::spawn(Arc::clone(self).run_ownership()),
         ];
         if self.core.config.gc.enabled {

@@ -97,7 +97,7 @@ impl From<ManualCompactionResponse> for Started {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct State {
+pub(super) struct StateAnswer {
     status: Status,
     #[serde(skip_serializing_if = "is_zero")]
     state: i32,
@@ -111,7 +111,7 @@ pub(super) struct State {
     failed_plan_no: i64,
 }
 
-impl From<GetCompactionStateResponse> for State {
+impl From<GetCompactionStateResponse> for StateAnswer {
     fn from(answer: GetCompactionStateResponse) -> Self {
         Self {
             status: answer.status.into(),

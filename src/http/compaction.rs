@@ -176,7 +176,7 @@ pub(super) async fn state(State(shared): State<Shared>, uri: Uri, body: Body) ->
         Ok(values) => values,
         Err(response) => return *response,
     };
-    answer::json(StatusCode::OK, &answer::State::from(job_state(&shared.standalone, values.int("compactionID"))))
+    answer::json(StatusCode::OK, &answer::StateAnswer::from(job_state(&shared.standalone, values.int("compactionID"))))
 }
 
 /// `GET /api/v1/compaction/plans`

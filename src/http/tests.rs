@@ -103,8 +103,8 @@ fn the_observed_table() {
     let failed = ManualCompactionResponse { status: refused(), ..Default::default() };
     let rows = [
         (text(&Started::from(started)), r#"{"status":{},"compactionID":470596398631754771}"#),
-        (text(&answer::State::from(state(1, 1, 0))), r#"{"status":{},"state":1,"executingPlanNo":1}"#),
-        (text(&answer::State::from(state(2, 0, 1))), r#"{"status":{},"state":2,"completedPlanNo":1}"#),
+        (text(&answer::StateAnswer::from(state(1, 1, 0))), r#"{"status":{},"state":1,"executingPlanNo":1}"#),
+        (text(&answer::StateAnswer::from(state(2, 0, 1))), r#"{"status":{},"state":2,"completedPlanNo":1}"#),
         (
             text(&Plans::from(plans(1, -1))),
             r#"{"status":{},"state":1,"mergeInfos":[{"sources":[470596398631754724,470596398631754742],"target":-1}]}"#,

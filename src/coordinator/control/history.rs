@@ -20,9 +20,9 @@ pub struct JobFilter {
     pub collections: Option<HashSet<CollectionId>>,
     pub state: Option<JobState>,
     pub trigger: Option<Trigger>,
-    /// Made at this time or later, milliseconds since 1970,
+    /// Earliest time of creation, milliseconds since 1970.
     pub created_from_ms: Option<u64>,
-    /// and before this time.
+    /// Jobs created at this time or later are left out, milliseconds since 1970.
     pub created_until_ms: Option<u64>,
 }
 

@@ -4,7 +4,6 @@
 //! questions go to the planner, with the inputs that the triggers give it.
 
 mod cancel;
-mod clockwork;
 mod dry_run;
 mod explain;
 mod garbage;
@@ -12,10 +11,10 @@ mod history;
 mod lineage;
 mod pause;
 mod rate;
+mod timers;
 mod watch;
 
 pub use cancel::{CancelTarget, Cancelled};
-pub(super) use clockwork::Deadlines;
 pub use dry_run::{DryPlan, DryRun};
 pub use explain::{Explanation, Verdict};
 pub use garbage::GarbageReport;
@@ -24,6 +23,7 @@ pub use lineage::{Amplification, Ancestor, Origin};
 pub(super) use pause::apply_controls;
 pub use pause::{PauseScope, ThrottleView};
 pub(super) use rate::MergeRate;
+pub(super) use timers::Deadlines;
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};
 
 /// Parts of the answers.

@@ -79,18 +79,18 @@ pub struct Watch {
     changes: broadcast::Receiver<PlanId>,
     ready: VecDeque<PlanEvent>,
     /// Plans whose end has not been reported.
-    followed: BTreeMap<PlanId, Meter>,
+    followed: BTreeMap<PlanId, Followed>,
     is_over: bool,
 }
 
 /// The last event of a plan, and the samples for its speed.
 #[derive(Debug, Default)]
-struct Meter {
+struct Followed {
     last: Option<(PlanState, Progress, Phase)>,
     samples: VecDeque<(Duration, u64)>,
 }
 
-impl Meter {
+impl Followed {
     fn sample(&mut self, now: Duration, bytes: u64) {
         // An attempt that begins anew begins at zero.
         if self.samples.back().is_some_and(|(_, before)| bytes < *before) {
@@ -124,7 +124,7 @@ impl Coordinator {
             Some(id) => self.core.jobs.job(id).ok_or(RequestError::JobNotFound(id))?.plans,
             None => self.core.jobs.unfinished(),
         };
-        let followed = plans.iter().map(|plan| (plan.id, Meter::default())).collect();
+        let followed = plans.iter().map(|plan| (plan.id, Followed::default())).collect();
         let mut watch = Watch {
             coordinator: Arc::clone(self),
             job,
@@ -193,7 +193,7 @@ impl Watch {
 
     /// Waiting plans change only by announcement.
     fn look_at_executing(&mut self) {
-        let executes = |m: &Meter| m.last.as_ref().is_some_and(|(s, ..)| matches!(s, PlanState::Executing { .. }));
+        let executes = |m: &Followed| m.last.as_ref().is_some_and(|(s, ..)| matches!(s, PlanState::Executing { .. }));
         let executing: Vec<PlanId> = self.followed.iter().filter(|(_, m)| executes(m)).map(|(id, _)| *id).collect();
         executing.into_iter().for_each(|plan| self.look_at(plan));
         self.forget_left_plans();
@@ -206,7 +206,7 @@ impl Watch {
     }
 
     fn look_at(&mut self, id: PlanId) {
-        let Some(meter) = self.followed.get_mut(&id) else { return };
+        let Some(followed) = self.followed.get_mut(&id) else { return };
         let Some(plan) = self.coordinator.core.jobs.plan(id) else {
             self.followed.remove(&id);
             return;
@@ -214,14 +214,14 @@ impl Watch {
         let progress = self.coordinator.plan_progress(&plan);
         let phase = Phase::of(&plan, progress, &self.coordinator.core.controls.read().pauses);
         if matches!(plan.state, PlanState::Executing { .. }) {
-            meter.sample(self.coordinator.core.clock.monotonic(), progress.done_bytes);
+            followed.sample(self.coordinator.core.clock.monotonic(), progress.done_bytes);
         }
         let told = Some((plan.state.clone(), progress, phase));
-        if meter.last == told {
+        if followed.last == told {
             return;
         }
-        meter.last = told;
-        let bytes_per_second = meter.bytes_per_second();
+        followed.last = told;
+        let bytes_per_second = followed.bytes_per_second();
         let left = progress.total_bytes.saturating_sub(progress.done_bytes) as f64;
         let seconds = bytes_per_second.filter(|rate| *rate > 0.0 && phase != Phase::Ended).map(|rate| left / rate);
         self.ready.push_back(PlanEvent {
@@ -248,18 +248,18 @@ mod tests {
 
     #[test]
     fn speed_is_that_of_the_last_seconds() {
-        let mut meter = Meter::default();
-        meter.sample(ms(0), 0);
-        assert_eq!(meter.bytes_per_second(), None);
-        meter.sample(ms(10), 5);
-        assert_eq!(meter.bytes_per_second(), None, "too close to tell");
-        meter.sample(ms(1000), 100);
-        assert_eq!(meter.bytes_per_second(), Some(100.0));
+        let mut followed = Followed::default();
+        followed.sample(ms(0), 0);
+        assert_eq!(followed.bytes_per_second(), None);
+        followed.sample(ms(10), 5);
+        assert_eq!(followed.bytes_per_second(), None, "too close to tell");
+        followed.sample(ms(1000), 100);
+        assert_eq!(followed.bytes_per_second(), Some(100.0));
         for second in 2..=30 {
-            meter.sample(ms(second * 1000), 100 + (second - 1) * 1000);
+            followed.sample(ms(second * 1000), 100 + (second - 1) * 1000);
         }
-        assert_eq!(meter.bytes_per_second(), Some(1000.0), "the slow beginning is forgotten");
-        meter.sample(ms(31_000), 3);
-        assert_eq!(meter.bytes_per_second(), None, "another attempt");
+        assert_eq!(followed.bytes_per_second(), Some(1000.0), "the slow beginning is forgotten");
+        followed.sample(ms(31_000), 3);
+        assert_eq!(followed.bytes_per_second(), None, "another attempt");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::Request;
 
-use super::failure::{Failure, invalid};
+use super::call_error::{CallError, invalid};
 use crate::{
     coordinator::{CollectionCell, Coordinator},
     standalone::{CollectionName, Standalone},
@@ -29,7 +29,7 @@ impl MilvusApi {
         call: &CallContext,
         database: &str,
         name: &str,
-    ) -> Result<Arc<CollectionCell>, Failure> {
+    ) -> Result<Arc<CollectionCell>, CallError> {
         if name.is_empty() {
             return Err(invalid("collection name should not be empty"));
         }
@@ -56,4 +56,4 @@ impl CallContext {
     }
 }
 
-pub(super) type Outcome<T> = Result<T, Failure>;
+pub(super) type Outcome<T> = Result<T, CallError>;

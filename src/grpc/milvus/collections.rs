@@ -1,7 +1,7 @@
 //! Collections, aliases, partitions and their counts.
 
 use super::{
-    failure::{invalid, rejected},
+    call_error::{invalid, rejected},
     system::{pair, pairs_to_map},
     *,
 };
@@ -18,7 +18,7 @@ impl MilvusApi {
     pub(super) async fn do_create_collection(&self, request: Request<CreateCollectionRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let limits = &self.standalone.config().limits;
-        let checked = schema::define(&request, limits).map_err(|e| Failure(e.status()))?;
+        let checked = schema::define(&request, limits).map_err(|e| CallError(e.status()))?;
         let new = NewCollection {
             database: CollectionName::new(call.database(&request.db_name), "").database.to_owned(),
             schema: checked.schema,
@@ -79,7 +79,7 @@ impl MilvusApi {
             } else {
                 request.collection_name.clone()
             };
-            Failure(status::collection_not_described(database, asked))
+            CallError(status::collection_not_described(database, asked))
         })?;
         Ok(describe(&cell.meta(), request.collection_name))
     }

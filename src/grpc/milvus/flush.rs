@@ -1,6 +1,6 @@
 //! Flush and its state.
 
-use super::{failure::invalid, *};
+use super::{call_error::invalid, *};
 use crate::{
     model::SegmentId,
     wire::proto::{

@@ -1,12 +1,12 @@
 //! `milvus.proto.milvus.MilvusService`: the calls of stock SDKs.
 //!
 //! Each call reads its request, asks the coordinator and puts the outcome into the answer; nothing is decided here.
-//! Business errors travel inside OK answers ([`failure`]).
+//! Business errors travel inside OK answers ([`call_error`]).
 
 mod api;
+mod call_error;
 mod collections;
 mod compaction;
-mod failure;
 mod flush;
 mod index;
 mod load;
@@ -24,8 +24,8 @@ use tonic::{Request, Response, Status};
 
 pub(super) use api::MilvusApi;
 use api::{CallContext, Outcome};
-use failure::Failure;
-pub(super) use failure::answer;
+use call_error::CallError;
+pub(super) use call_error::answer;
 
 use crate::{
     standalone::CollectionName,

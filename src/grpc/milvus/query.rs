@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use arrow_array::RecordBatch;
 
 use super::{
-    failure::{invalid, rejected},
+    call_error::{invalid, rejected},
     *,
 };
 use crate::{
@@ -215,7 +215,7 @@ mod tests {
 
     fn output(dynamic: bool, names: &[&str]) -> Result<(Vec<i64>, Vec<String>), (i32, String)> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let output = Output::of(&schema(dynamic), &names).map_err(|Failure(status)| (status.code, status.reason))?;
+        let output = Output::of(&schema(dynamic), &names).map_err(|CallError(status)| (status.code, status.reason))?;
         let mut keys = output.keys;
         keys.sort_unstable();
         Ok((output.fields.iter().map(|id| id.0).collect(), keys))
@@ -268,7 +268,7 @@ mod tests {
             let params: Vec<_> = pairs.into_iter().flatten().collect();
             Window::of(&params, 16_384)
                 .map(|window| (window.limit, window.offset, window.given))
-                .map_err(|Failure(status)| (status.code, status.reason))
+                .map_err(|CallError(status)| (status.code, status.reason))
         };
         let refused = |what: &str| Err((65535, format!("invalid max query result window, {what}")));
         for (limit, offset, expected) in [

@@ -1,7 +1,7 @@
 //! Insert, upsert, delete.
 
 use super::{
-    failure::{invalid, rejected},
+    call_error::{invalid, rejected},
     *,
 };
 use crate::{
@@ -19,7 +19,7 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
         let rows = insert::insert_batch(&schema, &mut request, &self.standalone.config().limits)
-            .map_err(|e| Failure(e.status()))?;
+            .map_err(|e| CallError(e.status()))?;
         let done = self.standalone.insert(&cell, &request.partition_name, rows).await?;
         Ok(MutationResult { insert_cnt: done.count as i64, ..written(&schema, done)? })
     }
@@ -29,7 +29,7 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
         let rows = insert::upsert_batch(&schema, &mut request, &self.standalone.config().limits)
-            .map_err(|e| Failure(e.status()))?;
+            .map_err(|e| CallError(e.status()))?;
         let done = self.standalone.upsert(&cell, &request.partition_name, rows).await?;
         let count = done.count as i64;
         // Milvus counts the replaced keys as inserted, deleted and upserted alike.
@@ -47,7 +47,7 @@ impl MilvusApi {
         let schema = Arc::clone(&cell.meta().schema);
         let expr = compile_filter(&request.expr, &schema)
             .map_err(|e| rejected(e.delete_reason()))?
-            .ok_or_else(|| Failure(status::bad_expression("", "a delete needs an expression")))?;
+            .ok_or_else(|| CallError(status::bad_expression("", "a delete needs an expression")))?;
         let done = self.standalone.delete(&cell, &request.partition_name, &expr).await?;
         Ok(MutationResult { delete_cnt: done.count as i64, timestamp: done.ts.0, ..Default::default() })
     }

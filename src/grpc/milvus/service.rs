@@ -1,7 +1,7 @@
 //! The service itself: each method hands its request to the file of its topic and puts the outcome into the answer.
 
 use super::{
-    failure::{answer, done},
+    call_error::{answer, done},
     *,
 };
 use crate::wire::{proto::milvus::milvus_service_server::MilvusService, rows::insert::values_carried};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{failure::invalid, *};
+use super::{call_error::invalid, *};
 use crate::wire::system::{ROLES, component_state};
 
 /// The server's version for clients: the release whose behaviour we keep, then our own.

@@ -16,34 +16,34 @@ use crate::{
 
 /// A failed call, as the client reads it.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) common::Status);
+pub(crate) struct CallError(pub(crate) common::Status);
 
-impl From<StandaloneError> for Failure {
+impl From<StandaloneError> for CallError {
     fn from(error: StandaloneError) -> Self {
         Self(status::of_core(&error, error.request()))
     }
 }
 
-impl From<CoordinatorError> for Failure {
+impl From<CoordinatorError> for CallError {
     fn from(error: CoordinatorError) -> Self {
         Self(status::of_core(&error, error.request()))
     }
 }
 
-impl From<RequestError> for Failure {
+impl From<RequestError> for CallError {
     fn from(error: RequestError) -> Self {
         Self(status::of_request(&error))
     }
 }
 
 /// Wrong parameters, found at the edge: code 1100.
-pub(crate) fn invalid(text: impl AsRef<str>) -> Failure {
-    Failure(status::parameter_invalid(text.as_ref()))
+pub(crate) fn invalid(text: impl AsRef<str>) -> CallError {
+    CallError(status::parameter_invalid(text.as_ref()))
 }
 
 /// Refused for another reason: code 65535.
-pub(crate) fn rejected(text: impl AsRef<str>) -> Failure {
-    Failure(status::unexpected(text.as_ref()))
+pub(crate) fn rejected(text: impl AsRef<str>) -> CallError {
+    CallError(status::unexpected(text.as_ref()))
 }
 
 /// An answer that can carry a failure.
@@ -105,13 +105,13 @@ answers!(
 );
 
 /// Turns an outcome into the answer: a success carries an all-zero status, a failure only its status.
-pub(crate) fn answer<T: Answer>(outcome: Result<T, Failure>) -> Result<Response<T>, tonic::Status> {
+pub(crate) fn answer<T: Answer>(outcome: Result<T, CallError>) -> Result<Response<T>, tonic::Status> {
     let answer = match outcome {
         Ok(mut answer) => {
             answer.set_status(common::Status::default());
             answer
         }
-        Err(Failure(status)) => {
+        Err(CallError(status)) => {
             tracing::debug!(code = status.code, reason = status.reason, "refused");
             let mut answer = T::default();
             answer.set_status(status);
@@ -122,6 +122,6 @@ pub(crate) fn answer<T: Answer>(outcome: Result<T, Failure>) -> Result<Response<
 }
 
 /// As [`answer`], for calls whose answer is a bare status.
-pub(crate) fn done(outcome: Result<(), Failure>) -> Result<Response<common::Status>, tonic::Status> {
+pub(crate) fn done(outcome: Result<(), CallError>) -> Result<Response<common::Status>, tonic::Status> {
     answer(outcome.map(|()| common::Status::default()))
 }

@@ -1,4 +1,4 @@
-//! What happens at a time of its own: windows open and close, deadlines pass.
+//! The background loop over points in time: windows open and close, deadlines pass.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     model::{Job, JobId},
 };
 
-/// The wall clock may be moved: nothing relies on it for longer than this.
+/// Longest sleep, because the wall clock may be moved meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
-/// Who ends a job at its deadline.
+/// The name under which a job is cancelled at its deadline.
 const BY_DEADLINE: &str = "the deadline of its request";
 
 /// Deadlines of jobs, earliest first.
@@ -46,9 +46,9 @@ impl Deadlines {
 }
 
 impl Coordinator {
-    /// The loop behind windows and deadlines.
+    /// The background loop behind windows and deadlines.
     #[expect(clippy::disallowed_methods, reason = "a bounded wait; tests move tokio's clock")]
-    pub(in crate::coordinator) async fn run_clockwork(self: Arc<Self>) {
+    pub(in crate::coordinator) async fn run_timers(self: Arc<Self>) {
         let windows = &self.core.config.compaction.windows;
         let mut was_open = windows.is_open(self.core.clock.now_ms());
         loop {
