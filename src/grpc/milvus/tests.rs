@@ -6,7 +6,7 @@ use prost::Message as _;
 use super::*;
 use crate::{
     standalone::tests::World,
-    wire::proto::{common::Status as Outcome, schema},
+    wire::proto::{common::Status as Outcome, milvus::milvus_service_server::MilvusService as _, schema},
 };
 
 /// A call about names. The description of a collection tells which one it is.
