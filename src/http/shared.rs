@@ -1,4 +1,4 @@
-//! What every route needs.
+//! State and limits that all routes share.
 
 use std::sync::Arc;
 

@@ -96,7 +96,7 @@ fn plans(state: i32, target: i64) -> GetCompactionPlansResponse {
     GetCompactionPlansResponse { status: None, state, merge_infos: vec![info] }
 }
 
-/// What was observed on Milvus 2.3.5, byte for byte.
+/// Answers as observed on Milvus 2.3.5, byte for byte.
 #[test]
 fn the_observed_table() {
     let started = ManualCompactionResponse { compaction_id: JOB, ..Default::default() };
@@ -224,7 +224,7 @@ fn shown(value: impl Debug) -> String {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_is_refused_in_milvus_words() {
+async fn unreadable_requests_are_refused_in_milvus_words() {
     let field = "into Go struct field ManualCompactionRequest.collectionID of type int64";
     let rows = [
         ("{broken", "invalid character 'b' looking for beginning of object key string".to_owned()),
@@ -357,7 +357,7 @@ fn report(part: &'static str, condition: Condition, reason: &str) -> HealthRepor
 
 /// A store that is away is no reason to restart the process, and no secret either.
 #[tokio::test]
-async fn a_degraded_process_is_well_and_says_what_waits() {
+async fn a_degraded_process_is_well_and_gives_reasons() {
     let degraded = report("store", Condition::Degraded, "bucket b does not work");
     let answer = read(health_answer(&degraded, false)).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "OK\nstore degraded: bucket b does not work"));

@@ -90,7 +90,7 @@ mod tests {
     use crate::model::{CollectionId, Terms, Trigger};
 
     #[test]
-    fn what_is_due_comes_once_and_in_order() {
+    fn due_jobs_come_once_and_in_order() {
         let deadlines = Deadlines::default();
         for (id, deadline_ms) in [(1, Some(30)), (2, Some(10)), (3, None), (4, Some(20))] {
             deadlines.add(&Job {

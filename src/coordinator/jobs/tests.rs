@@ -39,7 +39,7 @@ fn done() -> PlanState {
     PlanState::Cancelled { by: "a test".to_owned(), ended_at_ms: 1 }
 }
 
-/// P7: what a restart finds is what was there.
+/// P7: a restart finds the same jobs and plans.
 #[test]
 fn a_recovered_book_is_the_one_that_was_filled() {
     let jobs = vec![job(1, 7, &[11, 12]), job(2, 8, &[]), job(3, 7, &[12, 13])];

@@ -168,7 +168,7 @@ async fn a_call_waits_for_the_memory_of_those_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_too_long_is_told_so_with_the_key() {
+async fn a_call_that_waits_too_long_is_refused_with_the_key() {
     let requests = requests(64 * MIB);
     let (first, mut first_answer) = begin(&requests, "Insert");
     first.unbounded_send(message(20 * MIB as usize)[..100].to_vec()).unwrap();

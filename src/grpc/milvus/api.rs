@@ -37,7 +37,7 @@ impl MilvusApi {
     }
 }
 
-/// What a call carries besides its message.
+/// The part of a call that is not its message.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallContext {
     database: String,

@@ -61,7 +61,7 @@ async fn a_dry_run_without_a_trigger_is_that_of_a_request() {
 
 /// Right after a flush and while compaction is off the planner has not been asked: the answer says so.
 #[tokio::test]
-async fn a_segment_that_nobody_has_looked_at_says_why_too() {
+async fn a_segment_without_a_look_is_explained_too() {
     type Change = fn(&mut crate::config::Config);
     let table: [(Change, &str, &str); 4] = [
         (|c| c.compaction.enabled = false, "", "compaction is off: dataCoord.enableCompaction is false"),
@@ -80,7 +80,7 @@ async fn a_segment_that_nobody_has_looked_at_says_why_too() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_what_the_request_then_does_and_writes_nothing() {
+async fn a_dry_run_equals_the_request_and_writes_nothing() {
     // Sizes at which one plan does not take all segments.
     let world = World::with(|config| config.compaction.max_segment_bytes = 4_000).await;
     let cell = shelf(&world).await;

@@ -212,7 +212,7 @@ async fn a_shared_plan_goes_on_for_the_job_that_made_it() {
 #[case::nothing(None, "", Code::InvalidArgument, "target")]
 #[case::long(Some(Target::JobId(5)), "x", Code::InvalidArgument, "by: 1001 bytes")]
 #[tokio::test]
-async fn cancelling_what_is_not_there(
+async fn unknown_targets_of_a_cancellation_are_refused(
     #[case] target: Option<Target>,
     #[case] by: &str,
     #[case] code: Code,

@@ -94,7 +94,7 @@ async fn amplification_is_measured_and_survives() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_is_garbage_and_what_pins_it() {
+async fn a_dry_run_lists_garbage_and_its_pins() {
     let world = World::new().await;
     let (cell, ids) = generations(&world).await;
     let api = api(&world);

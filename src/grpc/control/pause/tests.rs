@@ -34,7 +34,7 @@ fn is_queued(world: &World, job: JobId) -> bool {
 }
 
 #[tokio::test]
-async fn a_paused_collection_waits_over_restarts_and_hinders_nobody() {
+async fn a_paused_collection_waits_over_restarts_and_hinders_no_other() {
     let world = World::new().await;
     let (paused, other) = (shelf(&world, "paused").await, shelf(&world, "other").await);
     let scope = || Scope::Collection(named(&paused).unwrap());
@@ -64,7 +64,7 @@ async fn a_paused_collection_waits_over_restarts_and_hinders_nobody() {
 }
 
 #[tokio::test]
-async fn a_paused_job_waits_alone_and_what_executes_goes_on() {
+async fn a_paused_job_waits_alone_and_its_executing_plans_go_on() {
     let world = World::with(|config| config.worker.max_concurrency = 1).await;
     let cell = world.collection("books").await;
     let mut segments = Vec::new();
