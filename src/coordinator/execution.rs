@@ -12,7 +12,7 @@ use super::{CoordinatorError, Core};
 use crate::{
     compactor::{CompactionInput, CompactionTask, ids_to_reserve},
     error::{Classify, ErrorKind},
-    model::{FailureKind, Plan, PlanId, SegmentId},
+    model::{FailureKind, Plan, PlanId, RequestError, SegmentId},
     planner::Violation,
     scheduler::{Attempt, AttemptFailure, Event, JobSink, SinkRefusal, Task, TaskOutcome},
 };
@@ -131,9 +131,9 @@ fn refusal(error: CoordinatorError) -> SinkRefusal {
     // A plan whose inputs or collection are gone is outdated: another attempt can't succeed, and the group is planned anew.
     // Only the catalog decides that, not a missing object or record.
     let kind = match &error {
-        E::CollectionIdNotFound(_)
-        | E::PartitionNotFound(_)
-        | E::PlanNotFound(_)
+        E::Request(
+            RequestError::CollectionIdNotFound(_) | RequestError::PartitionNotFound(_) | RequestError::PlanNotFound(_),
+        )
         | E::Violation(Violation::Missing { .. }) => ErrorKind::Precondition,
         other => other.kind(),
     };
