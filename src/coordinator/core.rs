@@ -91,14 +91,6 @@ impl Core {
         let at = self.clock.now_ms().saturating_add(self.config.compaction.global_interval.as_millis() as u64);
         self.next_tick_ms.store(at, Ordering::Relaxed);
     }
-
-    /// Damage of live segments, in sentences.
-    pub(super) fn damage_reasons(&self) -> Vec<String> {
-        self.damage.reasons(|collection, id| {
-            let cell = self.collections.by_id(collection).ok();
-            cell.and_then(|cell| cell.segment(id)).is_some_and(|segment| segment.is_live())
-        })
-    }
 }
 
 /// Ids that running plans may give to the segments they write. No catalog record names these segments yet, but their

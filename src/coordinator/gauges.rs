@@ -1,4 +1,4 @@
-//! Gauges and totals that are read off the parts when somebody asks for the metrics.
+//! Gauges and totals of the DataCoord, read off its parts when the metrics are asked for.
 //!
 //! What happens at a moment (a commit, a failed attempt) is counted where it happens; this is the rest.
 
@@ -70,7 +70,7 @@ impl Coordinator {
     pub fn refresh_metrics(&self) {
         self.refresh_segments();
         self.refresh_storage();
-        self.core.metrics.scrub.damaged.set(self.core.damaged_objects() as i64);
+        self.core.metrics.scrub.damaged.set(self.core.damage.scrubbed() as i64);
         let used = &self.core.metrics.memory.used;
         used.with([Part::Merges.as_str()]).set(self.merges.memory_used() as i64);
         used.with([Part::Caches.as_str()]).set(self.core.stats_cache.used_bytes() as i64);
@@ -111,7 +111,7 @@ impl Coordinator {
             }
         }
         metrics.delta_rows.set(delta_rows as i64);
-        metrics.damaged.set(self.core.damage_reasons().len() as i64);
+        metrics.damaged.set(self.core.unreadable_segments() as i64);
         let mut by_state: BTreeMap<&'static str, Sum> = BTreeMap::new();
         for ((state, level), sum) in sums {
             metrics.segments.with([state, level]).set(sum.segments);

@@ -1,7 +1,7 @@
-//! How the process is: one value, that every edge shows in its own way.
+//! The health of the process: one value, which every edge shows in its own way.
 //!
 //! *Alive*: all of it works. *Degraded*: calls are taken and nothing acknowledged is at risk, and something waits for the
-//! world around it; a restart would not help. *Failed*: writes are refused until somebody restarts or stops it.
+//! world around it; a restart would not help. *Failed*: writes are refused until a restart.
 
 use std::time::Duration;
 
@@ -102,8 +102,7 @@ impl Coordinator {
         });
         let fenced = core.fence.check().err().map(|fenced| fenced.to_string());
         let step_died = core.catalog.check().err().map(|died| died.to_string());
-        let mut damage = core.damage_reasons();
-        damage.extend(core.scrub_reasons());
+        let damage = core.damage_reasons();
         HealthReport::of(fenced, step_died, self.write_path.ailments(), (core.store.place(), outage), damage)
     }
 }

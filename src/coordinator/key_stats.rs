@@ -104,7 +104,7 @@ impl Core {
             Err(CoordinatorError::Storage(error))
                 if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Precondition) =>
             {
-                if self.damage.note(segment, error.to_string()) {
+                if self.damage.note_read(segment, &error) {
                     warn!(segment = %segment.id, %error, "key statistics can't be read: all deletes in its range go to it");
                 }
                 Ok(KeyStats::Unreadable)

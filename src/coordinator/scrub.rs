@@ -1,43 +1,34 @@
-//! The scrubber: once in a while it reads every object of every live segment, and compares it with the checksum in the
-//! segment's record. A disk tells of a bit that it lost only to those who read it, and most objects are read seldom.
+//! The scrubber: reads every object of every live segment once in an interval, and compares it with the checksum in the
+//! segment's record. A disk reports a lost bit only to a reader, and most objects are read seldom.
 //!
 //! A round takes the configured interval. Segments have their turns by size, evenly spread over it, at the priority of
-//! background work and within the limit of merges. A segment is pinned while it is read (P5). What was found stays in
-//! memory until its segment is gone; a restart begins a round anew.
+//! background work and within the limit of merges. A segment is pinned while it is read (P5). Damage stays in memory
+//! (`damage`) until the object is whole again or its segment is gone. A restart begins a new round.
 //!
 //! Must never: change or delete anything, or take a store that does not answer for damage.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::{CollectionCell, Coordinator, Core, sync::Mutex};
+use super::{CollectionCell, Coordinator, Core};
 use crate::{
     compactor::ProgressSink,
     error::{Classify, ErrorKind},
     model::{CollectionId, Segment, SegmentId},
-    storage::{LogPath, Paced, StoredObject, verify},
+    storage::{Paced, StoredObject, verify},
 };
 
 /// How often it is looked whether a segment's turn has come.
 const BEAT: Duration = Duration::from_secs(1);
 /// Added to the bytes of a segment: what opening its objects costs.
 const SEGMENT_BYTES: u64 = 64 << 10;
-/// Damaged objects that are remembered; more are counted and logged.
-const MOST_REMEMBERED: usize = 1000;
-/// Damaged objects that health names.
-const MOST_NAMED: usize = 5;
 
 /// What the scrubber knows.
 #[derive(Debug, Default)]
 pub(super) struct Scrubber {
     round: tokio::sync::Mutex<Round>,
-    damaged: Mutex<BTreeMap<LogPath, String>>,
 }
 
 /// A segment and what reading it counts.
@@ -143,7 +134,7 @@ impl Core {
             match verify(&self.store, &pace, &object).await {
                 Ok(bytes) => {
                     self.metrics.scrub.bytes.inc_by(bytes);
-                    self.scrubber.damaged.lock().remove(&object.path);
+                    self.damage.verified(segment.id, &object.path.to_string());
                 }
                 Err(damage) if damage.kind() == ErrorKind::Corrupt => {
                     self.note_damage(&segment, &object, &damage.to_string());
@@ -159,39 +150,10 @@ impl Core {
     }
 
     fn note_damage(&self, segment: &Segment, object: &StoredObject, damage: &str) {
-        let mut damaged = self.scrubber.damaged.lock();
-        if damaged.contains_key(&object.path) {
-            return;
+        if self.damage.note_scrubbed(segment, &object.path.to_string(), damage) {
+            error!(segment = %segment.id, collection = %segment.group.collection, damage, "an object of a live segment is damaged");
+            self.metrics.scrub.damage.inc();
         }
-        error!(segment = %segment.id, collection = %segment.group.collection, damage, "an object of a live segment is damaged");
-        self.metrics.scrub.damage.inc();
-        if damaged.len() < MOST_REMEMBERED {
-            damaged.insert(object.path, damage.to_owned());
-        }
-    }
-
-    /// What is known to be damaged of live segments, for those who look at health.
-    pub(super) fn scrub_reasons(&self) -> Vec<String> {
-        let is_live = |path: &LogPath| {
-            let ids = path.ids();
-            self.collections
-                .by_id(ids.collection)
-                .is_ok_and(|cell| cell.segment(ids.segment).is_some_and(|s| s.is_live()))
-        };
-        let mut damaged = self.scrubber.damaged.lock();
-        damaged.retain(|path, _| is_live(path));
-        let named = damaged.iter().take(MOST_NAMED);
-        let mut reasons: Vec<String> =
-            named.map(|(path, what)| format!("segment {} is damaged: {what}", path.ids().segment)).collect();
-        if damaged.len() > MOST_NAMED {
-            reasons.push(format!("{} more objects are damaged: see the log", damaged.len() - MOST_NAMED));
-        }
-        reasons
-    }
-
-    /// Damaged objects of live segments that are remembered.
-    pub(super) fn damaged_objects(&self) -> usize {
-        self.scrubber.damaged.lock().len()
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_flipped_bit_of_any_kind_of_object_is_found_and_named_until_it_is_gone
         round().await;
         round().await;
         found += 1;
-        assert_eq!((core.metrics.scrub.damage.get(), core.damaged_objects()), (found, 1), "told once");
+        assert_eq!((core.metrics.scrub.damage.get(), core.damage.scrubbed()), (found, 1), "told once");
         let health = world.coordinator.health();
         assert!(health.takes_calls(), "everything else is served");
         let reasons = health.reasons();
