@@ -41,6 +41,7 @@ mod handle;
 mod health;
 mod jobs;
 mod key_stats;
+mod loops;
 mod ownership;
 mod pins;
 mod plan_checks;

@@ -1,5 +1,5 @@
-//! Start and stop of the DataCoord: takes the catalog over, puts it into memory, puts unfinished plans back into the
-//! queue, and runs the background loops.
+//! Start of the DataCoord: takes the catalog over, puts it into memory, puts unfinished plans back into the queue, and
+//! begins the background loops.
 //!
 //! The start has three phases, because the caller opens the write path between them: [`Loaded`] is the catalog as the
 //! last process left it, [`Prepared`] is the same in memory, and [`Prepared::start`] begins to work. Must never answer
@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     failures::Failures,
     gauges::show_counters,
     key_stats::StatsCache,
-    ownership::{self, Ownership},
+    ownership::Ownership,
     segments::SegmentTable,
     steps::StepCatalog,
 };
@@ -174,9 +174,9 @@ impl Prepared {
 }
 
 impl Coordinator {
-    /// Queues the plans that were not finished when the last process ended. One that was executing left at most files
-    /// that nobody names: it starts afresh. The interrupted attempt counts, or a plan that kills the process would do
-    /// so for ever.
+    /// Queues the plans that were not finished when the last process ended. A plan that was executing left at most files
+    /// that no segment names, so it starts afresh. The interrupted attempt counts, or a plan that kills the process would
+    /// do so for ever.
     async fn resume_plans(&self) -> Result<(), CoordinatorError> {
         let unfinished = self.core.jobs.unfinished();
         let executing = unfinished.into_iter().filter(|p| matches!(p.state, PlanState::Executing { .. }));
@@ -192,76 +192,6 @@ impl Coordinator {
             self.scheduler.enqueue(&plan, trigger, terms.priority);
         }
         Ok(())
-    }
-
-    fn run_loops(self: &Arc<Self>) {
-        let (scheduler, stop) = (self.scheduler.clone(), self.stop.clone());
-        let mut loops = vec![
-            tokio::spawn(async move { scheduler.run(stop).await }),
-            tokio::spawn(Arc::clone(self).run_flush_trigger()),
-            tokio::spawn(Arc::clone(self).run_tick_trigger()),
-            tokio::spawn(Arc::clone(self).run_timers()),
-            tokio::spawn(Arc::clone(self).run_ownership()),
-        ];
-        if self.core.config.gc.enabled {
-            loops.push(tokio::spawn(Arc::clone(self).run_gc()));
-        }
-        if !self.core.config.scrub.interval.is_zero() {
-            loops.push(tokio::spawn(Arc::clone(self).run_scrub()));
-        }
-        self.loops.lock().append(&mut loops);
-    }
-
-    async fn run_gc(self: Arc<Self>) {
-        #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
-        let mut tick = tokio::time::interval(self.core.config.gc.interval);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            if self.collect_garbage().await.is_err() {
-                // It was logged; the next round goes on.
-                continue;
-            }
-        }
-    }
-
-    /// Looks after the mark of the store. Once it is lost everything that writes ends: the loops, and the write path with
-    /// those that wait for it. Questions are answered as before.
-    async fn run_ownership(self: Arc<Self>) {
-        let keeping = async {
-            tokio::select! {
-                () = ownership::keep(Arc::clone(&self.core.ownership)) => {}
-                () = self.core.fence.raised() => {}
-            }
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => return,
-            () = keeping => {}
-        }
-        self.stop.cancel();
-        self.write_path.stop().await;
-    }
-
-    /// Stops gracefully: no new work, running merges are given up (their plans resume at the next start), the log is
-    /// synced, changes of the catalog that have begun are finished. Growing rows stay in the log.
-    pub async fn shutdown(&self) {
-        self.stop.cancel();
-        // What a store does not answer now is repeated after the next start.
-        self.store_stop.cancel();
-        self.end_watches();
-        let loops = std::mem::take(&mut *self.loops.lock());
-        for running in loops {
-            if let Err(error) = running.await {
-                warn!(%error, "a loop did not end cleanly");
-            }
-        }
-        self.write_path.stop().await;
-        // After the log: what it gave up may be what a step waited for.
-        self.core.catalog.idle().await;
-        self.core.bounds.stop().await;
     }
 }
 
