@@ -1,6 +1,6 @@
-//! One collection: its definition, its segments, and who may change them.
+//! One collection: its definition, its segments, and the turns at changing them.
 //!
-//! The locks in here are held for a pointer; what takes longer happens beside them.
+//! A lock in here is held while a pointer is read or replaced. Longer work must never happen under it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,7 +19,7 @@ pub struct CollectionCell {
     pub id: CollectionId,
     meta: RwLock<Arc<Collection>>,
     segments: RwLock<Arc<SegmentTable>>,
-    /// Whoever makes the next table out of the present one holds it: none is lost. Readers don't.
+    /// Held while the next table is made out of the present one, so that no change is lost. Readers don't take it.
     changing: Mutex<()>,
     verdicts: Mutex<BTreeMap<Arc<Group>, Refusals>>,
     write_stats: Mutex<WriteStats>,
@@ -27,7 +27,7 @@ pub struct CollectionCell {
     planning: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// A turn at something that only one may do at a time. Owned, so that a step can take it along.
+/// A turn at a change that must not overlap with another one. Owned, so that a step can take it along.
 pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 /// The planner's last refusals in one group, ascending by segment.
@@ -47,8 +47,8 @@ impl CollectionCell {
         }
     }
 
-    /// A turn at changing this collection's segments, or what decides over their rows. It lasts until the change is
-    /// durable and folded.
+    /// A turn at changing this collection's segments, or properties that decide over their rows. It lasts until the
+    /// change is durable and folded.
     pub(crate) async fn commit_turn(&self) -> Turn {
         Arc::clone(&self.commit).lock_owned().await
     }
@@ -70,7 +70,7 @@ impl CollectionCell {
         *self.write_stats.lock()
     }
 
-    /// Takes over what was committed.
+    /// Takes over statistics as committed.
     pub(super) fn set_write_stats(&self, write_stats: WriteStats) {
         *self.write_stats.lock() = write_stats;
     }
@@ -125,7 +125,7 @@ impl CollectionCell {
         *self.segments.write() = segments;
     }
 
-    /// Takes over segments as committed: a live one replaces what it was, a dropped one moves.
+    /// Takes over segments as committed: a live one replaces its earlier record, a dropped one moves.
     pub(super) fn fold(&self, changed: impl IntoIterator<Item = Segment>) {
         self.change(|table| table.fold(changed));
     }
@@ -141,11 +141,11 @@ impl CollectionCell {
         let _turn = self.changing.lock();
         let mut next = SegmentTable::clone(&self.segments());
         change(&mut next);
-        // What it replaces is freed after the lock.
+        // The old table is freed after the lock.
         let _previous = std::mem::replace(&mut *self.segments.write(), Arc::new(next));
     }
 
-    /// Takes over why the planner left segments of a group alone, ascending by id: in place of what it said before.
+    /// Replaces the reasons why the planner left segments of a group alone, ascending by id.
     pub(super) fn note_verdicts(&self, group: &Arc<Group>, refused: Vec<(SegmentId, SkipReason)>) {
         let refused = Refusals::from(refused);
         let _previous = self.verdicts.lock().insert(Arc::clone(group), refused);

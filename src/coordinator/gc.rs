@@ -1,9 +1,8 @@
 //! Garbage: files and records that nothing needs any more.
 //!
-//! By reference, never by guess (P5): a dropped segment goes after `dropTolerance`, unless a reader or an unfinished
-//! plan holds it or the write-ahead log could still replay its rows; an object goes after `missingTolerance` if no
-//! segment of the catalog names it and no running plan may be writing it. Files go before records, so that a crash in
-//! between is repeated, not forgotten.
+//! A dropped segment goes after `dropTolerance`, unless a reader or an unfinished plan holds it or the write path could
+//! still replay its rows. An object goes after `missingTolerance`, if no segment of the catalog names it and no running
+//! plan may be writing it (P5). Files go before records, so that a crash in between is repeated, not forgotten.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -16,12 +15,13 @@ use crate::{
     storage::{ListedLog, LogPath},
 };
 
-/// Segments that are forgotten in one transaction, once their files are gone: each one makes another list of segments.
+/// Segments that are forgotten in one transaction, once their files are gone. Each transaction makes a new list of
+/// segments.
 const SEGMENTS_PER_TXN: usize = 1000;
-/// Objects that are deleted after one look at whose the store is: about as many as a segment has.
+/// Objects that are deleted after one check of the store's owner: about as many as a segment has.
 const DELETED_PER_LOOK: usize = 16;
 
-/// Why something that nobody needs stays for now.
+/// Why garbage stays for now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pin {
     /// It is young. Milliseconds since 1970.
@@ -61,7 +61,7 @@ impl Core {
     pub async fn collect_garbage(self: &Arc<Self>, write_path: &dyn WritePath) -> Result<Collected, CoordinatorError> {
         let turn = Arc::new(Arc::clone(&self.collecting).lock_owned().await);
         self.catalog.check()?;
-        // Also a round that finds nothing says whether the store is still ours.
+        // A round that finds nothing also has to tell whether the store is still ours.
         self.ownership.before_collecting().await?;
         let mut collected = Collected::default();
         for cell in self.collections.with_tombstones() {
@@ -129,7 +129,7 @@ impl Core {
     ) -> Result<(), CoordinatorError> {
         let going = cell.dropped().iter().filter(|s| self.pins(s, write_path).is_empty()).cloned().collect::<Vec<_>>();
         if !going.is_empty() {
-            // Without the record, only the log tells a restart that the rows of a segment are not to be brought back.
+            // Without the record, only the write path can keep a restart from bringing the rows of a segment back.
             write_path.flushes_noted().await?;
         }
         for segments in going.chunks(SEGMENTS_PER_TXN.min(self.catalog.max_operations() / 2).max(1)) {
@@ -186,8 +186,8 @@ impl Core {
         Ok(())
     }
 
-    /// Objects of this age or older that no segment names and nobody is writing. Names are never used again: what is
-    /// unreferenced once stays so.
+    /// Objects of this age or older that no segment names and no plan or flush is writing. Names are never used again, so
+    /// an unreferenced object stays unreferenced.
     async fn unreferenced(&self, write_path: &dyn WritePath, age_ms: u64) -> Result<Vec<ListedLog>, CoordinatorError> {
         let mut found = Vec::new();
         let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
@@ -195,8 +195,8 @@ impl Core {
         while let Some(object) = objects.try_next().await? {
             let is_young = self.clock.now_ms().saturating_sub(object.modified_ms) < age_ms;
             let segment = object.path.ids().segment;
-            // What is being written is asked first: a segment leaves these sets only after the catalog names it, or
-            // when it has been given up.
+            // These sets are asked before the catalog: a segment leaves them only after the catalog names it, or when
+            // it has been given up.
             if is_young || self.outputs_in_flight.contains(segment) || !write_path.is_flushed(segment) {
                 continue;
             }
@@ -211,7 +211,7 @@ impl Core {
         Ok(found)
     }
 
-    /// All objects that the segment of this path names; none if the catalog doesn't know the segment.
+    /// All objects that the segment of this path names; none if the catalog does not know the segment.
     async fn named_objects(&self, path: &LogPath) -> Result<HashSet<LogPath>, CoordinatorError> {
         let Some(cell) = self.collections.live_or_tombstone(path.ids().collection) else { return Ok(HashSet::new()) };
         // With the commit lock, so that a commit under way is either fully seen or has yet to begin: its files are

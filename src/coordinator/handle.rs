@@ -22,7 +22,7 @@ use crate::{
 /// A running DataCoord. Made by [`super::Prepared::start`].
 pub struct Coordinator {
     pub(super) core: Arc<Core>,
-    /// Holds what is not flushed.
+    /// Holds rows and deletes that are not flushed.
     pub(super) write_path: Arc<dyn WritePath>,
     pub(super) scheduler: Scheduler,
     /// Executes plans; asked here for the memory that it holds.

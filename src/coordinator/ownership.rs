@@ -294,7 +294,7 @@ impl Ownership {
 
     async fn look(&self) -> Result<(), CoordinatorError> {
         self.fence.check()?;
-        // A turn may be taken at any time between: what was current before or after is ours.
+        // A turn may be taken at any time in between: the marks before and after it are both ours.
         let before = *self.current.lock();
         let bytes = self.store.mark().await?;
         let after = *self.current.lock();

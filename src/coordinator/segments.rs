@@ -21,7 +21,7 @@ pub(crate) struct SegmentTable {
     /// Live segments; no list is empty.
     groups: BTreeMap<Arc<Group>, List>,
     dropped: List,
-    /// Ids of all of them: who looks for one through ten thousand tables is told no by one look into memory.
+    /// Ids of all of them. Lets a look-up over all collections reject an absent id cheaply.
     known: FxHashSet<SegmentId>,
     sums: Sums,
 }
@@ -158,7 +158,7 @@ impl SegmentTable {
         wanted.flat_map(|(_, list)| list.iter()).map(|s| s.rows).sum()
     }
 
-    /// Takes over segments as committed: a live one replaces what it was, a dropped one moves.
+    /// Takes over segments as committed: a live one replaces its earlier record, a dropped one moves.
     pub(super) fn fold(&mut self, changed: impl IntoIterator<Item = Segment>) {
         let mut live: BTreeMap<Arc<Group>, Changes> = BTreeMap::new();
         let mut dropped = Changes::new();

@@ -2,22 +2,22 @@
 //!
 //! A change is durable first and seen afterwards (P1). Between the two a caller may go away: its deadline passes, its
 //! connection closes, the server stops. If its future were dropped there, memory would stay behind the catalog, and
-//! every later change of the same records would be refused until a restart. So commit and fold are one task that nobody
-//! can drop. The task owns the locks that the change is made under; the caller only waits for the result.
+//! every later change of the same records would be refused until a restart. So commit and fold are one task that
+//! no caller can drop. The task owns the locks that the change is made under; the caller only waits for the result.
 //!
 //! Reading, writing objects and waiting for locks come before the step. They stay with the caller and may be dropped with
 //! it: nothing has happened yet. So a step lasts no longer than a commit, and a stop can wait for all of them. A change
 //! of several parts, which has to get from its first to its last, is one step around them: [`StepCatalog::run`].
 //!
 //! # When a step dies
-//! A panic in a step is a defect, and nobody can say how far memory got. From then on every step is refused and the
+//! A panic in a step is a defect, and it is unknown how far memory got. From then on every step is refused and the
 //! health report says why: a change that was made from memory which is behind the catalog could undo an acknowledged
 //! one, and garbage collection could take objects that the catalog names. The process goes on, because the log still
 //! acknowledges writes that a restart finds, and reads still show what was durable. A restart ends this state: it loads
 //! the catalog anew.
 //!
-//! Nothing here decides what a change contains. No other module of the coordinator can commit: [`StepTxn`] gives its
-//! transaction to nobody else.
+//! Nothing here decides what a change contains. No other module of the coordinator can commit: [`StepTxn`] keeps its
+//! transaction to itself.
 
 use std::{
     any::Any,
@@ -46,7 +46,7 @@ pub(super) struct StepCatalog {
     catalog: Catalog,
     steps: Arc<Steps>,
     running: TaskTracker,
-    /// Steps run here, whoever asks for them: the runtime of a caller may end before them.
+    /// Steps run here and not in the runtime of their caller, which may end before them.
     runtime: Handle,
 }
 
@@ -121,7 +121,7 @@ impl StepCatalog {
         self.run_holding(held, change).await
     }
 
-    /// Runs a change of several parts to its end, whatever becomes of the caller. The caller should hold a lock that the
+    /// Runs a change of several parts to its end, also after the caller is gone. The caller should hold a lock that the
     /// change needs, and give it to the change: that bounds how many changes of callers that are gone can be under way.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub mod timed {
     static MEASURING: AtomicBool = AtomicBool::new(false);
     static LONGEST_NS: AtomicU64 = AtomicU64::new(0);
 
-    /// Forgets what was measured and measures, or stops.
+    /// Begins a new measurement, or ends it.
     pub fn measure(on: bool) {
         MEASURING.store(on, Ordering::SeqCst);
         if on {

@@ -14,7 +14,7 @@ use crate::{
     model::{Channel, CollectionId, Delete, Group, Lsn, PartitionId, PrimaryKey, SegmentId, SegmentState, Timestamp},
 };
 
-/// Holds what is not flushed.
+/// Holds rows and deletes that are not flushed.
 #[async_trait]
 pub trait WritePath: Send + Sync {
     /// Every unflushed segment, ascending by id.

@@ -1,7 +1,8 @@
-//! Admission of queries: how many run at once, and what they may hold together.
+//! Admission of queries: how many run at once, and how much memory they may hold together.
 //!
-//! A query waits for its turn in order of arrival, before it looks at anything; so a crowd of clients is served one after
-//! the other instead of all at once from ever more memory. Must never be asked by somebody who has been admitted already.
+//! A query waits for its turn in order of arrival, before it reads anything. So many clients are served one after the
+//! other, and not all at once from ever more memory. Must never be asked by a query that has a turn: it could wait for
+//! itself.
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use crate::{
 /// Queries at once, unless it is configured.
 const PER_CORE: usize = 2;
 const LEAST: usize = 4;
-/// Of the memory for queries: so much is shared equally among those that run, the rest is for those that need more.
+/// One part in this many of the memory for queries is shared equally among the running ones. The rest is for those that
+/// need more.
 const OWN_SHARE: u64 = 2;
 
 /// The queries of the process.
@@ -23,13 +25,13 @@ const OWN_SHARE: u64 = 2;
 pub(super) struct Queries {
     turns: Arc<Semaphore>,
     memory: Pool,
-    /// What each query has for certain.
+    /// Each running query is sure of this much.
     own_bytes: u64,
 }
 
 /// A query that runs.
 pub(super) struct Admitted {
-    /// Where its memory is counted. A clone that is kept with the answer keeps counting it.
+    /// Counts its memory. A clone that is kept with the answer keeps counting it.
     pub(super) memory: Account,
     _turn: Option<OwnedSemaphorePermit>,
 }
@@ -45,7 +47,7 @@ impl Queries {
         Self { turns: Arc::new(Semaphore::new(turns)), memory, own_bytes }
     }
 
-    /// Waits for a turn, and for the memory that every query has for certain.
+    /// Waits for a turn, and for the memory that every running query is sure of.
     pub(super) async fn admit(&self) -> Admitted {
         // The semaphore is never closed, so there is always a turn.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();

@@ -25,7 +25,7 @@ pub struct Mutation {
     /// Keys of inserted rows, in the order of the request; none for a delete.
     pub keys: Option<ArrayRef>,
     pub count: u64,
-    /// Of its record in the log: who reads at it sees what was done.
+    /// Of its record in the log. A read at this timestamp sees the write.
     pub ts: Timestamp,
 }
 
@@ -95,7 +95,7 @@ impl Standalone {
                     partition: scope,
                     channel: channel.clone(),
                     keys: keys.into(),
-                    // Reads nothing: whatever the keys have at the moment of the write is replaced.
+                    // Nothing was read: the rows that the keys have at the moment of the write are replaced.
                     older_than: None,
                 });
             }
@@ -110,8 +110,8 @@ impl Standalone {
         Ok(Mutation { keys, count: count as u64, ts: ack.ts })
     }
 
-    /// Deletes by expression: by key where it names keys, otherwise those rows that match it now. What is written after
-    /// "now" stays, though the delete is logged later: a row that has taken the place of one that matched need not match.
+    /// Deletes by expression: by key where it names keys, otherwise those rows that match it now. Rows written after
+    /// "now" stay, though the delete is logged later: a row that replaced a matching one need not match.
     ///
     /// The count is that of the keys named, whether or not they exist, as in Milvus.
     pub async fn delete(
@@ -156,8 +156,8 @@ impl Standalone {
         Ok(Mutation { keys: None, count, ts: ack.ts })
     }
 
-    /// Seals the collection's growing rows and waits a while for their segments, so that the client's first question
-    /// after the state is usually answered with yes.
+    /// Seals the collection's growing rows and waits a while for their segments. So the client's first question for the
+    /// state is usually answered with yes.
     pub async fn flush(&self, cell: &CollectionCell) -> Result<FlushedCollection, StandaloneError> {
         self.coordinator.check_fence()?;
         let flushed = cell.live().iter().map(|s| s.id).collect();

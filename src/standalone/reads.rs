@@ -1,8 +1,10 @@
-//! Reads: gathers what a query may see, and pins it.
+//! Reads: gathers the rows that a query may see, and pins their files.
 //!
-//! The order matters (see `ingest`): first what is in memory, then the catalog's list, then whatever the catalog knows
-//! is dropped from the first. So a row that moves from memory to files meanwhile is seen exactly once, and no deleted
-//! row is seen at all.
+//! The order matters (see `ingest`): first the rows in memory, then the catalog's list of segments, then rows in memory
+//! are left out if the catalog knows their segment. So a row that moves from memory to files meanwhile is seen exactly
+//! once, and no deleted row is seen.
+//!
+//! Must never: read an object that is not pinned, or go on after its caller is gone or the process stops.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -22,12 +24,12 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Matching {
     pub(super) keys: Vec<PrimaryKey>,
-    /// Rows that are older were all there to be looked at. Of newer ones nobody knows, so they have to stay:
+    /// The read saw every row that is older. It need not have seen newer rows, so they have to stay:
     /// `DeleteOp::older_than`.
     pub(super) older_than: Timestamp,
 }
 
-/// What a client wants to read.
+/// A client's read.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
     /// None: every row.
@@ -40,7 +42,7 @@ pub struct ReadRequest {
     pub offset: u64,
 }
 
-/// Rows, and the memory that they and the messages made of them take: it counts until both are gone.
+/// Rows, and the account of the memory that they and their messages take. It counts until both are gone.
 #[derive(Debug)]
 pub struct ReadAnswer {
     pub rows: RecordBatch,
@@ -98,7 +100,7 @@ impl Standalone {
         .await
     }
 
-    /// A read ends with its caller, who drops it, and with the server.
+    /// Ends a read when the process stops. A caller that goes away ends it by dropping it.
     pub(super) async fn until_stop<T>(
         &self,
         read: impl Future<Output = Result<T, StandaloneError>>,
@@ -107,14 +109,14 @@ impl Standalone {
         match stopping.run_until_cancelled(read).await {
             Some(Ok(done)) => Ok(done),
             Some(Err(error)) if !stopping.is_cancelled() => Err(error),
-            // A stop also ends requests to the store: an error behind it is no news of the store.
+            // A stop also ends requests to the store, so an error after it says nothing about the store.
             Some(Err(_)) | None => Err(CoordinatorError::Stopping.into()),
         }
     }
 
     fn query_limits(&self, admitted: &Admitted) -> QueryLimits {
         let config = &self.config;
-        // What the memory of all queries can hold is for the account to refuse, which names the setting.
+        // The account refuses what the memory of all queries can't hold, and names the setting.
         QueryLimits {
             max_window: config.limits.max_query_rows,
             max_rows: u64::MAX,
@@ -132,9 +134,9 @@ impl Standalone {
         }
     }
 
-    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives.
-    /// Every row that is older than the timestamp is there to be seen; of newer ones, those may be that were flushed
-    /// while the set was made.
+    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
+    /// set has every row that is older than the timestamp. It may also have newer rows, if they were flushed while the
+    /// set was made.
     async fn read_set(
         &self,
         cell: &CollectionCell,

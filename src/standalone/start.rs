@@ -70,7 +70,7 @@ impl Standalone {
         })
         .await?;
         if noted != Some(report.log) {
-            // Before anything is acknowledged that only this log will have.
+            // Before the first write is acknowledged: only this log will have it.
             prepared
                 .core
                 .redefine(
@@ -103,8 +103,8 @@ impl Standalone {
     }
 }
 
-/// How flushes write: a binlog takes no more memory than their share allows. Each of the flushes that run at once has the
-/// rows of one, what they are encoded to, and what was encoded before and is being written.
+/// Settings of the binlogs that flushes write: one takes no more memory than their share allows. Each of the flushes that
+/// run at once holds three parts: the rows of one binlog, its bytes, and the bytes of the one that is being written.
 fn flush_binlogs(config: &Config) -> BinlogConfig {
     let most = config.budget.flushes / (ingest::FLUSHES_AT_ONCE as u64 * 3);
     BinlogConfig { max_bytes: config.binlog.max_bytes.min(most).max(1), ..config.binlog.clone() }
@@ -143,7 +143,7 @@ async fn settle_names(loaded: &mut Loaded) -> Result<(), StandaloneError> {
     Ok(())
 }
 
-/// What the log needs to know of the catalog to tell rows that are flushed from rows that are not.
+/// The part of the catalog that the log needs at its replay, to tell flushed rows from others.
 fn known(loaded: &Loaded) -> RecoveredCatalog {
     let contents = &loaded.contents;
     let collections = contents.collections.iter().filter(|c| !c.dropped).map(|c| {

@@ -78,7 +78,7 @@ fn vector(key: i64) -> Vec<u8> {
     (0..32).flat_map(|_| next()).collect()
 }
 
-/// The clustering key is spread over all rows whatever their order.
+/// The clustering key is spread over all rows in any order.
 fn cluster_value(key: i64) -> i64 {
     (key * 7919) % 10_007
 }
@@ -481,7 +481,7 @@ async fn deletes_of_level_0_go_to_the_segments_they_hit(#[case] all_partitions: 
     let now = process.timestamp().await.unwrap();
     let partition = cell.meta().partition("_default").unwrap().id;
     let partition = if all_partitions { PartitionId::ALL } else { partition };
-    // One is older than its row, one is of a key that nobody has.
+    // One is older than its row, one is of a key that no row has.
     let deletes = [delete(5, now), delete(150, now), delete(350, now), delete(250, Timestamp(1)), delete(9999, now)];
     let l0 = process.put_l0(&cell, partition, &deletes).await;
 
@@ -514,7 +514,7 @@ async fn deletes_of_level_0_are_spread_part_by_part() {
     process.flushed(&cell, "", 0..100).await;
     process.flushed(&cell, "", 100..200).await;
     let now = process.timestamp().await.unwrap();
-    // Of keys that nobody has, but for one at each end and those at the border of the two segments.
+    // Of keys that no row has, but for one at each end and those at the border of the two segments.
     let strange = |keys: std::ops::Range<i64>| keys.map(|key| delete(1_000_000 + key, now));
     let first: Vec<Delete> = [delete(5, now)].into_iter().chain(strange(0..400_000)).collect();
     let second: Vec<Delete> = strange(0..400_000).chain([99, 98, 100, 199].map(|key| delete(key, now))).collect();

@@ -1,4 +1,4 @@
-//! Objects and stores that are not there: what was acknowledged stays, whatever is missing, and somebody is told.
+//! Objects and stores that are not there: what was acknowledged stays, and health names the missing object.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -54,7 +54,7 @@ async fn a_missing_statistics_object_costs_no_acknowledged_delete() {
     delete(&world, &cell, "id in [50, 250, 251]").await;
     world.standalone.flush(&cell).await.unwrap();
     assert_eq!(count(&world, &cell).await, 297);
-    assert_eq!(world.standalone.ingest_stats().pending_deletes, 0, "the damage of one segment holds up nobody");
+    assert_eq!(world.standalone.ingest_stats().pending_deletes, 0, "the damage of one segment holds up no delete");
     let reasons = world.standalone.health().reasons();
     assert!(reasons.iter().any(|r| lost.iter().any(|name| r.contains(name))), "{reasons:?}");
     let by_key = compile("id in [49, 50]", &cell.meta().schema).unwrap();

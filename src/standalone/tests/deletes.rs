@@ -92,7 +92,7 @@ async fn a_delete_by_expression_spares_what_came_after_its_read() {
     world.release();
     let done = deleting.await.unwrap();
     assert_eq!(done.count, 2);
-    assert!(done.ts > newer, "the answer has the log's time, so that whoever reads at it sees the delete");
+    assert!(done.ts > newer, "the answer has the log's time: a read at it sees the delete");
     let expected = BTreeMap::from([(1, 5), (3, 7), (4, 0)]);
     assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, expected, "in memory");
 

@@ -47,7 +47,7 @@ struct Gate {
     closed: AtomicBool,
     closed_for_writes: AtomicBool,
     opened: Notify,
-    /// Somebody has come to the closed gate.
+    /// A request waits at the closed gate.
     came: Notify,
 }
 
@@ -96,7 +96,7 @@ impl Backend for Gate {
     }
 }
 
-/// One coordinator and what it stands on.
+/// One process, and the parts that it stands on.
 pub(crate) struct World {
     pub(crate) standalone: Arc<Standalone>,
     /// Its DataCoord.
@@ -191,7 +191,7 @@ impl World {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, opened).await.expect("somebody still holds the stopped coordinator")
+        tokio::time::timeout(PATIENCE, opened).await.expect("the stopped process still holds its catalog")
     }
 
     /// From now on merges get no rows to read.
@@ -210,7 +210,7 @@ impl World {
 
     /// Waits until a read or a write of rows is held back.
     pub(crate) async fn held(&self) {
-        tokio::time::timeout(PATIENCE, self.gate.came.notified()).await.expect("nobody has come to read rows");
+        tokio::time::timeout(PATIENCE, self.gate.came.notified()).await.expect("no request came to the closed gate");
     }
 
     /// The folder of the objects.
