@@ -2,13 +2,18 @@
 //!
 //! `cargo bench --bench planning` prints the best of five rounds for each picture.
 
+#[path = "../tests/kit/mod.rs"]
+mod kit;
+
 use std::{sync::Arc, time::Instant};
 
 use datacoord::{
     config::CompactionConfig,
-    model::{Channel, CollectionId, Group, PartitionId, Segment, SegmentId, Timestamp, Trigger},
+    model::{Group, Segment, Timestamp, Trigger},
     planner::{GroupView, PlanContext, SegmentScope, propose},
 };
+
+use crate::kit::model;
 
 const MB: u64 = 1 << 20;
 const ROUNDS: usize = 5;
@@ -17,13 +22,10 @@ type Groups = Vec<(Arc<Group>, Vec<Segment>)>;
 
 /// Groups of equally many segments; `bytes` and `delta_rows` (of 100,000 rows) by position inside the group.
 fn groups(count: i64, segments: i64, bytes: impl Fn(i64) -> u64, delta_rows: impl Fn(i64) -> u64) -> Groups {
-    let group = |collection: i64| {
-        let channel = Channel::new(format!("by-dev-rootcoord-dml_0_{collection}v0"));
-        Arc::new(Group { collection: CollectionId(collection), partition: PartitionId(collection), channel })
-    };
     (0..count)
         .map(|collection| {
-            let group = group(collection);
+            let channel = format!("by-dev-rootcoord-dml_0_{collection}v0");
+            let group = Arc::new(model::group(collection, collection, &channel));
             let segments = (0..segments).map(|i| segment(collection * segments + i, &group, bytes(i), delta_rows(i)));
             (Arc::clone(&group), segments.collect())
         })
@@ -41,8 +43,7 @@ fn segment(id: i64, group: &Arc<Group>, insert_bytes: u64, delta_rows: u64) -> S
         delta_ts_from: Timestamp::from_ms(1),
         ts_from: Timestamp::from_ms(1),
         ts_to: Timestamp::from_ms(1000),
-        version: 1,
-        ..Segment::new(SegmentId(id), Arc::clone(group))
+        ..model::segment(id, group)
     }
 }
 

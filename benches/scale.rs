@@ -7,6 +7,9 @@
 //! measured in another one, so that its memory is what a server has. Without the feature locks are not measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "not shipped")]
 
+#[path = "../tests/kit/mod.rs"]
+mod kit;
+
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -26,9 +29,8 @@ use datacoord::{
     coordinator::Parts,
     meta::{Catalog, RedbStore},
     model::{
-        Channel, Collection, CollectionId, CollectionSchema, DataType, Database, Field, FieldId, Group, Job, JobId,
-        Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId,
-        SegmentLogs, SegmentState, Timestamp, Trigger,
+        Collection, CollectionSchema, DataType, Database, Group, Job, JobId, Plan, PlanInput, PlanState, Segment,
+        SegmentId, SegmentLogs, SegmentState, Timestamp, Trigger,
     },
     standalone::Standalone,
     storage::SegmentStore,
@@ -44,6 +46,8 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     util::SubscriberInitExt,
 };
+
+use crate::kit::model;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -110,35 +114,12 @@ fn main() {
 
 fn group_of(collection: i64) -> Arc<Group> {
     let id = BASE + collection;
-    let channel = Channel::new(format!("by-dev-rootcoord-dml_{}_{id}v0", collection % 16));
-    Arc::new(Group { collection: CollectionId(id), partition: PartitionId(id), channel })
+    let channel = format!("by-dev-rootcoord-dml_{}_{id}v0", collection % 16);
+    Arc::new(model::group(id, id, &channel))
 }
 
 fn schema(name: &str) -> CollectionSchema {
-    let field = |id: i64, name: &str, data_type, dim| Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: id == 100,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim,
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-    };
-    CollectionSchema {
-        name: name.to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![field(100, "id", DataType::Int64, None), field(101, "vec", DataType::FloatVector, Some(8))],
-        primary: 0,
-    }
+    model::schema(name, vec![model::key(100, "id", DataType::Int64), model::vector(101, "vec", 8)])
 }
 
 fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
@@ -153,8 +134,7 @@ fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
         delta_ts_from: Timestamp::MAX,
         ts_from: Timestamp(BASE as u64),
         ts_to: Timestamp(BASE as u64 + 9),
-        version: 1,
-        ..Segment::new(SegmentId(id), Arc::clone(group))
+        ..model::segment(id, group)
     }
 }
 
@@ -165,22 +145,10 @@ async fn generate(dir: &Path, size: Size) -> Catalog {
     txn.put_database(&Database { name: "default".to_owned(), created_at: Timestamp(1) });
     for c in 0..size.collections {
         let group = group_of(c);
-        let name = format!("c{c}");
         txn.put_collection(&Collection {
-            id: group.collection,
-            database: "default".to_owned(),
-            schema: Arc::new(schema(&name)),
-            name,
             channels: vec![group.channel.clone()],
-            partitions: vec![Partition { id: group.partition, name: "_default".to_owned(), created_at: Timestamp(1) }],
-            aliases: Vec::new(),
-            properties: Default::default(),
-            consistency_level: 0,
-            created_at: Timestamp(1),
-            updated_at: Timestamp(1),
-            indexes: Vec::new(),
-            loaded: Vec::new(),
-            dropped: false,
+            partitions: vec![model::default_partition(group.partition.0)],
+            ..model::collection(group.collection.0, schema(&format!("c{c}")))
         });
     }
     txn.commit().await.unwrap();
@@ -209,26 +177,13 @@ async fn generate(dir: &Path, size: Size) -> Catalog {
         for j in first..(first + CHUNK).min(size.jobs) {
             let group = group_of(j % size.collections);
             txn.put_job(&Job {
-                id: JobId(id),
                 trigger: Trigger::Flush,
-                collection: group.collection,
                 created_at_ms: now_ms,
-                plans: vec![PlanId(id + 1)],
-                nothing_to_do: None,
-                terms: Default::default(),
+                ..model::job(id, group.collection.0, &[id + 1])
             });
+            let input = |n| PlanInput { segment: SegmentId(id - n), rows: 100_000, bytes: 40 * MB, delta_rows: 0 };
             txn.put_plan(&Plan {
-                id: PlanId(id + 1),
-                job: JobId(id),
-                group: Group::clone(&group),
-                kind: PlanKind::Mix,
-                reason: PlanReason::ManualMerge,
-                inputs: (0..10)
-                    .map(|n| PlanInput { segment: SegmentId(id - n), rows: 100_000, bytes: 40 * MB, delta_rows: 0 })
-                    .collect(),
                 keep_deletes_after: Timestamp::ZERO,
-                ttl: None,
-                max_output_bytes: 512 * MB,
                 created_at_ms: now_ms,
                 attempts: 1,
                 state: PlanState::Completed {
@@ -237,6 +192,7 @@ async fn generate(dir: &Path, size: Size) -> Catalog {
                     bytes_out: 400 * MB,
                     ended_at_ms: now_ms,
                 },
+                ..model::plan(id + 1, id, Group::clone(&group), (0..10).map(input).collect())
             });
             id += 2;
         }

@@ -3,6 +3,9 @@
 //! `cargo bench --bench wal [-- seconds [directory]]`. Vectors of 768 dimensions with an int64 key. Each shape runs
 //! twice: with flushing refused until the end ("log only", in as much memory as it takes) and with real flushes.
 
+#[path = "../tests/kit/mod.rs"]
+mod kit;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,9 +25,11 @@ use datacoord::{
         StoreWriter, Write,
     },
     meta::{Catalog, MemoryStore},
-    model::{Channel, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, PartitionId},
+    model::{Channel, CollectionId, CollectionSchema, DataType, Group, PartitionId},
     storage::SegmentStore,
 };
+
+use crate::kit::model;
 
 const DIM: usize = 768;
 const COLLECTION: CollectionId = CollectionId(7);
@@ -43,30 +48,8 @@ impl FlushSink for Accepts {
 }
 
 fn schema() -> Arc<CollectionSchema> {
-    let field = |id, name: &str, data_type, dim: Option<usize>| Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: dim.is_none(),
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: dim.map(|d| d as u32),
-        max_length: None,
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    };
-    Arc::new(CollectionSchema {
-        name: "bench".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![field(100, "pk", DataType::Int64, None), field(101, "vector", DataType::FloatVector, Some(DIM))],
-        primary: 0,
-    })
+    let fields = vec![model::key(100, "pk", DataType::Int64), model::vector(101, "vector", DIM as u32)];
+    Arc::new(model::schema("bench", fields))
 }
 
 /// Rows with the given ids; vectors of pseudo-random floats, which do not compress.

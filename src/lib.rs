@@ -67,3 +67,11 @@ pub mod http;
 
 pub mod cli;
 pub mod server;
+
+/// The name that fixtures know this crate by.
+#[cfg(test)]
+extern crate self as datacoord;
+/// Fixtures of unit tests, the same as those of the integration tests.
+#[cfg(test)]
+#[path = "../tests/kit/mod.rs"]
+mod kit;

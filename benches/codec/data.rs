@@ -4,60 +4,26 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, StringArray};
 use arrow_buffer::Buffer;
-use datacoord::model::{DataType, Field, FieldId};
+use datacoord::model::{DataType, Field};
 
-/// Reproducible noise.
-pub struct Noise(pub u64);
-
-impl Noise {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ z >> 31
-    }
-
-    /// Normally distributed, as components of embeddings are, and with all bits of the mantissa.
-    fn float(&mut self) -> f32 {
-        let uniform = |bits: u64| ((bits >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-        let (radius, angle) = (uniform(self.next()), uniform(self.next()));
-        ((-2.0 * radius.ln()).sqrt() * (angle * std::f64::consts::TAU).cos()) as f32
-    }
-}
+use crate::kit::{model, numbers::Numbers};
 
 pub fn field(id: i64, data_type: DataType, dim: Option<u32>) -> Field {
-    Field {
-        id: FieldId(id),
-        name: "f".to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: id == 100,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim,
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-    }
+    Field { is_primary_key: id == 100, dim, ..model::field(id, "f", data_type) }
 }
 
 fn vectors(rows: usize, dim: usize) -> ArrayRef {
-    let mut noise = Noise(7);
-    let values: Vec<u8> = (0..rows * dim).flat_map(|_| noise.float().to_le_bytes()).collect();
+    let mut noise = Numbers::new(7);
+    let values: Vec<u8> = (0..rows * dim).flat_map(|_| noise.normal().to_le_bytes()).collect();
     Arc::new(FixedSizeBinaryArray::new(dim as i32 * 4, Buffer::from_vec(values), None))
 }
 
 /// Columns of about 32 MB each.
 pub fn columns() -> Vec<(&'static str, Field, ArrayRef)> {
-    let mut noise = Noise(3);
+    let mut noise = Numbers::new(3);
     let ints = 4 << 20;
     let words = ["vector", "segment", "delete", "compaction", "binlog", "row", "key", "flush"];
-    let text = |noise: &mut Noise| {
+    let text = |noise: &mut Numbers| {
         let count = 4 + noise.next() % 8;
         (0..count).map(|_| words[(noise.next() % 8) as usize]).collect::<Vec<_>>().join(" ")
     };

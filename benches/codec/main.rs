@@ -3,6 +3,8 @@
 //! `cargo bench --bench codec -- settings` prints what each setting of `datacoord.binlog` costs and brings.
 
 mod data;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
 mod settings;
 
 use std::{hint::black_box, sync::Arc};
@@ -15,7 +17,7 @@ use datacoord::{
     model::{CollectionId, DataType, Delete, FieldId, PartitionId, PrimaryKey, SegmentId, Timestamp},
 };
 
-use crate::data::{Noise, columns};
+use crate::{data::columns, kit::numbers::Numbers};
 
 const IDS: LogIds = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
 const BATCH_ROWS: usize = 8192;
@@ -41,7 +43,7 @@ fn insert_logs(c: &mut Criterion) {
 }
 
 fn deletes_and_statistics(c: &mut Criterion) {
-    let mut noise = Noise(5);
+    let mut noise = Numbers::new(5);
     let keys: Vec<i64> = (0..500_000).map(|_| noise.next() as i64).collect();
     let deletes: Vec<Delete> =
         keys.iter().map(|key| Delete { key: PrimaryKey::Int(*key), ts: Timestamp(470_597_221_698_764_803) }).collect();

@@ -9,40 +9,21 @@ use datacoord::{
     compactor::{CompactionInput, CompactionTask},
     config::BinlogConfig,
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId,
-        Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Segment, SegmentId, SegmentLogs,
-        Timestamp,
+        CollectionId, CollectionSchema, DataType, Delete, Group, LogId, PartitionId, Plan, PlanState, PrimaryKey,
+        Segment, SegmentId, SegmentLogs, Timestamp,
     },
     storage::{LogPath, SegmentStore, SegmentTarget, StatsLayout, write_segment},
 };
+
+use crate::kit::model;
 
 pub const DIM: usize = 768;
 const BATCH_ROWS: usize = 2000;
 /// Ids of outputs: above those of all inputs.
 pub const IDS: Range<i64> = 1_000_000_000..2_000_000_000;
 
-fn field(id: i64, data_type: DataType, dim: Option<u32>, is_primary_key: bool) -> Field {
-    Field {
-        id: FieldId(id),
-        name: format!("f{id}"),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim,
-        max_length: None,
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    }
-}
-
 pub fn group() -> Group {
-    Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("bench_1v0") }
+    model::group(1, 2, "bench_1v0")
 }
 
 /// Vectors of uniform floats in [-1, 1): hardly compressible, as embeddings are.
@@ -93,34 +74,19 @@ pub async fn segment(
         Ok(LogId(next))
     };
     let written = write_segment(store, &target, batches, &deletes, &mut log_ids).await.unwrap();
-    let mut segment =
-        Segment { pk_range: written.pk_range, version: 1, ..Segment::new(ids.segment, Arc::new(group())) };
+    let mut segment = Segment { pk_range: written.pk_range, ..model::segment(id, &Arc::new(group())) };
     segment.summarise(&written.logs);
     CompactionInput { segment, logs: written.logs }
 }
 
 /// A plan that merges the inputs into as few segments as there can be.
 pub fn task(schema: &Arc<CollectionSchema>, inputs: Vec<CompactionInput>) -> CompactionTask {
-    let input = |i: &CompactionInput| PlanInput {
-        segment: i.segment.id,
-        rows: i.segment.rows,
-        bytes: i.segment.insert_bytes,
-        delta_rows: i.segment.delta_rows,
-    };
     CompactionTask {
         plan: Plan {
-            id: PlanId(1),
-            job: JobId(1),
-            group: group(),
-            kind: PlanKind::Mix,
-            reason: PlanReason::ManualMerge,
-            inputs: inputs.iter().map(input).collect(),
-            keep_deletes_after: Timestamp::MAX,
-            ttl: None,
             max_output_bytes: 1 << 40,
-            created_at_ms: 1,
             attempts: 1,
             state: PlanState::Executing { started_at_ms: 1 },
+            ..model::plan(1, 1, group(), inputs.iter().map(|i| model::input(&i.segment)).collect())
         },
         schema: schema.clone(),
         inputs,
@@ -141,16 +107,8 @@ pub fn rows_of(mib: usize) -> usize {
 }
 
 pub fn schema() -> Arc<CollectionSchema> {
-    Arc::new(CollectionSchema {
-        name: "bench".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![
-            field(100, DataType::Int64, None, true),
-            field(101, DataType::FloatVector, Some(DIM as u32), false),
-        ],
-        primary: 0,
-    })
+    let fields = vec![model::key(100, "f100", DataType::Int64), model::vector(101, "f101", DIM as u32)];
+    Arc::new(model::schema("bench", fields))
 }
 
 /// Objects of a segment.

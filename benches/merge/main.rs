@@ -9,6 +9,8 @@
 
 mod counting;
 mod data;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
 mod memory;
 
 use std::{

@@ -19,7 +19,7 @@ use std::{
 use datacoord::{
     compactor::{CompactionInput, CompactionTask, Compactor, ProgressSink},
     config::{BinlogConfig, CompactionConfig, StorageConfig, StorageKind, WorkerConfig},
-    model::{FieldId, LogFile, LogId, Segment, SegmentId, SegmentLogs, Timestamp},
+    model::{FieldId, LogFile, LogId, SegmentId, SegmentLogs, Timestamp},
     storage::SegmentStore,
 };
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     counting,
     data::{group, paths, remove, rows_of, schema, segment, task},
+    kit::model,
 };
 
 pub const CHILD: &str = "memory-of-one";
@@ -203,7 +204,7 @@ fn linked(directory: &Path, times: i64) -> CompactionTask {
                 fs::hard_link(from, to).unwrap();
             }
         }
-        let mut segment = Segment { version: 1, ..Segment::new(id, Arc::new(group())) };
+        let mut segment = model::segment(id.0, &Arc::new(group()));
         segment.summarise(&logs);
         inputs.push(CompactionInput { segment, logs: logs.clone() });
     }

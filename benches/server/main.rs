@@ -7,6 +7,8 @@
 
 mod api;
 mod control;
+#[path = "../../tests/kit/mod.rs"]
+mod kit;
 mod load;
 mod memory;
 mod shape;

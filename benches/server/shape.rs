@@ -1,13 +1,11 @@
 //! What the rows of a measurement look like.
 
 use datacoord::wire::proto::{
-    common::KeyValuePair,
     milvus::InsertRequest,
-    schema::{
-        CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, JsonArray, LongArray, ScalarField, StringArray,
-        VectorField, field_data, scalar_field, vector_field,
-    },
+    schema::{CollectionSchema, DataType, JsonArray, StringArray, scalar_field},
 };
+
+use crate::kit::rpc;
 
 /// Columns beside the integer key, segments, deletes.
 #[derive(Debug, Clone)]
@@ -51,52 +49,26 @@ impl Shape {
     }
 
     pub fn schema(&self, name: &str) -> CollectionSchema {
-        let field = |name: &str, data_type: DataType, param: Option<(&str, usize)>| FieldSchema {
-            name: name.into(),
-            is_primary_key: name == "id",
-            data_type: data_type.into(),
-            type_params: param.map(|(k, v)| KeyValuePair { key: k.into(), value: v.to_string() }).into_iter().collect(),
-            ..Default::default()
-        };
-        let mut fields =
-            vec![field("id", DataType::Int64, None), field("vec", DataType::FloatVector, Some(("dim", self.dim)))];
+        let mut fields = vec![rpc::id_field(), rpc::vector_field("vec", self.dim)];
         if self.text > 0 {
-            fields.push(field("text", DataType::VarChar, Some(("max_length", self.text))));
+            fields.push(rpc::field("text", DataType::VarChar, &[("max_length", &self.text.to_string())]));
         }
         if self.json > 0 {
-            fields.push(field("doc", DataType::Json, None));
+            fields.push(rpc::field("doc", DataType::Json, &[]));
         }
-        fields.extend((0..self.integers).map(|n| field(&format!("n{n}"), DataType::Int64, None)));
-        CollectionSchema { name: name.into(), fields, ..Default::default() }
+        fields.extend((0..self.integers).map(|n| rpc::field(&format!("n{n}"), DataType::Int64, &[])));
+        rpc::schema(name, fields)
     }
 
     /// Rows with keys from `first`, and vectors that don't compress, as embeddings don't.
     pub fn insert(&self, name: &str, first: i64, rows: usize) -> InsertRequest {
         let mut noise = Noise(first as u64 ^ 0x9E37_79B9_7F4A_7C15);
-        let scalars = |name: &str, data_type: DataType, data| FieldData {
-            r#type: data_type.into(),
-            field_name: name.into(),
-            field: Some(field_data::Field::Scalars(ScalarField { data: Some(data) })),
-            ..Default::default()
-        };
-        let longs = |data| scalar_field::Data::LongData(LongArray { data });
         let floats = (0..rows * self.dim).map(|_| noise.float()).collect();
-        let vectors = VectorField {
-            dim: self.dim as i64,
-            data: Some(vector_field::Data::FloatVector(FloatArray { data: floats })),
-        };
-        let mut fields = vec![
-            scalars("id", DataType::Int64, longs((first..first + rows as i64).collect())),
-            FieldData {
-                r#type: DataType::FloatVector.into(),
-                field_name: "vec".into(),
-                field: Some(field_data::Field::Vectors(vectors)),
-                ..Default::default()
-            },
-        ];
+        let mut fields =
+            vec![rpc::longs("id", (first..first + rows as i64).collect()), rpc::vectors("vec", self.dim, floats)];
         if self.text > 0 {
             let data = (0..rows).map(|_| noise.text(self.text)).collect();
-            fields.push(scalars("text", DataType::VarChar, scalar_field::Data::StringData(StringArray { data })));
+            fields.push(rpc::scalars("text", DataType::VarChar, scalar_field::Data::StringData(StringArray { data })));
         }
         if self.json > 0 {
             let documents = (0..rows).map(|row| {
@@ -104,13 +76,13 @@ impl Shape {
                 format!(r#"{{"id":{},"score":{},"text":"{text}"}}"#, first + row as i64, row % 100).into_bytes().into()
             });
             let data = scalar_field::Data::JsonData(JsonArray { data: documents.collect() });
-            fields.push(scalars("doc", DataType::Json, data));
+            fields.push(rpc::scalars("doc", DataType::Json, data));
         }
         for n in 0..self.integers {
             let data = (0..rows).map(|_| (noise.next() % 100_000) as i64).collect();
-            fields.push(scalars(&format!("n{n}"), DataType::Int64, longs(data)));
+            fields.push(rpc::longs(&format!("n{n}"), data));
         }
-        InsertRequest { collection_name: name.into(), fields_data: fields, num_rows: rows as u32, ..Default::default() }
+        rpc::insertion(name, rows, fields)
     }
 }
 

@@ -9,9 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use datacoord::wire::proto::{common::KeyValuePair, milvus::QueryRequest};
+use datacoord::wire::proto::milvus::QueryRequest;
 
 use crate::{
+    kit::rpc,
     requests::{self, check},
     server::Server,
     workload::{self, COLLECTION},
@@ -64,7 +65,7 @@ async fn with_a_query_that_hangs(data: &Path, stop_seconds: &str) -> Result<(Ser
             collection_name: COLLECTION.into(),
             expr: "value >= 0".into(),
             output_fields: vec!["value".into(), "vec".into()],
-            query_params: vec![KeyValuePair { key: "limit".into(), value: "10".into() }],
+            query_params: vec![rpc::pair("limit", 10)],
             ..Default::default()
         };
         client.query(query).await

@@ -17,6 +17,8 @@
 mod connections;
 mod exit;
 mod journal;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod ledger;
 mod memory;
 mod mixed;

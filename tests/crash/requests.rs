@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use datacoord::wire::proto::{
-    common::{KeyValuePair, Status},
+    common::Status,
     milvus::{milvus_service_client::MilvusServiceClient, *},
-    schema::{
-        CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField, VectorField,
-        field_data, scalar_field, vector_field,
-    },
+    schema::{DataType, FieldData},
 };
-use prost::Message;
 use tonic::transport::Channel;
+
+use crate::kit::rpc;
 
 pub type Client = MilvusServiceClient<Channel>;
 
@@ -29,64 +27,22 @@ pub fn check(status: Option<Status>, what: &str) -> Result<()> {
 }
 
 pub fn create(collection: &str) -> CreateCollectionRequest {
-    let field = |name: &str, data_type: DataType| FieldSchema {
-        name: name.into(),
-        data_type: data_type.into(),
-        is_primary_key: name == "id",
-        type_params: if data_type == DataType::FloatVector {
-            vec![KeyValuePair { key: "dim".into(), value: DIM.to_string() }]
-        } else {
-            Vec::new()
-        },
-        ..Default::default()
-    };
-    let schema = CollectionSchema {
-        name: collection.into(),
-        fields: vec![
-            field("id", DataType::Int64),
-            field("value", DataType::Int64),
-            field("vec", DataType::FloatVector),
-        ],
-        ..Default::default()
-    };
-    CreateCollectionRequest {
-        collection_name: collection.into(),
-        schema: schema.encode_to_vec(),
-        shards_num: 2,
-        ..Default::default()
-    }
+    let value = rpc::field("value", DataType::Int64, &[]);
+    let fields = vec![rpc::id_field(), value, rpc::vector_field("vec", DIM)];
+    CreateCollectionRequest { shards_num: 2, ..rpc::creation(collection, fields) }
 }
 
 fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {
-    let longs = |name: &str, data: Vec<i64>| FieldData {
-        r#type: DataType::Int64.into(),
-        field_name: name.into(),
-        field: Some(field_data::Field::Scalars(ScalarField {
-            data: Some(scalar_field::Data::LongData(LongArray { data })),
-        })),
-        ..Default::default()
-    };
-    let vectors = FieldData {
-        r#type: DataType::FloatVector.into(),
-        field_name: "vec".into(),
-        field: Some(field_data::Field::Vectors(VectorField {
-            dim: DIM as i64,
-            data: Some(vector_field::Data::FloatVector(FloatArray {
-                data: rows.iter().flat_map(|(key, _)| vec![*key as f32; DIM]).collect(),
-            })),
-        })),
-        ..Default::default()
-    };
-    vec![longs("id", rows.iter().map(|r| r.0).collect()), longs("value", rows.iter().map(|r| r.1).collect()), vectors]
+    let vectors = rows.iter().flat_map(|(key, _)| [*key as f32; DIM]).collect();
+    vec![
+        rpc::longs("id", rows.iter().map(|r| r.0).collect()),
+        rpc::longs("value", rows.iter().map(|r| r.1).collect()),
+        rpc::vectors("vec", DIM, vectors),
+    ]
 }
 
 pub fn insert(collection: &str, rows: &[(i64, i64)]) -> InsertRequest {
-    InsertRequest {
-        collection_name: collection.into(),
-        num_rows: rows.len() as u32,
-        fields_data: columns(rows),
-        ..Default::default()
-    }
+    rpc::insertion(collection, rows.len(), columns(rows))
 }
 
 pub fn upsert(collection: &str, rows: &[(i64, i64)]) -> UpsertRequest {
@@ -121,7 +77,7 @@ pub fn query(collection: &str, filter: String) -> QueryRequest {
         collection_name: collection.into(),
         expr: filter,
         output_fields: vec!["id".into(), "value".into()],
-        query_params: vec![KeyValuePair { key: "limit".into(), value: PAGE.to_string() }],
+        query_params: vec![rpc::pair("limit", PAGE)],
         ..Default::default()
     }
 }
@@ -132,11 +88,12 @@ pub fn query(collection: &str, filter: String) -> QueryRequest {
 /// What the server says; a key that is there twice.
 pub fn rows(answer: &QueryResults) -> Result<BTreeMap<i64, i64>> {
     check(answer.status.clone(), "query")?;
-    let (ids, values) = (column(answer, "id"), column(answer, "value"));
+    let column = |name: &str| rpc::longs_of(&answer.fields_data, name);
+    let (ids, values) = (column("id"), column("value"));
     ensure!(ids.len() == values.len(), "columns of different length");
     let mut found = BTreeMap::new();
-    for (id, value) in ids.into_iter().zip(values) {
-        ensure!(found.insert(id, value).is_none(), "key {id} is there twice");
+    for (id, value) in ids.iter().zip(values) {
+        ensure!(found.insert(*id, *value).is_none(), "key {id} is there twice");
     }
     Ok(found)
 }
@@ -163,7 +120,7 @@ pub async fn count(client: &mut Client, collection: &str) -> Result<i64> {
     };
     let answer = client.query(request).await?.into_inner();
     check(answer.status.clone(), "count")?;
-    Ok(column(&answer, "count(*)").first().copied().unwrap_or_default())
+    Ok(rpc::longs_of(&answer.fields_data, "count(*)").first().copied().unwrap_or_default())
 }
 
 /// Flushes and compacts, and waits for the end. Returns the job's id.
@@ -183,16 +140,5 @@ pub async fn compact_to_the_end(client: &mut Client, collection: &str) -> Result
             return Ok(answer.compaction_id);
         }
         tokio::task::yield_now().await;
-    }
-}
-
-fn column(answer: &QueryResults, name: &str) -> Vec<i64> {
-    let field = answer.fields_data.iter().find(|f| f.field_name == name);
-    match field.and_then(|f| f.field.as_ref()) {
-        Some(field_data::Field::Scalars(s)) => match &s.data {
-            Some(scalar_field::Data::LongData(l)) => l.data.clone(),
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
     }
 }

@@ -26,7 +26,10 @@ use rstest::rstest;
 use tokio::task::yield_now;
 use tonic::Request;
 
-use crate::world::{Process, World, ok, property, within};
+use crate::{
+    kit::{rpc, within},
+    world::{Process, World, ok},
+};
 
 /// Metadata in memory, with a pause before and after everything: there a caller can go away.
 #[derive(Debug, Default)]
@@ -346,7 +349,7 @@ impl Rpc {
                 alter_collection,
                 AlterCollectionRequest {
                     collection_name,
-                    properties: vec![property("collection.ttl.seconds", "1000000")],
+                    properties: vec![rpc::pair("collection.ttl.seconds", "1000000")],
                     ..Default::default()
                 }
             ),
@@ -443,7 +446,7 @@ fn index(name: &str) -> CreateIndexRequest {
         collection_name: name.into(),
         field_name: "vec".into(),
         index_name: "i".into(),
-        extra_params: vec![property("index_type", "FLAT"), property("metric_type", "L2")],
+        extra_params: vec![rpc::pair("index_type", "FLAT"), rpc::pair("metric_type", "L2")],
         ..Default::default()
     }
 }

@@ -2,6 +2,8 @@
 //! what fails and what is thrown away. One process of the test's own, the real catalog, log and merge.
 
 mod dropped_calls;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod numbers;
 mod outages;
 mod owners;
@@ -12,7 +14,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use datacoord::storage::Backend;
 use futures::TryStreamExt;
-use world::{World, ok, within};
+use kit::within;
+use world::{World, ok};
 
 const BOOK: &str = "book";
 /// Where a store says whose it is.
@@ -27,7 +30,7 @@ async fn deletes_that_reach_several_sources_of_a_running_plan_are_on_the_output(
     process.segment(BOOK, 0..10).await;
     process.segment(BOOK, 10..20).await;
     process.segment(BOOK, 20..30).await;
-    world.gate.shut();
+    world.hold_writes();
     let job = process.compact(BOOK).await;
     world.gate.arrival().await;
     process.delete(BOOK, &[3, 13, 23]).await;
@@ -59,7 +62,7 @@ async fn a_delete_that_waits_in_memory_over_a_commit_reaches_the_output() {
     process.create(BOOK, &[]).await;
     process.segment(BOOK, 0..10).await;
     process.segment(BOOK, 10..20).await;
-    world.gate.shut();
+    world.hold_writes();
     let job = process.compact(BOOK).await;
     world.gate.arrival().await;
     process.delete(BOOK, &[5, 15]).await;
@@ -84,7 +87,7 @@ async fn a_restart_finishes_what_was_running() {
     process.segment(BOOK, 0..10).await;
     process.segment(BOOK, 10..20).await;
     let sources: BTreeSet<i64> = process.segments(BOOK).await.into_iter().map(|(id, _)| id).collect();
-    world.gate.shut();
+    world.hold_writes();
     let job = process.compact(BOOK).await;
     world.gate.arrival().await;
     process.stop().await;

@@ -8,14 +8,14 @@ use std::{
 use datacoord::wire::proto::{
     common::KeyValuePair,
     milvus::{milvus_service_server::MilvusService, *},
-    schema::{CollectionSchema, DataType, FieldData, FieldSchema, LongArray, ScalarField, field_data, scalar_field},
+    schema::DataType,
 };
-use prost::Message;
 use tonic::Request;
 
 use crate::{
     BOOK,
-    world::{World, ok, property},
+    kit::rpc,
+    world::{World, ok},
 };
 
 /// More than any test of this program has reason to ask for at once.
@@ -49,23 +49,12 @@ unsafe impl GlobalAlloc for Watching {
     }
 }
 
-fn key_column(keys: &[i64]) -> FieldData {
-    FieldData {
-        r#type: DataType::Int64.into(),
-        field_name: "id".into(),
-        field: Some(field_data::Field::Scalars(ScalarField {
-            data: Some(scalar_field::Data::LongData(LongArray { data: keys.to_vec() })),
-        })),
-        ..Default::default()
-    }
-}
-
 #[tokio::test]
 async fn a_number_of_rows_is_believed_as_far_as_the_request_has_them() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[]).await;
-    let columns = |keys: &[i64]| if keys.is_empty() { Vec::new() } else { vec![key_column(keys)] };
+    let columns = |keys: &[i64]| if keys.is_empty() { Vec::new() } else { vec![rpc::longs("id", keys.to_vec())] };
     for (collection, keys, num_rows, failed) in [
         ("nowhere", &[][..], u32::MAX, 0),
         (BOOK, &[], u32::MAX, 0),
@@ -106,7 +95,7 @@ async fn no_number_in_a_request_decides_what_is_allocated() {
             collection_name: BOOK.into(),
             expr: "id >= 0".into(),
             output_fields: vec!["id".into()],
-            query_params: vec![property("limit", limit), property("offset", offset)],
+            query_params: vec![rpc::pair("limit", limit), rpc::pair("offset", offset)],
             ..Default::default()
         };
         for (limit, offset) in [(text.as_str(), "0"), ("1", text.as_str()), (&text, &text)] {
@@ -114,15 +103,15 @@ async fn no_number_in_a_request_decides_what_is_allocated() {
             assert_ne!(answer.status.unwrap().code, 0, "limit {limit} offset {offset}");
         }
         for (shards, partitions, params) in [
-            (huge.clamp(i32::MIN.into(), i32::MAX.into()) as i32, 0, property("dim", "4")),
-            (1, huge, property("dim", "4")),
-            (1, 0, property("dim", &text)),
+            (huge.clamp(i32::MIN.into(), i32::MAX.into()) as i32, 0, rpc::pair("dim", "4")),
+            (1, huge, rpc::pair("dim", "4")),
+            (1, 0, rpc::pair("dim", &text)),
         ] {
             create(api, shards, partitions, params).await;
         }
         let ttl = AlterCollectionRequest {
             collection_name: BOOK.into(),
-            properties: vec![property("collection.ttl.seconds", &text)],
+            properties: vec![rpc::pair("collection.ttl.seconds", &text)],
             ..Default::default()
         };
         // Whether or not it is taken, rows are read afterwards.
@@ -154,7 +143,7 @@ async fn no_number_in_a_request_decides_what_is_allocated() {
     }
     let forget = AlterCollectionRequest {
         collection_name: BOOK.into(),
-        properties: vec![property("collection.ttl.seconds", "0")],
+        properties: vec![rpc::pair("collection.ttl.seconds", "0")],
         ..Default::default()
     };
     ok(Some(api.alter_collection(Request::new(forget)).await.unwrap().into_inner()));
@@ -165,27 +154,11 @@ async fn no_number_in_a_request_decides_what_is_allocated() {
 
 /// Asks for a collection that can't be.
 async fn create(api: &dyn MilvusService, shards_num: i32, num_partitions: i64, vector: KeyValuePair) {
-    let field = |name: &str, data_type: DataType, type_params| FieldSchema {
-        name: name.into(),
-        data_type: data_type.into(),
-        is_primary_key: name == "id",
-        type_params,
-        ..Default::default()
-    };
-    let schema = CollectionSchema {
-        name: "huge".into(),
-        fields: vec![
-            field("id", DataType::Int64, Vec::new()),
-            field("vec", DataType::FloatVector, vec![vector.clone()]),
-        ],
-        ..Default::default()
-    };
+    let vector_field = rpc::field("vec", DataType::FloatVector, &[(vector.key.as_str(), vector.value.as_str())]);
     let request = CreateCollectionRequest {
-        collection_name: "huge".into(),
-        schema: schema.encode_to_vec(),
         shards_num,
         num_partitions,
-        ..Default::default()
+        ..rpc::creation("huge", vec![rpc::id_field(), vector_field])
     };
     let status = api.create_collection(Request::new(request)).await.unwrap().into_inner();
     // Zero and less of shards and partitions is "as usual".

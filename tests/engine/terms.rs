@@ -12,7 +12,10 @@ use datacoord::{
 use rstest::rstest;
 use tonic::Request;
 
-use crate::world::{Process, World, ok, property, within};
+use crate::{
+    kit::{rpc, within},
+    world::{Process, World, ok},
+};
 
 const BOOK: &str = "book";
 const TTL: &str = "collection.ttl.seconds";
@@ -20,7 +23,7 @@ const TTL: &str = "collection.ttl.seconds";
 async fn alter(process: &Process, set: &[(&str, &str)], delete: &[&str]) {
     let request = AlterCollectionRequest {
         collection_name: BOOK.into(),
-        properties: set.iter().map(|(k, v)| property(k, v)).collect(),
+        properties: rpc::pairs(set),
         delete_keys: delete.iter().map(|k| (*k).to_owned()).collect(),
         ..Default::default()
     };
@@ -91,7 +94,7 @@ async fn a_plan_that_runs_drops_no_row_by_a_time_to_live_that_is_gone() {
     process.insert(BOOK, 0..10).await;
     world.clock.advance(Duration::from_secs(10));
     process.segment(BOOK, 10..20).await;
-    world.gate.shut();
+    world.hold_writes();
     process.compact(BOOK).await;
     world.gate.arrival().await;
     set_ttl(&process, None).await;
@@ -123,7 +126,7 @@ async fn a_plan_that_came_by_itself_ends_when_its_collection_is_switched_off() {
     process.create(BOOK, &[]).await;
     process.segment(BOOK, 0..100).await;
     let before = process.segments(BOOK).await;
-    world.gate.shut();
+    world.hold_writes();
     process.delete(BOOK, &(0..30).collect::<Vec<_>>()).await;
     process.flush(BOOK).await;
     world.gate.arrival().await;
@@ -173,7 +176,7 @@ async fn automatic_compaction_resumes_after_a_full_disk() {
     let process = world.start().await;
     process.create(BOOK, &[]).await;
     process.segment(BOOK, 0..100).await;
-    world.gate.fill();
+    world.fill_disk();
     process.delete(BOOK, &(0..30).collect::<Vec<_>>()).await;
     process.flush(BOOK).await;
     let view = first_end(&process).await;
@@ -186,7 +189,7 @@ async fn automatic_compaction_resumes_after_a_full_disk() {
     let why = process.coordinator.why_not_planned(&cell.live()[0]).unwrap();
     assert_eq!(why, "its last plan failed (exhausted), tried again from 2023-11-14T22:14:20Z on");
 
-    world.gate.empty();
+    world.gate.heal();
     world.clock.advance(Duration::from_secs(59));
     process.coordinator.tick().await;
     assert_eq!(jobs(&process).len(), 1, "not yet");

@@ -1,10 +1,8 @@
 //! A whole coordinator in the test's process, spoken to through the service that clients reach, over a store that can
 //! be stopped at a write and a clock that can be set.
 
-use std::{collections::BTreeSet, future::Future, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use datacoord::{
     clock::{Clock, ManualClock},
     config::Config,
@@ -12,124 +10,21 @@ use datacoord::{
     grpc::GrpcServer,
     meta::{MetaStore, RedbStore},
     standalone::{Standalone, StandaloneError},
-    storage::{Backend, Listed, Object, SegmentStore, StorageError},
+    storage::{Backend, SegmentStore, StorageError},
     telemetry::Metrics,
     wire::proto::{
-        common::{KeyValuePair, SegmentState, Status},
+        common::{SegmentState, Status},
         milvus::{milvus_service_server::MilvusService, *},
-        schema::{
-            CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField, VectorField,
-            field_data, scalar_field, vector_field,
-        },
     },
 };
-use futures::stream::BoxStream;
-use prost::Message;
-use tokio::sync::{Notify, Semaphore};
 use tonic::Request;
 
+use crate::kit::{
+    gate::{Gate, Operation, ROWS},
+    rpc, within,
+};
+
 const DIM: usize = 4;
-/// Nothing here takes long; a test that waits this long for an event waits for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Stops writes of insert logs while it is shut.
-#[derive(Debug)]
-pub struct Gate {
-    inner: Arc<dyn Backend>,
-    shut: std::sync::atomic::AtomicBool,
-    arrived: Notify,
-    open: Semaphore,
-    /// No room for insert logs.
-    full: std::sync::atomic::AtomicBool,
-}
-
-impl Gate {
-    fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            shut: false.into(),
-            arrived: Notify::new(),
-            open: Semaphore::new(0),
-            full: false.into(),
-        })
-    }
-
-    pub fn shut(&self) {
-        self.shut.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    /// Waits until a write stands before the gate.
-    pub async fn arrival(&self) {
-        within("a write at the gate", self.arrived.notified()).await;
-    }
-
-    /// From now on there is no room for insert logs.
-    pub fn fill(&self) {
-        self.full.store(true, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    pub fn empty(&self) {
-        self.full.store(false, std::sync::atomic::Ordering::SeqCst);
-    }
-
-    pub fn open(&self) {
-        self.shut.store(false, std::sync::atomic::Ordering::SeqCst);
-        self.open.add_permits(Semaphore::MAX_PERMITS / 2);
-    }
-}
-
-#[async_trait]
-impl Backend for Gate {
-    async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
-        self.inner.get(name).await
-    }
-
-    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
-        self.inner.get_range(name, range).await
-    }
-
-    async fn size(&self, name: &str) -> Result<u64, StorageError> {
-        self.inner.size(name).await
-    }
-
-    async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
-        let gated = objects.iter().any(|o| o.name.starts_with("insert_log"));
-        if gated && self.shut.load(std::sync::atomic::Ordering::SeqCst) {
-            self.arrived.notify_one();
-            self.open.acquire().await.unwrap().forget();
-        }
-        if gated && self.full.load(std::sync::atomic::Ordering::SeqCst) {
-            let object = objects.first().map(|o| o.name.clone()).unwrap_or_default();
-            return Err(StorageError::Full { operation: "put", object, what: "the test says so".into() });
-        }
-        self.inner.put(objects).await
-    }
-
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
-
-    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        self.inner.copy(from, to).await
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name).await
-    }
-
-    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
-        self.inner.list(prefix)
-    }
-
-    async fn clear_staging(&self) -> Result<u64, StorageError> {
-        self.inner.clear_staging().await
-    }
-}
-
-/// Waits for something that is bound to happen.
-pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, event).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
-}
 
 /// What outlives a process: the directory, the store, the time.
 pub struct World {
@@ -157,6 +52,17 @@ impl World {
         let mut world = Self::new();
         world.config.compaction.auto_enabled = false;
         world
+    }
+
+    /// From now on insert logs are not written before the gate is opened.
+    pub fn hold_writes(&self) {
+        self.gate.hold(Operation::Put, ROWS);
+    }
+
+    /// From now on there is no room for insert logs, until the gate is healed.
+    pub fn fill_disk(&self) {
+        let error = |object| StorageError::Full { operation: "put", object, what: "the test says so".into() };
+        self.gate.refuse(Operation::Put, ROWS, error);
     }
 
     /// Where the catalog and the log are.
@@ -235,10 +141,6 @@ pub fn ok(status: Option<Status>) {
     assert_eq!(status.code, 0, "{status:?}");
 }
 
-pub fn property(key: &str, value: &str) -> KeyValuePair {
-    KeyValuePair { key: key.into(), value: value.into() }
-}
-
 impl Process {
     /// The service itself, for requests that no client would send.
     pub fn api(&self) -> &dyn MilvusService {
@@ -256,28 +158,8 @@ impl Process {
 
     /// The request that [`Self::create`] makes.
     pub fn creation(name: &str, properties: &[(&str, &str)]) -> CreateCollectionRequest {
-        let field = |name: &str, data_type: DataType, type_params| FieldSchema {
-            name: name.into(),
-            data_type: data_type.into(),
-            is_primary_key: name == "id",
-            type_params,
-            ..Default::default()
-        };
-        let schema = CollectionSchema {
-            name: name.into(),
-            fields: vec![
-                field("id", DataType::Int64, Vec::new()),
-                field("vec", DataType::FloatVector, vec![property("dim", &DIM.to_string())]),
-            ],
-            ..Default::default()
-        };
-        CreateCollectionRequest {
-            collection_name: name.into(),
-            schema: schema.encode_to_vec(),
-            shards_num: 1,
-            properties: properties.iter().map(|(k, v)| property(k, v)).collect(),
-            ..Default::default()
-        }
+        let fields = vec![rpc::id_field(), rpc::vector_field("vec", DIM)];
+        CreateCollectionRequest { properties: rpc::pairs(properties), ..rpc::creation(name, fields) }
     }
 
     pub async fn insert(&self, name: &str, keys: impl IntoIterator<Item = i64>) {
@@ -289,34 +171,8 @@ impl Process {
     pub fn insertion(name: &str, keys: impl IntoIterator<Item = i64>) -> InsertRequest {
         let keys: Vec<i64> = keys.into_iter().collect();
         let vectors = keys.iter().flat_map(|k| [*k as f32; DIM]).collect();
-        let column = |name: &str, data_type: DataType, field| FieldData {
-            r#type: data_type.into(),
-            field_name: name.into(),
-            field: Some(field),
-            ..Default::default()
-        };
-        InsertRequest {
-            collection_name: name.into(),
-            num_rows: keys.len() as u32,
-            fields_data: vec![
-                column(
-                    "id",
-                    DataType::Int64,
-                    field_data::Field::Scalars(ScalarField {
-                        data: Some(scalar_field::Data::LongData(LongArray { data: keys })),
-                    }),
-                ),
-                column(
-                    "vec",
-                    DataType::FloatVector,
-                    field_data::Field::Vectors(VectorField {
-                        dim: DIM as i64,
-                        data: Some(vector_field::Data::FloatVector(FloatArray { data: vectors })),
-                    }),
-                ),
-            ],
-            ..Default::default()
-        }
+        let columns = vec![rpc::longs("id", keys.clone()), rpc::vectors("vec", DIM, vectors)];
+        rpc::insertion(name, keys.len(), columns)
     }
 
     pub async fn delete(&self, name: &str, keys: &[i64]) {
@@ -355,15 +211,9 @@ impl Process {
     pub async fn keys(&self, name: &str) -> Vec<i64> {
         let answer = self.query(name, &["id"]).await;
         ok(answer.status);
-        let field = answer.fields_data.into_iter().find(|f| f.field_name == "id");
-        match field.and_then(|f| f.field) {
-            Some(field_data::Field::Scalars(ScalarField { data: Some(scalar_field::Data::LongData(longs)) })) => {
-                let mut keys = longs.data;
-                keys.sort_unstable();
-                keys
-            }
-            _ => Vec::new(),
-        }
+        let mut keys = rpc::longs_of(&answer.fields_data, "id").to_vec();
+        keys.sort_unstable();
+        keys
     }
 
     /// Flushed segments: id and rows.

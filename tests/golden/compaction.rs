@@ -7,10 +7,7 @@ use datacoord::{
     binlog::LogIds,
     compactor::{CompactionInput, CompactionOutcome, CompactionTask, Compactor, OutputSegment, ProgressSink},
     config::{BinlogConfig, WorkerConfig},
-    model::{
-        Channel, CollectionSchema, FieldId, Group, JobId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState,
-        Segment, Timestamp,
-    },
+    model::{Channel, CollectionSchema, FieldId, Group, Plan, PlanState, Timestamp},
     storage::{SegmentStore, read_columns, read_stats},
 };
 use futures::TryStreamExt;
@@ -19,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     digest::Rows,
+    kit::model,
     manifest::{Fixture, FixtureSegment, Group as FixtureGroup, SETS},
 };
 
@@ -26,7 +24,7 @@ use crate::{
 const IDS: Range<i64> = 1000..500_000;
 
 fn input(segment: &FixtureSegment) -> CompactionInput {
-    let mut summary = Segment { version: 1, ..Segment::new(segment.ids.segment, Arc::new(group(segment))) };
+    let mut summary = model::segment(segment.ids.segment.0, &Arc::new(group(segment)));
     summary.summarise(&segment.logs);
     CompactionInput { segment: summary, logs: segment.logs.clone() }
 }
@@ -44,26 +42,13 @@ fn task(fixture: &Fixture, members: &FixtureGroup) -> CompactionTask {
     let mut ids = members.segments.clone();
     ids.sort();
     let inputs: Vec<CompactionInput> = ids.iter().map(|id| input(fixture.segment(*id))).collect();
-    let planned = inputs.iter().map(|i| PlanInput {
-        segment: i.segment.id,
-        rows: i.segment.rows,
-        bytes: i.segment.insert_bytes,
-        delta_rows: i.segment.delta_rows,
-    });
+    let planned = inputs.iter().map(|i| model::input(&i.segment)).collect();
     CompactionTask {
         plan: Plan {
-            id: PlanId(1),
-            job: JobId(1),
-            group: group(fixture.segment(ids[0])),
-            kind: PlanKind::Mix,
-            reason: PlanReason::ManualMerge,
-            inputs: planned.collect(),
-            keep_deletes_after: Timestamp::MAX,
-            ttl: None,
             max_output_bytes: u64::MAX,
-            created_at_ms: 1,
             attempts: 1,
             state: PlanState::Executing { started_at_ms: 1 },
+            ..model::plan(1, 1, group(fixture.segment(ids[0])), planned)
         },
         schema: Arc::new(fixture.schema.clone()),
         inputs,

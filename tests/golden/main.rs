@@ -4,4 +4,6 @@ mod codec;
 mod compaction;
 mod damage;
 mod digest;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod manifest;

@@ -13,6 +13,8 @@ use datacoord::{
 };
 use serde_json::Value;
 
+use crate::kit::model;
+
 pub const SETS: [&str; 5] = ["a_mixed", "b_varchar", "c_vec128", "d_split", "e_ttl"];
 
 /// One set at one moment: before or after Milvus compacted it.
@@ -206,29 +208,17 @@ fn schema(collection: &Value) -> CollectionSchema {
             let number = |key: &str| -> Option<u32> { field["params"][key].as_str().map(|v| v.parse().unwrap()) };
             let data_type = |key: &str| DataType::from_number(int(&field[key]) as i32);
             Field {
-                id: FieldId(int(&field["id"])),
-                name: field["name"].as_str().unwrap().to_owned(),
-                description: String::new(),
-                data_type: data_type("type").unwrap(),
                 element_type: data_type("element_type"),
                 is_primary_key: int(&field["id"]) == primary,
                 auto_id: field["auto_id"] == true,
-                is_partition_key: false,
-                is_clustering_key: false,
                 is_dynamic: field["is_dynamic"] == true,
                 dim: number("dim"),
                 max_length: number("max_length"),
                 max_capacity: number("max_capacity"),
-                type_params: Vec::new(),
-                index_params: Vec::new(),
+                ..model::field(int(&field["id"]), field["name"].as_str().unwrap(), data_type("type").unwrap())
             }
         })
         .collect();
-    CollectionSchema {
-        name: collection["name"].as_str().unwrap().to_owned(),
-        description: String::new(),
-        enable_dynamic_field: collection["enable_dynamic_field"] == true,
-        primary: fields.iter().position(|field| field.is_primary_key).unwrap(),
-        fields,
-    }
+    let enable_dynamic_field = collection["enable_dynamic_field"] == true;
+    CollectionSchema { enable_dynamic_field, ..model::schema(collection["name"].as_str().unwrap(), fields) }
 }

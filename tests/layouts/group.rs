@@ -9,11 +9,12 @@ use std::{
 use datacoord::{
     config::CompactionConfig,
     model::{
-        Channel, ClusterRange, CollectionId, FieldId, Group, PartitionId, PlanKind, Scalar, Segment, SegmentId,
-        SegmentLevel, Timestamp, Trigger, segment,
+        ClusterRange, FieldId, Group, PlanKind, Scalar, Segment, SegmentId, SegmentLevel, Timestamp, Trigger, segment,
     },
     planner::{GroupView, PlanContext, PlanDraft, Policy, Proposals, Rules, SegmentScope, propose, validate},
 };
+
+use crate::kit::model;
 
 pub const MB: u64 = 1 << 20;
 const CLUSTERING_KEY: FieldId = FieldId(101);
@@ -63,11 +64,7 @@ impl Simulated {
 
     pub fn with(config: CompactionConfig) -> Self {
         Self {
-            group: Arc::new(Group {
-                collection: CollectionId(1),
-                partition: PartitionId(1),
-                channel: Channel::new("by-dev-rootcoord-dml_0_1v0"),
-            }),
+            group: Arc::new(model::group(1, 1, "by-dev-rootcoord-dml_0_1v0")),
             policy: Policy::Standard,
             config,
             ttl: None,
@@ -137,8 +134,7 @@ impl Simulated {
             memory_bytes: bytes,
             ts_from: Timestamp::from_ms(from_ms),
             ts_to: Timestamp::from_ms(to_ms),
-            version: 1,
-            ..Segment::new(id, Arc::clone(&self.group))
+            ..model::segment(id.0, &self.group)
         });
         id
     }

@@ -4,5 +4,7 @@
 
 mod amplification;
 mod group;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod properties;
 mod scenarios;

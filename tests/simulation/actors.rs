@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     invariants::{Picture, broken},
-    store::{Faulty, Numbers, VirtualClock},
+    kit::numbers::Numbers,
+    store::{Faulty, VirtualClock},
     worker::{PaperWorker, ROW_BYTES},
     world::{Journal, World, is_fenced},
 };

@@ -143,39 +143,24 @@ pub fn broken(now: &Picture, before: &Picture) -> Vec<String> {
 mod tests {
     use std::sync::Arc;
 
-    use datacoord::model::{
-        Channel, CollectionId, FailureKind, Group, JobId, PartitionId, PlanInput, PlanKind, PlanReason, Terms,
-        Timestamp, Trigger,
-    };
+    use datacoord::model::{FailureKind, Group, PlanInput, Trigger};
     use rstest::rstest;
 
     use super::*;
+    use crate::kit::model;
 
     fn group(collection: i64) -> Arc<Group> {
-        let (partition, channel) = (PartitionId(1), Channel::new("c_1v0"));
-        Arc::new(Group { collection: CollectionId(collection), partition, channel })
+        Arc::new(model::group(collection, 1, "c_1v0"))
     }
 
     fn segment(id: i64, rows: u64, delta_rows: u64) -> Segment {
-        Segment { rows, insert_bytes: rows * 1024, delta_rows, version: 1, ..Segment::new(SegmentId(id), group(1)) }
+        Segment { rows, insert_bytes: rows * 1024, delta_rows, ..model::segment(id, &group(1)) }
     }
 
     fn plan(id: i64, inputs: &[i64], state: PlanState) -> Plan {
         let input = |id: &i64| PlanInput { segment: SegmentId(*id), rows: 10, bytes: 0, delta_rows: 0 };
-        Plan {
-            id: PlanId(id),
-            job: JobId(50),
-            group: Group::clone(&group(1)),
-            kind: PlanKind::Mix,
-            reason: PlanReason::ManualMerge,
-            inputs: inputs.iter().map(input).collect(),
-            keep_deletes_after: Timestamp::MAX,
-            ttl: None,
-            max_output_bytes: 20 * 1024,
-            created_at_ms: 0,
-            attempts: 1,
-            state,
-        }
+        let inputs = inputs.iter().map(input).collect();
+        Plan { max_output_bytes: 20 * 1024, attempts: 1, state, ..model::plan(id, 50, Group::clone(&group(1)), inputs) }
     }
 
     fn completed(targets: &[i64]) -> PlanState {
@@ -194,15 +179,7 @@ mod tests {
         let failed = PlanState::Failed { kind: FailureKind::Corrupt, message: "bad".into(), ended_at_ms: 2 };
         Picture {
             segments: vec![dropped(1, 10), dropped(2, 10), merged, segment(4, 10, 0), segment(5, 10, 3)],
-            jobs: vec![Job {
-                id: JobId(50),
-                trigger: Trigger::Tick,
-                collection: CollectionId(1),
-                created_at_ms: 0,
-                plans: vec![PlanId(7), PlanId(8), PlanId(9)],
-                nothing_to_do: None,
-                terms: Terms::default(),
-            }],
+            jobs: vec![Job { trigger: Trigger::Tick, ..model::job(50, 1, &[7, 8, 9]) }],
             plans: vec![
                 plan(7, &[1, 2], completed(&[3])),
                 plan(8, &[4, 5], PlanState::Queued { not_before_ms: 0 }),

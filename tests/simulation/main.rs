@@ -21,6 +21,8 @@
 
 mod actors;
 mod invariants;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod store;
 mod worker;
 mod world;

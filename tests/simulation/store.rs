@@ -17,40 +17,7 @@ use datacoord::{
 };
 use tokio::time::{Instant, sleep};
 
-/// Numbers that follow from a seed (splitmix64).
-#[derive(Debug, Clone)]
-pub struct Numbers(u64);
-
-impl Numbers {
-    /// Numbers of their own for a thing: who draws first elsewhere makes no difference.
-    pub fn of(seed: u64, thing: &[u64]) -> Self {
-        let mut numbers = Self(seed);
-        for part in thing {
-            numbers = Self(numbers.next() ^ part.wrapping_mul(0xD6E8_FEB8_6659_FD93));
-        }
-        numbers
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 up to but not `limit`.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-
-    pub fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> Option<&'a T> {
-        from.get(self.below(from.len() as u64) as usize)
-    }
-}
+use crate::kit::numbers::Numbers;
 
 /// What the runtime's paused clock shows, from a Tuesday in 2023 on.
 #[derive(Debug)]

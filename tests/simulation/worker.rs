@@ -20,7 +20,10 @@ use futures::FutureExt;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{store::Numbers, world::Journal};
+use crate::{
+    kit::{model, numbers::Numbers},
+    world::Journal,
+};
 
 pub const ROW_BYTES: u64 = 1024;
 pub const DELETE_BYTES: u64 = 20;
@@ -113,16 +116,7 @@ impl Worker for PaperWorker {
 
 pub fn log(ids: &AtomicI64, rows: u64, row_bytes: u64) -> LogFile {
     let ts = Timestamp::from_ms(1_700_000_000_000);
-    let id = LogId(ids.fetch_add(1, Ordering::SeqCst));
-    LogFile {
-        id,
-        rows,
-        ts_from: ts,
-        ts_to: ts,
-        bytes: rows * row_bytes,
-        memory_bytes: rows * row_bytes,
-        checksum: None,
-    }
+    model::log_file(ids.fetch_add(1, Ordering::SeqCst), rows, rows * row_bytes, ts)
 }
 
 pub fn logs(ids: &AtomicI64, rows: u64) -> SegmentLogs {

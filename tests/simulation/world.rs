@@ -30,6 +30,7 @@ use datacoord::{
 };
 
 use crate::{
+    kit::model,
     store::VirtualClock,
     worker::{self, CLUSTERING_KEY, DELETE_BYTES},
 };
@@ -192,7 +193,7 @@ impl World {
     }
 
     fn empty_segment(&self, group: &Arc<Group>, id: SegmentId, level: SegmentLevel) -> Segment {
-        Segment { level, version: 1, ..Segment::new(id, Arc::clone(group)) }
+        Segment { level, ..model::segment(id.0, group) }
     }
 
     /// A new segment of so many rows, or of nothing but so many deletes.
@@ -304,18 +305,11 @@ impl World {
             }
             for draft in self.propose(group, trigger, policy).drafts {
                 plans.push(Plan {
-                    id: PlanId(self.id()),
-                    job,
-                    group: Group::clone(group),
                     kind: draft.kind,
                     reason: draft.reason,
-                    inputs: draft.inputs,
-                    keep_deletes_after: Timestamp::MAX,
-                    ttl: None,
                     max_output_bytes: draft.max_output_bytes,
                     created_at_ms: now_ms,
-                    attempts: 0,
-                    state: PlanState::Queued { not_before_ms: 0 },
+                    ..model::plan(self.id(), job.0, Group::clone(group), draft.inputs)
                 });
             }
         }
@@ -494,13 +488,7 @@ impl JobSink for World {
             let logs = logs.map_err(|e| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() })?;
             inputs.push(CompactionInput { segment, logs });
         }
-        let schema = Arc::new(CollectionSchema {
-            name: "c".into(),
-            description: String::new(),
-            enable_dynamic_field: false,
-            fields: vec![],
-            primary: 0,
-        });
+        let schema = Arc::new(model::schema("c", Vec::new()));
         let first = self.ids.fetch_add(IDS_OF_AN_ATTEMPT, Ordering::SeqCst);
         let ids = first..first + IDS_OF_AN_ATTEMPT;
         Ok(Task::Compaction(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms(), ids }))
