@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::BinlogConfig,
     error::{Classify, ErrorKind},
+    kit::model,
     model::{CollectionId, DataType, Delete, Field, FieldId, PartitionId, PrimaryKey, SegmentId, Timestamp},
 };
 
@@ -36,21 +37,9 @@ const TO: Timestamp = Timestamp(20);
 
 fn field(data_type: DataType) -> Field {
     Field {
-        id: FieldId(100),
-        name: "f".to_owned(),
-        description: String::new(),
-        data_type,
         element_type: (data_type == DataType::Array).then_some(DataType::Int64),
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
         dim: data_type.is_vector().then_some(16),
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
+        ..model::field(100, "f", data_type)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The operations that a store needs of the place where objects are. Three implementations: a local directory, a bucket,
-//! and a wrapper that injects faults.
+//! The operations that a store needs of the place where objects are. Two implementations: a local directory and a bucket.
+//! Tests put a gate in front of either, which injects faults.
 //!
 //! A backend must never retry, count or interpret; [`super::SegmentStore`] does.
 

@@ -18,7 +18,8 @@ use super::{
 use crate::{
     binlog::LogIds,
     config::{BinlogConfig, StorageConfig},
-    model::{CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, LogId, PartitionId, SegmentId},
+    kit::model,
+    model::{CollectionId, CollectionSchema, DataType, Delete, FieldId, LogId, PartitionId, SegmentId},
 };
 
 pub(super) const IDS: LogIds = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
@@ -42,38 +43,13 @@ pub(super) fn path(log: i64) -> LogPath {
     LogPath::delta(IDS, LogId(log))
 }
 
-pub(super) fn field(id: i64, name: &str, data_type: DataType) -> Field {
-    Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: id == 100,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: data_type.is_vector().then_some(8),
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-    }
-}
-
 pub(super) fn schema(key: DataType) -> CollectionSchema {
-    CollectionSchema {
-        name: "c".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![
-            field(100, "key", key),
-            field(101, "vector", DataType::FloatVector),
-            field(102, "document", DataType::Json),
-        ],
-        primary: 0,
-    }
+    let fields = vec![
+        model::key(100, "key", key),
+        model::vector(101, "vector", 8),
+        model::field(102, "document", DataType::Json),
+    ];
+    model::schema("c", fields)
 }
 
 /// Rows with ascending row ids from `first`; key k belongs to row id k.

@@ -10,7 +10,7 @@
 //!        │         ranged  checksum   windows of large objects; bytes compared with their checksum
 //!        └──── store ────┘            names, bounded retries, counters, batches
 //!        pace  outage  counters
-//!     local     bucket     fault      backends: files (local/direct: past the page cache), S3, injected faults
+//!     local     bucket                backends: files (local/direct: past the page cache), S3
 //! ```
 
 mod backend;
@@ -18,7 +18,6 @@ mod bucket;
 mod checksum;
 mod counters;
 mod error;
-mod fault;
 mod fetch;
 #[cfg(test)]
 mod fixtures;
@@ -35,7 +34,6 @@ pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped};
 pub use checksum::{RunningCheck, StoredObject};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
-pub use fault::{Fault, FaultyBackend, Operation};
 pub use fetch::{Fetched, fetch, verify};
 pub use outage::Outage;
 pub use pace::{Pace, Paced};

@@ -1,7 +1,5 @@
 //! Merges that do not come to their end: they say why and leave nothing behind.
 
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
-
 use futures::stream::BoxStream;
 use rstest::rstest;
 
@@ -10,7 +8,8 @@ use crate::{
     clock::SystemClock,
     config::StorageConfig,
     error::Classify,
-    storage::{Backend, Fault, FaultyBackend, Listed, Object, Operation, StorageError},
+    kit::gate::{Fault, Gate, Operation},
+    storage::{Backend, Listed, Object, StorageError},
 };
 
 /// Two segments of two batches, with deletes.
@@ -24,8 +23,8 @@ async fn world() -> World {
 }
 
 /// The world with a backend that fails on demand.
-fn faulty(world: &mut World) -> Arc<FaultyBackend> {
-    let backend = FaultyBackend::new(world.store.backend());
+fn faulty(world: &mut World) -> Arc<Gate> {
+    let backend = Gate::new(world.store.backend());
     let config = StorageConfig { retry_backoff: Duration::ZERO, ..Default::default() };
     world.store = SegmentStore::with_backend(backend.clone(), &config);
     backend
@@ -42,69 +41,19 @@ async fn cancelled_before_it_begins() {
     assert_eq!(world.objects().await, before);
 }
 
-/// Cancels when a number of writes have been asked for.
-#[derive(Debug)]
-struct Canceller {
-    inner: Arc<dyn Backend>,
-    puts: AtomicI64,
-    at: i64,
-    token: CancellationToken,
-}
-
-#[async_trait::async_trait]
-impl Backend for Canceller {
-    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<bytes::Bytes, StorageError> {
-        self.inner.get_range(name, range).await
-    }
-
-    async fn size(&self, name: &str) -> Result<u64, StorageError> {
-        self.inner.size(name).await
-    }
-
-    async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
-        if self.puts.fetch_add(1, SeqCst) + 1 == self.at {
-            self.token.cancel();
-        }
-        self.inner.put(objects).await
-    }
-
-    async fn get(&self, name: &str) -> Result<bytes::Bytes, StorageError> {
-        self.inner.get(name).await
-    }
-
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
-
-    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        self.inner.copy(from, to).await
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name).await
-    }
-
-    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
-        self.inner.list(prefix)
-    }
-
-    async fn clear_staging(&self) -> Result<u64, StorageError> {
-        self.inner.clear_staging().await
-    }
-}
-
 #[rstest]
 #[tokio::test]
-async fn cancelled_in_the_middle_leaves_no_objects(#[values(1, 2, 3, 6)] at: i64) {
+async fn cancelled_in_the_middle_leaves_no_objects(#[values(1, 2, 3, 6)] at: u64) {
     let mut world = world().await;
     let before = world.objects().await;
     let token = CancellationToken::new();
-    let backend = Canceller { inner: world.store.backend(), puts: AtomicI64::new(0), at, token: token.clone() };
-    let backend = Arc::new(backend);
-    world.store = SegmentStore::with_backend(backend.clone(), &StorageConfig::default());
+    let gate = Gate::new(world.store.backend());
+    let cancel = token.clone();
+    gate.before(Operation::Put, at, move || cancel.cancel());
+    world.store = SegmentStore::with_backend(gate.clone(), &StorageConfig::default());
     let error = world.compactor().run(&world.task(), &ProgressSink::new(), &token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
-    assert!(backend.puts.load(SeqCst) >= at);
+    assert!(gate.count(Operation::Put) >= at);
     assert_eq!(world.objects().await, before);
 }
 
@@ -194,13 +143,14 @@ async fn cancelled_between_columns_writes_no_more() {
     world.binlog.max_bytes = world.inputs[0].logs.memory_bytes() / 2;
     let before = world.objects().await;
     let token = CancellationToken::new();
-    let backend = Canceller { inner: world.store.backend(), puts: AtomicI64::new(0), at: 1, token: token.clone() };
-    let backend = Arc::new(backend);
-    world.store = SegmentStore::with_backend(backend.clone(), &StorageConfig::default());
+    let gate = Gate::new(world.store.backend());
+    let cancel = token.clone();
+    gate.before(Operation::Put, 1, move || cancel.cancel());
+    world.store = SegmentStore::with_backend(gate.clone(), &StorageConfig::default());
     let error = world.compactor().run(&world.task(), &ProgressSink::new(), &token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
     // Both columns of vectors are large and may be on their way; the others never got there.
-    assert!(backend.puts.load(SeqCst) <= 2);
+    assert!(gate.count(Operation::Put) <= 2);
     assert_eq!(world.objects().await, before);
 }
 

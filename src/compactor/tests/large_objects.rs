@@ -6,7 +6,7 @@ use super::{merges::stats_hold, *};
 use crate::{
     config::StorageConfig,
     error::Classify,
-    storage::{Fault, FaultyBackend, Operation},
+    kit::gate::{Fault, Gate, Operation},
 };
 
 /// Rows of one batch: its vectors are an object of more than 64 KiB, the least that is read in windows.
@@ -107,7 +107,7 @@ async fn a_store_that_does_not_answer_is_not_a_damaged_object() {
     let (mut world, _) = world(false).await;
     let (inner, objects) = (world.store.backend(), world.objects().await);
     for nth in [1, 2, 3, 5, 8, 13, 21, 34] {
-        let backend = FaultyBackend::new(inner.clone());
+        let backend = Gate::new(inner.clone());
         let config = StorageConfig { retry_backoff: Duration::ZERO, ..Default::default() };
         world.store = SegmentStore::with_backend(backend.clone(), &config);
         backend.fail_from(Some(Operation::Get), nth, Fault::Unavailable);

@@ -19,10 +19,10 @@ use crate::{
     binlog::{InsertLog, InsertLogWriter, decode_delta, encode_delta},
     config::{BinlogConfig, WorkerConfig},
     error::ErrorKind,
+    kit::model,
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogFile, LogId,
-        LogIds, PartitionId, PkRange, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Segment,
-        SegmentId, SegmentLevel, SegmentLogs, Timestamp,
+        CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, LogFile, LogId, LogIds, PartitionId,
+        PkRange, Plan, PlanKind, PlanState, PrimaryKey, SegmentId, SegmentLevel, SegmentLogs, Timestamp,
     },
     storage::{LogPath, SegmentStore},
 };
@@ -61,36 +61,10 @@ fn document(id: i64) -> Vec<u8> {
     format!("{{\"id\":{id},\"pad\":\"{}\"}}", "x".repeat(id.unsigned_abs() as usize % 40)).into_bytes()
 }
 
-fn field(id: i64, data_type: DataType) -> Field {
-    Field {
-        id: FieldId(id),
-        name: format!("f{id}"),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    }
-}
-
 fn schema(key_type: DataType) -> Arc<CollectionSchema> {
-    let key = Field { is_primary_key: true, max_length: Some(64), ..field(101, key_type) };
-    let vector = Field { dim: Some(VECTOR_BYTES as u32 / 4), ..field(100, DataType::FloatVector) };
-    Arc::new(CollectionSchema {
-        name: "c".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![vector, key, field(102, DataType::Json)],
-        primary: 1,
-    })
+    let key = Field { max_length: Some(64), ..model::key(101, "f101", key_type) };
+    let vector = model::vector(100, "f100", VECTOR_BYTES as u32 / 4);
+    Arc::new(model::schema("c", vec![vector, key, model::field(102, "f102", DataType::Json)]))
 }
 
 /// Ids that a test's attempt has.
@@ -111,7 +85,7 @@ struct World {
 }
 
 fn group() -> Group {
-    Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("ch_1v0") }
+    model::group(1, 2, "ch_1v0")
 }
 
 impl World {
@@ -158,7 +132,7 @@ impl World {
             let log = encode_delta(ids, deletes, &self.binlog, 1).unwrap();
             logs.delta.push(self.put(LogPath::delta(ids, log_id()), log).await);
         }
-        let mut segment = Segment { version: 1, ..Segment::new(ids.segment, Arc::new(group())) };
+        let mut segment = model::segment(id, &Arc::new(group()));
         segment.summarise(&logs);
         self.inputs.push(CompactionInput { segment, logs });
     }
@@ -188,26 +162,16 @@ impl World {
     }
 
     fn task(&self) -> CompactionTask {
-        let input = |i: &CompactionInput| PlanInput {
-            segment: i.segment.id,
-            rows: i.segment.rows,
-            bytes: i.segment.insert_bytes,
-            delta_rows: i.segment.delta_rows,
-        };
+        let inputs = self.inputs.iter().map(|i| model::input(&i.segment)).collect();
         CompactionTask {
             plan: Plan {
-                id: PlanId(7),
-                job: JobId(8),
-                group: group(),
                 kind: self.kind,
-                reason: PlanReason::ManualMerge,
-                inputs: self.inputs.iter().map(input).collect(),
                 keep_deletes_after: self.keep_deletes_after,
                 ttl: self.ttl,
                 max_output_bytes: self.max_output_bytes,
-                created_at_ms: 1,
                 attempts: 1,
                 state: PlanState::Executing { started_at_ms: 1 },
+                ..model::plan(7, 8, group(), inputs)
             },
             schema: self.schema.clone(),
             inputs: self.inputs.clone(),

@@ -10,8 +10,9 @@ use super::*;
 use crate::{
     config::StorageConfig,
     ids::BoundStore,
+    kit::gate::{Fault, Gate, Operation},
     meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
-    storage::{Backend, Fault, FaultyBackend, Object, StorageError},
+    storage::{Backend, Object, StorageError},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -163,7 +164,7 @@ async fn a_start_that_dies_at_any_step_is_repeated_and_a_copy_of_before_is_not_l
 ) {
     let (backend, file) = owned().await;
     let before = file.copy();
-    let faulty = FaultyBackend::new(Arc::clone(&backend));
+    let faulty = Gate::new(Arc::clone(&backend));
     if in_catalog {
         *file.dies.lock() = Some((nth, is_done));
     } else {
@@ -187,7 +188,7 @@ async fn a_turn_that_fails_at_any_step_is_taken_later_and_fences_nobody(
     #[values(true, false)] is_done: bool,
 ) {
     let (backend, file) = owned().await;
-    let faulty = FaultyBackend::new(Arc::clone(&backend));
+    let faulty = Gate::new(Arc::clone(&backend));
     let owner = start_over(faulty.clone(), &file, "").await.unwrap();
     let copy = file.copy();
     owner.before_commit().await.unwrap();
@@ -247,43 +248,10 @@ async fn a_mark_that_is_away_for_a_moment_stops_writing_and_fences_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_start_over_a_store_that_hangs_is_given_up() {
-    #[derive(Debug)]
-    struct Hanging(Arc<dyn Backend>);
-    #[async_trait]
-    impl Backend for Hanging {
-        async fn get(&self, _: &str) -> Result<Bytes, StorageError> {
-            std::future::pending().await
-        }
-        async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
-            self.0.get_range(name, range).await
-        }
-        async fn size(&self, name: &str) -> Result<u64, StorageError> {
-            self.0.size(name).await
-        }
-        async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
-            self.0.put(objects).await
-        }
-        fn batch(&self) -> usize {
-            1
-        }
-        async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
-            self.0.copy(from, to).await
-        }
-        async fn delete(&self, name: &str) -> Result<(), StorageError> {
-            self.0.delete(name).await
-        }
-        fn list(
-            &self,
-            prefix: &str,
-        ) -> futures::stream::BoxStream<'static, Result<crate::storage::Listed, StorageError>> {
-            self.0.list(prefix)
-        }
-        async fn clear_staging(&self) -> Result<u64, StorageError> {
-            self.0.clear_staging().await
-        }
-    }
     let (backend, file) = owned().await;
-    let error = start_over(Arc::new(Hanging(backend)), &file, "").await.unwrap_err();
+    let gate = Gate::new(backend);
+    gate.hold(Operation::Get, "");
+    let error = start_over(gate, &file, "").await.unwrap_err();
     assert!(matches!(error, CoordinatorError::Ownership(OwnershipError::Silent { after: PATIENCE, .. })), "{error}");
 }
 
@@ -344,7 +312,7 @@ proptest! {
                         }
                     }
                     Step::Die(i, nth, in_catalog, is_done) if lives[i].owner.is_none() => {
-                        let faulty = FaultyBackend::new(Arc::clone(&backend));
+                        let faulty = Gate::new(Arc::clone(&backend));
                         let fault = if is_done { Fault::AnswerLost } else { Fault::Unavailable };
                         if in_catalog {
                             *lives[i].file.dies.lock() = Some((nth, is_done));

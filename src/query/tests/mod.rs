@@ -14,6 +14,7 @@ use super::{MemorySource, RowSource, SegmentSource};
 use crate::{
     binlog::LogIds,
     config::BinlogConfig,
+    kit::model as fixture,
     model::{
         Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, LogId, Lsn, PartitionId,
         PrimaryKey, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
@@ -25,38 +26,13 @@ const KEY: FieldId = FieldId(100);
 const NUMBER: FieldId = FieldId(101);
 const VECTOR: FieldId = FieldId(102);
 
-fn field(id: FieldId, name: &str, data_type: DataType) -> Field {
-    Field {
-        id,
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-    }
-}
-
 fn schema(key: DataType) -> Arc<CollectionSchema> {
-    Arc::new(CollectionSchema {
-        name: "reads".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![
-            Field { is_primary_key: true, max_length: Some(64), ..field(KEY, "id", key) },
-            field(NUMBER, "n", DataType::Int64),
-            Field { dim: Some(2), ..field(VECTOR, "v", DataType::FloatVector) },
-        ],
-        primary: 0,
-    })
+    let fields = vec![
+        Field { max_length: Some(64), ..fixture::key(KEY.0, "id", key) },
+        fixture::field(NUMBER.0, "n", DataType::Int64),
+        fixture::vector(VECTOR.0, "v", 2),
+    ];
+    Arc::new(fixture::schema("reads", fields))
 }
 
 /// One row. `row_id` is unique, so it identifies the row in an answer.

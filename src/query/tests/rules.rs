@@ -8,11 +8,12 @@ use super::*;
 use crate::{
     config::StorageConfig,
     error::{Classify, ErrorKind},
+    kit::gate::{Fault, Gate, Operation},
     query::{
         Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, expire_before, matching_keys,
         query,
     },
-    storage::{FaultyBackend, Operation, StorageError},
+    storage::StorageError,
 };
 
 fn row(row_id: i64, ts: u64, key: i64, number: i64) -> Row {
@@ -204,14 +205,14 @@ async fn columns_of_an_answer() {
 }
 
 /// A store that records which objects were read.
-fn watched() -> (SegmentStore, Arc<FaultyBackend>) {
-    let backend = FaultyBackend::new(SegmentStore::in_memory().backend());
+fn watched() -> (SegmentStore, Arc<Gate>) {
+    let backend = Gate::new(SegmentStore::in_memory().backend());
     let config = StorageConfig { max_attempts: 1, retry_backoff: Duration::ZERO, ..StorageConfig::default() };
     (SegmentStore::with_backend(backend.clone(), &config), backend)
 }
 
 /// Fields (or kinds) of the objects read since `from`, each once.
-fn read_since(backend: &FaultyBackend, from: usize) -> BTreeSet<String> {
+fn read_since(backend: &Gate, from: usize) -> BTreeSet<String> {
     let calls = backend.calls();
     let gets = calls[from..].iter().filter(|(operation, _)| *operation == Operation::Get);
     gets.map(|(_, name)| {
@@ -313,13 +314,12 @@ async fn a_source_that_fails_fails_the_read() {
     let (store, backend) = watched();
     let rows: Vec<Row> = (0..10).map(|i| row(i, 10, i, 0)).collect();
     let source = flushed(&store, &schema, 10, 1, 0, &rows, &[delete(&schema, 1, 11)]).await;
-    let written = backend.calls().iter().filter(|(operation, _)| *operation == Operation::Get).count();
-    assert_eq!(written, 0);
+    assert_eq!(backend.count(Operation::Get), 0);
     // There are four reads: delta log, key, timestamp, output column. Each of them may fail.
     for nth in 1..=4 {
-        let gets = backend.calls().iter().filter(|(operation, _)| *operation == Operation::Get).count() as u64;
+        let gets = backend.count(Operation::Get);
         backend.heal();
-        backend.fail(Some(Operation::Get), gets + nth, crate::storage::Fault::Unavailable);
+        backend.fail(Some(Operation::Get), gets + nth, Fault::Unavailable);
         let set = ReadSet { sources: vec![Box::new(source.clone())], deletes: Vec::new() };
         let error = query(&schema, set, ask(&schema, ""), &QueryLimits::default()).await.expect_err("injected");
         assert!(matches!(error, QueryError::Storage(StorageError::Unavailable { .. })), "{nth}: {error}");

@@ -7,9 +7,9 @@ use rstest::rstest;
 use super::*;
 use crate::{
     error::{Classify, ErrorKind},
+    kit::gate::Gate,
     storage::{
         bucket::Bucket,
-        fault::FaultyBackend,
         fixtures::{names, object},
         local::LocalFiles,
     },
@@ -19,7 +19,7 @@ use crate::{
 #[rstest]
 #[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
 #[case::local(|dir: &Path| Arc::new(LocalFiles::open(&dir.join("a/b")).unwrap()) as Arc<dyn Backend>)]
-#[case::wrapped(|dir: &Path| FaultyBackend::new(Arc::new(LocalFiles::open(dir).unwrap())) as Arc<dyn Backend>)]
+#[case::wrapped(|dir: &Path| Gate::new(Arc::new(LocalFiles::open(dir).unwrap())) as Arc<dyn Backend>)]
 #[tokio::test]
 async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
     let dir = tempfile::tempdir().unwrap();

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     config::StorageConfig,
+    kit::gate::{Fault, Gate, Operation},
     model::{DataType, PrimaryKey},
     storage::{
-        fault::{Fault, FaultyBackend, Operation},
         fixtures::{IDS, config, read_all, rows, schema, write},
         local::LocalFiles,
         segment_reader::{read_deletes, read_stats},
@@ -69,7 +69,7 @@ async fn a_failing_store_fails_the_write_and_a_passing_fault_does_not() {
     for (attempts, healthy) in [(1, false), (2, true)] {
         for nth in 1..=3 {
             let dir = tempfile::tempdir().unwrap();
-            let faulty = FaultyBackend::new(Arc::new(LocalFiles::open(dir.path()).unwrap()));
+            let faulty = Gate::new(Arc::new(LocalFiles::open(dir.path()).unwrap()));
             faulty.fail(Some(Operation::Put), nth, Fault::Torn);
             let store =
                 SegmentStore::with_backend(faulty.clone(), &StorageConfig { max_attempts: attempts, ..config() });

@@ -3,8 +3,8 @@ use rstest::rstest;
 use super::*;
 use crate::{
     error::ErrorKind,
+    kit::gate::{Fault, Gate, Operation},
     storage::{
-        fault::{Fault, FaultyBackend, Operation},
         fixtures::{IDS, config, object, path},
         pace::Pace,
         path::LogKind,
@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 async fn only_passing_errors_are_retried_and_not_for_ever() {
-    let faulty = FaultyBackend::new(Arc::new(Bucket::in_memory()));
+    let faulty = Gate::new(Arc::new(Bucket::in_memory()));
     let store = SegmentStore::with_backend(faulty.clone(), &StorageConfig { max_attempts: 3, ..config() });
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
 
@@ -26,7 +26,7 @@ async fn only_passing_errors_are_retried_and_not_for_ever() {
 
     faulty.fail_from(Some(Operation::Get), 2, Fault::Unavailable);
     assert_eq!(store.get(&path(5)).await.unwrap_err().kind(), ErrorKind::Transient);
-    assert_eq!(faulty.calls().iter().filter(|(o, _)| *o == Operation::Get).count(), 1 + 3);
+    assert_eq!(faulty.count(Operation::Get), 1 + 3);
     assert_eq!((count(&store.counters().get.retries), count(&store.counters().get.failures)), (2, 1));
 
     faulty.heal();
@@ -38,7 +38,7 @@ async fn only_passing_errors_are_retried_and_not_for_ever() {
 
 #[tokio::test]
 async fn a_torn_put_is_repaired_by_the_retry() {
-    let faulty = FaultyBackend::new(Arc::new(Bucket::in_memory()));
+    let faulty = Gate::new(Arc::new(Bucket::in_memory()));
     let store = SegmentStore::with_backend(faulty.clone(), &config());
     faulty.fail(None, 1, Fault::Torn);
     store.put(&path(5), Bytes::from_static(b"four")).await.unwrap();

@@ -9,30 +9,20 @@ use super::{answer, insert::*, *};
 use crate::{
     config::LimitsConfig,
     error::{Classify, ErrorKind},
-    model::{CollectionSchema, DataType, Field, FieldId},
+    kit::model,
+    model::{CollectionSchema, DataType, Field},
     wire::proto::{
         milvus,
         schema::{self as proto, FieldData, ScalarField, field_data, i_ds, scalar_field::Data, vector_field},
     },
 };
 
+/// Vectors of 8 dimensions, texts of up to 8 bytes.
 fn field(id: i64, name: &str, data_type: DataType) -> Field {
     Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
         dim: data_type.is_vector().then_some(8),
         max_length: (data_type == DataType::VarChar).then_some(8),
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
+        ..model::field(id, name, data_type)
     }
 }
 
@@ -59,7 +49,7 @@ const ELEMENTS: [DataType; 8] = [
 /// Every field type, arrays of every element type, and the dynamic field.
 fn every_type() -> CollectionSchema {
     let mut fields = vec![
-        Field { is_primary_key: true, ..field(100, "id", DataType::Int64) },
+        model::key(100, "id", DataType::Int64),
         field(101, "flag", DataType::Bool),
         field(102, "i8", DataType::Int8),
         field(103, "i16", DataType::Int16),
@@ -74,14 +64,8 @@ fn every_type() -> CollectionSchema {
     for (i, element) in ELEMENTS.into_iter().enumerate() {
         fields.push(array_field(111 + i as i64, &format!("array_{}", element.name()), element));
     }
-    fields.push(Field { is_dynamic: true, ..field(119, "$meta", DataType::Json) });
-    CollectionSchema {
-        name: "books".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: true,
-        fields,
-        primary: 0,
-    }
+    fields.push(model::dynamic(119));
+    model::schema("books", fields)
 }
 
 fn scalar(data: Data) -> field_data::Field {
@@ -227,13 +211,7 @@ fn array_cells(#[case] element: DataType, #[case] data: Option<Data>, #[case] he
 
 /// A schema of a key and one more field.
 fn schema_of(other: Field) -> CollectionSchema {
-    CollectionSchema {
-        name: "books".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: other.is_dynamic,
-        fields: vec![Field { is_primary_key: true, ..field(100, "id", DataType::Int64) }, other],
-        primary: 0,
-    }
+    model::schema("books", vec![model::key(100, "id", DataType::Int64), other])
 }
 
 fn keys(n: usize) -> field_data::Field {
@@ -321,10 +299,10 @@ fn long_json() -> String {
 #[case::element_kind(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[]), cell(DataType::VarChar, &[1])]), 1100, "row 1 of field x should be an array of Int64, not string_data")]
 #[case::element_range(array_field(101, "x", DataType::Int8), array(vec![cell(DataType::Int8, &[200]), cell(DataType::Int8, &[])]), 1100, "the 0th element (200) out of range")]
 #[case::element_length(array_field(101, "x", DataType::VarChar), array(vec![cell(DataType::VarChar, &[123456789]), cell(DataType::VarChar, &[])]), 1100, "the length (9) of 0th string")]
-#[case::dynamic_kind(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{}", "[1]"]), 1100, "row 1 of json field ($meta) is invalid")]
-#[case::dynamic_trailing(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{}", "{} 1"]), 1100, "row 1 of json field ($meta) is invalid")]
-#[case::dynamic_meta(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{}", "{\"$meta\":1}"]), 65535, "cannot set json key to: $meta: row 1")]
-#[case::dynamic_field(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) }, json(&["{\"a\":{\"id\":1}}", "{\"a\":1,\"id\":2}"]), 65535, "dynamic field name cannot include the static field name: id: row 1")]
+#[case::dynamic_kind(model::dynamic(101), json(&["{}", "[1]"]), 1100, "row 1 of json field ($meta) is invalid")]
+#[case::dynamic_trailing(model::dynamic(101), json(&["{}", "{} 1"]), 1100, "row 1 of json field ($meta) is invalid")]
+#[case::dynamic_meta(model::dynamic(101), json(&["{}", "{\"$meta\":1}"]), 65535, "cannot set json key to: $meta: row 1")]
+#[case::dynamic_field(model::dynamic(101), json(&["{\"a\":{\"id\":1}}", "{\"a\":1,\"id\":2}"]), 65535, "dynamic field name cannot include the static field name: id: row 1")]
 fn refuses_column(#[case] other: Field, #[case] data: field_data::Field, #[case] code: i32, #[case] says: &str) {
     let schema = schema_of(other);
     let error = batch_of(&schema, with_key(&schema, data, 2), 2).unwrap_err();
@@ -423,7 +401,7 @@ fn an_upsert_of_part_of_a_row_is_refused() {
 }
 
 fn dynamic_schema() -> CollectionSchema {
-    schema_of(Field { is_dynamic: true, ..field(101, "$meta", DataType::Json) })
+    schema_of(model::dynamic(101))
 }
 
 /// pymilvus 2.3 sends the dynamic field without a name, later ones call it `$meta`; left out it is `{}`.

@@ -10,54 +10,31 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int8Array, Int64Array, RecordBatch, StringArray,
 };
 
+pub(super) use crate::kit::model::field;
 use crate::{
-    model::{CollectionSchema, DataType, Field, FieldId},
+    kit::model,
+    model::{CollectionSchema, DataType, Field},
     query::eval::array::fixture::{floats, longs, strings},
 };
 
-pub(super) fn field(id: i64, name: &str, data_type: DataType) -> Field {
-    Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-    }
-}
-
 pub(super) fn schema() -> CollectionSchema {
     let array = |id, name, element| Field { element_type: Some(element), ..field(id, name, DataType::Array) };
-    CollectionSchema {
-        name: "rules".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: true,
-        fields: vec![
-            Field { is_primary_key: true, ..field(100, "id", DataType::Int64) },
-            field(101, "i8", DataType::Int8),
-            field(102, "i64", DataType::Int64),
-            field(103, "f", DataType::Float),
-            field(104, "d", DataType::Double),
-            field(105, "s", DataType::VarChar),
-            field(106, "b", DataType::Bool),
-            field(107, "js", DataType::Json),
-            array(108, "arr", DataType::Int64),
-            array(109, "sarr", DataType::VarChar),
-            array(110, "farr", DataType::Float),
-            Field { dim: Some(2), ..field(111, "v", DataType::FloatVector) },
-            Field { is_dynamic: true, ..field(112, "$meta", DataType::Json) },
-        ],
-        primary: 0,
-    }
+    let fields = vec![
+        model::key(100, "id", DataType::Int64),
+        field(101, "i8", DataType::Int8),
+        field(102, "i64", DataType::Int64),
+        field(103, "f", DataType::Float),
+        field(104, "d", DataType::Double),
+        field(105, "s", DataType::VarChar),
+        field(106, "b", DataType::Bool),
+        field(107, "js", DataType::Json),
+        array(108, "arr", DataType::Int64),
+        array(109, "sarr", DataType::VarChar),
+        array(110, "farr", DataType::Float),
+        model::vector(111, "v", 2),
+        model::dynamic(112),
+    ];
+    model::schema("rules", fields)
 }
 
 /// The same collection without a dynamic field.
