@@ -1,10 +1,10 @@
-//! A million live and a million dropped segments in ten thousand collections, and a hundred thousand finished jobs: how
-//! long a restart after `kill -9` takes, what a global tick costs and what it keeps waiting, how soon a flush is planned
-//! for while ticks go on, how long an explanation takes, and for how long a lock is held at most.
+//! A million live and a million dropped segments in ten thousand collections, and a hundred thousand finished jobs: the
+//! time of a restart after `kill -9`, of a global tick, of a look-up beside it, of planning after a flush while ticks go
+//! on, of an explanation, and the longest time that a lock is held.
 //!
 //! `cargo bench --features lock-times --bench scale [-- COLLECTIONS [SEGMENTS_PER_COLLECTION [JOBS]]]`, 10,000, 100 and
 //! 100,000 by default; as many dropped segments as live ones. The state is written by one process, which is killed, and
-//! measured in another one, so that its memory is what a server has. Without the feature locks are not measured.
+//! measured in another one, so that the memory is that of a server. Without the feature locks are not measured.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "not shipped")]
 
 #[path = "../tests/kit/mod.rs"]
@@ -227,7 +227,7 @@ async fn measure(dir: &Path, size: Size) {
         println!("{what:<44} {:>10} MB   aim 2048 MB", kb / 1024);
     }
 
-    // What a client would wait for while a tick runs: the longest of many look-ups.
+    // The longest of many look-ups: so long a client would wait while a tick runs.
     let stop = Arc::new(AtomicBool::new(false));
     let probe = {
         let (coordinator, stop) = (Arc::clone(&coordinator), Arc::clone(&stop));
@@ -276,8 +276,8 @@ async fn measure(dir: &Path, size: Size) {
     #[cfg(feature = "lock-times")]
     {
         use datacoord::coordinator::sync::timed;
-        // A virtual processor that is taken away counts as time of the thread: what the code does itself is long in
-        // every round.
+        // Time in which the virtual processor is taken away is counted too. A lock that the code itself holds for long
+        // shows in every round.
         let mut longest = Vec::new();
         for round in 0..ROUNDS as i64 {
             timed::measure(true);
@@ -299,9 +299,9 @@ async fn measure(dir: &Path, size: Size) {
     standalone.shutdown().await;
 }
 
-/// Gives these of the collections that are nearly due one more small segment each, by inserting a row and flushing it;
-/// if `ticking`, while global ticks follow each other, which they do once a minute otherwise. From the commit of the segment, which is when the event is raised, to the
-/// moment at which job and plans are durable.
+/// Gives each of these collections, which are nearly due, one more small segment by inserting a row and flushing it. If
+/// `ticking`, global ticks follow each other meanwhile (a server has one a minute). Returns the times from the commit of
+/// the segment to the moment at which job and plans are durable.
 async fn flush(
     standalone: &Arc<Standalone>,
     moments: &Moments,

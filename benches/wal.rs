@@ -167,7 +167,7 @@ fn main() {
         let dir = root.join(format!("datacoord-wal-bench-{}", std::process::id()));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
         runtime.block_on(run(&shape, &dir, Duration::from_secs(seconds)));
-        // Waits for what a flush that was given up still writes.
+        // Waits for writes of flushes that were given up.
         drop(runtime);
         if let Err(error) = std::fs::remove_dir_all(&dir) {
             println!("can't remove {}: {error}", dir.display());

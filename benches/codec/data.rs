@@ -1,4 +1,4 @@
-//! Columns as collections have them, the same in every run.
+//! Typical columns, the same in every run.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Throughput of the codec in bytes of rows in memory: `cargo bench --bench codec`.
 //!
-//! `cargo bench --bench codec -- settings` prints what each setting of `datacoord.binlog` costs and brings.
+//! `cargo bench --bench codec -- settings` prints size and speed of each setting of `datacoord.binlog`.
 
 mod data;
 #[path = "../../tests/kit/mod.rs"]

@@ -1,4 +1,4 @@
-//! One setting of binlogs at a time, away from its default.
+//! Changes one setting of binlogs at a time.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use datacoord::{
 
 use crate::{BATCH_ROWS, IDS, data::columns};
 
-/// Of each figure the best of so many is shown.
+/// Runs of each measurement, of which the best is shown.
 const RUNS: usize = 5;
 
 /// Prints a line for each column and setting: megabytes of rows in memory a second, encoded and decoded, and the share of

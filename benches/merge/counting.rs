@@ -1,4 +1,5 @@
-//! What the program holds of the allocator, now and at most. What the allocator itself keeps is not in it.
+//! Counts the bytes that the program has allocated, now and at most. Memory that the allocator keeps for itself is not
+//! counted.
 
 use std::{
     alloc::{GlobalAlloc, Layout},

@@ -4,7 +4,7 @@
 //! Prints, without deletes, with 10 % of the rows deleted and with one object a column, the best of three runs under
 //! several memory limits. *Floor* is reading the same objects and writing them again, synced, and nothing else.
 //!
-//! `cargo bench --bench merge -- memory [DIRECTORY]`: what a merge takes while its input grows ([`memory`]).
+//! `cargo bench --bench merge -- memory [DIRECTORY]`: the memory of a merge while its input grows ([`memory`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "not shipped")]
 
 mod counting;
@@ -109,7 +109,7 @@ async fn speed(mib: usize, directory: &Path) {
     let store = SegmentStore::open(&StorageConfig::default(), directory).unwrap();
     let rows = rows_of(mib);
     let usual = BinlogConfig::default();
-    // As another writer may have it: a segment is one object a column.
+    // Other writers may write one object for each column.
     let whole = BinlogConfig { max_bytes: 1 << 30, ..BinlogConfig::default() };
     let shapes = [("no deletes", false, &usual), ("10 % deleted", true, &usual), ("one object", true, &whole)];
     for (number, (name, deleted, config)) in (0..).zip(shapes) {

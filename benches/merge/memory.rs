@@ -1,9 +1,9 @@
-//! What a merge takes while its input grows to a thousand times the memory limit.
+//! The memory of a merge while its input grows to a thousand times the memory limit.
 //!
-//! Every merge runs in a process of its own. Two figures are taken there: what the program holds at most, counted by the
-//! allocator, and what is resident at most, beside what either was before. The process is put into a memory control group
+//! Every merge runs in a process of its own. It takes two figures: the most bytes allocated, and the most
+//! bytes resident, each less the value before the merge. The process is put into a memory control group
 //! (version 1 or 2, which takes a superuser) that ends it above [`LEFT_MIB`] beside the limit; the page cache of the files
-//! counts too, and gives way. Where there is no such group only the figures are taken.
+//! counts too, and gives way. Without the right to make a group only the figures are taken.
 //!
 //! The segments of the input are one segment, linked: the merge knows no difference, and the disk need not hold it. It is
 //! written before, by the process that starts the others.
@@ -39,7 +39,7 @@ const TIMES: [u64; 4] = [1, 10, 100, 1000];
 const LIMITS_MIB: [u64; 2] = [16, 256];
 const SHAPES: [&str; 3] = ["clean", "deleted", "whole"];
 
-/// What a control group is told, by version: where groups are, the file of the limit, and that of its processes.
+/// Control groups by version: their directory, the file of the limit, and the file of the processes.
 const GROUPS: [(&str, &str); 2] =
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
 

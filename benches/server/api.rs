@@ -30,11 +30,11 @@ pub struct Server {
     client: MilvusServiceClient<Channel>,
 }
 
-/// What one compaction took.
+/// Time and memory of one compaction.
 pub struct Compacted {
     pub flush_seconds: f64,
     pub seconds: f64,
-    /// What each of the state calls took that were made meanwhile, one after the other.
+    /// The times of the state calls that were made meanwhile, one after the other.
     pub state_ms: Vec<f64>,
     pub memory_mb: Option<Memory>,
 }
@@ -95,7 +95,7 @@ impl Server {
         }
     }
 
-    /// Has the kernel forget the most memory the server ever had. Does nothing without a pid.
+    /// Resets the kernel's record of the server's highest memory. Does nothing without a pid.
     pub fn forget_peak(&self) -> Result<()> {
         match self.pid {
             Some(pid) => Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?),
@@ -208,7 +208,7 @@ impl Server {
         Ok((next, flushing))
     }
 
-    /// Writes the segments of a shape, deletes, compacts once, and counts what is left.
+    /// Writes the segments of a shape, deletes, compacts once, and counts the rows that are left.
     pub async fn compact(&self, shape: &Shape) -> Result<Compacted> {
         let name = "bench_compact";
         let (rows, flushing) = self.fill(name, shape).await?;
@@ -264,16 +264,16 @@ impl Server {
     }
 }
 
-/// Asks for the state of a job that does not exist, again and again: the cheapest call there is, so what it waits for
-/// is the server. From a thread of its own, which goes before all others if it may (a superuser's may): otherwise it
-/// would measure how long the load generator itself waits for one of the cores that the merge fills.
+/// Asks for the state of a job that does not exist, again and again: the cheapest call there is, so its time
+/// is the server's. Runs in a thread of its own, with the highest priority if it may (a superuser may): otherwise the time
+/// would include the generator's own wait for a core that the merge keeps busy.
 struct Probe {
     stop: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<Result<Vec<f64>>>,
 }
 
-/// Has the current thread go before every thread that is not of this kind, also before those inside the kernel, which
-/// niceness does not: a call of theirs keeps the core for a millisecond and more.
+/// Gives the current thread a real-time priority. Niceness is not enough: it does not interrupt a thread inside the
+/// kernel, where a call can keep the core for a millisecond and more.
 fn go_first() -> std::io::Result<()> {
     let lowest = libc::sched_param { sched_priority: 1 };
     // SAFETY: the call reads `lowest` and keeps nothing; 0 is the thread that calls.
@@ -308,7 +308,7 @@ impl Probe {
         Ok(Self { stop, thread })
     }
 
-    /// What each call took, in ms.
+    /// The time of each call, in ms.
     fn stop(self) -> Result<Vec<f64>> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| anyhow!("the probe ended early"))?

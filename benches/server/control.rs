@@ -1,4 +1,4 @@
-//! How soon a running merge obeys: a new throttle, a cancellation, a resumption. Only datacoord has these calls.
+//! How soon a running merge follows a new throttle, a cancellation, a resumption. Only datacoord has these calls.
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ impl Control {
         Ok(())
     }
 
-    /// Bytes that the process has read and written, of whatever it has open.
+    /// Bytes that the process has read and written, in all files and sockets.
     fn moved(&self) -> Result<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/io", self.pid)).context("the server's /proc/…/io")?;
         let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
@@ -56,7 +56,7 @@ impl Control {
         }
     }
 
-    /// Files of dropped segments, and of none.
+    /// Objects of dropped segments, and objects of no segment.
     async fn unnamed_files(&self) -> Result<i64> {
         let request = CollectGarbageRequest { dry_run: true, max_items: 1 };
         let garbage = self.client.clone().collect_garbage(request).await?.into_inner();

@@ -22,8 +22,8 @@ use crate::{
 };
 
 const MIB: usize = 1 << 20;
-/// That a 99th percentile is of, at least: a single compaction of 512 MB leaves time for some 250, and the third slowest
-/// of them differs from run to run by a factor of two.
+/// Fewest calls that a 99th percentile is taken of: a single compaction of 512 MB leaves time for some 250, and the third
+/// slowest of them differs from run to run by a factor of two.
 const STATE_CALLS: usize = 2_500;
 
 pub struct Options {
@@ -192,7 +192,7 @@ fn report_state_calls(options: &Options, figure: &str, mut state_ms: Vec<f64>) {
     options.report(&format!("{figure}_state_call_p99"), at(99), "ms");
 }
 
-/// Of values of which there is at least one; of an even number, the higher one in the middle.
+/// The median of at least one value; for an even number, the higher one of the middle two.
 fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values = values.collect::<Vec<_>>();
     values.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What else may hold much: a flush, queries over much more than they answer, and many collections.
+//! The memory of other work: a flush, queries that read much more than they return, and many collections.
 
 use std::time::Instant;
 
@@ -11,12 +11,12 @@ use crate::{
     shape::Shape,
 };
 
-/// Of the case with many.
+/// Collections of the case with many.
 const COLLECTIONS: usize = 200;
 
 impl Server {
     /// One flush of one segment of 110 MB, just below the size at which segments are sealed by themselves: seconds, and
-    /// what the server held beside the rows, which it has in memory already.
+    /// the memory that the server needed beside the rows, which it holds already.
     pub async fn flush_large(&self, options: &Options) -> Result<()> {
         let (name, shape) = ("bench_flush_large", Shape::of_bytes(110 * MIB, 1));
         self.create(name, &shape).await?;

@@ -1,4 +1,4 @@
-//! What the rows of a measurement look like.
+//! The rows of a measurement.
 
 use datacoord::wire::proto::{
     milvus::InsertRequest,
@@ -43,7 +43,7 @@ impl Shape {
         self.segments.iter().sum()
     }
 
-    /// Spread evenly; every row alike may be hit.
+    /// Keys to delete, spread evenly over all rows.
     pub fn doomed(&self) -> Vec<i64> {
         (0..self.rows() as i64).filter(|key| (key * 617) % 1000 < self.deleted as i64).collect()
     }

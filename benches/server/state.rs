@@ -28,7 +28,7 @@ use crate::{
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 50;
 const SECONDS: Duration = Duration::from_secs(3);
-/// So that no call waits for room in a window.
+/// Large enough that no call waits for flow control.
 const WINDOW_BYTES: u32 = 8 << 20;
 
 impl Server {
@@ -112,7 +112,7 @@ impl Call {
         Ok(Self { head, body: body.freeze() })
     }
 
-    /// Returns what the next call is sent with.
+    /// Reads the answer, and returns the sender of the next call.
     async fn send(&self, client: SendRequest<Bytes>) -> Result<SendRequest<Bytes>> {
         let mut client = client.ready().await?;
         let (answer, mut body) = client.send_request(self.head.clone(), false)?;

@@ -1,4 +1,4 @@
-//! Connections to the real process that do not get on, and more of them than there may be.
+//! Connections to the real process that make no progress, and more of them than the limit.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn until_closed(address: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     let mut answer = Vec::new();
     match tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await {
         Ok(Ok(_)) => Ok(answer),
-        // Closed with bytes that nobody has read.
+        // The server closed it before it had read all bytes.
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(answer),
         Ok(Err(error)) => Err(error.into()),
         Err(_elapsed) => anyhow::bail!("{address} keeps a connection that sent {:?}", String::from_utf8_lossy(bytes)),
@@ -40,7 +40,7 @@ async fn what_is_half_sent_does_not_stay() -> Result<()> {
     let answer = until_closed(&server.http, half_body.as_bytes()).await?;
     let text = String::from_utf8_lossy(&answer);
     ensure!(text.starts_with("HTTP/1.1 408 ") && text.contains("datacoord.connections.idleTimeout"), "{text}");
-    // Whoever gets on is served all the while, also after a rest.
+    // Connections that make progress are served all the while, also after a pause.
     let whole = "GET /healthz HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
     let answer = until_closed(&server.http, whole.as_bytes()).await?;
     ensure!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));

@@ -1,4 +1,4 @@
-//! The end of the real process: in time, whatever runs in it.
+//! The real process ends in time, also when a thread of it is stuck.
 
 use std::{
     fs::OpenOptions,
@@ -20,7 +20,7 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits for what something that runs will make true.
+/// Polls until another process or thread has made something true.
 async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
     let begun = Instant::now();
     loop {
@@ -44,7 +44,7 @@ fn files_below(folder: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// A server with a query that a thread of it can't get on with: the disk does not answer. Returns what keeps it waiting.
+/// A server with a query whose thread is stuck, because the disk does not answer. Returns the file that it waits for.
 async fn with_a_query_that_hangs(data: &Path, stop_seconds: &str) -> Result<(Server, std::fs::File)> {
     let server = Server::start_with(data, &[("COMMON_GRACEFULSTOPTIMEOUT", stop_seconds)]).await?;
     let mut client = server.client();
@@ -70,7 +70,7 @@ async fn with_a_query_that_hangs(data: &Path, stop_seconds: &str) -> Result<(Ser
         };
         client.query(query).await
     });
-    // A pipe can be opened for writing once somebody has it open for reading.
+    // A pipe can be opened for writing once the server has it open for reading.
     let pipe = until("the query to open an object", || {
         objects.iter().find_map(|path| OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path).ok())
     });

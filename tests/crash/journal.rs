@@ -1,4 +1,4 @@
-//! What the client knows: rows and deletes that were acknowledged, those in doubt, and job ids.
+//! The client's knowledge: acknowledged rows and deletes, requests in doubt, and job ids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ impl Journal {
         self.jobs.insert(id);
     }
 
-    /// Compares the journal with the server, and settles the doubtful requests by what the server says.
+    /// Compares the journal with the server, and settles requests in doubt by the rows that the server returns.
     pub async fn verify(&mut self, client: &mut Client) -> Result<()> {
         let found = requests::read(client, COLLECTION, 0..i64::MAX).await?;
         for doubt in std::mem::take(&mut self.doubtful) {

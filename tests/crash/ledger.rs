@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, ensure};
 use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
 
-/// What a call makes of keys: their value afterwards, or none.
+/// The effect of a call on keys: their value afterwards, or none.
 pub type Change = BTreeMap<i64, Option<i64>>;
 
 /// How a call ended.
@@ -77,7 +77,7 @@ impl Ledger {
         self.sure.keys().copied().sample(rng, count)
     }
 
-    /// What a delete of all rows of this value changes, as far as it is known.
+    /// The known effect of a delete of all rows of this value.
     pub fn with_value(&self, value: i64) -> Change {
         self.sure.iter().filter(|(_, v)| **v == value).map(|(key, _)| (*key, None)).collect()
     }
@@ -110,7 +110,7 @@ impl Ledger {
         }
     }
 
-    /// Compares rows of the server, read while calls of others run, with what is known.
+    /// Compares rows that the server returned, while calls may be under way, with those that are known.
     ///
     /// # Errors
     /// The first keys that are lost, changed or back, with the promise that this breaks.
@@ -125,10 +125,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// The same when no call is under way any more. Afterwards nothing is in doubt.
+    /// The same, when no call is under way any more. Afterwards nothing is in doubt.
     ///
     /// # Errors
-    /// As of [`Self::compare`]; a call that was done by half.
+    /// Those of [`Self::compare`], and a call that was carried out by half.
     pub fn settle(&mut self, found: &BTreeMap<i64, i64>) -> Result<()> {
         self.compare(found)?;
         for doubt in std::mem::take(&mut self.doubts) {

@@ -3,10 +3,10 @@
 //! `nothing_acknowledged_is_lost_to_kill_9`: `kill -9` at random moments of inserting, flushing and compacting. A journal
 //! keeps what was acknowledged. After every kill the server is started again on the same data and asked for everything:
 //! acknowledged rows must be there, acknowledged deletes must have stayed, an unacknowledged request must
-//! have happened as a whole or not at all, and every job id that was ever answered must still be known.
+//! have happened as a whole or not at all, and every job id that was ever returned must still be known.
 //!
-//! The moments are random but no timers: the killer waits for the n-th event of the workload and strikes while the
-//! next calls are under way. `CRASH_SEED` replays a run, `CRASH_ROUNDS` sets the kills per kind of work.
+//! The moments are random but not timed: the killer waits for the n-th event of the workload and kills while the next
+//! calls are under way. `CRASH_SEED` replays a run, `CRASH_ROUNDS` sets the kills per kind of work.
 //!
 //! `many_clients_keep_exact_rows`: clients that insert, upsert, delete by key and by value, query, flush, compact and
 //! cancel at once, a third of their calls with a deadline of 1 to 50 ms; some rounds end by `kill -9`. Each client knows
@@ -70,7 +70,7 @@ async fn nothing_acknowledged_is_lost_to_kill_9() -> Result<()> {
                 .with_context(|| format!("round {round}, killed during {work:?} at event {events}, seed {seed}"))?;
         }
     }
-    // At last everything is compacted, and still the same rows are there.
+    // In the end everything is compacted, and the same rows are there.
     workload::compact_to_the_end(&mut server.client(), &mut journal).await?;
     journal.verify(&mut server.client()).await.context("after the last compaction")?;
     server.stop().await?;

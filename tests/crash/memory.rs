@@ -59,11 +59,11 @@ impl Drop for Group {
     }
 }
 
-/// Inserts many times what fits, with several clients at once, and asks for some of it in between.
+/// Inserts many times more than fits into memory, with several clients at once, and queries in between.
 async fn stays_alive(name: &str, limit_mib: u64, inserted_mib: u64) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let group = Group::new(name, limit_mib * MIB)?;
-    // The server joins before it looks how much it may use.
+    // The server joins before it reads its limit.
     let mut server = Server::start_in(dir.path(), &[], Some(&group.processes())).await?;
     workload::create(&mut server.client()).await?;
     // 1 MB of vectors of 8 numbers, about.
@@ -79,7 +79,7 @@ async fn stays_alive(name: &str, limit_mib: u64, inserted_mib: u64) -> Result<()
                 let insert = requests::insert(COLLECTION, &rows);
                 let answer = loop {
                     let answer = api.insert(insert.clone()).await?.into_inner();
-                    // Milvus' rate limit, which every client waits out.
+                    // Milvus' rate limit: clients wait and try again.
                     if answer.status.as_ref().is_none_or(|status| status.code != 8) {
                         break answer;
                     }

@@ -30,11 +30,11 @@ const VALUES: i64 = 12;
 /// Milvus' codes for "slow down": memory, requests in flight, rate.
 const BACK_PRESSURE: [i32; 3] = [3, 4, 8];
 
-/// What a client has, over rounds and restarts.
+/// The state of a client, over rounds and restarts.
 pub struct Seat {
     pub collection: String,
     pub ledger: Ledger,
-    /// Ids of jobs that were answered.
+    /// Ids of jobs that the server returned.
     pub jobs: Vec<i64>,
     /// Values of rows. One is never used again after a delete by it had no answer: that may still take effect, and must
     /// not hit a row that is written later.
@@ -70,7 +70,7 @@ impl Seat {
     }
 
     /// # Errors
-    /// Rows that are not as they must be, a job that is forgotten (P7).
+    /// Rows that differ from the ledger, or a job that is forgotten (P7).
     pub async fn settle(&mut self, client: &mut Client) -> Result<()> {
         let found = requests::read(client, &self.collection, self.ledger.keys.clone()).await?;
         self.ledger.settle(&found).with_context(|| format!("keys {:?} of {}", self.ledger.keys, self.collection))?;
@@ -83,7 +83,7 @@ impl Seat {
     }
 }
 
-/// What all clients of a round share.
+/// State that all clients of a round share.
 #[derive(Debug)]
 pub struct Round {
     pub fuse: Fuse,
@@ -97,7 +97,7 @@ pub struct Round {
 }
 
 impl Round {
-    /// `answers` until the fuse is burnt.
+    /// Answers until the round ends.
     pub fn new(answers: u64) -> Arc<Self> {
         Arc::new(Self {
             fuse: Fuse::new(answers),

@@ -1,11 +1,11 @@
-//! A reader that has had enough: `datacoord … | head`.
+//! A reader that closes the pipe early: `datacoord … | head`.
 
 use std::{
     os::unix::process::ExitStatusExt as _,
     process::{Command, Stdio},
 };
 
-/// The process ends by the signal for this, as other programs do, and without a word.
+/// The process ends by SIGPIPE, as other programs do, and prints nothing.
 #[test]
 fn a_closed_pipe_ends_a_command_quietly() {
     for arguments in [&["config"][..], &["config", "--example"]] {

@@ -1,4 +1,4 @@
-//! Requests of the tests' one shape of collection, `id` → `value` with a small vector, and what their answers say.
+//! Requests for collections of one shape, `id` → `value` with a small vector, and readers of their answers.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const DIM: usize = 8;
 const PAGE: usize = 10_000;
 
 /// # Errors
-/// What the server says, if it is not "done".
+/// The server's status, unless it is success.
 pub fn check(status: Option<Status>, what: &str) -> Result<()> {
     let status = status.unwrap_or_default();
     ensure!(status.code == 0, "{what}: {status:?}");
@@ -85,7 +85,7 @@ pub fn query(collection: &str, filter: String) -> QueryRequest {
 /// The rows of an answer to [`query`].
 ///
 /// # Errors
-/// What the server says; a key that is there twice.
+/// The server's error; a key that occurs twice.
 pub fn rows(answer: &QueryResults) -> Result<BTreeMap<i64, i64>> {
     check(answer.status.clone(), "query")?;
     let column = |name: &str| rpc::longs_of(&answer.fields_data, name);
@@ -126,7 +126,7 @@ pub async fn count(client: &mut Client, collection: &str) -> Result<i64> {
 /// Flushes and compacts, and waits for the end. Returns the job's id.
 ///
 /// # Errors
-/// What the server says; a plan that failed or timed out.
+/// The server's error; a plan that failed or timed out.
 pub async fn compact_to_the_end(client: &mut Client, collection: &str) -> Result<i64> {
     check(client.flush(flush(collection)).await?.into_inner().status, "flush")?;
     let answer = client.manual_compaction(compact(collection)).await?.into_inner();

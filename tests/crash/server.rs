@@ -55,7 +55,7 @@ impl Server {
             .arg(data.join("data"))
             .arg("--ready-file")
             .arg(&ready)
-            // Small logs, so that rolling and shrinking them happens within the test; garbage goes at once.
+            // Small logs, so that they roll and shrink within the test; garbage is collected at once.
             .env("DATACOORD__WAL__FILESIZE", "1")
             .env("DATACOORD__GC__DROPTOLERANCE", "0")
             .env("RUST_BACKTRACE", "1")
@@ -162,7 +162,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A failed test leaves no process behind.
+        // A failing test must leave no process behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What the clients do until the server is killed under them.
+//! The clients' work until the server is killed.
 
 use std::sync::{
     Arc,

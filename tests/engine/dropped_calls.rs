@@ -1,5 +1,5 @@
-//! A client that goes away in the middle of a call: its future is dropped at each of its awaits in turn. Whatever the
-//! call had come to, memory is what the catalog holds, and the collection goes on working.
+//! A client disconnects in the middle of a call: the call's future is dropped at each of its awaits in turn. Wherever
+//! that happens, memory agrees with the catalog afterwards, and the collection goes on working.
 
 use std::{
     fmt::Debug,
@@ -31,7 +31,7 @@ use crate::{
     world::{Process, World, ok},
 };
 
-/// Metadata in memory, with a pause before and after everything: there a caller can go away.
+/// Metadata in memory that yields before and after each operation, so that a call can be dropped there.
 #[derive(Debug, Default)]
 struct Hesitant(MemoryStore);
 
@@ -65,13 +65,13 @@ impl MetaStore for Hesitant {
 }
 
 impl Hesitant {
-    /// Everything as of this moment, for a catalog of its own: one over the same store would take its epoch.
+    /// A copy of everything. A second catalog over the same store would take the first one's epoch.
     fn copy(&self) -> MemoryStore {
         self.0.clone()
     }
 }
 
-/// A call that is dropped when it has been polled so often; none: it was.
+/// A call that is dropped after so many polls. Its output is none then.
 struct DroppedAfter {
     polls: usize,
     call: Option<Call>,
@@ -96,7 +96,7 @@ impl Future for DroppedAfter {
     }
 }
 
-/// What the catalog holds, and what memory does.
+/// The contents of the catalog and those of memory.
 #[derive(Debug, PartialEq)]
 struct Truth {
     databases: Vec<Database>,
@@ -161,7 +161,7 @@ async fn in_catalog(copy: MemoryStore) -> Truth {
     }
 }
 
-/// Waits until what is under way has come to rest, with memory as the catalog is.
+/// Waits until nothing is under way and memory agrees with the catalog.
 async fn memory_is_the_catalog(process: &Process, meta: &Hesitant, what: &str) {
     for _ in 0..2_000 {
         let (memory, copy) = (in_memory(process), meta.copy());
@@ -255,7 +255,7 @@ async fn done<T: Debug>(call: impl Future<Output = Result<tonic::Response<T>, to
 }
 
 impl Rpc {
-    /// What has to be there before the call.
+    /// Prepares what the call needs.
     async fn prepare(self, process: &Process, world: &World, name: &str) {
         let api = &process.api;
         let collection_name = name.to_owned();
@@ -501,7 +501,7 @@ async fn a_call_that_is_dropped_at_any_await_leaves_memory_as_the_catalog(
         let name = format!("c{polls}");
         rpc.prepare(&process, &world, &name).await;
         let ended = DroppedAfter { polls, call: Some(rpc.call(&process, &name)) }.await;
-        // What has begun goes on without its caller.
+        // Work that has begun goes on without its caller.
         process.coordinator.idle().await;
         memory_is_the_catalog(&process, &meta, &format!("{rpc:?} dropped at poll {polls}")).await;
 

@@ -1,5 +1,5 @@
-//! Compaction as a client sees it, with the moments chosen: what arrives while a plan runs, what a restart resumes,
-//! what fails and what is thrown away. One process of the test's own, the real catalog, log and merge.
+//! Compaction as a client sees it, at chosen moments: deletes that arrive while a plan runs, restarts, failures, garbage
+//! collection. Each test runs a whole coordinator in its own process, with the real catalog, log and merge.
 
 mod dropped_calls;
 #[path = "../kit/mod.rs"]
@@ -18,7 +18,7 @@ use kit::within;
 use world::{World, ok};
 
 const BOOK: &str = "book";
-/// Where a store says whose it is.
+/// The object by which a store names its owner.
 const OWNER_MARK: &str = "datacoord-owner";
 
 /// Stock 2.3.5 puts the deletes of all sources under one key and loses all but one of them at a restart.
@@ -80,7 +80,7 @@ async fn a_delete_that_waits_in_memory_over_a_commit_reaches_the_output() {
 }
 
 #[tokio::test]
-async fn a_restart_finishes_what_was_running() {
+async fn a_restart_finishes_the_running_plan() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[]).await;
@@ -162,7 +162,7 @@ async fn deletes_beyond_the_threshold_rewrite_a_segment() {
 }
 
 #[tokio::test]
-async fn rows_past_their_time_are_left_out() {
+async fn compaction_drops_expired_rows() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[("collection.ttl.seconds", "60")]).await;
@@ -240,7 +240,7 @@ async fn an_unknown_job_is_an_error() {
 }
 
 #[tokio::test]
-async fn garbage_goes_and_nothing_else() {
+async fn garbage_collection_removes_only_garbage() {
     let mut world = World::without_automatic_compaction();
     world.config.gc.interval = Duration::from_millis(1);
     world.config.gc.drop_tolerance = Duration::from_secs(100);
@@ -276,7 +276,7 @@ async fn garbage_goes_and_nothing_else() {
     process.stop().await;
 }
 
-/// Its garbage collection would delete what the first catalog names.
+/// Its garbage collection would delete objects that the first catalog names.
 #[tokio::test]
 async fn a_second_catalog_over_the_same_files_is_refused() {
     let world = World::without_automatic_compaction();
@@ -297,7 +297,7 @@ async fn a_second_catalog_over_the_same_files_is_refused() {
     process.stop().await;
 }
 
-/// Flips bits of the catalog's file: each start refuses and names the file, or serves exactly the rows that there are.
+/// Flips bits of the catalog's file: each start refuses and names the file, or serves exactly the rows that were written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_catalog_is_refused_or_serves_every_row() {
     let world = World::without_automatic_compaction();
@@ -324,7 +324,7 @@ async fn a_damaged_catalog_is_refused_or_serves_every_row() {
         for (path, bytes) in &before {
             std::fs::write(path, bytes).unwrap();
         }
-        // A start that succeeded has left its own mark, which the catalog that is put back does not know.
+        // A successful start left its own mark, which the restored catalog does not know.
         let found = world.gate.get(OWNER_MARK).await.unwrap();
         world.gate.swap(OWNER_MARK, Some(found), mark.clone()).await.unwrap();
         let at = if flip % 3 == 0 { flip * 5 % 320 } else { used[flip * 7919 % used.len()] };
@@ -361,8 +361,8 @@ fn files(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     found
 }
 
-/// A bit that the store lost: a query says which object, before and after a restart; a compaction fails and leaves its
-/// inputs; and the scrubber finds it in a collection that nobody reads.
+/// A store flips a bit of an object. A query names the object, before and after a restart; a compaction fails and leaves
+/// its inputs; and the scrubber finds the damage without any read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_of_an_object_is_never_served_or_copied() {
     let world = World::without_automatic_compaction();
@@ -381,7 +381,7 @@ async fn a_flipped_bit_of_an_object_is_never_served_or_copied() {
         bad[at] ^= 4;
         put(&world, name, bad.into()).await;
         let error = process.query_error("c").await;
-        // Row ids are of no interest to a query.
+        // Queries do not read row ids.
         if !name.contains("/0/") {
             let error = error.unwrap_or_else(|| panic!("{name} was served"));
             assert!(error.contains(name) && error.contains("damaged"), "{error}");

@@ -1,4 +1,4 @@
-//! Numbers in requests: none of them decides how much is allocated, and none of them ends a thread.
+//! Numbers in requests: none of them sets the size of an allocation, and none of them makes a thread panic.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -18,10 +18,10 @@ use crate::{
     world::{World, ok},
 };
 
-/// More than any test of this program has reason to ask for at once.
+/// Larger than any allocation that these tests need.
 const MUCH: usize = 16 << 20;
 
-/// Remembers the largest piece that was ever asked for.
+/// Remembers the size of the largest allocation.
 struct Watching;
 
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
@@ -29,7 +29,7 @@ static LARGEST: AtomicUsize = AtomicUsize::new(0);
 #[global_allocator]
 static ALLOCATOR: Watching = Watching;
 
-// SAFETY: everything is left to the system's allocator.
+// SAFETY: all calls are passed on to the system's allocator.
 unsafe impl GlobalAlloc for Watching {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.fetch_max(layout.size(), Relaxed);
@@ -50,7 +50,7 @@ unsafe impl GlobalAlloc for Watching {
 }
 
 #[tokio::test]
-async fn a_number_of_rows_is_believed_as_far_as_the_request_has_them() {
+async fn a_stated_number_of_rows_is_checked_against_the_columns() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[]).await;
@@ -82,7 +82,7 @@ async fn a_number_of_rows_is_believed_as_far_as_the_request_has_them() {
 }
 
 #[tokio::test]
-async fn no_number_in_a_request_decides_what_is_allocated() {
+async fn no_number_in_a_request_sets_the_size_of_an_allocation() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[]).await;
@@ -114,7 +114,7 @@ async fn no_number_in_a_request_decides_what_is_allocated() {
             properties: vec![rpc::pair("collection.ttl.seconds", &text)],
             ..Default::default()
         };
-        // Whether or not it is taken, rows are read afterwards.
+        // The server may accept or refuse it: the rows are read in either case.
         api.alter_collection(Request::new(ttl)).await.unwrap();
         let compaction = ManualCompactionRequest {
             collection_name: BOOK.into(),
@@ -152,7 +152,7 @@ async fn no_number_in_a_request_decides_what_is_allocated() {
     process.stop().await;
 }
 
-/// Asks for a collection that can't be.
+/// Asks for an impossible collection.
 async fn create(api: &dyn MilvusService, shards_num: i32, num_partitions: i64, vector: KeyValuePair) {
     let vector_field = rpc::field("vec", DataType::FloatVector, &[(vector.key.as_str(), vector.value.as_str())]);
     let request = CreateCollectionRequest {
@@ -161,7 +161,7 @@ async fn create(api: &dyn MilvusService, shards_num: i32, num_partitions: i64, v
         ..rpc::creation("huge", vec![rpc::id_field(), vector_field])
     };
     let status = api.create_collection(Request::new(request)).await.unwrap().into_inner();
-    // Zero and less of shards and partitions is "as usual".
+    // Zero or a negative number of shards or partitions means the default.
     let is_usual = shards_num <= 0 || num_partitions < 0;
     assert!(status.code != 0 || is_usual, "{shards_num} shards, {num_partitions} partitions, {vector:?}");
     if status.code == 0 {

@@ -1,4 +1,4 @@
-//! A store that is away: what the process says of itself, what goes on, and that nothing keeps it from stopping.
+//! A store that fails or hangs: the process reports it, goes on accepting writes, and can be stopped.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ async fn world(change: impl FnOnce(&mut Config)) -> World {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_degrades_the_process_and_writes_go_on() {
+async fn a_failing_store_degrades_the_process_and_writes_go_on() {
     let World { _dir, gate, process } = world(|_| ()).await;
     process.segment(BOOK, 0..10).await;
     assert_eq!(process.standalone.health().condition(), Condition::Alive);
@@ -49,7 +49,7 @@ async fn a_store_that_is_away_degrades_the_process_and_writes_go_on() {
         what: "connection refused".to_owned(),
     });
     process.insert(BOOK, 10..20).await;
-    // A round of garbage collection is one way of finding out.
+    // A round of garbage collection notices it.
     process.coordinator.collect_garbage().await.unwrap_err();
     let health = process.standalone.health();
     assert_eq!((health.condition(), health.takes_calls()), (Condition::Degraded, true), "{health:?}");
@@ -64,7 +64,7 @@ async fn a_store_that_is_away_degrades_the_process_and_writes_go_on() {
 }
 
 #[tokio::test]
-async fn a_process_stops_although_its_store_hangs() {
+async fn shutdown_does_not_wait_for_a_hanging_store() {
     let World { _dir, gate, process } = world(|config| {
         config.gc.enabled = true;
         config.gc.interval = Duration::from_millis(1);

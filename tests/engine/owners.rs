@@ -1,5 +1,5 @@
-//! One store and several data directories that believe it to be theirs: copies, backups, a forgotten second process.
-//! At most one of them may commit or collect, and none collects what another one of them wrote.
+//! One store and several data directories that claim it: copies, backups, a forgotten second process. At most one of them
+//! may commit or collect garbage, and none collects objects that another one wrote.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use super::world::Process;
 
 const BOOK: &str = "book";
 
-/// Data directories by name, beside the store that all of them are configured with.
+/// Data directories by name, beside the one store that all of them use.
 struct Copies {
     root: tempfile::TempDir,
     clock: Arc<ManualClock>,
@@ -34,7 +34,7 @@ impl Copies {
         config.storage.kind = StorageKind::Local { root: Some(self.root.path().join("store")) };
         config.compaction.auto_enabled = false;
         config.gc.enabled = false;
-        // By the test's clock, which is far behind that of the files, everything is old enough at once.
+        // With no tolerance every object is old enough to be collected at once.
         config.gc.missing_tolerance = Duration::ZERO;
         config
     }
@@ -48,7 +48,7 @@ impl Copies {
         self.start_with(self.config(name)).await
     }
 
-    /// A server that has a segment of ten rows, and was stopped.
+    /// Leaves a stopped server with one segment of ten rows.
     async fn stopped(&self, name: &str) {
         let process = self.start(name).await.unwrap();
         process.create(BOOK, &[]).await;
@@ -84,14 +84,14 @@ fn refused(started: Result<Process, StandaloneError>) -> String {
 }
 
 #[tokio::test]
-async fn of_a_stopped_catalog_and_its_copy_only_the_first_to_start_is_let_in() {
+async fn only_the_first_of_a_catalog_and_its_copy_may_start() {
     for (first, second) in [("a", "copy"), ("copy", "a")] {
         let copies = Copies::new();
         copies.stopped("a").await;
         copies.copy("a", "copy");
         let owner = copies.start(first).await.unwrap();
         refused(copies.start(second).await);
-        // Also when the first one is not running any more: it may have written meanwhile.
+        // Still so after the first one has stopped: it may have written meanwhile.
         owner.segment(BOOK, 10..20).await;
         owner.stop().await;
         refused(copies.start(second).await);
@@ -121,11 +121,11 @@ async fn a_running_server_whose_copy_was_started_neither_commits_nor_collects() 
     copies.copy("a", "copy");
     let new = copies.start("copy").await.unwrap();
     new.segment(BOOK, 10..20).await;
-    // To the old one these are objects that no segment names.
+    // In the old one's catalog no segment names these objects.
     let error = old.coordinator.collect_garbage().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
     assert_eq!(new.keys(BOOK).await, (0..20).collect::<Vec<_>>());
-    // Whatever is asked of the old one now, it says that it may not write.
+    // The old one refuses every call that writes.
     assert_eq!(old.standalone.health().condition(), Condition::Failed);
     let reasons = old.standalone.health().reasons().join("\n");
     assert!(reasons.contains("docs/operations.md") && reasons.contains("taken over by"), "{reasons}");
@@ -147,7 +147,7 @@ async fn a_running_server_whose_copy_was_started_is_fenced_by_its_next_flush() {
     let new = copies.start("copy").await.unwrap();
     old.insert(BOOK, 10..20).await;
     let cell = old.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
-    // Its commit is what finds out; who waits for it is told.
+    // The flush's commit notices the new owner, and the caller gets the error.
     assert!(old.standalone.flush(&cell).await.is_err());
     assert_eq!(old.standalone.health().condition(), Condition::Failed);
     assert_eq!(old.coordinator.collect_garbage().await.unwrap_err().kind(), ErrorKind::Fenced);
@@ -157,7 +157,7 @@ async fn a_running_server_whose_copy_was_started_is_fenced_by_its_next_flush() {
 }
 
 #[tokio::test]
-async fn a_copy_is_brought_up_on_purpose_by_naming_the_run_that_it_replaces() {
+async fn a_copy_may_start_by_naming_the_run_that_it_replaces() {
     let copies = Copies::new();
     copies.stopped("a").await;
     copies.copy("a", "copy");
@@ -171,7 +171,7 @@ async fn a_copy_is_brought_up_on_purpose_by_naming_the_run_that_it_replaces() {
     old.stop().await;
     new.segment(BOOK, 10..20).await;
     new.stop().await;
-    // The other one stays out, with the same words too; the new owner starts with and without them.
+    // The old one stays out, even with the same setting; the new owner starts with and without it.
     refused(copies.start("a").await);
     refused(copies.start_with(Config { server: copies.config("a").server, ..config.clone() }).await);
     for config in [config, copies.config("copy")] {
@@ -185,7 +185,7 @@ async fn a_copy_is_brought_up_on_purpose_by_naming_the_run_that_it_replaces() {
 async fn a_store_marked_by_an_older_release_is_taken_by_its_catalog_only() {
     let copies = Copies::new();
     copies.stopped("a").await;
-    // The mark of that release: the identity alone, of which its catalog remembers nothing more.
+    // The mark of that release is the catalog's identity alone.
     let mark = fs::read_to_string(copies.store().join("datacoord-owner")).unwrap();
     let identity = mark.split(' ').nth(3).unwrap();
     fs::write(copies.store().join("datacoord-owner"), identity).unwrap();

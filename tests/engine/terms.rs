@@ -1,5 +1,5 @@
-//! Terms that change while a plan waits or runs, and failures that pass: what a plan took for granted when it was made
-//! must not cost a row when it is committed.
+//! Properties and settings that change while a plan waits or runs, and failures that pass. A plan that was made under
+//! other terms must not cost a row when it is committed.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ fn assert_outdated(view: &JobView, why: &str) {
 #[case::dropped(None)]
 #[case::none(Some("-1"))]
 #[tokio::test]
-async fn a_plan_that_waits_drops_no_row_by_a_time_to_live_that_is_gone(#[case] now: Option<&str>) {
+async fn a_queued_plan_drops_no_row_by_an_old_time_to_live(#[case] now: Option<&str>) {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[(TTL, "5")]).await;
@@ -87,7 +87,7 @@ async fn a_plan_that_waits_drops_no_row_by_a_time_to_live_that_is_gone(#[case] n
 }
 
 #[tokio::test]
-async fn a_plan_that_runs_drops_no_row_by_a_time_to_live_that_is_gone() {
+async fn a_running_plan_drops_no_row_by_an_old_time_to_live() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[(TTL, "5")]).await;
@@ -105,7 +105,7 @@ async fn a_plan_that_runs_drops_no_row_by_a_time_to_live_that_is_gone() {
 }
 
 #[tokio::test]
-async fn a_time_to_live_that_became_shorter_outdates_no_plan() {
+async fn a_shorter_time_to_live_outdates_no_plan() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[(TTL, "1000")]).await;
@@ -120,7 +120,7 @@ async fn a_time_to_live_that_became_shorter_outdates_no_plan() {
 }
 
 #[tokio::test]
-async fn a_plan_that_came_by_itself_ends_when_its_collection_is_switched_off() {
+async fn an_automatic_plan_ends_when_its_collection_opts_out() {
     let world = World::new();
     let process = world.start().await;
     process.create(BOOK, &[]).await;
@@ -157,7 +157,7 @@ async fn a_plan_applies_no_delete_that_a_longer_retention_window_protects() {
     assert_outdated(&first_end(&process).await, "retention window");
     assert_eq!(process.segments(BOOK).await.into_iter().map(|(_, rows)| rows).sum::<i64>(), 20);
 
-    // A horizon that a request names is no term of the collection.
+    // A time travel horizon in the request replaces the retention window.
     let cell = process.standalone.resolve(CollectionName::new("", BOOK)).unwrap();
     let scope = CompactionRequest {
         terms: Terms { timetravel: Some(Timestamp::MAX), ..Terms::default() },
@@ -201,9 +201,9 @@ async fn automatic_compaction_resumes_after_a_full_disk() {
     process.stop().await;
 }
 
-/// Clients ask for the largest number to get one segment of everything.
+/// SDKs send the largest number to get one segment of everything.
 #[tokio::test]
-async fn a_target_size_beyond_what_can_be_held_is_brought_down() {
+async fn a_target_size_above_the_limit_is_lowered() {
     let world = World::without_automatic_compaction();
     let process = world.start().await;
     process.create(BOOK, &[]).await;

@@ -1,5 +1,5 @@
-//! A whole coordinator in the test's process, spoken to through the service that clients reach, over a store that can
-//! be stopped at a write and a clock that can be set.
+//! A whole coordinator in the test's process, called through the service that clients reach, over a store whose writes
+//! can be held back and a clock that can be set.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
@@ -26,13 +26,13 @@ use crate::kit::{
 
 const DIM: usize = 4;
 
-/// What outlives a process: the directory, the store, the time.
+/// Everything that outlives a process: the directory, the store, the time.
 pub struct World {
     dir: tempfile::TempDir,
     pub gate: Arc<Gate>,
     pub clock: Arc<ManualClock>,
     pub config: Config,
-    /// None: the real one, in the directory.
+    /// None: a RedbStore in the directory.
     pub meta: Option<Arc<dyn MetaStore>>,
 }
 
@@ -47,7 +47,7 @@ impl World {
         Self { dir, gate, clock: Arc::new(ManualClock::at(1_700_000_000_000)), config, meta: None }
     }
 
-    /// Tests that say when to compact.
+    /// For tests that ask for each compaction themselves.
     pub fn without_automatic_compaction() -> Self {
         let mut world = Self::new();
         world.config.compaction.auto_enabled = false;
@@ -82,7 +82,7 @@ impl World {
         self.start_with(meta).await
     }
 
-    /// Over files that may be damaged.
+    /// Starts over files that may be damaged.
     pub async fn start_over_files(&self) -> Result<Process, String> {
         let meta = RedbStore::open(self.data_dir()).map_err(|e| e.to_string())?;
         self.start_with(Arc::new(meta)).await.map_err(|e| e.to_string())
@@ -142,7 +142,7 @@ pub fn ok(status: Option<Status>) {
 }
 
 impl Process {
-    /// The service itself, for requests that no client would send.
+    /// The service, for requests that have no helper here.
     pub fn api(&self) -> &dyn MilvusService {
         self.api.as_ref()
     }
@@ -186,7 +186,7 @@ impl Process {
         ok(self.api.flush(Request::new(request)).await.unwrap().into_inner().status);
     }
 
-    /// A segment of these keys.
+    /// Writes a segment of these keys.
     pub async fn segment(&self, name: &str, keys: impl IntoIterator<Item = i64>) {
         self.insert(name, keys).await;
         self.flush(name).await;
@@ -202,7 +202,7 @@ impl Process {
         self.api.query(Request::new(request)).await.unwrap().into_inner()
     }
 
-    /// Why not all columns of all rows can be read; None: they can.
+    /// The error of reading all columns of all rows; None if they can be read.
     pub async fn query_error(&self, name: &str) -> Option<String> {
         let status = self.query(name, &["id", "vec"]).await.status.unwrap_or_default();
         (status.code != 0).then_some(status.reason)
@@ -244,7 +244,7 @@ impl Process {
         answer.merge_infos
     }
 
-    /// The state of a job that has ended.
+    /// Waits for the end of a job, and returns its state.
     pub async fn ended(&self, job: i64) -> GetCompactionStateResponse {
         const COMPLETED: i32 = 2;
         within("the end of a compaction", async {

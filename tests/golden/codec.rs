@@ -1,5 +1,5 @@
-//! Every real file decodes to what its manifest says, and what we make of it again has the same meaning, or the same
-//! bytes where nothing is left to choice.
+//! Every real file decodes to the rows in its manifest. Encoded again it has the same meaning, and the same bytes where the
+//! format leaves no choice.
 
 use arrow_array::{
     Array, ArrayRef, RecordBatch,
@@ -47,7 +47,7 @@ async fn rows(store: &SegmentStore, segment: &FixtureSegment, schema: &Collectio
 }
 
 #[test]
-fn insert_logs_are_what_the_metadata_says() {
+fn insert_logs_agree_with_their_metadata() {
     let mut files = 0;
     for fixture in all() {
         let fields = fixture.schema.stored_fields();
@@ -64,7 +64,7 @@ fn insert_logs_are_what_the_metadata_says() {
                     assert_eq!((header.ts_from, header.ts_to), (file.ts_from, file.ts_to));
                     assert_eq!(header.data_type, field.data_type.number());
                     assert_eq!((log.rows(), bytes.len() as u64), (file.rows, file.bytes));
-                    // Specification 8.2: flushes note the size in memory, compactions that of the file.
+                    // Milvus' flushes note the size in memory, its compactions that of the file.
                     let noted = if segment.compaction_from.is_empty() { header.original_size } else { file.bytes };
                     assert_eq!(noted, file.memory_bytes);
                     assert_eq!(memory_size(field, &column(&log, field)), header.original_size, "{field:?}");
@@ -132,7 +132,7 @@ fn assert_value(field: &Field, column: &dyn Array, at: usize, expected: &Value) 
 }
 
 #[tokio::test]
-async fn delta_logs_are_what_the_manifest_says_and_encode_to_the_same_texts() {
+async fn delta_logs_agree_with_the_manifest_and_encode_to_the_same_texts() {
     let mut logs = 0;
     for fixture in all() {
         let store = fixture.store().await;
@@ -159,7 +159,7 @@ async fn delta_logs_are_what_the_manifest_says_and_encode_to_the_same_texts() {
 async fn digests_are_those_of_the_manifest() {
     for fixture in all() {
         let store = fixture.store().await;
-        // Deletes do not cross groups, so the whole is digested from what each group keeps.
+        // Deletes do not cross groups, so the digest of the set is made of the rows that each group keeps.
         let mut everything = Rows::new(&fixture.schema);
         for group in &fixture.groups {
             let mut deletes = Vec::new();
@@ -208,7 +208,7 @@ fn statistics_logs_are_rebuilt_byte_for_byte() {
             let rebuilt: Vec<PkStats> = if segment.compaction_from.is_empty() {
                 columns.iter().map(|column| build(std::slice::from_ref(column), column.len() as u64)).collect()
             } else {
-                // Of a compacted segment: made for the rows of its sources, which the manifest still lists.
+                // A compacted segment's filter was sized for the rows of its sources, which the manifest lists.
                 let sources = fixture.json["segments"].as_array().unwrap().iter();
                 let sources = sources.filter(|s| segment.compaction_from.contains(&s["id"].as_i64().unwrap()));
                 vec![build(&columns, sources.map(|s| s["num_of_rows"].as_u64().unwrap()).sum())]

@@ -1,4 +1,5 @@
-//! Our merge of what Milvus flushed is what Milvus made of it: the same rows, and the same filter bit by bit.
+//! Our merge of segments that Milvus flushed gives what Milvus' own compaction gave: the same rows, and the same filter
+//! bit by bit.
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
@@ -98,7 +99,7 @@ fn little_memory() -> Settings {
 
 #[rstest]
 #[tokio::test]
-async fn every_group_becomes_what_milvus_made_of_it(
+async fn every_group_is_merged_as_milvus_merged_it(
     #[values("a_mixed", "b_varchar", "c_vec128", "d_split", "e_ttl")] set: &str,
     #[values(Settings::default(), small_binlogs(), little_memory())] settings: Settings,
 ) {
@@ -135,7 +136,7 @@ async fn every_group_becomes_what_milvus_made_of_it(
     assert_eq!(all.digest(), after.expected);
 }
 
-/// With a small limit a group becomes several segments, together what one would have been.
+/// With a small limit a group becomes several segments, which together hold the rows of one.
 #[rstest]
 #[tokio::test]
 async fn groups_are_divided_by_size(#[values("a_mixed", "c_vec128", "d_split")] set: &str) {
@@ -155,8 +156,8 @@ async fn groups_are_divided_by_size(#[values("a_mixed", "c_vec128", "d_split")] 
     }
 }
 
-/// With the horizon at 0 nothing is deleted: every row stays, and applying the deletes that were passed on gives what
-/// applying them at once would have given.
+/// With the horizon at 0 no delete is applied: every row stays. Applying the deletes that were passed on gives the same
+/// rows as applying them at once.
 #[rstest]
 #[tokio::test]
 async fn retained_deletes_lose_nothing(#[values("a_mixed", "b_varchar")] set: &str) {
@@ -184,7 +185,7 @@ async fn retained_deletes_lose_nothing(#[values("a_mixed", "b_varchar")] set: &s
     }
 }
 
-/// What Milvus compacted has nothing to drop: merged again it is copied, and stays what it is.
+/// Segments that Milvus compacted have nothing to drop: a second merge copies them unchanged.
 #[rstest]
 #[tokio::test]
 async fn compacted_segments_are_copied(#[values("a_mixed", "b_varchar", "c_vec128", "d_split", "e_ttl")] set: &str) {

@@ -64,7 +64,7 @@ impl Rows {
         self.rows.retain(|row| newest.get(&row.key).is_none_or(|ts| ts.0 <= row.ts));
     }
 
-    /// Adds the rows of another collection of rows.
+    /// Adds all rows of another value.
     pub fn join(&mut self, other: &Self) {
         self.rows.extend(other.rows.iter().cloned());
     }

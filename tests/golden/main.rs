@@ -1,4 +1,4 @@
-//! Files that an unmodified Milvus 2.3.5 wrote, and what it says is in them (`milvus-2.3.5/README.md`).
+//! Files that an unmodified Milvus 2.3.5 wrote, and its own account of their contents (`milvus-2.3.5/README.md`).
 
 mod codec;
 mod compaction;

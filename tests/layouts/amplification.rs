@@ -57,7 +57,8 @@ impl Spread {
     }
 }
 
-/// Fills about six segments (two, with the smallest flushes) and returns bytes rewritten per byte flushed. A plan is finished only after `lag` more flushes.
+/// Fills about six segments (two, with the smallest flushes) and returns bytes rewritten per byte flushed. A plan ends
+/// after `lag` more flushes.
 fn amplification(mean: u64, spread: Spread, lag: usize) -> f64 {
     let mut group = Simulated::new();
     let mut numbers = Numbers::new(7);
@@ -85,8 +86,8 @@ fn amplification(mean: u64, spread: Spread, lag: usize) -> f64 {
     group.rewritten_bytes() as f64 / group.flushed_bytes as f64
 }
 
-/// The least that any rule can achieve that never keeps more than 10 small segments and merges whatever fills 85 % of
-/// one, for flushes of equal size, `n` of which fill one.
+/// A lower bound for every rule that keeps at most 10 small segments and merges small segments as soon as they fill 85 %
+/// of a segment, for flushes of equal size, `n` of which fill one.
 ///
 /// If no flush is merged more than `d` times, ten segments hold at most C(10 + d + 1, d + 1) - 1 flushes. So before the
 /// last merge at best 10 of them were never merged, C(11, 2) once, C(12, 3) twice, and so on; the last one takes all.
@@ -116,7 +117,7 @@ fn stays_below_three() {
         if kilobytes >= 2048 {
             assert!(worst <= 3.0, "{worst}");
         } else {
-            // Nobody can stay below 3 with flushes so small: the bound is what the best possible rule would need.
+            // With flushes so small no rule can stay below 3, so the lower bound of all rules is the limit.
             assert!(worst <= least * 1.35, "{worst}, at least {least}");
         }
     }

@@ -23,7 +23,7 @@ const LARGEST_KEY: i64 = 1_000_000;
 
 pub struct Simulated {
     pub group: Arc<Group>,
-    /// What a client asks for.
+    /// The policy of a client's request.
     pub policy: Policy,
     pub config: CompactionConfig,
     pub ttl: Option<Duration>,
@@ -106,7 +106,7 @@ impl Simulated {
         }
     }
 
-    /// Makes it a segment of nothing but its deletes.
+    /// Turns it into an L0 segment of its deletes.
     pub fn make_l0(&mut self, id: SegmentId) {
         if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
             let (from, to) = (segment.delta_ts_from, segment.ts_to);
@@ -116,7 +116,7 @@ impl Simulated {
         }
     }
 
-    /// Makes it what clustering a part of the group leaves: its range may overlap with others.
+    /// Turns it into a clustered segment, as clustering a part of the group leaves it: its range may overlap with others.
     pub fn make_clustered(&mut self, id: SegmentId) {
         if let Some(segment) = self.segments.iter_mut().find(|s| s.id == id) {
             let min = id.0 * 7919 % 1000;
@@ -164,7 +164,8 @@ impl Simulated {
         )
     }
 
-    /// Replaces the inputs by what the draft promises; an estimate beyond the maximum size becomes several segments.
+    /// Replaces the inputs by the outputs that the draft estimates; an estimate beyond the maximum size becomes several
+    /// segments.
     pub fn carry_out(&mut self, draft: &PlanDraft) {
         let free = |_| false;
         let rules = Rules { kind: draft.kind, group: &self.group, max_inputs: self.config.max_inputs, reserved: &free };

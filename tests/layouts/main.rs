@@ -1,4 +1,4 @@
-//! The planner over whole lives of a group: what it plans, what that costs, and what the segments look like after it.
+//! The planner over whole lives of a group: its plans, their cost, and the segments afterwards.
 //!
 //! No data: a simulated group ([`group`]) carries plans out on paper, as if every estimate came true.
 

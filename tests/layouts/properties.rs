@@ -1,4 +1,4 @@
-//! What holds for every group, whatever it looks like: the invariants of the planner by number.
+//! The invariants of the planner, by number, for groups of every shape.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -157,7 +157,7 @@ proptest! {
                 let inputs: Vec<&Segment> = draft.inputs.iter().filter_map(|i| group.get(i.segment)).collect();
                 let sorted: BTreeSet<SegmentId> = ids(draft).into_iter().collect();
                 prop_assert_eq!(sorted.into_iter().collect::<Vec<_>>(), ids(draft));
-                // 3: within the limits, and nobody else's.
+                // 3: within the limits, and in no other unfinished plan.
                 prop_assert!(draft.kind == PlanKind::Clustering || inputs.len() <= case.config.max_inputs as usize);
                 prop_assert!(inputs.iter().all(|s| !group.reserved.contains(&s.id)));
                 let asked = if case.trigger == Trigger::Manual { case.policy } else { Policy::Standard };
@@ -169,13 +169,13 @@ proptest! {
                 if asked == Policy::Standard && inputs.len() > 1 {
                     prop_assert!(draft.estimated_output_bytes <= limit);
                 }
-                // 4: never in vain.
+                // 4: each plan changes something.
                 let too_large = asked != Policy::Standard && draft.estimated_output_bytes > limit;
                 let clusters = draft.kind == PlanKind::Clustering
                     && (inputs.iter().any(|s| s.level != SegmentLevel::L2) || overlap(inputs.clone()));
                 let has_work = inputs.iter().all(|s| has_work(s, &group));
                 prop_assert!(inputs.len() > 1 || too_large || clusters || has_work, "{draft:?}");
-                // Deletes without rows are for their own policy; what is clustered is not mixed with others.
+                // L0 segments have a policy of their own; clustered segments are not mixed with others.
                 let levels = |level| inputs.iter().filter(|s| s.level == level).count();
                 prop_assert_eq!(draft.kind == PlanKind::L0Delete, levels(SegmentLevel::L0) > 0);
                 prop_assert!(draft.kind == PlanKind::Clustering || inputs.len() == 1 || levels(SegmentLevel::L2) == 0);
@@ -191,7 +191,7 @@ proptest! {
             }
         }
 
-        // At the fixed point a trigger's promise is kept, as far as the number of inputs and reserved segments let it be.
+        // In the end a trigger's promise is kept, as far as reserved segments and the limit of inputs allow.
         let free: Vec<&Segment> = group.segments.iter().filter(|s| !group.reserved.contains(&s.id)).collect();
         if case.trigger == Trigger::Manual {
             let levels: &[SegmentLevel] = match case.policy {
@@ -231,8 +231,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// The rule of packing: segments of at most a fifth of the maximum always fit into one that is not yet four fifths
-    /// full, so all but one are at least that full in the end; what is in that one is less than 5 % of seventeen times the
-    /// maximum. Automatic compaction may leave the small ones that are less than 85 % of one segment together.
+    /// full, so all but one are at least that full in the end. That one holds less than 5 % of seventeen times the maximum. Automatic compaction may leave the small ones that are less than 85 % of one segment together.
     #[test]
     fn all_bytes_but_those_of_one_segment_end_well_filled(
         drawn in prop::collection::vec((1u64..=20_480, prop_oneof![3 => Just(0u64), 1 => 1u64..100]), 1..400),
@@ -278,7 +277,7 @@ fn nearly_all_bytes_end_in_well_filled_segments() {
                 group.config.max_segment_bytes = target_bytes;
             }
             let share = group.share_in_segments_filled(0.8);
-            // What automatic compaction leaves for the next flush is less than one segment.
+            // Automatic compaction leaves less than one segment for the next flush.
             let waiting = if trigger == Trigger::Manual { 0.05 } else { 435.0 / (group.bytes() / MB) as f64 };
             assert!(
                 share >= 1.0 - waiting.max(0.05),

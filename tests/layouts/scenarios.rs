@@ -1,4 +1,4 @@
-//! Drawn scenarios: what is there, what is planned and why, what it costs, and what is there afterwards.
+//! Drawn scenarios: the segments, the plans and their reasons, their cost, and the segments afterwards.
 //!
 //! A bar of 32 cells is one segment of the maximum size (512 MB); `#` is live, `x` is deleted.
 
@@ -13,7 +13,7 @@ use crate::group::{MB, Simulated};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Plans and carries out until nothing is planned, and writes down what happens.
+/// Plans and carries out until nothing is planned, and writes a report.
 fn play(group: &mut Simulated, trigger: Trigger) -> String {
     let mut text = group.layout();
     for round in 1.. {

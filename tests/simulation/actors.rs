@@ -1,4 +1,4 @@
-//! Who acts: one step at a time, drawn from the seed. Between two steps time passes.
+//! One life: steps drawn from the seed, one at a time. Between two steps time passes.
 
 use std::{
     collections::BTreeSet,
@@ -54,7 +54,7 @@ pub struct Simulation {
     worker_config: WorkerConfig,
     groups: Vec<Arc<Group>>,
     process: Process,
-    /// One that was deposed and does not know yet.
+    /// A process that lost the lease and has not noticed yet.
     zombie: Option<Process>,
     held: QueueHold,
     flushed_rows: u64,
@@ -120,10 +120,13 @@ impl Simulation {
         self.journal.lines()
     }
 
-    /// A life of so many steps, and its end. What is broken, if anything is.
+    /// Lives so many steps and comes to rest.
+    ///
+    /// # Errors
+    /// The invariants that are broken.
     pub async fn run(&mut self, steps: usize) -> Result<(), String> {
         for step in 0..steps {
-            // Some hours are worse than others.
+            // In a third of the time 12 % of the commits fail.
             let failing = if (step / 20) % 3 == 2 { 12 } else { 0 };
             self.store.failing.store(failing, Ordering::SeqCst);
             self.act().await;
@@ -241,12 +244,12 @@ impl Simulation {
         }
     }
 
-    /// The process ends, well or badly, and another one begins; or it only seems to have ended, and goes on beside it.
+    /// Starts another process: after a graceful end, after a kill, or beside the old one, which goes on without the lease.
     async fn begin_anew(&mut self) {
         let how = self.numbers.below(3);
         if how == 0 {
             self.process.stop.cancel();
-            // A graceful end takes as long as its slowest part, which is bounded.
+            // Each part of a graceful end is bounded, so this ends.
             while !self.process.run.is_finished() {
                 sleep(Duration::from_millis(50)).await;
             }
@@ -303,13 +306,13 @@ impl Simulation {
         if found.is_empty() { Ok(()) } else { Err(found.join("\n")) }
     }
 
-    /// Nothing fails any more, nobody holds anything back: in the end every job has ended, nothing is reserved, memory is
-    /// what the catalog holds, and there is nothing more to do.
+    /// Ends all faults and holds. Then every job must end, nothing stay reserved, memory agree with the catalog, and nothing
+    /// be left to do.
     async fn come_to_rest(&mut self) -> Result<(), String> {
         self.store.failing.store(0, Ordering::SeqCst);
         self.faults.store(false, Ordering::SeqCst);
         self.held = QueueHold::default();
-        // What the store refused to write down is queued again at a start.
+        // Plans whose end the store refused to record are queued again at a start.
         self.begin_anew().await;
         self.zombie = None;
         self.journal.note("calm".to_owned());
@@ -344,7 +347,7 @@ impl Simulation {
         }
     }
 
-    /// Waits for the end of all plans: however many there are, they are done within a month.
+    /// Waits for the end of all plans, a month at most.
     async fn drain(&mut self) -> Result<(), String> {
         for _ in 0..720 {
             if self.process.world.book.unfinished().is_empty() {
@@ -393,7 +396,7 @@ impl Simulation {
     }
 }
 
-/// What every start of one life shares.
+/// Parts that all starts of one life share.
 struct Parts<'a> {
     seed: u64,
     clock: &'a Arc<VirtualClock>,

@@ -1,19 +1,20 @@
-//! What must hold of the durable state after every step, by number; and whether this would notice if it did not.
+//! The invariants of the durable state, checked after every step, by number. The tests below break each of them once.
 //!
 //! 1. No segment is an input of two unfinished plans, and every input of an unfinished plan is live.
-//! 2. Rows are conserved: what was flushed and not deleted is alive, once.
+//! 2. Rows are conserved: each row that was flushed and not deleted is alive, once.
 //! 3. Neither inputs nor outputs of a plan leave its group, and no output is larger than the plan allows.
-//! 4. A plan takes effect exactly once or not at all: who is Dropped was an input of one Completed plan, who was not
-//!    flushed is an output of one Completed plan, and of a Completed plan both are true of all.
-//! 5. Attempts are bounded, and who failed or timed out says why.
-//! 6. What has ended stays as it ended; no job or plan is forgotten; a job's counts add up.
+//! 4. A plan takes effect exactly once or not at all: a Dropped segment was an input of one Completed plan, a segment that
+//!    no flush wrote is an output of one Completed plan, and a Completed plan dropped all its inputs and wrote all its
+//!    outputs.
+//! 5. Attempts are bounded, and a plan that failed or timed out says why.
+//! 6. A plan that has ended never changes again; no job or plan is forgotten; a job's counts add up.
 //!
-//! What no state shows is noticed while it happens ([`crate::world`], [`crate::actors`]):
+//! The others show in no state and are checked as things happen ([`crate::world`], [`crate::actors`]):
 //! 7. While a collection's plan waits and may begin, no other collection begins two.
-//! 8. What an attempt answers after its stop is not taken.
-//! 9. Never more executions than slots, and who lost the lease can't write.
-//! 10. Once nothing fails any more, every job ends, nothing is reserved, memory is what the catalog holds, and an
-//!     unchanged set of segments leads to no plan.
+//! 8. The answer of an attempt that was told to stop is refused.
+//! 9. Never more executions than slots, and a process that lost the lease can't write.
+//! 10. Once nothing fails any more, every job ends, nothing is reserved, memory agrees with the catalog, and an unchanged
+//!     set of segments leads to no plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,13 +25,13 @@ pub struct Picture {
     pub segments: Vec<Segment>,
     pub jobs: Vec<Job>,
     pub plans: Vec<Plan>,
-    /// Rows that clients wrote, and that they deleted.
+    /// Rows that clients wrote, and rows that they deleted.
     pub flushed_rows: u64,
     pub deleted_rows: u64,
     pub max_attempts: u32,
 }
 
-/// What is broken, each with its number; `before` is an earlier picture of the same life.
+/// The broken invariants, each with its number; `before` is an earlier picture of the same life.
 pub fn broken(now: &Picture, before: &Picture) -> Vec<String> {
     let mut broken = Vec::new();
     let segments: BTreeMap<SegmentId, &Segment> = now.segments.iter().map(|s| (s.id, s)).collect();
@@ -102,7 +103,7 @@ pub fn broken(now: &Picture, before: &Picture) -> Vec<String> {
     }
 
     for plan in &now.plans {
-        // As many again may be cut off by restarts; one more is what finds that they are used up.
+        // Restarts may cut off as many again, and one more attempt finds that all are used up.
         if plan.attempts > 2 * now.max_attempts + 1 {
             broken.push(format!("5: plan {} was begun {} times", plan.id, plan.attempts));
         }
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_state_is_sound() {
+    fn a_sound_state_breaks_no_invariant() {
         assert_eq!(broken(&sound(), &sound()), [""; 0]);
     }
 

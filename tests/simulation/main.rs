@@ -10,14 +10,13 @@
 //!
 //! *Real*: `planner::propose` and `planner::validate`, the scheduler with its loop, queue, slots, retries and watch, the
 //! life cycle (`scheduler::transition`), the job book, the catalog with its keys, codecs, guards and epochs.
-//! *Simulated*: time, the rows (a segment is its record; 1 KiB a row), the merge, and what stands between the planner and
-//! the catalog, which [`world::World`] does by the rules of `coordinator/{triggers,commit,execution}.rs`. What a store
-//! refuses it has not done; that a commit is done and nobody hears of it happens by crashing in between.
+//! *Simulated*: time, the rows (a segment is its record; 1 KiB a row), the merge, and the coordinator between the
+//! planner and the catalog: [`world::World`] follows the rules of `coordinator/`. A commit that the store refuses has not
+//! happened. A commit that happens without an answer is simulated by a crash in between.
 //!
-//! After every step the durable state is held against the numbered invariants of [`invariants`], and in the end, when
+//! After every step the durable state is checked against the numbered invariants of [`invariants`]. In the end, when
 //! nothing fails any more, everything must come to rest. A failure prints its seed:
-//! `SEED=… cargo test --test simulation` (or `make sim SEED=…`) replays it, step by step the same; `SEEDS=1000` lives a
-//! thousand lives.
+//! `SEED=… cargo test --test simulation` (or `make sim SEED=…`) replays the same steps; `SEEDS=1000` lives a thousand lives.
 
 mod actors;
 mod invariants;
@@ -46,7 +45,7 @@ fn run(seed: u64) -> Vec<String> {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a seed to replay is no configuration of the program")]
-fn invariants_hold_whatever_happens() {
+fn invariants_hold_in_every_life() {
     let seeds: Vec<u64> = match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().expect("SEED is a number")],
         Err(_) => (1..=std::env::var("SEEDS").map_or(40, |n| n.parse().expect("SEEDS is a number"))).collect(),
@@ -60,7 +59,7 @@ fn invariants_hold_whatever_happens() {
         }
     }
     println!("{seen:#?}");
-    // A simulation in which something never happens proves nothing about it.
+    // A simulation proves nothing about an event that never happens in it.
     if seeds.len() > 1 {
         for what in EVENTS {
             assert!(seen[what] > 0, "never seen: {what}");
@@ -68,7 +67,7 @@ fn invariants_hold_whatever_happens() {
     }
 }
 
-/// What has to happen somewhere in a run of all seeds.
+/// Events that must happen somewhere in a run of all seeds.
 const EVENTS: &[&str] = &[
     "flushed",
     "deleted",
@@ -98,7 +97,7 @@ const EVENTS: &[&str] = &[
 ];
 
 #[test]
-fn one_seed_is_one_story() {
+fn a_seed_always_leads_to_the_same_life() {
     for seed in [3, 11] {
         let (first, second) = (run(seed), run(seed));
         let differ = first.iter().zip(&second).find(|(a, b)| a != b);

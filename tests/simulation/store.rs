@@ -1,4 +1,4 @@
-//! A metadata store that takes its time and fails, and a clock that is the runtime's.
+//! A metadata store that is slow and fails, and a clock that shows the runtime's virtual time.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::kit::numbers::Numbers;
 
-/// What the runtime's paused clock shows, from a Tuesday in 2023 on.
+/// The runtime's paused clock, beginning in November 2023.
 #[derive(Debug)]
 pub struct VirtualClock(Instant);
 
@@ -54,7 +54,7 @@ impl Faulty {
         Arc::new(Self { inner: MemoryStore::new(), numbers, failing: AtomicU64::new(0) })
     }
 
-    /// A copy as of now, to be read in peace.
+    /// A copy as of now, which no later commit changes.
     pub fn snapshot(&self) -> Arc<MemoryStore> {
         Arc::new(self.inner.clone())
     }
@@ -77,7 +77,7 @@ impl MetaStore for Faulty {
             return Err(MetaError::Store { action: "commit", reason, kind: ErrorKind::Transient });
         }
         let done = self.inner.commit(txn).await;
-        // Who is killed here has done it, and does not know.
+        // A process that is killed here has committed and does not know.
         sleep(Duration::from_millis(self.draw(4))).await;
         done
     }

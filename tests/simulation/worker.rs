@@ -1,4 +1,4 @@
-//! A worker that merges records only, and has every fault that one can have.
+//! A worker that merges records only, and fails in every way that a worker can.
 
 use std::{
     sync::{
@@ -29,21 +29,22 @@ pub const ROW_BYTES: u64 = 1024;
 pub const DELETE_BYTES: u64 = 20;
 pub const CLUSTERING_KEY: FieldId = FieldId(101);
 
-/// What an attempt does, after it has begun.
+/// The course of an attempt that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Succeeds after so many beats of ten seconds: longer than the watch's patience, if they are many.
+    /// Succeeds after so many beats of ten seconds. Many beats take longer than the limit for an attempt without progress,
+    /// but each of them is progress.
     Work {
         beats: u64,
     },
     Transient,
     Corrupt,
     Panic,
-    /// Does nothing more; ends when it is told to.
+    /// Makes no progress; ends when it is told to.
     Hang,
-    /// Hears nothing.
+    /// Makes no progress and ignores its cancellation.
     Deaf,
-    /// Hangs, and answers with a result when it is stopped.
+    /// Makes no progress, and answers with a result when it is told to stop.
     Late,
 }
 
@@ -96,7 +97,7 @@ impl Worker for PaperWorker {
                     error(ErrorKind::Transient)
                 }
                 Fate::Corrupt => error(ErrorKind::Corrupt),
-                // Without the panic hook: it would fill the output with traces of what is meant to happen.
+                // Without the panic hook: it would fill the output with traces of intended panics.
                 Fate::Panic => std::panic::resume_unwind(Box::new("on purpose")),
                 Fate::Hang => {
                     cancel.cancelled().await;

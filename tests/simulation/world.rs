@@ -1,7 +1,8 @@
-//! What the coordinator is to the scheduler, on paper: plans, segments and jobs in memory as the catalog holds them.
+//! A small model of the coordinator, as the scheduler sees it: plans, segments and jobs in memory as the catalog holds
+//! them.
 //!
-//! Does in small what `coordinator/{triggers,commit,execution,start}.rs` do, in the same order: durable first, then in
-//! memory, then told to the scheduler. A new one is made at every start; the catalog is all that outlives it.
+//! It makes each change in the coordinator's order: durable first, then in memory, then told to the scheduler. Each start
+//! makes a new one; only the catalog outlives it.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -35,7 +36,7 @@ use crate::{
     worker::{self, CLUSTERING_KEY, DELETE_BYTES},
 };
 
-/// What happened, in order, with the time; the same for all starts of one life.
+/// Events in order, with their time; one journal for all starts of one life.
 #[derive(Clone)]
 pub struct Journal {
     clock: Arc<VirtualClock>,
@@ -48,7 +49,7 @@ impl Journal {
         Self { clock: Arc::clone(clock), lines: Arc::default(), late: Arc::default() }
     }
 
-    /// An attempt answers although it was told to stop.
+    /// Notes that an attempt answers although it was told to stop.
     pub fn note_late(&self, plan: PlanId, attempt: u32) {
         self.late.lock().unwrap().insert((plan, attempt));
         self.note(format!("a late answer is offered by attempt {attempt} of {plan}"));
@@ -63,13 +64,13 @@ impl Journal {
     }
 }
 
-/// Ids that an attempt has for what it writes: more than it needs.
+/// Ids that an attempt has for its outputs: more than it needs.
 const IDS_OF_AN_ATTEMPT: i64 = 100_000;
 
-/// Whose turn it is: while a collection waits, no other one begins two plans.
+/// Checks invariant 7: while a collection waits, no other one begins two plans.
 #[derive(Default)]
 struct Turns {
-    /// Plans that wait and may begin, and who had a turn meanwhile.
+    /// Plans that wait and may begin, and the collections that began a plan meanwhile.
     waiting: BTreeMap<CollectionId, (BTreeSet<PlanId>, BTreeSet<CollectionId>)>,
     held: QueueHold,
     broken: Vec<String>,
@@ -164,19 +165,19 @@ impl World {
         self.segments.lock().unwrap().extend(changed.into_iter().map(|s| (s.id, s)));
     }
 
-    /// What was broken on the way: no later state shows it.
+    /// Broken invariants that no later state shows.
     pub fn broken(&self) -> Vec<String> {
         self.turns.lock().unwrap().broken.clone()
     }
 
-    /// Who may begin has changed: what was seen before proves nothing.
+    /// Holds plans back. Turns that were counted before prove nothing any more.
     pub fn hold(&self, held: &QueueHold) {
         let mut turns = self.turns.lock().unwrap();
         turns.waiting.clear();
         turns.held = held.clone();
     }
 
-    /// The plans that were not finished, back in the queue.
+    /// Puts unfinished plans back into the queue.
     pub async fn resume(&self, scheduler: &Scheduler) -> Result<(), MetaError> {
         for mut plan in self.book.unfinished() {
             if let PlanState::Executing { .. } = plan.state {
@@ -196,7 +197,7 @@ impl World {
         Segment { level, ..model::segment(id.0, group) }
     }
 
-    /// A new segment of so many rows, or of nothing but so many deletes.
+    /// Writes a segment of so many rows, or an L0 segment of so many deletes.
     pub async fn flush(&self, group: &Arc<Group>, rows: u64, deletes: u64) -> Result<SegmentId, MetaError> {
         let level = if rows == 0 { SegmentLevel::L0 } else { SegmentLevel::L1 };
         let mut segment = self.empty_segment(group, SegmentId(self.id()), level);
@@ -214,7 +215,7 @@ impl World {
         Ok(id)
     }
 
-    /// Kills rows of a live segment; how many there were to kill.
+    /// Deletes rows of a live segment; returns how many it could.
     pub async fn delete(&self, id: SegmentId, rows: u64) -> Result<u64, MetaError> {
         let _turn = self.commit.lock().await;
         let Some(segment) = self.segments.lock().unwrap().get(&id).filter(|s| s.is_live()).cloned() else {
@@ -286,7 +287,7 @@ impl World {
         )
     }
 
-    /// Looks at some groups of one collection; a job if there is anything to do, or a client asked.
+    /// Plans for some groups of one collection. Makes a job if there is anything to do, or if a client asked.
     pub async fn plan(
         &self,
         scheduler: &Scheduler,
@@ -334,7 +335,7 @@ impl World {
         });
         txn.commit().await?;
         self.book.add(record, plans.clone());
-        // What was begun before must be seen to have begun before.
+        // Lets plans that begin now be counted before the new ones are queued.
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }
@@ -539,7 +540,7 @@ impl JobSink for World {
     }
 }
 
-/// Whether an error is the store's refusal of somebody who lost the lease.
+/// True for the store's refusal of a process that lost the lease.
 pub fn is_fenced(error: &MetaError) -> bool {
     error.kind() == ErrorKind::Fenced
 }
