@@ -18,7 +18,7 @@
 //! - P7 job ids, states, counts and reasons are durable and true
 //! - P8 memory for merging is bounded, and every class of work makes progress
 //!
-//! # Map, from pure to wired (a module uses only what is above it; `tests/architecture` holds this)
+//! # Map, from pure to wired (a module uses only modules of earlier rows; `tests/architecture` holds this)
 //! | row | modules |
 //! |---|---|
 //! | nouns | [`model`], [`error`], [`fence`], [`clock`], `background`, [`memory`], [`connections`], [`config`], [`telemetry`] |
