@@ -13,9 +13,10 @@ use rstest::rstest;
 use super::*;
 use crate::{
     config::CompactionConfig,
+    kit::model,
     model::{
-        ClusterRange, CollectionId, FailureKind, FieldId, Group, PartitionId, PlanInput, PlanKind, PlanReason, Scalar,
-        Segment, SegmentId, SegmentLevel, SegmentState, Timestamp, Trigger,
+        ClusterRange, FailureKind, FieldId, Group, PartitionId, PlanInput, PlanKind, PlanReason, Scalar, Segment,
+        SegmentId, SegmentLevel, SegmentState, Timestamp, Trigger,
     },
 };
 
@@ -23,11 +24,7 @@ const MB: u64 = 1 << 20;
 const NOW_MS: u64 = 1_000_000;
 
 fn group() -> Arc<Group> {
-    Arc::new(Group {
-        collection: CollectionId(1),
-        partition: PartitionId(2),
-        channel: crate::model::Channel::new("c_1v0"),
-    })
+    Arc::new(model::group(1, 2, "c_1v0"))
 }
 
 /// A clean segment of `mb` megabytes and as many thousand rows, written over the last 100 seconds.
@@ -38,8 +35,7 @@ fn segment(id: i64, mb: u64) -> Segment {
         memory_bytes: mb * MB,
         ts_from: Timestamp::from_ms(NOW_MS - 100_000),
         ts_to: Timestamp::from_ms(NOW_MS),
-        version: 1,
-        ..Segment::new(SegmentId(id), group())
+        ..model::segment(id, &group())
     }
 }
 

@@ -16,10 +16,8 @@ use crate::{
     compactor::{CompactionOutcome, CompactionTask},
     config::WorkerConfig,
     error::ErrorKind,
-    model::{
-        Channel, CollectionId, CollectionSchema, Group, JobId, PartitionId, Plan, PlanId, PlanKind, PlanReason,
-        PlanState, Progress, ProgressReport, Timestamp, Trigger,
-    },
+    kit::model,
+    model::{CollectionId, JobId, Plan, PlanId, PlanState, Progress, ProgressReport, Trigger},
 };
 
 /// What an execution does.
@@ -157,34 +155,11 @@ fn outcome() -> TaskOutcome {
 }
 
 fn plan(id: i64, collection: i64) -> Plan {
-    Plan {
-        id: PlanId(id),
-        job: JobId(id / 100),
-        group: Group {
-            collection: CollectionId(collection),
-            partition: PartitionId(1),
-            channel: Channel::new("c_1v0"),
-        },
-        kind: PlanKind::Mix,
-        reason: PlanReason::ManualMerge,
-        inputs: vec![],
-        keep_deletes_after: Timestamp::MAX,
-        ttl: None,
-        max_output_bytes: 1,
-        created_at_ms: 0,
-        attempts: 0,
-        state: PlanState::Queued { not_before_ms: 0 },
-    }
+    Plan { max_output_bytes: 1, ..model::plan(id, id / 100, model::group(collection, 1, "c_1v0"), vec![]) }
 }
 
 fn task(id: PlanId) -> Task {
-    let schema = Arc::new(CollectionSchema {
-        name: "c".into(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![],
-        primary: 0,
-    });
+    let schema = Arc::new(model::schema("c", vec![]));
     Task::Compaction(CompactionTask { plan: plan(id.0, 1), schema, inputs: vec![], now_ms: 0, ids: 0..0 })
 }
 

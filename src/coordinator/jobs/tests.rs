@@ -1,36 +1,16 @@
 use super::*;
-use crate::model::{Channel, Group, PartitionId, PlanInput, PlanKind, PlanReason, Timestamp, Trigger};
+use crate::{kit::model, model::PlanInput};
 
 /// More than two pages.
 const MANY: i64 = 2 * PAGE as i64 + 1;
 
 fn job(id: i64, collection: i64, plans: &[i64]) -> Job {
-    Job {
-        id: JobId(id),
-        trigger: Trigger::Manual,
-        collection: CollectionId(collection),
-        created_at_ms: id as u64,
-        plans: plans.iter().copied().map(PlanId).collect(),
-        nothing_to_do: None,
-        terms: Default::default(),
-    }
+    Job { created_at_ms: id as u64, ..model::job(id, collection, plans) }
 }
 
 fn plan(id: i64, job: i64, state: PlanState) -> Plan {
-    Plan {
-        id: PlanId(id),
-        job: JobId(job),
-        group: Group { collection: CollectionId(1), partition: PartitionId(1), channel: Channel::new("c_1v0") },
-        kind: PlanKind::Mix,
-        reason: PlanReason::ManualMerge,
-        inputs: vec![PlanInput { segment: SegmentId(10 * id), rows: 1, bytes: 1, delta_rows: 0 }],
-        keep_deletes_after: Timestamp::MAX,
-        ttl: None,
-        max_output_bytes: 1,
-        created_at_ms: 0,
-        attempts: 0,
-        state,
-    }
+    let inputs = vec![PlanInput { segment: SegmentId(10 * id), rows: 1, bytes: 1, delta_rows: 0 }];
+    Plan { max_output_bytes: 1, state, ..model::plan(id, job, model::group(1, 1, "c_1v0"), inputs) }
 }
 
 const QUEUED: PlanState = PlanState::Queued { not_before_ms: 0 };

@@ -1,14 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Channel, CollectionId};
+use crate::kit::model;
 
 fn group(partition: i64) -> Arc<Group> {
-    Arc::new(Group {
-        collection: CollectionId(1),
-        partition: PartitionId(partition),
-        channel: Channel::new(format!("c_1v{}", partition % 2)),
-    })
+    Arc::new(model::group(1, partition, &format!("c_1v{}", partition % 2)))
 }
 
 fn segment(id: i64, rows: u64, state: SegmentState, level: SegmentLevel) -> Segment {
@@ -18,9 +14,8 @@ fn segment(id: i64, rows: u64, state: SegmentState, level: SegmentLevel) -> Segm
         rows,
         insert_bytes: 10 * rows,
         delta_rows: rows / 2,
-        version: 1,
-        // A segment stays in its group for ever.
-        ..Segment::new(SegmentId(id), group(id % 3))
+        // A segment never changes its group.
+        ..model::segment(id, &group(id % 3))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     clock::SystemClock,
     compactor::{Compactor, ProgressSink},
     config::{CompactionConfig, Config},
+    kit::model as fixture,
     meta::{Catalog, memory::MemoryStore},
     model::{
         Channel, Collection, CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId,
@@ -33,38 +34,14 @@ const CLUSTER: FieldId = FieldId(101);
 const VECTOR: FieldId = FieldId(102);
 const MIB: u64 = 1 << 20;
 
-fn field(id: FieldId, data_type: DataType) -> Field {
-    Field {
-        id,
-        name: format!("f{id}"),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: id == KEY,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: id == CLUSTER,
-        is_dynamic: false,
-        dim: (id == VECTOR).then_some(64),
-        max_length: None,
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    }
-}
-
 fn schema(name: &str) -> CollectionSchema {
-    CollectionSchema {
-        name: name.to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![
-            field(KEY, DataType::Int64),
-            field(CLUSTER, DataType::Int64),
-            field(VECTOR, DataType::FloatVector),
-        ],
-        primary: 0,
-    }
+    let cluster = fixture::field(CLUSTER.0, "f101", DataType::Int64);
+    let fields = vec![
+        fixture::key(KEY.0, "f100", DataType::Int64),
+        Field { is_clustering_key: true, ..cluster },
+        fixture::vector(VECTOR.0, "f102", 64),
+    ];
+    fixture::schema(name, fields)
 }
 
 /// 256 bytes that can't be compressed.

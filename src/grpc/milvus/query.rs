@@ -182,35 +182,14 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DataType, Field};
-
-    fn field(id: i64, name: &str, data_type: DataType) -> Field {
-        Field {
-            id: FieldId(id),
-            name: name.to_owned(),
-            description: String::new(),
-            data_type,
-            element_type: None,
-            is_primary_key: id == 100,
-            auto_id: false,
-            is_partition_key: false,
-            is_clustering_key: false,
-            is_dynamic: name == "$meta",
-            dim: None,
-            max_length: None,
-            max_capacity: None,
-            type_params: Vec::new(),
-            index_params: Vec::new(),
-        }
-    }
+    use crate::{kit::model, model::DataType};
 
     fn schema(dynamic: bool) -> CollectionSchema {
-        let mut fields = vec![field(100, "id", DataType::Int64), field(101, "j", DataType::Json)];
+        let mut fields = vec![model::key(100, "id", DataType::Int64), model::field(101, "j", DataType::Json)];
         if dynamic {
-            fields.push(field(102, "$meta", DataType::Json));
+            fields.push(model::dynamic(102));
         }
-        let name = "books".to_owned();
-        CollectionSchema { name, description: String::new(), enable_dynamic_field: dynamic, fields, primary: 0 }
+        model::schema("books", fields)
     }
 
     fn output(dynamic: bool, names: &[&str]) -> Result<(Vec<i64>, Vec<String>), (i32, String)> {

@@ -26,6 +26,7 @@ use crate::{
     config::IngestConfig,
     error::ErrorKind,
     ids::{self, IdAllocator, MemoryBounds, Numbers},
+    kit::model as fixture,
     model::*,
 };
 
@@ -33,30 +34,12 @@ pub(super) const COLLECTION: CollectionId = CollectionId(7);
 pub(super) const START_MS: u64 = 1_700_000_000_000;
 
 pub(super) fn schema() -> Arc<CollectionSchema> {
-    let field = |id, data_type, is_primary_key| Field {
-        id: FieldId(id),
-        name: format!("f{id}"),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: None,
-        max_length: Some(100),
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    };
-    Arc::new(CollectionSchema {
-        name: "c".to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![field(100, DataType::Int64, true), field(101, DataType::VarChar, false)],
-        primary: 0,
-    })
+    let limited = |field| Field { max_length: Some(100), ..field };
+    let fields = vec![
+        limited(fixture::key(100, "f100", DataType::Int64)),
+        limited(fixture::field(101, "f101", DataType::VarChar)),
+    ];
+    Arc::new(fixture::schema("c", fields))
 }
 
 pub(super) fn channel(shard: usize) -> Channel {

@@ -13,7 +13,10 @@ use super::{
     replay::{Frame, replay},
     *,
 };
-use crate::model::{Channel, CollectionId, Group, Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp};
+use crate::{
+    kit::model as fixture,
+    model::{Channel, CollectionId, Group, Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp},
+};
 
 fn rows(first: i64, count: usize) -> RecordBatch {
     let schema = Schema::new(vec![
@@ -28,11 +31,7 @@ fn rows(first: i64, count: usize) -> RecordBatch {
 }
 
 fn group(partition: i64) -> Arc<Group> {
-    Arc::new(Group {
-        collection: CollectionId(7),
-        partition: PartitionId(partition),
-        channel: Channel::new("by-dev-rootcoord-dml_0_7v0"),
-    })
+    Arc::new(fixture::group(7, partition, "by-dev-rootcoord-dml_0_7v0"))
 }
 
 /// A frame to write: rows per part, and keys to delete.

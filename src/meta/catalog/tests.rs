@@ -6,18 +6,15 @@ use super::*;
 use crate::{
     error::{Classify, ErrorKind},
     ids::BoundStore,
+    kit::model as fixture,
     meta::{MemoryStore, PageLimit, RedbStore, Span},
-    model::{
-        FieldId, LogFile, LogId, PartitionId, PkRange, PlanId, PlanKind, PlanReason, PlanState, PrimaryKey,
-        SegmentState, Timestamp, Trigger,
-    },
+    model::{FieldId, LogFile, LogId, PkRange, PrimaryKey, SegmentState, Timestamp},
 };
 
 const BASE: i64 = 470_597_209_892_000_000;
 
 fn group(c: i64, p: i64) -> Arc<Group> {
-    let channel = Channel::new(format!("by-dev-rootcoord-dml_{}_{c}v0", c % 16));
-    Arc::new(Group { collection: CollectionId(c), partition: PartitionId(p), channel })
+    Arc::new(fixture::group_of_shard_0(c, p))
 }
 
 fn segment(id: i64, group: &Arc<Group>) -> Segment {
@@ -33,8 +30,7 @@ fn segment(id: i64, group: &Arc<Group>) -> Segment {
         ts_to: Timestamp(BASE as u64 + 9),
         pk_range: Some(PkRange { min: PrimaryKey::Int(id), max: PrimaryKey::Int(id + 999) }),
         end_lsn: Lsn(7),
-        version: 1,
-        ..Segment::new(SegmentId(id), group.clone())
+        ..fixture::segment(id, group)
     }
 }
 
@@ -72,32 +68,11 @@ fn logs(id: i64) -> SegmentLogs {
 }
 
 fn job(id: i64, plans: &[i64]) -> Job {
-    Job {
-        id: JobId(id),
-        trigger: Trigger::Manual,
-        collection: CollectionId(1),
-        created_at_ms: 5,
-        plans: plans.iter().copied().map(PlanId).collect(),
-        nothing_to_do: None,
-        terms: Default::default(),
-    }
+    Job { created_at_ms: 5, ..fixture::job(id, 1, plans) }
 }
 
 fn plan(job: i64, id: i64, group: &Group) -> Plan {
-    Plan {
-        id: PlanId(id),
-        job: JobId(job),
-        group: group.clone(),
-        kind: PlanKind::Mix,
-        reason: PlanReason::ManualMerge,
-        inputs: Vec::new(),
-        keep_deletes_after: Timestamp::ZERO,
-        ttl: None,
-        max_output_bytes: 1 << 29,
-        created_at_ms: 5,
-        attempts: 0,
-        state: PlanState::Queued { not_before_ms: 0 },
-    }
+    Plan { keep_deletes_after: Timestamp::ZERO, created_at_ms: 5, ..fixture::plan(id, job, group.clone(), Vec::new()) }
 }
 
 async fn memory() -> (Arc<dyn MetaStore>, Catalog) {

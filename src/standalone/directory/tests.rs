@@ -1,38 +1,20 @@
 //! The rule of names as values, and what a start makes of a catalog that breaks it. The calls themselves are tested where
 //! their answers are made.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    kit::model as fixture,
     model::{RequestError, Timestamp},
     standalone::{StandaloneError, tests::World},
 };
 
 fn collection(id: i64, database: &str, name: &str, aliases: &[&str]) -> Collection {
     Collection {
-        id: CollectionId(id),
         database: database.to_owned(),
-        name: name.to_owned(),
-        schema: Arc::new(CollectionSchema {
-            name: name.to_owned(),
-            description: String::new(),
-            enable_dynamic_field: false,
-            fields: Vec::new(),
-            primary: 0,
-        }),
-        channels: Vec::new(),
-        partitions: Vec::new(),
         aliases: aliases.iter().map(|a| (*a).to_owned()).collect(),
-        properties: BTreeMap::new(),
-        consistency_level: 0,
-        created_at: Timestamp(1),
-        updated_at: Timestamp(1),
-        indexes: Vec::new(),
-        loaded: Vec::new(),
-        dropped: false,
+        ..fixture::collection(id, fixture::schema(name, Vec::new()))
     }
 }
 

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 
-use super::{super::*, World, field};
+use super::{super::*, World};
 use crate::{
     coordinator::CollectionCell,
-    model::{CollectionSchema, DataType, Field, FieldId, Timestamp},
+    kit::model,
+    model::{DataType, FieldId, Timestamp},
     query::compile,
 };
 
@@ -16,16 +17,8 @@ const NAME: &str = "values";
 
 /// A key and a value.
 async fn values(world: &World, shards: u32) -> Arc<CollectionCell> {
-    let schema = CollectionSchema {
-        name: NAME.to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![
-            Field { is_primary_key: true, ..field(100, "id", DataType::Int64) },
-            field(101, "v", DataType::Int64),
-        ],
-        primary: 0,
-    };
+    let fields = vec![model::key(100, "id", DataType::Int64), model::field(101, "v", DataType::Int64)];
+    let schema = model::schema(NAME, fields);
     let new = NewCollection {
         database: "default".to_owned(),
         schema,

@@ -6,23 +6,12 @@
 mod damage;
 mod deletes;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch};
 use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
-use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use prometheus::Registry;
 use tempfile::TempDir;
-use tokio::sync::Notify;
 
 use super::*;
 use crate::{
@@ -30,73 +19,19 @@ use crate::{
     config::Config,
     coordinator::{CollectionCell, CompactionRequest, Coordinator, JobView, Parts},
     ingest::{DeleteOp, Write},
+    kit::{
+        gate::{Gate, Operation, ROWS},
+        model as fixture, within,
+    },
     meta::{MetaError, RedbStore},
-    model::{CollectionSchema, DataType, Field, FieldId, Job, JobId, Plan, PlanId, PlanState, PrimaryKey, SegmentId},
-    storage::{Backend, Listed, Object, SegmentStore, StorageError},
+    model::{CollectionSchema, DataType, Job, JobId, Plan, PlanId, PlanState, PrimaryKey, SegmentId},
+    storage::{Backend, SegmentStore},
     telemetry::Metrics,
 };
 
-/// Nothing that a test waits for takes this long, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
 const DIM: u32 = 4;
 
-/// Holds reads, or writes, of insert logs back while it is closed for them.
-#[derive(Debug)]
-struct Gate {
-    inner: Arc<dyn Backend>,
-    closed: AtomicBool,
-    closed_for_writes: AtomicBool,
-    opened: Notify,
-    /// A request waits at the closed gate.
-    came: Notify,
-}
-
-#[async_trait]
-impl Backend for Gate {
-    async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
-        if name.starts_with("insert_log") {
-            self.pass(&self.closed).await;
-        }
-        self.inner.get(name).await
-    }
-
-    async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, StorageError> {
-        self.inner.get_range(name, range).await
-    }
-
-    async fn size(&self, name: &str) -> Result<u64, StorageError> {
-        self.inner.size(name).await
-    }
-
-    async fn put(&self, objects: &[Object]) -> Result<(), StorageError> {
-        if objects.iter().any(|object| object.name.starts_with("insert_log")) {
-            self.pass(&self.closed_for_writes).await;
-        }
-        self.inner.put(objects).await
-    }
-
-    fn batch(&self) -> usize {
-        self.inner.batch()
-    }
-
-    async fn copy(&self, from: &str, to: &str) -> Result<(), StorageError> {
-        self.inner.copy(from, to).await
-    }
-
-    async fn delete(&self, name: &str) -> Result<(), StorageError> {
-        self.inner.delete(name).await
-    }
-
-    fn list(&self, prefix: &str) -> BoxStream<'static, Result<Listed, StorageError>> {
-        self.inner.list(prefix)
-    }
-
-    async fn clear_staging(&self) -> Result<u64, StorageError> {
-        self.inner.clear_staging().await
-    }
-}
-
-/// One process, and the parts that it stands on.
+/// One coordinator and what it stands on.
 pub(crate) struct World {
     pub(crate) standalone: Arc<Standalone>,
     /// Its DataCoord.
@@ -160,14 +95,7 @@ impl World {
         config: Arc<Config>,
     ) -> Result<Self, StandaloneError> {
         let local = SegmentStore::open(&config.storage, directory.path()).unwrap();
-        let gate = Gate {
-            inner: local.backend(),
-            closed: AtomicBool::new(false),
-            closed_for_writes: AtomicBool::new(false),
-            opened: Notify::new(),
-            came: Notify::new(),
-        };
-        let gate = Arc::new(gate);
+        let gate = Gate::new(local.backend());
         let store = SegmentStore::with_backend(Arc::clone(&gate) as Arc<dyn Backend>, &config.storage);
         let standalone = Standalone::start(Parts {
             config: Arc::clone(&config),
@@ -191,17 +119,17 @@ impl World {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, opened).await.expect("the stopped process still holds its catalog")
+        within("the stopped coordinator to let go of its file", opened).await
     }
 
     /// From now on merges get no rows to read.
     pub(crate) fn hold(&self) {
-        self.gate.closed.store(true, Ordering::SeqCst);
+        self.gate.hold(Operation::Get, ROWS);
     }
 
     /// From now on flushes can't write rows.
     pub(crate) fn hold_writes(&self) {
-        self.gate.closed_for_writes.store(true, Ordering::SeqCst);
+        self.gate.hold(Operation::Put, ROWS);
     }
 
     pub(crate) fn release(&self) {
@@ -210,7 +138,7 @@ impl World {
 
     /// Waits until a read or a write of rows is held back.
     pub(crate) async fn held(&self) {
-        tokio::time::timeout(PATIENCE, self.gate.came.notified()).await.expect("no request came to the closed gate");
+        self.gate.arrival().await;
     }
 
     /// The folder of the objects.
@@ -293,7 +221,7 @@ impl World {
                 let _ = changes.recv().await;
             }
         };
-        tokio::time::timeout(PATIENCE, found).await.expect("what the test waits for never came")
+        within("a change of the job book", found).await
     }
 
     /// Names of all objects in the store.
@@ -321,58 +249,9 @@ impl World {
     }
 }
 
-impl Gate {
-    async fn pass(&self, closed: &AtomicBool) {
-        loop {
-            let opened = self.opened.notified();
-            tokio::pin!(opened);
-            opened.as_mut().enable();
-            if !closed.load(Ordering::SeqCst) {
-                return;
-            }
-            self.came.notify_one();
-            opened.await;
-        }
-    }
-
-    fn open(&self) {
-        self.closed.store(false, Ordering::SeqCst);
-        self.closed_for_writes.store(false, Ordering::SeqCst);
-        self.opened.notify_waiters();
-    }
-}
-
-pub(crate) fn field(id: i64, name: &str, data_type: DataType) -> Field {
-    Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    }
-}
-
 fn schema(name: &str) -> CollectionSchema {
-    CollectionSchema {
-        name: name.to_owned(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![
-            Field { is_primary_key: true, ..field(100, "id", DataType::Int64) },
-            Field { dim: Some(DIM), ..field(101, "vector", DataType::FloatVector) },
-        ],
-        primary: 0,
-    }
+    let fields = vec![fixture::key(100, "id", DataType::Int64), fixture::vector(101, "vector", DIM)];
+    fixture::schema(name, fields)
 }
 
 pub(crate) fn rows(keys: std::ops::Range<i64>) -> RecordBatch {
