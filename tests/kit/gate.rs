@@ -204,7 +204,7 @@ impl Gate {
         self.shared.rules.lock().calls.iter().filter(|(o, _)| *o == operation).count() as u64
     }
 
-    /// What a request meets before it is passed on; the fault that remains to be applied.
+    /// Records a request, runs its action, and waits while it is held back. Returns the fault that the caller applies.
     async fn meet(&self, operation: Operation, names: &[&str]) -> Result<Option<Fault>, StorageError> {
         let (fault, action) = self.shared.rules.lock().next(operation, names);
         if let Some(action) = action {

@@ -8,7 +8,7 @@
 //! Code in here names the product `datacoord::…`, which means the same crate in both (`lib.rs` declares
 //! `extern crate self as datacoord` in test builds). So it can use only what is public.
 //!
-//! Must never assert what a test is about, sleep, or reach outside the test's own process and directory.
+//! Must never hold a test's own assertions, sleep, or reach outside the test's process and directory.
 #![allow(dead_code, reason = "each test and bench uses a part of the kit")]
 
 pub(crate) mod gate;

@@ -1,5 +1,5 @@
-//! Values of `model`: each function fills in what the caller has no opinion about. A test changes the rest by struct
-//! update: `Field { auto_id: true, ..field(101, "n", DataType::Int64) }`.
+//! Values of `model`. Each function takes the parts that tests care about and fills in the rest; a test changes that by
+//! struct update: `Field { auto_id: true, ..field(101, "n", DataType::Int64) }`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
