@@ -21,8 +21,8 @@ use datacoord::{
     error::{Classify, ErrorKind},
     meta::{Catalog, MetaError},
     model::{
-        CollectionId, CollectionSchema, FailureKind, Group, Job, JobId, Plan, PlanId, PlanState, Segment, SegmentId,
-        SegmentLevel, SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
+        CollectionId, FailureKind, Group, Job, JobId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel,
+        SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
     },
     planner::{GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, SegmentScope, propose, validate},
     scheduler::{
