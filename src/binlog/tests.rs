@@ -126,7 +126,7 @@ fn every_type_comes_back(
     assert_eq!(&joined(&arrays), &all);
 }
 
-/// Specification 9.4: 4 bytes once per vector column, 16 per text.
+/// Milvus counts 4 bytes once per vector column and 16 per text.
 #[rstest]
 #[case(DataType::Bool, 5000)]
 #[case(DataType::Int16, 10_000)]

@@ -1,4 +1,4 @@
-//! The order of rows inside a binlog: ascending by row id, all fields alike (specification 9.3).
+//! The order of rows inside a binlog: ascending by row id, all fields alike.
 //!
 //! Batches are merged by their smallest row id, so pieces are usually in order as they come and nothing is done. Where
 //! they are not, one permutation per piece, made from its row ids, is applied to every field.

@@ -1,7 +1,7 @@
 //! Which rows of an input batch survive, decided from its key, timestamp and row-id columns alone.
 //!
 //! First deletes (a row dies if its key was deleted at a strictly greater timestamp), then expiry; a row that both
-//! would drop counts as deleted (specification 9.1, 9.2). Columns come in slices of any length, so nothing here needs
+//! would drop counts as deleted. Columns come in slices of any length, so nothing here needs
 //! a whole key column in memory.
 //!
 //! Must never: look at another batch. Equal keys without a delete between them all survive.

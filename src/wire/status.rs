@@ -1,6 +1,6 @@
 //! Errors as answers: `common.Status` for Milvus' services, gRPC codes for our own.
 //!
-//! The only place that knows Milvus' code numbers (specification: sdk-wire, error catalogue). Clients look at `code`
+//! The only place that knows Milvus' code numbers. Clients look at `code`
 //! and `error_code`, rarely at a phrase of the text. A business error of Milvus' services is never a gRPC error: most
 //! gRPC codes make SDKs retry for minutes.
 
