@@ -66,16 +66,16 @@ pub(super) struct Survivors {
     /// Ascending.
     pub(super) places: Vec<u64>,
     /// Keys, parallel to `places`; only if the caller needs them.
-    pub(super) keys: Option<Keys>,
+    pub(super) keys: Option<KeyColumn>,
     /// Timestamps, parallel to `places`; only if the caller needs them.
     pub(super) times: Vec<Timestamp>,
 }
 
 /// A column of primary keys.
 #[derive(Debug, Clone)]
-pub(super) struct Keys(ArrayRef);
+pub(super) struct KeyColumn(ArrayRef);
 
-impl Keys {
+impl KeyColumn {
     pub(super) fn get(&self, index: usize) -> PrimaryKey {
         match self.0.as_primitive_opt::<Int64Type>() {
             Some(keys) => PrimaryKey::Int(keys.value(index)),
@@ -219,7 +219,7 @@ impl Pass {
             .column_by_name(&key_field.column_name())
             .filter(|keys| *keys.data_type() == key_field.arrow_type())
             .ok_or_else(|| missing(key_field.id, key_field.data_type.name()))?;
-        found.keys = Some(Keys(arrow_select::filter::filter(keys, &BooleanArray::new(live, None))?));
+        found.keys = Some(KeyColumn(arrow_select::filter::filter(keys, &BooleanArray::new(live, None))?));
         Ok(found)
     }
 

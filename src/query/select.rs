@@ -64,13 +64,13 @@ impl Default for QueryLimits {
 
 /// The place of a row of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct RowPlace {
     ts: Timestamp,
     source: usize,
     row: u64,
 }
 
-impl Place {
+impl RowPlace {
     /// True if this row wins over another one of the same key: the newer one, or of equal times the first.
     fn beats(&self, other: &Self) -> bool {
         (other.ts, self.source, self.row) < (self.ts, other.source, other.row)
@@ -121,7 +121,7 @@ pub(super) async fn query_until(
     let skip = if window.is_some() { query.offset } else { 0 };
     let skip = usize::try_from(skip).unwrap_or(usize::MAX);
     let rows = chosen.rows;
-    let places: Arc<[Place]> =
+    let places: Arc<[RowPlace]> =
         interrupt.sized(rows.len(), move |_| Ok(rows.into_values().skip(skip).collect())).await?;
     fetch(answer_schema, &sources, &query.output, places, limits, &interrupt).await
 }
@@ -137,7 +137,7 @@ fn output_schema(schema: &CollectionSchema, output: &[FieldId]) -> Result<Arc<Sc
 
 /// The best row of each key so far. With a window only the smallest keys are kept.
 struct Chosen {
-    rows: BTreeMap<PrimaryKey, Place>,
+    rows: BTreeMap<PrimaryKey, RowPlace>,
     window: Option<u64>,
     max_rows: u64,
 }
@@ -153,7 +153,7 @@ impl Chosen {
             {
                 continue;
             }
-            let place = Place { ts: *ts, source: found.source, row: *row };
+            let place = RowPlace { ts: *ts, source: found.source, row: *row };
             match self.rows.entry(keys.get(i)) {
                 Entry::Vacant(entry) => {
                     entry.insert(place);
@@ -183,7 +183,7 @@ async fn fetch(
     schema: Arc<Schema>,
     sources: &[Box<dyn RowSource>],
     output: &[FieldId],
-    places: Arc<[Place]>,
+    places: Arc<[RowPlace]>,
     limits: &QueryLimits,
     interrupt: &Interrupt,
 ) -> Result<RecordBatch, QueryError> {
@@ -233,7 +233,7 @@ async fn fetch(
 }
 
 /// Positions in `places`, by source and row.
-fn in_source_order(places: &[Place]) -> Vec<usize> {
+fn in_source_order(places: &[RowPlace]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_unstable_by_key(|i| places.get(*i).map(|place| (place.source, place.row)));
     order

@@ -1,8 +1,8 @@
-//! Which file uses which: read from the paths in the source text, as a compiler would resolve them.
+//! Arrows between files, read from the paths in the source text and resolved as a compiler would.
 //!
-//! An arrow goes from the file that names an item to the file that defines it. A name that came through re-exports is
-//! followed to its origin, so `mod.rs` is only used by what needs items of its own. `mod x;`, `pub use` and the import of
-//! a whole module are no arrows by themselves: what is named through them is. Tests don't count.
+//! An arrow goes from the file that names an item to the file that defines it. Re-exports are followed to the origin, so
+//! an arrow to `mod.rs` means that it defines the item itself. `mod x;`, `pub use` and the import of a whole module make
+//! no arrow; a path through them does. Code for tests is left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +13,10 @@ use std::{
 /// Path of a module inside the crate; the crate itself is empty.
 pub type ModulePath = Vec<String>;
 
-/// For each pair of files the names that the first uses of the second.
+/// For each pair of files the names of the second that the first uses.
 pub type Arrows = BTreeMap<(ModulePath, ModulePath), BTreeSet<String>>;
 
-/// A name brought into scope.
+/// An imported name.
 struct Import {
     /// `*` for everything.
     name: String,
@@ -27,7 +27,7 @@ struct Import {
 #[derive(Default)]
 struct File {
     imports: Vec<Import>,
-    /// Paths in code outside imports, with the module that they are seen from.
+    /// Paths outside imports, with the module in which they stand.
     paths: Vec<(ModulePath, Vec<String>)>,
     /// Names of the items that it defines.
     defined: BTreeSet<String>,
@@ -92,7 +92,7 @@ impl Crate {
             "crate" => return Some(rest.to_vec()),
             "self" => scope.to_vec(),
             "super" => scope.split_last()?.1.to_vec(),
-            // One name alone is an import's, which has its arrow, or stands for something local.
+            // A single name is imported, and the import has the arrow, or it is local.
             _ if rest.is_empty() => return None,
             name => match file.imports.iter().find(|import| import.name == name) {
                 Some(import) => import.target.clone(),
@@ -111,7 +111,7 @@ impl Crate {
         Some(target)
     }
 
-    /// The file that defines what an absolute path names, and the name; none for a module.
+    /// The file that defines the item of an absolute path, and the name of the item. None if the path is a module.
     fn origin(&self, target: &[String], hops: usize) -> Option<(ModulePath, String)> {
         let module = (0..=target.len()).rev().map(|n| &target[..n]).find(|path| self.files.contains_key(*path))?;
         let (name, rest) = target.get(module.len()..)?.split_first()?;
@@ -120,7 +120,7 @@ impl Crate {
         }
         let file = self.files.get(module)?;
         let follow = |target: &[String], name: &[String]| {
-            // An import of the name that it defines itself would lead in a circle.
+            // Bounded, because an unusual import could lead back to itself.
             if hops < 16 { self.origin(&[target, name, rest].concat(), hops + 1) } else { None }
         };
         if let Some(import) = file.imports.iter().find(|import| import.name == *name) {
@@ -254,7 +254,7 @@ impl Parser<'_> {
         self.tokens.get(self.at + ahead).map_or("", String::as_str)
     }
 
-    /// Everything up to the brace that closes the module `scope`.
+    /// Reads up to the brace that closes the module `scope`.
     fn items(&mut self, scope: &[String]) {
         let mut depth = 0usize;
         let mut public = false;
@@ -293,7 +293,7 @@ impl Parser<'_> {
                 }
                 ("}", _) => depth -= 1,
                 ("fn" | "struct" | "enum" | "trait" | "type" | "const" | "static" | "union", name) => {
-                    // Methods too: more names than there are do no harm.
+                    // Includes methods: extra names do no harm.
                     self.file.defined.insert(name.to_owned());
                     self.at += 1;
                     public = false;
@@ -310,7 +310,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `a::b::c`; what is generic ends it.
+    /// Reads `a::b::c`, up to generic arguments.
     fn path(&mut self) -> Vec<String> {
         let mut path = vec![self.peek(0).to_owned()];
         self.at += 1;
@@ -321,7 +321,7 @@ impl Parser<'_> {
         path
     }
 
-    /// One tree of an import, after the names in `prefix`; stops at `,`, `}` or behind `;`.
+    /// Reads one tree of an import below `prefix`. Stops at `,` and `}`, or behind `;`.
     fn import(&mut self, scope: &[String], mut prefix: Vec<String>, public: bool) {
         loop {
             match self.peek(0) {
@@ -357,7 +357,7 @@ impl Parser<'_> {
                     return;
                 }
                 name => {
-                    // `self` at the end of a path is what is in front of it.
+                    // `self` at the end of a path stands for the path in front of it.
                     if name != "self" || prefix.is_empty() {
                         prefix.push(name.to_owned());
                     }
@@ -374,7 +374,7 @@ impl Parser<'_> {
             Some("crate") => Vec::new(),
             Some("self") => scope.to_vec(),
             Some("super") => scope.split_last().map_or_else(Vec::new, |(_, parent)| parent.to_vec()),
-            // A child, or another crate: no file has such a path then.
+            // A child module, or another crate: then no file has this path.
             Some(first) => [scope, &[first.to_owned()]].concat(),
             None => return,
         };
@@ -387,7 +387,7 @@ impl Parser<'_> {
         self.file.imports.push(Import { name, target, public });
     }
 
-    /// Goes behind an attribute; true if it is `#[cfg(test)]` or the like.
+    /// Skips an attribute. True if it is `#[cfg(test)]` or similar.
     fn attribute_is_for_tests(&mut self) -> bool {
         let is_inner = self.peek(1) == "!";
         let mut words = Vec::new();
@@ -408,7 +408,7 @@ impl Parser<'_> {
         !is_inner && has("cfg") && has("test") && !has("not")
     }
 
-    /// Goes behind the item, field or statement that follows an attribute.
+    /// Skips the item, field or statement after an attribute.
     fn skip_item(&mut self, scope: &[String]) {
         while self.peek(0) == "#" {
             self.attribute_is_for_tests();
@@ -455,7 +455,7 @@ impl Parser<'_> {
 pub struct Circle {
     pub of: ModulePath,
     pub parts: Vec<String>,
-    /// Why each part is said to use the next: the files and names of one arrow.
+    /// For each part one arrow to the next: its files and names.
     pub because: Vec<String>,
 }
 
@@ -468,8 +468,8 @@ impl std::fmt::Display for Circle {
     }
 }
 
-/// The shortest circle of each set of parts that reach each other, over all folders: parts are the files and folders
-/// directly inside it, and its own `mod.rs`. What is deeper counts for the folder that it is in.
+/// For each folder the shortest circles between its parts, at least one of each set of parts that reach each other. Parts
+/// are the files and folders directly inside it, and its own `mod.rs`. Deeper files count for the part that has them.
 pub fn circles(arrows: &Arrows) -> Vec<Circle> {
     type Graph = BTreeMap<String, BTreeMap<String, String>>;
     let mut folders: BTreeMap<ModulePath, Graph> = BTreeMap::new();

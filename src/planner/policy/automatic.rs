@@ -24,7 +24,7 @@ pub(in crate::planner) fn propose(
     config: &CompactionConfig,
     proposals: &mut Proposals,
 ) {
-    let limits = Limits::of(config);
+    let limits = SizeLimits::of(config);
     let mut dead = Vec::new();
     let mut pool = Vec::new();
     for candidate in candidates {
@@ -56,7 +56,7 @@ pub(in crate::planner) fn propose(
     }
 }
 
-struct Limits {
+struct SizeLimits {
     max_bytes: u64,
     /// An output of this size counts as full.
     full_bytes: u64,
@@ -66,7 +66,7 @@ struct Limits {
     max_inputs: usize,
 }
 
-impl Limits {
+impl SizeLimits {
     fn of(config: &CompactionConfig) -> Self {
         Self {
             max_bytes: config.max_segment_bytes,
@@ -81,7 +81,7 @@ impl Limits {
 /// Drafts every merge that fills a segment. Returns the rest in its order.
 fn take_full<'c, 's>(
     pool: Vec<&'c Candidate<'s>>,
-    limits: &Limits,
+    limits: &SizeLimits,
     proposals: &mut Proposals,
 ) -> Vec<&'c Candidate<'s>> {
     let sizes: Vec<u64> = pool.iter().map(|c| c.live_bytes).collect();
@@ -105,7 +105,7 @@ fn take_full<'c, 's>(
 fn take_bins<'c, 's>(
     pool: Vec<&'c Candidate<'s>>,
     bins: Vec<Bin>,
-    limits: &Limits,
+    limits: &SizeLimits,
     proposals: &mut Proposals,
 ) -> Vec<&'c Candidate<'s>> {
     let mut taken = vec![false; pool.len()];
@@ -123,7 +123,7 @@ fn take_bins<'c, 's>(
 fn take_surplus<'c, 's>(
     pool: Vec<&'c Candidate<'s>>,
     small: usize,
-    limits: &Limits,
+    limits: &SizeLimits,
     proposals: &mut Proposals,
 ) -> Vec<&'c Candidate<'s>> {
     // A segment that will be small after its rewrite counts as small.
@@ -166,7 +166,7 @@ fn take_surplus<'c, 's>(
 
 /// The reason for a draft: either the small members fill the output by themselves, or they are merged along with members
 /// that have to be rewritten anyway. Then it is the reason of the largest of those.
-fn reason(members: &[&Candidate<'_>], limits: &Limits) -> PlanReason {
+fn reason(members: &[&Candidate<'_>], limits: &SizeLimits) -> PlanReason {
     let bytes = members.iter().filter(|c| c.small).map(|c| c.live_bytes).sum();
     let own = members
         .iter()
@@ -196,7 +196,7 @@ struct Leftover {
 }
 
 impl Leftover {
-    fn reason(&self, candidate: &Candidate<'_>, limits: &Limits) -> SkipReason {
+    fn reason(&self, candidate: &Candidate<'_>, limits: &SizeLimits) -> SkipReason {
         if candidate.retained {
             SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
         } else if self.alone {

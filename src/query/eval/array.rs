@@ -9,17 +9,17 @@ use prost::Message;
 
 use crate::query::expr::{
     num::Num,
-    value::{Key, Value},
+    value::{ListKey, RowValue},
 };
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ArrayCell {
-    #[prost(oneof = "Values", tags = "1, 2, 3, 4, 5, 6")]
-    values: Option<Values>,
+    #[prost(oneof = "ArrayValues", tags = "1, 2, 3, 4, 5, 6")]
+    values: Option<ArrayValues>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Values {
+enum ArrayValues {
     #[prost(message, tag = "1")]
     Bools(Bools),
     #[prost(message, tag = "2")]
@@ -79,32 +79,32 @@ impl ArrayCell {
         Self::decode(bytes)
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Value<'_>> {
+    pub(super) fn get(&self, index: usize) -> Option<RowValue<'_>> {
         Some(match self.values.as_ref()? {
-            Values::Bools(list) => Value::Bool(*list.data.get(index)?),
-            Values::Ints(list) => Value::Number(Num::Int(i64::from(*list.data.get(index)?))),
-            Values::Longs(list) => Value::Number(Num::Int(*list.data.get(index)?)),
-            Values::Floats(list) => Value::Number(Num::Float(f64::from(*list.data.get(index)?))),
-            Values::Doubles(list) => Value::Number(Num::Float(*list.data.get(index)?)),
-            Values::Strings(list) => Value::Text(Cow::Borrowed(list.data.get(index)?)),
+            ArrayValues::Bools(list) => RowValue::Bool(*list.data.get(index)?),
+            ArrayValues::Ints(list) => RowValue::Number(Num::Int(i64::from(*list.data.get(index)?))),
+            ArrayValues::Longs(list) => RowValue::Number(Num::Int(*list.data.get(index)?)),
+            ArrayValues::Floats(list) => RowValue::Number(Num::Float(f64::from(*list.data.get(index)?))),
+            ArrayValues::Doubles(list) => RowValue::Number(Num::Float(*list.data.get(index)?)),
+            ArrayValues::Strings(list) => RowValue::Text(Cow::Borrowed(list.data.get(index)?)),
         })
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.values {
             None => 0,
-            Some(Values::Bools(list)) => list.data.len(),
-            Some(Values::Ints(list)) => list.data.len(),
-            Some(Values::Longs(list)) => list.data.len(),
-            Some(Values::Floats(list)) => list.data.len(),
-            Some(Values::Doubles(list)) => list.data.len(),
-            Some(Values::Strings(list)) => list.data.len(),
+            Some(ArrayValues::Bools(list)) => list.data.len(),
+            Some(ArrayValues::Ints(list)) => list.data.len(),
+            Some(ArrayValues::Longs(list)) => list.data.len(),
+            Some(ArrayValues::Floats(list)) => list.data.len(),
+            Some(ArrayValues::Doubles(list)) => list.data.len(),
+            Some(ArrayValues::Strings(list)) => list.data.len(),
         }
     }
 
     /// Its elements, in the form in which lists are compared.
-    pub(super) fn keys(&self) -> impl Iterator<Item = Option<Key<'_>>> {
-        (0..self.len()).map(|index| self.get(index).and_then(Key::scalar))
+    pub(super) fn keys(&self) -> impl Iterator<Item = Option<ListKey<'_>>> {
+        (0..self.len()).map(|index| self.get(index).and_then(ListKey::scalar))
     }
 }
 
@@ -113,16 +113,16 @@ pub(in crate::query) mod fixture {
     use super::*;
 
     pub(in crate::query) fn longs(data: &[i64]) -> Vec<u8> {
-        ArrayCell { values: Some(Values::Longs(Longs { data: data.to_vec() })) }.encode_to_vec()
+        ArrayCell { values: Some(ArrayValues::Longs(Longs { data: data.to_vec() })) }.encode_to_vec()
     }
 
     pub(in crate::query) fn floats(data: &[f32]) -> Vec<u8> {
-        ArrayCell { values: Some(Values::Floats(Floats { data: data.to_vec() })) }.encode_to_vec()
+        ArrayCell { values: Some(ArrayValues::Floats(Floats { data: data.to_vec() })) }.encode_to_vec()
     }
 
     pub(in crate::query) fn strings(data: &[&str]) -> Vec<u8> {
         let data = data.iter().map(|&s| s.to_owned()).collect();
-        ArrayCell { values: Some(Values::Strings(Strings { data })) }.encode_to_vec()
+        ArrayCell { values: Some(ArrayValues::Strings(Strings { data })) }.encode_to_vec()
     }
 }
 
@@ -135,11 +135,11 @@ mod tests {
         let empty = ArrayCell::read(&hex::decode("1a00").unwrap()).unwrap();
         assert_eq!((empty.len(), empty.get(0)), (0, None));
         let longs = ArrayCell::read(&hex::decode("1a0d0a0bffffffffffffffffff0100").unwrap()).unwrap();
-        assert_eq!(longs.get(0), Some(Value::Number(Num::Int(-1))));
-        assert_eq!(longs.get(1), Some(Value::Number(Num::Int(0))));
+        assert_eq!(longs.get(0), Some(RowValue::Number(Num::Int(-1))));
+        assert_eq!(longs.get(1), Some(RowValue::Number(Num::Int(0))));
         assert_eq!(longs.get(2), None);
         let strings = ArrayCell::read(&hex::decode("32030a0161").unwrap()).unwrap();
-        assert_eq!(strings.get(0), Some(Value::Text("a".into())));
+        assert_eq!(strings.get(0), Some(RowValue::Text("a".into())));
         assert!(ArrayCell::read(&[0x1a, 0x7f]).is_err());
         assert_eq!(hex::encode(fixture::longs(&[-1, 0])), "1a0d0a0bffffffffffffffffff0100");
         assert_eq!(hex::encode(fixture::strings(&["a"])), "32030a0161");

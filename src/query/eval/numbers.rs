@@ -16,7 +16,7 @@ use crate::{
         QueryError,
         expr::{
             ArithmeticOp,
-            bound::{FieldRef, Number, Source},
+            bound::{FieldRef, Term, ValueSource},
             num::Num,
             value::Value,
         },
@@ -26,16 +26,16 @@ use crate::{
 
 /// One number per row; None for a row without one.
 pub(super) fn numbers(
-    number: &Number,
+    number: &Term,
     batch: &RecordBatch,
     checkpoint: &Checkpoint,
 ) -> Result<Vec<Option<Num>>, QueryError> {
     checkpoint.spend(batch.num_rows())?;
     match number {
-        Number::Constant(value) => Ok(vec![Some(*value); batch.num_rows()]),
-        Number::Value(source) => values(source, batch, checkpoint),
-        Number::Length(source) => lengths(source, batch, checkpoint),
-        Number::Negate(inner) => {
+        Term::Constant(value) => Ok(vec![Some(*value); batch.num_rows()]),
+        Term::Value(source) => values(source, batch, checkpoint),
+        Term::Length(source) => lengths(source, batch, checkpoint),
+        Term::Negate(inner) => {
             let mut results = numbers(inner, batch, checkpoint)?;
             for result in &mut results {
                 *result = match *result {
@@ -46,7 +46,7 @@ pub(super) fn numbers(
             }
             Ok(results)
         }
-        Number::Arithmetic(op, left, right) => {
+        Term::Arithmetic(op, left, right) => {
             let mut results = numbers(left, batch, checkpoint)?;
             for (result, right) in results.iter_mut().zip(numbers(right, batch, checkpoint)?) {
                 *result = match (*result, right) {
@@ -84,9 +84,9 @@ fn calculate(op: ArithmeticOp, left: Num, right: Num) -> Option<Num> {
     Some(Num::Float(value))
 }
 
-fn values(source: &Source, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<Vec<Option<Num>>, QueryError> {
+fn values(source: &ValueSource, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<Vec<Option<Num>>, QueryError> {
     match source {
-        Source::Field(field) => match field.kind {
+        ValueSource::Field(field) => match field.kind {
             DataType::Int8 => ints::<Int8Type>(field, batch),
             DataType::Int16 => ints::<Int16Type>(field, batch),
             DataType::Int32 => ints::<Int32Type>(field, batch),
@@ -95,29 +95,29 @@ fn values(source: &Source, batch: &RecordBatch, checkpoint: &Checkpoint) -> Resu
             DataType::Double => floats::<Float64Type>(field, batch),
             _ => Err(QueryError::Batch { field: field.id, wanted: "a number".to_owned() }),
         },
-        Source::Json(field, path) => {
+        ValueSource::Json(field, path) => {
             let cells = binary(field, batch)?;
-            let number = |found: json::Value<'_>| found.scalar().and_then(|scalar| Value::from(scalar).number());
+            let number = |found: json::Value<'_>| found.scalar().and_then(|scalar| RowValue::from(scalar).number());
             (0..batch.num_rows()).map(|i| Ok(json_cell(cells, i, path, checkpoint)?.and_then(number))).collect()
         }
-        Source::Element(field, index, _) => {
+        ValueSource::Element(field, index, _) => {
             let cells = binary(field, batch)?;
-            let number = |i| Ok(array_cell(field, cells, i, checkpoint)?.get(*index).and_then(Value::number));
+            let number = |i| Ok(array_cell(field, cells, i, checkpoint)?.get(*index).and_then(RowValue::number));
             (0..batch.num_rows()).map(number).collect()
         }
     }
 }
 
-fn lengths(source: &Source, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<Vec<Option<Num>>, QueryError> {
+fn lengths(source: &ValueSource, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<Vec<Option<Num>>, QueryError> {
     let number = |length: usize| Some(Num::Int(length as i64));
     let rows = 0..batch.num_rows();
     match source {
-        Source::Json(field, path) => {
+        ValueSource::Json(field, path) => {
             let cells = binary(field, batch)?;
             let length = |found: json::Value<'_>| found.elements().map_or(0, Iterator::count);
             rows.map(|i| Ok(number(json_cell(cells, i, path, checkpoint)?.map_or(0, length)))).collect()
         }
-        Source::Field(field) | Source::Element(field, ..) => {
+        ValueSource::Field(field) | ValueSource::Element(field, ..) => {
             let cells = binary(field, batch)?;
             rows.map(|i| Ok(number(array_cell(field, cells, i, checkpoint)?.len()))).collect()
         }

@@ -18,8 +18,8 @@ use crate::{
         QueryError,
         expr::{
             CompareOp, Literal, Step,
-            bound::{BoundExpr, ContainsMode, FieldRef, Predicate, Source, Test},
-            value::{Key, ListKeys, Value},
+            bound::{BoundExpr, ContainsMode, FieldRef, Predicate, Test, ValueSource},
+            value::{ListKey, ListKeys, RowValue},
         },
         interrupt::Checkpoint,
     },
@@ -65,15 +65,15 @@ fn evaluate(predicate: &Predicate, batch: &RecordBatch, checkpoint: &Checkpoint)
             Ok(any)
         }
         Predicate::Not(inner) => Ok(!&evaluate(inner, batch, checkpoint)?),
-        Predicate::Test(Source::Field(field), test) => test_field(field, test, batch, checkpoint),
-        Predicate::Test(Source::Json(field, path), test) => {
+        Predicate::Test(ValueSource::Field(field), test) => test_field(field, test, batch, checkpoint),
+        Predicate::Test(ValueSource::Json(field, path), test) => {
             let absent = matches!(test, Test::Compare(CompareOp::Ne, _));
             json_rows(field, path, batch, checkpoint, |found| {
                 let scalar = found.and_then(json::Value::scalar);
-                scalar.and_then(|scalar| test.accepts(&Value::from(scalar))).unwrap_or(absent)
+                scalar.and_then(|scalar| test.accepts(&RowValue::from(scalar))).unwrap_or(absent)
             })
         }
-        Predicate::Test(Source::Element(field, index, _), test) => array_rows(field, batch, checkpoint, |cell| {
+        Predicate::Test(ValueSource::Element(field, index, _), test) => array_rows(field, batch, checkpoint, |cell| {
             cell.get(*index).and_then(|value| test.accepts(&value)).unwrap_or(false)
         }),
         Predicate::Columns(left, op, right) => columns(left, *op, right, batch),
@@ -219,18 +219,18 @@ fn array_rows(
 
 /// Runs `test` on each row's list: an array, or a JSON list at the end of the path. False for a row without a list.
 fn lists(
-    source: &Source,
+    source: &ValueSource,
     levels: usize,
     batch: &RecordBatch,
     checkpoint: &Checkpoint,
     test: impl Fn(ListKeys<'_, '_>) -> bool,
 ) -> Result<BooleanBuffer, QueryError> {
     match source {
-        Source::Json(field, path) => json_rows(field, path, batch, checkpoint, |found| {
+        ValueSource::Json(field, path) => json_rows(field, path, batch, checkpoint, |found| {
             let elements = found.and_then(json::Value::elements);
-            elements.is_some_and(|elements| test(&mut elements.map(|element| Key::json(element, levels))))
+            elements.is_some_and(|elements| test(&mut elements.map(|element| ListKey::json(element, levels))))
         }),
-        Source::Field(field) | Source::Element(field, ..) => {
+        ValueSource::Field(field) | ValueSource::Element(field, ..) => {
             array_rows(field, batch, checkpoint, |cell| test(&mut cell.keys()))
         }
     }

@@ -5,8 +5,8 @@
 
 use super::{
     ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
-    bound::{BoundExpr, ContainsMode, FieldRef, LiteralSet, Number, Predicate, Source, Test},
-    error::{ExprError, Fault},
+    bound::{BoundExpr, ContainsMode, FieldRef, LiteralSet, Predicate, Term, Test, ValueSource},
+    error::{ExprError, ExprFault},
     fold,
     like::Pattern,
     num::Num,
@@ -33,10 +33,10 @@ struct Binder<'s> {
 enum Operand {
     Constant(Literal),
     List(Vec<Item>),
-    Value(Source),
+    Value(ValueSource),
     /// A JSON field without a key.
     WholeJson,
-    Number(Number),
+    Number(Term),
     Boolean,
 }
 
@@ -54,12 +54,12 @@ impl Operand {
 }
 
 impl Binder<'_> {
-    fn predicate(&mut self, expr: &Expr) -> Result<Predicate, Fault> {
+    fn predicate(&mut self, expr: &Expr) -> Result<Predicate, ExprFault> {
         match &expr.node {
             Node::All(parts) => Ok(Predicate::All(self.operands_of("and", parts)?)),
             Node::Any(parts) => Ok(Predicate::Any(self.operands_of("or", parts)?)),
             Node::Not(inner) if !is_predicate(inner) => {
-                Err(Fault::new(inner.at, "not op can only be applied on boolean expression"))
+                Err(ExprFault::new(inner.at, "not op can only be applied on boolean expression"))
             }
             Node::Not(inner) => Ok(Predicate::Not(Box::new(self.predicate(inner)?))),
             Node::Compare(op, left, right) => {
@@ -73,8 +73,8 @@ impl Binder<'_> {
             }
             Node::Like(value, pattern) => self.like(value, pattern),
             Node::Exists(column) => match self.value(expr.at, column)? {
-                Operand::Value(Source::Json(field, path)) => Ok(Predicate::Exists(field, path)),
-                operand => Err(Fault::new(
+                Operand::Value(ValueSource::Json(field, path)) => Ok(Predicate::Exists(field, path)),
+                operand => Err(ExprFault::new(
                     expr.at,
                     format!("exists operations are only supported on json keys, got: {}", operand.type_name()),
                 )),
@@ -95,32 +95,35 @@ impl Binder<'_> {
             | Node::Arithmetic(..)
             | Node::Call(Function::ArrayLength, _) => {
                 let kind = self.operand(expr)?.type_name();
-                Err(Fault::new(expr.at, format!("predicate is not a boolean expression: {expr}, data type: {kind}")))
+                Err(ExprFault::new(
+                    expr.at,
+                    format!("predicate is not a boolean expression: {expr}, data type: {kind}"),
+                ))
             }
         }
     }
 
-    fn operands_of(&mut self, operator: &str, parts: &[Expr]) -> Result<Vec<Predicate>, Fault> {
+    fn operands_of(&mut self, operator: &str, parts: &[Expr]) -> Result<Vec<Predicate>, ExprFault> {
         parts
             .iter()
             .map(|part| match is_predicate(part) {
                 true => self.predicate(part),
                 false => {
                     let message = format!("'{operator}' can only be used between boolean expressions");
-                    Err(Fault::new(part.at, message))
+                    Err(ExprFault::new(part.at, message))
                 }
             })
             .collect()
     }
 
-    fn operand(&mut self, expr: &Expr) -> Result<Operand, Fault> {
+    fn operand(&mut self, expr: &Expr) -> Result<Operand, ExprFault> {
         match &expr.node {
             Node::Literal(literal) => Ok(Operand::Constant(literal.clone())),
             Node::List(items) => Ok(Operand::List(self.items(items)?)),
             Node::Column(column) => self.value(expr.at, column),
             Node::Negate(inner) => match self.operand(inner)? {
                 Operand::Constant(literal) => fold::negate(expr.at, &literal).map(Operand::Constant),
-                operand => Ok(Operand::Number(Number::Negate(Box::new(number(inner.at, "-", operand)?)))),
+                operand => Ok(Operand::Number(Term::Negate(Box::new(number(inner.at, "-", operand)?)))),
             },
             Node::Arithmetic(op, left_expr, right_expr) => {
                 match (self.operand(left_expr)?, self.operand(right_expr)?) {
@@ -135,7 +138,7 @@ impl Binder<'_> {
         }
     }
 
-    fn value(&mut self, at: usize, column: &Column) -> Result<Operand, Fault> {
+    fn value(&mut self, at: usize, column: &Column) -> Result<Operand, ExprFault> {
         let schema = self.schema;
         let (field, path) = match (schema.field(&column.name), schema.dynamic_field()) {
             (Some(field), _) => (field, column.path.clone()),
@@ -145,49 +148,49 @@ impl Binder<'_> {
                 path.extend(column.path.iter().cloned());
                 (dynamic, path)
             }
-            (None, None) => return Err(Fault::new(at, format!("field {} does not exist", column.name))),
+            (None, None) => return Err(ExprFault::new(at, format!("field {} does not exist", column.name))),
         };
         self.fields.push(field.id);
         let reference = reference(field, schema);
         match (field.data_type, path.as_slice()) {
             (DataType::Json, []) => Ok(Operand::WholeJson),
-            (DataType::Json, _) => Ok(Operand::Value(Source::Json(reference, path))),
-            (_, []) => Ok(Operand::Value(Source::Field(reference))),
+            (DataType::Json, _) => Ok(Operand::Value(ValueSource::Json(reference, path))),
+            (_, []) => Ok(Operand::Value(ValueSource::Field(reference))),
             (DataType::Array, [Step::Index(index)]) => {
                 let kind = field
                     .element_type
-                    .ok_or_else(|| Fault::new(at, format!("array {} has no element type", field.name)))?;
+                    .ok_or_else(|| ExprFault::new(at, format!("array {} has no element type", field.name)))?;
                 // An index beyond the address space is beyond the end of every array.
                 let index = usize::try_from(*index).unwrap_or(usize::MAX);
-                Ok(Operand::Value(Source::Element(reference, index, kind)))
+                Ok(Operand::Value(ValueSource::Element(reference, index, kind)))
             }
-            (DataType::Array, _) => Err(Fault::new(at, "can only access array field with integer index")),
-            (kind, _) => Err(Fault::new(at, format!("{} data type not supported accessed with []", kind.name()))),
+            (DataType::Array, _) => Err(ExprFault::new(at, "can only access array field with integer index")),
+            (kind, _) => Err(ExprFault::new(at, format!("{} data type not supported accessed with []", kind.name()))),
         }
     }
 
     /// Constants of a list.
-    fn items(&mut self, items: &[Expr]) -> Result<Vec<Item>, Fault> {
+    fn items(&mut self, items: &[Expr]) -> Result<Vec<Item>, ExprFault> {
         items
             .iter()
             .map(|item| match self.operand(item)? {
                 Operand::Constant(literal) => Ok(Item::Literal(literal)),
                 Operand::List(items) => Ok(Item::List(items)),
-                _ => Err(Fault::new(item.at, format!("value '{item}' in list cannot be a non-const expression"))),
+                _ => Err(ExprFault::new(item.at, format!("value '{item}' in list cannot be a non-const expression"))),
             })
             .collect()
     }
 
-    fn length(&mut self, at: usize, arguments: &[Expr]) -> Result<Operand, Fault> {
+    fn length(&mut self, at: usize, arguments: &[Expr]) -> Result<Operand, ExprFault> {
         let [argument] = arguments else {
-            return Err(Fault::new(at, format!("array_length takes 1 argument, got {}", arguments.len())));
+            return Err(ExprFault::new(at, format!("array_length takes 1 argument, got {}", arguments.len())));
         };
         match self.operand(argument)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::Array | DataType::Json) => {
-                Ok(Operand::Number(Number::Length(source)))
+                Ok(Operand::Number(Term::Length(source)))
             }
             Operand::WholeJson => Err(whole_json(argument.at)),
-            _ => Err(Fault::new(
+            _ => Err(ExprFault::new(
                 argument.at,
                 format!("array_length operation are only supported on json or array fields now, got: {argument}"),
             )),
@@ -201,28 +204,28 @@ impl Binder<'_> {
         value: &Expr,
         op2: CompareOp,
         high: &Expr,
-    ) -> Result<Predicate, Fault> {
+    ) -> Result<Predicate, ExprFault> {
         let mut halves = Vec::with_capacity(2);
         for (bound, op) in [(low, op1.reversed()), (high, op2)] {
             let Operand::Constant(literal) = self.operand(bound)? else {
-                return Err(Fault::new(
+                return Err(ExprFault::new(
                     bound.at,
                     format!("bound of a range cannot be a non-const expression: {bound}"),
                 ));
             };
             let operand = self.operand(value)?;
             if operand.type_name() == DataType::Bool.name() {
-                return Err(Fault::new(value.at, "invalid range operations on boolean expr"));
+                return Err(ExprFault::new(value.at, "invalid range operations on boolean expr"));
             }
             halves.push(self.compare(value.at, op, operand, Operand::Constant(literal))?);
         }
         Ok(Predicate::All(halves))
     }
 
-    fn compare(&mut self, at: usize, op: CompareOp, left: Operand, right: Operand) -> Result<Predicate, Fault> {
+    fn compare(&mut self, at: usize, op: CompareOp, left: Operand, right: Operand) -> Result<Predicate, ExprFault> {
         use Operand::{Constant, List, Value, WholeJson};
         match (left, right) {
-            (Constant(_) | List(_), Constant(_) | List(_)) => Err(Fault::new(at, "a comparison needs a field")),
+            (Constant(_) | List(_), Constant(_) | List(_)) => Err(ExprFault::new(at, "a comparison needs a field")),
             (left @ (Constant(_) | List(_)), right) => self.compare(at, op.reversed(), right, left),
             (WholeJson, _) | (_, WholeJson) => Err(whole_json(at)),
             (Value(source), Constant(literal)) => {
@@ -230,13 +233,13 @@ impl Binder<'_> {
                 Ok(Predicate::Test(source, Test::Compare(op, literal)))
             }
             (Value(source), List(items)) => list(at, op, source, items),
-            (Value(Source::Field(left)), Value(Source::Field(right)))
+            (Value(ValueSource::Field(left)), Value(ValueSource::Field(right)))
                 if left.kind == right.kind && matches!(left.kind, DataType::VarChar | DataType::Bool) =>
             {
                 Ok(Predicate::Columns(left, op, right))
             }
             (Value(left), Value(right))
-                if !matches!((&left, &right), (Source::Field(_), Source::Field(_)))
+                if !matches!((&left, &right), (ValueSource::Field(_), ValueSource::Field(_)))
                     || !is_number(source_type(&left))
                     || !is_number(source_type(&right)) =>
             {
@@ -252,51 +255,58 @@ impl Binder<'_> {
         }
     }
 
-    fn membership(&mut self, value: &Expr, list: &[Expr]) -> Result<Predicate, Fault> {
+    fn membership(&mut self, value: &Expr, list: &[Expr]) -> Result<Predicate, ExprFault> {
         let source = match self.operand(value)? {
             Operand::Value(source) => source,
             Operand::WholeJson => return Err(whole_json(value.at)),
             Operand::Constant(_) | Operand::List(_) => {
                 let message = format!("'term' can only be used on non-const expression, but got: {value}");
-                return Err(Fault::new(value.at, message));
+                return Err(ExprFault::new(value.at, message));
             }
             Operand::Number(_) | Operand::Boolean => {
                 let message = format!("'term' can only be used on single field, but got: {value}");
-                return Err(Fault::new(value.at, message));
+                return Err(ExprFault::new(value.at, message));
             }
         };
         let mut set = LiteralSet::default();
         let kind = source_type(&source).name();
-        let misfit = |item: &Expr| Fault::new(item.at, format!("value '{item}' in list cannot be casted to {kind}"));
+        let misfit =
+            |item: &Expr| ExprFault::new(item.at, format!("value '{item}' in list cannot be casted to {kind}"));
         for item in list {
             let Operand::Constant(literal) = self.operand(item)? else {
                 return Err(match item.node {
                     Node::List(_) => misfit(item),
-                    _ => Fault::new(item.at, format!("value '{item}' in list cannot be a non-const expression")),
+                    _ => ExprFault::new(item.at, format!("value '{item}' in list cannot be a non-const expression")),
                 });
             };
             set.insert(fit(item.at, &source, literal).map_err(|_| misfit(item))?);
         }
         if list.is_empty() && !is_comparable(source_type(&source)) {
-            return Err(Fault::new(value.at, format!("'in' is not supported on {kind}")));
+            return Err(ExprFault::new(value.at, format!("'in' is not supported on {kind}")));
         }
         Ok(Predicate::Test(source, Test::In(set)))
     }
 
-    fn like(&mut self, value: &Expr, pattern: &str) -> Result<Predicate, Fault> {
+    fn like(&mut self, value: &Expr, pattern: &str) -> Result<Predicate, ExprFault> {
         match self.operand(value)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::VarChar | DataType::Json) => {
-                let pattern = Pattern::new(pattern).map_err(|e| Fault::new(value.at, e.to_string()))?;
+                let pattern = Pattern::new(pattern).map_err(|e| ExprFault::new(value.at, e.to_string()))?;
                 Ok(Predicate::Test(source, Test::Like(pattern)))
             }
             Operand::WholeJson => Err(whole_json(value.at)),
-            _ => Err(Fault::new(value.at, "like operation on non-string or no-json field is unsupported")),
+            _ => Err(ExprFault::new(value.at, "like operation on non-string or no-json field is unsupported")),
         }
     }
 
-    fn contains(&mut self, at: usize, name: &str, mode: ContainsMode, arguments: &[Expr]) -> Result<Predicate, Fault> {
+    fn contains(
+        &mut self,
+        at: usize,
+        name: &str,
+        mode: ContainsMode,
+        arguments: &[Expr],
+    ) -> Result<Predicate, ExprFault> {
         let [container, wanted] = arguments else {
-            return Err(Fault::new(at, format!("{name} takes 2 arguments, got {}", arguments.len())));
+            return Err(ExprFault::new(at, format!("{name} takes 2 arguments, got {}", arguments.len())));
         };
         let source = match self.operand(container)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::Array | DataType::Json) => source,
@@ -304,7 +314,7 @@ impl Binder<'_> {
             _ => {
                 let message =
                     format!("{name} operation are only supported on json or array fields now, got: {container}");
-                return Err(Fault::new(container.at, message));
+                return Err(ExprFault::new(container.at, message));
             }
         };
         let items = match (name, self.operand(wanted)?) {
@@ -312,14 +322,16 @@ impl Binder<'_> {
             ("contains", Operand::List(items)) => vec![Item::List(items)],
             ("contains", _) => {
                 let message = format!("{name} operation are only supported explicit values, got: {wanted}");
-                return Err(Fault::new(wanted.at, message));
+                return Err(ExprFault::new(wanted.at, message));
             }
             (_, Operand::List(items)) if !items.is_empty() => items,
-            (_, Operand::List(_)) => return Err(Fault::new(wanted.at, format!("{name} operation has an empty list"))),
-            _ => return Err(Fault::new(wanted.at, format!("{name} operation element must be an array"))),
+            (_, Operand::List(_)) => {
+                return Err(ExprFault::new(wanted.at, format!("{name} operation has an empty list")));
+            }
+            _ => return Err(ExprFault::new(wanted.at, format!("{name} operation element must be an array"))),
         };
         let items = match &source {
-            Source::Field(FieldRef { element: Some(element), .. }) => items
+            ValueSource::Field(FieldRef { element: Some(element), .. }) => items
                 .into_iter()
                 .map(|item| {
                     element_item(*element, item).map_err(|found| {
@@ -327,7 +339,7 @@ impl Binder<'_> {
                         let message = format!(
                             "{name} operation can't compare between array element type: {wanted_type} and {found}"
                         );
-                        Fault::new(wanted.at, message)
+                        ExprFault::new(wanted.at, message)
                     })
                 })
                 .collect::<Result<_, _>>()?,
@@ -359,15 +371,15 @@ fn reference(field: &Field, schema: &CollectionSchema) -> FieldRef {
     }
 }
 
-fn list(at: usize, op: CompareOp, source: Source, items: Vec<Item>) -> Result<Predicate, Fault> {
+fn list(at: usize, op: CompareOp, source: ValueSource, items: Vec<Item>) -> Result<Predicate, ExprFault> {
     let equal = match op {
         CompareOp::Eq => true,
         CompareOp::Ne => false,
-        _ => return Err(Fault::new(at, "lists can only be compared with '==' and '!='")),
+        _ => return Err(ExprFault::new(at, "lists can only be compared with '==' and '!='")),
     };
     let items = match &source {
-        Source::Json(..) => items,
-        Source::Field(FieldRef { kind: DataType::Array, element: Some(element), .. }) => items
+        ValueSource::Json(..) => items,
+        ValueSource::Field(FieldRef { kind: DataType::Array, element: Some(element), .. }) => items
             .into_iter()
             .map(|item| element_item(*element, item).map_err(|found| mismatch(at, "Array", found)))
             .collect::<Result<_, _>>()?,
@@ -376,19 +388,19 @@ fn list(at: usize, op: CompareOp, source: Source, items: Vec<Item>) -> Result<Pr
     Ok(Predicate::List { source, equal, items: ItemList::new(items) })
 }
 
-fn number(at: usize, operator: &str, operand: Operand) -> Result<Number, Fault> {
+fn number(at: usize, operator: &str, operand: Operand) -> Result<Term, ExprFault> {
     match operand {
-        Operand::Constant(Literal::Int(value)) => Ok(Number::Constant(Num::Int(value))),
-        Operand::Constant(Literal::Float(value)) => Ok(Number::Constant(Num::Float(value))),
+        Operand::Constant(Literal::Int(value)) => Ok(Term::Constant(Num::Int(value))),
+        Operand::Constant(Literal::Float(value)) => Ok(Term::Constant(Num::Float(value))),
         Operand::Number(number) => Ok(number),
         Operand::Value(source) if is_number(source_type(&source)) || source_type(&source) == DataType::Json => {
-            Ok(Number::Value(source))
+            Ok(Term::Value(source))
         }
         Operand::WholeJson => Err(whole_json(at)),
         _ => {
             let message =
                 format!("'{operator}' can only be used between integer or floating or json field expressions");
-            Err(Fault::new(at, message))
+            Err(ExprFault::new(at, message))
         }
     }
 }
@@ -398,34 +410,34 @@ fn arithmetic(
     op: ArithmeticOp,
     (left_at, left): (usize, Operand),
     (right_at, right): (usize, Operand),
-) -> Result<Operand, Fault> {
+) -> Result<Operand, ExprFault> {
     let name = op.to_string();
     let left = number(left_at, &name, left)?;
     let right = number(right_at, &name, right)?;
     match op {
-        ArithmeticOp::Power => Err(Fault::new(expr.at, format!("power can only apply on constants: {expr}"))),
+        ArithmeticOp::Power => Err(ExprFault::new(expr.at, format!("power can only apply on constants: {expr}"))),
         ArithmeticOp::Modulo if has_float(&left) || has_float(&right) => {
-            Err(Fault::new(expr.at, "modulo can only apply on integer types"))
+            Err(ExprFault::new(expr.at, "modulo can only apply on integer types"))
         }
         // Evaluating this crashes a Milvus 2.3.5 process.
-        ArithmeticOp::Divide | ArithmeticOp::Modulo if matches!(right, Number::Constant(value) if value.as_f64() == 0.0) => {
-            Err(Fault::new(right_at, "division by zero"))
+        ArithmeticOp::Divide | ArithmeticOp::Modulo if matches!(right, Term::Constant(value) if value.as_f64() == 0.0) => {
+            Err(ExprFault::new(right_at, "division by zero"))
         }
-        _ => Ok(Operand::Number(Number::Arithmetic(op, Box::new(left), Box::new(right)))),
+        _ => Ok(Operand::Number(Term::Arithmetic(op, Box::new(left), Box::new(right)))),
     }
 }
 
-fn has_float(number: &Number) -> bool {
+fn has_float(number: &Term) -> bool {
     match number {
-        Number::Constant(value) => matches!(value, Num::Float(_)),
-        Number::Value(source) => is_float(source_type(source)),
-        Number::Length(_) => false,
-        Number::Negate(inner) => has_float(inner),
-        Number::Arithmetic(_, left, right) => has_float(left) || has_float(right),
+        Term::Constant(value) => matches!(value, Num::Float(_)),
+        Term::Value(source) => is_float(source_type(source)),
+        Term::Length(_) => false,
+        Term::Negate(inner) => has_float(inner),
+        Term::Arithmetic(_, left, right) => has_float(left) || has_float(right),
     }
 }
 
-fn numbers(left: Number, op: CompareOp, right: Number) -> Predicate {
+fn numbers(left: Term, op: CompareOp, right: Term) -> Predicate {
     let (mut single, mut wide, mut json) = (false, false, false);
     for side in [&left, &right] {
         leaves(side, &mut |source| match source_type(source) {
@@ -438,12 +450,12 @@ fn numbers(left: Number, op: CompareOp, right: Number) -> Predicate {
     Predicate::Numbers { left, op, right, single: single && !wide && !json, absent: json && op == CompareOp::Ne }
 }
 
-fn leaves(number: &Number, visit: &mut impl FnMut(&Source)) {
+fn leaves(number: &Term, visit: &mut impl FnMut(&ValueSource)) {
     match number {
-        Number::Constant(_) | Number::Length(_) => {}
-        Number::Value(source) => visit(source),
-        Number::Negate(inner) => leaves(inner, visit),
-        Number::Arithmetic(_, left, right) => {
+        Term::Constant(_) | Term::Length(_) => {}
+        Term::Value(source) => visit(source),
+        Term::Negate(inner) => leaves(inner, visit),
+        Term::Arithmetic(_, left, right) => {
             leaves(left, visit);
             leaves(right, visit);
         }

@@ -6,7 +6,7 @@ use super::{
     ast::{ArithmeticOp, CompareOp, Literal, Step},
     like::Pattern,
     num::Num,
-    value::{ItemList, ItemSet, Value},
+    value::{ItemList, ItemSet, RowValue},
 };
 use crate::model::{DataType, FieldId};
 
@@ -38,7 +38,7 @@ pub(in crate::query) struct FieldRef {
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::query) enum Source {
+pub(in crate::query) enum ValueSource {
     /// A whole field, never a JSON field.
     Field(FieldRef),
     /// A value inside a JSON field. The path is not empty.
@@ -53,14 +53,14 @@ pub(in crate::query) enum Predicate {
     Any(Vec<Predicate>),
     Not(Box<Predicate>),
     /// A single value against constants of its type (of any type, for JSON).
-    Test(Source, Test),
+    Test(ValueSource, Test),
     /// Two columns of text, or two of bools.
     Columns(FieldRef, CompareOp, FieldRef),
     /// A comparison of two computed numbers.
     Numbers {
-        left: Number,
+        left: Term,
         op: CompareOp,
-        right: Number,
+        right: Term,
         /// Both sides are rounded to single precision first, as in a Float field.
         single: bool,
         /// The result if a side has no value.
@@ -68,13 +68,13 @@ pub(in crate::query) enum Predicate {
     },
     /// A whole array or JSON list equals the items, or differs from them. False if there is no list.
     List {
-        source: Source,
+        source: ValueSource,
         equal: bool,
         items: ItemList,
     },
     Exists(FieldRef, Vec<Step>),
     Contains {
-        source: Source,
+        source: ValueSource,
         mode: ContainsMode,
         items: ItemSet,
     },
@@ -95,13 +95,13 @@ pub(in crate::query) enum ContainsMode {
 
 impl Test {
     /// None if the value and the constant of the test are of different kinds.
-    pub(in crate::query) fn accepts(&self, value: &Value<'_>) -> Option<bool> {
+    pub(in crate::query) fn accepts(&self, value: &RowValue<'_>) -> Option<bool> {
         match (self, value) {
             (Self::Compare(op, literal), value) => value.compare(*op, literal),
-            (Self::In(set), Value::Bool(value)) => Some(set.has_bool(*value)),
-            (Self::In(set), Value::Number(value)) => Some(set.has_number(*value)),
-            (Self::In(set), Value::Text(value)) => Some(set.strings.contains(value.as_ref())),
-            (Self::Like(pattern), Value::Text(value)) => Some(pattern.matches(value)),
+            (Self::In(set), RowValue::Bool(value)) => Some(set.has_bool(*value)),
+            (Self::In(set), RowValue::Number(value)) => Some(set.has_number(*value)),
+            (Self::In(set), RowValue::Text(value)) => Some(set.strings.contains(value.as_ref())),
+            (Self::Like(pattern), RowValue::Text(value)) => Some(pattern.matches(value)),
             (Self::Like(_), _) => None,
         }
     }
@@ -109,13 +109,13 @@ impl Test {
 
 /// A term of arithmetic.
 #[derive(Debug, Clone)]
-pub(in crate::query) enum Number {
+pub(in crate::query) enum Term {
     Constant(Num),
-    Value(Source),
+    Value(ValueSource),
     /// Number of elements of an array or JSON list; 0 if there is none.
-    Length(Source),
-    Negate(Box<Number>),
-    Arithmetic(ArithmeticOp, Box<Number>, Box<Number>),
+    Length(ValueSource),
+    Negate(Box<Term>),
+    Arithmetic(ArithmeticOp, Box<Term>, Box<Term>),
 }
 
 /// Constants to look up by value. Clients choose them, so the hash function is one whose collisions they can't provoke.

@@ -20,7 +20,7 @@ pub struct ExprError {
 }
 
 impl ExprError {
-    pub(super) fn new(text: &str, fault: Fault) -> Self {
+    pub(super) fn new(text: &str, fault: ExprFault) -> Self {
         let at = floor_char(text, fault.at);
         let before = text.get(..at).unwrap_or_default();
         Self { expr: shorten(text, QUOTED_BYTES), column: before.chars().count() + 1, message: fault.message }
@@ -40,13 +40,13 @@ impl Classify for ExprError {
 
 /// An error without the text of the expression, which the caller adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct ExprFault {
     /// Byte offset.
     pub(super) at: usize,
     pub(super) message: String,
 }
 
-impl Fault {
+impl ExprFault {
     pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
         Self { at, message: shorten(&message.into(), MESSAGE_BYTES) }
     }

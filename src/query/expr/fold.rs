@@ -2,10 +2,10 @@
 
 use super::{
     ast::{ArithmeticOp, Literal},
-    error::Fault,
+    error::ExprFault,
 };
 
-pub(super) fn negate(at: usize, value: &Literal) -> Result<Literal, Fault> {
+pub(super) fn negate(at: usize, value: &Literal) -> Result<Literal, ExprFault> {
     match value {
         Literal::Int(v) => v.checked_neg().map(Literal::Int).ok_or_else(|| overflow(at)),
         Literal::Float(v) => Ok(Literal::Float(-v)),
@@ -14,10 +14,10 @@ pub(super) fn negate(at: usize, value: &Literal) -> Result<Literal, Fault> {
 }
 
 /// Integers stay integers (division truncates), except that a power is always a float. Milvus does the same.
-pub(super) fn arithmetic(at: usize, op: ArithmeticOp, left: &Literal, right: &Literal) -> Result<Literal, Fault> {
+pub(super) fn arithmetic(at: usize, op: ArithmeticOp, left: &Literal, right: &Literal) -> Result<Literal, ExprFault> {
     let (Some(a), Some(b)) = (as_f64(left), as_f64(right)) else { return Err(not_numbers(at, &op.to_string())) };
     if matches!(op, ArithmeticOp::Divide | ArithmeticOp::Modulo) && b == 0.0 {
-        return Err(Fault::new(at, "division by zero"));
+        return Err(ExprFault::new(at, "division by zero"));
     }
     if let (Literal::Int(a), Literal::Int(b)) = (left, right)
         && op != ArithmeticOp::Power
@@ -38,10 +38,10 @@ pub(super) fn arithmetic(at: usize, op: ArithmeticOp, left: &Literal, right: &Li
         ArithmeticOp::Subtract => a - b,
         ArithmeticOp::Multiply => a * b,
         ArithmeticOp::Divide => a / b,
-        ArithmeticOp::Modulo => return Err(Fault::new(at, "modulo can only apply on integer types")),
+        ArithmeticOp::Modulo => return Err(ExprFault::new(at, "modulo can only apply on integer types")),
         ArithmeticOp::Power => a.powf(b),
     };
-    if value.is_finite() { Ok(Literal::Float(value)) } else { Err(Fault::new(at, "result does not fit a double")) }
+    if value.is_finite() { Ok(Literal::Float(value)) } else { Err(ExprFault::new(at, "result does not fit a double")) }
 }
 
 fn as_f64(literal: &Literal) -> Option<f64> {
@@ -52,10 +52,10 @@ fn as_f64(literal: &Literal) -> Option<f64> {
     }
 }
 
-fn overflow(at: usize) -> Fault {
-    Fault::new(at, "result does not fit 64 bits")
+fn overflow(at: usize) -> ExprFault {
+    ExprFault::new(at, "result does not fit 64 bits")
 }
 
-fn not_numbers(at: usize, operator: &str) -> Fault {
-    Fault::new(at, format!("'{operator}' can only be used between integer or floating or json field expressions"))
+fn not_numbers(at: usize, operator: &str) -> ExprFault {
+    ExprFault::new(at, format!("'{operator}' can only be used between integer or floating or json field expressions"))
 }

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeSet, sync::Arc};
 
 use super::{
     ast::{CompareOp, Literal},
-    bound::{BoundExpr, Predicate, Source, Test},
+    bound::{BoundExpr, Predicate, Test, ValueSource},
 };
 use crate::model::{PkRange, PrimaryKey};
 
@@ -81,7 +81,7 @@ impl BoundExpr {
     /// The keys of an expression of the form `key == x` or `key in […]`, ascending, each once; none for any other.
     pub fn exact_keys(&self) -> Option<Vec<PrimaryKey>> {
         match (&self.root, self.pk_filter()) {
-            (Predicate::Test(Source::Field(field), _), PkFilter::Keys(keys)) if field.is_primary_key => {
+            (Predicate::Test(ValueSource::Field(field), _), PkFilter::Keys(keys)) if field.is_primary_key => {
                 Some(keys.into_iter().collect())
             }
             _ => None,
@@ -98,7 +98,7 @@ fn filter(predicate: &Predicate) -> PkFilter {
     match predicate {
         Predicate::All(parts) => parts.iter().map(filter).fold(PkFilter::All, PkFilter::and),
         Predicate::Any(parts) => parts.iter().map(filter).reduce(PkFilter::or).unwrap_or(PkFilter::All),
-        Predicate::Test(Source::Field(field), test) if field.is_primary_key => tested(test),
+        Predicate::Test(ValueSource::Field(field), test) if field.is_primary_key => tested(test),
         _ => PkFilter::All,
     }
 }

@@ -3,7 +3,7 @@
 //! Numbers and escapes follow Milvus' grammar: integers in decimal, `0x`, `0b` and octal with a leading zero, decimal
 //! floats (hexadecimal ones are refused), strings in single or double quotes with the escapes of C.
 
-use super::{ast::CompareOp, error::Fault};
+use super::{ast::CompareOp, error::ExprFault};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token<'a> {
@@ -81,7 +81,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token and the byte offset where it begins.
-    pub(super) fn next(&mut self) -> Result<(usize, Token<'a>), Fault> {
+    pub(super) fn next(&mut self) -> Result<(usize, Token<'a>), ExprFault> {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
         let at = self.at;
@@ -96,7 +96,7 @@ impl<'a> Lexer<'a> {
         Ok((at, token))
     }
 
-    fn symbol(&mut self, first: char) -> Result<Token<'a>, Fault> {
+    fn symbol(&mut self, first: char) -> Result<Token<'a>, ExprFault> {
         const SYMBOLS: [(&str, Token<'static>); 20] = [
             ("**", Token::Power),
             ("==", Token::Compare(CompareOp::Eq)),
@@ -121,13 +121,13 @@ impl<'a> Lexer<'a> {
         ];
         let rest = self.rest();
         if rest.starts_with("<<") || rest.starts_with(">>") {
-            return Err(Fault::new(self.at, "shifts are not supported"));
+            return Err(ExprFault::new(self.at, "shifts are not supported"));
         }
         if let Some((symbol, token)) = SYMBOLS.iter().find(|(s, _)| rest.starts_with(s)) {
             self.at += symbol.len();
             return Ok(token.clone());
         }
-        Err(Fault::new(
+        Err(ExprFault::new(
             self.at,
             match first {
                 '&' | '|' | '^' | '~' => format!("bit operator '{first}' is not supported"),
@@ -137,13 +137,13 @@ impl<'a> Lexer<'a> {
         ))
     }
 
-    fn word(&mut self) -> Result<Token<'a>, Fault> {
+    fn word(&mut self) -> Result<Token<'a>, ExprFault> {
         let rest = self.rest();
         let body = rest.strip_prefix('$').unwrap_or(rest);
         let length = rest.len() - body.len() + body.find(|c: char| !is_word(c)).unwrap_or(body.len());
         let word = &rest[..length];
         if word.starts_with('$') && word != "$meta" {
-            return Err(Fault::new(self.at, format!("'{word}' is not a name, only $meta begins with '$'")));
+            return Err(ExprFault::new(self.at, format!("'{word}' is not a name, only $meta begins with '$'")));
         }
         self.at += length;
         Ok(match word {
@@ -159,7 +159,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    fn number(&mut self) -> Result<Token<'a>, Fault> {
+    fn number(&mut self) -> Result<Token<'a>, ExprFault> {
         let rest = self.rest();
         let bytes = rest.as_bytes();
         let mut end = 0;
@@ -176,7 +176,7 @@ impl<'a> Lexer<'a> {
         let literal = &rest[..end];
         let at = self.at;
         self.at += end;
-        let wrong = || Fault::new(at, format!("'{literal}' is not a number"));
+        let wrong = || ExprFault::new(at, format!("'{literal}' is not a number"));
         let (digits, radix) = match literal.as_bytes() {
             [b'0', b'x' | b'X', ..] => (&literal[2..], 16),
             [b'0', b'b' | b'B', ..] => (&literal[2..], 2),
@@ -186,22 +186,22 @@ impl<'a> Lexer<'a> {
         if !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)) {
             return u64::from_str_radix(digits, radix)
                 .map(Token::Int)
-                .map_err(|_| Fault::new(at, format!("integer {literal} does not fit 64 bits")));
+                .map_err(|_| ExprFault::new(at, format!("integer {literal} does not fit 64 bits")));
         }
         if radix == 16 && digits.contains(['.', 'p', 'P']) {
-            return Err(Fault::new(at, format!("hexadecimal float '{literal}' is not supported")));
+            return Err(ExprFault::new(at, format!("hexadecimal float '{literal}' is not supported")));
         }
         if radix != 10 || !literal.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b)) {
             return Err(wrong());
         }
         let value: f64 = literal.parse().map_err(|_| wrong())?;
         if !value.is_finite() {
-            return Err(Fault::new(at, format!("number {literal} does not fit a double")));
+            return Err(ExprFault::new(at, format!("number {literal} does not fit a double")));
         }
         Ok(Token::Float(value))
     }
 
-    fn string(&mut self, quote: char) -> Result<Token<'a>, Fault> {
+    fn string(&mut self, quote: char) -> Result<Token<'a>, ExprFault> {
         let start = self.at;
         let rest = self.rest();
         let mut value: Vec<u8> = Vec::new();
@@ -210,20 +210,21 @@ impl<'a> Lexer<'a> {
             match c {
                 _ if c == quote => {
                     self.at = start + offset + 1;
-                    let value = String::from_utf8(value).map_err(|_| Fault::new(start, "string is not valid UTF-8"))?;
+                    let value =
+                        String::from_utf8(value).map_err(|_| ExprFault::new(start, "string is not valid UTF-8"))?;
                     return Ok(Token::Str(value));
                 }
                 '\n' | '\r' => break,
                 '\\' => {
                     offset += unescape(&rest[offset + 1..], &mut value)
-                        .map_err(|message| Fault::new(start + offset, message))?;
+                        .map_err(|message| ExprFault::new(start + offset, message))?;
                 }
                 _ => value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }
             // Escapes are ASCII, so `offset` stays on a character boundary.
             offset += c.len_utf8();
         }
-        Err(Fault::new(start, "string is not closed"))
+        Err(ExprFault::new(start, "string is not closed"))
     }
 }
 

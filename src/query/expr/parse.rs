@@ -5,7 +5,7 @@
 
 use super::{
     ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
-    error::{ExprError, Fault},
+    error::{ExprError, ExprFault},
     lex::{Lexer, Token},
 };
 
@@ -19,9 +19,9 @@ pub fn parse(text: &str) -> Result<Option<Expr>, ExprError> {
     parse_text(text).map_err(|fault| ExprError::new(text, fault))
 }
 
-fn parse_text(text: &str) -> Result<Option<Expr>, Fault> {
+fn parse_text(text: &str) -> Result<Option<Expr>, ExprFault> {
     if text.len() > MAX_BYTES {
-        return Err(Fault::new(0, format!("expression has {} bytes, more than {MAX_BYTES}", text.len())));
+        return Err(ExprFault::new(0, format!("expression has {} bytes, more than {MAX_BYTES}", text.len())));
     }
     let mut lexer = Lexer::new(text);
     let (at, token) = lexer.next()?;
@@ -32,8 +32,8 @@ fn parse_text(text: &str) -> Result<Option<Expr>, Fault> {
     let expr = parser.any()?;
     match &parser.token {
         Token::End => Ok(Some(expr)),
-        Token::Compare(_) => Err(Fault::new(parser.at, "comparisons can't be chained here")),
-        token => Err(Fault::new(parser.at, format!("unexpected {}", token.describe()))),
+        Token::Compare(_) => Err(ExprFault::new(parser.at, "comparisons can't be chained here")),
+        token => Err(ExprFault::new(parser.at, format!("unexpected {}", token.describe()))),
     }
 }
 
@@ -47,16 +47,16 @@ struct Parser<'a> {
     nested: u16,
 }
 
-type Parsed = Result<Expr, Fault>;
+type Parsed = Result<Expr, ExprFault>;
 
 impl<'a> Parser<'a> {
-    fn advance(&mut self) -> Result<Token<'a>, Fault> {
+    fn advance(&mut self) -> Result<Token<'a>, ExprFault> {
         let (at, token) = self.lexer.next()?;
         self.at = at;
         Ok(std::mem::replace(&mut self.token, token))
     }
 
-    fn take(&mut self, token: &Token<'_>) -> Result<bool, Fault> {
+    fn take(&mut self, token: &Token<'_>) -> Result<bool, ExprFault> {
         let found = self.token == *token;
         if found {
             self.advance()?;
@@ -64,11 +64,11 @@ impl<'a> Parser<'a> {
         Ok(found)
     }
 
-    fn expect(&mut self, token: &Token<'_>) -> Result<(), Fault> {
+    fn expect(&mut self, token: &Token<'_>) -> Result<(), ExprFault> {
         if self.take(token)? {
             return Ok(());
         }
-        Err(Fault::new(self.at, format!("expected {}, found {}", token.describe(), self.token.describe())))
+        Err(ExprFault::new(self.at, format!("expected {}, found {}", token.describe(), self.token.describe())))
     }
 
     /// Runs a rule that may be entered again before it returns.
@@ -123,7 +123,7 @@ impl<'a> Parser<'a> {
                     return grow(at, Node::Compare(op, Box::new(left), Box::new(right)));
                 };
                 if !same_direction(op, second) {
-                    return Err(Fault::new(self.at, "only '<' with '<' or '>' with '>' make a range"));
+                    return Err(ExprFault::new(self.at, "only '<' with '<' or '>' with '>' make a range"));
                 }
                 self.advance()?;
                 let high = self.sum()?;
@@ -143,7 +143,7 @@ impl<'a> Parser<'a> {
                 let pattern_at = self.at;
                 match self.advance()? {
                     Token::Str(pattern) => grow(at, Node::Like(Box::new(left), pattern)),
-                    token => Err(Fault::new(pattern_at, format!("expected a string, found {}", token.describe()))),
+                    token => Err(ExprFault::new(pattern_at, format!("expected a string, found {}", token.describe()))),
                 }
             }
             _ => Ok(left),
@@ -157,7 +157,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Comma-separated expressions up to the closing token; a comma may precede it.
-    fn items(&mut self, close: &Token<'_>) -> Result<Vec<Expr>, Fault> {
+    fn items(&mut self, close: &Token<'_>) -> Result<Vec<Expr>, ExprFault> {
         let mut items = Vec::new();
         while self.token != *close {
             items.push(self.nest(Self::any)?);
@@ -223,7 +223,7 @@ impl<'a> Parser<'a> {
         match operand.node {
             Node::Literal(Literal::Int(v)) => match v.checked_neg() {
                 Some(v) => grow(at, Node::Literal(Literal::Int(v))),
-                None => Err(Fault::new(at, "integer does not fit 64 bits")),
+                None => Err(ExprFault::new(at, "integer does not fit 64 bits")),
             },
             Node::Literal(Literal::Float(v)) => grow(at, Node::Literal(Literal::Float(-v))),
             _ => grow(at, Node::Negate(Box::new(operand))),
@@ -267,7 +267,7 @@ impl<'a> Parser<'a> {
                 let operand_at = self.at;
                 let bracketed = self.take(&Token::Open)?;
                 let Token::Name(name) = self.advance()? else {
-                    return Err(Fault::new(operand_at, "exists needs a JSON key"));
+                    return Err(ExprFault::new(operand_at, "exists needs a JSON key"));
                 };
                 let column = self.column(name)?;
                 if bracketed {
@@ -277,7 +277,7 @@ impl<'a> Parser<'a> {
             }
             Token::Name(name) if self.token == Token::Open => {
                 let Some(function) = Function::named(name) else {
-                    return Err(Fault::new(at, format!("there is no function '{name}'")));
+                    return Err(ExprFault::new(at, format!("there is no function '{name}'")));
                 };
                 self.advance()?;
                 let arguments = self.items(&Token::Close)?;
@@ -287,20 +287,20 @@ impl<'a> Parser<'a> {
                 let column = self.column(name)?;
                 grow(at, Node::Column(column))
             }
-            token => Err(Fault::new(at, format!("expected a value, found {}", token.describe()))),
+            token => Err(ExprFault::new(at, format!("expected a value, found {}", token.describe()))),
         }
     }
 
-    fn column(&mut self, name: &str) -> Result<Column, Fault> {
+    fn column(&mut self, name: &str) -> Result<Column, ExprFault> {
         let mut path = Vec::new();
         while self.take(&Token::OpenList)? {
             let at = self.at;
             path.push(match self.advance()? {
                 Token::Int(index) => Step::Index(index),
                 Token::Str(key) if !key.is_empty() => Step::Key(key),
-                Token::Str(_) => return Err(Fault::new(at, format!("a key of {name} is empty"))),
+                Token::Str(_) => return Err(ExprFault::new(at, format!("a key of {name} is empty"))),
                 token => {
-                    return Err(Fault::new(
+                    return Err(ExprFault::new(
                         at,
                         format!("a key of {name} is a string or a number, not {}", token.describe()),
                     ));
@@ -321,17 +321,17 @@ fn same_direction(first: CompareOp, second: CompareOp) -> bool {
     rising(first) && rising(second) || falling(first) && falling(second)
 }
 
-fn positive(at: usize, magnitude: u64) -> Result<i64, Fault> {
-    i64::try_from(magnitude).map_err(|_| Fault::new(at, format!("integer {magnitude} does not fit 64 bits")))
+fn positive(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
+    i64::try_from(magnitude).map_err(|_| ExprFault::new(at, format!("integer {magnitude} does not fit 64 bits")))
 }
 
-fn negative(at: usize, magnitude: u64) -> Result<i64, Fault> {
+fn negative(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
     0i64.checked_sub_unsigned(magnitude)
-        .ok_or_else(|| Fault::new(at, format!("integer -{magnitude} does not fit 64 bits")))
+        .ok_or_else(|| ExprFault::new(at, format!("integer -{magnitude} does not fit 64 bits")))
 }
 
-fn too_deep(at: usize) -> Fault {
-    Fault::new(at, format!("expression is nested deeper than {MAX_DEPTH} levels"))
+fn too_deep(at: usize) -> ExprFault {
+    ExprFault::new(at, format!("expression is nested deeper than {MAX_DEPTH} levels"))
 }
 
 /// Makes a node of its children, unless the tree gets too deep.

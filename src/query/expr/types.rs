@@ -1,6 +1,6 @@
 //! The type rules of expressions: which constants fit which values, as observed on Milvus 2.3.5.
 
-use super::{ast::Literal, bound::Source, error::Fault, value::Item};
+use super::{ast::Literal, bound::ValueSource, error::ExprFault, value::Item};
 use crate::model::DataType;
 
 pub(super) fn literal_type(literal: &Literal) -> DataType {
@@ -12,11 +12,11 @@ pub(super) fn literal_type(literal: &Literal) -> DataType {
     }
 }
 
-pub(super) fn source_type(source: &Source) -> DataType {
+pub(super) fn source_type(source: &ValueSource) -> DataType {
     match source {
-        Source::Field(field) => field.kind,
-        Source::Json(..) => DataType::Json,
-        Source::Element(_, _, kind) => *kind,
+        ValueSource::Field(field) => field.kind,
+        ValueSource::Json(..) => DataType::Json,
+        ValueSource::Element(_, _, kind) => *kind,
     }
 }
 
@@ -36,17 +36,17 @@ pub(super) fn is_comparable(kind: DataType) -> bool {
     is_number(kind) || matches!(kind, DataType::Bool | DataType::VarChar | DataType::Json)
 }
 
-pub(super) fn whole_json(at: usize) -> Fault {
-    Fault::new(at, "can not comparisons jsonField directly")
+pub(super) fn whole_json(at: usize) -> ExprFault {
+    ExprFault::new(at, "can not comparisons jsonField directly")
 }
 
-pub(super) fn mismatch(at: usize, left: &str, right: &str) -> Fault {
-    Fault::new(at, format!("comparisons between {left} and {right} are not supported"))
+pub(super) fn mismatch(at: usize, left: &str, right: &str) -> ExprFault {
+    ExprFault::new(at, format!("comparisons between {left} and {right} are not supported"))
 }
 
 /// The constant as a value of the source's type. Integers become floats for a float field, never the reverse. Their range
 /// is not checked: a comparison with a number out of the field's range has a clear result.
-pub(super) fn fit(at: usize, source: &Source, literal: Literal) -> Result<Literal, Fault> {
+pub(super) fn fit(at: usize, source: &ValueSource, literal: Literal) -> Result<Literal, ExprFault> {
     let kind = source_type(source);
     match (kind, literal) {
         (DataType::Json, literal)
@@ -54,11 +54,11 @@ pub(super) fn fit(at: usize, source: &Source, literal: Literal) -> Result<Litera
         | (DataType::VarChar, literal @ Literal::Str(_)) => Ok(literal),
         (kind, literal @ Literal::Int(_)) if is_integer(kind) => Ok(literal),
         (kind, Literal::Float(value)) if is_integer(kind) => {
-            Err(Fault::new(at, format!("cannot cast value to {}, value: {value:?}", kind.name())))
+            Err(ExprFault::new(at, format!("cannot cast value to {}, value: {value:?}", kind.name())))
         }
         (kind, Literal::Int(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value as f64))),
         (kind, Literal::Float(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value))),
-        (DataType::Array, _) => Err(Fault::new(at, "can not comparisons array fields directly")),
+        (DataType::Array, _) => Err(ExprFault::new(at, "can not comparisons array fields directly")),
         (kind, literal) => Err(mismatch(at, kind.name(), literal_type(&literal).name())),
     }
 }

@@ -10,13 +10,13 @@ use crate::json;
 
 /// A scalar found in a row.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::query) enum Value<'a> {
+pub(in crate::query) enum RowValue<'a> {
     Bool(bool),
     Number(Num),
     Text(Cow<'a, str>),
 }
 
-impl<'a> From<json::Scalar<'a>> for Value<'a> {
+impl<'a> From<json::Scalar<'a>> for RowValue<'a> {
     fn from(scalar: json::Scalar<'a>) -> Self {
         match scalar {
             json::Scalar::Bool(value) => Self::Bool(value),
@@ -28,7 +28,7 @@ impl<'a> From<json::Scalar<'a>> for Value<'a> {
     }
 }
 
-impl Value<'_> {
+impl RowValue<'_> {
     /// None if the two are of different kinds.
     pub(in crate::query) fn compare(&self, op: CompareOp, literal: &Literal) -> Option<bool> {
         Some(match (self, literal) {
@@ -59,23 +59,23 @@ pub(in crate::query) enum Item {
 /// An element of a list in the form in which elements are compared: two are equal exactly if they are the same value. 1
 /// and 1.0 are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::query) enum Key<'a> {
+pub(in crate::query) enum ListKey<'a> {
     Bool(bool),
     /// Also a double that is this integer.
     Int(i64),
     /// Bits of any other double.
     Float(u64),
     Text(Cow<'a, str>),
-    List(Vec<Key<'a>>),
+    List(Vec<ListKey<'a>>),
 }
 
-impl<'a> Key<'a> {
+impl<'a> ListKey<'a> {
     /// None for NaN, which equals nothing.
-    pub(in crate::query) fn scalar(value: Value<'a>) -> Option<Self> {
+    pub(in crate::query) fn scalar(value: RowValue<'a>) -> Option<Self> {
         match value {
-            Value::Bool(value) => Some(Self::Bool(value)),
-            Value::Number(number) => Self::number(number),
-            Value::Text(text) => Some(Self::Text(text)),
+            RowValue::Bool(value) => Some(Self::Bool(value)),
+            RowValue::Number(number) => Self::number(number),
+            RowValue::Text(text) => Some(Self::Text(text)),
         }
     }
 
@@ -100,13 +100,13 @@ impl<'a> Key<'a> {
         value.elements()?.map(|element| Self::json(element, levels)).collect::<Option<_>>().map(Self::List)
     }
 
-    fn item(item: Item) -> Option<Key<'static>> {
+    fn item(item: Item) -> Option<ListKey<'static>> {
         match item {
-            Item::Literal(Literal::Bool(value)) => Some(Key::Bool(value)),
-            Item::Literal(Literal::Int(value)) => Some(Key::Int(value)),
-            Item::Literal(Literal::Float(value)) => Key::number(Num::Float(value)),
-            Item::Literal(Literal::Str(value)) => Some(Key::Text(Cow::Owned(value))),
-            Item::List(items) => items.into_iter().map(Self::item).collect::<Option<_>>().map(Key::List),
+            Item::Literal(Literal::Bool(value)) => Some(ListKey::Bool(value)),
+            Item::Literal(Literal::Int(value)) => Some(ListKey::Int(value)),
+            Item::Literal(Literal::Float(value)) => ListKey::number(Num::Float(value)),
+            Item::Literal(Literal::Str(value)) => Some(ListKey::Text(Cow::Owned(value))),
+            Item::List(items) => items.into_iter().map(Self::item).collect::<Option<_>>().map(ListKey::List),
         }
     }
 
@@ -119,19 +119,19 @@ impl<'a> Key<'a> {
 }
 
 /// The elements of a list in a row: of an array field or inside JSON. None: the element equals no constant.
-pub(in crate::query) type ListKeys<'k, 'a> = &'k mut dyn Iterator<Item = Option<Key<'a>>>;
+pub(in crate::query) type ListKeys<'k, 'a> = &'k mut dyn Iterator<Item = Option<ListKey<'a>>>;
 
 /// A list of constants, in their order.
 #[derive(Debug, Clone)]
 pub(in crate::query) struct ItemList {
-    keys: Vec<Option<Key<'static>>>,
+    keys: Vec<Option<ListKey<'static>>>,
     levels: usize,
 }
 
 impl ItemList {
     pub(in crate::query) fn new(items: Vec<Item>) -> Self {
-        let keys: Vec<_> = items.into_iter().map(Key::item).collect();
-        let levels = keys.iter().flatten().map(Key::levels).max().unwrap_or(0);
+        let keys: Vec<_> = items.into_iter().map(ListKey::item).collect();
+        let levels = keys.iter().flatten().map(ListKey::levels).max().unwrap_or(0);
         Self { keys, levels }
     }
 
@@ -155,7 +155,7 @@ impl ItemList {
 /// Constants to find in lists. A search costs one step per element, for any number of constants.
 #[derive(Debug, Clone)]
 pub(in crate::query) struct ItemSet {
-    keys: HashSet<Key<'static>>,
+    keys: HashSet<ListKey<'static>>,
     levels: usize,
     /// One of the constants equals nothing.
     unmatchable: bool,
@@ -163,10 +163,10 @@ pub(in crate::query) struct ItemSet {
 
 impl ItemSet {
     pub(in crate::query) fn new(items: Vec<Item>) -> Self {
-        let keys: Vec<_> = items.into_iter().map(Key::item).collect();
+        let keys: Vec<_> = items.into_iter().map(ListKey::item).collect();
         let unmatchable = keys.contains(&None);
         let keys: HashSet<_> = keys.into_iter().flatten().collect();
-        let levels = keys.iter().map(Key::levels).max().unwrap_or(0);
+        let levels = keys.iter().map(ListKey::levels).max().unwrap_or(0);
         Self { keys, levels, unmatchable }
     }
 
@@ -196,7 +196,7 @@ impl ItemSet {
 }
 
 /// Looks a key up whose lifetime is shorter than that of the set's keys.
-fn has<'a>(keys: &HashSet<Key<'a>>, key: &Key<'a>) -> bool {
+fn has<'a>(keys: &HashSet<ListKey<'a>>, key: &ListKey<'a>) -> bool {
     keys.contains(key)
 }
 
@@ -204,8 +204,8 @@ fn has<'a>(keys: &HashSet<Key<'a>>, key: &Key<'a>) -> bool {
 mod tests {
     use super::*;
 
-    fn number(num: Num) -> Option<Key<'static>> {
-        Key::scalar(Value::Number(num))
+    fn number(num: Num) -> Option<ListKey<'static>> {
+        ListKey::scalar(RowValue::Number(num))
     }
 
     #[test]
