@@ -15,16 +15,9 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::{
-    CollectionCell, Collections, Coordinator, CoordinatorError, Core, JobBook, WritePath,
-    control::apply_controls,
-    core::OutputsInFlight,
-    events::FlushEvents,
-    failures::Failures,
-    gauges::show_counters,
-    key_stats::StatsCache,
-    ownership::Ownership,
-    segments::SegmentTable,
-    steps::StepCatalog,
+    CollectionCell, Collections, Coordinator, CoordinatorError, Core, JobBook, WritePath, control::apply_controls,
+    core::OutputsInFlight, events::FlushEvents, failures::Failures, gauges::show_counters, key_stats::StatsCache,
+    ownership::Ownership, segments::SegmentTable, steps::StepCatalog,
 };
 use crate::{
     background::Background,

@@ -572,7 +572,7 @@ async fn a_job_may_have_more_plans_than_a_transaction_has_operations() {
             process.flushed(&cell, &partition, n * 100 + part * 10..n * 100 + part * 10 + 10).await;
         }
     }
-    let view = process.compacted(&cell, CompactionScope::default()).await;
+    let view = process.compacted(&cell, CompactionRequest::default()).await;
     assert_eq!(view.plans.len(), 12);
     process.shutdown().await;
 

@@ -18,7 +18,7 @@ use crate::{
             ArithmeticOp,
             bound::{FieldRef, Term, ValueSource},
             num::Num,
-            value::Value,
+            value::RowValue,
         },
         interrupt::Checkpoint,
     },
