@@ -205,8 +205,9 @@ async fn examine(
     Ok(Examined::Selected(index, selection))
 }
 
-/// Whether stock readers take the large columns of a batch as they are, by their footers. One that they refuse is written
-/// anew, and a batch that nobody cut for that could take more memory than there is; a small one has that room anyway.
+/// Whether stock readers accept the large columns of a batch as they are, judged by their footers. A refused column is
+/// written anew, which needs a batch that was cut for it: otherwise it could take more memory than there is. Small
+/// columns always have that room.
 async fn large_columns_are_readable(exec: &MergeRun<'_>, inputs: &Inputs, batch: usize) -> Result<bool, CompactError> {
     for field in 0..inputs.fields.len() {
         let column = inputs.column(batch, field)?;
@@ -281,8 +282,8 @@ async fn judged(
     Ok(judge)
 }
 
-/// Shows the values of an Int64 column of one batch to `each`, with the row they begin at, some at a time. Returns what
-/// `each` made of `state`.
+/// Shows the values of an Int64 column of one batch to `each`, some at a time, with the row they begin at. Returns
+/// `state` as `each` left it.
 pub(super) async fn scan_values<T: Send + 'static>(
     exec: &MergeRun<'_>,
     inputs: &Inputs,

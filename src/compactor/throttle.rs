@@ -222,7 +222,7 @@ mod tests {
             prop_assert!((bytes - expected).abs() <= (0.05 * expected).max(object as f64), "{bytes} of {expected}");
         }
 
-        /// A change holds at once: the two seconds after it are at the new rate, whatever was before.
+        /// A change holds at once: the two seconds after it are at the new rate, whatever the old one.
         #[test]
         fn a_change_holds_at_once(before in MB..500 * MB, after in MB..500 * MB, large in MB..64 * MB) {
             let mut bucket = Bucket::new(before, Duration::ZERO);

@@ -16,15 +16,16 @@ use tokio::sync::Notify;
 
 use super::{
     Collections,
-    control::{Deadlines, MergeRate},
     damage::Damage,
+    deadlines::Deadlines,
     events::FlushEvents,
     failures::Failures,
     jobs::JobBook,
-    key_stats::StatsCache,
+    merge_rate::MergeRate,
     ownership::Ownership,
     pins::Pins,
-    scrub::Scrubber,
+    scrubber::Scrubber,
+    stats_cache::StatsCache,
     steps::StepCatalog,
     sync::{Mutex, RwLock},
 };
@@ -34,7 +35,7 @@ use crate::{
     config::Config,
     fence::Fence,
     ids::{BoundKeeper, IdAllocator, Tso},
-    model::{Controls, PlanId, SegmentId},
+    model::{CollectionId, Controls, PlanId, SegmentId},
     storage::SegmentStore,
     telemetry::Metrics,
 };
@@ -75,6 +76,21 @@ pub struct Core {
 }
 
 impl Core {
+    fn is_live(&self, collection: CollectionId, segment: SegmentId) -> bool {
+        let cell = self.collections.by_id(collection).ok();
+        cell.and_then(|cell| cell.segment(segment)).is_some_and(|segment| segment.is_live())
+    }
+
+    /// Damage of live segments, in sentences.
+    pub(super) fn damage_reasons(&self) -> Vec<String> {
+        self.damage.reasons(|collection, segment| self.is_live(collection, segment))
+    }
+
+    /// Live segments whose key statistics could not be read.
+    pub(super) fn unreadable_segments(&self) -> usize {
+        self.damage.unreadable(|collection, segment| self.is_live(collection, segment))
+    }
+
     pub(crate) fn ids(&self) -> &Arc<IdAllocator> {
         &self.ids
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Core, sync::Mutex};
+use super::sync::Mutex;
 use crate::{
     model::{CollectionId, Segment, SegmentId},
     storage::StorageError,
@@ -100,6 +100,11 @@ impl Damage {
         self.found.lock().values().filter(|o| o.by_scrubbing.is_some()).count()
     }
 
+    /// Live segments whose key statistics could not be read.
+    pub(super) fn unreadable(&self, is_live: impl Fn(CollectionId, SegmentId) -> bool) -> usize {
+        self.live(is_live).values().filter(|o| o.by_reading.is_some()).count()
+    }
+
     /// Objects of live segments. Those of other segments are forgotten.
     fn live(&self, is_live: impl Fn(CollectionId, SegmentId) -> bool) -> Objects {
         // Asked without the lock: the answer takes locks of its own.
@@ -113,7 +118,7 @@ impl Damage {
 
     /// A sentence for each damaged object of a live segment. Of those that only the scrubber found, the first few are
     /// named and the others counted.
-    fn reasons(&self, is_live: impl Fn(CollectionId, SegmentId) -> bool) -> Vec<String> {
+    pub(super) fn reasons(&self, is_live: impl Fn(CollectionId, SegmentId) -> bool) -> Vec<String> {
         let live = self.live(is_live);
         let sentence = |id: SegmentId, what: &str| format!("segment {id} is damaged: {what}");
         let mut reasons: Vec<String> =
@@ -151,24 +156,6 @@ fn forget_read(found: &mut Objects, segment: SegmentId) {
                 found.remove(&key);
             }
         }
-    }
-}
-
-impl Core {
-    fn is_live(&self, collection: CollectionId, segment: SegmentId) -> bool {
-        let cell = self.collections.by_id(collection).ok();
-        cell.and_then(|cell| cell.segment(segment)).is_some_and(|segment| segment.is_live())
-    }
-
-    /// Damage of live segments, in sentences.
-    pub(super) fn damage_reasons(&self) -> Vec<String> {
-        self.damage.reasons(|collection, segment| self.is_live(collection, segment))
-    }
-
-    /// Live segments whose key statistics could not be read.
-    pub(super) fn unreadable_segments(&self) -> usize {
-        let live = self.damage.live(|collection, segment| self.is_live(collection, segment));
-        live.values().filter(|o| o.by_reading.is_some()).count()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a change of definitions does to the DataCoord.
+//! The DataCoord's part in a change of definitions.
 //!
 //! Collections are defined elsewhere. Their records share the catalog with segments, so that a definition and the
 //! segments that go with it change in one transaction and one step ([`super::steps`]). Nothing here decides which change

@@ -1,12 +1,16 @@
 //! Errors of the coordinator.
 
-use super::{WritePathError, ownership::OwnershipError};
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::WritePathError;
 use crate::{
     error::{Classify, ErrorKind},
     fence::Fenced,
     ids::IdError,
     meta::MetaError,
-    model::RequestError,
+    model::{Mark, RequestError},
     planner::{Lapsed, Violation},
     scheduler::IllegalTransition,
     storage::StorageError,
@@ -91,6 +95,52 @@ impl Classify for CoordinatorError {
             Self::Lapsed(e) => e.kind(),
             Self::Transition(e) => e.kind(),
             Self::StepDied(_) | Self::Internal(_) => ErrorKind::Internal,
+        }
+    }
+}
+
+/// Why a start does not get the store, or a running server does not go on. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OwnershipError {
+    #[error(
+        "{place} was last taken by {found}, which this catalog ({ours}) has not written: another copy of it, or another \
+         catalog, has run since, and each would collect the other's files. Stop that one and start the newest copy; or, \
+         to give the store to this one and fence the other, start once with --take-over {}", found.name()
+    )]
+    Foreign { place: String, found: Mark, ours: Uuid },
+    #[error(
+        "{place} has no mark of an owner, though this catalog ({ours}) has segments there: a folder that is not mounted, \
+         or another bucket? To go on with what is there, start once with --take-over {NO_MARK}"
+    )]
+    Missing { place: String, ours: Uuid },
+    #[error(
+        "{place} has a mark that can't be read ({text:?}): to replace it by that of this catalog ({ours}), start once \
+         with --take-over {UNREADABLE}"
+    )]
+    Unreadable { place: String, text: String, ours: Uuid },
+    #[error("{place} was taken by another start at the same time: {found}")]
+    Raced { place: String, found: String },
+    #[error("{place} has not answered within {} s (datacoord.storage.startTimeout)", after.as_secs())]
+    Silent { place: String, after: Duration },
+    #[error("{place} can't be asked whose it is: {error}")]
+    Unreachable { place: String, error: String, kind: ErrorKind },
+    /// While it runs. A folder that is away for a moment comes back.
+    #[error("{place} has lost the mark of its owner: is its folder away?")]
+    Lost { place: String },
+}
+
+/// How `--take-over` names a store without a mark, and one whose mark can't be read.
+pub(super) const NO_MARK: &str = "none";
+pub(super) const UNREADABLE: &str = "unreadable";
+
+impl Classify for OwnershipError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Foreign { .. } | Self::Missing { .. } | Self::Unreadable { .. } | Self::Raced { .. } => {
+                ErrorKind::Precondition
+            }
+            Self::Unreachable { kind, .. } => *kind,
+            Self::Silent { .. } | Self::Lost { .. } => ErrorKind::Transient,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Gauges and totals of the DataCoord, read off its parts when the metrics are asked for.
 //!
-//! What happens at a moment (a commit, a failed attempt) is counted where it happens; this is the rest.
+//! Events (a commit, a failed attempt) are counted where they happen; this is the rest.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CollectionCell, CoordinatorError, Core, JobBook, PinGuard, WritePath};
+use super::{CollectionCell, CoordinatorError, Core, HealthReport, JobBook, PinGuard, WritePath};
 use crate::{
     background::Background,
     binlog::PkStats,
@@ -120,5 +120,18 @@ impl Coordinator {
     #[cfg(test)]
     pub(crate) fn pin(&self, segments: impl IntoIterator<Item = SegmentId>) -> PinGuard {
         self.core.pins.pin(segments)
+    }
+
+    /// Cheap: nothing is asked that could wait.
+    pub fn health(&self) -> HealthReport {
+        let core = &self.core;
+        let outage = core.store.outage().map(|outage| {
+            let since_ms = core.clock.now_ms().saturating_sub(outage.lasted.as_millis() as u64);
+            (outage, since_ms)
+        });
+        let fenced = core.fence.check().err().map(|fenced| fenced.to_string());
+        let step_died = core.catalog.check().err().map(|died| died.to_string());
+        let damage = core.damage_reasons();
+        HealthReport::of(fenced, step_died, self.write_path.ailments(), (core.store.place(), outage), damage)
     }
 }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use super::Coordinator;
 use crate::storage::Outage;
 
 /// Ascending by how bad it is.
@@ -89,20 +88,5 @@ impl HealthReport {
         let damaged = damage.into_iter();
         ailments.extend(damaged.map(|reason| Ailment { part: "object", condition: Condition::Degraded, reason }));
         Self { ailments }
-    }
-}
-
-impl Coordinator {
-    /// Cheap: nothing is asked that could wait.
-    pub fn health(&self) -> HealthReport {
-        let core = &self.core;
-        let outage = core.store.outage().map(|outage| {
-            let since_ms = core.clock.now_ms().saturating_sub(outage.lasted.as_millis() as u64);
-            (outage, since_ms)
-        });
-        let fenced = core.fence.check().err().map(|fenced| fenced.to_string());
-        let step_died = core.catalog.check().err().map(|died| died.to_string());
-        let damage = core.damage_reasons();
-        HealthReport::of(fenced, step_died, self.write_path.ailments(), (core.store.place(), outage), damage)
     }
 }

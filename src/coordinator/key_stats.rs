@@ -1,62 +1,20 @@
 //! Key statistics of flushed segments: primary-key filters that tell which segment may hold a key.
 //!
-//! [`StatsCache`] holds those that were used lately, bounded by bytes; the least recently used go first. A miss is read
-//! from the store.
+//! Those that were used lately are in the cache (`stats_cache`); others are read from the store.
 //!
 //! Must never: rule a key out because statistics are missing or damaged.
 
 use std::sync::Arc;
 
-use quick_cache::{Weighter, sync::Cache};
 use tracing::warn;
 
 use super::{CoordinatorError, Core};
 use crate::{
     binlog::PkStats,
     error::{Classify, ErrorKind},
-    model::{PrimaryKey, Segment, SegmentId},
+    model::{PrimaryKey, Segment},
     storage,
 };
-
-/// Expected entries; sizes the table only.
-const EXPECTED: usize = 10_000;
-
-#[derive(Debug, Clone)]
-struct ByBytes;
-
-impl Weighter<SegmentId, Arc<Vec<PkStats>>> for ByBytes {
-    fn weight(&self, _id: &SegmentId, stats: &Arc<Vec<PkStats>>) -> u64 {
-        stats.iter().map(|s| s.filter.bits() / 8 + 128).sum()
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct StatsCache {
-    cache: Cache<SegmentId, Arc<Vec<PkStats>>, ByBytes>,
-}
-
-impl StatsCache {
-    /// Filters take about 0.8 bytes a key: 64 MB hold those of some 80 million rows.
-    pub(super) fn new(capacity_bytes: u64) -> Self {
-        Self { cache: Cache::with_weighter(EXPECTED, capacity_bytes, ByBytes) }
-    }
-
-    pub(super) fn used_bytes(&self) -> u64 {
-        self.cache.weight()
-    }
-
-    pub(super) fn get(&self, id: SegmentId) -> Option<Arc<Vec<PkStats>>> {
-        self.cache.get(&id)
-    }
-
-    pub(super) fn put(&self, id: SegmentId, stats: Arc<Vec<PkStats>>) {
-        self.cache.insert(id, stats);
-    }
-
-    pub(super) fn forget(&self, id: SegmentId) {
-        self.cache.remove(&id);
-    }
-}
 
 /// Knowledge of the keys of a live segment.
 pub(super) enum KeyStats {

@@ -21,7 +21,7 @@
 //! 4. Outputs are committed, and files deleted, only while this run owns the store (`ownership`).
 //! 5. A job or plan id is answered only after it is durable, and for as long as its history is kept (P7).
 //!
-//! Must never: parse a request, look a name up, decode a file, read a row, or choose what to compact.
+//! Must never: parse a request, look a name up, read a row, or choose the segments of a plan.
 
 mod cell;
 mod collections;
@@ -29,6 +29,7 @@ mod commit;
 pub mod control;
 mod core;
 mod damage;
+mod deadlines;
 mod definitions;
 mod deletes;
 mod error;
@@ -42,6 +43,7 @@ mod health;
 mod jobs;
 mod key_stats;
 mod loops;
+mod merge_rate;
 mod ownership;
 mod pins;
 mod plan_checks;
@@ -49,8 +51,10 @@ mod plans;
 mod progress;
 mod request;
 mod scrub;
+mod scrubber;
 mod segments;
 mod start;
+mod stats_cache;
 mod steps;
 #[cfg(not(feature = "lock-times"))]
 pub(crate) mod sync;
@@ -67,13 +71,12 @@ pub use cell::CollectionCell;
 pub(crate) use cell::Turn;
 pub(crate) use collections::Collections;
 pub use commit::FlushOutcome;
-pub use error::CoordinatorError;
+pub use error::{CoordinatorError, OwnershipError};
 pub(crate) use gauges::catch_up;
 pub use gc::{Collected, Garbage, Pin};
 pub use handle::Coordinator;
 pub use health::{Ailment, Condition, HealthReport};
 pub use jobs::{JobBook, JobView, ended_at_ms};
-pub use ownership::OwnershipError;
 pub use pins::PinGuard;
 pub use request::{CompactionOptions, CompactionRequest};
 pub(crate) use start::Loaded;

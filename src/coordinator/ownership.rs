@@ -2,8 +2,8 @@
 //!
 //! A catalog's epoch keeps two processes over one metadata file apart, and can't see a *copy* of that file. So the store
 //! carries a mark, which is never twice the same, and the catalog remembers the marks that it wrote. A mark that the
-//! catalog does not know was written by a copy of it that ran since, or by another catalog: what those wrote would be
-//! garbage to this one.
+//! catalog does not know was written by a later run of a copy, or by another catalog. This one would take the objects of
+//! those for garbage.
 //!
 //! ```text
 //!   catalog: may write N ──▶ store: M becomes N, if it is still M ──▶ catalog: wrote N        start, and every turn
@@ -16,9 +16,9 @@
 //!   told apart, too, once the original has taken a turn since.
 //! - Nothing here is ever decided in favour of writing because the store did not answer.
 //!
-//! Between the look at the mark and a commit there are milliseconds in which another one may take the store. What is
-//! committed then is lost to the new owner, but not deleted by it: it was written a moment ago, and nothing younger than
-//! `dataCoord.gc.missingTolerance` is ever collected.
+//! Between the look at the mark and a commit there are milliseconds in which another process may take the store. The new
+//! owner does not see such a commit, but does not delete its objects either: they were written a moment ago, and nothing
+//! younger than `dataCoord.gc.missingTolerance` is collected.
 
 use std::{
     sync::{
@@ -33,7 +33,10 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::CoordinatorError;
+use super::{
+    CoordinatorError,
+    error::{NO_MARK, OwnershipError, UNREADABLE},
+};
 use crate::{
     error::{Classify, ErrorKind},
     fence::Fence,
@@ -48,53 +51,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often a start that waits for the store says so.
 const STILL_WAITING: Duration = Duration::from_secs(5);
 
-/// Why a start does not get the store, or a running server does not go on. Each says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OwnershipError {
-    #[error(
-        "{place} was last taken by {found}, which this catalog ({ours}) has not written: another copy of it, or another \
-         catalog, has run since, and each would collect the other's files. Stop that one and start the newest copy; or, \
-         to give the store to this one and fence the other, start once with --take-over {}", found.name()
-    )]
-    Foreign { place: String, found: Mark, ours: Uuid },
-    #[error(
-        "{place} has no mark of an owner, though this catalog ({ours}) has segments there: a folder that is not mounted, \
-         or another bucket? To go on with what is there, start once with --take-over {NO_MARK}"
-    )]
-    Missing { place: String, ours: Uuid },
-    #[error(
-        "{place} has a mark that can't be read ({text:?}): to replace it by that of this catalog ({ours}), start once \
-         with --take-over {UNREADABLE}"
-    )]
-    Unreadable { place: String, text: String, ours: Uuid },
-    #[error("{place} was taken by another start at the same time: {found}")]
-    Raced { place: String, found: String },
-    #[error("{place} has not answered within {} s (datacoord.storage.startTimeout)", after.as_secs())]
-    Silent { place: String, after: Duration },
-    #[error("{place} can't be asked whose it is: {error}")]
-    Unreachable { place: String, error: String, kind: ErrorKind },
-    /// While it runs. A folder that is away for a moment comes back.
-    #[error("{place} has lost the mark of its owner: is its folder away?")]
-    Lost { place: String },
-}
-
-/// How `--take-over` names a store without a mark, and one whose mark can't be read.
-const NO_MARK: &str = "none";
-const UNREADABLE: &str = "unreadable";
-
-impl Classify for OwnershipError {
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Foreign { .. } | Self::Missing { .. } | Self::Unreadable { .. } | Self::Raced { .. } => {
-                ErrorKind::Precondition
-            }
-            Self::Unreachable { kind, .. } => *kind,
-            Self::Silent { .. } | Self::Lost { .. } => ErrorKind::Transient,
-        }
-    }
-}
-
-/// What the store says of its owner.
+/// The owner that the store names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
     Nothing,
@@ -276,7 +233,7 @@ impl Ownership {
     pub(super) async fn keep(&self) -> Result<(), CoordinatorError> {
         self.look().await?;
         if self.has_committed.swap(false, Ordering::AcqRel) {
-            // What was not turned stays to be: the next look tries again.
+            // The turn is still due: the next look tries again.
             self.turn().await.inspect_err(|_| self.has_committed.store(true, Ordering::Release))?;
         }
         Ok(())
@@ -367,7 +324,7 @@ async fn settle(catalog: &Catalog, mark: Mark) -> Result<(), CoordinatorError> {
     Ok(txn.commit().await?)
 }
 
-/// Looks after the mark until it is dropped. What fails is tried again at the next look; a fence ends it.
+/// Looks after the mark until it is dropped. A failure is tried again at the next look; a fence ends it.
 pub(super) async fn keep(ownership: Arc<Ownership>) {
     #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut tick = tokio::time::interval(LOOK_EVERY);

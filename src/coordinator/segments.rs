@@ -1,7 +1,7 @@
 //! The segments of one collection as of one moment.
 //!
 //! A table never changes: a commit makes the next one out of it, and readers keep the one they have. So no reader waits
-//! for another one's work, however many segments there are, and what it sees is one moment's truth (P1).
+//! for another one's work, however many segments there are, and each reader sees one moment (P1).
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -207,7 +207,7 @@ impl SegmentTable {
     }
 }
 
-/// What segments become; none: they go.
+/// The next value of changed segments; None removes one.
 type Changes = BTreeMap<SegmentId, Option<Segment>>;
 
 fn find(list: &[Segment], id: SegmentId) -> Option<&Segment> {

@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use super::{
     CollectionCell, Collections, Coordinator, CoordinatorError, Core, JobBook, WritePath, control::apply_controls,
-    core::OutputsInFlight, events::FlushEvents, failures::Failures, gauges::show_counters, key_stats::StatsCache,
-    ownership::Ownership, segments::SegmentTable, steps::StepCatalog,
+    core::OutputsInFlight, events::FlushEvents, failures::Failures, gauges::show_counters, ownership::Ownership,
+    segments::SegmentTable, stats_cache::StatsCache, steps::StepCatalog,
 };
 use crate::{
     background::Background,
@@ -33,7 +33,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// What a process is built on.
+/// The parts that a process is built on.
 pub struct Parts {
     pub config: Arc<Config>,
     pub clock: Arc<dyn Clock>,
@@ -155,7 +155,7 @@ impl Prepared {
             loops: Default::default(),
             ticks: Background::new("tick", 1).map_err(no_threads)?,
         });
-        // Before the queue is filled: what is paused stays so.
+        // Before the queue is filled: paused plans stay paused.
         coordinator.forget_ended(&mut coordinator.core.controls.write().pauses);
         apply_controls(&coordinator.core, &coordinator.scheduler);
         coordinator.core.finish_drops().await?;
@@ -207,7 +207,7 @@ async fn drop_plans_without_job(
     Ok(())
 }
 
-/// Puts what the catalog knew into memory. Returns the history.
+/// Puts the contents of the catalog into memory. Returns the history.
 fn fill(collections: &Collections, contents: Contents<Arc<SegmentTable>>) -> Result<JobBook, CoordinatorError> {
     let Contents { databases: _, collections: definitions, segments, jobs, plans, channel_delta_lsn: _, write_stats } =
         contents;

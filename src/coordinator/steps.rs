@@ -13,7 +13,7 @@
 //! A panic in a step is a defect, and it is unknown how far memory got. From then on every step is refused and the
 //! health report says why: a change that was made from memory which is behind the catalog could undo an acknowledged
 //! one, and garbage collection could take objects that the catalog names. The process goes on, because the log still
-//! acknowledges writes that a restart finds, and reads still show what was durable. A restart ends this state: it loads
+//! acknowledges writes that a restart finds, and reads still show durable rows. A restart ends this state: it loads
 //! the catalog anew.
 //!
 //! Nothing here decides what a change contains. No other module of the coordinator can commit: [`StepTxn`] keeps its

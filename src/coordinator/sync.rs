@@ -1,4 +1,4 @@
-//! The locks of what the coordinator holds in memory.
+//! The locks of the coordinator's memory.
 //!
 //! With the feature `lock-times`, which only the benchmark at a million segments has, they note for how long they are
 //! held; otherwise they are parking_lot's and nothing else.

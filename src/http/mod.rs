@@ -2,7 +2,7 @@
 //!
 //! Translates and never decides: members of a request become the values that the gRPC edge makes of its messages, the
 //! answer becomes JSON. Int64 are bare numbers in both directions and keep all their digits; members that are zero are
-//! left out, enums are numbers. What differs from Milvus: the query string is read too (there it is ignored), and a
+//! left out, enums are numbers. Differences from Milvus: the query string is read too (there it is ignored), and a
 //! request that names no collection is refused (there it means all of them).
 //!
 //! | route | what |

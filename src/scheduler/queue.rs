@@ -403,7 +403,7 @@ mod tests {
         fn fair_and_complete(steps in prop::collection::vec((0u8..5, 0i64..4, any::<bool>(), 0u64..5), 1..120)) {
             let mut queue = FairQueue::default();
             let mut waiting: HashMap<i64, i64> = HashMap::new();
-            // For each waiting collection: who was served since its last turn or its arrival.
+            // For each waiting collection: the collections served since its last turn or its arrival.
             let mut served: HashMap<i64, HashSet<i64>> = HashMap::new();
             for (step, (action, collection, manual, due)) in steps.into_iter().enumerate() {
                 let plan = step as i64;

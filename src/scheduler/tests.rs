@@ -302,7 +302,7 @@ async fn a_new_collection_waits_for_one_plan_of_each_other(
             begun.clear();
             bench.enqueue(new, NEW);
         }
-        // Repetitions of what fails become due again and again.
+        // Repetitions of failing plans become due again and again.
         for line in bench.advance(1).await {
             let (id, what) = line.split_once(' ').unwrap();
             let id: i64 = id.parse().unwrap();

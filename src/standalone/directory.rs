@@ -314,7 +314,7 @@ impl std::fmt::Display for Settled {
     }
 }
 
-/// Makes every name of a catalog mean one thing. What an older release stored may give a name twice: a collection's own
+/// Makes every name of a catalog mean one thing. An older release may have stored a name twice: a collection's own
 /// name then wins over an alias, and the older collection over the newer one. The caller stores what has changed, so that
 /// the losing meaning does not come back when the winner is dropped.
 ///

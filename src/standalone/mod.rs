@@ -24,12 +24,13 @@
 
 mod admission;
 mod compaction;
-mod ddl;
+mod definitions;
 mod directory;
 mod dml;
 mod error;
 mod gauges;
 mod handle;
+mod lookups;
 mod names;
 mod reads;
 mod start;
@@ -38,8 +39,8 @@ mod write_path;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use ddl::NewCollection;
-pub(crate) use ddl::partition_ids;
+pub use definitions::NewCollection;
+pub(crate) use definitions::partition_ids;
 pub use directory::CollectionName;
 pub use dml::{FlushedCollection, Mutation};
 pub use error::StandaloneError;

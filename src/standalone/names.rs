@@ -1,19 +1,14 @@
-//! The names in use: the directory behind its lock, and look-ups by name.
+//! The names in use: the directory behind its lock.
 //!
 //! A change of definitions takes names and cells in one hold of the names' lock, and a look-up by name finds the cell
 //! under the same lock. So a reader by name sees all of a change or none of it, and an alias that moves always means one
 //! of its two collections. The lock of the cells is taken inside that of the names, never the other way round: the
 //! DataCoord knows no names. Readers by id ask the DataCoord alone.
 
-use std::sync::Arc;
-
-use super::{
-    CollectionName, Standalone, StandaloneError,
-    directory::{Allowed, Directory, Meaning, NameChange},
-};
+use super::directory::Directory;
 use crate::{
     coordinator::{CollectionCell, sync::RwLock},
-    model::{Collection, CollectionId, Database},
+    model::{Collection, Database},
 };
 
 /// The directory, shared with the steps that change it.
@@ -55,63 +50,10 @@ impl Names {
     }
 }
 
-impl Standalone {
-    pub fn databases(&self) -> Vec<Database> {
-        self.names.look(|names| names.databases().cloned().collect())
-    }
-
-    /// # Errors
-    /// `DatabaseNotFound`.
-    pub fn database(&self, name: &str) -> Result<Database, StandaloneError> {
-        let name = CollectionName::new(name, "").database;
-        self.names.look(|names| Ok(names.database(name)?.clone()))
-    }
-
-    /// Looks a collection up by name or alias.
-    ///
-    /// # Errors
-    /// `DatabaseNotFound`, `CollectionNotFound`.
-    pub fn resolve(&self, name: CollectionName<'_>) -> Result<Arc<CollectionCell>, StandaloneError> {
-        self.names.look(|names| Ok(self.coordinator.collection(names.resolve(name)?)?))
-    }
-
-    /// A live collection, by its id.
-    ///
-    /// # Errors
-    /// `CollectionIdNotFound`.
-    pub fn collection(&self, id: CollectionId) -> Result<Arc<CollectionCell>, StandaloneError> {
-        Ok(self.coordinator.collection(id)?)
-    }
-
-    /// Live collections of one database, or of all, ascending by id. The list has every collection that exists before
-    /// and after the call.
-    pub fn collections(&self, database: Option<&str>) -> Vec<Arc<CollectionCell>> {
-        let mut cells = self.coordinator.collections();
-        if let Some(database) = database {
-            cells.retain(|cell| cell.meta().database == database);
-        }
-        cells
-    }
-
-    /// None: the name is free.
-    pub(super) fn meaning(&self, name: CollectionName<'_>) -> Result<Option<Meaning>, StandaloneError> {
-        self.names.look(|names| {
-            names.database(name.database)?;
-            Ok(names.meaning(name))
-        })
-    }
-
-    /// Whether the names allow a change, see [`Directory::check`]. The answer holds until the caller ends its turn at
-    /// changing definitions.
-    pub(super) fn check_name(&self, change: NameChange<'_>) -> Result<Allowed, StandaloneError> {
-        self.names.look(|names| Ok(names.check(change)?))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{coordinator::tests::definition, model::Timestamp};
+    use crate::{coordinator::tests::definition, model::Timestamp, standalone::CollectionName};
 
     fn cell(id: i64) -> CollectionCell {
         CollectionCell::new(definition(id, &format!("c{id}"), &[]))

@@ -241,21 +241,14 @@ fn paths_are_found_in_every_form() {
     assert_eq!(found, ["clock", "error", "meta", "model", "wire"]);
 }
 
-/// Folders in which files still use each other in a circle. Must become empty.
-const CIRCULAR: &[&str] = &["coordinator"];
-
 /// In a circle no file can be understood, tested or moved without the others.
 #[test]
 fn no_folder_is_a_circle() {
     let arrows = imports::Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).arrows();
     assert!(arrows.len() > 300, "the search finds nothing: {}", arrows.len());
     let circles = imports::circles(&arrows);
-    let new: Vec<_> = circles.iter().filter(|circle| !CIRCULAR.contains(&circle.of.join("::").as_str())).collect();
-    let text: String = new.iter().map(ToString::to_string).collect();
-    assert!(new.is_empty(), "{} circles\n{text}", new.len());
-    let folders: BTreeSet<String> = circles.iter().map(|circle| circle.of.join("::")).collect();
-    let healed: Vec<_> = CIRCULAR.iter().filter(|folder| !folders.contains(**folder)).collect();
-    assert!(healed.is_empty(), "no circle any more, take it off the list: {healed:?}");
+    let text: String = circles.iter().map(ToString::to_string).collect();
+    assert!(circles.is_empty(), "{} circles\n{text}", circles.len());
 }
 
 fn crate_of(files: &[(&str, &str)]) -> imports::Crate {

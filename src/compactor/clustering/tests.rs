@@ -57,7 +57,7 @@ fn every_type_of_key_is_read() {
 }
 
 proptest! {
-    /// Whatever was sampled, every key is in exactly one slice, and slices of several sampled keys keep the limit.
+    /// For any sample, every key is in exactly one slice, and slices of several sampled keys keep the limit.
     #[test]
     fn every_key_is_in_one_slice(weights in prop::collection::btree_map(-40i64..40, 1u64..60, 0..40), most in 1u64..200) {
         let sample = ints(&weights.into_iter().collect::<Vec<_>>());

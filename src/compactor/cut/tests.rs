@@ -134,7 +134,7 @@ proptest! {
         }
     }
 
-    /// As far as rows are small and sizes are what they are taken for.
+    /// Given small rows and true sizes.
     #[test]
     fn all_outputs_but_the_last_are_well_filled(
         batches in prop::collection::vec(any_batch(), 0..30),

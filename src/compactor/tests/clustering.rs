@@ -1,4 +1,4 @@
-//! What clustering makes of its inputs. The clustering key is the primary key, so that rows show it.
+//! The outputs of clustering. The clustering key is the primary key, so that rows show it.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +97,7 @@ async fn a_key_that_fills_several_outputs_has_them_to_itself() {
 }
 
 /// The rows of the lower half of the keys are all alike and shrink to nothing, so those of the upper half take twice
-/// what the average says. That shows only after ranges of the lower half are written.
+/// the average. That shows only after ranges of the lower half are written.
 #[tokio::test]
 async fn ranges_are_divided_again_where_rows_are_larger_than_the_average() {
     let mut world = clustered_world(DataType::Int64);

@@ -1,4 +1,4 @@
-//! Objects of which a bit has flipped since they were written: no merge makes new objects out of what they hold now.
+//! Objects of which a bit has flipped since they were written: no merge makes new objects out of the damaged bytes.
 
 use futures::TryStreamExt;
 
@@ -80,7 +80,7 @@ async fn a_flipped_bit_fails_an_l0_delete() {
     assert!(error.to_string().contains(&name.to_string()), "{error}");
 }
 
-/// What Milvus wrote, or an older release, has no checksum. It is merged as ever, and what is copied of it has none either.
+/// Objects of Milvus or of an older release have no checksum. They are merged as ever, and copies of them have none either.
 #[tokio::test]
 async fn objects_without_a_checksum_are_merged() {
     let mut world = world().await;
@@ -91,7 +91,7 @@ async fn objects_without_a_checksum_are_merged() {
     assert_eq!(rows.len(), 200 - 2 * 3);
 }
 
-/// The store moves large columns, and nobody looks at what it moves: a copy of a damaged column says that it is one.
+/// The store copies large columns unread. The copy of a damaged column keeps its checksum, so the damage shows later.
 #[rstest::rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_in_a_column_that_is_copied_unseen_shows_in_the_copy(#[values(false, true)] known: bool) {

@@ -1,4 +1,4 @@
-//! Objects that are larger than what may be held: read window by window, and never whole.
+//! Objects larger than the memory limit: read window by window, and never whole.
 
 use std::{ops::Range, sync::atomic::Ordering::SeqCst};
 
@@ -71,7 +71,7 @@ async fn a_batch_that_is_too_large_to_be_copied_is_cut() {
     assert!(binlogs.concat() == expected.into_iter().filter(|row| row.id >= ROWS).collect::<Vec<_>>());
 }
 
-/// What is copied is never in memory: its size is limited as configured, and not by the memory limit.
+/// A copied column is never in memory: its size is limited as configured, and not by the memory limit.
 #[rstest::rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_beyond_the_memory_limit_is_copied_as_it_is(#[values(false, true)] local: bool) {
@@ -101,7 +101,7 @@ async fn a_batch_beyond_the_memory_limit_is_copied_as_it_is(#[values(false, true
     assert!(stats_hold(&world, output, &batch(0)).await);
 }
 
-/// A store that stops answering, at whatever request, is no reason to give a plan up for good.
+/// A store that stops answering, at any request, is no reason to give a plan up for good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_does_not_answer_is_not_a_damaged_object() {
     let (mut world, _) = world(false).await;

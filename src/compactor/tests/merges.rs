@@ -1,4 +1,4 @@
-//! What a merge makes of its inputs.
+//! The outputs of a merge.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -266,7 +266,7 @@ fn cases(strings: bool) -> impl Strategy<Value = Case> {
         })
 }
 
-/// The rule, written down naively: who survives of whom, and which deletes stay.
+/// The rule, written down naively: which rows survive, and which deletes stay.
 fn reference(case: &Case) -> (Vec<Row>, BTreeSet<Delete>) {
     let horizon = case.horizon.map_or(Timestamp::MAX, ts);
     let mut newest: HashMap<&PrimaryKey, Timestamp> = HashMap::new();
@@ -315,7 +315,7 @@ async fn check(case: Case, key_type: DataType) -> Result<(), TestCaseError> {
         prop_assert_eq!(output.pk_range.clone().map(|r| (Some(r.min), Some(r.max))), Some(range));
         prop_assert!(stats_hold(&world, output, &rows).await);
         prop_assert!(output.logs.insert_bytes() <= case.output_bytes || output.rows == 1);
-        // What stays has to be where the rows are, and nothing else may be there.
+        // The deletes that stay are with their rows, and no others are.
         let deltas: Vec<Delete> = world.read_deltas(output).await.concat();
         let unique: BTreeSet<Delete> = deltas.iter().cloned().collect();
         prop_assert!(deltas.len() == unique.len() && unique.is_subset(&retained));

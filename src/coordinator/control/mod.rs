@@ -10,7 +10,6 @@ mod garbage;
 mod history;
 mod lineage;
 mod pause;
-mod rate;
 mod timers;
 mod watch;
 
@@ -22,8 +21,6 @@ pub use history::{JobFilter, JobPage};
 pub use lineage::{Amplification, Ancestor, Origin};
 pub(super) use pause::apply_controls;
 pub use pause::{PauseScope, ThrottleView};
-pub(super) use rate::MergeRate;
-pub(super) use timers::Deadlines;
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};
 
 /// Parts of the answers.

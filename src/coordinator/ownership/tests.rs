@@ -282,7 +282,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A catalog: its file, who runs over it, and the commits that are in it.
+/// A catalog: its file, the process that runs over it, and the commits in it.
 struct Life {
     file: Arc<File>,
     owner: Option<Ownership>,

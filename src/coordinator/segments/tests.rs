@@ -19,7 +19,7 @@ fn segment(id: i64, rows: u64, state: SegmentState, level: SegmentLevel) -> Segm
     }
 }
 
-/// What a table must hold: every segment by its id, as it was last folded.
+/// The expected content of a table: every segment by its id, as it was last folded.
 type Model = BTreeMap<SegmentId, Segment>;
 
 fn check(table: &SegmentTable, model: &Model) {
@@ -76,8 +76,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
 }
 
 proptest! {
-    /// Whatever is committed in whatever order, lists, look-ups and sums are those of the segments that are left; a table
-    /// that a reader kept is as it was; and a start finds what the last commit left.
+    /// After any commits in any order, lists, look-ups and sums are those of the segments that are left; a table that a
+    /// reader kept is as it was; and a start finds the state after the last commit.
     #[test]
     fn a_table_is_the_fold_of_the_commits(changes in changes()) {
         let (mut table, mut model) = (SegmentTable::default(), Model::new());

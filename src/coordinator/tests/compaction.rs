@@ -335,7 +335,7 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
     process.shutdown().await;
 }
 
-/// A commit that began before a change of properties was acknowledged goes by what they were, a later one can't.
+/// A commit that began before a change of properties was acknowledged goes by the old ones; a later commit can't.
 #[tokio::test]
 async fn a_change_of_properties_takes_turns_with_commits() {
     let world = World::new();

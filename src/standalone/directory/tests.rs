@@ -1,4 +1,4 @@
-//! The rule of names as values, and what a start makes of a catalog that breaks it. The calls themselves are tested where
+//! The rule of names as values, and a start over a catalog that breaks it. The calls themselves are tested where
 //! their answers are made.
 
 use proptest::prelude::*;
@@ -89,7 +89,7 @@ fn catalog() -> impl Strategy<Value = Vec<Collection>> {
 }
 
 proptest! {
-    /// Whatever a catalog holds: afterwards no name is given twice, each collection has one, nothing is left to settle,
+    /// For any catalog: afterwards no name is given twice, each collection has one, nothing is left to settle,
     /// and the names of the directory are exactly those of the definitions.
     #[test]
     fn any_catalog_settles_once(mut all in catalog()) {
@@ -150,7 +150,7 @@ async fn an_alias_stored_twice_means_the_same_at_every_restart() {
     }
     let reborn = world.standalone.resolve(CollectionName::new("", "newer")).unwrap();
     assert!(reborn.meta().aliases.is_empty());
-    // The winner goes: what had lost the alias does not get it back.
+    // The winner goes: the collection that had lost the alias does not get it back.
     world.standalone.drop_collection(CollectionName::new("", "older")).await.unwrap();
     world = world.restarted().await;
     let error = world.standalone.resolve(both).unwrap_err();

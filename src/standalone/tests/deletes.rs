@@ -117,8 +117,8 @@ async fn a_delete_by_expression_reaches_rows_of_earlier_processes() {
     assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, BTreeMap::from([(2, 7)]));
 }
 
-/// Writers that own their keys, deletes of one value beside them. What a writer was told is there, if it does not match,
-/// must be there until the writer itself replaces it.
+/// Writers that own their keys, deletes of one value beside them. An acknowledged row that does not match must be there
+/// until its writer replaces it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
     const WRITERS: i64 = 4;

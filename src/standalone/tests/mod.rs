@@ -1,7 +1,7 @@
 //! A whole process in a temporary directory: real log, real metadata store, local files, small segments.
 //!
 //! Reads of insert logs can be held back ([`World::hold`]), which keeps a merge executing for as long as a test looks at
-//! it. Nothing here sleeps: tests wait for what the job book announces.
+//! it. Nothing here sleeps: tests wait for the announcements of the job book.
 
 mod damage;
 mod deletes;
@@ -31,7 +31,7 @@ use crate::{
 
 const DIM: u32 = 4;
 
-/// One coordinator and what it stands on.
+/// One process, and the parts that it stands on.
 pub(crate) struct World {
     pub(crate) standalone: Arc<Standalone>,
     /// Its DataCoord.
@@ -70,7 +70,7 @@ impl World {
         Self::start_at(directory, clock, config).await.unwrap()
     }
 
-    /// Stops. What is left can be started again.
+    /// Stops. The returned parts can be started again.
     pub(crate) async fn stopped(self) -> (Arc<TempDir>, Arc<Config>) {
         let Self { standalone, coordinator, config, gate, directory, clock: _ } = self;
         gate.open();

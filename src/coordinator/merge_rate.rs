@@ -8,21 +8,21 @@ const DECAY: f64 = 0.8;
 /// Measured bytes of inputs per second of execution, commit included. Newer merges count more, and longer ones too: a
 /// merge of a few rows says little about the speed of a large one.
 #[derive(Debug, Default)]
-pub(in crate::coordinator) struct MergeRate {
+pub(super) struct MergeRate {
     /// Bytes and seconds, both decayed.
     sums: Mutex<(f64, f64)>,
 }
 
 impl MergeRate {
     /// Takes in one completed plan.
-    pub(in crate::coordinator) fn observe(&self, bytes: u64, seconds: f64) {
+    pub(super) fn observe(&self, bytes: u64, seconds: f64) {
         let mut sums = self.sums.lock();
         // The clock may show no time at all; count a millisecond.
         *sums = (sums.0 * DECAY + bytes as f64, sums.1 * DECAY + seconds.max(0.001));
     }
 
     /// None until something was measured.
-    pub(in crate::coordinator) fn bytes_per_second(&self) -> Option<f64> {
+    pub(super) fn bytes_per_second(&self) -> Option<f64> {
         let (bytes, seconds) = *self.sums.lock();
         (seconds > 0.0 && bytes > 0.0).then(|| bytes / seconds)
     }
