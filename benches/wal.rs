@@ -21,8 +21,8 @@ use datacoord::{
     config::{BinlogConfig, IngestConfig, StorageConfig, StorageKind},
     ids::{self, Numbers},
     ingest::{
-        Committed, DeltaBatch, FlushSink, FlushedSegment, Ingest, IngestParts, InsertPart, RecoveredCatalog, Refusal,
-        StoreWriter, Write,
+        Committed, DeltaBatch, FlushError, FlushSink, FlushedSegment, Ingest, IngestParts, InsertPart,
+        RecoveredCatalog, StoreWriter, Write,
     },
     meta::{Catalog, MemoryStore},
     model::{Channel, CollectionId, CollectionSchema, DataType, Group, PartitionId},
@@ -38,11 +38,11 @@ struct Accepts;
 
 #[async_trait]
 impl FlushSink for Accepts {
-    async fn commit_flush(&self, _: FlushedSegment) -> Result<Committed, Refusal> {
+    async fn commit_flush(&self, _: FlushedSegment) -> Result<Committed, FlushError> {
         Ok(Committed::Here)
     }
 
-    async fn commit_deltas(&self, _: DeltaBatch) -> Result<Committed, Refusal> {
+    async fn commit_deltas(&self, _: DeltaBatch) -> Result<Committed, FlushError> {
         Ok(Committed::Here)
     }
 }

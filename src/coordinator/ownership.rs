@@ -88,14 +88,14 @@ struct Claimant<'a> {
 
 /// Why a start may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum MarkClaim {
     Own,
     /// On purpose.
     TakenOver,
 }
 
 /// The rule of every start.
-fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<Verdict, OwnershipError> {
+fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<MarkClaim, OwnershipError> {
     let Claimant { identity, marks, has_segments, take_over } = claimant;
     let is_own = match found {
         // Nothing that this catalog names can be missing, and of several that find it so one is let in.
@@ -106,10 +106,10 @@ fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<Verdict,
         Found::Unreadable(_) => false,
     };
     if is_own {
-        return Ok(Verdict::Own);
+        return Ok(MarkClaim::Own);
     }
     if *take_over == found.name() {
-        return Ok(Verdict::TakenOver);
+        return Ok(MarkClaim::TakenOver);
     }
     let (place, ours) = (place.to_owned(), *identity);
     Err(match found {
@@ -197,11 +197,11 @@ impl Ownership {
         let claimant = Claimant { identity, marks: marks.clone(), has_segments, take_over };
         let verdict = judge(store.place(), &found, &claimant)?;
         let before = match (&found, verdict) {
-            (Found::Mark(mark), Verdict::Own) => Some(*mark),
+            (Found::Mark(mark), MarkClaim::Own) => Some(*mark),
             // A mark that is replaced on purpose never becomes one's own.
             _ => marks.settled,
         };
-        if verdict == Verdict::TakenOver {
+        if verdict == MarkClaim::TakenOver {
             warn!(store = store.place(), from = found.name(), "taking the store over: whoever had it is fenced");
         }
         let mut txn = catalog.txn();

@@ -20,7 +20,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Committed, DeltaBatch, IngestError, Refusal,
+    Committed, DeltaBatch, FlushError, IngestError,
     chunk::Chunk,
     flush::{Flusher, pause},
     growing::Unflushed,
@@ -147,9 +147,9 @@ impl Flusher {
     }
 
     /// Steps 2 and 3.
-    async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<Committed, Refusal> {
+    async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<Committed, FlushError> {
         let list = batch.deletes.clone();
-        let routed = blocking(move || Ok::<_, Refusal>(route(targets, &list))).await?;
+        let routed = blocking(move || Ok::<_, FlushError>(route(targets, &list))).await?;
         {
             let mut state = self.shared.state.lock();
             for (segment, deletes) in routed {

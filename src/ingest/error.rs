@@ -15,12 +15,12 @@ use crate::{
 /// Error of a part that ingest calls and does not own (catalog, object store): its kind, and its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Refusal {
+pub struct FlushError {
     pub kind: ErrorKind,
     pub message: String,
 }
 
-impl Refusal {
+impl FlushError {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
@@ -31,13 +31,13 @@ impl Refusal {
     }
 }
 
-impl From<tokio::task::JoinError> for Refusal {
+impl From<tokio::task::JoinError> for FlushError {
     fn from(error: tokio::task::JoinError) -> Self {
         Self::new(ErrorKind::Internal, format!("work ended early: {error}"))
     }
 }
 
-impl Classify for Refusal {
+impl Classify for FlushError {
     fn kind(&self) -> ErrorKind {
         self.kind
     }
@@ -92,7 +92,7 @@ pub enum IngestError {
     #[error(transparent)]
     Ids(#[from] IdError),
     #[error("deletes of collection {collection} on channel {channel}: {refusal}")]
-    Deltas { collection: CollectionId, channel: String, refusal: Refusal },
+    Deltas { collection: CollectionId, channel: String, refusal: FlushError },
     #[error("{0}")]
     Internal(String),
 }

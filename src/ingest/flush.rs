@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Committed, FlushSink, FlushedSegment, Refusal,
+    Committed, FlushError, FlushSink, FlushedSegment,
     chunk::Chunk,
     hits::hits,
     log_thread::{Append, Body, Command},
@@ -75,7 +75,7 @@ pub struct SealedRows {
 #[async_trait]
 pub trait SegmentWriter: Send + Sync {
     /// The objects are durable when this returns; nothing names them yet.
-    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal>;
+    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, FlushError>;
 }
 
 /// Shared by the flush tasks.
@@ -93,7 +93,7 @@ pub(super) struct Flusher {
 }
 
 /// A segment as it was when its flush began.
-struct Job {
+struct FlushJob {
     id: SegmentId,
     group: Arc<Group>,
     schema: Arc<CollectionSchema>,
@@ -121,7 +121,10 @@ impl Flusher {
                         let attempt = tokio::spawn(async move { flusher.flush(id, &group).await });
                         let attempt = AbortOnDrop(attempt);
                         if let Err(error) = attempt.join().await {
-                            self.failed(id, Refusal::new(ErrorKind::Internal, format!("flush ended early: {error}")));
+                            self.failed(
+                                id,
+                                FlushError::new(ErrorKind::Internal, format!("flush ended early: {error}")),
+                            );
                         }
                     }
                     None => self.shared.flush_wanted.notified().await,
@@ -155,11 +158,11 @@ impl Flusher {
     }
 
     /// The present content of the segment. None if it was forgotten meanwhile.
-    fn collect(&self, id: SegmentId) -> Option<Job> {
+    fn collect(&self, id: SegmentId) -> Option<FlushJob> {
         let state = self.shared.state.lock();
         let segment = state.segment(id).filter(|s| s.state == SegmentState::Flushing)?;
         let waiting = state.pending(segment.group.collection, &segment.group.channel);
-        Some(Job {
+        Some(FlushJob {
             id,
             group: segment.group.clone(),
             schema: segment.layout.schema.clone(),
@@ -171,7 +174,7 @@ impl Flusher {
         })
     }
 
-    async fn write(&self, job: Job) -> Result<Committed, Refusal> {
+    async fn write(&self, job: FlushJob) -> Result<Committed, FlushError> {
         let rows = blocking(move || job.into_rows()).await?;
         let flushed = self.writer.write(rows).await?;
         self.sink.commit_flush(flushed).await
@@ -198,7 +201,7 @@ impl Flusher {
         let _ = commands.send(Command::Append(Box::new(Append { body, reply: None, permit: None }))).await;
     }
 
-    fn failed(&self, id: SegmentId, refusal: Refusal) {
+    fn failed(&self, id: SegmentId, refusal: FlushError) {
         self.shared.counters.flush_failures.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(segment = %id, kind = refusal.kind.as_str(), error = %refusal, "flush failed, will be tried again");
         let now_ms = self.clock.now_ms();
@@ -212,8 +215,8 @@ pub(super) fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
 }
 
-impl Job {
-    fn into_rows(self) -> Result<SealedRows, Refusal> {
+impl FlushJob {
+    fn into_rows(self) -> Result<SealedRows, FlushError> {
         let partition = self.group.partition;
         let mut deletes = self.attached;
         for run in self.waiting.iter().filter(|r| r.covers(partition)) {
@@ -222,7 +225,7 @@ impl Job {
         let mut deletes = hits(&self.schema, self.chunks.iter().map(AsRef::as_ref), deletes);
         deletes.sort_by(|a, b| (a.ts, &a.key).cmp(&(b.ts, &b.key)));
         let rows = RowsInOrder::new(&self.chunks)
-            .map_err(|e| Refusal::new(ErrorKind::Internal, format!("can't order rows of {}: {e}", self.id)))?;
+            .map_err(|e| FlushError::new(ErrorKind::Internal, format!("can't order rows of {}: {e}", self.id)))?;
         let (id, group, schema, end_lsn) = (self.id, self.group, self.schema, self.end_lsn);
         Ok(SealedRows { id, group, schema, rows, deletes, end_lsn })
     }

@@ -18,7 +18,7 @@ use super::{
     recovery::{Recovered, recover},
     seal::size_threshold,
     shared::Shared,
-    wal::{Control, DiskFiles, EncodedRecord, LogFiles, LogWriter, MAX_BODY_BYTES},
+    wal::{Control, DiskFiles, EncodedRecord, LogWriter, MAX_BODY_BYTES, WalFiles},
 };
 use crate::{
     background::blocking,
@@ -87,7 +87,7 @@ impl Ingest {
     }
 
     pub(super) async fn open_log(
-        files: Box<dyn LogFiles>,
+        files: Box<dyn WalFiles>,
         parts: IngestParts,
     ) -> Result<(Self, RecoveryReport), IngestError> {
         let IngestParts { config, wal_dir, ids, tso, clock, writer, sink, known } = parts;

@@ -64,7 +64,7 @@ mod wal;
 mod tests;
 
 pub use chunk::Chunk;
-pub use error::{IngestError, LogLoss, Refusal};
+pub use error::{FlushError, IngestError, LogLoss};
 pub use flush::{SealedRows, SegmentWriter, WORKERS as FLUSHES_AT_ONCE};
 pub use growing::FlushAttempts;
 pub use handle::{FlushesHeld, Ingest, IngestParts};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{DeleteList, FlushedUpTo, Refusal};
+use super::{DeleteList, FlushError, FlushedUpTo};
 use crate::{
     binlog::PkStats,
     model::{Channel, CollectionId, Delete, Lsn, PartitionId, Segment, SegmentId, SegmentLogs},
@@ -76,9 +76,9 @@ impl std::fmt::Display for Gone {
 #[async_trait]
 pub trait FlushSink: Send + Sync {
     /// Makes a segment Flushed in one transaction. It is visible and durable when this returns.
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal>;
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, FlushError>;
 
     /// Gives deletes to every live segment of the channel that may hold their keys, and to the outputs of compactions
     /// that are running over one, and stores `upto` for the channel. Durable when this returns.
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal>;
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, FlushError>;
 }

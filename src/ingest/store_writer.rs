@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::{FlushedSegment, Refusal, SealedRows, SegmentWriter};
+use super::{FlushError, FlushedSegment, SealedRows, SegmentWriter};
 use crate::{
     clock::Clock,
     config::BinlogConfig,
@@ -28,7 +28,7 @@ pub struct StoreWriter {
 
 #[async_trait]
 impl SegmentWriter for StoreWriter {
-    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
+    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, FlushError> {
         let (writer, runtime) = (self.clone(), Handle::current());
         let (mut done, written) = oneshot::channel();
         // On a thread of its own: the compiler can't see that the future may change threads (a closure over boxed jobs
@@ -49,15 +49,15 @@ impl SegmentWriter for StoreWriter {
         std::thread::Builder::new()
             .name("flush".to_owned())
             .spawn(write)
-            .map_err(|error| Refusal::new(ErrorKind::Exhausted, format!("no thread to write with: {error}")))?;
+            .map_err(|error| FlushError::new(ErrorKind::Exhausted, format!("no thread to write with: {error}")))?;
         written
             .await
-            .unwrap_or_else(|_| Err(Refusal::new(ErrorKind::Internal, "writing ended early: a panic".to_owned())))
+            .unwrap_or_else(|_| Err(FlushError::new(ErrorKind::Internal, "writing ended early: a panic".to_owned())))
     }
 }
 
 impl StoreWriter {
-    async fn write_here(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
+    async fn write_here(&self, rows: SealedRows) -> Result<FlushedSegment, FlushError> {
         let ids = rows.group.log_ids(rows.id);
         let target = SegmentTarget {
             ids,
@@ -74,10 +74,10 @@ impl StoreWriter {
         let batches = rows.rows.batches().map_while(|batch| batch.map_err(|error| failure = Some(error)).ok());
         let output = write_segment(&self.store, &target, batches, &rows.deletes, &mut log_ids)
             .await
-            .map_err(|error| Refusal::of(&error))?;
+            .map_err(|error| FlushError::of(&error))?;
         // The rows ended early: the written objects are no segment.
         if let Some(error) = failure {
-            return Err(Refusal::new(ErrorKind::Internal, format!("can't order rows of {}: {error}", rows.id)));
+            return Err(FlushError::new(ErrorKind::Internal, format!("can't order rows of {}: {error}", rows.id)));
         }
         let SegmentOutput { logs, pk_range, stats, rows: _ } = output;
         let mut segment = Segment { pk_range, end_lsn: rows.end_lsn, version: 1, ..Segment::new(rows.id, rows.group) };

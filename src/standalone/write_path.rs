@@ -12,7 +12,7 @@ use crate::{
         Ailment, Condition, Core, DeleteBatch, DeletedKeys, FlushOutcome, UnflushedSegment, WritePath, WritePathError,
     },
     error::Classify,
-    ingest::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone, Health, Ingest, IngestError, Refusal},
+    ingest::{Committed, DeltaBatch, FlushError, FlushSink, FlushedSegment, Gone, Health, Ingest, IngestError},
     model::{CollectionId, SegmentId},
 };
 
@@ -87,18 +87,18 @@ pub(super) struct CatalogSink(pub(super) Arc<Core>);
 
 #[async_trait]
 impl FlushSink for CatalogSink {
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, FlushError> {
         let FlushedSegment { segment, logs, stats } = flushed;
         answer(self.0.commit_flush(segment, logs, stats).await)
     }
 
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal> {
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, FlushError> {
         answer(self.0.commit_deletes(delete_batch(batch)).await)
     }
 }
 
-fn answer<E: Classify + std::fmt::Display>(outcome: Result<FlushOutcome, E>) -> Result<Committed, Refusal> {
-    Ok(match outcome.map_err(|error| Refusal::of(&error))? {
+fn answer<E: Classify + std::fmt::Display>(outcome: Result<FlushOutcome, E>) -> Result<Committed, FlushError> {
+    Ok(match outcome.map_err(|error| FlushError::of(&error))? {
         FlushOutcome::Committed => Committed::Here,
         FlushOutcome::CollectionGone(id) => Committed::Gone(Gone::Collection(id)),
         FlushOutcome::PartitionGone(id) => Committed::Gone(Gone::Partition(id)),

@@ -26,10 +26,10 @@ fn old(catalog: u128) -> Mark {
 }
 
 #[rstest]
-#[case::fresh(Found::Nothing, Marks::default(), false, Ok(Verdict::Own))]
-#[case::own(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)), true, Ok(Verdict::Own))]
-#[case::intended(Found::Mark(mark(1, 6)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(Verdict::Own))]
-#[case::before_the_intended(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(Verdict::Own))]
+#[case::fresh(Found::Nothing, Marks::default(), false, Ok(MarkClaim::Own))]
+#[case::own(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)), true, Ok(MarkClaim::Own))]
+#[case::intended(Found::Mark(mark(1, 6)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(MarkClaim::Own))]
+#[case::before_the_intended(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(MarkClaim::Own))]
 #[case::a_copy_ran_since(
     Found::Mark(mark(1, 7)),
     Marks::settled(mark(1, 5)),
@@ -42,8 +42,8 @@ fn old(catalog: u128) -> Mark {
     true,
     Err("catalog 00000000-0000-0000-0000-000000000002")
 )]
-#[case::of_an_older_release(Found::Mark(old(1)), Marks::default(), true, Ok(Verdict::Own))]
-#[case::of_an_older_release_interrupted(Found::Mark(old(1)), Marks::default().intending(None, mark(1, 5)), true, Ok(Verdict::Own))]
+#[case::of_an_older_release(Found::Mark(old(1)), Marks::default(), true, Ok(MarkClaim::Own))]
+#[case::of_an_older_release_interrupted(Found::Mark(old(1)), Marks::default().intending(None, mark(1, 5)), true, Ok(MarkClaim::Own))]
 #[case::an_older_store_restored(
     Found::Mark(old(1)),
     Marks::settled(mark(1, 5)),
@@ -63,7 +63,7 @@ fn a_start_goes_on_with_marks_of_its_own_only(
     #[case] found: Found,
     #[case] marks: Marks,
     #[case] has_segments: bool,
-    #[case] expected: Result<Verdict, &str>,
+    #[case] expected: Result<MarkClaim, &str>,
 ) {
     let identity = Uuid::from_u128(1);
     let claimant = Claimant { identity, marks, has_segments, take_over: "" };
@@ -77,7 +77,7 @@ fn a_start_goes_on_with_marks_of_its_own_only(
             assert!(text.contains(part) && text.contains(&identity.to_string()), "{text}");
             // Named on purpose it is taken, and nothing else is.
             let named = Claimant { take_over: &found.name(), ..claimant.clone() };
-            assert_eq!(judge("here", &found, &named), Ok(Verdict::TakenOver));
+            assert_eq!(judge("here", &found, &named), Ok(MarkClaim::TakenOver));
             let other = Claimant { take_over: "00000000-0000-0000-0000-0000000000ff", ..claimant };
             assert!(judge("here", &found, &other).is_err());
         }

@@ -283,7 +283,7 @@ async fn a_panic_in_a_flush_fails_the_attempt_only() {
     struct Panics(Arc<Catalog>, std::sync::atomic::AtomicBool);
     #[async_trait::async_trait]
     impl SegmentWriter for Panics {
-        async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
+        async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, FlushError> {
             assert!(self.1.swap(true, std::sync::atomic::Ordering::SeqCst), "the first attempt panics on purpose");
             self.0.write(rows).await
         }

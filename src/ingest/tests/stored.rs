@@ -23,12 +23,12 @@ struct Keeps {
 
 #[async_trait]
 impl FlushSink for Keeps {
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, FlushError> {
         self.flushed.lock().push(flushed);
         Ok(Committed::Here)
     }
 
-    async fn commit_deltas(&self, _: DeltaBatch) -> Result<Committed, Refusal> {
+    async fn commit_deltas(&self, _: DeltaBatch) -> Result<Committed, FlushError> {
         Ok(Committed::Here)
     }
 }

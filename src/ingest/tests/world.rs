@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::super::{
-    wal::{DiskFiles, LogFiles, files::LogFile, identity::Identity},
+    wal::{DiskFiles, WalFiles, files::WalFile, identity::Identity},
     *,
 };
 use crate::{
@@ -148,7 +148,7 @@ pub(super) struct Contents {
 pub(super) struct Catalog {
     pub(super) contents: Mutex<Contents>,
     gates: Mutex<HashMap<Point, Arc<Gate>>>,
-    refusals: Mutex<HashMap<Point, VecDeque<Refusal>>>,
+    refusals: Mutex<HashMap<Point, VecDeque<FlushError>>>,
 }
 
 impl Catalog {
@@ -173,14 +173,18 @@ impl Catalog {
     }
 
     pub(super) fn refuse(&self, point: Point, kind: ErrorKind) {
-        self.refusals.lock().entry(point).or_default().push_back(Refusal::new(kind, format!("refused at {point:?}")));
+        self.refusals
+            .lock()
+            .entry(point)
+            .or_default()
+            .push_back(FlushError::new(kind, format!("refused at {point:?}")));
     }
 
     pub(super) fn stop_refusing(&self) {
         self.refusals.lock().clear();
     }
 
-    async fn pass(&self, point: Point) -> Result<(), Refusal> {
+    async fn pass(&self, point: Point) -> Result<(), FlushError> {
         let gate = self.gates.lock().get(&point).cloned();
         if let Some(gate) = gate {
             gate.came.add_permits(1);
@@ -237,7 +241,7 @@ fn is_dead(row: &Row, deletes: &[Delete]) -> bool {
 
 #[async_trait]
 impl SegmentWriter for Catalog {
-    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, Refusal> {
+    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, FlushError> {
         self.pass(Point::WriteSegment).await?;
         let segment = Segment {
             rows: rows.rows.rows(),
@@ -255,7 +259,7 @@ impl SegmentWriter for Catalog {
 
 #[async_trait]
 impl FlushSink for Catalog {
-    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, Refusal> {
+    async fn commit_flush(&self, flushed: FlushedSegment) -> Result<Committed, FlushError> {
         self.pass(Point::CommitFlush).await?;
         {
             let mut contents = self.contents.lock();
@@ -278,7 +282,7 @@ impl FlushSink for Catalog {
         self.pass(Point::FlushCommitted).await.map(|()| Committed::Here)
     }
 
-    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, Refusal> {
+    async fn commit_deltas(&self, batch: DeltaBatch) -> Result<Committed, FlushError> {
         self.pass(Point::CommitDeltas).await?;
         {
             let mut contents = self.contents.lock();
@@ -317,8 +321,8 @@ struct FaultyFiles {
     _ended: mpsc::Sender<()>,
 }
 
-impl LogFiles for FaultyFiles {
-    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn LogFile>> {
+impl WalFiles for FaultyFiles {
+    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn WalFile>> {
         Ok(Box::new(FaultyFile { disk: self.disk.create(first)?, faults: self.faults.clone() }))
     }
 
@@ -332,11 +336,11 @@ impl LogFiles for FaultyFiles {
 }
 
 struct FaultyFile {
-    disk: Box<dyn LogFile>,
+    disk: Box<dyn WalFile>,
     faults: Arc<LogFaults>,
 }
 
-impl LogFile for FaultyFile {
+impl WalFile for FaultyFile {
     fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         match self.faults.tear.lock().take() {
             None => self.disk.append(slices),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    files::{LogFile, LogFiles},
+    files::{WalFile, WalFiles},
     identity::{self, Identity, sync_dir},
 };
 use crate::model::Lsn;
@@ -26,8 +26,8 @@ impl DiskFiles {
     }
 }
 
-impl LogFiles for DiskFiles {
-    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn LogFile>> {
+impl WalFiles for DiskFiles {
+    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn WalFile>> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path(&self.dir, first))?;
         sync_dir(&self.dir)?;
         Ok(Box::new(DiskFile { file }))
@@ -51,7 +51,7 @@ struct DiskFile {
     file: File,
 }
 
-impl LogFile for DiskFile {
+impl WalFile for DiskFile {
     fn append(&mut self, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
         IoSlice::advance_slices(&mut slices, 0);
         while !slices.is_empty() {

@@ -6,9 +6,9 @@ use super::identity::Identity;
 use crate::model::Lsn;
 
 /// Where log files are made and removed: a directory, or a fake that fails.
-pub(in crate::ingest) trait LogFiles: Send {
+pub(in crate::ingest) trait WalFiles: Send {
     /// An empty file for frames from `first` on. Its directory entry is durable when this returns.
-    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn LogFile>>;
+    fn create(&mut self, first: Lsn) -> io::Result<Box<dyn WalFile>>;
     /// Removes a file; absent is fine.
     fn remove(&mut self, first: Lsn) -> io::Result<()>;
     /// Stores the owner and the outer files of the log, durably.
@@ -16,7 +16,7 @@ pub(in crate::ingest) trait LogFiles: Send {
 }
 
 /// A log file that is being written.
-pub(in crate::ingest) trait LogFile: Send {
+pub(in crate::ingest) trait WalFile: Send {
     /// Writes all slices at the end. After an error any part of them may be in the file.
     fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
     /// Makes everything appended durable.

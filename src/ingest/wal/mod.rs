@@ -45,7 +45,7 @@ pub(super) mod writer;
 mod tests;
 
 pub(super) use disk::DiskFiles;
-pub(super) use files::LogFiles;
+pub(super) use files::WalFiles;
 pub(super) use frame::{Header, Part};
 pub use identity::KnownLog;
 pub(super) use identity::Owner;

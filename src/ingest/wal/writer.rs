@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, io, io::IoSlice};
 
 use super::{
-    files::{LogFile, LogFiles},
+    files::{WalFile, WalFiles},
     identity::{Identity, Owner},
     record::EncodedRecord,
     replay::{ClosedFile, Replayed},
@@ -15,9 +15,9 @@ use crate::model::{Lsn, Timestamp};
 
 pub(in crate::ingest) struct LogWriter {
     owner: Owner,
-    files: Box<dyn LogFiles>,
+    files: Box<dyn WalFiles>,
     closed: VecDeque<ClosedFile>,
-    current: Box<dyn LogFile>,
+    current: Box<dyn WalFile>,
     current_first: Lsn,
     current_bytes: u64,
     /// Bytes of all frames ever in this log as far as this process knows: measures distances between frames.
@@ -32,7 +32,7 @@ pub(in crate::ingest) struct LogWriter {
 impl LogWriter {
     /// Begins a new file behind the replayed ones, of a log that is `owner`'s from now on.
     pub(in crate::ingest) fn begin(
-        mut files: Box<dyn LogFiles>,
+        mut files: Box<dyn WalFiles>,
         replayed: Replayed,
         roll_bytes: u64,
         owner: Owner,
