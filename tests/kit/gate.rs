@@ -73,12 +73,15 @@ struct Action {
     run: Box<dyn FnOnce() + Send>,
 }
 
+/// Makes the error for a request of this object.
+type Refuse = fn(String) -> StorageError;
+
 #[derive(Default)]
 struct Rules {
     calls: Vec<(Operation, String)>,
     faults: Vec<Scripted>,
     actions: Vec<Action>,
-    refused: Vec<(Requests, fn(String) -> StorageError)>,
+    refused: Vec<(Requests, Refuse)>,
     held: Vec<Requests>,
 }
 
@@ -165,7 +168,7 @@ impl Gate {
         &self,
         operation: impl Into<Option<Operation>>,
         prefix: &str,
-        error: fn(String) -> StorageError,
+        error: Refuse,
     ) {
         self.shared.rules.lock().refused.push((Requests::of(operation, prefix), error));
     }
