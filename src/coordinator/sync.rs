@@ -43,7 +43,7 @@ pub mod timed {
     }
 
     #[derive(Debug)]
-    pub(in crate::coordinator) struct Held<G> {
+    pub(crate) struct Held<G> {
         guard: G,
         since_ns: Option<u64>,
     }
@@ -80,27 +80,27 @@ pub mod timed {
     }
 
     #[derive(Debug, Default)]
-    pub(in crate::coordinator) struct Mutex<T>(parking_lot::Mutex<T>);
+    pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(in crate::coordinator) fn lock(&self) -> Held<parking_lot::MutexGuard<'_, T>> {
+        pub(crate) fn lock(&self) -> Held<parking_lot::MutexGuard<'_, T>> {
             Held::new(self.0.lock())
         }
     }
 
     #[derive(Debug, Default)]
-    pub(in crate::coordinator) struct RwLock<T>(parking_lot::RwLock<T>);
+    pub(crate) struct RwLock<T>(parking_lot::RwLock<T>);
 
     impl<T> RwLock<T> {
-        pub(in crate::coordinator) fn new(value: T) -> Self {
+        pub(crate) fn new(value: T) -> Self {
             Self(parking_lot::RwLock::new(value))
         }
 
-        pub(in crate::coordinator) fn read(&self) -> Held<parking_lot::RwLockReadGuard<'_, T>> {
+        pub(crate) fn read(&self) -> Held<parking_lot::RwLockReadGuard<'_, T>> {
             Held::new(self.0.read())
         }
 
-        pub(in crate::coordinator) fn write(&self) -> Held<parking_lot::RwLockWriteGuard<'_, T>> {
+        pub(crate) fn write(&self) -> Held<parking_lot::RwLockWriteGuard<'_, T>> {
             Held::new(self.0.write())
         }
     }
