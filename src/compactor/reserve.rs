@@ -16,9 +16,9 @@ const LEAST: u64 = 1 << 10;
 const MOST: u64 = 1 << 32;
 
 /// How many ids an attempt of `plan` should have: for every output, its statistics and passed-on deletes, and for every
-/// column of every binlog, if rows are cut as the sizes of the inputs suggest; times [`ROOM`].
+/// column of every binlog, if rows are cut as the sizes of the inputs suggest; times `ROOM`.
 ///
-/// A plan that needs more ends with [`CompactError::IdsUsedUp`], which may be repeated, and each further attempt has
+/// A plan that needs more ends with `CompactError::IdsUsedUp`, which may be repeated, and each further attempt has
 /// twice as many. No memory is taken for a range, however large.
 pub fn ids_to_reserve(
     plan: &Plan,

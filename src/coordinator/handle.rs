@@ -19,7 +19,7 @@ use crate::{
     storage::SegmentStore,
 };
 
-/// A running DataCoord. Made by [`super::Prepared::start`].
+/// A running DataCoord. Made by `Prepared::start`.
 pub struct Coordinator {
     pub(super) core: Arc<Core>,
     /// Holds rows and deletes that are not flushed.

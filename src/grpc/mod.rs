@@ -1,7 +1,7 @@
 //! The gRPC edge: Milvus' services, our own, health and reflection on one port.
 //!
 //! Handlers convert, call the coordinator, convert back. They never decide and never hold state. One folder per service:
-//! [`milvus`] is Milvus' public API, [`data_coord`] the part of Milvus' internal DataCoord that we serve, [`control`] our
+//! `milvus` is Milvus' public API, `data_coord` the part of Milvus' internal DataCoord that we serve, `control` our
 //! own.
 
 mod admission;

@@ -164,12 +164,7 @@ impl Gate {
     }
 
     /// From now on such requests fail with an error that is made from the object's name.
-    pub(crate) fn refuse(
-        &self,
-        operation: impl Into<Option<Operation>>,
-        prefix: &str,
-        error: Refuse,
-    ) {
+    pub(crate) fn refuse(&self, operation: impl Into<Option<Operation>>, prefix: &str, error: Refuse) {
         self.shared.rules.lock().refused.push((Requests::of(operation, prefix), error));
     }
 
