@@ -58,7 +58,7 @@ def shelf(connection):
 
 @pytest.fixture(autouse=True)
 def unchanged(shelf):
-    """Whatever was refused must have left nothing behind, and must have been refused at once."""
+    """A refused call must have left nothing behind, and must have been refused at once."""
     before, started = picture(shelf), time.monotonic()
     yield
     assert time.monotonic() - started < FAST

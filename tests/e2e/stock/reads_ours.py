@@ -80,7 +80,7 @@ def connect(server, port, log):
             connections.connect(STOCK, host="127.0.0.1", port=port, timeout=5)
             if utility.get_server_version(using=STOCK) and stock_stub().CheckHealth(pb.CheckHealthRequest()).isHealthy:
                 return
-        except Exception as error:  # whatever a server that is not there yet makes the client say
+        except Exception as error:  # the client has many errors for a server that is not there yet
             assert time.monotonic() < deadline, f"not healthy after {START_SECONDS} s: {error}\n{log.read_text()}"
         time.sleep(0.5)
 
