@@ -18,7 +18,7 @@ const MIB: u64 = 1 << 20;
 const MAX_TARGET_MB: u64 = 16_384;
 const MAX_PRIORITY: i32 = 100;
 
-/// What to compact of a collection, and how. The default is everything, by the standard policy.
+/// The part of a collection to compact, and the policy. The default is everything, by the standard policy.
 #[derive(Debug, Clone, Default)]
 pub struct CompactionRequest {
     /// None: every partition.

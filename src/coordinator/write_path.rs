@@ -34,7 +34,7 @@ pub trait WritePath: Send + Sync {
     /// before the catalog forgets segments: afterwards only the write path can keep their rows from being replayed.
     async fn flushes_noted(&self) -> Result<(), WritePathError>;
 
-    /// What is wrong with it, the worst first.
+    /// Its ailments, the worst first.
     fn ailments(&self) -> Vec<Ailment>;
 
     /// Ends it: nothing is accepted or flushed afterwards, and waiting callers get an error.

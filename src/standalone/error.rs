@@ -1,4 +1,4 @@
-//! What can go wrong in a call that a client makes of the whole process.
+//! Errors of the calls that a client makes of the whole process.
 
 use crate::{
     coordinator::CoordinatorError,

@@ -14,7 +14,7 @@ use crate::{
     model::{CollectionId, Group, PartitionId, Segment, SegmentLogs},
 };
 
-/// What became of rows or deletes that left the write path. Only the catalog can say that they have no place to go: an
+/// The fate of rows or deletes that left the write path. Only the catalog can say that they have no place to go: an
 /// error never means that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "the write path forgets rows that are gone and keeps the others"]

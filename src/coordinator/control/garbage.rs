@@ -5,7 +5,7 @@ use crate::{
     error::Classify,
 };
 
-/// What a round would collect and leave.
+/// The objects that a round would collect, and those that it would leave.
 #[derive(Debug, Clone, Default)]
 pub struct GarbageReport {
     /// A round would collect these now.
