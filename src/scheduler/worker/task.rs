@@ -54,6 +54,7 @@ mod tests {
     use super::*;
     use crate::{
         compactor::{CompactionInput, OutputSegment},
+        kit::model as fixture,
         model::{
             Channel, ClusterRange, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, JobId, LogFile,
             LogId, PartitionId, PkRange, Plan, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Scalar, Segment,
@@ -91,21 +92,9 @@ mod tests {
     fn task() -> Task {
         let group = Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("c_1v0") };
         let key = Field {
-            id: FieldId(100),
-            name: "key".into(),
             description: "ключ".into(),
-            data_type: DataType::VarChar,
-            element_type: None,
-            is_primary_key: true,
-            auto_id: false,
-            is_dynamic: false,
-            is_partition_key: false,
-            is_clustering_key: false,
-            dim: None,
-            max_length: Some(64),
-            max_capacity: None,
             type_params: vec![("max_length".into(), "64".into())],
-            index_params: vec![],
+            ..fixture::key(100, "key", DataType::VarChar)
         };
         let (pk_range, cluster_range) = ranges();
         let segment = Segment {

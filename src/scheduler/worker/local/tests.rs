@@ -8,9 +8,10 @@ use crate::{
     clock::ManualClock,
     compactor::{CompactionInput, CompactionTask, Throttle},
     config::{BinlogConfig, WorkerConfig},
+    kit::model as fixture,
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, JobId, LogId, PartitionId, Plan,
-        PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId, Timestamp,
+        Channel, CollectionId, CollectionSchema, DataType, FieldId, Group, JobId, LogId, PartitionId, Plan, PlanId,
+        PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId, Timestamp,
     },
     scheduler::worker::conformance::{WorkerBench, conformance},
     storage::{LogPath, SegmentStore, SegmentTarget, StatsLayout, write_segment},
@@ -19,30 +20,7 @@ use crate::{
 const ROWS: i64 = 100;
 
 fn schema() -> Arc<CollectionSchema> {
-    let key = Field {
-        id: FieldId(100),
-        name: "key".into(),
-        description: String::new(),
-        data_type: DataType::Int64,
-        element_type: None,
-        is_primary_key: true,
-        auto_id: false,
-        is_dynamic: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: vec![],
-        index_params: vec![],
-    };
-    Arc::new(CollectionSchema {
-        name: "c".into(),
-        description: String::new(),
-        enable_dynamic_field: false,
-        fields: vec![key],
-        primary: 0,
-    })
+    Arc::new(fixture::schema("c", vec![fixture::key(100, "key", DataType::Int64)]))
 }
 
 /// Two segments in a store, and a worker that merges them.
