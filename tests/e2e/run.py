@@ -35,6 +35,7 @@ STOP_SECONDS = 20
 BUILD_SECONDS = 1200
 SUITE_SECONDS = 180
 STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
+HISTORY_SECONDS = 25  # of concurrent clients whose history is checked
 FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
 # Everything about binlogs that can be set, far from what it usually is.
@@ -226,6 +227,9 @@ def suites():
     for folder in ("sdk-2.3.6", "client-2.6.2"):
         go = go_env(f"go-{folder}", HERE / "go" / folder)
         found.append(Suite(f"go-{folder}", [go], [go.path / "test"]))
+    # It starts the server itself, to kill it.
+    histories = go_env("go-linearizability", HERE / "go" / "linearizability")
+    found.append(Suite("linearizability", [histories], [histories.path / "test", "-seconds", HISTORY_SECONDS], needs=()))
     for folder in ("sdk-2.3.5", "sdk-2.6.6"):
         java = maven_env(f"java-{folder}", HERE / "java" / folder)
         classes = f"{java.path}/classes:{java.path}/lib/*"
