@@ -209,8 +209,7 @@ async fn drop_plans_without_job(
 
 /// Puts the contents of the catalog into memory. Returns the history.
 fn fill(collections: &Collections, contents: Contents<Arc<SegmentTable>>) -> Result<JobBook, CoordinatorError> {
-    let Contents { databases: _, collections: definitions, segments, jobs, plans, channel_delta_lsn: _, write_stats } =
-        contents;
+    let Contents { collections: definitions, segments, jobs, plans, write_stats, .. } = contents;
     for definition in definitions {
         let dropped = definition.dropped;
         let cell = Arc::new(CollectionCell::new(definition));

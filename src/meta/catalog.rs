@@ -14,8 +14,8 @@ use crate::{
     fence::Fence,
     ids,
     model::{
-        Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Marks, Plan, Segment, SegmentId,
-        SegmentLogs, WriteAheadLog, WriteStats,
+        Channel, Collection, CollectionId, Controls, Database, Group, Job, JobId, Lsn, Marks, Plan, Role, Segment,
+        SegmentId, SegmentLogs, User, WriteAheadLog, WriteStats,
     },
 };
 
@@ -174,6 +174,26 @@ impl CatalogTxn {
 
     pub fn delete_database(&mut self, name: &str) -> &mut Self {
         self.delete(key::database(name))
+    }
+
+    pub fn put_user(&mut self, user: &User) -> &mut Self {
+        let key = key::user(&user.name);
+        self.put_json(key, user)
+    }
+
+    /// Forgets a user, with the roles that it had.
+    pub fn delete_user(&mut self, name: &str) -> &mut Self {
+        self.delete(key::user(name))
+    }
+
+    pub fn put_role(&mut self, role: &Role) -> &mut Self {
+        let key = key::role(&role.name);
+        self.put_json(key, role)
+    }
+
+    /// Forgets a role and its grants. Users keep its id, which means nothing from then on.
+    pub fn delete_role(&mut self, name: &str) -> &mut Self {
+        self.delete(key::role(name))
     }
 
     pub fn put_job(&mut self, job: &Job) -> &mut Self {

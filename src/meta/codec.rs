@@ -16,7 +16,7 @@ use super::{MetaError, key};
 use crate::{
     model::{
         Channel, ClusterRange, Collection, CollectionId, FieldId, Group, Job, LogFile, LogId, Lsn, PartitionId,
-        PkRange, Plan, PrimaryKey, Scalar, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp,
+        PkRange, Plan, PrimaryKey, Role, Scalar, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp, User,
     },
     wire::{proto::data, segment as wire},
 };
@@ -283,6 +283,22 @@ pub(super) fn decode_plan(key: &str, bytes: &[u8]) -> Result<Plan, MetaError> {
         return Err(corrupt(key, format!("the value is of plan {} of job {}", plan.id, plan.job)));
     }
     Ok(plan)
+}
+
+pub(super) fn decode_user(key: &str, bytes: &[u8]) -> Result<User, MetaError> {
+    let user: User = decode_json(key, bytes)?;
+    if key != key::user(&user.name) {
+        return Err(corrupt(key, format!("the value is of user {}", user.name)));
+    }
+    Ok(user)
+}
+
+pub(super) fn decode_role(key: &str, bytes: &[u8]) -> Result<Role, MetaError> {
+    let role: Role = decode_json(key, bytes)?;
+    if key != key::role(&role.name) {
+        return Err(corrupt(key, format!("the value is of role {}", role.name)));
+    }
+    Ok(role)
 }
 
 /// Big-endian, as Milvus keeps its own bounds.

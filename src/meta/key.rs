@@ -5,6 +5,8 @@
 //! | `datacoord-meta/s/{collection}/{partition}/{segment}` | `milvus.proto.data.SegmentInfo` without log lists |
 //! | `datacoord-meta/logs/{collection}/{partition}/{segment}` | `milvus.proto.data.SegmentLogs` |
 //! | `datacoord/database/{name}` | JSON of `model::Database` |
+//! | `datacoord/user/{name}` | JSON of `model::User` |
+//! | `datacoord/role/{name}` | JSON of `model::Role` |
 //! | `datacoord/collection/{collection}` | JSON of `model::Collection` |
 //! | `datacoord/job/{job}` | JSON of `model::Job` |
 //! | `datacoord/plan/{job}/{plan}` | JSON of `model::Plan` |
@@ -32,6 +34,8 @@ pub(super) const MARKS: &str = "coordinator/marks";
 pub(super) const SEGMENTS: &str = "datacoord-meta/s/";
 pub(super) const LOGS: &str = "datacoord-meta/logs/";
 pub(super) const DATABASES: &str = "datacoord/database/";
+pub(super) const USERS: &str = "datacoord/user/";
+pub(super) const ROLES: &str = "datacoord/role/";
 pub(super) const COLLECTIONS: &str = "datacoord/collection/";
 pub(super) const JOBS: &str = "datacoord/job/";
 pub(super) const PLANS: &str = "datacoord/plan/";
@@ -56,6 +60,14 @@ pub(super) fn segments_of(collection: CollectionId) -> String {
 
 pub(super) fn database(name: &str) -> String {
     format!("{DATABASES}{name}")
+}
+
+pub(super) fn user(name: &str) -> String {
+    format!("{USERS}{name}")
+}
+
+pub(super) fn role(name: &str) -> String {
+    format!("{ROLES}{name}")
 }
 
 pub(super) fn collection(id: CollectionId) -> String {
@@ -215,6 +227,8 @@ mod tests {
             SEGMENTS,
             LOGS,
             DATABASES,
+            USERS,
+            ROLES,
             COLLECTIONS,
             JOBS,
             PLANS,

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     background::blocking,
-    model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Segment, WriteStats},
+    model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Role, Segment, User, WriteStats},
 };
 
 /// The values of one span, and their tally.
@@ -37,6 +37,10 @@ const INLINE_BYTES: usize = 32 << 10;
 pub struct Contents<S> {
     /// Ascending by name.
     pub databases: Vec<Database>,
+    /// Ascending by name.
+    pub users: Vec<User>,
+    /// Ascending by name.
+    pub roles: Vec<Role>,
     /// Ascending by id.
     pub collections: Vec<Collection>,
     /// Of each collection that has any, flushed or dropped.
@@ -60,6 +64,8 @@ pub(super) async fn contents<S: Send + 'static>(
     let load = Load { store };
     let collections = load.list(load.cut_at_keys(key::COLLECTIONS).await?, codec::decode_collection).await?;
     let databases = load.list(vec![Span::of(key::DATABASES)], codec::decode_json).await?;
+    let users = load.list(vec![Span::of(key::USERS)], codec::decode_user).await?;
+    let roles = load.list(vec![Span::of(key::ROLES)], codec::decode_role).await?;
     let segments = load.segments(&collections, Arc::new(gather)).await?;
     let job_spans = load.cut_at_keys(key::JOBS).await?;
     let plan_cuts = job_spans.iter().filter_map(|s| key::plans_from(s.from.as_deref()?)).collect();
@@ -72,6 +78,8 @@ pub(super) async fn contents<S: Send + 'static>(
         load.list(load.cut_at_keys(key::WRITE_STATS).await?, write_stats).await?;
     Ok(Contents {
         databases,
+        users,
+        roles,
         segments,
         jobs,
         plans,

@@ -48,9 +48,9 @@ mod tests {
     #[test]
     fn classes_are_the_prefixes_of_the_catalog() {
         use crate::meta::key::{
-            CHANNELS, COLLECTIONS, CONTROLS, DATABASES, EPOCH, IDENTITY, JOBS, LOGS, PLANS, SEGMENTS,
+            CHANNELS, COLLECTIONS, CONTROLS, DATABASES, EPOCH, IDENTITY, JOBS, LOGS, PLANS, ROLES, SEGMENTS, USERS,
         };
-        for prefix in [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS] {
+        for prefix in [SEGMENTS, LOGS, DATABASES, COLLECTIONS, JOBS, PLANS, CHANNELS, USERS, ROLES] {
             assert_eq!(class(&format!("{prefix}1/2/3")), prefix);
             assert_eq!(class(prefix), prefix);
         }

@@ -4,6 +4,8 @@
 //!
 //! Some are stored as JSON: there a field added later needs a `#[serde(default)]`, and none is ever renamed.
 
+pub mod access;
+pub mod access_error;
 pub mod binlog;
 pub mod collection;
 pub mod controls;
@@ -23,6 +25,8 @@ pub mod ts;
 pub mod wal;
 pub mod write_stats;
 
+pub use access::{Grant, Granted, ObjectType, PasswordHash, Privilege, Role, RoleId, User};
+pub use access_error::{AccessError, Refusal};
 pub use binlog::{LogFile, SegmentLogs};
 pub use collection::{Collection, Database, IndexDef, Partition};
 pub use controls::{Controls, Pause, Pauses};

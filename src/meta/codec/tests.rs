@@ -161,6 +161,15 @@ fn reads_records_of_older_releases() {
 
     let job = decode_job("datacoord/job/0000000000000000020", include_bytes!("../../../tests/golden/meta/job-1.json"));
     assert_eq!(job.unwrap().plans.len(), 6);
+    let bytes = include_str!("../../../tests/golden/meta/user-1.json").trim().as_bytes();
+    let user = decode_user("datacoord/user/reader", bytes).unwrap();
+    assert_eq!(encode_json("k", &user).unwrap().as_ref(), bytes);
+    assert_eq!((user.password.unwrap().memory_kib, user.roles.len()), (7168, 1));
+    let bytes = include_str!("../../../tests/golden/meta/role-1.json").trim().as_bytes();
+    let role = decode_role("datacoord/role/readers", bytes).unwrap();
+    assert_eq!(encode_json("k", &role).unwrap().as_ref(), bytes);
+    assert_eq!(role.grants.len(), 2);
+
     for line in include_str!("../../../tests/golden/meta/plans-1.jsonl").lines() {
         let plan: Plan = decode_json("k", line.as_bytes()).unwrap();
         assert_eq!(decode_plan(&key::plan(plan.job, plan.id), line.as_bytes()).unwrap(), plan);
@@ -273,4 +282,13 @@ fn segments_of_a_group_share_it() {
     let other_partition = groups.intern(c, q, "ch_1v0");
     assert_ne!(a, other_partition);
     assert!(Arc::ptr_eq(&a.channel.0, &other_partition.channel.0), "one name per channel");
+}
+
+#[test]
+fn a_user_under_another_name_is_damage() {
+    let user = include_bytes!("../../../tests/golden/meta/user-1.json");
+    let error = decode_user("datacoord/user/root", user).unwrap_err();
+    assert!(error.to_string().contains("datacoord/user/root"), "{error}");
+    let role = include_bytes!("../../../tests/golden/meta/role-1.json");
+    assert!(decode_role("datacoord/role/admin", role).is_err());
 }
