@@ -5,7 +5,7 @@
 
 const MIB: u64 = 1 << 20;
 
-/// Code, threads, and other memory that no part accounts for.
+/// Code, threads, and other memory that no part accounts for. `Config::divide_memory` adds that of logins.
 const BASE_BYTES: u64 = 48 * MIB;
 /// One part in ten of the total is for memory that the allocator retains, and for the catalog.
 const SLACK_SHARE: u64 = 10;

@@ -105,6 +105,15 @@ pub(super) const KEYS: &[Key] = &[
         "Most shards of a collection."),
     key!("proxy.maxDimension", Count, Some((1.0, 32_768.0)), Count(config.limits.max_dimension),
         "Largest dimension of a vector."),
+    key!("proxy.minPasswordLength", Count, Some((1.0, 256.0)), Count(config.access.min_password_length),
+        "Shortest password of a user, bytes."),
+    key!("proxy.maxPasswordLength", Count, Some((1.0, 4096.0)), Count(config.access.max_password_length),
+        "Longest password of a user, bytes."),
+    key!("proxy.maxUsernameLength", Count, Some((1.0, 255.0)), Count(config.access.max_username_length),
+        "Longest name of a user."),
+    key!("proxy.maxUserNum", Count, Some((1.0, 65_536.0)), Count(config.access.max_users), "Most users, root included."),
+    key!("proxy.maxRoleNum", Count, Some((2.0, 65_536.0)), Count(config.access.max_roles),
+        "Most roles, admin and public included."),
     key!("rootCoord.maxDatabaseNum", Count, Some((1.0, 65_536.0)), Count(config.limits.max_databases),
         "Most databases, the default one included."),
     key!("rootCoord.maxPartitionNum", Count, Some((1.0, 65_536.0)), Count(config.limits.max_partitions),
@@ -195,6 +204,12 @@ pub(super) const KEYS: &[Key] = &[
     port!("common.MetricsPort", http_listen, "Port of REST, health and metrics; 0 takes a free one."),
     key!("common.gracefulStopTimeout", Seconds, Some((0.0, 86_400.0)), Time(config.server.drain_timeout),
         "How long a stop waits for calls in flight."),
+    key!("common.security.authorizationEnabled", Flag, None, Flag(config.access.enabled),
+        "Callers need a user and its privileges. User root has the password Milvus until it is changed."),
+    key!("common.security.superUsers", Text, None, Text(config.access.super_users),
+        "Users, separated by commas, that may set a password without knowing the old one."),
+    key!("common.security.defaultRootPassword", Secret, None, Text(config.access.root_password),
+        "Password of root until it is changed; empty: Milvus."),
     key!("localStorage.path", Text, None, Text(storage.local_path),
         "Directory of the binlogs with local storage; empty: `files` below the data directory."),
     key!("minio.address", Text, None, Text(storage.address),
@@ -390,11 +405,6 @@ pub(super) const KEYS: &[Key] = &[
 
 /// Keys whose values must not be ignored: that would lose security, data or rows.
 pub(super) const REFUSED: &[RefusedKey] = &[
-    RefusedKey {
-        name: "common.security.authorizationEnabled",
-        accepted: &["false"],
-        instead: "users are not supported: put an authenticating proxy in front",
-    },
     RefusedKey {
         name: "common.security.tlsMode",
         accepted: &["0"],

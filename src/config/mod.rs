@@ -11,11 +11,12 @@
 //!   raw                        settings while layers are applied
 //!   validate                   rules over several settings
 //! settings                     Config, by section:
-//!   server   storage   ingest   compaction   budget   windows
+//!   access   server   storage   ingest   compaction   budget   windows
 //! milvus_yaml                  settings as YAML
 //! machine                      memory that the process may use
 //! ```
 
+mod access;
 mod budget;
 mod compaction;
 mod error;
@@ -34,6 +35,7 @@ mod storage;
 mod validate;
 mod windows;
 
+pub use access::{AccessConfig, HASH_BYTES};
 pub use budget::{Division, DoesNotFit, MemoryConfig, Part};
 pub use compaction::{CompactionConfig, GcConfig, ScrubConfig, WorkerConfig};
 pub use error::LoadError;

@@ -1,6 +1,7 @@
 //! All settings of a process as one value.
 
 use super::{
+    access::AccessConfig,
     budget::{self, Division, MemoryConfig},
     compaction::{CompactionConfig, GcConfig, ScrubConfig, WorkerConfig},
     ingest::IngestConfig,
@@ -14,6 +15,7 @@ pub struct Config {
     pub memory: MemoryConfig,
     /// Memory of each part. The shares of a large machine until [`Config::divide_memory`] is called.
     pub budget: Division,
+    pub access: AccessConfig,
     pub server: ServerConfig,
     pub storage: StorageConfig,
     pub binlog: BinlogConfig,
@@ -33,8 +35,9 @@ impl Config {
     /// # Errors
     /// `DoesNotFit` when the settings take more than `total`.
     pub fn divide_memory(&mut self, total: u64) -> Result<(), budget::DoesNotFit> {
-        let division = budget::divide(total, &self.memory)?;
-        self.budget = division;
+        let logins = self.access.login_bytes();
+        let division = budget::divide(total.saturating_sub(logins), &self.memory)?;
+        self.budget = Division { total, base: division.base + logins, ..division };
         self.ingest.memory_limit_bytes = division.growing / budget::GROWING_TIMES;
         self.worker.memory_limit_bytes = division.merges;
         Ok(())

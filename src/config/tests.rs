@@ -61,6 +61,14 @@ fn keys_have_milvus_units() {
         ("common.MetricsPort", "9092", |c| c.server.http_listen.to_string(), "0.0.0.0:9092"),
         ("datacoord.grpc.address", "127.0.0.1", |c| c.server.grpc_listen.to_string(), "127.0.0.1:19530"),
         ("proxy.grpc.serverMaxRecvSize", "134217728", |c| c.server.max_request_bytes.to_string(), "134217728"),
+        ("common.security.authorizationEnabled", "true", |c| c.access.enabled.to_string(), "true"),
+        ("common.security.superUsers", "root, ops", |c| c.access.is_super_user("ops").to_string(), "true"),
+        ("common.security.defaultRootPassword", "else", |c| c.access.root_password.clone(), "else"),
+        ("proxy.minPasswordLength", "8", |c| c.access.min_password_length.to_string(), "8"),
+        ("proxy.maxPasswordLength", "72", |c| c.access.max_password_length.to_string(), "72"),
+        ("proxy.maxUsernameLength", "16", |c| c.access.max_username_length.to_string(), "16"),
+        ("proxy.maxUserNum", "7", |c| c.access.max_users.to_string(), "7"),
+        ("proxy.maxRoleNum", "8", |c| c.access.max_roles.to_string(), "8"),
         ("dataCoord.segment.maxSize", "1024", |c| c.compaction.max_segment_bytes.to_string(), "1073741824"),
         ("dataCoord.segment.maxSize", "1024", |c| c.ingest.max_segment_bytes.to_string(), "1073741824"),
         ("dataCoord.segment.maxSize", "64KB", |c| c.ingest.max_segment_bytes.to_string(), "65536"),
@@ -251,8 +259,8 @@ fn refusals_name_key_value_and_limit() {
         ),
         (yaml("minio: { secretAccessKey: 0123 }"), ": minio.secretAccessKey is ***: expected text: put it in quotes"),
         (
-            yaml("common: { security: { authorizationEnabled: true } }"),
-            ": common.security.authorizationEnabled is true, which is not supported: users are not supported: put an authenticating proxy in front",
+            yaml("proxy: { minPasswordLength: 9, maxPasswordLength: 8 }"),
+            "proxy.minPasswordLength is 9: must not exceed proxy.maxPasswordLength, which is 8",
         ),
         (
             yaml("common: { security: { tlsMode: 2 } }"),
@@ -393,4 +401,21 @@ fn a_masked_secret_is_no_secret() {
     assert!(error.contains("KeyID is ***: this is what `datacoord config` prints"), "{error}");
     let error = from_variables(&[("MINIO_SECRETACCESSKEY", "***")]).unwrap_err().to_string();
     assert!(error.starts_with("environment: minio.secretAccessKey is ***: this is"), "{error}");
+}
+
+#[test]
+fn logins_have_memory_of_their_own() {
+    let divided = |enabled| {
+        let mut config = Config::default();
+        config.access.enabled = enabled;
+        config.divide_memory(512 << 20).unwrap();
+        config.budget
+    };
+    let (without, with) = (divided(false), divided(true));
+    assert_eq!((with.total, without.total), (512 << 20, 512 << 20));
+    let parts = |division: &Division| Part::ALL.map(|part| division.of(part)).iter().sum::<u64>();
+    assert!(with.base + parts(&with) <= with.total);
+    // A tenth of it would have been slack.
+    assert!(with.base - without.base >= 2 * HASH_BYTES * 9 / 10, "{with:?}");
+    assert!(parts(&with) < parts(&without));
 }

@@ -32,6 +32,13 @@ pub(super) fn validate(config: &Config) -> Result<(), LoadError> {
             ingest.wal_file_bytes, ingest.wal_max_bytes
         ));
     }
+    let access = &config.access;
+    if access.min_password_length > access.max_password_length {
+        return contradiction(format!(
+            "proxy.minPasswordLength is {}: must not exceed proxy.maxPasswordLength, which is {}",
+            access.min_password_length, access.max_password_length
+        ));
+    }
     let server = &config.server;
     if server.grpc_listen == server.http_listen && server.grpc_listen.port() != 0 {
         return contradiction(format!(
