@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -15,10 +16,15 @@ use tokio::{
 
 use super::place::Place;
 
+/// Address of the other side of a connection, if it has one. A request over gRPC carries it among its extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub Option<IpAddr>);
+
 /// A connection with time limits. Dropping it frees its place.
 #[derive(Debug)]
 pub struct Guarded<S> {
     stream: S,
+    peer: Peer,
     /// Bytes that still have to arrive before the first deadline.
     awaited: usize,
     idle: Duration,
@@ -31,7 +37,16 @@ pub struct Guarded<S> {
 
 impl<S> Guarded<S> {
     pub(super) fn new(stream: S, awaited: usize, idle: Duration, place: Place) -> Self {
-        Self { stream, awaited, idle, reading: None, writing: None, _place: place }
+        Self { stream, peer: Peer(None), awaited, idle, reading: None, writing: None, _place: place }
+    }
+
+    /// The same connection, with the address of its other side.
+    pub(super) fn with_peer(self, peer: IpAddr) -> Self {
+        Self { peer: Peer(Some(peer)), ..self }
+    }
+
+    pub fn peer(&self) -> Peer {
+        self.peer
     }
 
     /// Called while a write waits; ready with an error when it has waited too long.
@@ -109,9 +124,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 }
 
 impl<S: Unpin> tonic::transport::server::Connected for Guarded<S> {
-    type ConnectInfo = ();
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Peer {
+        self.peer
+    }
 }
 
 /// A deadline that every step of progress moves.

@@ -98,8 +98,8 @@ impl Listener {
     /// The next connection within the limit. Cancel safe.
     pub async fn accept(&mut self) -> Guarded<TcpStream> {
         loop {
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
                     // Logs once for a row of failures.
@@ -122,7 +122,7 @@ impl Listener {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "answers on a connection may wait for acknowledgements");
             }
-            return Guarded::new(stream, self.protocol.awaited(), self.idle, place);
+            return Guarded::new(stream, self.protocol.awaited(), self.idle, place).with_peer(address.ip());
         }
     }
 

@@ -12,6 +12,6 @@ mod listener;
 mod place;
 
 pub use descriptors::{most_connections, raise_descriptor_limit};
-pub use io::{Deadline, Guarded};
+pub use io::{Deadline, Guarded, Peer};
 pub use listener::{Listener, RefusalProtocol};
 pub use place::Watched;
