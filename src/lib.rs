@@ -26,6 +26,7 @@
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
 //! | shell | [`scheduler`], [`coordinator`] |
+//! | users | [`access`] |
 //! | one process | [`standalone`] |
 //! | edges | [`grpc`], [`http`], [`client`] |
 //! | wiring | [`server`], [`cli`] |
@@ -58,6 +59,8 @@ pub mod query;
 
 pub mod coordinator;
 pub mod scheduler;
+
+pub mod access;
 
 pub mod standalone;
 

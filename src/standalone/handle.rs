@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{StandaloneError, admission::Queries, names::Names};
 use crate::{
+    access::{Accounts, Gatekeeper},
     clock::Clock,
     config::Config,
     coordinator::{Coordinator, HealthReport},
@@ -24,6 +25,7 @@ pub struct Standalone {
     pub(super) ingest: Ingest,
     pub(super) queries: Queries,
     pub(super) names: Arc<Names>,
+    pub(super) accounts: Accounts,
     /// Serialises changes of definitions.
     pub(super) definitions: Arc<tokio::sync::Mutex<()>>,
 }
@@ -37,6 +39,16 @@ impl std::fmt::Debug for Standalone {
 impl Standalone {
     pub fn coordinator(&self) -> &Arc<Coordinator> {
         &self.coordinator
+    }
+
+    /// Users, roles and grants.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    /// Decides over callers.
+    pub fn gatekeeper(&self) -> &Gatekeeper {
+        self.accounts.gatekeeper()
     }
 
     pub fn config(&self) -> &Config {

@@ -42,6 +42,12 @@ impl Standalone {
         Ok(self.coordinator.collection(id)?)
     }
 
+    /// Database and name of a live collection.
+    pub fn name_of(&self, id: CollectionId) -> Option<(String, String)> {
+        let meta = self.coordinator.collection(id).ok()?.meta();
+        Some((meta.database.clone(), meta.name.clone()))
+    }
+
     /// Live collections of one database, or of all, ascending by id. The list has every collection that exists before
     /// and after the call.
     pub fn collections(&self, database: Option<&str>) -> Vec<Arc<CollectionCell>> {

@@ -15,6 +15,7 @@ use super::{
     write_path::{CatalogSink, LocalWritePath},
 };
 use crate::{
+    access::Accounts,
     config::{BinlogConfig, Config},
     coordinator::{CoordinatorError, Loaded, Parts},
     ingest::{self, FlushSink, Ingest, IngestParts, KnownLog, RecoveredCatalog, RecoveredCollection, StoreWriter},
@@ -34,6 +35,7 @@ impl Standalone {
         let (known, noted) = (known(&loaded), loaded.log);
         let names = Arc::new(Names::of(&loaded.contents.databases, &loaded.contents.collections));
         let has_default = loaded.contents.databases.iter().any(|d| d.name == DEFAULT_DATABASE);
+        let access = (std::mem::take(&mut loaded.contents.users), std::mem::take(&mut loaded.contents.roles));
         let prepared = loaded.prepare().await?;
         let (ids, tso) = (Arc::clone(prepared.core.ids()), Arc::clone(prepared.core.tso()));
         if !has_default {
@@ -92,8 +94,21 @@ impl Standalone {
         );
         let coordinator = prepared.start(Arc::new(LocalWritePath(ingest.clone()))).await?;
         let queries = Queries::new(&config, std::thread::available_parallelism().map_or(1, usize::from));
-        let definitions = Arc::default();
-        Ok(Arc::new(Self { coordinator, config, clock, metrics, ids, tso, ingest, queries, names, definitions }))
+        let (clocks, definitions) = ((Arc::clone(&clock), Arc::clone(&metrics)), Arc::default());
+        let accounts = Accounts::new(Arc::clone(&coordinator), Arc::clone(&ids), clocks, access);
+        Ok(Arc::new(Self {
+            coordinator,
+            config,
+            clock,
+            metrics,
+            ids,
+            tso,
+            ingest,
+            queries,
+            names,
+            accounts,
+            definitions,
+        }))
     }
 
     /// Stops gracefully: no new work, running merges are given up (their plans resume at the next start), the log is

@@ -298,6 +298,14 @@ area! {
     }
 }
 
+area! {
+    /// Users. A cached login costs nothing; a right or wrong one costs a hash.
+    AccessMetrics {
+        logins: counter by ["result"] "datacoord_access_logins_total", "Checks of a password by result.";
+        denied: counter "datacoord_access_denied_total", "Calls of users that lack the privilege.";
+    }
+}
+
 /// All metrics on one registry.
 #[derive(Clone)]
 pub struct Metrics {
@@ -312,6 +320,7 @@ pub struct Metrics {
     pub scrub: ScrubMetrics,
     pub grpc: GrpcMetrics,
     pub http: HttpMetrics,
+    pub access: AccessMetrics,
     registry: Registry,
     inventory: Vec<Described>,
 }
@@ -342,6 +351,7 @@ impl Metrics {
             scrub: ScrubMetrics::register(r)?,
             grpc: GrpcMetrics::register(r)?,
             http: HttpMetrics::register(r)?,
+            access: AccessMetrics::register(r)?,
             registry: registrar.registry,
             inventory: registrar.inventory,
         })

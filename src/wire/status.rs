@@ -4,6 +4,8 @@
 //! and `error_code`, rarely at a phrase of the text. A business error of Milvus' services is never a gRPC error: most
 //! gRPC codes make SDKs retry for minutes.
 
+mod access;
+
 use std::fmt::Display;
 
 use super::proto::common::{self, ErrorCode};
@@ -15,6 +17,8 @@ use crate::{
         name::{BadName, NameFault},
     },
 };
+
+pub use access::{of_access_error, of_refusal, refusal_text};
 
 /// A pair of Milvus numbers: the newer `code` and the older `error_code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
     &["scheduler", "coordinator"],
+    &["access"],
     &["standalone"],
     &["grpc", "http", "client"],
     &["server", "cli"],
@@ -49,7 +50,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
 ];
 
 /// Uses that only test files have: they start a whole process, and look at what a client would see.
-const IN_TESTS: &[(&str, &str)] = &[("coordinator", "standalone"), ("coordinator", "query")];
+const IN_TESTS: &[(&str, &str)] = &[("coordinator", "standalone"), ("coordinator", "query"), ("access", "standalone")];
 
 /// Modules that only some may use, although they are above: generated protocol types go no further.
 const RESTRICTED: &[(&str, &[&str])] = &[("wire", &["meta", "grpc", "http", "client", "server", "cli"])];

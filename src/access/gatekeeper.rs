@@ -1,0 +1,106 @@
+//! The gatekeeper: lets a caller in, and allows or refuses what it asks for.
+//!
+//! While authorization is off everybody may do everything, and names are only the clients' claims.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tracing::warn;
+
+use super::{Caller, Credentials, Need, book::Book, error::AccessFailure, logins::Logins};
+use crate::{
+    model::{
+        ObjectType, Refusal,
+        access::{ANY, ROOT},
+    },
+    telemetry::Metrics,
+};
+
+/// Decides over callers. Cheap to clone; clones share everything.
+#[derive(Debug, Clone)]
+pub struct Gatekeeper {
+    is_on: bool,
+    book: Arc<Book>,
+    logins: Arc<Logins>,
+    metrics: Arc<Metrics>,
+}
+
+impl Gatekeeper {
+    pub(super) fn new(is_on: bool, book: Arc<Book>, logins: Arc<Logins>, metrics: Arc<Metrics>) -> Self {
+        let gatekeeper = Self { is_on, book, logins, metrics };
+        if gatekeeper.has_known_password() {
+            warn!("user root has the password that everybody knows: change it (UpdateCredential) before others do");
+        }
+        gatekeeper
+    }
+
+    /// `common.security.authorizationEnabled`.
+    pub fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    /// True while authorization is on and `root` still has the password that everybody knows.
+    pub fn has_known_password(&self) -> bool {
+        self.is_on && self.book.user(ROOT).is_some_and(|root| root.is_well_known)
+    }
+
+    /// The caller of a call with these credentials. `peer` is where it comes from.
+    ///
+    /// # Errors
+    /// The refusal. While authorization is off there is none.
+    pub async fn authenticate(
+        &self,
+        presented: Result<Credentials, Refusal>,
+        peer: Option<IpAddr>,
+    ) -> Result<Caller, Refusal> {
+        if !self.is_on {
+            return Ok(Caller::claimed(presented.ok().as_ref().map(|credentials| credentials.user.as_str())));
+        }
+        let Credentials { user, password } = presented?;
+        match self.logins.check(&user, &password, self.book.password(&user), peer).await {
+            Ok(()) => Ok(Caller::verified(&user)),
+            Err(AccessFailure::Refused(refusal)) => {
+                tracing::debug!(%user, ?peer, %refusal, "login refused");
+                Err(refusal)
+            }
+            Err(error) => {
+                tracing::error!(%user, %error, "a login failed");
+                Err(Refusal::WrongPassword)
+            }
+        }
+    }
+
+    /// Refuses a caller without this privilege on the named object of the database. `name` is `*` for a call about all
+    /// objects.
+    ///
+    /// # Errors
+    /// `Denied`.
+    pub fn permit(&self, caller: &Caller, need: Need, database: &str, name: &str) -> Result<(), Refusal> {
+        if !self.is_on {
+            return Ok(());
+        }
+        let user = caller.proved_name().ok_or(Refusal::NotLookedAt)?;
+        let is_own = need.object == ObjectType::User && name == user && name != ANY;
+        if user == ROOT || is_own || self.book.allows(user, need, database, name) {
+            return Ok(());
+        }
+        self.metrics.access.denied.inc();
+        tracing::debug!(%user, privilege = need.privilege.as_str(), database, name, "denied");
+        Err(Refusal::Denied { privilege: need.privilege, user: user.to_owned() })
+    }
+
+    /// Refuses everybody but `root` and the members of `admin`.
+    ///
+    /// # Errors
+    /// `NoAdmin`.
+    pub fn permit_admin(&self, caller: &Caller) -> Result<(), Refusal> {
+        if !self.is_on {
+            return Ok(());
+        }
+        let user = caller.proved_name().ok_or(Refusal::NotLookedAt)?;
+        if self.book.is_admin(user) {
+            return Ok(());
+        }
+        self.metrics.access.denied.inc();
+        Err(Refusal::NoAdmin { user: user.to_owned() })
+    }
+}
