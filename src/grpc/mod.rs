@@ -4,6 +4,7 @@
 //! `milvus` is Milvus' public API, `data_coord` the part of Milvus' internal DataCoord that we serve, `control` our
 //! own.
 
+mod access;
 mod admission;
 mod control;
 mod data_coord;

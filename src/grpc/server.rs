@@ -8,6 +8,7 @@ use tonic::{server::NamedService, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
+    access::AccessLayer,
     admission::{AdmissionLayer, Requests},
     control::ControlApi,
     data_coord::DataCoordApi,
@@ -81,6 +82,7 @@ impl GrpcServer {
         let max_streams = self.standalone.config().server.max_streams;
         let window = self.requests.window_bytes();
         let reporting = AbortOnDrop(tokio::spawn(report(health, Arc::clone(&self.standalone))));
+        let gatekeeper = self.standalone.gatekeeper().clone();
         let milvus = MilvusApi::new(Arc::clone(&self.standalone));
         let milvus_service = MilvusServiceServer::new(milvus.clone())
             .max_decoding_message_size(self.requests.max_message_bytes())
@@ -102,6 +104,7 @@ impl GrpcServer {
             // Bodies that wait must not stop the others of their connection; how many may wait is bounded elsewhere.
             .initial_connection_window_size(window.saturating_mul(CONNECTION_WINDOWS))
             .layer(StockStatusLayer { metrics: self.metrics, methods: Arc::new(methods()) })
+            .layer(AccessLayer { gatekeeper })
             .layer(AdmissionLayer { requests: self.requests })
             .add_service(health_service)
             .add_service(milvus_service)

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
+use tonic::{Request, Status};
 
 use crate::{
     coordinator::{CollectionCell, CompactionOptions, Coordinator},
+    grpc::access::{Named, admit},
     model::CollectionId,
     standalone::{CollectionName, Standalone, StandaloneError},
     wire::{
@@ -24,6 +25,11 @@ pub(crate) struct ControlApi {
 impl ControlApi {
     pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
         Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
+    }
+
+    /// The request, if its caller may make it.
+    pub(super) fn admit<T: Named>(&self, request: Request<T>) -> Result<Request<T>, Status> {
+        admit(&self.standalone, request)
     }
 
     pub(super) fn collection(&self, named: Option<CollectionRef>) -> Result<Arc<CollectionCell>, Status> {

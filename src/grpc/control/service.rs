@@ -21,7 +21,7 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<ManualCompactionRequest>,
     ) -> Result<Response<ManualCompactionResponse>, Status> {
-        let mut request = request.into_inner();
+        let mut request = self.admit(request)?.into_inner();
         let cell = self.collection(request.collection.take())?;
         let request = options(request).parse().map_err(grpc_status)?;
         let triggered = self.coordinator.manual_compaction(&cell, request).await.map_err(grpc_status)?;
@@ -36,7 +36,7 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<GetCompactionStateRequest>,
     ) -> Result<Response<GetCompactionStateResponse>, Status> {
-        let id = JobId(request.into_inner().job_id);
+        let id = JobId(self.admit(request)?.into_inner().job_id);
         let view = self.coordinator.job(id).map_err(grpc_status)?;
         let progress = self.coordinator.job_progress(&view);
         Ok(Response::new(compaction::job_state(&view.job, &view.counts(), progress)))
@@ -46,7 +46,7 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<GetCompactionPlansRequest>,
     ) -> Result<Response<GetCompactionPlansResponse>, Status> {
-        let id = JobId(request.into_inner().job_id);
+        let id = JobId(self.admit(request)?.into_inner().job_id);
         let view = self.coordinator.job(id).map_err(grpc_status)?;
         let plans = view
             .plans
@@ -60,7 +60,7 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<ListSegmentsRequest>,
     ) -> Result<Response<ListSegmentsResponse>, Status> {
-        let request = request.into_inner();
+        let request = self.admit(request)?.into_inner();
         let cell = self.collection(request.collection)?;
         let segments = self
             .coordinator
@@ -76,42 +76,42 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<ListCompactionsRequest>,
     ) -> Result<Response<ListCompactionsResponse>, Status> {
-        self.do_list_compactions(request.into_inner()).map(Response::new)
+        self.do_list_compactions(self.admit(request)?.into_inner()).map(Response::new)
     }
 
     async fn get_compaction(
         &self,
         request: Request<GetCompactionRequest>,
     ) -> Result<Response<GetCompactionResponse>, Status> {
-        self.do_get_compaction(request.into_inner()).map(Response::new)
+        self.do_get_compaction(self.admit(request)?.into_inner()).map(Response::new)
     }
 
     async fn cancel_compaction(
         &self,
         request: Request<CancelCompactionRequest>,
     ) -> Result<Response<CancelCompactionResponse>, Status> {
-        self.do_cancel_compaction(request.into_inner()).await.map(Response::new)
+        self.do_cancel_compaction(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
     async fn plan_compaction(
         &self,
         request: Request<PlanCompactionRequest>,
     ) -> Result<Response<PlanCompactionResponse>, Status> {
-        self.do_plan_compaction(request.into_inner()).await.map(Response::new)
+        self.do_plan_compaction(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
     async fn explain_segment(
         &self,
         request: Request<ExplainSegmentRequest>,
     ) -> Result<Response<ExplainSegmentResponse>, Status> {
-        self.do_explain_segment(request.into_inner()).await.map(Response::new)
+        self.do_explain_segment(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
     async fn explain_collection(
         &self,
         request: Request<ExplainCollectionRequest>,
     ) -> Result<Response<ExplainCollectionResponse>, Status> {
-        self.do_explain_collection(request.into_inner()).await.map(Response::new)
+        self.do_explain_collection(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
     type WatchCompactionStream = EventStream;
@@ -120,46 +120,47 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<WatchCompactionRequest>,
     ) -> Result<Response<Self::WatchCompactionStream>, Status> {
-        self.do_watch_compaction(request.into_inner()).map(Response::new)
+        self.do_watch_compaction(self.admit(request)?.into_inner()).map(Response::new)
     }
 
     async fn pause_compaction(
         &self,
         request: Request<PauseCompactionRequest>,
     ) -> Result<Response<PausesResponse>, Status> {
-        self.do_pause_compaction(request.into_inner()).await.map(Response::new)
+        self.do_pause_compaction(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
     async fn resume_compaction(
         &self,
         request: Request<ResumeCompactionRequest>,
     ) -> Result<Response<PausesResponse>, Status> {
-        self.do_resume_compaction(request.into_inner()).await.map(Response::new)
+        self.do_resume_compaction(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
     async fn set_throttle(&self, request: Request<SetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
-        self.do_set_throttle(request.into_inner()).await.map(Response::new)
+        self.do_set_throttle(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 
-    async fn get_throttle(&self, _: Request<GetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
+    async fn get_throttle(&self, request: Request<GetThrottleRequest>) -> Result<Response<ThrottleResponse>, Status> {
+        self.admit(request)?;
         Ok(Response::new(self.do_get_throttle()))
     }
 
     async fn get_lineage(&self, request: Request<GetLineageRequest>) -> Result<Response<GetLineageResponse>, Status> {
-        self.do_get_lineage(request.into_inner()).map(Response::new)
+        self.do_get_lineage(self.admit(request)?.into_inner()).map(Response::new)
     }
 
     async fn get_amplification(
         &self,
         request: Request<GetAmplificationRequest>,
     ) -> Result<Response<GetAmplificationResponse>, Status> {
-        self.do_get_amplification(request.into_inner()).map(Response::new)
+        self.do_get_amplification(self.admit(request)?.into_inner()).map(Response::new)
     }
 
     async fn collect_garbage(
         &self,
         request: Request<CollectGarbageRequest>,
     ) -> Result<Response<CollectGarbageResponse>, Status> {
-        self.do_collect_garbage(request.into_inner()).await.map(Response::new)
+        self.do_collect_garbage(self.admit(request)?.into_inner()).await.map(Response::new)
     }
 }

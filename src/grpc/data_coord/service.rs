@@ -24,20 +24,20 @@ impl DataCoord for DataCoordApi {
         &self,
         request: Request<ManualCompactionRequest>,
     ) -> Result<Response<ManualCompactionResponse>, Status> {
-        answer(self.milvus.do_manual_compaction(request).await)
+        answer(self.milvus.do_manual_compaction(self.milvus.admit(request)?).await)
     }
 
     async fn get_compaction_state(
         &self,
         request: Request<GetCompactionStateRequest>,
     ) -> Result<Response<GetCompactionStateResponse>, Status> {
-        answer(self.milvus.do_get_compaction_state(request).await)
+        answer(self.milvus.do_get_compaction_state(self.milvus.admit(request)?).await)
     }
 
     async fn get_compaction_state_with_plans(
         &self,
         request: Request<GetCompactionPlansRequest>,
     ) -> Result<Response<GetCompactionPlansResponse>, Status> {
-        answer(self.milvus.do_get_compaction_state_with_plans(request).await)
+        answer(self.milvus.do_get_compaction_state_with_plans(self.milvus.admit(request)?).await)
     }
 }

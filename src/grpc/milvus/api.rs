@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use tonic::Request;
+use tonic::{Request, Status};
 
 use super::call_error::{CallError, invalid};
 use crate::{
     coordinator::{CollectionCell, Coordinator},
+    grpc::access::{Named, admit},
     standalone::{CollectionName, Standalone},
 };
 
@@ -21,6 +22,11 @@ pub(crate) struct MilvusApi {
 impl MilvusApi {
     pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
         Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
+    }
+
+    /// The request, if its caller may make it.
+    pub(in crate::grpc) fn admit<T: Named>(&self, request: Request<T>) -> Result<Request<T>, Status> {
+        admit(&self.standalone, request)
     }
 
     /// The collection a request names, by name or alias.

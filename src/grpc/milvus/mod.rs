@@ -17,6 +17,7 @@ mod service;
 mod system;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::sync::Arc;
 
