@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from helpers import GRPC, drop_collection, is_datacoord
+from helpers import GRPC, TOKEN, drop_collection, is_datacoord
 from pymilvus import connections
 
 
@@ -14,7 +14,8 @@ def connection():
         yield
         return
     host, port = GRPC.split(":")
-    connections.connect("default", host=host, port=port)
+    user, _, password = TOKEN.partition(":")
+    connections.connect("default", host=host, port=port, user=user, password=password)
     yield
     connections.disconnect("default")
 

@@ -45,6 +45,14 @@ datacoord:
 """
 
 
+# Callers need a user; root has its first password.
+USERS = """
+common:
+  security: {authorizationEnabled: true}
+"""
+USERS_TOKEN = {"E2E_TOKEN": "root:Milvus"}
+
+
 class Failure(Exception):
     """A suite, an environment or a server did not do what it should."""
 
@@ -199,6 +207,9 @@ def suites():
         for script in ("orm", "client", "errors", "descriptors"):
             needs = () if script == "descriptors" else ("grpc",)
             found.append(pytest_suite(f"pymilvus-{version}/{script}", environment, f"python/{script}.py", needs=needs))
+        if version != "2.6.17":
+            found.append(pytest_suite(f"pymilvus-{version}/users", environment, "python/users.py", settings=USERS,
+                                      env=USERS_TOKEN))
     newest = pymilvus["3.0.2"]
     found.append(pytest_suite("binlogs", newest, "python/binlogs.py", needs=("grpc", "files")))
 
@@ -219,6 +230,8 @@ def suites():
     cli = python_env("milvus-cli-1.2.1", HERE / "cli" / "requirements-1.2.1.txt")
     found.append(pytest_suite("milvus_cli-1.2.1", cli, "cli/cli.py",
                               env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli")}))
+    found.append(pytest_suite("milvus_cli-1.2.1/users", cli, "cli/users.py", settings=USERS,
+                              env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli"), **USERS_TOKEN}))
 
     for version in ("2.3.5", "2.6.17", "3.0.6"):
         node = node_env(f"node-{version}", HERE / "node" / f"sdk-{version}")

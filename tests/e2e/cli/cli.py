@@ -29,20 +29,28 @@ class Terminal:
         os.close(slave)
         self.read()
 
-    def read(self):
-        """Everything up to the next prompt."""
+    def read(self, end=PROMPT):
+        """Everything up to the next prompt, or another end."""
         deadline, text = time.monotonic() + SECONDS, ""
-        while not text.endswith(PROMPT):
+        while not text.endswith(end):
             left = deadline - time.monotonic()
-            assert left > 0, f"no prompt after {SECONDS} s, only {text!r}"
+            assert left > 0, f"no {end!r} after {SECONDS} s, only {text!r}"
             if select.select([self.master], [], [], left)[0]:
                 text = CONTROL.sub("", text + os.read(self.master, 65536).decode())
-        return text.removesuffix(PROMPT)
+        return text.removesuffix(end)
 
     def run(self, command):
         """-> what the command printed."""
         os.write(self.master, command.encode() + b"\n")
         return self.read().partition("\n")[2]
+
+    def ask(self, command, *answers):
+        """As `run`, for a command that asks: pairs of the end of a question and its answer."""
+        os.write(self.master, command.encode() + b"\n")
+        for question, answer in answers:
+            self.read(question)
+            os.write(self.master, answer.encode() + b"\n")
+        return self.read()
 
     def close(self):
         self.process.kill()

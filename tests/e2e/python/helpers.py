@@ -14,6 +14,8 @@ from pymilvus.grpc_gen import milvus_pb2 as pb
 GRPC = os.environ.get("E2E_GRPC")
 HTTP = os.environ.get("E2E_HTTP")
 FILES = os.environ.get("E2E_FILES")
+TOKEN = os.environ.get("E2E_TOKEN", "")
+"""`user:password` of the connection, if the server asks for one."""
 
 VERSION = tuple(int(part) for part in pymilvus.__version__.split(".")[:2])
 """Version of the client, such as (2, 3)."""
