@@ -134,8 +134,8 @@ pub(super) struct Ownership {
     catalog: Catalog,
     fence: Fence,
     current: Mutex<Current>,
-    /// Since the last turn.
-    has_committed: AtomicBool,
+    /// Since the last turn began.
+    has_committed: Arc<AtomicBool>,
     /// One turn at a time.
     turning: tokio::sync::Mutex<()>,
 }
@@ -174,7 +174,7 @@ impl Ownership {
         };
         info!(store = store.place(), %mark, "the store is ours");
         let current = Mutex::new(Current { mark, next: None });
-        Ok(Self { store, catalog, fence, current, has_committed: AtomicBool::new(false), turning: Default::default() })
+        Ok(Self { store, catalog, fence, current, has_committed: Arc::default(), turning: Default::default() })
     }
 
     async fn take_now(
@@ -213,15 +213,20 @@ impl Ownership {
         Ok(next)
     }
 
+    /// To be set after each commit of the catalog, and not before: the turn that follows a commit shuts out copies which
+    /// lack it, and a turn that began before the commit does not. Every change counts, since a copy without it may name
+    /// what is garbage now.
+    pub(super) fn has_committed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_committed)
+    }
+
     /// To be called before outputs are committed.
     ///
     /// # Errors
     /// A kind Fenced if the store is another one's by now: then nothing is written any more. Other kinds if the store
     /// can't be asked.
     pub(super) async fn before_commit(&self) -> Result<(), CoordinatorError> {
-        self.look().await?;
-        self.has_committed.store(true, Ordering::Release);
-        Ok(())
+        self.look().await
     }
 
     /// To be called before every few deletions, with the same errors.

@@ -92,7 +92,7 @@ impl Loaded {
         show_counters(&metrics);
         let core = Arc::new(Core {
             config: Arc::clone(&config),
-            catalog: StepCatalog::new(catalog),
+            catalog: StepCatalog::new(catalog, ownership.has_committed()),
             store,
             fence,
             ownership: Arc::new(ownership),

@@ -23,7 +23,10 @@ use std::{
     any::Any,
     ops::{Deref, DerefMut},
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures::FutureExt;
@@ -48,6 +51,8 @@ pub(super) struct StepCatalog {
     running: TaskTracker,
     /// Steps run here and not in the runtime of their caller, which may end before them.
     runtime: Handle,
+    /// Set after each commit.
+    has_committed: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
@@ -76,12 +81,12 @@ impl DerefMut for StepTxn {
 }
 
 impl StepCatalog {
-    /// To be called where steps are to run: inside the runtime of the process.
-    pub(super) fn new(catalog: Catalog) -> Self {
+    /// To be called where steps are to run: inside the runtime of the process. `has_committed` is set after each commit.
+    pub(super) fn new(catalog: Catalog, has_committed: Arc<AtomicBool>) -> Self {
         let running = TaskTracker::new();
         // It only counts: steps can be added all the same.
         running.close();
-        Self { catalog, steps: Arc::default(), running, runtime: Handle::current() }
+        Self { catalog, steps: Arc::default(), running, runtime: Handle::current(), has_committed }
     }
 
     /// The log lists of a segment; `NotFound` if it has none.
@@ -111,11 +116,12 @@ impl StepCatalog {
         held: impl Send + 'static,
         fold: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CoordinatorError> {
-        let steps = Arc::clone(&self.steps);
+        let (steps, has_committed) = (Arc::clone(&self.steps), Arc::clone(&self.has_committed));
         let change = async move {
             // Asked once more: a step may have died while this one waited for its turn.
             steps.check()?;
             txn.0.commit().await?;
+            has_committed.store(true, Ordering::Release);
             Ok(fold())
         };
         self.run_holding(held, change).await
@@ -199,7 +205,7 @@ mod tests {
     };
 
     async fn catalog() -> StepCatalog {
-        StepCatalog::new(Catalog::open(Arc::new(MemoryStore::new())).await.unwrap())
+        StepCatalog::new(Catalog::open(Arc::new(MemoryStore::new())).await.unwrap(), Arc::default())
     }
 
     fn a_change(catalog: &StepCatalog) -> StepTxn {

@@ -9,9 +9,11 @@ use rstest::rstest;
 use super::*;
 use crate::{
     config::StorageConfig,
+    coordinator::steps::StepCatalog,
     ids::BoundStore,
     kit::gate::{Fault, Gate, Operation},
     meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
+    model::{Database, Timestamp},
     storage::{Backend, Object, StorageError},
 };
 
@@ -155,6 +157,20 @@ async fn owned() -> (Arc<dyn Backend>, Arc<File>) {
     (backend, file)
 }
 
+/// A commit of outputs as the coordinator makes it.
+async fn commit(owner: &Ownership) -> Result<(), CoordinatorError> {
+    owner.before_commit().await?;
+    change(owner).await
+}
+
+/// Any change of the catalog.
+async fn change(owner: &Ownership) -> Result<(), CoordinatorError> {
+    let catalog = StepCatalog::new(owner.catalog.clone(), owner.has_committed());
+    let mut txn = catalog.txn();
+    txn.put_database(&Database { name: "d".to_owned(), created_at: Timestamp(1) });
+    catalog.commit(txn, (), || ()).await
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_start_that_dies_at_any_step_is_repeated_and_a_copy_of_before_is_not_let_in(
@@ -191,7 +207,7 @@ async fn a_turn_that_fails_at_any_step_is_taken_later_and_fences_nobody(
     let faulty = Gate::new(Arc::clone(&backend));
     let owner = start_over(faulty.clone(), &file, "").await.unwrap();
     let copy = file.copy();
-    owner.before_commit().await.unwrap();
+    commit(&owner).await.unwrap();
     let calls = faulty.calls().len() as u64;
     faulty.fail(None, calls + nth, if is_done { Fault::AnswerLost } else { Fault::Unavailable });
     // A look, then a turn: read, swap, read.
@@ -205,12 +221,31 @@ async fn a_turn_that_fails_at_any_step_is_taken_later_and_fences_nobody(
     start_over(backend, &file, "").await.unwrap();
 }
 
+/// A turn may come between the look at the mark and the commit.
+#[tokio::test]
+async fn a_turn_that_overtakes_a_commit_is_followed_by_another() {
+    let (backend, file) = owned().await;
+    let owner = start_over(Arc::clone(&backend), &file, "").await.unwrap();
+    commit(&owner).await.unwrap();
+    owner.before_commit().await.unwrap();
+    owner.keep().await.unwrap();
+    let copy = file.copy();
+    change(&owner).await.unwrap();
+    owner.keep().await.unwrap();
+    let refused = start_over(Arc::clone(&backend), &copy, "").await.unwrap_err();
+    assert!(matches!(refused, CoordinatorError::Ownership(OwnershipError::Foreign { .. })), "{refused}");
+    // Nothing more was committed, so nothing more is written.
+    let mark = owner.mark();
+    owner.keep().await.unwrap();
+    assert_eq!(owner.mark(), mark);
+}
+
 #[tokio::test]
 async fn a_store_that_is_taken_over_fences_whoever_had_it_for_good() {
     let (backend, file) = owned().await;
     let first = start_over(Arc::clone(&backend), &file, "").await.unwrap();
     let copy = file.copy();
-    first.before_commit().await.unwrap();
+    commit(&first).await.unwrap();
     first.keep().await.unwrap();
     let refused = start_over(Arc::clone(&backend), &copy, "").await.unwrap_err().to_string();
     let named = first.mark().name().to_string();
@@ -335,7 +370,7 @@ proptest! {
                     }
                     Step::Commit(i) => {
                         let Some(owner) = &lives[i].owner else { continue };
-                        match owner.before_commit().await {
+                        match commit(owner).await {
                             Ok(()) => {
                                 commits += 1;
                                 lives[i].has.insert(commits);
