@@ -1,5 +1,5 @@
 # Plain recipes; each is one command that can be run by hand.
-.PHONY: help demo test sim limits soak kills linearizability check fmt clippy doc deny bench image clean
+.PHONY: help demo test sim limits soak kills model linearizability check fmt clippy doc deny bench image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
@@ -8,6 +8,7 @@ help:
 	@echo "make limits  the server in cgroups with little memory; as root"
 	@echo "make soak    200 clients for ten minutes against a server in a cgroup of 1 GB; as root"
 	@echo "make kills   200 rounds of many clients, each ended by kill -9"
+	@echo "make model   claim, commit, collect and fence, every order of steps"
 	@echo "make linearizability  histories of concurrent clients, checked by porcupine; SECONDS=300 CLIENTS=8"
 	@echo "make check   before a commit: format, spelling, dependencies, lints, documentation"
 	@echo "make deny    the dependencies alone, known weaknesses included; needs the network"
@@ -36,6 +37,9 @@ kills:
 	cargo build --locked --release --bin datacoord
 	LOAD_SERVER=target/release/datacoord LOAD_CLIENTS=32 LOAD_CALLS=40 LOAD_KILLS=200 \
 		cargo test --locked --test crash many_clients -- --nocapture
+
+model:
+	cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model -- --nocapture
 
 linearizability:
 	cargo build --locked --bin datacoord

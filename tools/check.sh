@@ -11,6 +11,7 @@ say() { printf '\n== %s\n' "$1"; }
 
 say "format"
 cargo fmt --check
+cargo fmt --check --manifest-path tests/model/Cargo.toml
 
 if checkers=$(tools/checkers.sh); then
     say "spelling"
@@ -26,6 +27,7 @@ fi
 
 say "lints"
 cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --manifest-path tests/model/Cargo.toml --target-dir target/model --all-targets -- -D warnings
 say "the feature lock-times, which is off by default"
 cargo clippy --locked --features lock-times --bench scale -- -D warnings
 say "documentation"

@@ -6,5 +6,6 @@ cd "$(dirname "$0")/.."
 
 # Not --all-targets: that would run the benches. The clients get the binary that the tests were built with.
 cargo test --locked --lib --bins --tests
+cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model
 cargo build --locked --examples
 python3 tests/e2e/run.py --binary target/debug/datacoord "$@"
