@@ -76,13 +76,20 @@ func ReadHistory(path string) (*History, error) {
 // Operations are the events as the checker takes them.
 func Operations(events []Event) []porcupine.Operation {
 	var operations []porcupine.Operation
-	for _, event := range events {
+	for number, event := range events {
 		operation := porcupine.Operation{ClientId: event.Client, Input: event.Call, Call: event.Began, Return: event.Ended}
 		if event.Found != nil {
 			operation.Output = *event.Found
 		}
 		if event.Unknown != "" {
 			operation.Return = math.MaxInt64
+		}
+		if event.Call.Kind == DeleteBelow {
+			first, second := event.Call, event.Call
+			first.Kind, second.Kind, first.id, second.id = match, apply, number, number
+			operation.Input = first
+			operations = append(operations, operation)
+			operation.Input = second
 		}
 		operations = append(operations, operation)
 	}

@@ -3,6 +3,9 @@
 // A register is a group of three keys, because one request may touch several keys and must do so at one moment. An insert
 // does not replace: like Milvus the server keeps all rows of a key and shows the newest one that matches. So each key has
 // a list of rows: an insert appends one, an upsert replaces them all, a delete removes them all.
+//
+// A delete by expression has two moments (docs/design.md, A write): it matches keys at one, and at a later one it removes
+// the rows that those keys had at the first. So it is two operations, of which the second needs the first.
 package main
 
 import (
@@ -27,6 +30,9 @@ const (
 	// DeleteBelow deletes the keys with a row below a bound, by expression.
 	DeleteBelow Kind = "delete_below"
 	Query       Kind = "query"
+	// The moments of a DeleteBelow.
+	match Kind = "match"
+	apply Kind = "apply"
 )
 
 // Call is what a client asks for.
@@ -38,13 +44,20 @@ type Call struct {
 	// Keys to delete.
 	Keys  []int `json:"keys,omitempty"`
 	Bound int64 `json:"bound,omitempty"`
+	// Tells the deletes by expression of a history apart.
+	id int
 }
 
 // Rows are the values of each key in an answer.
 type Rows [Keys][]int64
 
-// state is the values of each key, oldest first, as comparable text.
-type state [Keys]string
+// state is comparable.
+type state struct {
+	// The values of each key, oldest first.
+	rows [Keys]string
+	// What deletes by expression have matched and not yet removed.
+	matched string
+}
 
 // Model is the model of all groups.
 var Model = porcupine.Model{
@@ -79,26 +92,37 @@ func step(before state, call Call, output any) (bool, any) {
 	switch call.Kind {
 	case Insert:
 		for key, value := range call.Values {
-			after[key] = text(append(values(after[key]), value))
+			after.rows[key] = text(append(values(after.rows[key]), value))
 		}
 	case Upsert:
 		for key, value := range call.Values {
-			after[key] = text([]int64{value})
+			after.rows[key] = text([]int64{value})
 		}
 	case Delete:
 		for _, key := range call.Keys {
-			after[key] = ""
+			after.rows[key] = ""
 		}
-	case DeleteBelow:
-		// A row that a newer one hides matches too.
-		for key := range after {
-			if slices.ContainsFunc(values(after[key]), func(value int64) bool { return value < call.Bound }) {
-				after[key] = ""
+	case match:
+		var matched []int64
+		for _, rows := range before.rows {
+			// A row that a newer one hides matches too.
+			if slices.ContainsFunc(values(rows), func(value int64) bool { return value < call.Bound }) {
+				matched = append(matched, values(rows)...)
 			}
+		}
+		after.matched = remember(before.matched, call.id, matched)
+	case apply:
+		matched, others, has := recall(before.matched, call.id)
+		if !has {
+			return false, before
+		}
+		after.matched = others
+		for key, rows := range before.rows {
+			after.rows[key] = text(slices.DeleteFunc(values(rows), func(v int64) bool { return slices.Contains(matched, v) }))
 		}
 	case Query:
 		for key, found := range output.(Rows) {
-			newest := values(before[key])
+			newest := values(before.rows[key])
 			if len(newest) > 0 {
 				newest = newest[len(newest)-1:]
 			}
@@ -108,6 +132,26 @@ func step(before state, call Call, output any) (bool, any) {
 		}
 	}
 	return true, after
+}
+
+// remember adds the rows that a delete has matched, in the order of the deletes' numbers.
+func remember(matched string, id int, rows []int64) string {
+	entries := strings.Split(matched, ";")
+	entries = slices.DeleteFunc(append(entries, fmt.Sprintf("%06d %s", id, text(rows))), func(e string) bool { return e == "" })
+	slices.Sort(entries)
+	return strings.Join(entries, ";")
+}
+
+// recall takes the rows of a delete out again.
+func recall(matched string, id int) (rows []int64, others string, has bool) {
+	entries := strings.Split(matched, ";")
+	prefix := fmt.Sprintf("%06d ", id)
+	at := slices.IndexFunc(entries, func(entry string) bool { return strings.HasPrefix(entry, prefix) })
+	if at < 0 {
+		return nil, matched, false
+	}
+	rows = values(strings.TrimPrefix(entries[at], prefix))
+	return rows, strings.Join(slices.Delete(entries, at, at+1), ";"), true
 }
 
 func text(rows []int64) string {
@@ -137,8 +181,8 @@ func describe(input, output any) string {
 		return fmt.Sprintf("query %d -> %v", call.Group, output)
 	case Delete:
 		return fmt.Sprintf("delete %v", call.Keys)
-	case DeleteBelow:
-		return fmt.Sprintf("delete below %d", call.Bound)
+	case match, apply:
+		return fmt.Sprintf("%s %d: delete below %d", call.Kind, call.id, call.Bound)
 	default:
 		return fmt.Sprintf("%s %v", call.Kind, call.Values)
 	}
