@@ -2,6 +2,7 @@
 //! is drawn here. Reads the source text; what counts is every path that begins with `crate::`.
 
 mod imports;
+mod reliability;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
