@@ -9,7 +9,8 @@
 Each client's environment is made once under <repo>/.envs/<name> and made again when its pin files change. A suite
 whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
 A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
-E2E_PROGRAMS is the folder of the binary, for what was built beside it.
+A suite that starts the server itself, to kill it, gets E2E_BINARY. E2E_PROGRAMS is the folder of the binary, for what was
+built beside it.
 """
 
 import argparse
@@ -240,9 +241,9 @@ def suites():
     for folder in ("sdk-2.3.6", "client-2.6.2"):
         go = go_env(f"go-{folder}", HERE / "go" / folder)
         found.append(Suite(f"go-{folder}", [go], [go.path / "test"]))
-    # It starts the server itself, to kill it.
     histories = go_env("go-linearizability", HERE / "go" / "linearizability")
-    found.append(Suite("linearizability", [histories], [histories.path / "test", "-seconds", HISTORY_SECONDS], needs=()))
+    found.append(Suite("linearizability", [histories], [histories.path / "test", "-seconds", HISTORY_SECONDS],
+                       needs=("binary",)))
     for folder in ("sdk-2.3.5", "sdk-2.6.6"):
         java = maven_env(f"java-{folder}", HERE / "java" / folder)
         classes = f"{java.path}/classes:{java.path}/lib/*"
@@ -359,6 +360,10 @@ def run_suite(suite, options):
     started = time.monotonic()
     if not suite.needs:
         run_command(suite, {}, suite.seconds)
+    elif "binary" in suite.needs:
+        if options.endpoint:
+            raise Skip("starts the server itself")
+        run_command(suite, {"E2E_BINARY": str(options.binary)}, suite.seconds)
     elif options.endpoint:
         where = {"E2E_GRPC": options.endpoint}
         if options.http:
