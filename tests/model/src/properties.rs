@@ -1,5 +1,5 @@
-//! What must always hold, by the numbers of the promises in `src/lib.rs`, and what must be seen sometimes: a search that
-//! never meets a crash, a refusal or a collected object has shown nothing.
+//! Conditions that must always hold, by the numbers of the promises in `src/lib.rs`, and conditions that must occur: a
+//! search that never meets a refusal or a collected object has shown nothing.
 
 use stateright::Property;
 
@@ -9,10 +9,10 @@ use super::{
 };
 
 pub(crate) const ATOMIC: &str = "P1, P2: every row is in exactly one live segment";
-pub(crate) const DURABLE: &str = "P1: memory has what the catalog has";
+pub(crate) const DURABLE: &str = "P1: memory equals the catalog";
 pub(crate) const DELETED: &str = "P4: a deleted row stays deleted";
-pub(crate) const KEPT: &str = "P5: what a catalog names that may run is in the store";
-pub(crate) const READABLE: &str = "P5: what a reader reads is in the store";
+pub(crate) const KEPT: &str = "P5: the store has the live objects of every catalog that may run";
+pub(crate) const READABLE: &str = "P5: the store has every object that a reader reads";
 pub(crate) const WRITTEN_ONCE: &str = "P5: no object is replaced";
 pub(crate) const NEWEST_EPOCH: &str = "P6: only the newest epoch changes a catalog";
 pub(crate) const ONE_OWNER: &str = "P6: one coordinator has the store";

@@ -1,6 +1,6 @@
 //! The rules of the protocol, each of which can be left out, and the scenarios: how much may happen.
 //!
-//! A rule that the model keeps without need would prove nothing: for each one a test leaves it out and finds what breaks.
+//! A rule that the model keeps without need would prove nothing: a test leaves each one out and finds a promise that breaks.
 
 use super::state::{Budget, Segments};
 
@@ -50,9 +50,9 @@ pub(crate) struct Rules {
     pub(crate) look_before_collecting: bool,
     /// Garbage stays for a time.
     pub(crate) tolerance: bool,
-    /// Garbage collection spares what an attempt is writing.
+    /// Garbage collection spares objects that an attempt is writing.
     pub(crate) spare_attempts: bool,
-    /// Garbage collection spares what a reader has pinned.
+    /// Garbage collection spares segments that a reader has pinned.
     pub(crate) spare_pinned: bool,
     /// A reader pins, and then looks whether its list still holds.
     pub(crate) pin_then_look: bool,

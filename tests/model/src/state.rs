@@ -1,7 +1,7 @@
 //! The state of the world: one store of objects, two catalogs, two coordinators with two workers each.
 //!
-//! Values only. What may happen to them is in `steps`, what must hold is in `properties`. Everything is a small number or
-//! a set of bits, because the checker keeps a fingerprint of millions of these.
+//! Values only: the steps are in `steps` and `work`, the conditions in `properties`. Everything is a small number or a set
+//! of bits, because the checker visits millions of these.
 
 use std::fmt;
 
@@ -239,7 +239,7 @@ pub(crate) struct Turn {
     pub(crate) next: Mark,
     /// The store has it.
     pub(crate) swapped: bool,
-    /// What the catalog had when it was noted.
+    /// The history of the catalog when it was noted.
     pub(crate) history: Segments,
 }
 
@@ -254,7 +254,7 @@ pub(crate) struct Run {
     pub(crate) turn: Option<Turn>,
     pub(crate) has_committed: bool,
     pub(crate) memory: Content,
-    /// A commit failed, and nobody knows whether it is in the catalog.
+    /// A commit got an error, and may be in the catalog all the same.
     pub(crate) is_unsure: bool,
     pub(crate) workers: [Worker; WORKERS],
     pub(crate) delta: DeltaFlush,
@@ -285,7 +285,7 @@ impl Run {
     }
 }
 
-/// What can happen only so often. The search would not end otherwise.
+/// How often each of these may happen. The search would not end otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Budget {
     pub(crate) starts: u8,
@@ -301,7 +301,7 @@ pub(crate) struct Budget {
     pub(crate) unanswered: u8,
 }
 
-/// What has happened and should not have. Set once.
+/// Events so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Seen {
     /// A coordinator whose epoch was over changed its catalog.

@@ -1,4 +1,4 @@
-//! What can happen next, in steps as small as the protocol has them: between any two of them a process may die.
+//! The steps, as small as the protocol has them: between any two of them a process may die.
 //!
 //! A step that changes nothing, or that the protocol does not allow here, is no step.
 

@@ -11,7 +11,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Event is a call that has ended, or whose end nobody saw.
+// Event is a call, with its answer if there was one.
 type Event struct {
 	Client int  `json:"client"`
 	Call   Call `json:"call"`
@@ -55,7 +55,7 @@ func (h *History) Write(path string) error {
 	return file.Close()
 }
 
-// ReadHistory reads what Write has written.
+// ReadHistory reads the file of an earlier run.
 func ReadHistory(path string) (*History, error) {
 	file, err := os.Open(path)
 	if err != nil {

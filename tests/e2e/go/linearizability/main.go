@@ -146,7 +146,7 @@ func checkTheChecker(events []Event) error {
 	return nil
 }
 
-// --- what the clients do
+// --- clients
 
 type world struct {
 	options
@@ -295,7 +295,7 @@ func (w *world) readAll() error {
 	return nil
 }
 
-// --- what happens to the server
+// --- disturbances of the server
 
 func (w *world) every(ctx context.Context, pause time.Duration, act func() error) error {
 	for {
@@ -350,7 +350,7 @@ func (w *world) kill(ctx context.Context) error {
 	}
 }
 
-// counts tells what happened, and fails if too little did.
+// counts prints how much has happened, and fails if it was too little.
 func (w *world) counts() error {
 	kinds, unknown := map[Kind]int{}, 0
 	var why string

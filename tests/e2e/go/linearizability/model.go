@@ -1,4 +1,4 @@
-// The sequential model: what one client alone would see.
+// The sequential model: the answers that one client alone would get.
 //
 // A register is a group of three keys, because one request may touch several keys and must do so at one moment. An insert
 // does not replace: like Milvus the server keeps all rows of a key and shows the newest one that matches. So each key has
@@ -35,7 +35,7 @@ const (
 	apply Kind = "apply"
 )
 
-// Call is what a client asks for.
+// Call is a request of a client.
 type Call struct {
 	Kind  Kind  `json:"kind"`
 	Group int64 `json:"group"`
@@ -55,7 +55,7 @@ type Rows [Keys][]int64
 type state struct {
 	// The values of each key, oldest first.
 	rows [Keys]string
-	// What deletes by expression have matched and not yet removed.
+	// Rows that deletes by expression have matched and not yet removed.
 	matched string
 }
 

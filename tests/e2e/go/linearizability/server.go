@@ -69,7 +69,6 @@ func (s *Server) Start() error {
 		"--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
 	process.Env = append(os.Environ(), settings...)
 	process.Stdout, process.Stderr = log, log
-	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := process.Start(); err != nil {
 		return err
 	}
