@@ -43,14 +43,14 @@ pub(super) fn segments_table(segments: &[Segment]) -> String {
 
 /// Sums over segments, in rows and bytes.
 #[derive(Default)]
-struct Totals {
+struct RowTotals {
     rows: i64,
     bytes: i64,
     delta_rows: i64,
 }
 
-fn totals(segments: &[Segment]) -> Totals {
-    segments.iter().fold(Totals::default(), |sum, segment| Totals {
+fn totals(segments: &[Segment]) -> RowTotals {
+    segments.iter().fold(RowTotals::default(), |sum, segment| RowTotals {
         rows: sum.rows + segment.rows,
         bytes: sum.bytes + segment.bytes,
         delta_rows: sum.delta_rows + segment.delta_rows,

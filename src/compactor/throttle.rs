@@ -39,14 +39,14 @@ pub struct Throttle {
 
 #[derive(Debug)]
 struct ThrottleState {
-    bucket: Bucket,
+    bucket: TokenBucket,
     meter: ByteMeter,
 }
 
 impl Throttle {
     /// `bytes_per_second` 0: no limit.
     pub fn new(clock: Arc<dyn Clock>, bytes_per_second: u64) -> Self {
-        let bucket = Bucket::new(bytes_per_second, clock.monotonic());
+        let bucket = TokenBucket::new(bytes_per_second, clock.monotonic());
         let state = Mutex::new(ThrottleState { bucket, meter: ByteMeter::default() });
         Self { clock, state, turn: tokio::sync::Mutex::default(), changed: Notify::new() }
     }
@@ -128,7 +128,7 @@ impl Pace for RunPace {
 
 /// A value with a time argument.
 #[derive(Debug)]
-struct Bucket {
+struct TokenBucket {
     /// Bytes per second; 0: no limit.
     rate: u64,
     /// Bytes; negative is debt.
@@ -136,7 +136,7 @@ struct Bucket {
     at: Duration,
 }
 
-impl Bucket {
+impl TokenBucket {
     fn new(rate: u64, now: Duration) -> Self {
         Self { rate, balance: 0.0, at: now }
     }
@@ -201,7 +201,7 @@ mod tests {
     const MB: u64 = 1 << 20;
 
     /// Moves objects one after the other for so long, and returns the bytes.
-    fn moved(bucket: &mut Bucket, from: Duration, seconds: f64, object: u64) -> u64 {
+    fn moved(bucket: &mut TokenBucket, from: Duration, seconds: f64, object: u64) -> u64 {
         let (mut now, end, mut bytes) = (from, from + Duration::from_secs_f64(seconds), 0);
         while now < end {
             match bucket.take(object, now) {
@@ -217,7 +217,7 @@ mod tests {
         #[test]
         fn the_average_is_the_limit(rate in MB..500 * MB, object in 1000..4 * MB, from in 0..1000u64) {
             let from = Duration::from_secs(from);
-            let bytes = moved(&mut Bucket::new(rate, from), from, 3.0, object) as f64;
+            let bytes = moved(&mut TokenBucket::new(rate, from), from, 3.0, object) as f64;
             let expected = 3.0 * rate as f64;
             prop_assert!((bytes - expected).abs() <= (0.05 * expected).max(object as f64), "{bytes} of {expected}");
         }
@@ -225,7 +225,7 @@ mod tests {
         /// A change holds at once: the two seconds after it are at the new rate, whatever the old one.
         #[test]
         fn a_change_holds_at_once(before in MB..500 * MB, after in MB..500 * MB, large in MB..64 * MB) {
-            let mut bucket = Bucket::new(before, Duration::ZERO);
+            let mut bucket = TokenBucket::new(before, Duration::ZERO);
             moved(&mut bucket, Duration::ZERO, 2.0, large);
             let now = Duration::from_secs(2);
             bucket.set(after, now);
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn no_limit() {
-        let mut bucket = Bucket::new(0, Duration::ZERO);
+        let mut bucket = TokenBucket::new(0, Duration::ZERO);
         for _ in 0..1000 {
             assert_eq!(bucket.take(u64::MAX, Duration::ZERO), Ok(()));
         }
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn idle_time_is_not_saved_up() {
-        let mut bucket = Bucket::new(100 * MB, Duration::ZERO);
+        let mut bucket = TokenBucket::new(100 * MB, Duration::ZERO);
         let later = Duration::from_secs(3600);
         assert!(moved(&mut bucket, later, 1.0, MB) <= 107 * MB);
     }

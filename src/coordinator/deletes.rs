@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
-use super::{CollectionCell, CoordinatorError, Core, key_stats::KeyStats, steps::StepTxn};
+use super::{CollectionCell, CoordinatorError, Core, cell::Turn, key_stats::KeyStats, steps::StepTxn};
 use crate::{
     background::blocking,
     binlog,
@@ -115,15 +115,14 @@ impl Core {
         Ok(hits)
     }
 
-    /// Gives the deletes of L0 segments to the segments of the channel that may hold their keys, each in as few delta
-    /// logs as [`SPREAD_BYTES`] allows. Puts the changed segments into the transaction and returns them.
+    /// Writes the deletes of L0 segments for the segments of the channel that may hold their keys, each in as few delta
+    /// logs as [`SPREAD_BYTES`] allows. Returns these segments with their logs, which nothing names yet.
     pub(super) async fn spread(
         &self,
         cell: &CollectionCell,
         group: &Group,
         l0: &[Segment],
-        txn: &mut StepTxn,
-    ) -> Result<Vec<Segment>, CoordinatorError> {
+    ) -> Result<Vec<(Segment, Vec<LogFile>)>, CoordinatorError> {
         let mut logs = Vec::new();
         for segment in l0 {
             let of_segment = self.catalog.segment_logs(&segment.group, segment.id).await?;
@@ -151,13 +150,8 @@ impl Core {
                 }
             }
         }
-        let mut changed = Vec::new();
-        for (segment, logs) in targets {
-            if !logs.is_empty() {
-                changed.push(self.attach(&segment, logs, txn).await?);
-            }
-        }
-        Ok(changed)
+        targets.retain(|(_, logs)| !logs.is_empty());
+        Ok(targets)
     }
 
     /// Writes a delta log of the segment. Nothing names it until the caller commits it.
@@ -180,15 +174,48 @@ impl Core {
         Ok(file)
     }
 
+    /// Gives delta logs to live segments: as many as fit in the transaction, which has everything else already, and the
+    /// others in transactions before it. Returns the segments that are in the caller's transaction.
+    ///
+    /// If the last transaction does not follow, its deletes are written once more, and segments of the earlier ones have
+    /// them twice. That costs bytes and hurts no row.
+    pub(super) async fn attach_all(
+        self: &Arc<Self>,
+        cell: &Arc<CollectionCell>,
+        turn: &Arc<Turn>,
+        mut targets: Vec<(Segment, Vec<LogFile>)>,
+        txn: &mut StepTxn,
+    ) -> Result<Vec<Segment>, CoordinatorError> {
+        // Each segment is two operations: its record and its lists of logs.
+        let limit = self.catalog.max_operations();
+        let last = targets.len().min(limit.saturating_sub(txn.operations()) / 2);
+        let in_last = targets.split_off(targets.len() - last);
+        for chunk in targets.chunks((limit / 2).max(1)) {
+            let (mut ahead, mut changed) = (self.catalog.txn(), Vec::new());
+            for (segment, logs) in chunk {
+                changed.push(self.attach(segment, logs, &mut ahead).await?);
+            }
+            self.ownership.before_commit().await?;
+            let (core, cell) = (Arc::clone(self), Arc::clone(cell));
+            let fold = move || core.fold_and_raise(&cell, changed);
+            self.catalog.commit(ahead, Arc::clone(turn), fold).await?;
+        }
+        let mut changed = Vec::new();
+        for (segment, logs) in &in_last {
+            changed.push(self.attach(segment, logs, txn).await?);
+        }
+        Ok(changed)
+    }
+
     /// Puts a live segment with further delta logs into the transaction, and returns it.
-    pub(super) async fn attach(
+    async fn attach(
         &self,
         segment: &Segment,
-        delta: Vec<LogFile>,
+        delta: &[LogFile],
         txn: &mut StepTxn,
     ) -> Result<Segment, CoordinatorError> {
         let mut logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
-        logs.delta.extend(delta);
+        logs.delta.extend_from_slice(delta);
         let mut next = Segment { version: segment.version + 1, ..segment.clone() };
         next.summarise(&logs);
         txn.expect_segment(segment);

@@ -36,7 +36,7 @@ pub(crate) fn catch_up(counter: &IntCounter, total: u64) {
 }
 
 #[derive(Default, Clone, Copy)]
-struct Sum {
+struct SegmentSum {
     segments: i64,
     rows: u64,
     bytes: u64,
@@ -88,10 +88,10 @@ impl Coordinator {
         let metrics = &self.core.metrics.catalog;
         let cells = self.core.collections.all();
         metrics.collections.set(cells.len() as i64);
-        let mut sums: BTreeMap<(&str, &str), Sum> = BTreeMap::new();
+        let mut sums: BTreeMap<(&str, &str), SegmentSum> = BTreeMap::new();
         // All of them, so that a gauge goes back to zero with its last segment.
         for (state, level) in STATES.iter().flat_map(|s| LEVELS.iter().map(move |l| (s, *l))) {
-            sums.insert((state.as_str(), level_name(level)), Sum::default());
+            sums.insert((state.as_str(), level_name(level)), SegmentSum::default());
         }
         let mut delta_rows = 0;
         for unflushed in self.write_path.unflushed() {
@@ -112,7 +112,7 @@ impl Coordinator {
         }
         metrics.delta_rows.set(delta_rows as i64);
         metrics.damaged.set(self.core.unreadable_segments() as i64);
-        let mut by_state: BTreeMap<&'static str, Sum> = BTreeMap::new();
+        let mut by_state: BTreeMap<&'static str, SegmentSum> = BTreeMap::new();
         for ((state, level), sum) in sums {
             metrics.segments.with([state, level]).set(sum.segments);
             let total = by_state.entry(state).or_default();

@@ -28,7 +28,7 @@ pub(crate) struct SegmentTable {
 
 /// What segments of one state and level add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Sum {
+pub(super) struct StateSum {
     pub(super) segments: u64,
     pub(super) rows: u64,
     pub(super) insert_bytes: u64,
@@ -38,12 +38,12 @@ pub(super) struct Sum {
 /// Kept up with the lists, so that a look at the gauges costs nothing per segment. By level: live and dropped ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sums {
-    live: [Sum; 3],
-    dropped: [Sum; 3],
+    live: [StateSum; 3],
+    dropped: [StateSum; 3],
 }
 
 impl Sums {
-    pub(super) fn of(&self, state: SegmentState, level: SegmentLevel) -> Sum {
+    pub(super) fn of(&self, state: SegmentState, level: SegmentLevel) -> StateSum {
         let levels = if state == SegmentState::Dropped { &self.dropped } else { &self.live };
         match level {
             SegmentLevel::L0 => levels[0],
@@ -52,7 +52,7 @@ impl Sums {
         }
     }
 
-    fn sum_of(&mut self, segment: &Segment) -> &mut Sum {
+    fn sum_of(&mut self, segment: &Segment) -> &mut StateSum {
         let levels = if segment.state == SegmentState::Dropped { &mut self.dropped } else { &mut self.live };
         match segment.level {
             SegmentLevel::L0 => &mut levels[0],

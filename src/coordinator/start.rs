@@ -83,7 +83,15 @@ impl Loaded {
     /// # Errors
     /// A store that can't be read, segments of a collection that the catalog does not have.
     pub(crate) async fn prepare(self) -> Result<Prepared, CoordinatorError> {
-        let Self { config, clock, metrics, catalog, mut contents, store, fence, store_stop, ownership, .. } = self;
+        let Self { mut config, clock, metrics, catalog, mut contents, store, fence, store_stop, ownership, .. } = self;
+        let fits = inputs_per_commit(catalog.max_operations());
+        if config.compaction.max_inputs > fits {
+            info!(
+                fits,
+                "dataCoord.compaction.max.segment is lowered to what a transaction of the metadata store takes"
+            );
+            Arc::make_mut(&mut config).compaction.max_inputs = fits;
+        }
         drop_plans_without_job(&catalog, &mut contents).await?;
         let controls = catalog.controls().await?;
         let Numbers { ids, tso, keeper } = ids::open(Arc::new(catalog.bounds()), Arc::clone(&clock)).await?;
@@ -227,4 +235,11 @@ fn fill(collections: &Collections, contents: Contents<Arc<SegmentTable>>) -> Res
         }
     }
     Ok(JobBook::recovered(jobs, plans))
+}
+
+/// Most inputs of a plan, so that a transaction of so many operations takes its commit: a record of each input, two of
+/// each output, and those of the plan and the write statistics. A merge makes no more segments than it takes. A plan that
+/// divides segments may make more of them than fit; its commit is refused then (`MetaError::TooLarge`), and it fails.
+fn inputs_per_commit(operations: usize) -> u32 {
+    u32::try_from(operations.saturating_sub(2) / 3).unwrap_or(u32::MAX).max(2)
 }

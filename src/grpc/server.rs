@@ -4,6 +4,7 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{server::NamedService, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -81,7 +82,7 @@ impl GrpcServer {
         set_serving(&health, true).await;
         let max_streams = self.standalone.config().server.max_streams;
         let window = self.requests.window_bytes();
-        let reporting = AbortOnDrop(tokio::spawn(report(health, Arc::clone(&self.standalone))));
+        let reporting = AbortOnDropHandle::new(tokio::spawn(report(health, Arc::clone(&self.standalone))));
         let gatekeeper = self.standalone.gatekeeper().clone();
         let milvus = MilvusApi::new(Arc::clone(&self.standalone));
         let milvus_service = MilvusServiceServer::new(milvus.clone())
@@ -147,15 +148,6 @@ async fn report(health: HealthReporter, standalone: Arc<Standalone>) {
             set_serving(&health, takes_calls).await;
             said = takes_calls;
         }
-    }
-}
-
-/// Aborts a task when it is dropped.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -32,7 +32,10 @@ use std::{
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 
 use super::{
     Committed, FlushError, FlushSink, FlushedSegment,
@@ -119,8 +122,8 @@ impl Flusher {
                         // A task of its own: a panic fails one attempt, not the worker.
                         let flusher = self.clone();
                         let attempt = tokio::spawn(async move { flusher.flush(id, &group).await });
-                        let attempt = AbortOnDrop(attempt);
-                        if let Err(error) = attempt.join().await {
+                        let attempt = AbortOnDropHandle::new(attempt);
+                        if let Err(error) = attempt.await {
                             self.failed(
                                 id,
                                 FlushError::new(ErrorKind::Internal, format!("flush ended early: {error}")),
@@ -228,20 +231,5 @@ impl FlushJob {
             .map_err(|e| FlushError::new(ErrorKind::Internal, format!("can't order rows of {}: {e}", self.id)))?;
         let (id, group, schema, end_lsn) = (self.id, self.group, self.schema, self.end_lsn);
         Ok(SealedRows { id, group, schema, rows, deletes, end_lsn })
-    }
-}
-
-/// Aborts its task when it is dropped unfinished.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl AbortOnDrop {
-    async fn join(mut self) -> Result<(), tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

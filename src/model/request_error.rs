@@ -58,7 +58,7 @@ pub enum RequestError {
 
     #[error("there is no partition {0}")]
     PartitionNotFound(String),
-    #[error("partition not found[partition={0}]")]
+    #[error("there is no partition with id {0}")]
     PartitionIdNotFound(PartitionId),
     #[error("{count} partitions exceed the limit of {limit} in collection {collection}")]
     TooManyPartitions { count: usize, limit: usize, collection: String },
@@ -70,6 +70,10 @@ pub enum RequestError {
     /// A write names a partition, and the partition key decides.
     #[error("partition {0} is named, and the partition key decides")]
     PartitionByKey(String),
+
+    /// `got` is offset and limit together.
+    #[error("offset and limit are {got} together, expected 1 to {most}")]
+    QueryWindow { got: u64, most: u64 },
 
     #[error("there is no index {0}")]
     IndexNotFound(String),
@@ -113,7 +117,7 @@ impl Classify for RequestError {
             | Self::JobNotFound(_)
             | Self::PlanNotFound(_)
             | Self::SegmentNotFound(_) => ErrorKind::NotFound,
-            Self::NoCollection { .. } | Self::BadName(_) => ErrorKind::Invalid,
+            Self::NoCollection { .. } | Self::BadName(_) | Self::QueryWindow { .. } => ErrorKind::Invalid,
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::DatabaseExists(_)
             | Self::DefaultDatabase

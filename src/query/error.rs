@@ -4,7 +4,7 @@ use super::expr::ExprError;
 use crate::{
     error::{Classify, ErrorKind},
     memory::Full,
-    model::FieldId,
+    model::{FieldId, RequestError},
     storage::StorageError,
 };
 
@@ -14,8 +14,9 @@ pub enum QueryError {
     Expr(#[from] ExprError),
     #[error("field {field} is not in collection {collection}")]
     UnknownField { field: FieldId, collection: String },
-    #[error("invalid max query result window, (offset+limit) should be in range [1, {max}], but got {got}")]
-    Window { got: u64, max: u64 },
+    /// A client's mistake that Milvus has words for.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     #[error("the answer has more than {max} {what}, narrow the filter or give a limit")]
     TooLarge { what: &'static str, max: u64 },
     /// The answer does not fit into the memory that other queries leave, or exceeds all of it.
@@ -41,7 +42,8 @@ impl Classify for QueryError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Expr(error) => error.kind(),
-            Self::UnknownField { .. } | Self::Window { .. } => ErrorKind::Invalid,
+            Self::UnknownField { .. } => ErrorKind::Invalid,
+            Self::Request(error) => error.kind(),
             Self::TooLarge { .. } => ErrorKind::Exhausted,
             Self::Memory(error) => error.kind(),
             Self::Corrupt { .. } => ErrorKind::Corrupt,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     memory::Account,
-    model::{CollectionSchema, FieldId, PrimaryKey, Timestamp},
+    model::{CollectionSchema, FieldId, PrimaryKey, RequestError, Timestamp},
 };
 
 /// A request for rows.
@@ -103,7 +103,7 @@ pub(super) async fn query_until(
             Some(end) => Some(end),
             None => {
                 let got = limit.saturating_add(query.offset);
-                return Err(QueryError::Window { got, max: limits.max_window });
+                return Err(RequestError::QueryWindow { got, most: limits.max_window }.into());
             }
         },
     };

@@ -30,7 +30,7 @@ pub(super) struct Queries {
 }
 
 /// A query that runs.
-pub(super) struct Admitted {
+pub(super) struct RunningQuery {
     /// Counts its memory. A clone that is kept with the answer keeps counting it.
     pub(super) memory: Account,
     _turn: Option<OwnedSemaphorePermit>,
@@ -48,10 +48,10 @@ impl Queries {
     }
 
     /// Waits for a turn, and for the memory that every running query is sure of.
-    pub(super) async fn admit(&self) -> Admitted {
+    pub(super) async fn admit(&self) -> RunningQuery {
         // The semaphore is never closed, so there is always a turn.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
-        Admitted { memory: self.memory.account(self.own_bytes).await, _turn: turn }
+        RunningQuery { memory: self.memory.account(self.own_bytes).await, _turn: turn }
     }
 
     pub(super) fn used_bytes(&self) -> u64 {

@@ -36,6 +36,7 @@ impl StandaloneError {
         match self {
             Self::Request(error) => Some(error),
             Self::Coordinator(error) => error.request(),
+            Self::Query(QueryError::Request(error)) => Some(error),
             _ => None,
         }
     }

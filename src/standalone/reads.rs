@@ -10,7 +10,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use arrow_array::RecordBatch;
 
-use super::{Standalone, StandaloneError, admission::Admitted};
+use super::{Standalone, StandaloneError, admission::RunningQuery};
 use crate::{
     coordinator::{CollectionCell, CoordinatorError, PinGuard},
     memory::Account,
@@ -114,7 +114,7 @@ impl Standalone {
         }
     }
 
-    fn query_limits(&self, admitted: &Admitted) -> QueryLimits {
+    fn query_limits(&self, admitted: &RunningQuery) -> QueryLimits {
         let config = &self.config;
         // The account refuses what the memory of all queries can't hold, and names the setting.
         QueryLimits {

@@ -74,7 +74,7 @@ pub async fn write_segment(
     let fields: Arc<[Field]> = target.schema.stored_fields().into();
     let rows = Checked { batches, schema: target.schema.arrow_schema(), segment: target.ids.segment.0, last: i64::MIN };
     let mut cuts =
-        Cuts { rows: rows.peekable(), fields: fields.clone(), max_bytes: target.config.max_bytes, rest: None }
+        BinlogCuts { rows: rows.peekable(), fields: fields.clone(), max_bytes: target.config.max_bytes, rest: None }
             .peekable();
     let mut segment = Assembly {
         target,
@@ -243,7 +243,7 @@ impl Cut {
 
 /// Cuts rows into binlogs. A cut ends at the first row count of 100·k − 1 at which the rows have more than `max_bytes` in
 /// memory, all fields together.
-struct Cuts<I: Iterator> {
+struct BinlogCuts<I: Iterator> {
     rows: Peekable<I>,
     fields: Arc<[Field]>,
     max_bytes: u64,
@@ -251,7 +251,7 @@ struct Cuts<I: Iterator> {
     rest: Option<RecordBatch>,
 }
 
-impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> Cuts<I> {
+impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> BinlogCuts<I> {
     fn size(&self, batch: &RecordBatch) -> u64 {
         self.fields.iter().zip(batch.columns()).map(|(field, column)| memory_size(field, column)).sum()
     }
@@ -288,7 +288,7 @@ impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> Cuts<I> {
     }
 }
 
-impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> Iterator for Cuts<I> {
+impl<I: Iterator<Item = Result<RecordBatch, StorageError>>> Iterator for BinlogCuts<I> {
     type Item = Result<Cut, StorageError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -32,7 +32,7 @@ impl Core {
     ) -> Result<(), CoordinatorError> {
         let cell = self.collections.by_id(plan.group.collection)?;
         // With it no definition that decides over rows can change until this is committed.
-        let turn = cell.commit_turn().await;
+        let turn = Arc::new(cell.commit_turn().await);
         self.check_terms_of(plan, &cell)?;
         let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
         self.check_plan(plan, &inputs)?;
@@ -48,9 +48,7 @@ impl Core {
             txn.put_segment_and_logs(&segment, &logs);
             changed.push(segment);
         }
-        if is_l0 {
-            changed.extend(self.spread(&cell, &plan.group, &inputs, &mut txn).await?);
-        }
+        let mut written: u64 = changed.iter().map(stored_bytes).sum();
         for input in &inputs {
             txn.expect_segment(input);
             let dropped = Segment {
@@ -63,16 +61,16 @@ impl Core {
             txn.put_segment(&dropped);
             changed.push(dropped);
         }
-        // A segment that only received deletes counts with its new bytes.
-        let before = |s: &Segment| cell.segment(s.id).as_ref().map_or(0, stored_bytes);
-        let new = changed.iter().filter(|s| s.is_live());
-        let written = new.map(|s| stored_bytes(s).saturating_sub(before(s))).sum();
+        let spread = if is_l0 { self.spread(&cell, &plan.group, &inputs).await? } else { Vec::new() };
+        // A segment that only receives deletes counts with its new bytes.
+        written += spread.iter().flat_map(|(_, logs)| logs).map(|log| log.bytes).sum::<u64>();
         let write_stats = cell.write_stats().with_merge(inputs.iter().map(stored_bytes).sum(), written, now_ms);
         txn.put_write_stats(cell.id, &write_stats);
         let now = self.jobs.plan(plan.id).ok_or(RequestError::PlanNotFound(plan.id))?;
         let (rows_in, rows_out, bytes_out) = (outcome.rows_in, outcome.rows_out, outcome.bytes_written);
         let mut moves = PlanMoves::default();
         moves.stage(&mut txn, now, Event::Commit { targets, rows_out, bytes_out, at_ms: now_ms })?;
+        changed.extend(self.attach_all(&cell, &turn, spread, &mut txn).await?);
         let (deleted, expired, late_deletes) = (outcome.rows_deleted, outcome.rows_expired, late.len());
         self.ownership.before_commit().await?;
         let (core, plan) = (Arc::clone(self), plan.clone());

@@ -82,24 +82,24 @@ impl Core {
         if self.collections.by_id(batch.collection).is_err() {
             return gone;
         }
-        let mut txn = self.catalog.txn();
-        let mut changed = Vec::new();
-        let mut bytes = 0;
+        let turn = Arc::new(turn);
+        let mut targets = Vec::new();
         for segment in cell.live().into_iter().filter(|s| s.group.channel == batch.channel) {
             let hits = self.hits(&segment, batch.for_segment(segment.id, segment.group.partition)).await?;
             if !hits.is_empty() {
                 let log = self.write_delta(&segment.group, segment.id, hits).await?;
-                let next = self.attach(&segment, vec![log], &mut txn).await?;
-                bytes += next.delta_bytes.saturating_sub(segment.delta_bytes);
-                changed.push(next);
+                targets.push((segment, vec![log]));
             }
         }
-        if !changed.is_empty() {
-            self.ownership.before_commit().await?;
-        }
+        let bytes = targets.iter().flat_map(|(_, logs)| logs).map(|log| log.bytes).sum();
+        let mut txn = self.catalog.txn();
         txn.set_channel_delta_lsn(&batch.channel, batch.upto);
         let write_stats = cell.write_stats().with_flush(0, bytes, self.clock.now_ms());
         txn.put_write_stats(cell.id, &write_stats);
+        let changed = self.attach_all(&cell, &turn, targets, &mut txn).await?;
+        if !changed.is_empty() {
+            self.ownership.before_commit().await?;
+        }
         let core = Arc::clone(self);
         let fold = move || {
             cell.set_write_stats(write_stats);

@@ -21,7 +21,7 @@ use crate::model::{Group, Segment};
 
 impl Core {
     /// Takes committed segments into memory, and has the planner look at their groups.
-    fn fold_and_raise(&self, cell: &CollectionCell, changed: Vec<Segment>) {
+    pub(super) fn fold_and_raise(&self, cell: &CollectionCell, changed: Vec<Segment>) {
         let groups: BTreeSet<Arc<Group>> = changed.iter().map(|s| Arc::clone(&s.group)).collect();
         cell.fold(changed);
         for group in groups {

@@ -42,7 +42,7 @@ fn check(table: &SegmentTable, model: &Model) {
     for state in [SegmentState::Flushed, SegmentState::Dropped] {
         for level in [SegmentLevel::L0, SegmentLevel::L1, SegmentLevel::L2] {
             let these: Vec<_> = model.values().filter(|s| s.state == state && s.level == level).collect();
-            let expected = Sum {
+            let expected = StateSum {
                 segments: these.len() as u64,
                 rows: these.iter().map(|s| s.rows).sum(),
                 insert_bytes: these.iter().map(|s| s.insert_bytes).sum(),

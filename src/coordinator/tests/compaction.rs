@@ -210,11 +210,11 @@ async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
         let cases = [
             (
                 CompactionRequest { partition: Some(PartitionId(77)), ..asked(policy) },
-                "partition not found[partition=77]",
+                "there is no partition with id 77",
             ),
             (
                 CompactionRequest { partition: Some(PartitionId(-1)), ..asked(policy) },
-                "partition not found[partition=-1]",
+                "there is no partition with id -1",
             ),
             (
                 CompactionRequest { channel: Some(Channel::new("nowhere_v0")), ..asked(policy) },
@@ -540,6 +540,45 @@ async fn a_store_of_small_transactions_takes_drops_of_many_segments() {
     assert_eq!((cell.live().len(), cell.dropped().len()), (0, 40));
     process.shutdown().await;
     world.start().await.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_of_small_transactions_takes_deletes_of_many_segments() {
+    let world = World::with_max_operations(8);
+    let (process, cell) = world.with_collection(false).await;
+    for n in 0..20 {
+        process.flushed(&cell, "", n * 10..n * 10 + 10).await;
+    }
+    let each = |digit: i64| (0..20).map(|n| (n * 10 + digit).to_string()).collect::<Vec<_>>().join(",");
+    process.deleted(&cell, &format!("f100 in [{}]", each(3))).await;
+    let logs = || cell.live().iter().map(|s| (s.delta_rows, s.delta_logs)).collect::<Vec<_>>();
+    assert_eq!(logs(), vec![(1, 1); 20]);
+
+    let now = process.timestamp().await.unwrap();
+    let deletes: Vec<Delete> = (0..20).map(|n| delete(n * 10 + 5, now)).collect();
+    let l0 = process.put_l0(&cell, PartitionId::ALL, &deletes).await;
+    process.compacted(&cell, asked(Policy::L0Delete)).await;
+    assert_eq!(cell.segment(l0).unwrap().state, SegmentState::Dropped);
+    assert_eq!((logs(), process.rows_of(&cell).await), (vec![(2, 2); 20], 160));
+    process.shutdown().await;
+
+    let process = world.start().await;
+    assert_eq!(process.rows_of(&self::cell(&process)).await, 160);
+    process.shutdown().await;
+}
+
+/// A commit has two records for each output, one for each input, and one each for the plan and the write statistics.
+#[tokio::test]
+async fn a_plan_has_no_more_inputs_than_its_commit_can_drop() {
+    let world = World::with_max_operations(8);
+    let (process, cell) = world.with_collection(false).await;
+    for n in 0..20 {
+        process.flushed(&cell, "", n * 10..n * 10 + 10).await;
+    }
+    let view = process.compacted(&cell, CompactionRequest::default()).await;
+    let inputs: Vec<usize> = view.plans.iter().map(|p| p.inputs.len()).collect();
+    assert_eq!((inputs.iter().max(), process.rows_of(&cell).await), (Some(&2), 200), "{inputs:?}");
+    process.shutdown().await;
 }
 
 #[tokio::test]

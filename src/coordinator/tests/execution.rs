@@ -40,7 +40,7 @@ async fn a_merge_that_hangs_is_begun_again_and_takes_effect_once() {
 #[tokio::test]
 async fn a_merge_that_hangs_in_every_attempt_times_out_and_is_not_planned_again_by_itself() {
     let world = World::with(|config| {
-        impatient(config, Duration::from_millis(100), 2);
+        impatient(config, Duration::from_secs(1), 2);
         config.compaction.auto_enabled = true;
     })
     .await;

@@ -9,6 +9,7 @@ use crate::{
     config::StorageConfig,
     error::{Classify, ErrorKind},
     kit::gate::{Fault, Gate, Operation},
+    model::RequestError,
     query::{
         Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, expire_before, matching_keys,
         query,
@@ -84,7 +85,7 @@ async fn windows_as_observed() {
     for (limit, offset) in [(16_384, 1), (u64::MAX, 1), (1, u64::MAX)] {
         let asked = Query { limit: Some(limit), offset, ..ask(&schema, "") };
         let error = query(&schema, duplicates(&schema), asked, &QueryLimits::default()).await.unwrap_err();
-        assert!(matches!(error, QueryError::Window { .. }), "{error}");
+        assert!(matches!(error, QueryError::Request(RequestError::QueryWindow { .. })), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
 }

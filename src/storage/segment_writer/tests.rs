@@ -89,7 +89,7 @@ fn runtime() -> tokio::runtime::Runtime {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// However rows are batched, none is lost or moved, and every binlog but the last ends at a cut of [`Cuts`].
+    /// However rows are batched, none is lost or moved, and every binlog but the last ends at a cut of [`BinlogCuts`].
     #[test]
     fn cuts_keep_rows_and_limits(
         sizes in proptest::collection::vec(0..400_i64, 1..6),

@@ -285,25 +285,25 @@ fn finite(field: &Field, values: &[f32], dim: usize) -> Result<(), RowError> {
     Err(RowError::Value(text))
 }
 
-fn narrow<T: TryFrom<i32> + Bounds>(field: &Field, values: &[i32]) -> Result<Vec<T>, RowError> {
+fn narrow<T: TryFrom<i32> + IntegerRange>(field: &Field, values: &[i32]) -> Result<Vec<T>, RowError> {
     let convert = |(row, value): (usize, &i32)| T::try_from(*value).map_err(|_| out_of_range::<T>(field, row, *value));
     values.iter().enumerate().map(convert).collect()
 }
 
 /// Range of a narrow integer, for messages.
-trait Bounds {
+trait IntegerRange {
     const RANGE: (i32, i32);
 }
 
-impl Bounds for i8 {
+impl IntegerRange for i8 {
     const RANGE: (i32, i32) = (i8::MIN as i32, i8::MAX as i32);
 }
 
-impl Bounds for i16 {
+impl IntegerRange for i16 {
     const RANGE: (i32, i32) = (i16::MIN as i32, i16::MAX as i32);
 }
 
-fn out_of_range<T: Bounds>(field: &Field, row: usize, value: i32) -> RowError {
+fn out_of_range<T: IntegerRange>(field: &Field, row: usize, value: i32) -> RowError {
     let (min, max) = T::RANGE;
     RowError::Parameter(format!("the {row}th element ({value}) out of range: [{min}, {max}]: field {}", field.name))
 }
