@@ -43,7 +43,7 @@ pub struct Pool {
 /// Reserved memory. Dropping it returns the bytes to the pool.
 #[derive(Debug)]
 pub struct Reserved {
-    _units: Option<OwnedSemaphorePermit>,
+    units: Option<OwnedSemaphorePermit>,
 }
 
 impl Pool {
@@ -65,7 +65,7 @@ impl Pool {
     /// Waits until `bytes` are free; first come, first served. A need above the limit gets the whole pool, so it runs alone.
     pub async fn reserve(&self, bytes: u64) -> Reserved {
         // The semaphore is never closed, so there is always a permit.
-        Reserved { _units: Arc::clone(&self.units).acquire_many_owned(self.units_of(bytes)).await.ok() }
+        Reserved { units: Arc::clone(&self.units).acquire_many_owned(self.units_of(bytes)).await.ok() }
     }
 
     /// Reserves `bytes` without waiting.
@@ -74,7 +74,7 @@ impl Pool {
     /// `Full` if the bytes are not free, or another user waits for them.
     pub fn try_reserve(&self, bytes: u64) -> Result<Reserved, Full> {
         match Arc::clone(&self.units).try_acquire_many_owned(self.units_of(bytes)) {
-            Ok(units) => Ok(Reserved { _units: Some(units) }),
+            Ok(units) => Ok(Reserved { units: Some(units) }),
             Err(_) => Err(self.full(bytes)),
         }
     }
@@ -137,6 +137,20 @@ impl Account {
         }
         state.used = used;
         Ok(())
+    }
+
+    /// Returns what is reserved and not counted: the work has ended, and its result stays.
+    pub fn settle(&self) {
+        let mut state = self.state.lock();
+        let AccountState { used, covered, held } = &mut *state;
+        let mut spare = covered.saturating_sub(*used) / UNIT;
+        for reserved in held {
+            let Some(units) = &mut reserved.units else { continue };
+            let given = spare.min(units.num_permits() as u64);
+            drop(units.split(given as usize));
+            spare -= given;
+            *covered -= given * UNIT;
+        }
     }
 }
 
@@ -201,6 +215,20 @@ mod tests {
         drop(account);
         assert_eq!(pool.used_bytes(), 64 * KIB);
         drop(twin);
+        assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_settled_keeps_what_it_counts_and_can_grow_again() {
+        let pool = pool(64);
+        let account = pool.account(32 * KIB).await;
+        account.grow(5 * KIB).unwrap();
+        account.settle();
+        assert_eq!(pool.used_bytes(), 5 * KIB);
+        account.grow(50 * KIB).unwrap();
+        account.settle();
+        assert_eq!(pool.used_bytes(), 55 * KIB);
+        drop(account);
         assert_eq!(pool.used_bytes(), 0);
     }
 

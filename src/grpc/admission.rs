@@ -3,7 +3,7 @@
 //! The head of a message tells its length. Until that much memory is free, the rest of the body stays unread, so the
 //! client stops sending when its window is full (HTTP/2's back-pressure). Small messages have a pool of their own:
 //! state calls and health checks never queue behind large inserts. A call's memory is given back when the call is
-//! answered, that of a query's answer when the answer is sent.
+//! answered, that of a query's answer when the answer is sent or its client does not take it (`answer`).
 //!
 //! ```text
 //!   limit of requests = windows of waiting calls (1/4) + small messages (1/16) + large messages (11/16)
@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
+use super::answer::Counted;
 use crate::{
     config::{Config, Part},
     connections::Deadline,
@@ -62,6 +63,7 @@ pub struct Requests {
     waiting: Arc<Semaphore>,
     window_bytes: u32,
     max_message_bytes: usize,
+    size_key: &'static str,
     queue_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -75,6 +77,7 @@ impl Requests {
         Self {
             small: Pool::new(key, bytes / 16),
             max_message_bytes: config.server.max_request_bytes.min(most),
+            size_key: if config.server.max_request_bytes > most { key } else { "proxy.grpc.serverMaxRecvSize" },
             large,
             waiting: Arc::new(Semaphore::new((bytes / 4 / window).clamp(1, WAITING) as usize)),
             window_bytes: window as u32,
@@ -86,6 +89,11 @@ impl Requests {
     /// A larger message is refused.
     pub fn max_message_bytes(&self) -> usize {
         self.max_message_bytes
+    }
+
+    /// The setting that this limit comes from.
+    pub fn size_key(&self) -> &'static str {
+        self.size_key
     }
 
     /// Unread bytes of a body that a client may send ahead.
@@ -272,29 +280,6 @@ fn refusal(full: &Full) -> String {
     format!("too many requests are in flight, try again later: {full}")
 }
 
-/// An answer that holds the memory of its rows until it is sent.
-struct Counted {
-    body: Body,
-    _memory: Account,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// One message and the trailers of a successful call.
 struct Whole {
     message: Option<Bytes>,
@@ -367,6 +352,7 @@ where
         let path = request.uri().path().to_owned();
         let call = Arc::new(Call::default());
         let (requests, admitted) = (self.requests.clone(), Arc::clone(&call));
+        let idle_timeout = requests.idle_timeout;
         let is_stream = path.starts_with("/grpc.reflection.");
         let request = request.map(move |body| {
             let idle = Deadline::new(requests.idle_timeout);
@@ -392,7 +378,7 @@ where
                 return Ok(answer);
             }
             if let Some(memory) = response.extensions_mut().remove::<Account>() {
-                return Ok(response.map(|body| Body::new(Counted { body, _memory: memory })));
+                return Ok(response.map(|body| Body::new(Counted::new(body, memory, idle_timeout))));
             }
             Ok(response)
         })

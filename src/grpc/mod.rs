@@ -6,6 +6,7 @@
 
 mod access;
 mod admission;
+mod answer;
 mod control;
 mod data_coord;
 mod milvus;
