@@ -15,8 +15,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{MetaError, key};
 use crate::{
     model::{
-        Channel, ClusterRange, Collection, CollectionId, FieldId, Group, Job, LogFile, LogId, Lsn, PartitionId,
-        PkRange, Plan, PrimaryKey, Role, Scalar, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp, User,
+        Channel, ClusterRange, Collection, CollectionId, Database, FieldId, Group, Job, LogFile, LogId, Lsn,
+        PartitionId, PkRange, Plan, PrimaryKey, Role, Scalar, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp,
+        User,
     },
     wire::{proto::data, segment as wire},
 };
@@ -252,6 +253,14 @@ pub(super) fn encode_json<T: Serialize>(key: &str, value: &T) -> Result<Bytes, M
 
 pub(super) fn decode_json<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, MetaError> {
     serde_json::from_slice(bytes).map_err(|e| corrupt(key, e))
+}
+
+pub(super) fn decode_database(key: &str, bytes: &[u8]) -> Result<Database, MetaError> {
+    let database: Database = decode_json(key, bytes)?;
+    if key::database(&database.name) != key {
+        return Err(corrupt(key, format!("the value is of database {}", database.name)));
+    }
+    Ok(database)
 }
 
 /// Checks the properties of a schema that the rest of the program takes for granted.

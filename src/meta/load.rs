@@ -63,7 +63,7 @@ pub(super) async fn contents<S: Send + 'static>(
 ) -> Result<Contents<S>, MetaError> {
     let load = Load { store };
     let collections = load.list(load.cut_at_keys(key::COLLECTIONS).await?, codec::decode_collection).await?;
-    let databases = load.list(vec![Span::of(key::DATABASES)], codec::decode_json).await?;
+    let databases = load.list(vec![Span::of(key::DATABASES)], codec::decode_database).await?;
     let users = load.list(vec![Span::of(key::USERS)], codec::decode_user).await?;
     let roles = load.list(vec![Span::of(key::ROLES)], codec::decode_role).await?;
     let segments = load.segments(&collections, Arc::new(gather)).await?;
