@@ -59,6 +59,9 @@ pub struct LimitsConfig {
     pub max_fields: u32,
     pub max_name_length: usize,
     pub max_databases: usize,
+    /// Collections of all databases.
+    pub max_collections: usize,
+    pub max_database_collections: usize,
     pub max_partitions: usize,
     pub max_varchar_length: u32,
     pub max_array_capacity: u32,
@@ -78,6 +81,8 @@ impl Default for LimitsConfig {
             max_fields: 64,
             max_name_length: 255,
             max_databases: 64,
+            max_collections: 65_536,
+            max_database_collections: 65_536,
             max_partitions: 4096,
             max_varchar_length: 65_535,
             max_array_capacity: 4096,

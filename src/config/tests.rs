@@ -87,6 +87,8 @@ fn keys_have_milvus_units() {
         ("dataNode.segment.binlog.maxsize", "1048576", |c| c.binlog.max_bytes.to_string(), "1048576"),
         ("dataNode.compaction.maxConcurrency", "7", |c| c.worker.max_concurrency.to_string(), "7"),
         ("common.retentionDuration", "432000", |c| format!("{:?}", c.compaction.retention), "432000s"),
+        ("quotaAndLimits.limits.maxCollectionNum", "7", |c| c.limits.max_collections.to_string(), "7"),
+        ("quotaAndLimits.limits.maxCollectionNumPerDB", "7", |c| c.limits.max_database_collections.to_string(), "7"),
         ("common.JSONMaxLength", "1000", |c| c.limits.max_json_bytes.to_string(), "1000"),
         ("dataCoord.enableCompaction", "false", |c| c.compaction.enabled.to_string(), "false"),
         ("dataCoord.enableGarbageCollection", "false", |c| c.gc.enabled.to_string(), "false"),

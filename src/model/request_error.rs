@@ -16,6 +16,9 @@ pub enum RequestError {
     DatabaseNotEmpty { database: String, collections: usize },
     #[error("there are {most} databases already, the limit")]
     TooManyDatabases { most: usize },
+    /// `database` is the one that is full, none if all together are.
+    #[error("there are {most} collections already, the limit")]
+    TooManyCollections { most: usize, database: Option<String> },
     /// The database that a collection should move to.
     #[error("there is no database {0} to move to")]
     TargetNotFound(String),
@@ -123,6 +126,7 @@ impl Classify for RequestError {
             | Self::DefaultDatabase
             | Self::DatabaseNotEmpty { .. }
             | Self::TooManyDatabases { .. }
+            | Self::TooManyCollections { .. }
             | Self::DuplicateCollection(_)
             | Self::CollectionIsAlias(_)
             | Self::DropThroughAlias(_)

@@ -48,7 +48,12 @@ pub(super) enum NameChange<'a> {
         most: usize,
     },
     DropDatabase(&'a str),
-    CreateCollection(CollectionName<'a>),
+    /// `most` is how many collections there may be, `most_here` how many in the database.
+    CreateCollection {
+        name: CollectionName<'a>,
+        most: usize,
+        most_here: usize,
+    },
     DropCollection(CollectionName<'a>),
     /// Inside a database or into another one.
     Rename {
@@ -87,6 +92,13 @@ pub(super) enum Allowed {
 struct Space {
     database: Database,
     names: BTreeMap<String, Meaning>,
+}
+
+impl Space {
+    /// How many collections it has.
+    fn collections(&self) -> usize {
+        self.names.values().filter(|meaning| matches!(meaning, Meaning::Collection(_))).count()
+    }
 }
 
 /// What every name means.
@@ -141,17 +153,19 @@ impl Directory {
                     return Err(RequestError::DefaultDatabase);
                 }
                 let Some(space) = self.spaces.get(name) else { return Ok(Allowed::Already) };
-                let collections = space.names.values().filter(|m| matches!(m, Meaning::Collection(_))).count();
+                let collections = space.collections();
                 if !space.names.is_empty() {
                     return Err(RequestError::DatabaseNotEmpty { database: name.to_owned(), collections });
                 }
                 Ok(Allowed::New)
             }
-            NameChange::CreateCollection(name) => match self.space(name.database)?.names.get(name.name) {
-                None => Ok(Allowed::New),
-                Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
-                Some(Meaning::Alias(_)) => Err(RequestError::CollectionIsAlias(name.name.to_owned())),
-            },
+            NameChange::CreateCollection { name, most, most_here } => {
+                match self.space(name.database)?.names.get(name.name) {
+                    None => self.check_room(name.database, most, most_here),
+                    Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
+                    Some(Meaning::Alias(_)) => Err(RequestError::CollectionIsAlias(name.name.to_owned())),
+                }
+            }
             NameChange::DropCollection(name) => match self.space(name.database)?.names.get(name.name) {
                 None => Ok(Allowed::Already),
                 Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
@@ -180,6 +194,18 @@ impl Directory {
                 Some(Meaning::Collection(_)) | None => Ok(Allowed::Already),
             },
         }
+    }
+
+    /// Whether there may be one collection more.
+    fn check_room(&self, database: &str, most: usize, most_here: usize) -> Result<Allowed, RequestError> {
+        if self.space(database)?.collections() >= most_here {
+            let database = Some(database.to_owned());
+            return Err(RequestError::TooManyCollections { most: most_here, database });
+        }
+        if self.spaces.values().map(Space::collections).sum::<usize>() >= most {
+            return Err(RequestError::TooManyCollections { most, database: None });
+        }
+        Ok(Allowed::New)
     }
 
     fn check_rename(&self, from: CollectionName<'_>, to: CollectionName<'_>) -> Result<Allowed, RequestError> {

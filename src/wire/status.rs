@@ -44,6 +44,7 @@ impl Code {
     /// Only DescribeCollection answers this, and `has_collection` of SDKs expects it.
     pub const COLLECTION_NOT_DESCRIBED: Self = Self::new(100, ErrorCode::UnexpectedError);
     pub const COLLECTION_NOT_LOADED: Self = Self::new(101, ErrorCode::UnexpectedError);
+    pub const TOO_MANY_COLLECTIONS: Self = Self::new(102, ErrorCode::UnexpectedError);
     pub const PARTITION_NOT_FOUND: Self = Self::new(200, ErrorCode::MetaFailed);
     pub const INDEX_NOT_FOUND: Self = Self::new(700, ErrorCode::IndexNotExist);
     pub const DATABASE_NOT_FOUND: Self = Self::new(800, ErrorCode::UnexpectedError);
@@ -110,6 +111,7 @@ pub fn of_request(error: &RequestError) -> common::Status {
             "database:{database} not empty, must drop all collections before drop database: it has {collections}"
         )),
         E::TooManyDatabases { most } => too_many_databases(*most),
+        E::TooManyCollections { most, database } => too_many_collections(*most, database.as_deref()),
         E::TargetNotFound(name) => unexpected(format_args!("target database:{name} not found")),
         E::CollectionNotFound { database, collection } => collection_not_found(database, collection),
         E::CollectionIdNotFound(id) => collection_not_found(DEFAULT_DATABASE, id),
@@ -141,7 +143,8 @@ pub fn of_request(error: &RequestError) -> common::Status {
             "invalid max query result window, (offset+limit) should be in range [1, {most}], but got {got}"
         )),
         E::TooManyPartitions { count, limit, collection } => unexpected(format_args!(
-            "partition number ({count}) exceeds max configuration ({limit}), collection: {collection}"
+            "partition number ({count}) exceeds max configuration ({limit}), collection: {collection} \
+             (rootCoord.maxPartitionNum)"
         )),
         E::DefaultPartition => unexpected("default partition cannot be deleted"),
         E::PartitionKeyMode { verb, collection } => {
@@ -171,7 +174,7 @@ pub fn bad_name(bad: &BadName) -> String {
     let why = match fault {
         NameFault::Empty => return format!("{what} should not be empty"),
         NameFault::DigitFirst => "the first character must be an underscore or letter".to_owned(),
-        NameFault::TooLong { bytes, most } => format!("its length {bytes} exceeds {most}"),
+        NameFault::TooLong { bytes, most } => format!("its length {bytes} exceeds {most} (proxy.maxNameLength)"),
         NameFault::Characters => "it can only contain numbers, letters and underscores".to_owned(),
     };
     format!("Invalid {what}: {name}. {why}")
@@ -260,7 +263,18 @@ fn alias_taken(database: &str, alias: &str, owner: &str) -> common::Status {
 }
 
 fn too_many_databases(most: usize) -> common::Status {
-    Code::TOO_MANY_DATABASES.with(format_args!("exceeded the limit number of database[limit={most}]"))
+    Code::TOO_MANY_DATABASES
+        .with(format_args!("exceeded the limit number of database[limit={most}] (rootCoord.maxDatabaseNum)"))
+}
+
+/// With the setting, which is another one for a single database.
+fn too_many_collections(most: usize, database: Option<&str>) -> common::Status {
+    let (of, key) = match database {
+        Some(database) => (format!("[database={database}]"), "maxCollectionNumPerDB"),
+        None => (String::new(), "maxCollectionNum"),
+    };
+    Code::TOO_MANY_COLLECTIONS
+        .with(format_args!("exceeded the limit number of collections[limit={most}]{of} (quotaAndLimits.limits.{key})"))
 }
 
 /// Another collection or an alias has this name.
@@ -319,7 +333,12 @@ mod tests {
     #[case(alias_not_found("default", "a"), 1600, 1, "alias not found")]
     #[case(alias_conflict("default", "a"), 1601, 1, "alias and collection name conflict")]
     #[case(alias_taken("default", "a", "c"), 1602, 1, "a is alias to another collection: c: alias already exist[")]
-    #[case(too_many_databases(64), 801, 1, "exceeded the limit number of database[limit=64]")]
+    #[case(
+        too_many_databases(64),
+        801,
+        1,
+        "exceeded the limit number of database[limit=64] (rootCoord.maxDatabaseNum)"
+    )]
     #[case(unexpected("text"), 65535, 1, "text")]
     #[case(duplicate_collection("X"), 65535, 1, "create duplicate collection with different parameters, collection: X")]
     #[case(drop_through_alias("a"), 65535, 1, "cannot drop the collection via alias = a")]

@@ -36,7 +36,9 @@ impl Standalone {
         let name = new.schema.name.clone();
         properties::check(&new.properties)?;
         let ddl = self.ddl_turn().await;
-        let change = NameChange::CreateCollection(CollectionName::new(&new.database, &name));
+        let limits = &self.config.limits;
+        let (most, most_here) = (limits.max_collections, limits.max_database_collections);
+        let change = NameChange::CreateCollection { name: CollectionName::new(&new.database, &name), most, most_here };
         if let Allowed::Of(id) = self.check_name(change)? {
             let old = self.coordinator.collection(id)?.meta();
             let same = *old.schema == new.schema
