@@ -88,8 +88,9 @@ impl GrpcServer {
         let milvus_service = MilvusServiceServer::new(milvus.clone())
             .max_decoding_message_size(self.requests.max_message_bytes())
             .max_encoding_message_size(usize::MAX);
-        let data_coord = DataCoordServer::new(DataCoordApi::new(milvus));
-        let control = ControlServer::new(ControlApi::new(self.standalone));
+        let (most, size_key) = (self.requests.max_message_bytes(), self.requests.size_key());
+        let data_coord = DataCoordServer::new(DataCoordApi::new(milvus)).max_decoding_message_size(most);
+        let control = ControlServer::new(ControlApi::new(self.standalone)).max_decoding_message_size(most);
         // Newer clients ask for reflection by v1, older ones (and many builds of grpcurl) by v1alpha. Without a usable
         // descriptor set there is no reflection, only a log line.
         let log = |error: &tonic_reflection::server::Error| tracing::error!(%error, "no gRPC reflection");
@@ -104,7 +105,7 @@ impl GrpcServer {
             .initial_stream_window_size(window)
             // Bodies that wait must not stop the others of their connection; how many may wait is bounded elsewhere.
             .initial_connection_window_size(window.saturating_mul(CONNECTION_WINDOWS))
-            .layer(StockStatusLayer { metrics: self.metrics, methods: Arc::new(methods()) })
+            .layer(StockStatusLayer { metrics: self.metrics, methods: Arc::new(methods()), size_key })
             .layer(AccessLayer { gatekeeper })
             .layer(AdmissionLayer { requests: self.requests })
             .add_service(health_service)

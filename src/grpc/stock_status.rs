@@ -35,6 +35,8 @@ pub(crate) struct StockStatusLayer {
     /// Paths of all methods, `/package.Service/Method`. Other paths are a client's invention and must not become
     /// labels.
     pub(crate) methods: Arc<HashSet<String>>,
+    /// The setting that limits the size of a message.
+    pub(crate) size_key: &'static str,
 }
 
 impl<S> Layer<S> for StockStatusLayer {
@@ -42,7 +44,7 @@ impl<S> Layer<S> for StockStatusLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         let (metrics, methods) = (Arc::clone(&self.metrics), Arc::clone(&self.methods));
-        StockStatus { inner, metrics, methods }
+        StockStatus { inner, metrics, methods, size_key: self.size_key }
     }
 }
 
@@ -51,6 +53,7 @@ pub(crate) struct StockStatus<S> {
     inner: S,
     metrics: Arc<Metrics>,
     methods: Arc<HashSet<String>>,
+    size_key: &'static str,
 }
 
 impl<S, A, B> Service<Request<A>> for StockStatus<S>
@@ -71,12 +74,12 @@ where
         let span = tracing::debug_span!("call", id = request_id(request.headers()));
         let path = request.uri().path();
         let mut call = InFlight::new(path, self.methods.contains(path), Arc::clone(&self.metrics));
-        let answer = self.inner.call(request);
+        let (answer, size_key) = (self.inner.call(request), self.size_key);
         let answered = async move {
             let mut response = answer.await?;
             let status = Status::from_header_map(response.headers());
             call.ended(status.as_ref().map_or(Code::Ok, Status::code));
-            if let Some(better) = status.and_then(|status| translate(&status, &call.path)) {
+            if let Some(better) = status.and_then(|status| translate(&status, &call.path, size_key)) {
                 replace(response.headers_mut(), &better);
             }
             Ok(response)
@@ -159,18 +162,19 @@ fn request_id(headers: &HeaderMap) -> String {
 }
 
 /// The stock server's answer in place of `status`, if they differ; a text that is too long for a header is cut.
-fn translate(status: &Status, path: &str) -> Option<Status> {
+fn translate(status: &Status, path: &str, size_key: &str) -> Option<Status> {
     match status.code() {
         _ if status.message().len() > MAX_TEXT_BYTES => {
             Some(Status::new(status.code(), cut(status.message().to_owned())))
         }
         Code::OutOfRange => {
-            // Each service has its own limit, so both numbers are those of the decoder.
+            // Both numbers are those of the decoder: health and reflection have a limit of their own.
             let mut numbers = status.message().split_whitespace().filter_map(|word| word.parse::<u64>().ok());
             let (received, limit) = (numbers.next(), numbers.next());
             let shown = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |n| n.to_string());
             let (received, limit) = (shown(received), shown(limit));
-            Some(Status::resource_exhausted(format!("grpc: received message larger than max ({received} vs. {limit})")))
+            let text = format!("grpc: received message larger than max ({received} vs. {limit}) ({size_key})");
+            Some(Status::resource_exhausted(text))
         }
         Code::Internal => Some(Status::invalid_argument(format!("grpc: bad request: {}", status.message()))),
         Code::Unimplemented if status.message().is_empty() => {
@@ -202,23 +206,24 @@ mod tests {
             let found = Status::out_of_range(format!(
                 "Error, decoded message length too large: found {received} bytes, the limit is: {limit} bytes",
             ));
-            let better = translate(&found, "/a/b").unwrap();
+            let better = translate(&found, "/a/b", "some.key").unwrap();
             assert_eq!(better.code(), Code::ResourceExhausted);
-            assert_eq!(better.message(), format!("grpc: received message larger than max ({received} vs. {limit})"));
+            let text = format!("grpc: received message larger than max ({received} vs. {limit}) (some.key)");
+            assert_eq!(better.message(), text);
         }
     }
 
     #[test]
     fn unknown_method_is_named() {
-        let better = translate(&Status::unimplemented(""), "/milvus.proto.milvus.MilvusService/Import").unwrap();
+        let better = translate(&Status::unimplemented(""), "/milvus.proto.milvus.MilvusService/Import", "").unwrap();
         assert!(better.message().starts_with("unknown method Import for service milvus.proto.milvus.MilvusService"));
-        assert!(translate(&Status::unimplemented("search is not served"), "/a/b").is_none());
+        assert!(translate(&Status::unimplemented("search is not served"), "/a/b", "").is_none());
     }
 
     #[test]
     fn a_text_that_is_too_long_for_a_header_is_cut() {
         let long = Status::not_found(format!("channel {} is not known", "x".repeat(1 << 20)));
-        let better = translate(&long, "/a/b").unwrap();
+        let better = translate(&long, "/a/b", "").unwrap();
         assert_eq!(better.code(), Code::NotFound);
         assert!(better.message().len() <= MAX_TEXT_BYTES && better.message().ends_with(" is not known"), "{better}");
     }
@@ -242,7 +247,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
         let never = tower::service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, Status>>());
         let methods = Arc::new(HashSet::from(["/a/b".to_owned()]));
-        let layer = StockStatusLayer { metrics: Arc::clone(&metrics), methods };
+        let layer = StockStatusLayer { metrics: Arc::clone(&metrics), methods, size_key: "" };
         for (path, method) in [("/a/b", "a/b"), ("/made/up", "other")] {
             let call = layer.layer(never).call(Request::builder().uri(path).body(()).unwrap());
             assert_eq!(metrics.grpc.in_flight.get(), 1);

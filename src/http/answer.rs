@@ -32,7 +32,7 @@ pub(super) fn bad_request(reason: String) -> Response {
     json(StatusCode::BAD_REQUEST, &Plain { error_code: ILLEGAL_ARGUMENT, reason: cut(reason) })
 }
 
-/// 413: the request is too large.
+/// 413: the request is too large. No setting changes the limit.
 pub(super) fn too_large(limit: usize) -> Response {
     let reason = format!("bad request: the body is larger than {limit} bytes");
     json(StatusCode::PAYLOAD_TOO_LARGE, &Plain { error_code: ILLEGAL_ARGUMENT, reason })

@@ -80,7 +80,7 @@ pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> R
     match tokio::time::timeout(idle, read).await {
         Ok(Ok(collected)) => next.run(Request::from_parts(parts, Body::from(collected.to_bytes()))).await,
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "length limit exceeded").into_response()
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY_BYTES} bytes")).into_response()
         }
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, format!("the body can't be read: {error}")).into_response(),
         Err(_elapsed) => {

@@ -71,7 +71,9 @@ pub enum IngestError {
     #[error("write of {bytes} bytes exceeds the limit of {limit} bytes")]
     TooLarge { bytes: u64, limit: u64 },
     /// Growing segments hold too much and flushing them fails, so waiting would not help.
-    #[error("unflushed rows hold {bytes} bytes, limit {limit}, and flushing fails: {cause}")]
+    #[error(
+        "unflushed rows hold {bytes} bytes, limit {limit} (datacoord.ingest.memoryLimit), and flushing fails: {cause}"
+    )]
     MemoryFull { bytes: u64, limit: u64, cause: String },
     /// A write or a sync of the log failed; nothing more is accepted until a restart has read the log back.
     #[error("the write-ahead log failed and takes no more writes until a restart: {cause}")]

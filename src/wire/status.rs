@@ -140,7 +140,7 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::PartitionNotFound(name) => partition_not_found(name),
         E::PartitionIdNotFound(id) => partition_not_found(id),
         E::QueryWindow { got, most } => parameter_invalid(format_args!(
-            "invalid max query result window, (offset+limit) should be in range [1, {most}], but got {got}"
+            "invalid max query result window, (offset+limit) should be in range [1, {most}], but got {got} (quotaAndLimits.limits.maxQueryResultWindow)"
         )),
         E::TooManyPartitions { count, limit, collection } => unexpected(format_args!(
             "partition number ({count}) exceeds max configuration ({limit}), collection: {collection} \

@@ -173,7 +173,8 @@ impl Window {
         let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(wrong)?;
         let end = limit.saturating_add(offset);
         if end > max_rows {
-            return Err(refused(format!("(offset+limit) should be in range [1, {max_rows}], but got {end}")));
+            let key = "quotaAndLimits.limits.maxQueryResultWindow";
+            return Err(refused(format!("(offset+limit) should be in range [1, {max_rows}], but got {end} ({key})")));
         }
         Ok(Self { limit: Some(limit), offset, given })
     }
@@ -261,7 +262,13 @@ mod tests {
             (Some("0"), None, refused("limit [0] is invalid, should be greater than 0")),
             (Some("5"), Some("-1"), refused("offset [-1] is invalid, should be gte than 0")),
             (None, Some("-1"), refused("offset [-1] is invalid, should be gte than 0")),
-            (Some("16384"), Some("1"), refused("(offset+limit) should be in range [1, 16384], but got 16385")),
+            (
+                Some("16384"),
+                Some("1"),
+                refused(
+                    "(offset+limit) should be in range [1, 16384], but got 16385 (quotaAndLimits.limits.maxQueryResultWindow)",
+                ),
+            ),
             (Some("x"), None, Err((65535, "limit [x] is invalid".to_owned()))),
         ] {
             assert_eq!(window(limit, offset), expected, "{limit:?} {offset:?}");

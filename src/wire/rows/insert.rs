@@ -360,7 +360,9 @@ fn check_json(
 ) -> Result<(), RowError> {
     let (name, length, max) = (&field.name, bytes.len(), limits.max_json_bytes);
     if length > max {
-        let text = format!("the length ({length}) of json field ({name}) exceeds max length ({max}): row {row}");
+        let text = format!(
+            "the length ({length}) of json field ({name}) exceeds max length ({max}, common.JSONMaxLength): row {row}"
+        );
         return Err(RowError::Parameter(text));
     }
     let invalid = |why: String| RowError::Parameter(format!("row {row} of json field ({name}) is invalid: {why}"));

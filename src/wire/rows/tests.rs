@@ -294,7 +294,7 @@ fn long_json() -> String {
 #[case::json_empty(field(101, "x", DataType::Json), json(&["{}", ""]), 1100, "row 1 of json field (x) is invalid")]
 #[case::json_number(field(101, "x", DataType::Json), json(&["{}", "{\"a\":[0,-1e400]}"]), 1100, "row 1 of json field (x) is invalid: number -1e400 does not fit a double at byte 8, near $.a[1]")]
 #[case::json_depth(field(101, "x", DataType::Json), json(&["{}", &"[".repeat(1025)]), 1100, "row 1 of json field (x) is invalid: nested deeper than 1024 levels at byte 1024, near $[0]")]
-#[case::json_size(field(101, "x", DataType::Json), json(&[&long_json(), "{}"]), 1100, "the length (65537) of json field (x) exceeds max length (65536): row 0")]
+#[case::json_size(field(101, "x", DataType::Json), json(&[&long_json(), "{}"]), 1100, "the length (65537) of json field (x) exceeds max length (65536, common.JSONMaxLength): row 0")]
 #[case::capacity(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[1; 4]), cell(DataType::Int64, &[1; 5])]), 1100, "the length (5) of 1th array exceeds max capacity (4): field x")]
 #[case::element_kind(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[]), cell(DataType::VarChar, &[1])]), 1100, "row 1 of field x should be an array of Int64, not string_data")]
 #[case::element_range(array_field(101, "x", DataType::Int8), array(vec![cell(DataType::Int8, &[200]), cell(DataType::Int8, &[])]), 1100, "the 0th element (200) out of range")]

@@ -32,7 +32,7 @@ pub(super) fn shards(asked: i32, limits: &LimitsConfig) -> Result<u32, SchemaErr
     let max = limits.max_shards;
     match u32::try_from(asked) {
         Ok(0) | Err(_) => Ok(1),
-        Ok(n) if n > max => Err(invalid(format!("shards_num {n} exceeds the limit of {max}"))),
+        Ok(n) if n > max => Err(invalid(format!("shards_num {n} exceeds the limit of {max} (proxy.maxShardNum)"))),
         Ok(n) => Ok(n),
     }
 }
@@ -49,7 +49,10 @@ pub(super) fn partitions(
         (true, 0) => Ok(Some(limits.default_partition_count)),
         (true, n) => match u32::try_from(n) {
             Ok(count) if count as usize <= limits.max_partitions => Ok(Some(count)),
-            _ => Err(invalid(format!("num_partitions {n} is outside 1..={}", limits.max_partitions))),
+            _ => Err(invalid(format!(
+                "num_partitions {n} is outside 1..={} (rootCoord.maxPartitionNum)",
+                limits.max_partitions
+            ))),
         },
     }
 }
@@ -60,7 +63,7 @@ pub(super) fn check_collection(schema: &proto::CollectionSchema, limits: &Limits
     check_description("the collection", &schema.description)?;
     if schema.fields.len() > limits.max_fields as usize {
         let (n, max) = (schema.fields.len(), limits.max_fields);
-        return Err(invalid(format!("{n} fields exceed the limit of {max}")));
+        return Err(invalid(format!("{n} fields exceed the limit of {max} (proxy.maxFieldNum)")));
     }
     let mut names = HashSet::new();
     if let Some(field) = schema.fields.iter().find(|field| !names.insert(field.name.as_str())) {
@@ -201,29 +204,36 @@ pub(super) fn sizes(
     type_params: &[(String, String)],
     limits: &LimitsConfig,
 ) -> Result<Sizes, SchemaError> {
-    let number = |is_needed: bool, key: &str, max: u32| match is_needed {
-        true => number_param(type_params, key, max, field).map(Some),
+    let number = |is_needed: bool, key: &str, most: Most| match is_needed {
+        true => number_param(type_params, key, most, field).map(Some),
         false => Ok(None),
     };
-    let dim = number(data_type.is_vector(), "dim", limits.max_dimension)?;
+    let dim = number(data_type.is_vector(), "dim", Most(limits.max_dimension, "proxy.maxDimension"))?;
     if let (DataType::BinaryVector, Some(bits)) = (data_type, dim)
         && bits % 8 != 0
     {
         return Err(invalid(format!("invalid dimension: {bits} of field {field} should be multiple of 8")));
     }
     let holds_strings = data_type == DataType::VarChar || element_type == Some(DataType::VarChar);
-    let max_length = number(holds_strings, "max_length", limits.max_varchar_length)?;
-    let max_capacity = number(data_type == DataType::Array, "max_capacity", limits.max_array_capacity)?;
+    let longest = Most(limits.max_varchar_length, "datacoord.limits.maxVarCharLength");
+    let max_length = number(holds_strings, "max_length", longest)?;
+    let largest = Most(limits.max_array_capacity, "datacoord.limits.maxArrayCapacity");
+    let max_capacity = number(data_type == DataType::Array, "max_capacity", largest)?;
     Ok(Sizes { dim, max_length, max_capacity })
 }
 
-/// A parameter between 1 and `max`.
-fn number_param(params: &[(String, String)], key: &str, max: u32, field: &str) -> Result<u32, SchemaError> {
+/// The largest value of a parameter, and the setting that it comes from.
+#[derive(Clone, Copy)]
+struct Most(u32, &'static str);
+
+/// A parameter from 1 up to a limit.
+fn number_param(params: &[(String, String)], key: &str, most: Most, field: &str) -> Result<u32, SchemaError> {
+    let Most(max, setting) = most;
     let Some((_, text)) = params.iter().find(|(k, _)| k == key) else {
         return Err(invalid(format!("type param {key} should be specified for field {field}")));
     };
     let range = || {
-        let reason = format!("invalid {key}: {text} of field {field} should be in range 1 ~ {max}");
+        let reason = format!("invalid {key}: {text} of field {field} should be in range 1 ~ {max} ({setting})");
         if key == "max_length" { SchemaError::Length(reason) } else { SchemaError::Definition(reason) }
     };
     let number: u32 = text.trim().parse().map_err(|_| range())?;
