@@ -1,5 +1,5 @@
 # Plain recipes; each is one command that can be run by hand.
-.PHONY: help demo test sim limits soak kills model linearizability check fmt clippy doc deny bench image clean
+.PHONY: help demo test sim limits soak kills fuzz model linearizability check fmt clippy doc deny bench image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
@@ -10,6 +10,7 @@ help:
 	@echo "make kills   200 rounds of many clients, each ended by kill -9"
 	@echo "make model   claim, commit, collect and fence, every order of steps"
 	@echo "make linearizability  histories of concurrent clients, checked by porcupine; SECONDS=300 CLIENTS=8"
+	@echo "make fuzz    every fuzz target with coverage, TIME seconds each (60); needs a nightly compiler"
 	@echo "make check   before a commit: format, spelling, dependencies, lints, documentation"
 	@echo "make deny    the dependencies alone, known weaknesses included; needs the network"
 	@echo "make bench   the figures of docs/benchmarks.md, beside the stock server"
@@ -45,6 +46,9 @@ linearizability:
 	cargo build --locked --bin datacoord
 	cd tests/e2e/go/linearizability && go build -o $(CURDIR)/target/linearizability .
 	target/linearizability -binary target/debug/datacoord -seconds $(or $(SECONDS),300) -clients $(or $(CLIENTS),8)
+
+fuzz:
+	tools/fuzz.sh
 
 check:
 	tools/check.sh
