@@ -21,7 +21,7 @@
 //! # Map, from pure to wired (a module uses only modules of earlier rows; `tests/architecture` holds this)
 //! | row | modules |
 //! |---|---|
-//! | nouns | [`model`], [`error`], [`fence`], [`clock`], `background`, [`memory`], [`connections`], [`config`], [`telemetry`] |
+//! | nouns | [`model`], [`error`], [`fence`], [`clock`], `background`, [`memory`], [`config`], [`tls`], [`connections`], [`telemetry`] |
 //! | pure rules, formats, numbers | [`planner`], [`binlog`], [`json`], [`wire`], [`ids`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
@@ -43,6 +43,7 @@ pub mod fence;
 pub mod memory;
 pub mod model;
 pub mod telemetry;
+pub mod tls;
 
 pub mod binlog;
 pub mod ids;

@@ -4,10 +4,12 @@
 //! A stop takes no longer than `common.gracefulStopTimeout` and a moment, even if work is under way: acknowledged
 //! writes are in the log, so unfinished work loses nothing.
 
+mod certificates;
+mod exposure;
 mod memory;
 pub mod ready;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use prometheus::{IntCounter, IntGauge};
@@ -16,13 +18,13 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::{info, warn};
 
 use crate::{
-    clock::SystemClock,
-    config::Config,
-    connections::{self, Listener, RefusalProtocol, Watched},
+    clock::{Clock, SystemClock},
+    config::{Config, LoadError},
+    connections::{self, HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
     http::{self, Bounds},
@@ -30,7 +32,10 @@ use crate::{
     standalone::Standalone,
     storage::SegmentStore,
     telemetry::Metrics,
+    tls::ServerTls,
 };
+use certificates::Certificates;
+use exposure::Exposed;
 use ready::Addresses;
 
 pub use memory::{choose_page_size, divide as divide_memory};
@@ -40,11 +45,20 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(2);
 /// One connection in this many is for REST, health and metrics, so that a crowd of gRPC clients can't shut these out.
 const HTTP_SHARE: usize = 8;
 
+/// Reads the files of TLS that the settings name. `None` if no port speaks TLS.
+///
+/// # Errors
+/// A file that can't be used, with the key that names it.
+pub fn load_tls(config: &Config) -> Result<Option<ServerTls>, LoadError> {
+    let now_s = SystemClock::new().now_ms() / 1000;
+    ServerTls::load(&config.tls, now_s).map_err(|error| LoadError::Contradiction(error.to_string()))
+}
+
 /// Serves until SIGTERM or SIGINT, then stops gracefully. `ready_file` is written once calls are answered.
 ///
 /// # Errors
 /// A reason not to start, with the file or address it concerns; a failure of the listeners.
-pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
+pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<PathBuf>) -> Result<()> {
     let data_dir = &config.server.data_dir;
     // Only the owner may read the files: they hold rows.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -53,17 +67,15 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let grpc = listen(config.server.grpc_listen).await?;
     let http = listen(config.server.http_listen).await?;
     let (grpc_address, http_address) = (grpc.local_addr()?, http.local_addr()?);
-    for address in [grpc_address, http_address].iter().filter(|address| !address.ip().is_loopback()) {
-        warn!(%address, "everybody who reaches this address may read and change everything: there are no users");
-    }
-    let config = Arc::new(config);
+    report_exposure(&config, grpc_address, http_address);
+    let (config, tls, clock) = (Arc::new(config), tls.map(Arc::new), Arc::new(SystemClock::new()));
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new())?);
     memory::show_limits(&metrics, &config);
     // The other half of the budget is for filters over keys.
     let catalog = RedbStore::open_with_cache(&config.server.data_dir, config.budget.caches / 2)?;
     let standalone = Standalone::start(Parts {
         metrics: Arc::clone(&metrics),
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
         meta: Arc::new(catalog),
         store: SegmentStore::open(&config.storage, &config.server.data_dir)?,
         config: Arc::clone(&config),
@@ -74,7 +86,7 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let stop = CancellationToken::new();
     let milvus = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
     let requests = milvus.requests().clone();
-    let (grpc, http) = bounded(&config, &metrics, grpc, http);
+    let (grpc, http) = bounded(&config, &metrics, tls.as_deref(), grpc, http);
     let bounds = Bounds { idle: config.server.idle_timeout, memory: requests.small().clone() };
     let (refreshed, shown) = (Arc::clone(&standalone), Arc::clone(&metrics));
     let refresh = move || {
@@ -84,9 +96,15 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
     let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), refresh, bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
-    let addresses = Addresses::new(grpc_address, http_address);
+    let addresses = Addresses::new(grpc_address, http_address).with_tls(&config.tls, tls.as_deref());
     let own_file = Addresses::file(&config.server.data_dir);
     addresses.write(&own_file).with_context(|| format!("file of addresses {}", own_file.display()))?;
+    let certificates = tls.map(|tls| {
+        let (standalone, metrics) = (Arc::clone(&standalone), Arc::clone(&metrics));
+        let (addresses, addresses_file) = (addresses.clone(), own_file.clone());
+        let certificates = Certificates { tls, clock, standalone, metrics, addresses, addresses_file };
+        AbortOnDropHandle::new(tokio::spawn(certificates.watch(config.tls.reload_interval)))
+    });
     // Until now a signal ends the process at once, also during a long replay. Nothing is lost by that.
     let mut signals = Signals::listen()?;
     if let Some(file) = ready_file {
@@ -96,6 +114,8 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
 
     signals.next().await;
     info!("stopping: no new calls");
+    // It would write the file of addresses again.
+    drop(certificates);
     if let Err(error) = std::fs::remove_file(&own_file) {
         tracing::debug!(%error, file = %own_file.display(), "the file of addresses stays");
     }
@@ -128,17 +148,42 @@ pub async fn run(config: Config, ready_file: Option<PathBuf>) -> Result<()> {
 /// Exit code after a second signal.
 const FORCED: i32 = 1;
 
+/// Says which port listens where, and how.
+fn report_exposure(config: &Config, grpc: SocketAddr, http: SocketAddr) {
+    let users = false;
+    let tls_key = "common.security.tlsMode";
+    let port = Exposed {
+        port: "gRPC",
+        address: grpc,
+        tls: config.tls.mode,
+        users,
+        address_key: "datacoord.grpc.address",
+        tls_key,
+    };
+    port.report();
+    let tls_key = if config.tls.http_mode.is_some() { "datacoord.http.tls" } else { tls_key };
+    let (address_key, tls) = ("datacoord.http.address", config.tls.http());
+    Exposed { port: "HTTP", address: http, tls, address_key, tls_key, ..port }.report();
+}
+
 /// Both listeners, with their shares of the limit on connections.
-fn bounded(config: &Config, metrics: &Metrics, grpc: TcpListener, http: TcpListener) -> (Listener, Listener) {
+fn bounded(
+    config: &Config,
+    metrics: &Metrics,
+    tls: Option<&ServerTls>,
+    grpc: TcpListener,
+    http: TcpListener,
+) -> (Listener, Listener) {
     let descriptors = connections::raise_descriptor_limit();
     let most = connections::most_connections(config.server.max_connections, descriptors, config.budget.requests);
     let for_http = (most / HTTP_SHARE).max(1);
     info!(connections = most, descriptors, "limits of connections");
     let idle = config.server.idle_timeout;
     let watched = |port| Arc::new(Counted::of(metrics, port));
+    let (grpc_tls, http_tls) = (tls.and_then(ServerTls::grpc).cloned(), tls.and_then(ServerTls::http).cloned());
     (
-        Listener::new(grpc, (most - for_http).max(1), idle, RefusalProtocol::Http2, watched("grpc")),
-        Listener::new(http, for_http, idle, RefusalProtocol::Http1, watched("http")),
+        Listener::new(grpc, (most - for_http).max(1), idle, RefusalProtocol::Http2, grpc_tls, watched("grpc")),
+        Listener::new(http, for_http, idle, RefusalProtocol::Http1, http_tls, watched("http")),
     )
 }
 
@@ -146,12 +191,19 @@ fn bounded(config: &Config, metrics: &Metrics, grpc: TcpListener, http: TcpListe
 struct Counted {
     open: IntGauge,
     refused: IntCounter,
+    /// By fault, all of them from the start on.
+    failed: [(HandshakeFault, IntCounter); HandshakeFault::ALL.len()],
 }
 
 impl Counted {
     fn of(metrics: &Metrics, port: &'static str) -> Self {
         let connections = &metrics.connections;
-        Self { open: connections.open.with([port]), refused: connections.refused.with([port]) }
+        let failed = HandshakeFault::ALL;
+        Self {
+            open: connections.open.with([port]),
+            refused: connections.refused.with([port]),
+            failed: failed.map(|fault| (fault, connections.handshakes_failed.with([port, fault.as_str()]))),
+        }
     }
 }
 
@@ -167,9 +219,15 @@ impl Watched for Counted {
     fn refused(&self) {
         self.refused.inc();
     }
+
+    fn failed(&self, fault: HandshakeFault) {
+        if let Some((_, counter)) = self.failed.iter().find(|(counted, _)| *counted == fault) {
+            counter.inc();
+        }
+    }
 }
 
-async fn listen(address: std::net::SocketAddr) -> Result<TcpListener> {
+async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))
 }
 

@@ -109,7 +109,7 @@ impl Accounts {
     ) -> Self {
         let settings = coordinator.config().access.clone();
         let longest_name = coordinator.config().limits.max_name_length;
-        let root_password = Some(settings.root_password.as_str()).filter(|text| !text.is_empty());
+        let root_password = Some(settings.root_password.expose()).filter(|text| !text.is_empty());
         let book = Arc::new(Book::of(users, roles, root_password.unwrap_or(ROOT_PASSWORD)));
         let logins = Arc::new(Logins::new(settings.hashes_at_once(), clock, Arc::clone(&metrics)));
         let gatekeeper = Gatekeeper::new(settings.enabled, Arc::clone(&book), Arc::clone(&logins), metrics);

@@ -8,6 +8,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     clock::{Clock, ManualClock},
+    config::Secret,
     model::{
         AccessError, Privilege as P, Refusal,
         access_error::{AccessCall, AccessNameFault, NamedThing, PasswordField},
@@ -86,7 +87,7 @@ async fn root_and_the_default_roles_are_there_from_the_first_start() {
 async fn the_settings_may_give_root_another_first_password() {
     let world = World::with(|config| {
         config.access.enabled = true;
-        config.access.root_password = "another1".to_owned();
+        config.access.root_password = Secret::new("another1");
     })
     .await;
     assert!(login(&world, "root", "another1").await.is_ok());

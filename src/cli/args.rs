@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
 
 use crate::config::Sources;
 
@@ -69,7 +69,7 @@ impl LayerFlags {
 
 #[derive(Debug, Default, Args)]
 pub(super) struct ServeFlags {
-    /// Written when the server answers calls: {"pid": …, "grpc": "host:port", "http": "host:port"}
+    /// Written when the server answers calls: {"pid": …, "grpc": "host:port", "http": "host:port"}, and the ports with TLS
     #[arg(long, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
     /// Take over the store of this run, which is fenced by that; the error of a refused start names it
@@ -94,8 +94,43 @@ pub(super) enum Command {
     },
 }
 
+/// How a command reaches a server. A server on this machine that the command finds by itself needs none of TLS.
+#[derive(Debug, Default, Args)]
+pub(super) struct ReachFlags {
+    /// Speak TLS; the files and the name below mean it too
+    #[arg(long, env = "DATACOORD_TLS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
+    pub(super) tls: bool,
+    /// PEM file with the authority of the server's certificate; without it those that this machine trusts
+    #[arg(long, value_name = "FILE", env = "DATACOORD_CA_FILE", hide_env_values = true)]
+    pub(super) ca_file: Option<PathBuf>,
+    /// PEM file with the certificate of this client, for mutual TLS
+    #[arg(long, value_name = "FILE", env = "DATACOORD_CERT_FILE", hide_env_values = true, requires = "key_file")]
+    pub(super) cert_file: Option<PathBuf>,
+    /// PEM file with the key of that certificate
+    #[arg(long, value_name = "FILE", env = "DATACOORD_KEY_FILE", hide_env_values = true, requires = "cert_file")]
+    pub(super) key_file: Option<PathBuf>,
+    /// Name in the server's certificate, if it is not the host's
+    #[arg(long, value_name = "NAME", env = "DATACOORD_SERVER_NAME", hide_env_values = true)]
+    pub(super) server_name: Option<String>,
+    /// User to log in as; the password is in a file or in the variable DATACOORD_PASSWORD
+    #[arg(long, value_name = "NAME", env = "DATACOORD_USER", hide_env_values = true)]
+    pub(super) user: Option<String>,
+    /// File with the password of that user
+    #[arg(long, value_name = "FILE", env = "DATACOORD_PASSWORD_FILE", hide_env_values = true)]
+    pub(super) password_file: Option<PathBuf>,
+}
+
+impl ReachFlags {
+    /// Whether any flag means TLS.
+    pub(super) fn say_tls(&self) -> bool {
+        self.tls || self.ca_file.is_some() || self.cert_file.is_some() || self.server_name.is_some()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct DemoFlags {
+    #[command(flatten)]
+    pub(super) reach: ReachFlags,
     /// Address of the gRPC services; without it that of the running server, or the one of the configuration
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) endpoint: Option<String>,
@@ -112,6 +147,8 @@ pub(super) struct DemoFlags {
 
 #[derive(Debug, Args)]
 pub(super) struct HealthcheckFlags {
+    #[command(flatten)]
+    pub(super) reach: ReachFlags,
     /// Address of REST and health; without it that of the running server, or the one of the configuration
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) endpoint: Option<String>,

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
+
+use crate::tls::ClientTls;
 
 /// More than a healthy server needs, less than the usual interval of such checks.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -14,8 +16,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: u64 = 8192;
 
 /// Fails unless the server answers 200 in time; the error repeats its answer.
-pub(super) async fn run(endpoint: &str) -> anyhow::Result<()> {
-    let (status, body) = tokio::time::timeout(ANSWER_TIMEOUT, get(endpoint))
+pub(super) async fn run(endpoint: &str, tls: Option<ClientTls>) -> anyhow::Result<()> {
+    let (status, body) = tokio::time::timeout(ANSWER_TIMEOUT, get(endpoint, tls))
         .await
         .with_context(|| format!("{endpoint} did not answer within {} s", ANSWER_TIMEOUT.as_secs()))?
         .with_context(|| format!("asking {endpoint}"))?;
@@ -27,8 +29,19 @@ pub(super) async fn run(endpoint: &str) -> anyhow::Result<()> {
 }
 
 /// Status code and body of `GET /healthz`.
-async fn get(endpoint: &str) -> anyhow::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(endpoint).await?;
+async fn get(endpoint: &str, tls: Option<ClientTls>) -> anyhow::Result<(u16, String)> {
+    let stream = TcpStream::connect(endpoint).await?;
+    match tls {
+        None => ask(endpoint, stream).await,
+        Some(tls) => {
+            let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
+            let stream = tls.connect(host.trim_matches(['[', ']']), b"http/1.1", stream).await.context("TLS")?;
+            ask(endpoint, stream).await
+        }
+    }
+}
+
+async fn ask(endpoint: &str, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> anyhow::Result<(u16, String)> {
     let request = format!("GET /healthz HTTP/1.0\r\nHost: {endpoint}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
@@ -61,12 +74,12 @@ mod tests {
 
     #[tokio::test]
     async fn only_200_is_healthy() {
-        run(&answering("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nOK").await).await.unwrap();
+        run(&answering("HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nOK").await, None).await.unwrap();
         let sick = "HTTP/1.0 500 Internal Server Error\r\n\r\ncomponent datacoord state is Initializing";
-        let error = format!("{:#}", run(&answering(sick).await).await.unwrap_err());
+        let error = format!("{:#}", run(&answering(sick).await, None).await.unwrap_err());
         assert!(error.ends_with("answered 500: component datacoord state is Initializing"), "{error}");
-        let error = format!("{:#}", run(&answering("hello").await).await.unwrap_err());
+        let error = format!("{:#}", run(&answering("hello").await, None).await.unwrap_err());
         assert!(error.ends_with("the answer is not HTTP"), "{error}");
-        assert!(run("127.0.0.1:1").await.is_err());
+        assert!(run("127.0.0.1:1", None).await.is_err());
     }
 }

@@ -13,6 +13,7 @@
 mod args;
 mod demo;
 mod healthcheck;
+mod reach;
 mod show;
 mod table;
 
@@ -21,7 +22,10 @@ use std::{future::Future, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use self::args::{Cli, Command, LayerFlags};
+use self::{
+    args::{Cli, Command, LayerFlags},
+    reach::Known,
+};
 use crate::{
     background::blocking_threads,
     config::{self, LoadError, Loaded, layers},
@@ -82,20 +86,23 @@ fn run(cli: Cli) -> Result<(), CommandError> {
             telemetry::init(&loaded.config.log).context("logging")?;
             report_ignored(&loaded);
             server::divide_memory(&mut loaded.config)?;
+            let tls = server::load_tls(&loaded.config)?;
             server::choose_page_size(&loaded.config);
-            block_on(server::run(loaded.config, serve.ready_file))?;
+            block_on(server::run(loaded.config, tls, serve.ready_file))?;
         }
         Command::Demo(demo) => {
             end_with_a_closed_pipe();
-            let found = addresses(&cli.layers)?;
-            block_on(demo::run(demo, found))?;
+            let (found, environment) = (addresses(&cli.layers)?, cli.layers.sources().environment);
+            let grpc = demo.endpoint.clone().unwrap_or_else(|| found.grpc.clone());
+            let known = known(&grpc, &found.grpc, found.grpc_tls, &found);
+            let access = reach::access(&demo.reach, &environment, &known, &grpc)?;
+            block_on(demo::run(demo, found, access))?;
         }
         Command::Healthcheck(check) => {
-            let endpoint = match check.endpoint {
-                Some(endpoint) => endpoint,
-                None => addresses(&cli.layers)?.http,
-            };
-            block_on(healthcheck::run(&endpoint))?;
+            let found = addresses(&cli.layers)?;
+            let endpoint = check.endpoint.clone().unwrap_or_else(|| found.http.clone());
+            let tls = reach::tls(&check.reach, &known(&endpoint, &found.http, found.http_tls, &found))?;
+            block_on(healthcheck::run(&endpoint, tls))?;
         }
         Command::Config { example } => {
             end_with_a_closed_pipe();
@@ -112,7 +119,14 @@ fn run(cli: Cli) -> Result<(), CommandError> {
 fn addresses(flags: &LayerFlags) -> Result<Addresses, CommandError> {
     let config = layers::load(&flags.sources())?.config;
     let running = if flags.say_where() { None } else { Addresses::of_running(&config.server.data_dir) };
-    Ok(running.unwrap_or_else(|| Addresses::new(config.server.grpc_listen, config.server.http_listen)))
+    let configured =
+        || Addresses::new(config.server.grpc_listen, config.server.http_listen).with_tls(&config.tls, None);
+    Ok(running.unwrap_or_else(configured))
+}
+
+/// What is known about the server at `endpoint`: something only if it is the one that was found at `own`.
+fn known(endpoint: &str, own: &str, tls: bool, found: &Addresses) -> Known {
+    if endpoint == own { Known { tls, certificates: found.certificates.clone() } } else { Known::default() }
 }
 
 /// Lets a closed pipe end the process, as in `… | head`. Not for the server: it writes to connections that clients may

@@ -1,17 +1,28 @@
 //! The connection, the checks of an answer, and asking again until something is done.
 
-use std::{future::Future, time::Duration};
+use std::{error::Error, future::Future, io, time::Duration};
 
-use tokio::time::Instant;
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
+use tokio_rustls::client::TlsStream;
 use tonic::{
     Response, Status,
+    service::interceptor::InterceptedService,
     transport::{Channel, Endpoint},
 };
+use tower::service_fn;
 
-use super::ClientError;
-use crate::wire::proto::{
-    common, datacoord::data_coord_client::DataCoordClient, milvus::GetVersionRequest,
-    milvus::milvus_service_client::MilvusServiceClient,
+use super::{
+    ClientError,
+    login::{Authorization, Login},
+};
+use crate::{
+    tls::{ClientTls, ConnectError},
+    wire::proto::{
+        common, datacoord::data_coord_client::DataCoordClient, milvus::GetVersionRequest,
+        milvus::milvus_service_client::MilvusServiceClient,
+    },
 };
 
 /// Longest time of one call, and of waiting for a flush or a compaction.
@@ -20,27 +31,49 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two questions whether something is done.
 const POLL: Duration = Duration::from_millis(50);
 
+/// A connection whose calls carry the login.
+pub(super) type Calls = InterceptedService<Channel, Authorization>;
+
+/// How a server is reached, apart from its address.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    pub tls: Option<ClientTls>,
+    pub login: Option<Login>,
+}
+
 /// One connection for Milvus' service and our own. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Client {
-    pub(super) milvus: MilvusServiceClient<Channel>,
-    pub(super) datacoord: DataCoordClient<Channel>,
+    pub(super) milvus: MilvusServiceClient<Calls>,
+    pub(super) datacoord: DataCoordClient<Calls>,
 }
 
 impl Client {
     /// Connects to `host:port`.
     ///
     /// # Errors
-    /// `Address` if the text has another form, `NoServer` if nothing accepts the connection within five seconds.
-    pub async fn connect(endpoint: &str) -> Result<Self, ClientError> {
-        let channel = Endpoint::from_shared(format!("http://{endpoint}"))
+    /// `Address` if the text has another form, `NoServer` if nothing accepts the connection within five seconds,
+    /// `Handshake` if the server and this client do not trust each other or one of them speaks no TLS.
+    pub async fn connect(endpoint: &str, access: Access) -> Result<Self, ClientError> {
+        let scheme = if access.tls.is_some() { "https" } else { "http" };
+        let target = Endpoint::from_shared(format!("{scheme}://{endpoint}"))
             .map_err(|source| ClientError::Address { endpoint: endpoint.to_owned(), source })?
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(PATIENCE)
-            .connect()
-            .await
-            .map_err(|source| ClientError::NoServer { endpoint: endpoint.to_owned(), source })?;
-        Ok(Self { milvus: MilvusServiceClient::new(channel.clone()), datacoord: DataCoordClient::new(channel) })
+            .timeout(PATIENCE);
+        let connected = match access.tls {
+            None => target.connect().await,
+            Some(tls) => target.connect_with_connector(service_fn(move |uri| over_tls(tls.clone(), uri))).await,
+        };
+        let channel = connected.map_err(|source| {
+            let endpoint = endpoint.to_owned();
+            if is_handshake(&source) {
+                ClientError::Handshake { endpoint, source }
+            } else {
+                ClientError::NoServer { endpoint, source }
+            }
+        })?;
+        let calls = InterceptedService::new(channel, Authorization(access.login));
+        Ok(Self { milvus: MilvusServiceClient::new(calls.clone()), datacoord: DataCoordClient::new(calls) })
     }
 
     /// Version of the server.
@@ -53,6 +86,32 @@ impl Client {
         succeeded(call, answer.status)?;
         Ok(answer.version)
     }
+}
+
+/// Opens a connection and makes its handshake.
+async fn over_tls(tls: ClientTls, uri: Uri) -> Result<TokioIo<TlsStream<TcpStream>>, io::Error> {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
+    stream.set_nodelay(true)?;
+    let shaken = tls.connect(host, b"h2", stream).await.map_err(|error| io::Error::other(HandshakeFailed(error)))?;
+    Ok(TokioIo::new(shaken))
+}
+
+/// Marks a failure of the handshake among those of connecting.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct HandshakeFailed(#[source] ConnectError);
+
+fn is_handshake(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<HandshakeFailed>() || inner.is_some_and(|inner| inner.is::<HandshakeFailed>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The message of an answer.

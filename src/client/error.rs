@@ -9,6 +9,9 @@ pub enum ClientError {
     Address { endpoint: String, source: tonic::transport::Error },
     #[error("no server at {endpoint}: start one with `datacoord serve`")]
     NoServer { endpoint: String, source: tonic::transport::Error },
+    /// Something accepts connections there, and the handshake of TLS failed.
+    #[error("TLS with {endpoint}")]
+    Handshake { endpoint: String, source: tonic::transport::Error },
     /// The call failed, or the server refused it with a gRPC status.
     #[error("{call}")]
     Failed { call: &'static str, source: Box<tonic::Status> },

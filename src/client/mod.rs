@@ -1,15 +1,20 @@
 //! A client of a running server over gRPC: one method for each call that the command line makes.
 //!
+//! A connection may speak TLS, and every call may carry a login.
+//!
 //! Every answer is checked: a status of Milvus that is not zero is an error with its code. A call that takes too long ends
-//! instead of hanging. Must never print, decide, or know which command uses it; of this crate it uses the protocol alone.
+//! instead of hanging. Must never print, decide, or know which command uses it; of this crate it
+//! uses the protocol, TLS and secrets alone.
 
 mod compaction;
 mod connection;
 mod error;
+mod login;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
-pub use connection::Client;
+pub use connection::{Access, Client};
 pub use error::ClientError;
+pub use login::Login;

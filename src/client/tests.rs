@@ -1,5 +1,5 @@
 use super::{
-    Client, ClientError,
+    Access, Client, ClientError,
     connection::{poll, succeeded},
 };
 use crate::wire::proto::common::Status;
@@ -33,8 +33,8 @@ async fn polling_ends_with_the_answer_an_error_or_the_patience() {
 
 #[tokio::test]
 async fn addresses_without_a_server_are_named() {
-    let error = Client::connect("127.0.0.1:1").await.unwrap_err();
+    let error = Client::connect("127.0.0.1:1", Access::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "no server at 127.0.0.1:1: start one with `datacoord serve`");
-    let error = Client::connect("not an address").await.unwrap_err();
+    let error = Client::connect("not an address", Access::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "not an address is not an address");
 }

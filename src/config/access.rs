@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::secret::Secret;
+
 /// The defaults are those of Milvus 2.3.5.
 #[derive(Clone, PartialEq)]
 pub struct AccessConfig {
@@ -10,7 +12,7 @@ pub struct AccessConfig {
     /// Names of users, separated by commas, that may set a password without knowing the old one.
     pub super_users: String,
     /// Password of `root` until it is changed; empty: Milvus' own.
-    pub root_password: String,
+    pub root_password: Secret,
     pub min_password_length: usize,
     pub max_password_length: usize,
     pub max_username_length: usize,
@@ -23,7 +25,7 @@ impl Default for AccessConfig {
         Self {
             enabled: false,
             super_users: String::new(),
-            root_password: String::new(),
+            root_password: Secret::default(),
             min_password_length: 6,
             max_password_length: 256,
             max_username_length: 32,

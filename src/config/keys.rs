@@ -13,6 +13,7 @@ use super::{
         Setting,
         Unit::{Bytes, Count, Flag, Megabytes, Milliseconds, Ratio, Seconds, Secret, Text},
     },
+    tls::TlsMode,
     windows::Windows,
 };
 
@@ -83,6 +84,29 @@ macro_rules! port {
         }
     };
 }
+
+macro_rules! path {
+    ($name:literal, $($field:ident).+, $doc:literal) => {
+        Key {
+            name: $name,
+            aliases: &[],
+            unit: Text,
+            range: None,
+            choices: &[],
+            doc: $doc,
+            get: |draft| Setting::Text(draft.config.$($field).+.display().to_string()),
+            set: |draft, setting| {
+                if let Setting::Text(path) = setting {
+                    draft.config.$($field).+ = PathBuf::from(path);
+                }
+                Ok(())
+            },
+        }
+    };
+}
+
+/// Value of `datacoord.http.tls` without a mode of its own.
+const SAME: &str = "same";
 
 const YEAR_SECONDS: f64 = 366.0 * 86_400.0;
 const MAX_MB: f64 = 1_048_576.0;
@@ -212,16 +236,36 @@ pub(super) const KEYS: &[Key] = &[
         "Callers need a user and its privileges. User root has the password Milvus until it is changed."),
     key!("common.security.superUsers", Text, None, Text(config.access.super_users),
         "Users, separated by commas, that may set a password without knowing the old one."),
-    key!("common.security.defaultRootPassword", Secret, None, Text(config.access.root_password),
+    key!("common.security.defaultRootPassword", Secret, None, Secret(config.access.root_password),
         "Password of root until it is changed; empty: Milvus."),
+    Key {
+        name: "common.security.tlsMode",
+        aliases: &[],
+        unit: Count,
+        range: Some((0.0, 2.0)),
+        choices: &[],
+        doc: "TLS of the gRPC port: 0 none, 1 the server has a certificate, 2 clients need one too.",
+        get: |draft| Setting::Count(draft.config.tls.mode.number()),
+        set: |draft, setting| {
+            if let Setting::Count(number) = setting {
+                draft.config.tls.mode = TlsMode::of_number(number).ok_or("must be 0, 1 or 2")?;
+            }
+            Ok(())
+        },
+    },
+    path!("tls.serverPemPath", tls.certificate,
+        "PEM file with the server's certificate, and behind it those between it and its authority."),
+    path!("tls.serverKeyPath", tls.key, "PEM file with the key of that certificate, not encrypted."),
+    path!("tls.caPemPath", tls.authorities,
+        "PEM file with the authorities whose certificates clients may have; for tlsMode 2."),
     key!("localStorage.path", Text, None, Text(storage.local_path),
         "Directory of the binlogs with local storage; empty: `files` below the data directory."),
     key!("minio.address", Text, None, Text(storage.address),
         "Host of the S3-compatible store, or host:port; also behind http:// or https://, which then decides minio.useSSL."),
     key!("minio.port", Count, Some((1.0, 65_535.0)), Count(storage.port),
         "Port of the S3-compatible store, unless the address has one."),
-    key!("minio.accessKeyID", Secret, None, Text(storage.s3.access_key), "Access key."),
-    key!("minio.secretAccessKey", Secret, None, Text(storage.s3.secret_key), "Secret key."),
+    key!("minio.accessKeyID", Secret, None, Secret(storage.s3.access_key), "Access key."),
+    key!("minio.secretAccessKey", Secret, None, Secret(storage.s3.secret_key), "Secret key."),
     Key {
         name: "minio.useSSL",
         aliases: &[],
@@ -282,21 +326,8 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     },
-    Key {
-        name: "datacoord.dataDir",
-        aliases: &[],
-        unit: Text,
-        range: None,
-        choices: &[],
-        doc: "Metadata store, write-ahead log and, with local storage, the binlogs are below it.",
-        get: |draft| Setting::Text(draft.config.server.data_dir.display().to_string()),
-        set: |draft, setting| {
-            if let Setting::Text(path) = setting {
-                draft.config.server.data_dir = PathBuf::from(path);
-            }
-            Ok(())
-        },
-    },
+    path!("datacoord.dataDir", server.data_dir,
+        "Metadata store, write-ahead log and, with local storage, the binlogs are below it."),
     address!("datacoord.grpc.address", grpc_listen, "IP address the gRPC services listen on."),
     key!("datacoord.grpc.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.requests_bytes),
         "Memory for the messages of calls in flight, all together; 0: a share of memory.limit."),
@@ -305,6 +336,26 @@ pub(super) const KEYS: &[Key] = &[
     key!("datacoord.grpc.maxStreams", Count, Some((1.0, 1_000_000.0)), Count(config.server.max_streams),
         "Calls at once on one connection; a client that has more waits."),
     address!("datacoord.http.address", http_listen, "IP address of REST, health and metrics."),
+    Key {
+        name: "datacoord.http.tls",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &["same", "off", "one-way", "mutual"],
+        doc: "TLS of the HTTP port; same: as common.security.tlsMode says.",
+        get: |draft| Setting::Text(draft.config.tls.http_mode.map_or(SAME, TlsMode::as_str).to_owned()),
+        set: |draft, setting| {
+            if let Setting::Text(text) = setting {
+                let modes = [TlsMode::Off, TlsMode::OneWay, TlsMode::Mutual];
+                draft.config.tls.http_mode = modes.into_iter().find(|mode| mode.as_str() == text);
+            }
+            Ok(())
+        },
+    },
+    key!("datacoord.http.openMetrics", Flag, None, Flag(config.server.open_metrics),
+        "/metrics needs neither a login nor, in mutual TLS, a certificate."),
+    key!("datacoord.tls.reloadInterval", Seconds, Some((0.1, 86_400.0)), Time(config.tls.reload_interval),
+        "How often the files of tls are compared with what is in use; new ones are used at once."),
     key!("datacoord.connections.max", Count, Some((0.0, 1_000_000.0)), Count(config.server.max_connections),
         "Connections at once, of both ports; one more is refused. 0: as many as descriptors and memory allow."),
     key!("datacoord.connections.idleTimeout", Seconds, Some((1.0, 86_400.0)), Time(config.server.idle_timeout),
@@ -409,11 +460,6 @@ pub(super) const KEYS: &[Key] = &[
 
 /// Keys whose values must not be ignored: that would lose security, data or rows.
 pub(super) const REFUSED: &[RefusedKey] = &[
-    RefusedKey {
-        name: "common.security.tlsMode",
-        accepted: &["0"],
-        instead: "TLS is not supported: put a proxy in front that ends it",
-    },
     RefusedKey {
         name: "common.entityExpiration",
         accepted: &["-1"],

@@ -160,9 +160,12 @@ fn apply(raw: &mut RawConfig, key: &Key, value: &Value, origin: &Origin) -> Resu
         expected,
     };
     let setting = Setting::parse(key.unit, &value.kind).map_err(fail)?;
-    if setting == Setting::Text(MASK.to_owned()) && key.unit == Unit::Secret {
+    if let Setting::Secret(secret) = &setting
+        && is_mask(secret.expose())
+    {
         return Err(fail(
-            "this is what `datacoord config` prints in place of a secret: give the secret itself".to_owned(),
+            "this is what is printed in place of a secret, for example by `datacoord config`: give the secret itself"
+                .to_owned(),
         ));
     }
     if let (Some((min, max)), Some(number)) = (key.range, setting.magnitude(key.unit))
@@ -179,17 +182,29 @@ fn apply(raw: &mut RawConfig, key: &Key, value: &Value, origin: &Origin) -> Resu
     (key.set)(raw, setting).map_err(fail)
 }
 
+/// True for stars alone: the mask of this program, or that of another one.
+fn is_mask(text: &str) -> bool {
+    text.len() >= MASK.len() && text.bytes().all(|byte| byte == b'*')
+}
+
 fn shown(unit: Unit, kind: &ValueKind) -> String {
     if unit == Unit::Secret { MASK.to_owned() } else { kind.to_string() }
 }
 
 /// One layer: values by the normal form of their key.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Layer {
     origin: String,
     values: Map<String, Value>,
     /// Normal forms that were given by their proper name, which overrides an alias of the same layer.
     named: Vec<String>,
+}
+
+/// Without the values: some are secrets.
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Layer").field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 impl Layer {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{key::Key, keys::KEYS, raw::RawConfig, setting::Unit};
+use super::{key::Key, keys::KEYS, raw::RawConfig, setting::Setting};
 
 /// Writes keys with values as YAML, nested by the dots of their names; `note` gives the lines above and the remark
 /// behind each value.
@@ -53,10 +53,12 @@ pub fn example() -> String {
     );
     out += &render(KEYS.iter().map(|key| {
         let note = Note { above: vec![format!("{} ({})", key.doc, key.limits())], behind: String::new() };
-        let setting = (key.get)(&draft);
         // The defaults of the credentials are Milvus' published ones, not secrets.
-        let unit = if key.unit == Unit::Secret { Unit::Text } else { key.unit };
-        (key, setting.yaml(unit), note)
+        let setting = match (key.get)(&draft) {
+            Setting::Secret(published) => Setting::Text(published.expose().to_owned()),
+            setting => setting,
+        };
+        (key, setting.yaml(key.unit), note)
     }));
     out
 }

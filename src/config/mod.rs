@@ -11,7 +11,8 @@
 //!   raw                        settings while layers are applied
 //!   validate                   rules over several settings
 //! settings                     Config, by section:
-//!   access   server   storage   ingest   compaction   budget   windows
+//!   access   server   tls   storage   ingest   compaction   budget   windows
+//!   secret                     text that is never printed
 //! milvus_yaml                  settings as YAML
 //! machine                      memory that the process may use
 //! ```
@@ -27,11 +28,13 @@ pub mod layers;
 pub mod machine;
 pub mod milvus_yaml;
 mod raw;
+mod secret;
 mod server;
 mod setting;
 mod settings;
 mod spelling;
 mod storage;
+mod tls;
 mod validate;
 mod windows;
 
@@ -41,9 +44,11 @@ pub use compaction::{CompactionConfig, GcConfig, ScrubConfig, WorkerConfig};
 pub use error::LoadError;
 pub use ingest::IngestConfig;
 pub use layers::{Loaded, Origin, Sources};
+pub use secret::Secret;
 pub use server::{LimitsConfig, LogConfig, LogFormat, QueryConfig, ServerConfig};
 pub use settings::Config;
 pub use storage::{BinlogConfig, S3Config, StorageConfig, StorageKind};
+pub use tls::{TlsConfig, TlsMode};
 pub use windows::Windows;
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     error::LoadError,
+    secret::Secret,
+    setting::MASK,
     settings::Config,
     storage::{S3Config, StorageKind},
 };
@@ -42,8 +44,8 @@ impl Default for RawStorage {
                 endpoint: String::new(),
                 bucket: "a-bucket".to_owned(),
                 root_path: "files".to_owned(),
-                access_key: "minioadmin".to_owned(),
-                secret_key: "minioadmin".to_owned(),
+                access_key: Secret::new("minioadmin"),
+                secret_key: Secret::new("minioadmin"),
                 region: String::new(),
                 use_ssl: false,
                 virtual_host: false,
@@ -85,12 +87,21 @@ impl RawConfig {
             if use_ssl != storage.s3.use_ssl && storage.names_ssl {
                 return Err(LoadError::Contradiction(format!(
                     "minio.address is {:?} and minio.useSSL is {}: leave out the scheme, or let both say the same",
-                    storage.address, storage.s3.use_ssl
+                    without_user(&storage.address),
+                    storage.s3.use_ssl
                 )));
             }
             StorageKind::S3(S3Config { endpoint, use_ssl, ..storage.s3 })
         };
         Ok(config)
+    }
+}
+
+/// An address for an error: what stands before an @ may be a password.
+fn without_user(address: &str) -> String {
+    match address.rsplit_once('@') {
+        Some((_, host)) => format!("{MASK}@{host}"),
+        None => address.to_owned(),
     }
 }
 
@@ -105,13 +116,15 @@ fn endpoint(address: &str) -> Result<(&str, Option<bool>), LoadError> {
         Some("http") => Some(false),
         Some("https") => Some(true),
         Some(_) => {
-            let text = format!("minio.address is {address:?}: a scheme must be http or https");
+            let shown = without_user(address);
+            let text = format!("minio.address is {shown:?}: a scheme must be http or https");
             return Err(LoadError::Contradiction(text));
         }
     };
     if host.is_empty() || host.contains(['/', '?', '#', '@']) || host.contains(char::is_whitespace) {
+        let shown = without_user(address);
         let text =
-            format!("minio.address is {address:?}: must be a host, host:port, or either behind http:// or https://");
+            format!("minio.address is {shown:?}: must be a host, host:port, or either behind http:// or https://");
         return Err(LoadError::Contradiction(text));
     }
     Ok((host, is_https))

@@ -11,6 +11,8 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     pub grpc_listen: SocketAddr,
     pub http_listen: SocketAddr,
+    /// Metrics need neither a login nor a certificate.
+    pub open_metrics: bool,
     /// First part of every channel name.
     pub channel_prefix: String,
     /// A larger request is refused with RESOURCE_EXHAUSTED.
@@ -33,6 +35,7 @@ impl Default for ServerConfig {
             data_dir: PathBuf::from("./data"),
             grpc_listen: SocketAddr::from(([0, 0, 0, 0], 19530)),
             http_listen: SocketAddr::from(([0, 0, 0, 0], 9091)),
+            open_metrics: true,
             channel_prefix: "by-dev".to_owned(),
             max_request_bytes: 64 * MIB,
             drain_timeout: Duration::from_secs(10),

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use config::ValueKind;
 
+use super::secret::Secret;
+
 /// Printed in place of a secret.
 pub(super) const MASK: &str = "***";
 
@@ -57,6 +59,7 @@ pub enum Setting {
     Time(Duration),
     Ratio(f64),
     Text(String),
+    Secret(Secret),
 }
 
 impl Setting {
@@ -70,7 +73,8 @@ impl Setting {
             Unit::Seconds => time(raw, 1.0).map(Self::Time),
             Unit::Milliseconds => time(raw, 1e-3).map(Self::Time),
             Unit::Ratio => number(raw).ok_or_else(|| "expected a number".to_owned()).map(Self::Ratio),
-            Unit::Text | Unit::Secret => text(raw).map(Self::Text),
+            Unit::Text => text(raw).map(Self::Text),
+            Unit::Secret => text(raw).map(|text| Self::Secret(Secret::new(text))),
         }
     }
 
@@ -83,7 +87,7 @@ impl Setting {
             Self::Time(t) if unit == Unit::Milliseconds => Some(t.as_secs_f64() * 1e3),
             Self::Time(t) => Some(t.as_secs_f64()),
             Self::Ratio(r) => Some(*r),
-            Self::Flag(_) | Self::Text(_) => None,
+            Self::Flag(_) | Self::Text(_) | Self::Secret(_) => None,
         }
     }
 
@@ -93,7 +97,8 @@ impl Setting {
             (Self::Count(n), _) => n.to_string(),
             (_, Some(number)) => number.to_string(),
             (Self::Flag(on), _) => on.to_string(),
-            (Self::Text(text), _) if unit == Unit::Secret && !text.is_empty() => format!("{MASK:?}"),
+            (Self::Secret(secret), _) if !secret.is_empty() => format!("{MASK:?}"),
+            (Self::Secret(_), _) => quote(""),
             (Self::Text(text), _) => quote(text),
             _ => String::new(),
         }

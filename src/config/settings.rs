@@ -7,6 +7,7 @@ use super::{
     ingest::IngestConfig,
     server::{LimitsConfig, LogConfig, QueryConfig, ServerConfig},
     storage::{BinlogConfig, StorageConfig},
+    tls::TlsConfig,
 };
 
 /// All settings of a process.
@@ -17,6 +18,7 @@ pub struct Config {
     pub budget: Division,
     pub access: AccessConfig,
     pub server: ServerConfig,
+    pub tls: TlsConfig,
     pub storage: StorageConfig,
     pub binlog: BinlogConfig,
     pub ingest: IngestConfig,

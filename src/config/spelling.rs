@@ -17,7 +17,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 }
 
 /// Sections in which an unknown key may be a misspelling of a known one.
-const OUR_SECTIONS: [&str; 6] = ["dataCoord", "dataNode", "common", "minio", "localStorage", "datacoord"];
+const OUR_SECTIONS: [&str; 7] = ["dataCoord", "dataNode", "common", "minio", "localStorage", "tls", "datacoord"];
 /// Milvus has further keys in these sections, so only small misspellings count.
 const MOST_EDITS: usize = 2;
 

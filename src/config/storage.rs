@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use super::secret::Secret;
+
 const MIB: u64 = 1 << 20;
 
 /// Where objects live.
@@ -21,8 +23,8 @@ pub struct S3Config {
     pub bucket: String,
     /// Prefix of every object name.
     pub root_path: String,
-    pub access_key: String,
-    pub secret_key: String,
+    pub access_key: Secret,
+    pub secret_key: Secret,
     pub region: String,
     pub use_ssl: bool,
     pub virtual_host: bool,

@@ -63,7 +63,7 @@ fn keys_have_milvus_units() {
         ("proxy.grpc.serverMaxRecvSize", "134217728", |c| c.server.max_request_bytes.to_string(), "134217728"),
         ("common.security.authorizationEnabled", "true", |c| c.access.enabled.to_string(), "true"),
         ("common.security.superUsers", "root, ops", |c| c.access.is_super_user("ops").to_string(), "true"),
-        ("common.security.defaultRootPassword", "else", |c| c.access.root_password.clone(), "else"),
+        ("common.security.defaultRootPassword", "else", |c| c.access.root_password.expose().to_owned(), "else"),
         ("proxy.minPasswordLength", "8", |c| c.access.min_password_length.to_string(), "8"),
         ("proxy.maxPasswordLength", "72", |c| c.access.max_password_length.to_string(), "72"),
         ("proxy.maxUsernameLength", "16", |c| c.access.max_username_length.to_string(), "16"),
@@ -95,6 +95,14 @@ fn keys_have_milvus_units() {
         ("datacoord.storage.retryBackoff", "200", |c| format!("{:?}", c.storage.retry_backoff), "200ms"),
         ("datacoord.wal.fileSize", "8", |c| c.ingest.wal_file_bytes.to_string(), "8388608"),
         ("log.level", "fatal", |c| c.log.level.clone(), "error"),
+        (
+            "tls.serverPemPath",
+            "configs/cert/server.pem",
+            |c| format!("{:?}", c.tls.certificate),
+            "\"configs/cert/server.pem\"",
+        ),
+        ("tls.caPemPath", "ca.pem", |c| format!("{:?}", c.tls.authorities), "\"ca.pem\""),
+        ("datacoord.http.tls", "off", |c| format!("{:?}", c.tls.http_mode), "Some(Off)"),
         ("log.format", "json", |c| format!("{:?}", c.log.format), "Json"),
     ];
     for (key, text, place, expected) in table {
@@ -123,6 +131,8 @@ fn every_key_reaches_a_setting_of_its_own() {
                 setting::Setting::Text("67e55044-10b1-426f-9247-bb680e5fe0c8".into())
             }
             setting::Setting::Text(_) if key.name.ends_with(".windows") => setting::Setting::Text("22:00-06:00".into()),
+            setting::Setting::Text(_) if key.name == "datacoord.http.tls" => setting::Setting::Text("off".into()),
+            setting::Setting::Secret(s) => setting::Setting::Secret(Secret::new(format!("{}x", s.expose()))),
             setting::Setting::Text(t) if t == "text" => setting::Setting::Text("json".into()),
             setting::Setting::Text(t) => setting::Setting::Text(t + "x"),
         };
@@ -264,9 +274,18 @@ fn refusals_name_key_value_and_limit() {
             yaml("proxy: { minPasswordLength: 9, maxPasswordLength: 8 }"),
             "proxy.minPasswordLength is 9: must not exceed proxy.maxPasswordLength, which is 8",
         ),
+        (yaml("common: { security: { tlsMode: 3 } }"), ": common.security.tlsMode is 3: must be 0 to 2"),
         (
-            yaml("common: { security: { tlsMode: 2 } }"),
-            ": common.security.tlsMode is 2, which is not supported: TLS is not supported: put a proxy in front that ends it",
+            yaml("common: { security: { tlsMode: 1 } }\ntls: { serverPemPath: a }"),
+            "tls.serverKeyPath is empty: common.security.tlsMode 1 and datacoord.http.tls \"same\" need it",
+        ),
+        (
+            yaml("tls: { serverPemPath: a, serverKeyPath: b }\ndatacoord: { http: { tls: mutual } }"),
+            "tls.caPemPath is empty: common.security.tlsMode 0 and datacoord.http.tls \"mutual\" need it",
+        ),
+        (
+            yaml("datacoord: { http: { tls: yes } }"),
+            ": datacoord.http.tls is yes: must be one of same, off, one-way, mutual",
         ),
         (
             yaml("common: { MetricsPort: 19530 }"),
@@ -312,7 +331,7 @@ fn secrets_are_never_printed() {
         assert!(!text.contains("s3cr3t-value") && !text.contains("visible-key-id"), "{text}");
     }
     let StorageKind::S3(s3) = &loaded.config.storage.kind else { panic!() };
-    assert_eq!(s3.secret_key, "s3cr3t-value");
+    assert_eq!(s3.secret_key.expose(), "s3cr3t-value");
 }
 
 #[test]
@@ -400,9 +419,11 @@ fn the_flag_of_the_data_directory_wins_over_a_path_of_a_file() {
 fn a_masked_secret_is_no_secret() {
     let printed = from_yaml("minio: { secretAccessKey: s3cr3t }").unwrap().render();
     let error = from_yaml(&printed).unwrap_err().to_string();
-    assert!(error.contains("KeyID is ***: this is what `datacoord config` prints"), "{error}");
+    assert!(error.contains("KeyID is ***: this is what is printed in place"), "{error}");
     let error = from_variables(&[("MINIO_SECRETACCESSKEY", "***")]).unwrap_err().to_string();
     assert!(error.starts_with("environment: minio.secretAccessKey is ***: this is"), "{error}");
+    assert!(from_variables(&[("MINIO_SECRETACCESSKEY", "********")]).is_err());
+    assert!(from_variables(&[("MINIO_SECRETACCESSKEY", "**a**")]).is_ok());
 }
 
 #[test]

@@ -1,6 +1,12 @@
 //! Rules over several settings at once. The range of a single key is in the table of `keys`.
 
-use super::{budget::Part, error::LoadError, settings::Config, storage::StorageKind};
+use super::{
+    budget::Part,
+    error::LoadError,
+    settings::Config,
+    storage::StorageKind,
+    tls::TlsMode::{Mutual, OneWay},
+};
 
 /// No part works with less. Zero is allowed: it means a share of the total.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -44,6 +50,19 @@ pub(super) fn validate(config: &Config) -> Result<(), LoadError> {
         return contradiction(format!(
             "proxy.port and common.MetricsPort are both {}: must differ on one address",
             server.grpc_listen.port()
+        ));
+    }
+    let tls = &config.tls;
+    let needed = [
+        ("tls.serverPemPath", &tls.certificate, tls.any(&[OneWay, Mutual])),
+        ("tls.serverKeyPath", &tls.key, tls.any(&[OneWay, Mutual])),
+        ("tls.caPemPath", &tls.authorities, tls.any(&[Mutual])),
+    ];
+    if let Some((key, ..)) = needed.iter().find(|(_, path, needed)| *needed && path.as_os_str().is_empty()) {
+        return contradiction(format!(
+            "{key} is empty: common.security.tlsMode {} and datacoord.http.tls {:?} need it",
+            tls.mode.number(),
+            tls.http_mode.map_or("same", |mode| mode.as_str())
         ));
     }
     if server.data_dir.as_os_str().is_empty() {

@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     io,
-    net::IpAddr,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -14,11 +13,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::place::Place;
-
-/// Address of the other side of a connection, if it has one. A request over gRPC carries it among its extensions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub Option<IpAddr>);
+use super::{place::Place, stream::Peer};
 
 /// A connection with time limits. Dropping it frees its place.
 #[derive(Debug)]
@@ -36,13 +31,8 @@ pub struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, awaited: usize, idle: Duration, place: Place) -> Self {
-        Self { stream, peer: Peer(None), awaited, idle, reading: None, writing: None, _place: place }
-    }
-
-    /// The same connection, with the address of its other side.
-    pub(super) fn with_peer(self, peer: IpAddr) -> Self {
-        Self { peer: Peer(Some(peer)), ..self }
+    pub(super) fn new(stream: S, peer: Peer, awaited: usize, idle: Duration, place: Place) -> Self {
+        Self { stream, peer, awaited, idle, reading: None, writing: None, _place: place }
     }
 
     pub fn peer(&self) -> Peer {
@@ -168,7 +158,8 @@ mod tests {
 
     fn guarded(buffer: usize) -> (tokio::io::DuplexStream, Guarded<tokio::io::DuplexStream>) {
         let (client, server) = duplex(buffer);
-        (client, Guarded::new(server, 24, IDLE, Place::none()))
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), has_certificate: false };
+        (client, Guarded::new(server, peer, 24, IDLE, Place::none()))
     }
 
     #[tokio::test(start_paused = true)]

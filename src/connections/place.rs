@@ -5,11 +5,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// Is notified when a connection is opened, closed or refused.
+use super::handshake::HandshakeFault;
+
+/// Is notified when a connection is opened, closed or refused, and when its handshake fails.
 pub trait Watched: Send + Sync {
     fn opened(&self);
     fn closed(&self);
     fn refused(&self);
+    fn failed(&self, fault: HandshakeFault);
 }
 
 /// One of the connections that may be open. Dropping it frees the place.

@@ -28,7 +28,7 @@ impl Condition {
 /// A part that is not well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ailment {
-    /// `catalog`, `store`, `flush`, `object`, `log` or `ownership`.
+    /// `catalog`, `store`, `flush`, `object`, `log`, `ownership` or `certificate`.
     pub part: &'static str,
     pub condition: Condition,
     pub reason: String,
@@ -49,6 +49,13 @@ impl HealthReport {
     /// Whether calls may be sent here.
     pub fn takes_calls(&self) -> bool {
         self.condition() != Condition::Failed
+    }
+
+    /// Adds parts that are not well. The worst stays first.
+    pub fn add(&mut self, ailments: impl IntoIterator<Item = Ailment>) {
+        self.ailments.extend(ailments);
+        // Stable: parts that are equally ill keep their order.
+        self.ailments.sort_by_key(|ailment| std::cmp::Reverse(ailment.condition));
     }
 
     pub fn reasons(&self) -> Vec<String> {

@@ -16,8 +16,10 @@
 
 mod answer;
 mod compaction;
+mod guard;
 mod health;
 mod origin;
+mod paths;
 mod request;
 mod router;
 mod serve;

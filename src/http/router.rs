@@ -12,23 +12,14 @@ use axum::{
 };
 
 use super::{
-    compaction, health, origin,
+    compaction, guard, health, origin,
+    paths::{
+        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, METRICS, READYZ, ROUTES, V2_COMPACT, V2_STATE,
+    },
     serve::{self, Bounds},
     shared::{MAX_BODY_BYTES, Shared},
 };
 use crate::{standalone::Standalone, telemetry::Metrics};
-
-pub(super) const COMPACTION: &str = "/api/v1/compaction";
-pub(super) const COMPACTION_STATE: &str = "/api/v1/compaction/state";
-pub(super) const COMPACTION_PLANS: &str = "/api/v1/compaction/plans";
-pub(super) const V2_COMPACT: &str = "/v2/vectordb/collections/compact";
-pub(super) const V2_STATE: &str = "/v2/vectordb/collections/get_compaction_state";
-pub(super) const HEALTH: &str = "/api/v1/health";
-pub(super) const HEALTHZ: &str = "/healthz";
-pub(super) const READYZ: &str = "/readyz";
-pub(super) const METRICS: &str = "/metrics";
-const ROUTES: [&str; 9] =
-    [COMPACTION, COMPACTION_STATE, COMPACTION_PLANS, V2_COMPACT, V2_STATE, HEALTH, HEALTHZ, READYZ, METRICS];
 
 /// All routes, for [`super::serve`]. Calls `refresh` before the metrics are answered.
 pub fn router(
@@ -52,6 +43,8 @@ pub fn router(
         .method_not_allowed_fallback(not_found)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(move |request, next| serve::read_body(bounds.clone(), request, next)))
+        // Before the body is read: it takes memory.
+        .layer(middleware::from_fn_with_state(shared.clone(), guard::check))
         .layer(middleware::from_fn(origin::check))
         .layer(middleware::from_fn_with_state(shared.clone(), count))
         .with_state(shared)

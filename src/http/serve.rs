@@ -12,12 +12,13 @@ use axum::{
 };
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::server::conn::http1;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
 
 use super::shared::MAX_BODY_BYTES;
 use crate::{connections::Listener, memory::Pool};
@@ -42,7 +43,12 @@ pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop:
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(BUFFER_BYTES);
     let builder = Arc::new(builder);
     while let Some(connection) = stop.run_until_cancelled(listener.accept()).await {
-        let served = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router.clone()));
+        let peer = connection.peer();
+        let service = router.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let served = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(service));
         let stop = stop.clone();
         connections.spawn(async move {
             let mut served = std::pin::pin!(served);

@@ -17,7 +17,8 @@ use super::{
     answer::{self, Plans, Started, StartedV2, StateV2},
     compaction::{MANUAL, MANUAL_V2, PLANS, Target, options, options_v2, plans_of},
     health::{health_answer, ready_answer},
-    router::*,
+    paths::*,
+    router::router,
     serve::{self, Bounds},
     shared::MAX_BODY_BYTES,
 };

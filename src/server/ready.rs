@@ -12,6 +12,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    config::{TlsConfig, TlsMode},
+    tls::ServerTls,
+};
+
 /// A larger file is not one of ours.
 const MAX_FILE_BYTES: u64 = 4096;
 
@@ -21,12 +26,40 @@ pub struct Addresses {
     pub pid: u32,
     pub grpc: String,
     pub http: String,
+    /// The port speaks TLS.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub grpc_tls: bool,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub http_tls: bool,
+    /// SHA-256 of the certificates that the server may show, the newest first. A command on this machine trusts exactly
+    /// these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<String>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Addresses {
     /// Of this process. The address of all interfaces becomes the loopback address, so that a client can connect to it.
     pub fn new(grpc: SocketAddr, http: SocketAddr) -> Self {
-        Self { pid: std::process::id(), grpc: reachable(grpc).to_string(), http: reachable(http).to_string() }
+        Self {
+            pid: std::process::id(),
+            grpc: reachable(grpc).to_string(),
+            http: reachable(http).to_string(),
+            grpc_tls: false,
+            http_tls: false,
+            certificates: Vec::new(),
+        }
+    }
+
+    /// The same with the modes of TLS and, for a server that runs, the certificate in use.
+    pub fn with_tls(mut self, config: &TlsConfig, running: Option<&ServerTls>) -> Self {
+        self.grpc_tls = config.mode != TlsMode::Off;
+        self.http_tls = config.http() != TlsMode::Off;
+        self.certificates = running.map(|tls| tls.in_use().fingerprint).into_iter().collect();
+        self
     }
 
     /// Those of the server that runs over a data directory; none if there is no file that can be read.
@@ -40,7 +73,7 @@ impl Addresses {
         data_dir.join("addresses.json")
     }
 
-    /// Writes `{"pid": …, "grpc": "host:port", "http": "host:port"}` beside `path` and renames it into place.
+    /// Writes `{"pid": …, "grpc": "host:port", "http": "host:port"}`, with TLS also what a client has to know, beside `path` and renames it into place.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         name.push(".tmp");

@@ -1,13 +1,13 @@
 //! The whole process as the edges hold it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{StandaloneError, admission::Queries, names::Names};
 use crate::{
     access::{Accounts, Gatekeeper},
     clock::Clock,
     config::Config,
-    coordinator::{Coordinator, HealthReport},
+    coordinator::{Ailment, Coordinator, HealthReport},
     ids::{IdAllocator, Tso},
     ingest::{Ingest, IngestStats},
     model::Timestamp,
@@ -28,6 +28,8 @@ pub struct Standalone {
     pub(super) accounts: Accounts,
     /// Serialises changes of definitions.
     pub(super) definitions: Arc<tokio::sync::Mutex<()>>,
+    /// Parts around this one that are not well; see [`Standalone::note`].
+    pub(super) noted: parking_lot::Mutex<BTreeMap<&'static str, Ailment>>,
 }
 
 impl std::fmt::Debug for Standalone {
@@ -66,7 +68,18 @@ impl Standalone {
 
     /// Cheap: asks nothing that could wait.
     pub fn health(&self) -> HealthReport {
-        self.coordinator.health()
+        let mut health = self.coordinator.health();
+        health.add(self.noted.lock().values().cloned());
+        health
+    }
+
+    /// Adds a part that only the edges of the process know to its health, or takes it out when it is well again.
+    pub fn note(&self, part: &'static str, ailment: Option<Ailment>) {
+        let mut noted = self.noted.lock();
+        match ailment {
+            Some(ailment) => noted.insert(part, ailment),
+            None => noted.remove(part),
+        };
     }
 
     /// A fresh hybrid timestamp.

@@ -108,6 +108,7 @@ impl Standalone {
             names,
             accounts,
             definitions,
+            noted: parking_lot::Mutex::default(),
         }))
     }
 

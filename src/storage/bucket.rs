@@ -23,7 +23,7 @@ use super::{
     error::{StorageError, causes},
     pace::Paced,
 };
-use crate::config::S3Config;
+use crate::config::{S3Config, Secret};
 
 /// Used when no region is configured; S3-compatible servers expect it.
 const DEFAULT_REGION: &str = "us-east-1";
@@ -41,8 +41,7 @@ pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Prefix of every name, without slashes at its ends; may be empty.
     root: String,
-    /// The location for log lines and errors.
-    place: Arc<str>,
+    place: Place,
     /// A request is given up when the server is silent for this long. `None`: never.
     request_timeout: Option<Duration>,
     /// Creates the bucket. `None`: that is not allowed.
@@ -51,7 +50,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn in_memory() -> Self {
-        let place = Arc::from("(memory)");
+        let place = Place { text: Arc::from("(memory)"), secrets: Arc::default() };
         Self { store: Arc::new(InMemory::new()), root: String::new(), place, request_timeout: None, creator: None }
     }
 
@@ -84,7 +83,9 @@ impl Bucket {
         }
         // Without keys the client uses the role of the machine.
         if !config.access_key.is_empty() {
-            builder = builder.with_access_key_id(&config.access_key).with_secret_access_key(&config.secret_key);
+            builder = builder
+                .with_access_key_id(config.access_key.expose())
+                .with_secret_access_key(config.secret_key.expose());
         }
         let unusable = |e: object_store::Error| StorageError::Settings(causes(&e));
         let store = builder.build().map_err(unusable)?;
@@ -95,7 +96,9 @@ impl Bucket {
             None
         };
         let root = config.root_path.trim_matches('/').to_owned();
-        Ok(Self { store: Arc::new(store), root, place: config.place().into(), request_timeout, creator })
+        let secrets = [&config.secret_key, &config.access_key].map(Secret::clone);
+        let place = Place { text: config.place().into(), secrets: Arc::new(secrets) };
+        Ok(Self { store: Arc::new(store), root, place, request_timeout, creator })
     }
 
     /// Converts errors of the client.
@@ -196,12 +199,27 @@ impl BucketCreator {
     }
 }
 
-/// Converts an error of the client. Tells a missing bucket from a missing object.
-fn failure(place: &str, operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
-    if matches!(error, object_store::Error::NotFound { .. }) && causes(&error).contains("NoSuchBucket") {
-        return StorageError::NoBucket { place: place.to_owned() };
+/// The bucket in log lines and errors.
+#[derive(Debug, Clone)]
+struct Place {
+    /// The location.
+    text: Arc<str>,
+    /// Keys that an answer of the server may repeat.
+    secrets: Arc<[Secret; 2]>,
+}
+
+impl Place {
+    fn without_secrets(&self, text: String) -> String {
+        self.secrets.iter().fold(text, |text, secret| secret.removed_from(text))
     }
-    StorageError::of_object_store(operation, name, error)
+}
+
+/// Converts an error of the client. Tells a missing bucket from a missing object.
+fn failure(place: &Place, operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
+    if matches!(error, object_store::Error::NotFound { .. }) && causes(&error).contains("NoSuchBucket") {
+        return StorageError::NoBucket { place: place.text.to_string() };
+    }
+    StorageError::of_object_store(operation, name, error).with_text(|text| place.without_secrets(text))
 }
 
 fn silent(operation: &'static str, name: &str, request_timeout: Option<Duration>) -> StorageError {
@@ -300,7 +318,12 @@ impl Backend for Bucket {
         let Some(creator) = &self.creator else { return Ok(false) };
         let making = async { Ok(creator.create().await) };
         let made = self.within("make", "the bucket", 0, making).await?;
-        let refused = |what| StorageError::Refused { operation: "make", object: self.place.to_string(), what };
+        let place = &self.place;
+        let refused = |what| StorageError::Refused {
+            operation: "make",
+            object: place.text.to_string(),
+            what: place.without_secrets(what),
+        };
         made.map(|()| true).map_err(refused)
     }
 
@@ -327,7 +350,11 @@ impl Backend for Bucket {
                 }
             }
             Err(error) if has_no_conditions(&error) => {
-                tracing::warn!(%error, "the bucket has no conditional writes: two servers that start at the same instant are told apart by reading its mark again only");
+                let error = self.place.without_secrets(error.to_string());
+                tracing::warn!(
+                    error,
+                    "the bucket has no conditional writes: two servers that start at the same instant are told apart by reading its mark again only"
+                );
                 self.within("swap", name, 0, self.store.put(&path, payload())).await.map(|_| Swapped::Done)
             }
             Err(error) => Err(self.failed("swap", name)(error)),

@@ -105,6 +105,14 @@ impl StorageError {
         }
     }
 
+    /// Changes the part of the text that others have written.
+    pub(super) fn with_text(mut self, change: impl FnOnce(String) -> String) -> Self {
+        if let Self::Unavailable { what, .. } | Self::Refused { what, .. } | Self::Full { what, .. } = &mut self {
+            *what = change(std::mem::take(what));
+        }
+        self
+    }
+
     /// Converts an error of a bucket. Errors without a name in the client library (connections, time-outs, server errors)
     /// count as transient.
     pub(super) fn of_object_store(operation: &'static str, object: &str, error: object_store::Error) -> Self {

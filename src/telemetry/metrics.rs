@@ -190,6 +190,15 @@ area! {
     ConnectionMetrics {
         open: gauge by ["port"] "datacoord_connections_open", "Open connections by port.";
         refused: counter by ["port"] "datacoord_connections_refused_total", "Connections refused because there were too many.";
+        handshakes_failed: counter by ["port", "fault"] "datacoord_connections_handshakes_failed_total", "Connections that ended in their TLS handshake, by what was wrong.";
+    }
+}
+
+area! {
+    /// Certificates of both ports.
+    TlsMetrics {
+        days: gauge "datacoord_tls_certificate_days", "Days until the certificate in use expires; negative once it has.";
+        reloads: counter by ["outcome"] "datacoord_tls_reloads_total", "Changed files of TLS that are in use now, or that can't be used.";
     }
 }
 
@@ -311,6 +320,7 @@ area! {
 pub struct Metrics {
     pub memory: MemoryMetrics,
     pub connections: ConnectionMetrics,
+    pub tls: TlsMetrics,
     pub catalog: CatalogMetrics,
     pub compaction: CompactionMetrics,
     pub ingest: IngestMetrics,
@@ -342,6 +352,7 @@ impl Metrics {
         Ok(Self {
             memory: MemoryMetrics::register(r)?,
             connections: ConnectionMetrics::register(r)?,
+            tls: TlsMetrics::register(r)?,
             catalog: CatalogMetrics::register(r)?,
             compaction: CompactionMetrics::register(r)?,
             ingest: IngestMetrics::register(r)?,

@@ -12,7 +12,7 @@ use std::{
 
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
-    &["model", "error", "fence", "clock", "background", "memory", "connections", "config", "telemetry"],
+    &["model", "error", "fence", "clock", "background", "memory", "connections", "config", "tls", "telemetry"],
     &["planner", "binlog", "json", "wire", "ids"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
@@ -32,6 +32,8 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("fence", "error"),
     ("config", "error"),
     ("memory", "error"),
+    ("tls", "config"),
+    ("connections", "tls"),
     ("telemetry", "config"),
     ("telemetry", "error"),
     ("wire", "json"),

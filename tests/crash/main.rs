@@ -24,7 +24,9 @@ mod memory;
 mod mixed;
 mod pipe;
 mod requests;
+mod secrets;
 mod server;
+mod tls;
 mod workload;
 
 use std::{

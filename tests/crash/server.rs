@@ -34,6 +34,13 @@ impl Server {
 
     /// The same as a member of the cgroup with this list of processes.
     pub async fn start_in(data: &Path, settings: &[(&str, &str)], group: Option<&Path>) -> Result<Self> {
+        let mut server = Self::start_unasked(data, settings, group).await?;
+        server.client = MilvusServiceClient::new(connect(&server.grpc).await?).max_decoding_message_size(usize::MAX);
+        Ok(server)
+    }
+
+    /// The same without a connection of its own client, which speaks no TLS.
+    pub async fn start_unasked(data: &Path, settings: &[(&str, &str)], group: Option<&Path>) -> Result<Self> {
         let ready = data.join("ready.json");
         if ready.exists() {
             std::fs::remove_file(&ready)?;
@@ -88,8 +95,7 @@ impl Server {
             // The file is the event; this only keeps the wait from eating a core.
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        let channel = connect(&grpc).await?;
-        let client = MilvusServiceClient::new(channel).max_decoding_message_size(usize::MAX);
+        let client = MilvusServiceClient::new(Channel::from_shared(format!("http://{grpc}"))?.connect_lazy());
         Ok(Self { child, client, grpc, http })
     }
 
@@ -169,7 +175,7 @@ impl Drop for Server {
 }
 
 /// The server of this build, or another one to compare it with.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
     std::env::var_os("LOAD_SERVER").map_or_else(|| env!("CARGO_BIN_EXE_datacoord").into(), PathBuf::from)
 }

@@ -1,6 +1,7 @@
 """What every Python suite shares: the connection, and collections that are gone when their test ends."""
 
 import itertools
+import os
 
 import pytest
 from helpers import GRPC, TOKEN, drop_collection, is_datacoord
@@ -9,8 +10,8 @@ from pymilvus import connections
 
 @pytest.fixture(scope="session", autouse=True)
 def connection():
-    """The ORM's default connection."""
-    if GRPC is None:
+    """The ORM's default connection. A suite over TLS makes its own."""
+    if GRPC is None or "E2E_TLS" in os.environ:
         yield
         return
     host, port = GRPC.split(":")

@@ -9,8 +9,8 @@
 Each client's environment is made once under <repo>/.envs/<name> and made again when its pin files change. A suite
 whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
 A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
-A suite that starts the server itself, to kill it, gets E2E_BINARY. E2E_PROGRAMS is the folder of the binary, for what was
-built beside it.
+A suite that starts the server itself, to kill it, gets E2E_BINARY. E2E_TLS_FILES is the folder of the certificates of a
+server with TLS. E2E_PROGRAMS is the folder of the binary, for what was built beside it.
 """
 
 import argparse
@@ -190,6 +190,7 @@ class Suite:
     env: dict = field(default_factory=dict)
     seconds: int = SUITE_SECONDS
     settings: str = ""  # of the server, as YAML; none: its defaults
+    tls: int = 0  # common.security.tlsMode of the server
 
 
 def pytest_suite(name, environment, script, others=(), env=None, **options):
@@ -228,6 +229,11 @@ def suites():
                               env={"E2E_GRPCURL": str(grpcurl.path / "grpcurl")}))
     found.append(pytest_suite("examples", newest, "examples.py", others=[grpcurl], needs=("grpc", "http"),
                               tools=("curl",), env={"GRPCURL": str(grpcurl.path / "grpcurl")}))
+    for version in ("2.3.7", "3.0.2"):
+        for mode, name in ((1, "one-way"), (2, "mutual")):
+            found.append(pytest_suite(f"tls-{name}/pymilvus-{version}", pymilvus[version], "python/tls.py",
+                                      others=[grpcurl], needs=("grpc", "http", "files"), tools=("curl", "openssl"),
+                                      env={"E2E_TLS": name, "E2E_GRPCURL": str(grpcurl.path / "grpcurl")}, tls=mode))
     cli = python_env("milvus-cli-1.2.1", HERE / "cli" / "requirements-1.2.1.txt")
     found.append(pytest_suite("milvus_cli-1.2.1", cli, "cli/cli.py",
                               env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli")}))
@@ -257,13 +263,13 @@ def suites():
 class Server:
     """A datacoord of our own on free ports, over a fresh data directory."""
 
-    def __init__(self, binary, folder, settings):
+    def __init__(self, binary, folder, settings, tls):
         self.folder = Path(folder)
         self.log = self.folder / "server.log"
         self.data = self.folder / "data"
         ready = self.folder / "ready.json"
         config = self.folder / "milvus.yaml"
-        config.write_text(settings)
+        config.write_text(settings + (tls_settings(self.folder, tls) if tls else ""))
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [binary, "serve", "--config", config, "--data-dir", self.data, "--grpc-listen", "127.0.0.1:0",
@@ -275,7 +281,8 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise
-        self.where = {"E2E_GRPC": address["grpc"], "E2E_HTTP": address["http"], "E2E_FILES": str(self.data / "files")}
+        self.where = {"E2E_GRPC": address["grpc"], "E2E_HTTP": address["http"], "E2E_FILES": str(self.data / "files"),
+                      "E2E_TLS_FILES": str(self.folder)}
 
     def wait_ready(self, ready):
         deadline = time.monotonic() + READY_SECONDS
@@ -319,6 +326,27 @@ class Server:
 
     def tail(self):
         return "--- end of the server's log\n" + tail(self.log.read_text(errors="replace"))
+
+
+def openssl(folder, *arguments):
+    build(["openssl", *arguments], cwd=folder)
+
+
+def tls_settings(folder, mode):
+    """Makes an authority, a stranger, and certificates of a server and a client. -> the settings of the server"""
+    for authority in ("ca", "stranger"):
+        openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                "2", "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem")
+    for name, usage in (("server", "serverAuth"), ("client", "clientAuth")):
+        (folder / f"{name}.ext").write_text(
+            f"subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage={usage}\nbasicConstraints=CA:FALSE\n")
+        openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+                "-out", f"{name}.csr")
+        openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+    return (f"common: {{security: {{tlsMode: {mode}}}}}\n"
+            f"tls: {{serverPemPath: {folder}/server.pem, serverKeyPath: {folder}/server.key,"
+            f" caPemPath: {folder}/ca.pem}}\n")
 
 
 # --- running ----------------------------------------------------------------------------------------------------
@@ -375,7 +403,7 @@ def run_suite(suite, options):
         run_command(suite, where, FOREIGN_SECONDS)
     else:
         with tempfile.TemporaryDirectory(prefix="datacoord-e2e-") as folder:
-            with Server(options.binary, folder, suite.settings) as server:
+            with Server(options.binary, folder, suite.settings, suite.tls) as server:
                 run_command(suite, server.where, suite.seconds)
     return time.monotonic() - started
 

@@ -1,4 +1,5 @@
-//! Fixtures of all tests and benches, in one place: schemas, segments, plans, requests, and a gate in front of a store.
+//! Fixtures of all tests and benches, in one place: schemas, segments, plans, requests, certificates, and a gate in
+//! front of a store.
 //!
 //! Unit tests and integration tests build the same values, so a type that gains a field changes here and nowhere else.
 //! The same files are compiled into both worlds:
@@ -11,6 +12,7 @@
 //! Must never hold a test's own assertions, sleep, or reach outside the test's process and directory.
 #![allow(dead_code, reason = "each test and bench uses a part of the kit")]
 
+pub(crate) mod authority;
 pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod numbers;

@@ -12,9 +12,12 @@ use anyhow::{Context as _, bail, ensure};
 use tokio::time::Instant;
 
 use self::books::{Book, Books};
-use super::{args::DemoFlags, show};
+use super::{
+    args::{DemoFlags, ReachFlags},
+    show,
+};
 use crate::{
-    client::Client,
+    client::{Access, Client},
     model::properties::AUTO_COMPACTION,
     server::ready::Addresses,
     wire::proto::{
@@ -34,10 +37,11 @@ const CHECK_ROWS: i64 = 10_000;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs all steps; an error says which check did not hold.
-pub(super) async fn run(flags: DemoFlags, found: Addresses) -> anyhow::Result<()> {
+pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> anyhow::Result<()> {
     let began = Instant::now();
-    let (grpc, http) = (flags.endpoint.unwrap_or(found.grpc), flags.http.unwrap_or(found.http));
-    let client = Client::connect(&grpc).await?;
+    let grpc_tls = access.tls.is_some();
+    let grpc = flags.endpoint.unwrap_or(found.grpc);
+    let client = Client::connect(&grpc, access).await?;
     println!("datacoord {} at {grpc}", client.version().await?);
 
     step("1", &format!("Collection {COLLECTION}: id, title, 8-d vector; one shard, automatic compaction off"));
@@ -65,7 +69,14 @@ pub(super) async fn run(flags: DemoFlags, found: Addresses) -> anyhow::Result<()
     check(&client, &written).await?;
 
     println!("\nDone in {:.1} s. Next:", began.elapsed().as_secs_f64());
-    println!("{}", next_commands(&grpc, &http));
+    let next = Next {
+        grpc: &grpc,
+        grpc_tls,
+        http_tls: if flags.http.is_some() { grpc_tls } else { found.http_tls },
+        http: flags.http.as_deref().unwrap_or(&found.http),
+        reach: &flags.reach,
+    };
+    println!("{}", next.commands());
     Ok(())
 }
 
@@ -220,14 +231,45 @@ fn live(segments: Vec<Segment>) -> Vec<Segment> {
     live
 }
 
-fn next_commands(grpc: &str, http: &str) -> String {
-    format!(
-        "  grpcurl -plaintext -d '{{\"collection\":{{\"collection_name\":\"{COLLECTION}\"}}}}' {grpc} \
-         datacoord.v1.DataCoord/ListSegments\n  \
-         grpcurl -plaintext {grpc} list\n  \
-         curl -X POST 'http://{http}/api/v1/compaction?collection_name={COLLECTION}'\n  \
-         curl http://{http}/metrics"
-    )
+/// The server, for commands to try next.
+struct Next<'a> {
+    grpc: &'a str,
+    http: &'a str,
+    grpc_tls: bool,
+    http_tls: bool,
+    reach: &'a ReachFlags,
+}
+
+impl Next<'_> {
+    /// Commands for a terminal. A password stands for itself as a word.
+    fn commands(&self) -> String {
+        let Self { grpc, http, reach, .. } = self;
+        let files = [("-cacert", &reach.ca_file), ("-cert", &reach.cert_file), ("-key", &reach.key_file)];
+        let files = |dashes: &str| -> String {
+            let given = files.iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
+            given.map(|(flag, path)| format!(" {dashes}{flag} {}", path.display())).collect()
+        };
+        let insecure = |flag: &str| if reach.ca_file.is_none() { flag.to_owned() } else { String::new() };
+        let (mut grpcurl, mut curl) = (" -plaintext".to_owned(), String::new());
+        if self.grpc_tls {
+            grpcurl = insecure(" -insecure") + &files("");
+        }
+        if self.http_tls {
+            curl = insecure(" --insecure") + &files("-");
+        }
+        if let Some(user) = &reach.user {
+            grpcurl += &format!(" -H \"authorization: $(printf {user}:PASSWORD | base64)\"");
+            curl += &format!(" --user {user}");
+        }
+        let scheme = if self.http_tls { "https" } else { "http" };
+        format!(
+            "  grpcurl{grpcurl} -d '{{\"collection\":{{\"collection_name\":\"{COLLECTION}\"}}}}' {grpc} \
+             datacoord.v1.DataCoord/ListSegments\n  \
+             grpcurl{grpcurl} {grpc} list\n  \
+             curl{curl} -X POST '{scheme}://{http}/api/v1/compaction?collection_name={COLLECTION}'\n  \
+             curl{curl} {scheme}://{http}/metrics"
+        )
+    }
 }
 
 #[cfg(test)]

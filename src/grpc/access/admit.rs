@@ -73,5 +73,5 @@ pub(crate) fn caller<T>(request: &Request<T>) -> Option<Caller> {
 
 /// Where a call comes from.
 pub(crate) fn peer<T>(request: &Request<T>) -> Option<IpAddr> {
-    request.extensions().get::<Peer>().and_then(|peer| peer.0)
+    request.extensions().get::<Peer>().map(|peer| peer.address.ip())
 }

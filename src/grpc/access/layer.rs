@@ -67,7 +67,7 @@ where
         let gatekeeper = self.gatekeeper.clone();
         Box::pin(async move {
             let credentials = Credentials::of_token(request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()));
-            let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+            let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
             match gatekeeper.authenticate(credentials, peer).await {
                 Ok(caller) => {
                     if let Some(user) = caller.name() {

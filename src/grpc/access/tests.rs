@@ -14,7 +14,7 @@ use tonic::{
 use super::table::{Rule, TABLE, row};
 use crate::{
     access::{GrantRequest, Membership, Operation},
-    connections::{Listener, RefusalProtocol, Watched},
+    connections::{HandshakeFault, Listener, RefusalProtocol, Watched},
     grpc::GrpcServer,
     model::{Privilege as P, access::PUBLIC},
     standalone::tests::World,
@@ -62,6 +62,7 @@ impl Watched for NotWatched {
     fn opened(&self) {}
     fn closed(&self) {}
     fn refused(&self) {}
+    fn failed(&self, _: HandshakeFault) {}
 }
 
 /// A server over a process with authorization. Dropping it stops the server.
@@ -75,7 +76,8 @@ async fn served() -> Served {
     let world = World::with(|config| config.access.enabled = true).await;
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    let listener = Listener::new(socket, 100, Duration::from_secs(5), RefusalProtocol::Http2, Arc::new(NotWatched));
+    let listener =
+        Listener::new(socket, 100, Duration::from_secs(5), RefusalProtocol::Http2, None, Arc::new(NotWatched));
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
     let stop = CancellationToken::new();
     let server = GrpcServer::new(Arc::clone(&world.standalone), metrics);

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    config::{StorageConfig, StorageKind},
+    config::{Secret, StorageConfig, StorageKind},
     error::{Classify, ErrorKind},
     storage::SegmentStore,
 };
@@ -98,8 +98,8 @@ fn config(endpoint: String) -> S3Config {
         endpoint,
         bucket: BUCKET.to_owned(),
         root_path: "files".to_owned(),
-        access_key: "key".to_owned(),
-        secret_key: "hidden".to_owned(),
+        access_key: Secret::new("key"),
+        secret_key: Secret::new("hidden"),
         request_timeout: Duration::from_secs(30),
         create_bucket: true,
         ..S3Config::default()
