@@ -150,7 +150,7 @@ const FORCED: i32 = 1;
 
 /// Says which port listens where, and how.
 fn report_exposure(config: &Config, grpc: SocketAddr, http: SocketAddr) {
-    let users = false;
+    let users = config.access.enabled;
     let tls_key = "common.security.tlsMode";
     let port = Exposed {
         port: "gRPC",

@@ -2,17 +2,19 @@
 
 use axum::{
     body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::{Extension, State, rejection::BytesRejection},
     http::{StatusCode, Uri},
     response::Response,
 };
 
 use super::{
     answer::{self, Plans, Started, StartedV2, StateV2, V2},
+    guard::permit_compaction,
     request::{Kind, Message, Values},
     shared::{MAX_BODY_BYTES, Shared},
 };
 use crate::{
+    access::Caller,
     coordinator::{CompactionOptions, Triggered},
     model::JobId,
     standalone::{CollectionName, Standalone, StandaloneError},
@@ -78,6 +80,11 @@ pub(super) struct Target {
 impl Target {
     fn name(&self) -> CollectionName<'_> {
         CollectionName::new(&self.database, &self.name)
+    }
+
+    /// Database, name and id.
+    fn parts(&self) -> (&str, &str, i64) {
+        (&self.database, &self.name, self.id)
     }
 }
 
@@ -161,12 +168,20 @@ fn read(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response
 }
 
 /// `POST /api/v1/compaction`
-pub(super) async fn start(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
+pub(super) async fn start(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    body: Body,
+) -> Response {
     let values = match read(&MANUAL, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
     };
     let (target, options) = options(values);
+    if let Err(refused) = permit_compaction(&shared.standalone, &caller, target.parts()) {
+        return *refused;
+    }
     answer::json(StatusCode::OK, &Started::from(manual(&shared.standalone, &target, options).await))
 }
 
@@ -199,7 +214,12 @@ fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Respo
 }
 
 /// `POST /v2/vectordb/collections/compact`
-pub(super) async fn start_v2(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
+pub(super) async fn start_v2(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    body: Body,
+) -> Response {
     let values = match read_v2(&MANUAL_V2, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
@@ -208,6 +228,9 @@ pub(super) async fn start_v2(State(shared): State<Shared>, uri: Uri, body: Body)
     if target.name.is_empty() {
         let text = "missing required parameters, error: collectionName is empty";
         return answer::json(StatusCode::OK, &V2::<()>::error(MISSING_PARAMETER, text));
+    }
+    if let Err(refused) = permit_compaction(&shared.standalone, &caller, target.parts()) {
+        return *refused;
     }
     let started = manual(&shared.standalone, &target, options).await;
     answer::json(StatusCode::OK, &StartedV2::of(started))

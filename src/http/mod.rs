@@ -5,6 +5,8 @@
 //! left out, enums are numbers. Differences from Milvus: the query string is read too (there it is ignored), and a
 //! request that names no collection is refused (there it means all of them).
 //!
+//! With authorization or mutual TLS all paths but the last two rows need a login or a certificate (`guard`).
+//!
 //! | route | what |
 //! |---|---|
 //! | `POST /api/v1/compaction` | start a compaction |

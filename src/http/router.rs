@@ -1,4 +1,4 @@
-//! The routes, and what surrounds every request: limits, the check of its origin, the count.
+//! The routes, and what surrounds every request: limits, the checks of its origin and its caller, the count.
 
 use std::sync::Arc;
 
@@ -62,10 +62,12 @@ async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let code = match response.status().as_u16() {
         200 => "200",
         400 => "400",
+        401 => "401",
         403 => "403",
         404 => "404",
         408 => "408",
         413 => "413",
+        429 => "429",
         500 => "500",
         503 => "503",
         _ => "other",

@@ -162,6 +162,90 @@ async fn a_compaction_is_started_and_followed() {
     );
 }
 
+/// Status and body of a request with this header.
+async fn call_as(app: &Router, authorization: Option<&str>, verb: &str, path: &str, body: &str) -> Answer {
+    let mut request = axum::http::Request::builder().method(verb).uri(path);
+    if let Some(authorization) = authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    read(app.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()).await
+}
+
+#[tokio::test]
+async fn with_authorization_only_probes_and_metrics_need_no_login() {
+    let world = World::with(|config| config.access.enabled = true).await;
+    world.collection("book").await;
+    let app = app(&world);
+    for path in [HEALTHZ, READYZ, METRICS] {
+        assert_eq!(call(&app, "GET", path, "").await.status, 200, "{path}");
+    }
+    for path in [HEALTH, COMPACTION_STATE, COMPACTION_PLANS, "/nowhere"] {
+        let answer = call(&app, "GET", path, "").await;
+        let text = r#"{"code":1800,"message":"user hasn't authenticated: missing authorization in header"}"#;
+        assert_eq!((answer.status, answer.body.as_str()), (401, text), "{path}");
+    }
+    let health = |authorization| call_as(&app, authorization, "GET", HEALTH, "");
+    for right in ["Bearer root:Milvus", "Basic cm9vdDpNaWx2dXM="] {
+        assert_eq!(health(Some(right)).await.status, 200, "{right}");
+    }
+    for wrong in ["Bearer root:milvus", "Bearer nobody:Milvus", "Bearer key", "root:Milvus", "Digest x"] {
+        let answer = health(Some(wrong)).await;
+        assert_eq!(answer.status, 401, "{wrong}");
+        assert!(answer.body.starts_with(r#"{"code":1800,"message":"user hasn't authenticated: "#), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_compaction_needs_its_privilege_over_http_too() {
+    let world = World::with(|config| config.access.enabled = true).await;
+    let cell = world.collection("book").await;
+    let app = app(&world);
+    world.standalone.accounts().create_user("reader", "cGFzc3dvcmQx").await.unwrap();
+    let (reader, root) = ("Bearer reader:password1", "Bearer root:Milvus");
+    let by_id = format!(r#"{{"collectionID": {}}}"#, cell.id);
+    for (path, body) in [
+        (COMPACTION, r#"{"collection_name":"book"}"#),
+        (COMPACTION, by_id.as_str()),
+        (COMPACTION, r#"{"collectionID": 1}"#),
+        (V2_COMPACT, r#"{"collectionName":"book"}"#),
+    ] {
+        let denied = call_as(&app, Some(reader), "POST", path, body).await;
+        let text = r#"{"code":65535,"message":"PrivilegeCompaction: permission deny to reader"}"#;
+        assert_eq!((denied.status, denied.body.as_str()), (403, text), "{path} {body}");
+        let permitted = call_as(&app, Some(root), "POST", path, body).await;
+        assert_eq!(permitted.status, 200, "{path} {body}: {}", permitted.body);
+    }
+    // Looks at jobs need a login alone.
+    let looked = call_as(&app, Some(reader), "GET", COMPACTION_PLANS, r#"{"collection_name":"book"}"#).await;
+    assert_eq!(looked.status, 200, "{}", looked.body);
+}
+
+#[tokio::test]
+async fn metrics_can_be_closed() {
+    let closed = |config: &mut crate::config::Config| {
+        config.access.enabled = true;
+        config.server.open_metrics = false;
+    };
+    let world = World::with(closed).await;
+    let app = app(&world);
+    assert_eq!(call(&app, "GET", METRICS, "").await.status, 401);
+    assert_eq!(call_as(&app, Some("Bearer root:Milvus"), "GET", METRICS, "").await.status, 200);
+}
+
+#[tokio::test]
+async fn many_wrong_passwords_have_to_wait() {
+    let world = World::with(|config| config.access.enabled = true).await;
+    let app = app(&world);
+    let mut last = 0;
+    for _ in 0..20 {
+        last = call_as(&app, Some("Bearer root:wrong1"), "GET", HEALTH, "").await.status;
+        if last != 401 {
+            break;
+        }
+    }
+    assert_eq!(last, 429);
+}
+
 #[test]
 fn requests_are_read_from_body_and_query() {
     let by_id = || manual(target("", "", C), CompactionOptions::default());
