@@ -24,13 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ACCESS_KEY: &str = "MARKED-ACCESS-KEY";
 const SECRET_KEY: &str = "MARKED/SECRET+KEY";
 const PASSWORD: &str = "MARKED-PASSWORD";
+/// A wrong password.
+const GUESS: &str = "MARKED-GUESS";
 /// Base64 of `root:` and the password, as the header has it.
 const TOKEN: &str = "cm9vdDpNQVJLRUQtUEFTU1dPUkQ=";
 
 /// Fails if a text holds a secret.
 fn check(place: &str, text: &[u8]) -> Result<()> {
     let text = String::from_utf8_lossy(text);
-    for secret in [ACCESS_KEY, SECRET_KEY, PASSWORD, TOKEN] {
+    for secret in [ACCESS_KEY, SECRET_KEY, PASSWORD, GUESS, TOKEN] {
         let line = text.lines().find(|line| line.contains(secret));
         ensure!(line.is_none(), "{place} holds {secret}: {}", line.unwrap_or_default());
     }
@@ -93,7 +95,12 @@ fn check_files(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-const KEYS: [(&str, &str); 2] = [("MINIO_ACCESSKEYID", ACCESS_KEY), ("MINIO_SECRETACCESSKEY", SECRET_KEY)];
+const KEYS: [(&str, &str); 4] = [
+    ("MINIO_ACCESSKEYID", ACCESS_KEY),
+    ("MINIO_SECRETACCESSKEY", SECRET_KEY),
+    ("COMMON_SECURITY_AUTHORIZATIONENABLED", "true"),
+    ("COMMON_SECURITY_DEFAULTROOTPASSWORD", PASSWORD),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn settings_and_refused_starts_say_no_secret() -> Result<()> {
@@ -101,27 +108,28 @@ async fn settings_and_refused_starts_say_no_secret() -> Result<()> {
     let data = dir.path().join("data");
     let data = data.to_str().context("a path")?;
     let printed = run(&["config"], &KEYS, true).await?;
-    ensure!(printed.contains("secretAccessKey: \"***\""), "{printed}");
+    for key in ["accessKeyID", "secretAccessKey", "defaultRootPassword"] {
+        ensure!(printed.contains(&format!("{key}: \"***\"")), "{key} {printed}");
+    }
     for (name, value) in [
         ("MINIO_SECRETACCESSKEY", "***"),
         ("MINIO_SECRETACCESSKEY", "**********"),
         ("DATACOORD__MINIO__SECRETACCESKEY", SECRET_KEY),
         ("MINIO_ADDRESS", &format!("http://root:{PASSWORD}@store:9000")),
     ] {
-        let variables = [KEYS[0], KEYS[1], ("COMMON_STORAGETYPE", "minio"), (name, value)];
+        let variables = [&KEYS[..], &[("COMMON_STORAGETYPE", "minio"), (name, value)]].concat();
         run(&["serve", "--data-dir", data], &variables, false).await?;
         run(&["config"], &variables, false).await?;
     }
 
     let store = indiscreet_store().await?;
-    let variables = [
-        KEYS[0],
-        KEYS[1],
+    let own = [
         ("COMMON_STORAGETYPE", "minio"),
         ("MINIO_ADDRESS", store.as_str()),
         ("DATACOORD__STORAGE__STARTTIMEOUT", "1"),
         ("LOG_LEVEL", FINEST),
     ];
+    let variables = [&KEYS[..], &own].concat();
     let ports = ["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"];
     let arguments = [&["serve", "--data-dir", data][..], &ports].concat();
     let said = run(&arguments, &variables, false).await?;
@@ -134,29 +142,38 @@ async fn a_running_server_says_no_secret() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (certificate, key) = Authority::new("the authority").server().write(dir.path(), "server");
     let key_text = std::fs::read_to_string(&key)?;
-    let settings = [
-        KEYS[0],
-        KEYS[1],
+    let own = [
         ("LOG_LEVEL", FINEST),
         ("COMMON_SECURITY_TLSMODE", "1"),
         ("DATACOORD__HTTP__TLS", "off"),
         ("TLS_SERVERPEMPATH", certificate.to_str().context("a path")?),
         ("TLS_SERVERKEYPATH", key.to_str().context("a path")?),
     ];
-    let server = Server::start_unasked(dir.path(), &settings, None).await?;
+    let server = Server::start_unasked(dir.path(), &[&KEYS[..], &own].concat(), None).await?;
     // Calls with a login, in every form, right and wrong.
     let data = dir.path().join("data");
     let demo =
         ["demo", "--flushes", "2", "--rows", "10", "--user", "root", "--data-dir", data.to_str().context("a path")?];
     run(&demo, &[("DATACOORD_PASSWORD", PASSWORD)], true).await?;
-    for header in [format!("Bearer root:{PASSWORD}"), format!("Basic {TOKEN}"), PASSWORD.to_owned()] {
-        for path in ["/api/v1/health", "/nowhere"] {
+    let refused = run(&demo, &[("DATACOORD_PASSWORD", GUESS)], false).await?;
+    ensure!(refused.contains("auth check failure"), "{refused}");
+    let bearer = |password: &str| format!("Bearer root:{password}");
+    for (header, status) in [
+        (bearer(PASSWORD), 200),
+        (format!("Basic {TOKEN}"), 200),
+        (bearer(GUESS), 401),
+        (format!("Basic {PASSWORD}"), 401),
+        (PASSWORD.to_owned(), 401),
+    ] {
+        for path in ["/api/v1/health", "/api/v1/health?MARKED"] {
             let mut stream = TcpStream::connect(&server.http).await?;
             let request = format!("GET {path} HTTP/1.0\r\nhost: here\r\nauthorization: {header}\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer).await?;
             check(path, &answer)?;
+            let text = String::from_utf8_lossy(&answer).into_owned();
+            ensure!(text.starts_with(&format!("HTTP/1.0 {status} ")), "{header}: {text}");
         }
     }
     for path in ["/metrics", "/healthz", "/readyz"] {
