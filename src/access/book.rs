@@ -34,10 +34,15 @@ struct State {
 }
 
 /// All users and roles.
-#[derive(Debug)]
 pub(super) struct Book {
     state: RwLock<State>,
     root_password: Arc<str>,
+}
+
+impl std::fmt::Debug for Book {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Book").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 impl Book {

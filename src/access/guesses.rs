@@ -1,8 +1,12 @@
 //! Failed logins, and for how long the next one has to wait. A plain table: the time is an argument.
 //!
-//! A guess counts against its user and against its peer *before* it is tried, so that many at once do not slip through;
-//! a right password takes its own count back and no other. The delay of a user is short: a guesser at another address must
-//! not keep its owner out for long. That of a peer is longer. Logins that are cached never come here.
+//! A guess counts against its user, against its peer and against both together *before* it is tried, so that many at once
+//! do not slip through; a right password takes its own count back and no other. The delay of a user is short: a guesser at
+//! another address must not keep its owner out for long. The others are longer.
+//!
+//! A login that is remembered for its peer is not delayed. But then a guesser at the same address could try any number of
+//! passwords while it has to wait, and the right one would be let in. So beyond some refused attempts in one wait,
+//! remembered logins of that user wait there too.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -17,6 +21,8 @@ const LONGEST_PEER_DELAY: Duration = Duration::from_secs(60);
 const FORGET: Duration = Duration::from_secs(15 * 60);
 /// Users and peers that are remembered.
 const MOST: usize = 8192;
+/// Refused attempts of one wait after which remembered logins wait too. A client that was set up wrongly makes fewer.
+const MANY_REFUSED: u32 = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
@@ -24,13 +30,14 @@ enum Key {
     User(u64),
     /// Of an IPv6 address its network: one client has as many addresses as it likes.
     Peer(IpAddr),
+    Both(u64, IpAddr),
 }
 
 impl Key {
     fn longest(self) -> Duration {
         match self {
             Self::User(_) => LONGEST_USER_DELAY,
-            Self::Peer(_) => LONGEST_PEER_DELAY,
+            Self::Peer(_) | Self::Both(..) => LONGEST_PEER_DELAY,
         }
     }
 }
@@ -38,6 +45,8 @@ impl Key {
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     failures: u32,
+    /// Attempts that were refused since the last one that was tried.
+    refused: u32,
     until: Duration,
     last: Duration,
 }
@@ -59,7 +68,9 @@ impl Guesses {
     /// # Errors
     /// `TooManyGuesses` while the user or the peer has to wait; that is not counted.
     pub(super) fn begin(&mut self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<Attempt, Refusal> {
-        let keys: Vec<Key> = [Some(Key::User(user)), peer.map(network).map(Key::Peer)].into_iter().flatten().collect();
+        let peer = peer.map(network);
+        let keys = [Some(Key::User(user)), peer.map(Key::Peer), peer.map(|peer| Key::Both(user, peer))];
+        let keys: Vec<Key> = keys.into_iter().flatten().collect();
         for key in &keys {
             if self.entries.get(key).is_some_and(|entry| now.saturating_sub(entry.last) >= FORGET) {
                 self.entries.remove(key);
@@ -67,17 +78,35 @@ impl Guesses {
         }
         let until = keys.iter().filter_map(|key| self.entries.get(key)).map(|entry| entry.until).max();
         if let Some(wait) = until.map(|until| until.saturating_sub(now)).filter(|wait| !wait.is_zero()) {
+            if let Some(both) = keys.last().and_then(|key| self.entries.get_mut(key)) {
+                both.refused = both.refused.saturating_add(1);
+            }
             return Err(Refusal::TooManyGuesses { wait });
         }
         self.make_room(keys.len(), now);
         let counted = keys.into_iter().map(|key| {
             let entry = self.entries.entry(key).or_default();
             entry.failures = entry.failures.saturating_add(1);
+            entry.refused = 0;
             entry.last = now;
             entry.until = now + delay(entry.failures, key.longest());
             (key, entry.failures)
         });
         Ok(Attempt { counted: counted.collect() })
+    }
+
+    /// Asked before a remembered login is let in.
+    ///
+    /// # Errors
+    /// `TooManyGuesses` while somebody at the same address tries one password after the other.
+    pub(super) fn check_remembered(&self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<(), Refusal> {
+        let entry = peer.map(network).and_then(|peer| self.entries.get(&Key::Both(user, peer)));
+        match entry {
+            Some(entry) if entry.refused > MANY_REFUSED && entry.until > now => {
+                Err(Refusal::TooManyGuesses { wait: entry.until - now })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The password was right.
@@ -170,6 +199,7 @@ mod tests {
                 now += one;
             }
         }
+        while wait(&mut guesses, 1, HERE, now).is_none() {}
         let one = wait(&mut guesses, 1, THERE, now);
         assert!(one.is_none_or(|one| one <= LONGEST_USER_DELAY), "{one:?}");
         assert_eq!(wait(&mut guesses, 2, THERE, now), None, "neither the user nor the peer has failed");
@@ -191,6 +221,23 @@ mod tests {
         assert!(wait(&mut guesses, 1, HERE, at(0)).is_some(), "the wrong ones still count");
         assert_eq!(wait(&mut guesses, 1, HERE, at(0) + FORGET), None, "and are forgotten");
         assert_eq!(wait(&mut guesses, 1, HERE, at(1) + FORGET), None);
+    }
+
+    #[test]
+    fn a_remembered_login_waits_only_while_its_own_address_guesses() {
+        let mut guesses = Guesses::default();
+        for _ in 0..=FREE {
+            assert_eq!(wait(&mut guesses, 1, HERE, at(0)), None);
+        }
+        for refused in 0..=MANY_REFUSED {
+            assert!(guesses.check_remembered(1, Some(HERE), at(0)).is_ok(), "{refused} is what a wrong set-up may do");
+            assert!(wait(&mut guesses, 1, HERE, at(0)).is_some());
+        }
+        assert!(guesses.check_remembered(1, Some(HERE), at(0)).is_err());
+        for (user, peer) in [(1, THERE), (2, HERE)] {
+            assert!(guesses.check_remembered(user, Some(peer), at(0)).is_ok());
+        }
+        assert!(guesses.check_remembered(1, Some(HERE), at(1)).is_ok(), "the wait is over");
     }
 
     #[test]

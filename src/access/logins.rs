@@ -10,7 +10,9 @@
 //!                    a turn (few at once) ─▶ argon2 on a blocking thread ─▶ right: into the cache; wrong: stays counted
 //! ```
 //!
-//! A key of the cache is a digest of user, password and the password's version, under a random key of this process. So the
+//! A key of the cache is a digest of user, password, the password's version and the address, under a random key of this
+//! process. A guesser at another address never meets an entry of it: otherwise it could try any number of passwords while
+//! it has to wait, and would be let in with the right one. So the
 //! cache has no password, and a new version makes every older entry worthless. The division of the process' memory has the
 //! hashes that are computed at once (`config::AccessConfig`).
 
@@ -37,12 +39,18 @@ const CACHED: usize = 1024;
 /// Labels of the metric of logins.
 const RESULTS: [&str; 5] = ["cached", "right", "wrong", "delayed", "failed"];
 
-/// What a password is compared with.
-#[derive(Debug, Clone)]
+/// What a password is compared with. Never printed.
+#[derive(Clone)]
 pub(super) enum Secret {
     /// The default password of `root`, in plain text, from the settings.
     Default(Arc<str>),
     Hash(Arc<PasswordHash>),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(***)")
+    }
 }
 
 /// The password of a user as it is now.
@@ -115,12 +123,14 @@ impl Logins {
         current: Option<CurrentPassword>,
         peer: Option<IpAddr>,
     ) -> Result<bool, AccessFailure> {
-        let key = current.as_ref().map(|current| self.digest(current.version, user, given));
+        let key = current.as_ref().map(|current| self.digest(current.version, (user, given), peer));
+        let short = self.short_digest(user);
         if key.is_some_and(|key| self.cache.get(&key).is_some()) {
+            self.guesses.lock().check_remembered(short, peer, self.now())?;
             return Ok(true);
         }
         let _waits = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
-        let attempt = self.guesses.lock().begin(self.short_digest(user), peer, self.now())?;
+        let attempt = self.guesses.lock().begin(short, peer, self.now())?;
         let secret = current.map(|current| current.secret);
         let given = given.to_owned();
         let is_right = self.compute(move || is_right(secret, &given)).await?;
@@ -161,14 +171,21 @@ impl Logins {
         self.clock.monotonic()
     }
 
-    fn digest(&self, version: u64, user: &str, password: &str) -> [u8; 32] {
+    fn digest(&self, version: u64, (user, password): (&str, &str), peer: Option<IpAddr>) -> [u8; 32] {
+        let peer = peer.map_or([0; 16], |peer| match peer.to_canonical() {
+            IpAddr::V4(peer) => peer.to_ipv6_mapped().octets(),
+            IpAddr::V6(peer) => peer.octets(),
+        });
         let hasher = Sha256::new_with_prefix(self.seed);
-        let hasher = hasher.chain_update(version.to_le_bytes()).chain_update((user.len() as u64).to_le_bytes());
+        let hasher = hasher
+            .chain_update(version.to_le_bytes())
+            .chain_update(peer)
+            .chain_update((user.len() as u64).to_le_bytes());
         hasher.chain_update(user).chain_update(password).chain_update(self.seed).finalize().into()
     }
 
     fn short_digest(&self, user: &str) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.digest(0, user, "");
+        let [a, b, c, d, e, f, g, h, ..] = self.digest(0, (user, ""), None);
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 }

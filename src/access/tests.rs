@@ -93,6 +93,8 @@ async fn the_settings_may_give_root_another_first_password() {
     assert!(login(&world, "root", "another1").await.is_ok());
     assert_eq!(login(&world, "root", "Milvus").await, Err(Refusal::WrongPassword));
     assert!(!world.standalone.gatekeeper().has_known_password());
+    let shown = format!("{:?} {:?}", world.standalone.accounts(), world.standalone.config());
+    assert!(!shown.contains("another1"), "{shown}");
 }
 
 #[tokio::test]

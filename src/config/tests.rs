@@ -62,7 +62,7 @@ fn keys_have_milvus_units() {
         ("datacoord.grpc.address", "127.0.0.1", |c| c.server.grpc_listen.to_string(), "127.0.0.1:19530"),
         ("proxy.grpc.serverMaxRecvSize", "134217728", |c| c.server.max_request_bytes.to_string(), "134217728"),
         ("common.security.authorizationEnabled", "true", |c| c.access.enabled.to_string(), "true"),
-        ("common.security.superUsers", "root, ops", |c| c.access.is_super_user("ops").to_string(), "true"),
+        ("common.security.superUsers", "\"root, ops\"", |c| c.access.is_super_user("ops").to_string(), "true"),
         ("common.security.defaultRootPassword", "else", |c| c.access.root_password.expose().to_owned(), "else"),
         ("proxy.minPasswordLength", "8", |c| c.access.min_password_length.to_string(), "8"),
         ("proxy.maxPasswordLength", "72", |c| c.access.max_password_length.to_string(), "72"),

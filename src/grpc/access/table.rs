@@ -137,7 +137,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Rule)])] = &[
         ],
     ),
     // An orchestrator asks before anybody can give it a password. The answer is one word.
-    ("grpc.health.v1.Health", &[("Check", Rule::Open), ("List", Rule::Open), ("Watch", Rule::Open)]),
+    ("grpc.health.v1.Health", &[("Check", Rule::Open), ("Watch", Rule::Open)]),
     ("grpc.reflection.v1.ServerReflection", &[("ServerReflectionInfo", Rule::Login)]),
     ("grpc.reflection.v1alpha.ServerReflection", &[("ServerReflectionInfo", Rule::Login)]),
 ];
