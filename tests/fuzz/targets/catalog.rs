@@ -14,7 +14,7 @@ use super::choices::{Choices, counted};
 use crate::kit::model;
 
 /// Beginnings of keys, with the number of ids that follow.
-const CLASSES: [(&str, usize); 14] = [
+const CLASSES: [(&str, usize); 16] = [
     ("datacoord-meta/s/", 3),
     ("datacoord-meta/logs/", 3),
     ("datacoord/database/", 1),
@@ -29,6 +29,8 @@ const CLASSES: [(&str, usize); 14] = [
     ("coordinator/epoch", 0),
     ("coordinator/identity", 0),
     ("coordinator/marks", 0),
+    ("datacoord/user/", 1),
+    ("datacoord/role/", 1),
 ];
 /// Ids of keys: those of the seeds' values, and outer ones.
 const IDS: [&str; 10] = [
@@ -92,6 +94,12 @@ async fn read(store: Arc<dyn MetaStore>) -> Result<(), MetaError> {
     contents.databases.iter().for_each(|database| {
         txn.put_database(database);
     });
+    contents.users.iter().for_each(|user| {
+        txn.put_user(user);
+    });
+    contents.roles.iter().for_each(|role| {
+        txn.put_role(role);
+    });
     contents.collections.iter().for_each(|collection| {
         txn.put_collection(collection);
     });
@@ -124,8 +132,10 @@ fn shown(contents: &Loaded) -> String {
     fn in_order<K: Ord, V>(map: &std::collections::HashMap<K, V>) -> BTreeMap<&K, &V> {
         map.iter().collect()
     }
-    let parts: [&dyn Debug; 7] = [
+    let parts: [&dyn Debug; 9] = [
         &contents.databases,
+        &contents.users,
+        &contents.roles,
         &contents.collections,
         &contents.jobs,
         &contents.plans,
@@ -190,12 +200,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         }),
     );
     let database = record(&[2, 8], br#"{"name":"default","created_at":5}"#);
+    let user = record(&[14, 8], br#"{"name":"default","roles":[1,9223372036854775807]}"#);
+    let role = record(&[15, 8], br#"{"id":1,"name":"default"}"#);
     let channel = record(&[7, 0], &7u64.to_be_bytes());
     let epoch = record(&[11], &u64::MAX.to_be_bytes());
     let identity = record(&[12], b"3f1c4a52-0000-4000-8000-000000000000");
     let wal = record(&[9], br#"{"id":"3f1c4a52-0000-4000-8000-000000000000","newest":1}"#);
-    let all = [&of_segment, &of_logs, &of_collection, &of_job, &of_plan, &database, &channel, &identity, &wal]
-        .map(Vec::as_slice)
-        .concat();
+    let all =
+        [&of_segment, &of_logs, &of_collection, &of_job, &of_plan, &database, &channel, &identity, &wal, &user, &role]
+            .map(Vec::as_slice)
+            .concat();
     vec![all, of_segment, of_logs, of_collection, of_job, of_plan, epoch]
 }
