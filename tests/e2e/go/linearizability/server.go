@@ -175,7 +175,7 @@ func CreateCollection(ctx context.Context, c milvuspb.MilvusServiceClient) error
 		return err
 	}
 	status, err := c.CreateCollection(ctx, &milvuspb.CreateCollectionRequest{CollectionName: collection, Schema: schema,
-		ShardsNum: 1, ConsistencyLevel: commonpb.ConsistencyLevel_Strong})
+		ShardsNum: 2, ConsistencyLevel: commonpb.ConsistencyLevel_Strong})
 	if err := refused(status, err); err != nil {
 		return err
 	}
