@@ -12,7 +12,7 @@ use std::{
 use datacoord::{
     clock::SystemClock,
     config::{Config, StorageConfig},
-    connections::{Listener, RefusalProtocol, Watched},
+    connections::{HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
     http::{self, Bounds},
@@ -59,6 +59,7 @@ impl Watched for Unwatched {
     fn opened(&self) {}
     fn closed(&self) {}
     fn refused(&self) {}
+    fn failed(&self, _: HandshakeFault) {}
 }
 
 impl Served {
@@ -108,8 +109,9 @@ impl Served {
         let port = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (grpc, http) = (port().await, port().await);
         let (grpc_address, http_address) = (grpc.local_addr().unwrap(), http.local_addr().unwrap());
-        let listener =
-            |socket, protocol| Listener::new(socket, most, idle, protocol, Arc::new(Unwatched) as Arc<dyn Watched>);
+        let listener = |socket, protocol| {
+            Listener::new(socket, most, idle, protocol, None, Arc::new(Unwatched) as Arc<dyn Watched>)
+        };
         let services = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
         let bounds = Bounds { idle, memory: services.requests().small().clone() };
         let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), || {}, bounds);
