@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use crate::fault;
+
 /// A source of wall-clock and monotonic time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// Milliseconds since 1970.
@@ -38,7 +40,8 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> u64 {
         // A clock before 1970 reads as 0. Hybrid timestamps stay monotonic, because their bound is stored.
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        now_ms.saturating_add_signed(fault::clock_shift_ms())
     }
 
     fn monotonic(&self) -> Duration {

@@ -7,7 +7,10 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::error::{Classify, ErrorKind};
+use crate::{
+    error::{Classify, ErrorKind},
+    fault::{self, Planted},
+};
 
 /// The error of a write behind the fence, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +47,8 @@ impl Fence {
 
     /// Fails once the fence is up.
     pub fn check(&self) -> Result<(), Fenced> {
-        self.inner.fenced.get().map_or(Ok(()), |fenced| Err(fenced.clone()))
+        let fenced = self.inner.fenced.get().filter(|_| !fault::planted(Planted::FenceIgnored));
+        fenced.map_or(Ok(()), |fenced| Err(fenced.clone()))
     }
 
     /// Waits until the fence is up.

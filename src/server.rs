@@ -26,6 +26,7 @@ use crate::{
     config::{Config, LoadError},
     connections::{self, HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
+    fault::{self, Point},
     grpc::GrpcServer,
     http::{self, Bounds},
     meta::RedbStore,
@@ -59,6 +60,8 @@ pub fn load_tls(config: &Config) -> Result<Option<ServerTls>, LoadError> {
 /// # Errors
 /// A reason not to start, with the file or address it concerns; a failure of the listeners.
 pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<PathBuf>) -> Result<()> {
+    #[cfg(feature = "planted-faults")]
+    fault::warn_if_chosen();
     let data_dir = &config.server.data_dir;
     // Only the owner may read the files: they hold rows.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -107,6 +110,7 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     });
     // Until now a signal ends the process at once, also during a long replay. Nothing is lost by that.
     let mut signals = Signals::listen()?;
+    fault::reached(Point::StartServing);
     if let Some(file) = ready_file {
         addresses.write(&file).with_context(|| format!("ready file {}", file.display()))?;
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The checks before a commit that run no test: format, spelling, licences and sources of the dependencies,
-# lints, the feature that is off by default, documentation.
+# lints, the features that are off by default, documentation.
 #
 # typos and cargo-deny are installed by tools/checkers.sh. Where that fails they are skipped by name; with CI=true it is
 # a failure.
@@ -32,5 +32,7 @@ cargo clippy --locked --all-targets -- -D warnings
 cargo clippy --locked --manifest-path tests/model/Cargo.toml --target-dir target/model --all-targets -- -D warnings
 say "the feature lock-times, which is off by default"
 cargo clippy --locked --features lock-times --bench scale -- -D warnings
+say "the feature planted-faults, which is off by default"
+cargo clippy --locked --features planted-faults --lib --bins --test crash -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

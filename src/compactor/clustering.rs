@@ -31,7 +31,10 @@ use super::{
     second_pass::Selections,
     selection::{Keep, RowIds, Selection, TimeRange},
 };
-use crate::model::{ClusterRange, Scalar, Timestamp};
+use crate::{
+    fault::{self, Planted},
+    model::{ClusterRange, Scalar, Timestamp},
+};
 
 /// Sampled keys. With fewer than a hundred outputs, the error of a range is about a hundredth of one output.
 const SAMPLES: u64 = 64 * 1024;
@@ -64,6 +67,10 @@ struct Slice {
 
 impl Slice {
     fn holds(&self, compare: impl Fn(&Scalar) -> Ordering) -> bool {
+        let is_lost = |bound: &Bound| fault::planted(Planted::BoundaryRowLost) && compare(&bound.value).is_eq();
+        if self.to.as_ref().is_some_and(is_lost) {
+            return false;
+        }
         self.from.as_ref().is_none_or(|bound| bound.is_behind(compare(&bound.value)))
             && self.to.as_ref().is_none_or(|bound| !bound.is_behind(compare(&bound.value)))
     }

@@ -14,6 +14,8 @@ use std::{future::Future, sync::Arc};
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::fault::{self, Planted};
+
 const KIB: u64 = 1024;
 /// Of the limit: an object that is read whole takes no more than one of so many parts.
 const WHOLE_SHARE: u64 = 16;
@@ -86,8 +88,16 @@ impl MemoryBudget {
 
     /// Waits, first come first served, until `bytes` are free.
     pub(super) async fn reserve(&self, bytes: u64) -> Reservation {
+        if fault::planted(Planted::MemoryNotTaken) {
+            return Reservation { _permit: None };
+        }
         // The semaphore is never closed, so there is always a permit.
-        Reservation { _permit: self.permits.clone().acquire_many_owned(self.kib(bytes)).await.ok() }
+        let permit = self.permits.clone().acquire_many_owned(self.kib(bytes)).await.ok();
+        if fault::planted(Planted::MemoryLeaked) {
+            permit.map(OwnedSemaphorePermit::forget);
+            return Reservation { _permit: None };
+        }
+        Reservation { _permit: permit }
     }
 
     /// None if the bytes are not free, or another plan waits for them.

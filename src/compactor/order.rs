@@ -12,6 +12,7 @@ use super::{
     cut::{Part, Piece},
     selection::Selection,
 };
+use crate::fault::{self, Planted};
 
 /// True if the rows of a piece may be out of order. Judges by the ranges of the whole batches, so that a piece with a
 /// part of a batch may be taken for unordered when it is not, never the other way round.
@@ -31,7 +32,12 @@ pub(super) fn permutation(row_ids: &[i64]) -> Option<Vec<u32>> {
         return None;
     }
     let mut order: Vec<(i64, u32)> = row_ids.iter().copied().zip(0..).collect();
-    order.sort_unstable();
+    if fault::planted(Planted::MergeUnstable) {
+        order.reverse();
+        order.sort_by_key(|(id, _)| *id);
+    } else {
+        order.sort_unstable();
+    }
     Some(order.into_iter().map(|(_, position)| position).collect())
 }
 

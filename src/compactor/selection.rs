@@ -12,7 +12,10 @@ use arrow_array::{Array, ArrayRef, BooleanArray, cast::AsArray, types::Int64Type
 use arrow_buffer::{BooleanBuffer, Buffer};
 
 use super::deletes::DeleteMap;
-use crate::model::Timestamp;
+use crate::{
+    fault::{self, Planted},
+    model::Timestamp,
+};
 
 /// The surviving rows of one batch, in file order.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,7 +119,7 @@ impl Mask {
             DeleteMap::Int(map) => {
                 let keys = keys.as_primitive_opt::<Int64Type>()?.values();
                 for (row, (key, ts)) in keys.iter().zip(timestamps).enumerate() {
-                    if map.get(key).is_some_and(|deleted| deleted.0 > *ts as u64) {
+                    if map.get(key).is_some_and(|deleted| kills(*deleted, *ts)) {
                         self.drop_row(offset + row);
                     }
                 }
@@ -124,7 +127,7 @@ impl Mask {
             DeleteMap::Str(map) => {
                 let keys = keys.as_string_opt::<i32>()?;
                 for (row, ts) in timestamps.iter().enumerate() {
-                    if map.get(keys.value(row)).is_some_and(|deleted| deleted.0 > *ts as u64) {
+                    if map.get(keys.value(row)).is_some_and(|deleted| kills(*deleted, *ts)) {
                         self.drop_row(offset + row);
                     }
                 }
@@ -158,6 +161,11 @@ impl Mask {
             Some(bits) => Keep::Some(BooleanBuffer::new(Buffer::from_vec(bits), 0, self.rows)),
         }
     }
+}
+
+/// A delete kills rows that are strictly older.
+fn kills(delete: Timestamp, row: i64) -> bool {
+    delete.0 > row as u64 || (fault::planted(Planted::EqualKillsInMerge) && delete.0 == row as u64)
 }
 
 /// Smallest and largest timestamp of rows.

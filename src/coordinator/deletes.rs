@@ -21,6 +21,7 @@ use super::{CollectionCell, CoordinatorError, Core, cell::Turn, key_stats::KeySt
 use crate::{
     background::blocking,
     binlog,
+    fault::{self, Planted},
     model::{Delete, Group, LogFile, LogId, PartitionId, PkRange, Segment, SegmentId, SegmentLevel, SegmentLogs},
     storage::{self, LogPath, StoredObject},
 };
@@ -30,7 +31,8 @@ const SPREAD_BYTES: usize = 16 << 20;
 
 /// Whether a delete may hit a row of the segment, as far as time and key range can tell. Reads no file.
 fn may_reach(segment: &Segment, delete: &Delete) -> bool {
-    delete.ts > segment.ts_from && segment.pk_range.as_ref().is_none_or(|range| range.contains(&delete.key))
+    let from = if fault::planted(Planted::RoutedToOlderOnly) { segment.ts_to } else { segment.ts_from };
+    delete.ts > from && segment.pk_range.as_ref().is_none_or(|range| range.contains(&delete.key))
 }
 
 impl Core {
@@ -80,7 +82,8 @@ impl Core {
         consumed: &[(SegmentId, LogId)],
     ) -> Result<Vec<Delete>, CoordinatorError> {
         let mut late = Vec::new();
-        for segment in inputs {
+        let looked_at = if fault::planted(Planted::LateDeletesOfOneInput) { 1 } else { inputs.len() };
+        for segment in inputs.iter().take(looked_at) {
             let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
             let unseen = logs.delta.into_iter().filter(|log| !consumed.contains(&(segment.id, log.id)));
             let unseen: Vec<LogFile> = unseen.collect();

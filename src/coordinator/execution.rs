@@ -12,6 +12,7 @@ use super::{CoordinatorError, Core};
 use crate::{
     compactor::{CompactionInput, CompactionTask, ids_to_reserve},
     error::{Classify, ErrorKind},
+    fault::{self, Point},
     model::{FailureKind, Plan, PlanId, RequestError, SegmentId},
     planner::Violation,
     scheduler::{Attempt, AttemptFailure, Event, JobSink, SinkRefusal, Task, TaskOutcome},
@@ -21,6 +22,7 @@ use crate::{
 impl JobSink for Arc<Core> {
     async fn prepare(&self, attempt: Attempt) -> Result<Task, SinkRefusal> {
         self.step(attempt, Event::Begin { at_ms: self.clock.now_ms() }).await?;
+        fault::reached(Point::PlanBegun);
         let plan = self.current(attempt)?;
         let waited_ms = self.clock.now_ms().saturating_sub(plan.created_at_ms);
         self.metrics.compaction.wait.observe(waited_ms as f64 / 1000.0);
@@ -30,6 +32,7 @@ impl JobSink for Arc<Core> {
 
     async fn completed(&self, attempt: Attempt, outcome: TaskOutcome) -> Result<(), SinkRefusal> {
         let plan = self.current(attempt)?;
+        fault::reached(Point::MergeWritten);
         match outcome {
             TaskOutcome::Compaction(outcome) => self.commit_compaction(&plan, outcome).await.map_err(refusal),
         }

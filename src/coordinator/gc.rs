@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::{CollectionCell, CoordinatorError, Core, WritePath, cell::Turn};
 use crate::{
+    fault::{self, Planted, Point},
     model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
     storage::{ListedLog, LogPath},
 };
@@ -116,6 +117,10 @@ impl Core {
         let log = (!write_path.is_flushed(segment.id)).then_some(Pin::Log);
         let reader = self.pins.is_pinned(segment.id).then_some(Pin::Reader);
         let plan = self.jobs.reserved_by(segment.id).map(Pin::Plan);
+        let tolerance = tolerance.filter(|_| !fault::planted(Planted::DropToleranceIgnored));
+        let log = log.filter(|_| !fault::planted(Planted::GarbageIgnoresLog));
+        let reader = reader.filter(|_| !fault::planted(Planted::GarbageIgnoresReaders));
+        let plan = plan.filter(|_| !fault::planted(Planted::GarbageIgnoresPlans));
         tolerance.into_iter().chain(log).chain(reader).chain(plan).collect()
     }
 
@@ -128,7 +133,7 @@ impl Core {
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
         let going = cell.dropped().iter().filter(|s| self.pins(s, write_path).is_empty()).cloned().collect::<Vec<_>>();
-        if !going.is_empty() {
+        if !going.is_empty() && !fault::planted(Planted::CollectedBeforeNote) {
             // Without the record, only the write path can keep a restart from bringing the rows of a segment back.
             write_path.flushes_noted().await?;
         }
@@ -139,6 +144,7 @@ impl Core {
                 self.ownership.before_collecting().await?;
                 for (path, bytes) in paths(segment, &logs) {
                     self.delete_object(&path).await?;
+                    fault::reached(Point::GarbageObjectGone);
                     collected.files += 1;
                     collected.bytes += bytes;
                 }
@@ -150,7 +156,9 @@ impl Core {
                 cell.forget(&gone);
                 core.failures.forget(&gone);
             };
+            fault::reached(Point::GarbageFilesGone);
             self.catalog.commit(txn, Arc::clone(turn), fold).await?;
+            fault::reached(Point::GarbageRecordsGone);
             collected.segments += segments.len() as u64;
         }
         if self.collections.by_id(cell.id).is_err() && cell.groups().is_empty() && cell.dropped().is_empty() {
@@ -180,6 +188,7 @@ impl Core {
             }
             warn!(object = %object.path, bytes = object.bytes, "removing an object that no segment names");
             self.delete_object(&object.path).await?;
+            fault::reached(Point::OrphanGone);
             collected.files += 1;
             collected.bytes += object.bytes;
         }
@@ -193,11 +202,14 @@ impl Core {
         let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
         let mut objects = self.store.list("");
         while let Some(object) = objects.try_next().await? {
-            let is_young = self.clock.now_ms().saturating_sub(object.modified_ms) < age_ms;
+            let is_young = self.clock.now_ms().saturating_sub(object.modified_ms) < age_ms
+                && !fault::planted(Planted::MissingToleranceIgnored);
             let segment = object.path.ids().segment;
             // These sets are asked before the catalog: a segment leaves them only after the catalog names it, or when
             // it has been given up.
-            if is_young || self.outputs_in_flight.contains(segment) || !write_path.is_flushed(segment) {
+            let is_merging = self.outputs_in_flight.contains(segment) && !fault::planted(Planted::GarbageIgnoresMerges);
+            let is_flushing = !write_path.is_flushed(segment) && !fault::planted(Planted::GarbageIgnoresFlushes);
+            if is_young || is_merging || is_flushing {
                 continue;
             }
             // Objects of one segment follow each other, so its list is read once.
@@ -232,6 +244,7 @@ fn paths(segment: &Segment, logs: &SegmentLogs) -> Vec<(LogPath, u64)> {
         .flat_map(|(field, files)| files.iter().map(|f| (LogPath::insert(ids, *field, f.id), f.bytes)));
     let stats =
         logs.stats.iter().flat_map(|(field, files)| files.iter().map(|f| (LogPath::stats(ids, *field, f.id), f.bytes)));
-    let delta = logs.delta.iter().map(|f| (LogPath::delta(ids, f.id), f.bytes));
+    let deltas = logs.delta.iter().filter(|_| !fault::planted(Planted::GarbageTakesDeltaLogs));
+    let delta = deltas.map(|f| (LogPath::delta(ids, f.id), f.bytes));
     insert.chain(stats).chain(delta).collect()
 }

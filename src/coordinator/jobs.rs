@@ -12,7 +12,10 @@ use std::{
 use tokio::sync::broadcast;
 
 use super::sync::RwLock;
-use crate::model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId, Terms, Trigger};
+use crate::{
+    fault::{self, Planted},
+    model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId, Terms, Trigger},
+};
 
 /// Changes that a listener may lag behind before it misses some: enough for a job of a thousand plans.
 const CHANGES: usize = 4096;
@@ -296,7 +299,9 @@ impl Inner {
             }
             self.unfinished.remove(&plan.id);
         } else {
-            self.reserved.extend(plan.input_ids().map(|segment| (segment, plan.id)));
+            if !fault::planted(Planted::NotReserved) {
+                self.reserved.extend(plan.input_ids().map(|segment| (segment, plan.id)));
+            }
             self.unfinished.insert(plan.id);
         }
     }

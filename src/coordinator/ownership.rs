@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     error::{Classify, ErrorKind},
+    fault::{self, Planted, Point},
     fence::Fence,
     ids,
     meta::Catalog,
@@ -105,7 +106,7 @@ fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<MarkClai
         Found::Mark(mark) => marks.know(mark),
         Found::Unreadable(_) => false,
     };
-    if is_own {
+    if is_own || fault::planted(Planted::ForeignMarkTaken) {
         return Ok(MarkClaim::Own);
     }
     if *take_over == found.name() {
@@ -208,8 +209,11 @@ impl Ownership {
         let next = Mark { catalog: identity, epoch: catalog.epoch().0, run: ids::unique_name(), turn: 0 };
         txn.put_marks(&marks.intending(before, next));
         txn.commit().await?;
+        fault::reached(Point::StartMarkIntended);
         replace(store, bytes, next).await?;
+        fault::reached(Point::StartMarkReplaced);
         settle(catalog, next).await?;
+        fault::reached(Point::StartMarkSettled);
         Ok(next)
     }
 
@@ -226,11 +230,17 @@ impl Ownership {
     /// A kind Fenced if the store is another one's by now: then nothing is written any more. Other kinds if the store
     /// can't be asked.
     pub(super) async fn before_commit(&self) -> Result<(), CoordinatorError> {
+        if fault::planted(Planted::MarkUncheckedAtCommit) {
+            return Ok(());
+        }
         self.look().await
     }
 
     /// To be called before every few deletions, with the same errors.
     pub(super) async fn before_collecting(&self) -> Result<(), CoordinatorError> {
+        if fault::planted(Planted::MarkUncheckedAtCollection) {
+            return Ok(());
+        }
         self.look().await
     }
 
@@ -298,7 +308,9 @@ impl Ownership {
         txn.put_marks(&Marks::default().intending(Some(found), following));
         txn.commit().await?;
         *self.current.lock() = Current { mark: found, next: Some(following) };
+        fault::reached(Point::TurnIntended);
         replace(&self.store, bytes, following).await?;
+        fault::reached(Point::TurnReplaced);
         settle(&self.catalog, following).await?;
         *self.current.lock() = Current { mark: following, next: None };
         Ok(())

@@ -6,7 +6,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{CollectionCell, sync::Mutex};
-use crate::model::{Segment, SegmentId};
+use crate::{
+    fault::{self, Planted},
+    model::{Segment, SegmentId},
+};
 
 /// Segments that are pinned or released under one lock.
 const AT_ONCE: usize = 256;
@@ -20,7 +23,8 @@ pub(super) struct Pins {
 impl Pins {
     /// Keeps the files of these segments from being collected until the guard is dropped.
     pub(super) fn pin(&self, segments: impl IntoIterator<Item = SegmentId>) -> PinGuard {
-        let guard = PinGuard { ids: segments.into_iter().collect(), pins: self.clone() };
+        let held = segments.into_iter().filter(|_| !fault::planted(Planted::ReaderNotPinned));
+        let guard = PinGuard { ids: held.collect(), pins: self.clone() };
         for ids in guard.ids.chunks(AT_ONCE) {
             let mut counts = self.counts.lock();
             for id in ids {

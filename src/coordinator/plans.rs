@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::{CoordinatorError, Core, steps::StepTxn};
 use crate::{
+    fault::{self, Planted},
     model::{Plan, PlanId, PlanState, RequestError},
     scheduler::{Event, IllegalTransition, transition},
 };
@@ -39,7 +40,15 @@ impl PlanMoves {
     /// The event can't happen in the plan's state. Then nothing was put.
     pub(super) fn stage(&mut self, txn: &mut StepTxn, mut plan: Plan, event: Event) -> Result<(), IllegalTransition> {
         plan.state = transition(&plan.state, event)?;
-        txn.put_plan(&plan);
+        match &plan.state {
+            PlanState::Failed { kind, ended_at_ms, .. } if fault::planted(Planted::ReasonNotStored) => {
+                let state = PlanState::Failed { kind: *kind, message: String::new(), ended_at_ms: *ended_at_ms };
+                txn.put_plan(&Plan { state, ..plan.clone() });
+            }
+            _ => {
+                txn.put_plan(&plan);
+            }
+        }
         self.0.push(plan);
         Ok(())
     }
@@ -84,6 +93,10 @@ impl Core {
     pub(super) async fn move_plan(self: &Arc<Self>, plan: Plan, event: Event) -> Result<(), CoordinatorError> {
         let (mut txn, mut moves) = (self.catalog.txn(), PlanMoves::default());
         moves.stage(&mut txn, plan, event)?;
+        if fault::planted(Planted::StateNotStored) {
+            moves.fold(self);
+            return Ok(());
+        }
         let core = Arc::clone(self);
         self.catalog.commit(txn, (), move || moves.fold(&core)).await
     }
@@ -99,7 +112,11 @@ impl Core {
             for id in ids {
                 let plan = self.jobs.plan(*id).ok_or(RequestError::PlanNotFound(*id))?;
                 if plan.state.is_terminal() {
-                    answer.ended_before.push(*id);
+                    if fault::planted(Planted::EndedIsCancelled) {
+                        answer.moved.push(*id);
+                    } else {
+                        answer.ended_before.push(*id);
+                    }
                     continue;
                 }
                 moves.stage(&mut txn, plan, event.clone())?;

@@ -24,6 +24,7 @@ use crate::{
     clock::Clock,
     compactor::{Compactor, Throttle},
     config::Config,
+    fault::{self, Point},
     fence::Fence,
     ids::{self, Numbers},
     meta::{Catalog, Contents, MetaStore},
@@ -69,6 +70,7 @@ impl Loaded {
         let (fence, store_stop) = (Fence::default(), CancellationToken::new());
         let catalog = Catalog::open(meta).await?.behind(fence.clone());
         let store = store.for_run(fence.clone(), store_stop.clone());
+        fault::reached(Point::StartCatalogOpened);
         let identity = catalog.identity().await?;
         let log = catalog.write_ahead_log().await?;
         let contents = catalog.load(|segments| Arc::new(SegmentTable::of(segments))).await?;
@@ -183,6 +185,7 @@ impl Coordinator {
         let executing = unfinished.into_iter().filter(|p| matches!(p.state, PlanState::Executing { .. }));
         let executing: Vec<PlanId> = executing.map(|p| p.id).collect();
         self.core.move_plans(&executing, &Event::Restart).await?;
+        fault::reached(Point::StartPlansQueued);
         for plan in self.core.jobs.unfinished() {
             let job = self.core.jobs.job(plan.job).map(|view| view.job);
             let (trigger, terms) = job.as_ref().map_or((Trigger::Tick, Terms::default()), |j| (j.trigger, j.terms));

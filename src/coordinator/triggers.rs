@@ -12,6 +12,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError};
 use crate::{
+    fault::{self, Planted, Point},
     model::{
         Group, Job, JobId, PartitionId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel, Timestamp, Trigger,
     },
@@ -279,7 +280,12 @@ impl Coordinator {
                 scheduler.enqueue(plan, trigger, terms.priority);
             }
         };
+        if fault::planted(Planted::JobNotStored) {
+            fold();
+            return Ok(Some(triggered));
+        }
         self.core.catalog.commit(txn, turn, fold).await?;
+        fault::reached(Point::JobStored);
         Ok(Some(triggered))
     }
 

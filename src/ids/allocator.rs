@@ -10,7 +10,11 @@ use super::{
     keeper::{BoundKeeper, Keeper},
     range::{BoundedRange, Ledger},
 };
-use crate::{clock::Clock, model::Timestamp};
+use crate::{
+    clock::Clock,
+    fault::{self, Planted},
+    model::Timestamp,
+};
 
 const ID: &str = "id";
 const TSO: &str = "tso";
@@ -36,7 +40,8 @@ pub async fn open(store: Arc<dyn BoundStore>, clock: Arc<dyn Clock>) -> Result<N
     let stored = async |name| store.load(name).await.map_err(|source| IdError::Bound { name, source });
     let first_id = Timestamp::from_ms(clock.now_ms()).0.max(FIRST_ID);
     let ids = Ledger::new(ID, ID_WINDOW, stored(ID).await?, first_id);
-    let tso = Ledger::new(TSO, Timestamp::from_ms(TSO_WINDOW_MS).0, stored(TSO).await?, FIRST_TIMESTAMP);
+    let last_tso = if fault::planted(Planted::TimestampsFromClock) { 0 } else { stored(TSO).await? };
+    let tso = Ledger::new(TSO, Timestamp::from_ms(TSO_WINDOW_MS).0, last_tso, FIRST_TIMESTAMP);
     let (ask, requests) = mpsc::unbounded_channel();
     let id_range = BoundedRange::new(Arc::clone(&ids), ask.clone());
     let tso_range = BoundedRange::new(Arc::clone(&tso), ask);

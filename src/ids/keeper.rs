@@ -16,7 +16,12 @@ use super::{
     BoundError, BoundStore,
     range::{Ledger, Request},
 };
-use crate::{clock::Clock, error::ErrorKind, model::Timestamp};
+use crate::{
+    clock::Clock,
+    error::ErrorKind,
+    fault::{self, Planted, Point},
+    model::Timestamp,
+};
 
 /// How often bounds are moved ahead of need.
 const EVERY: Duration = Duration::from_secs(1);
@@ -95,7 +100,10 @@ impl Keeper {
     }
 
     async fn save(&self, range: &Ledger, bound: u64) -> Result<(), BoundError> {
-        self.store.save(range.name, bound).await?;
+        if !fault::planted(Planted::BoundNotStored) {
+            self.store.save(range.name, bound).await?;
+        }
+        fault::reached(Point::BoundStored);
         range.bound_stored(bound);
         Ok(())
     }

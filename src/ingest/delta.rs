@@ -30,6 +30,7 @@ use super::{
 };
 use crate::{
     background::blocking,
+    fault::{self, Planted, Point},
     model::{Channel, CollectionId, CollectionSchema, Delete, Lsn, PartitionId, SegmentId},
 };
 
@@ -127,11 +128,16 @@ impl Flusher {
         match self.give(batch, targets).await {
             Ok(Committed::Here) => {
                 self.shared.counters.delta_flushes.fetch_add(1, Ordering::Relaxed);
+                fault::reached(Point::DeltasCommitted);
                 self.forget_deltas(collection, channel, upto);
                 Ok(())
             }
             Ok(Committed::Gone(what)) => {
                 tracing::warn!(%collection, %channel, reason = %what, "discarded deletes that nothing can show any more");
+                self.forget_deltas(collection, channel, upto);
+                Ok(())
+            }
+            Err(_) if fault::planted(Planted::StoreErrorDropsDeletes) => {
                 self.forget_deltas(collection, channel, upto);
                 Ok(())
             }
@@ -150,12 +156,13 @@ impl Flusher {
     async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<Committed, FlushError> {
         let list = batch.deletes.clone();
         let routed = blocking(move || Ok::<_, FlushError>(route(targets, &list))).await?;
-        {
+        if !fault::planted(Planted::DeltasMissMemory) {
             let mut state = self.shared.state.lock();
             for (segment, deletes) in routed {
                 state.attach_deletes(segment, deletes);
             }
         }
+        fault::reached(Point::DeltasAttached);
         self.sink.commit_deltas(batch).await
     }
 

@@ -43,7 +43,7 @@ use super::{
     hits::hits,
     log_thread::{Append, Body, Command},
     order::RowsInOrder,
-    pending::DeleteList,
+    pending::{DeleteList, DeleteRun},
     shared::Shared,
     wal::Control,
 };
@@ -51,6 +51,7 @@ use crate::{
     background::blocking,
     clock::Clock,
     error::ErrorKind,
+    fault::{self, Planted, Point},
     model::{CollectionSchema, Delete, Group, Lsn, SegmentId, SegmentState},
 };
 
@@ -141,14 +142,23 @@ impl Flusher {
     }
 
     async fn flush(&self, id: SegmentId, group: &Group) {
-        let lock = self.shared.channel(group.collection, &group.channel);
+        let lock = if fault::planted(Planted::ChannelUnlocked) {
+            Default::default()
+        } else {
+            self.shared.channel(group.collection, &group.channel)
+        };
         let _shared = lock.read().await;
         let Some(job) = self.collect(id) else { return };
         let upto = job.upto;
+        if fault::planted(Planted::DroppedBeforeCommit) {
+            self.forget(id, upto);
+        }
         match self.write(job).await {
             Ok(Committed::Here) => {
                 self.shared.counters.flushes.fetch_add(1, Ordering::Relaxed);
+                fault::reached(Point::FlushCommitted);
                 self.note(id).await;
+                fault::reached(Point::FlushNoted);
                 self.forget(id, upto);
             }
             Ok(Committed::Gone(what)) => {
@@ -156,6 +166,7 @@ impl Flusher {
                 self.note(id).await;
                 self.forget(id, upto);
             }
+            Err(_) if fault::planted(Planted::StoreErrorDropsRows) => self.forget(id, upto),
             Err(refusal) => self.failed(id, refusal),
         }
     }
@@ -180,6 +191,7 @@ impl Flusher {
     async fn write(&self, job: FlushJob) -> Result<Committed, FlushError> {
         let rows = blocking(move || job.into_rows()).await?;
         let flushed = self.writer.write(rows).await?;
+        fault::reached(Point::FlushWritten);
         self.sink.commit_flush(flushed).await
     }
 
@@ -222,7 +234,8 @@ impl FlushJob {
     fn into_rows(self) -> Result<SealedRows, FlushError> {
         let partition = self.group.partition;
         let mut deletes = self.attached;
-        for run in self.waiting.iter().filter(|r| r.covers(partition)) {
+        let waits = |r: &&Arc<DeleteRun>| r.covers(partition) && !fault::planted(Planted::FlushMissesDeletes);
+        for run in self.waiting.iter().filter(waits) {
             deletes.extend(run.keys.iter().map(|key| Delete { key: key.clone(), ts: run.ts }));
         }
         let mut deletes = hits(&self.schema, self.chunks.iter().map(AsRef::as_ref), deletes);

@@ -12,7 +12,10 @@ use arrow_array::{Int64Array, StringArray, cast::AsArray, types::Int64Type};
 use rustc_hash::FxHashMap;
 
 use super::chunk::Chunk;
-use crate::model::{CollectionSchema, Delete, FieldId, PrimaryKey, Timestamp};
+use crate::{
+    fault::{self, Planted},
+    model::{CollectionSchema, Delete, FieldId, PrimaryKey, Timestamp},
+};
 
 /// The deletes that hit a row of `chunks`, in their order; each (key, timestamp) once.
 pub(super) fn hits<'a>(
@@ -36,10 +39,14 @@ pub(super) fn hits<'a>(
             oldest.see_strings(keys, stamps);
         }
     }
-    let hit: Vec<bool> = deletes.iter().map(|d| oldest.of_key(d).is_some_and(|row| row < d.ts)).collect();
+    let hit: Vec<bool> = deletes.iter().map(|d| oldest.of_key(d).is_some_and(|row| is_older(row, d.ts))).collect();
     let mut seen = HashSet::new();
     let mut hit = hit.into_iter();
     deletes.into_iter().filter(|d| hit.next().unwrap_or(false) && seen.insert(d.clone())).collect()
+}
+
+fn is_older(row: Timestamp, delete: Timestamp) -> bool {
+    row < delete || (fault::planted(Planted::EqualHitsInFlush) && row == delete)
 }
 
 /// Timestamp of the oldest row of every key that is deleted.

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    fault::{self, Planted, Point},
     ids::Tso,
     model::{CollectionId, Group, Lsn, SegmentId, SegmentState},
 };
@@ -178,8 +179,12 @@ impl LogThread {
         }
         let before = self.writer.end_offset();
         let frames: Vec<(&[u8], &EncodedRecord)> = prepared.iter().map(|p| (p.header.as_slice(), &p.encoded)).collect();
-        if let Err(error) = self.writer.commit(&frames) {
-            self.shared.fail(error.to_string());
+        if let Err(error) = self.writer.commit(&frames)
+            && !fault::planted(Planted::LogErrorIgnored)
+        {
+            if !fault::planted(Planted::LogGoesOnAfterFailure) {
+                self.shared.fail(error.to_string());
+            }
             prepared.into_iter().for_each(|p| answer(p.reply, Err(self.shared.log_failed())));
             return;
         }
@@ -187,6 +192,7 @@ impl LogThread {
         counters.fsyncs.fetch_add(1, Ordering::Relaxed);
         counters.appended_frames.fetch_add(prepared.len() as u64, Ordering::Relaxed);
         counters.appended_bytes.fetch_add(self.writer.end_offset() - before, Ordering::Relaxed);
+        fault::reached(Point::LogSynced);
         self.apply(prepared);
     }
 
@@ -272,6 +278,7 @@ impl LogThread {
             forgotten.into_iter().for_each(|c| self.shared.forget_collection(c));
             self.shared.wake();
         }
+        fault::reached(Point::LogApplied);
         answers.into_iter().for_each(|(reply, appended)| answer(reply, Ok(appended)));
         self.merge_small(touched);
     }

@@ -7,7 +7,10 @@
 use std::sync::Arc;
 
 use super::request::DeleteOp;
-use crate::model::{Channel, CollectionId, Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp};
+use crate::{
+    fault::{self, Planted},
+    model::{Channel, CollectionId, Lsn, PartitionId, PrimaryKey, SegmentId, Timestamp},
+};
 
 /// Deletes of one request on one channel: they share the timestamp. It is that of the request, or an older one if the
 /// request had read before. So positions grow along a list, and timestamps need not.
@@ -26,7 +29,9 @@ pub struct DeleteRun {
 impl DeleteRun {
     /// Keys that a request of this timestamp and position deletes.
     pub(super) fn of(op: DeleteOp, ts: Timestamp, lsn: Lsn, log_offset: u64) -> Self {
-        Self { partition: op.partition, keys: op.keys, ts: op.older_than.unwrap_or(ts), lsn, log_offset }
+        let ts = if fault::planted(Planted::UpsertSplit) { Timestamp(ts.0 + 1) } else { ts };
+        let older_than = op.older_than.filter(|_| !fault::planted(Planted::DeleteOutlivesRead));
+        Self { partition: op.partition, keys: op.keys, ts: older_than.unwrap_or(ts), lsn, log_offset }
     }
 
     /// True if it may hit rows of this partition.

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     error::{Classify, ErrorKind},
+    fault::{self, Planted, Point},
     ids,
     model::{Channel, CollectionId, CollectionSchema, Group, Lsn, PartitionId, SegmentId, SegmentState, WriteAheadLog},
 };
@@ -137,7 +138,9 @@ fn read_back(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<R
     let (end_lsn, known) = (catalog.end_lsn, catalog.log);
     let lost = |loss| IngestError::LogLost { loss, dir: dir.to_owned(), name: known.name() };
     let files = disk::list(dir).map_err(|source| IngestError::Io { action: "list", path: dir.to_owned(), source })?;
-    let found = identity::check(&known, identity::read(dir)?.as_ref(), &files).map_err(lost)?;
+    let found = identity::check(&known, identity::read(dir)?.as_ref(), &files);
+    let found =
+        if fault::planted(Planted::LogUnidentified) { found.unwrap_or_default() } else { found.map_err(lost)? };
     let owner = found.unwrap_or_else(|| Owner { catalog: known.catalog, log: ids::unique_name() });
     let mut rebuild = Rebuild { catalog, ..Rebuild::default() };
     let log = replay(dir, |frame| rebuild.visit(frame))?;
@@ -145,7 +148,8 @@ fn read_back(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<R
         let (file, offset) = (torn.file.display(), torn.offset);
         tracing::warn!(%file, offset, dropped_bytes = torn.dropped_bytes, torn.reason, "cut off the torn end of the log");
     }
-    if log.next <= end_lsn {
+    fault::reached(Point::StartLogReplayed);
+    if log.next <= end_lsn && !fault::planted(Planted::LogUnidentified) {
         return Err(lost(LogLoss::Behind { last: Lsn(log.next.0 - 1), mentioned: end_lsn }));
     }
     Ok(rebuild.finish(log, full_bytes, owner))
@@ -175,6 +179,7 @@ impl Rebuild {
         let effect = match Preamble::decode(header.kind, &preamble)? {
             Preamble::Control(control) => {
                 match &control {
+                    Control::Flushed(_) if fault::planted(Planted::ReplayIgnoresNotes) => {}
                     Control::Flushed(segments) => {
                         self.flushed.extend(segments);
                         segments.iter().for_each(|s| drop(self.state.remove(*s)));
@@ -232,7 +237,7 @@ impl Rebuild {
     /// False for rows that are in the catalog already, or whose collection or partition was dropped.
     fn wants(&mut self, group: &Group, segment: SegmentId) -> bool {
         let Some(collection) = self.catalog.collections.get(&group.collection) else { return false };
-        if (collection.has_segment)(segment) {
+        if (collection.has_segment)(segment) && !fault::planted(Planted::ReplayIgnoresCatalog) {
             self.committed.insert(segment);
             return false;
         }

@@ -25,7 +25,10 @@ use super::{
     seal::{GrowingStats, PendingStats, SealReason},
     wal::Control,
 };
-use crate::model::{Channel, CollectionId, Delete, Group, Lsn, PartitionId, SegmentId, SegmentState, Timestamp};
+use crate::{
+    fault::{self, Planted},
+    model::{Channel, CollectionId, Delete, Group, Lsn, PartitionId, SegmentId, SegmentState, Timestamp},
+};
 
 /// A durable record, ready to be applied.
 pub(super) struct Record {
@@ -318,9 +321,11 @@ impl WriteState {
 
     /// Everything before this position can be forgotten by the log.
     pub(super) fn low_water(&self) -> Lsn {
-        let rows = self.segments().map(|s| s.first_lsn);
+        let is_trimmed = |s: &&Unflushed| fault::planted(Planted::TrimmedOverRows) && s.state == SegmentState::Flushing;
+        let rows = self.segments().filter(|s| !is_trimmed(s)).map(|s| s.first_lsn);
         let waiting = self.collections.values().flat_map(|c| c.pending.values());
         let deletes = waiting.filter_map(|p| p.list.first()).map(|r| r.lsn);
+        let deletes = deletes.filter(|_| !fault::planted(Planted::TrimmedOverDeletes));
         rows.chain(deletes).min().unwrap_or(Lsn(u64::MAX))
     }
 }

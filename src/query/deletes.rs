@@ -3,7 +3,10 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{QueryError, interrupt::Checkpoint};
-use crate::model::{Channel, Delete, PartitionId, PrimaryKey, Timestamp};
+use crate::{
+    fault::{self, Planted},
+    model::{Channel, Delete, PartitionId, PrimaryKey, Timestamp},
+};
 
 /// A delete in memory that is not attached to segments yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,10 +88,14 @@ impl SourceDeletes {
 
     /// True if a delete of this key is newer than `ts`. A delete of the same time does not kill the row: an upsert is both.
     pub(super) fn kill_int(&self, key: i64, ts: Timestamp) -> bool {
-        self.indexes.iter().any(|index| index.ints.get(&key).is_some_and(|delete| *delete > ts))
+        self.indexes.iter().any(|index| index.ints.get(&key).is_some_and(|delete| kills(*delete, ts)))
     }
 
     pub(super) fn kill_text(&self, key: &str, ts: Timestamp) -> bool {
-        self.indexes.iter().any(|index| index.texts.get(key).is_some_and(|delete| *delete > ts))
+        self.indexes.iter().any(|index| index.texts.get(key).is_some_and(|delete| kills(*delete, ts)))
     }
+}
+
+fn kills(delete: Timestamp, row: Timestamp) -> bool {
+    delete > row || (fault::planted(Planted::EqualKillsInRead) && delete == row)
 }

@@ -33,6 +33,7 @@ use crate::{
     clock::Clock,
     config::WorkerConfig,
     error::ErrorKind,
+    fault::{self, Planted},
     model::{JobId, Plan, PlanId, Progress, ProgressReport, Trigger},
 };
 
@@ -255,7 +256,7 @@ impl Shared {
         let mut ticket = state.queue.pop(self.clock.now_ms())?;
         state.slots.take();
         state.totals.started += 1;
-        ticket.attempts += 1;
+        ticket.attempts += if fault::planted(Planted::AttemptCountsTwice) { 2 } else { 1 };
         let running = Running {
             ticket: ticket.clone(),
             cancel: CancellationToken::new(),
@@ -414,13 +415,15 @@ impl Shared {
         let mut state = self.state.lock();
         state.liveness.end(attempt.plan);
         match state.running.get_mut(&attempt.plan) {
-            Some(running) if running.ticket.attempts == attempt.number => match running.stop {
-                Some(stop) => AttemptEnd::Stopped(stop),
-                None => {
-                    running.claimed = true;
-                    result()
+            Some(running) if running.ticket.attempts == attempt.number => {
+                match running.stop.filter(|_| !fault::planted(Planted::LateResultAccepted)) {
+                    Some(stop) => AttemptEnd::Stopped(stop),
+                    None => {
+                        running.claimed = true;
+                        result()
+                    }
                 }
-            },
+            }
             _ => AttemptEnd::Ended,
         }
     }

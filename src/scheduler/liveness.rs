@@ -5,7 +5,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use crate::model::PlanId;
+use crate::{
+    fault::{self, Planted},
+    model::PlanId,
+};
 
 #[derive(Debug)]
 struct Watch {
@@ -49,7 +52,7 @@ impl Liveness {
             *watch = Watch { beat, since: now };
         }
         let idle = now.saturating_sub(watch.since);
-        (idle >= self.timeout).then_some(idle)
+        (idle >= self.timeout && !fault::planted(Planted::HangUnnoticed)).then_some(idle)
     }
 }
 

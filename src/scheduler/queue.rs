@@ -9,7 +9,10 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque, hash_map::Entry},
 };
 
-use crate::model::{CollectionId, JobId, Plan, PlanId, PlanKind, PlanState, Trigger};
+use crate::{
+    fault::{self, Planted},
+    model::{CollectionId, JobId, Plan, PlanId, PlanKind, PlanState, Trigger},
+};
 
 /// Manual before automatic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -174,6 +177,8 @@ impl FairQueue {
             let next = lane.pop_first();
             if lane.is_empty() {
                 self.lanes.remove(&collection);
+            } else if fault::planted(Planted::TurnKept) {
+                self.ring.push_front(collection);
             } else {
                 self.ring.push_back(collection);
             }
@@ -227,7 +232,12 @@ impl FairQueue {
                 return;
             }
             let ((_, arrival), ticket) = first.remove_entry();
-            let (collection, rank) = (ticket.collection, (ticket.class, Reverse(ticket.priority), arrival));
+            let class = match ticket.class {
+                Class::Manual if fault::planted(Planted::RequestsLast) => Class::Automatic,
+                Class::Automatic if fault::planted(Planted::RequestsLast) => Class::Manual,
+                class => class,
+            };
+            let (collection, rank) = (ticket.collection, (class, Reverse(ticket.priority), arrival));
             self.places.insert(ticket.plan, Place::Ready(collection, rank));
             let lane = self.lanes.entry(collection).or_insert_with(|| {
                 self.ring.push_back(collection);
@@ -266,7 +276,9 @@ impl Slots {
     }
 
     pub(super) fn give_back(&mut self) {
-        self.taken = self.taken.saturating_sub(1);
+        if !fault::planted(Planted::SlotLeaked) {
+            self.taken = self.taken.saturating_sub(1);
+        }
     }
 }
 

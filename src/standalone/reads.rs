@@ -13,6 +13,7 @@ use arrow_array::RecordBatch;
 use super::{Standalone, StandaloneError, admission::RunningQuery};
 use crate::{
     coordinator::{CollectionCell, CoordinatorError, PinGuard},
+    fault::{self, Planted},
     memory::Account,
     model::{Delete, FieldId, PartitionId, PrimaryKey, Timestamp},
     query::{
@@ -144,13 +145,19 @@ impl Standalone {
     ) -> Result<(ReadSet, PinGuard, Timestamp), StandaloneError> {
         let partitions: Option<HashSet<PartitionId>> = partitions.map(|list| list.iter().copied().collect());
         let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
+        let mut listed_early = None;
+        if fault::planted(Planted::ListedBeforeSnapshot) {
+            listed_early = Some(self.coordinator.live_pinned(cell));
+            tokio::task::yield_now().await;
+        }
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
-        let (live, pins) = self.coordinator.live_pinned(cell);
+        let (live, pins) = listed_early.unwrap_or_else(|| self.coordinator.live_pinned(cell));
         let schema = Arc::clone(&cell.meta().schema);
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for rows in memory.segments {
-            if !wanted(rows.group.partition) || cell.is_known(rows.id) {
+            let has_moved = cell.is_known(rows.id) && !fault::planted(Planted::MovedRowsKept);
+            if !wanted(rows.group.partition) || has_moved {
                 continue;
             }
             let batches = rows.chunks.iter().map(|chunk| chunk.batch.clone()).collect();

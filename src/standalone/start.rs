@@ -18,6 +18,7 @@ use crate::{
     access::Accounts,
     config::{BinlogConfig, Config},
     coordinator::{CoordinatorError, Loaded, Parts},
+    fault::{self, Point},
     ingest::{self, FlushSink, Ingest, IngestParts, KnownLog, RecoveredCatalog, RecoveredCollection, StoreWriter},
     model::{CollectionId, Database, Lsn, collection::DEFAULT_DATABASE},
 };
@@ -71,6 +72,7 @@ impl Standalone {
             known,
         })
         .await?;
+        fault::reached(Point::StartLogOpened);
         if noted != Some(report.log) {
             // Before the first write is acknowledged: only this log will have it.
             prepared

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::{error::StorageError, path::LogPath};
 use crate::{
     binlog::{BinlogError, LogIds},
+    fault::{self, Planted},
     model::{FieldId, LogFile, SegmentLogs},
 };
 
@@ -69,7 +70,7 @@ impl StoredObject {
 }
 
 fn compare(path: &LogPath, expected: u32, found: u32) -> Result<(), StorageError> {
-    if found == expected {
+    if found == expected || fault::planted(Planted::ChecksumIgnored) {
         return Ok(());
     }
     Err(StorageError::Damaged { object: path.to_string(), expected, found })

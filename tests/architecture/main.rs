@@ -12,7 +12,7 @@ use std::{
 
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
-    &["model", "error", "fence", "clock", "background", "memory", "connections", "config", "tls", "telemetry"],
+    &["fault", "model", "error", "fence", "clock", "background", "memory", "connections", "config", "tls", "telemetry"],
     &["planner", "binlog", "json", "wire", "ids"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
@@ -29,6 +29,9 @@ const FIXTURES: &str = "kit";
 /// Uses inside one row.
 const SIDEWAYS: &[(&str, &str)] = &[
     ("model", "error"),
+    ("model", "fault"),
+    ("fence", "fault"),
+    ("clock", "fault"),
     ("fence", "error"),
     ("config", "error"),
     ("memory", "error"),

@@ -13,6 +13,7 @@ use tracing::info;
 use crate::{
     compactor::{CompactionOutcome, OutputSegment},
     coordinator::{CoordinatorError, Core, plans::PlanMoves},
+    fault::{self, Planted, Point},
     model::{
         Delete, Plan, PlanKind, PlanState, RequestError, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
     },
@@ -33,18 +34,25 @@ impl Core {
         let cell = self.collections.by_id(plan.group.collection)?;
         // With it no definition that decides over rows can change until this is committed.
         let turn = Arc::new(cell.commit_turn().await);
-        self.check_terms_of(plan, &cell)?;
+        if !fault::planted(Planted::TermsUnchecked) {
+            self.check_terms_of(plan, &cell)?;
+        }
         let inputs: Vec<Segment> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
-        self.check_plan(plan, &inputs)?;
+        if !fault::planted(Planted::InputsUnchecked) {
+            self.check_plan(plan, &inputs)?;
+        }
         let is_l0 = plan.kind == PlanKind::L0Delete;
-        let late = if is_l0 { Vec::new() } else { self.late_deletes(&inputs, &outcome.consumed_deltas).await? };
+        let carries_none = is_l0 || fault::planted(Planted::LateDeletesLost);
+        let late = if carries_none { Vec::new() } else { self.late_deletes(&inputs, &outcome.consumed_deltas).await? };
 
         let now_ms = self.clock.now_ms();
         let mut txn = self.catalog.txn();
         let mut changed = Vec::new();
         let targets: Vec<SegmentId> = outcome.outputs.iter().map(|o| o.id).collect();
         for output in outcome.outputs {
-            let (segment, logs) = self.as_segment(plan, &inputs, output, &late).await?;
+            let is_left_out = !changed.is_empty() && fault::planted(Planted::LateDeletesToOneOutput);
+            let late = if is_left_out { &[] } else { late.as_slice() };
+            let (segment, logs) = self.as_segment(plan, &inputs, output, late).await?;
             txn.put_segment_and_logs(&segment, &logs);
             changed.push(segment);
         }
@@ -73,6 +81,9 @@ impl Core {
         changed.extend(self.attach_all(&cell, &turn, spread, &mut txn).await?);
         let (deleted, expired, late_deletes) = (outcome.rows_deleted, outcome.rows_expired, late.len());
         self.ownership.before_commit().await?;
+        fault::reached(Point::CompactionChecked);
+        #[cfg(feature = "planted-faults")]
+        let unanswered = fault::planted(Planted::UnknownIsFailure).then(|| changed.clone());
         let (core, plan) = (Arc::clone(self), plan.clone());
         let fold = move || {
             let gone: Vec<SegmentId> = plan.input_ids().collect();
@@ -95,7 +106,25 @@ impl Core {
             }
             info!(plan = %plan.id, job = %plan.job, rows_in, rows_out, deleted, expired, late_deletes, bytes_out, "plan committed");
         };
-        self.catalog.commit(txn, turn, fold).await
+        let committed = self.catalog.commit(txn, turn, fold).await;
+        fault::reached(Point::CompactionCommitted);
+        #[cfg(feature = "planted-faults")]
+        if let (Err(_), Some(changed)) = (&committed, unanswered) {
+            self.give_up(&changed).await?;
+        }
+        committed
+    }
+
+    /// Deletes the outputs of a compaction: for [`Planted::UnknownIsFailure`] alone.
+    #[cfg(feature = "planted-faults")]
+    async fn give_up(&self, changed: &[Segment]) -> Result<(), CoordinatorError> {
+        for segment in changed.iter().filter(|s| s.is_live()) {
+            let logs = self.catalog.segment_logs(&segment.group, segment.id).await.unwrap_or_default();
+            for object in crate::storage::StoredObject::all(segment.log_ids(), &logs) {
+                self.store.delete(&object.path).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The output as the catalog will hold it, with the late deletes that may hit its rows in **one** delta log.

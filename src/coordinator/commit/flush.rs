@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use crate::{
     binlog::PkStats,
     coordinator::{CoordinatorError, Core, DeleteBatch},
+    fault::{self, Planted, Point},
     model::{CollectionId, Group, PartitionId, Segment, SegmentLogs},
 };
 
@@ -44,7 +45,7 @@ impl Core {
         if !cell.meta().partitions.iter().any(|p| p.id == group.partition) {
             return Ok(FlushOutcome::PartitionGone(group.partition));
         }
-        if cell.is_known(segment.id) {
+        if cell.is_known(segment.id) && !fault::planted(Planted::RepeatedFlushRefused) {
             // A repeated call: the first one was committed, but its answer was lost.
             return Ok(FlushOutcome::Committed);
         }
@@ -98,6 +99,7 @@ impl Core {
         txn.put_write_stats(cell.id, &write_stats);
         let changed = self.attach_all(&cell, &turn, targets, &mut txn).await?;
         if !changed.is_empty() {
+            fault::reached(Point::DeltaLogsWritten);
             self.ownership.before_commit().await?;
         }
         let core = Arc::clone(self);

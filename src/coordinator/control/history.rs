@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::{
     coordinator::{Coordinator, CoordinatorError, JobView},
+    fault::{self, Planted},
     model::{CollectionId, Job, JobCounts, JobId, JobState, Plan, RequestError, Trigger},
 };
 
@@ -63,7 +64,9 @@ impl Coordinator {
     /// `CompactionDisabled`, `JobNotFound`.
     pub fn job_counts(&self, id: JobId) -> Result<JobCounts, CoordinatorError> {
         self.check_compaction_enabled()?;
-        Ok(self.core.jobs.counts(id).ok_or(RequestError::JobNotFound(id))?)
+        let counts = self.core.jobs.counts(id);
+        let counts = counts.or_else(|| fault::planted(Planted::UnknownIsCompleted).then(JobCounts::default));
+        Ok(counts.ok_or(RequestError::JobNotFound(id))?)
     }
 
     /// Plans of all jobs of a collection that are kept, newest job first, each plan once.

@@ -11,7 +11,10 @@ use super::{
     record::EncodedRecord,
     replay::{ClosedFile, Replayed},
 };
-use crate::model::{Lsn, Timestamp};
+use crate::{
+    fault::{self, Planted, Point},
+    model::{Lsn, Timestamp},
+};
 
 pub(in crate::ingest) struct LogWriter {
     owner: Owner,
@@ -39,6 +42,7 @@ impl LogWriter {
     ) -> io::Result<Self> {
         let Replayed { files: closed, next, last_ts, .. } = replayed;
         let current = files.create(next)?;
+        fault::reached(Point::StartLogFileMade);
         let oldest = closed.first().map_or(next, |f| f.first);
         files.note(&Identity { owner, oldest, newest: next })?;
         let end_offset = closed.iter().map(|f| f.bytes).sum();
@@ -103,7 +107,10 @@ impl LogWriter {
         }
         let bytes: u64 = slices.iter().map(|s| s.len() as u64).sum();
         self.current.append(&mut slices)?;
-        self.current.sync()?;
+        fault::reached(Point::LogWritten);
+        if !fault::planted(Planted::SyncLeftOut) {
+            self.current.sync()?;
+        }
         self.current_bytes += bytes;
         self.end_offset += bytes;
         self.next.0 += frames.len() as u64;
@@ -120,9 +127,11 @@ impl LogWriter {
         // Before any goes: from now on they need not be there.
         let oldest = self.closed.get(going).map_or(self.current_first, |file| file.first);
         self.files.note(&Identity { owner: self.owner, oldest, newest: self.current_first })?;
+        fault::reached(Point::LogTrimNoted);
         for _ in 0..going {
             let Some(file) = self.closed.front().copied() else { break };
             self.files.remove(file.first)?;
+            fault::reached(Point::LogFileRemoved);
             self.closed.pop_front();
         }
         Ok(going as u64)
@@ -130,9 +139,11 @@ impl LogWriter {
 
     fn roll(&mut self) -> io::Result<()> {
         let next = self.files.create(self.next)?;
+        fault::reached(Point::LogFileMade);
         let oldest = self.closed.front().map_or(self.current_first, |file| file.first);
         // Before anything in it is acknowledged: from now on it has to be there.
         self.files.note(&Identity { owner: self.owner, oldest, newest: self.next })?;
+        fault::reached(Point::LogFileNamed);
         self.closed.push_back(ClosedFile {
             first: self.current_first,
             last: Lsn(self.next.0 - 1),

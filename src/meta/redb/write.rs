@@ -12,7 +12,10 @@ use super::{
     file::{File, begin},
     frame::{self, ALL_TALLIES, PAIRS, TALLIES, Tallies, UNCHECKED, checked, framed},
 };
-use crate::meta::{MetaError, Op, Txn, span::prefix_end};
+use crate::{
+    fault::{self, Planted},
+    meta::{MetaError, Op, Txn, span::prefix_end},
+};
 
 /// Transactions of one group, so that the first of many is not kept waiting for all of them.
 const MAX_GROUP: usize = 1024;
@@ -87,7 +90,8 @@ fn write_group(
         results.push(match first_refusal(&table, &txn)? {
             Some(refused) => Err(refused),
             None => {
-                apply(&mut table, &txn.ops, &mut next)?;
+                let half = if fault::planted(Planted::HalfCommitted) { txn.ops.len() / 2 } else { 0 };
+                apply(&mut table, txn.ops.get(half..).unwrap_or_default(), &mut next)?;
                 Ok(())
             }
         });
