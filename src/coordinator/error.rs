@@ -24,7 +24,7 @@ pub enum CoordinatorError {
     Request(#[from] RequestError),
     #[error("the server is stopping")]
     Stopping,
-    /// A change of the catalog panicked, with this text.
+    /// A change of the catalog panicked, with this text, or has no answer.
     #[error(
         "a change of the catalog died ({0}): memory may be behind the catalog, no other change is begun until a restart"
     )]

@@ -16,6 +16,9 @@
 //! acknowledges writes that a restart finds, and reads still show durable rows. A restart ends this state: it loads
 //! the catalog anew.
 //!
+//! The same holds for a commit that the catalog answers with an error of its store: the change may be stored all the same.
+//! An error that says that nothing was stored (a conflict, a limit, the fence) is an ordinary answer.
+//!
 //! Nothing here decides what a change contains. No other module of the coordinator can commit: [`StepTxn`] keeps its
 //! transaction to itself.
 
@@ -36,6 +39,7 @@ use tracing::{Instrument, error};
 
 use super::CoordinatorError;
 use crate::{
+    fault::{self, Planted, Point},
     meta::{Catalog, CatalogTxn, MetaError},
     model::{Group, SegmentId, SegmentLogs},
 };
@@ -120,7 +124,19 @@ impl StepCatalog {
         let change = async move {
             // Asked once more: a step may have died while this one waited for its turn.
             steps.check()?;
-            txn.0.commit().await?;
+            if fault::planted(Planted::FoldedBeforeCommit) {
+                let folded = fold();
+                return txn.0.commit().await.map(|()| folded).map_err(CoordinatorError::from);
+            }
+            fault::reached(Point::CommitBegun);
+            if let Err(error) = txn.0.commit().await {
+                if error.may_have_happened() && !fault::planted(Planted::UnknownForgotten) {
+                    has_committed.store(true, Ordering::Release);
+                    steps.lose(&error);
+                }
+                return Err(error.into());
+            }
+            fault::reached(Point::CommitDurable);
             has_committed.store(true, Ordering::Release);
             Ok(fold())
         };
@@ -181,12 +197,23 @@ impl Steps {
         self.died.get().map_or(Ok(()), |why| Err(CoordinatorError::StepDied(why.clone())))
     }
 
-    /// Notes the first death.
+    /// Notes the first death, by a panic.
     fn die(&self, panic: &(dyn Any + Send)) -> CoordinatorError {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message");
         let why: String = text.chars().take(PANIC_TEXT).collect();
         error!(panic = %why, "a change of the catalog died: no other one is begun until a restart");
+        self.end(why)
+    }
+
+    /// Notes that it is unknown whether the catalog holds a change.
+    fn lose(&self, error: &MetaError) {
+        error!(%error, "a change of the catalog has no answer: no other one is begun until a restart");
+        self.end(format!("without an answer: {error}"));
+    }
+
+    /// The first reason stays.
+    fn end(&self, why: String) -> CoordinatorError {
         CoordinatorError::StepDied(self.died.get_or_init(|| why).clone())
     }
 }

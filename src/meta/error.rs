@@ -41,6 +41,13 @@ pub enum MetaError {
     Closed,
 }
 
+impl MetaError {
+    /// Whether the change of a transaction that failed so may be stored all the same, now or after a restart.
+    pub fn may_have_happened(&self) -> bool {
+        matches!(self, Self::Store { .. } | Self::Damaged { .. })
+    }
+}
+
 impl From<tokio::task::JoinError> for MetaError {
     /// Only reads run on other threads of the runtime.
     fn from(error: tokio::task::JoinError) -> Self {

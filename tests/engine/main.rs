@@ -4,6 +4,7 @@
 mod dropped_calls;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod moments;
 mod numbers;
 mod outages;
 mod owners;
