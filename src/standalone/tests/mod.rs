@@ -5,6 +5,7 @@
 
 mod damage;
 mod deletes;
+mod garbage;
 
 use std::{collections::BTreeMap, sync::Arc};
 

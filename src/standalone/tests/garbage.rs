@@ -1,0 +1,93 @@
+//! Garbage collection beside a flush, a merge and a log that is behind: it takes what nobody needs and nothing else (P5).
+//! No tolerance hides a mistake here: every object is old enough at once.
+
+use std::{sync::Arc, time::Duration};
+
+use super::World;
+use crate::{
+    config::Config,
+    coordinator::CollectionCell,
+    error::{Classify, ErrorKind},
+    kit::{gate::Operation, within},
+    query::compile,
+};
+
+const NAME: &str = "kept";
+
+fn impatient(config: &mut Config) {
+    config.gc.drop_tolerance = Duration::ZERO;
+    config.gc.missing_tolerance = Duration::ZERO;
+    // Several puts for each segment, so that the first ones are there while the last one is held back.
+    config.binlog.max_bytes = 64 << 10;
+    config.worker.memory_limit_bytes = 1 << 20;
+}
+
+async fn count(world: &World, cell: &CollectionCell) -> u64 {
+    world.standalone.count(cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap()
+}
+
+/// Waits until there are more objects than so many.
+async fn until_more(world: &World, than: usize) {
+    within("an object", async {
+        while world.objects().len() <= than {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_objects_of_a_running_flush_stay() {
+    let world = World::with(impatient).await;
+    let cell = world.collection(NAME).await;
+    world.standalone.insert(&cell, "", super::rows(0..20_000)).await.unwrap();
+    world.delete(&cell, 0..10).await;
+    // The last put of a flush has its deletes.
+    world.gate.hold(Operation::Put, "delta_log");
+    let (standalone, flushed) = (Arc::clone(&world.standalone), Arc::clone(&cell));
+    let flush = tokio::spawn(async move { standalone.flush(&flushed).await });
+    world.held().await;
+    until_more(&world, 1).await;
+    let before = world.objects();
+    world.coordinator.collect_garbage().await.unwrap();
+    assert!(before.iter().all(|name| world.objects().contains(name)), "{before:?}");
+    world.release();
+    flush.await.unwrap().unwrap();
+    assert_eq!(count(&world, &cell).await, 19_990);
+}
+
+#[tokio::test]
+async fn the_objects_of_a_running_merge_stay() {
+    let world = World::with(impatient).await;
+    let cell = world.collection(NAME).await;
+    world.segment(&cell, 0..20_000).await;
+    world.segment(&cell, 20_000..40_000).await;
+    let sources = world.objects().len();
+    // The last put of a merge has the statistics.
+    world.gate.hold(Operation::Put, "stats_log");
+    let job = world.compact(&cell).await;
+    world.held().await;
+    until_more(&world, sources + 1).await;
+    let before = world.objects();
+    world.coordinator.collect_garbage().await.unwrap();
+    assert!(before.iter().all(|name| world.objects().contains(name)), "{before:?}");
+    world.release();
+    assert_eq!(world.ended(job).await.counts().completed, 1);
+    assert_eq!(count(&world, &cell).await, 40_000);
+}
+
+/// The log still has the rows of a segment that is flushed. Without the note that they are, a restart would bring them back
+/// once the catalog has forgotten the segment.
+#[tokio::test]
+async fn segments_stay_while_the_log_does_not_say_that_they_are_flushed() {
+    let world = World::with(impatient).await;
+    let cell = world.collection(NAME).await;
+    world.segment(&cell, 0..10).await;
+    world.segment(&cell, 10..20).await;
+    assert_eq!(world.ended(world.compact(&cell).await).await.counts().completed, 1);
+    world.standalone.ingest.clone().stop().await;
+    let before = world.objects();
+    let error = world.coordinator.collect_garbage().await.unwrap_err();
+    assert_eq!((error.kind(), cell.dropped().len()), (ErrorKind::Transient, 2), "{error}");
+    assert_eq!(world.objects(), before);
+}
