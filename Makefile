@@ -1,5 +1,6 @@
 # Plain recipes; each is one command that can be run by hand.
-.PHONY: help demo test sim limits soak kills fuzz model linearizability check fmt clippy doc deny bench image clean
+PLANTED := --locked --features planted-faults --target-dir target/planted
+.PHONY: help demo test sim limits soak kills points planted fuzz model linearizability check fmt clippy doc deny bench image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
@@ -7,7 +8,9 @@ help:
 	@echo "make sim     the seeded simulation; SEED=… replays one life"
 	@echo "make limits  the server in cgroups with little memory; as root"
 	@echo "make soak    200 clients for ten minutes against a server in a cgroup of 1 GB; as root"
-	@echo "make kills   200 rounds of many clients, each ended by kill -9"
+	@echo "make kills   500 rounds of many clients, each ended by a kill, in half of them between two steps of a change"
+	@echo "make points  a kill at every place between two steps of a change; POINT=… tries one"
+	@echo "make planted deliberate breakages, one after the other, each of which the tests have to catch"
 	@echo "make model   claim, commit, collect and fence, every order of steps"
 	@echo "make linearizability  histories of concurrent clients, checked by porcupine; SECONDS=300 CLIENTS=8"
 	@echo "make fuzz    every fuzz target with coverage, TIME seconds each (60); needs a nightly compiler"
@@ -34,10 +37,17 @@ soak:
 	LOAD_SERVER=target/release/datacoord LOAD_CLIENTS=200 LOAD_SECONDS=600 LOAD_KILLS=0 LOAD_MEMORY_MIB=1024 \
 		cargo test --locked --test crash many_clients -- --nocapture
 
+# With builds of their own that have the places of src/fault: the ordinary program stays what it is.
 kills:
-	cargo build --locked --release --bin datacoord
-	LOAD_SERVER=target/release/datacoord LOAD_CLIENTS=32 LOAD_CALLS=40 LOAD_KILLS=200 \
-		cargo test --locked --test crash many_clients -- --nocapture
+	cargo build $(PLANTED) --release --bin datacoord
+	LOAD_SERVER=target/planted/release/datacoord LOAD_CLIENTS=32 LOAD_CALLS=40 LOAD_KILLS=500 \
+		cargo test $(PLANTED) --test crash many_clients -- --nocapture
+
+points:
+	cargo test $(PLANTED) --test crash a_kill_at_every_place -- --nocapture
+
+planted:
+	tools/planted.py --table docs/reliability.md
 
 model:
 	cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model -- --nocapture

@@ -12,9 +12,14 @@
 //! cancel at once, a third of their calls with a deadline of 1 to 50 ms; some rounds end by `kill -9`. Each client knows
 //! its rows exactly. `LOAD_CLIENTS`, `LOAD_CALLS` (of each client in a round), `LOAD_KILLS`, `LOAD_SECONDS` (of the last
 //! round, instead of calls), `LOAD_MEMORY_MIB` (a control group for the server), `LOAD_SERVER` (another binary) make it
-//! larger; `make soak` and `make kills` do.
+//! larger; `make soak` and `make kills` do. Built with `planted-faults`, the server kills itself in half of the rounds, at a
+//! place between two steps of a change (`src/fault/point.rs`).
+//!
+//! `points`: a kill at every such place, one after the other. `surroundings`: a directory that is full, read-only, in use,
+//! copied or damaged, a clock that goes back, SIGTERM under load.
 
 mod connections;
+mod disk;
 mod exit;
 mod journal;
 #[path = "../kit/mod.rs"]
@@ -23,13 +28,18 @@ mod ledger;
 mod memory;
 mod mixed;
 mod pipe;
+#[cfg(feature = "planted-faults")]
+mod points;
 mod requests;
 mod secrets;
 mod server;
+mod surroundings;
 mod tls;
 mod workload;
 
 use std::{
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -88,6 +98,8 @@ const COLLECTIONS: u64 = 8;
 /// How long memory that was freed may stay resident after the load, and how much then.
 const REST: Duration = Duration::from_secs(60);
 const REST_MIB: u64 = 250;
+/// For the end of a server whose clients say that it is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_clients_keep_exact_rows() -> Result<()> {
@@ -96,10 +108,8 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
     let (kills, seconds) = (setting("LOAD_KILLS", 2), setting("LOAD_SECONDS", 0));
     let memory_mib = setting("LOAD_MEMORY_MIB", 0);
     let group = if memory_mib > 0 { Some(Group::new("load", memory_mib << 20)?) } else { None };
-    let start = async |data: &std::path::Path| {
-        let processes = group.as_ref().map(Group::processes);
-        Server::start_in(data, &[], processes.as_deref()).await
-    };
+    let through = group.as_ref().map(Group::through).unwrap_or_default();
+    let start = async |data: &Path| Server::start_in(data, &[], &through).await;
     eprintln!("seed {seed}: {clients} clients, {calls} calls a round, {kills} kills, {seconds} s, {memory_mib} MiB");
     let mut rng = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir()?;
@@ -115,19 +125,30 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
         })
         .collect();
     for kill in 0..kills {
-        let round = Round::new(rng.random_range(1..=(clients * calls).max(1)));
-        let mut tasks = begin(&server, seats, &round).await?;
-        unless_one_fails(&mut tasks, round.fuse.burnt())
-            .await
-            .with_context(|| format!("before kill {kill}, seed {seed}"))?;
+        let kills_itself = may_kill_itself(&mut server, dir.path(), &through, &mut rng).await?;
+        let round = Round::new(rng.random_range(1..=(clients * calls).max(1)), kills_itself);
+        let mut tasks = begin(&server, seats, &round)?;
+        if kills_itself {
+            // The clients see it, too, and end; their errors are looked at afterwards.
+            tokio::select! {
+                () = round.fuse.burnt() => {}
+                gone = server.gone_within(PATIENCE) => drop(gone.with_context(|| format!("kill {kill}, seed {seed}"))?),
+            }
+        } else {
+            unless_one_fails(&mut tasks, round.fuse.burnt())
+                .await
+                .with_context(|| format!("before kill {kill}, seed {seed}"))?;
+        }
         round.killing.store(true, Relaxed);
         server.kill()?;
-        seats = end(tasks).await?;
+        let status = server.gone().await?;
+        ensure!(status.signal() == Some(libc::SIGKILL), "the server ended with {status}, seed {seed}");
+        seats = end(tasks).await.with_context(|| format!("kill {kill}, seed {seed}"))?;
         server = start(dir.path()).await.with_context(|| format!("restart {kill}, seed {seed}"))?;
         settle(&mut seats, &server).await.with_context(|| format!("after kill {kill}, seed {seed}"))?;
     }
-    let round = Round::new(if seconds > 0 { u64::MAX } else { clients * calls });
-    let mut tasks = begin(&server, seats, &round).await?;
+    let round = Round::new(if seconds > 0 { u64::MAX } else { clients * calls }, false);
+    let mut tasks = begin(&server, seats, &round)?;
     let enough = async {
         if seconds > 0 {
             // The load has a length; nothing is asserted about time.
@@ -166,10 +187,36 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
     server.stop().await
 }
 
-async fn begin(server: &Server, seats: Vec<Seat>, round: &Arc<Round>) -> Result<JoinSet<Result<Seat>>> {
+/// Starts the server once more, in half of the rounds, with a place at which it kills itself. False: it has none.
+#[cfg(feature = "planted-faults")]
+async fn may_kill_itself(server: &mut Server, data: &Path, through: &[String], rng: &mut StdRng) -> Result<bool> {
+    let Some(place) = points::any(rng) else { return Ok(false) };
+    server.kill()?;
+    match Server::launch(data, &[(datacoord::fault::POINT, &place)], through).await? {
+        server::Launched::Serving(next) => {
+            *server = next;
+            Ok(true)
+        }
+        // It came to the place before it served.
+        server::Launched::Ended(status, log) => {
+            ensure!(points::was_killed(status), "{place}: the server ended with {status}:\n{log}");
+            *server = Server::start_in(data, &[], through).await?;
+            Ok(false)
+        }
+    }
+}
+
+/// A build for users has no such places.
+#[cfg(not(feature = "planted-faults"))]
+async fn may_kill_itself(_: &mut Server, _: &Path, _: &[String], _: &mut StdRng) -> Result<bool> {
+    Ok(false)
+}
+
+fn begin(server: &Server, seats: Vec<Seat>, round: &Arc<Round>) -> Result<JoinSet<Result<Seat>>> {
     let mut tasks = JoinSet::new();
     for seat in seats {
-        tasks.spawn(mixed::work(seat, server.connect().await?, Arc::clone(round)));
+        // The server may be gone before it has answered once.
+        tasks.spawn(mixed::work(seat, server.connect_later()?, Arc::clone(round)));
     }
     Ok(tasks)
 }

@@ -36,9 +36,11 @@ impl Group {
         Ok(group)
     }
 
-    /// The list of its processes: one that writes itself there joins.
-    pub fn processes(&self) -> PathBuf {
-        self.folder.join("cgroup.procs")
+    /// The command that joins it and then becomes another one.
+    pub fn through(&self) -> Vec<String> {
+        let processes = self.folder.join("cgroup.procs").display().to_string();
+        let join = "echo $$ > \"$1\" && shift && exec \"$@\"";
+        ["sh", "-c", join, "sh", &processes].map(str::to_owned).to_vec()
     }
 
     fn read(&self, file: &str) -> Result<String> {
@@ -64,7 +66,7 @@ async fn stays_alive(name: &str, limit_mib: u64, inserted_mib: u64) -> Result<()
     let dir = tempfile::tempdir()?;
     let group = Group::new(name, limit_mib * MIB)?;
     // The server joins before it reads its limit.
-    let mut server = Server::start_in(dir.path(), &[], Some(&group.processes())).await?;
+    let mut server = Server::start_in(dir.path(), &[], &group.through()).await?;
     workload::create(&mut server.client()).await?;
     // 1 MB of vectors of 8 numbers, about.
     const ROWS: i64 = 20_000;

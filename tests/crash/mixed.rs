@@ -91,6 +91,8 @@ pub struct Round {
     pub over: AtomicBool,
     /// The server is being killed: any error is explained.
     pub killing: AtomicBool,
+    /// The server kills itself at some time: the first call whose connection breaks says that it has.
+    pub kills_itself: bool,
     pub answered: AtomicU64,
     pub unanswered: AtomicU64,
     pub pushed_back: AtomicU64,
@@ -98,11 +100,12 @@ pub struct Round {
 
 impl Round {
     /// Answers until the round ends.
-    pub fn new(answers: u64) -> Arc<Self> {
+    pub fn new(answers: u64, kills_itself: bool) -> Arc<Self> {
         Arc::new(Self {
             fuse: Fuse::new(answers),
             over: false.into(),
             killing: false.into(),
+            kills_itself,
             answered: 0.into(),
             unanswered: 0.into(),
             pushed_back: 0.into(),
@@ -171,6 +174,10 @@ impl Caller {
         let answer = match answer {
             Ok(answer) => answer.into_inner(),
             Err(_) if round.killing.load(Relaxed) => return Ok((Ending::Unknown, None)),
+            Err(error) if round.kills_itself && is_broken(&error) => {
+                round.killing.store(true, Relaxed);
+                return Ok((Ending::Unknown, None));
+            }
             Err(error) if error.code() == Code::ResourceExhausted => {
                 round.pushed_back.fetch_add(1, Relaxed);
                 return Ok((Ending::Unknown, None));
@@ -284,6 +291,11 @@ impl Caller {
         let answer = self.own.cancel_compaction(self.request(request)).await;
         self.ending("cancel", answer, |_| None).map(drop)
     }
+}
+
+/// The call has no answer because its connection is gone.
+fn is_broken(error: &Status) -> bool {
+    std::error::Error::source(error).is_some()
 }
 
 fn set(rows: &[(i64, i64)]) -> Change {

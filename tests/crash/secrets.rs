@@ -149,7 +149,7 @@ async fn a_running_server_says_no_secret() -> Result<()> {
         ("TLS_SERVERPEMPATH", certificate.to_str().context("a path")?),
         ("TLS_SERVERKEYPATH", key.to_str().context("a path")?),
     ];
-    let server = Server::start_unasked(dir.path(), &[&KEYS[..], &own].concat(), None).await?;
+    let server = Server::start_unasked(dir.path(), &[&KEYS[..], &own].concat(), &[]).await?;
     // Calls with a login, in every form, right and wrong.
     let data = dir.path().join("data");
     let demo =

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,13 @@ pub struct Server {
     pub http: String,
 }
 
+/// How a process that was launched goes on.
+pub enum Launched {
+    Serving(Server),
+    /// It ended by itself, with the end of its log.
+    Ended(ExitStatus, String),
+}
+
 impl Server {
     /// Starts the server on this data and waits until it serves.
     pub async fn start(data: &Path) -> Result<Self> {
@@ -29,30 +36,38 @@ impl Server {
 
     /// The same with settings, as variables of the environment.
     pub async fn start_with(data: &Path, settings: &[(&str, &str)]) -> Result<Self> {
-        Self::start_in(data, settings, None).await
+        Self::start_in(data, settings, &[]).await
     }
 
-    /// The same as a member of the cgroup with this list of processes.
-    pub async fn start_in(data: &Path, settings: &[(&str, &str)], group: Option<&Path>) -> Result<Self> {
-        let mut server = Self::start_unasked(data, settings, group).await?;
+    /// The same through a command that puts the process into a place, like a cgroup, and then becomes the server.
+    pub async fn start_in(data: &Path, settings: &[(&str, &str)], through: &[String]) -> Result<Self> {
+        let mut server = Self::start_unasked(data, settings, through).await?;
         server.client = MilvusServiceClient::new(connect(&server.grpc).await?).max_decoding_message_size(usize::MAX);
         Ok(server)
     }
 
     /// The same without a connection of its own client, which speaks no TLS.
-    pub async fn start_unasked(data: &Path, settings: &[(&str, &str)], group: Option<&Path>) -> Result<Self> {
+    pub async fn start_unasked(data: &Path, settings: &[(&str, &str)], through: &[String]) -> Result<Self> {
+        match Self::launch(data, settings, through).await? {
+            Launched::Serving(server) => Ok(server),
+            Launched::Ended(status, log) => bail!("the server ended with {status}:\n{log}"),
+        }
+    }
+
+    /// The same for a server that may end instead of serving. Its client connects with its first call.
+    pub async fn launch(data: &Path, settings: &[(&str, &str)], through: &[String]) -> Result<Launched> {
         let ready = data.join("ready.json");
         if ready.exists() {
             std::fs::remove_file(&ready)?;
         }
         let log = std::fs::File::options().create(true).append(true).open(data.join("server.log"))?;
         let binary = binary();
-        let mut command = match group {
-            None => Command::new(&binary),
-            Some(procs) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", "echo $$ > \"$1\" && shift && exec \"$@\"", "sh"]).arg(procs).arg(&binary);
-                shell
+        let mut command = match through {
+            [] => Command::new(&binary),
+            [first, others @ ..] => {
+                let mut command = Command::new(first);
+                command.args(others).arg(&binary);
+                command
             }
         };
         let mut child = command
@@ -84,7 +99,7 @@ impl Server {
                 break (address("grpc")?, address("http")?);
             }
             if let Some(status) = child.try_wait()? {
-                bail!("the server ended with {status}:\n{}", tail(data));
+                return Ok(Launched::Ended(status, tail(data)));
             }
             ensure!(
                 begun.elapsed() < START_TIMEOUT,
@@ -95,13 +110,14 @@ impl Server {
             // The file is the event; this only keeps the wait from eating a core.
             tokio::time::sleep(Duration::from_millis(2)).await;
         };
-        let client = MilvusServiceClient::new(Channel::from_shared(format!("http://{grpc}"))?.connect_lazy());
-        Ok(Self { child, client, grpc, http })
+        let channel = Channel::from_shared(format!("http://{grpc}"))?.connect_lazy();
+        let client = MilvusServiceClient::new(channel).max_decoding_message_size(usize::MAX);
+        Ok(Launched::Serving(Self { child, client, grpc, http }))
     }
 
-    /// A connection of its own.
-    pub async fn connect(&self) -> Result<Channel> {
-        connect(&self.grpc).await
+    /// A connection of its own, made by its first call.
+    pub fn connect_later(&self) -> Result<Channel> {
+        Ok(Channel::from_shared(format!("http://{}", self.grpc))?.connect_lazy())
     }
 
     /// Resident memory in MiB: now, and at most so far.
@@ -146,13 +162,17 @@ impl Server {
     }
 
     /// Waits until the process is gone.
-    pub async fn gone(&mut self) -> Result<std::process::ExitStatus> {
+    pub async fn gone(&mut self) -> Result<ExitStatus> {
+        self.gone_within(STOP_TIMEOUT).await
+    }
+
+    pub async fn gone_within(&mut self, patience: Duration) -> Result<ExitStatus> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
-            ensure!(begun.elapsed() < STOP_TIMEOUT, "the server has not stopped after {STOP_TIMEOUT:?}");
+            ensure!(begun.elapsed() < patience, "the server has not ended after {patience:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }

@@ -55,7 +55,7 @@ impl Files {
             ("DATACOORD__TLS__RELOADINTERVAL", "100ms"),
         ];
         settings.extend(more);
-        Server::start_unasked(self.path(), &settings, None).await
+        Server::start_unasked(self.path(), &settings, &[]).await
     }
 
     fn log(&self) -> Result<String> {

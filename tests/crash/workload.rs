@@ -6,9 +6,13 @@ use std::sync::{
 };
 
 use anyhow::Result;
+#[cfg(feature = "planted-faults")]
+use datacoord::wire::proto::datacoord::{CollectGarbageRequest, data_coord_client::DataCoordClient};
 use datacoord::wire::proto::milvus::GetCompactionStateRequest;
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet};
+#[cfg(feature = "planted-faults")]
+use tonic::transport::Channel;
 
 use crate::{
     journal::{Doubt, Journal},
@@ -17,6 +21,13 @@ use crate::{
 };
 
 pub const COLLECTION: &str = "crash";
+/// New keys that one writer may use in a round.
+const WRITER_KEYS: i64 = 4_000;
+/// New keys of the writer in bulk: several files of the log.
+#[cfg(feature = "planted-faults")]
+const BULK_KEYS: i64 = 100_000;
+#[cfg(feature = "planted-faults")]
+const REACHED_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
@@ -83,25 +94,61 @@ pub async fn run_until_killed(
     journal: &mut Journal,
 ) -> Result<()> {
     let fuse = Arc::new(Fuse::new(events));
-    let mut tasks = tokio::task::JoinSet::new();
+    let tasks = begin(server, work, &fuse, rng, journal);
+    fuse.burnt().await;
+    server.kill()?;
+    note(tasks, journal).await
+}
+
+/// Works until the server ends by itself; with `in_bulk` so that its log gets new files soon.
+///
+/// # Errors
+/// A server that is still there after a minute: nothing has led it to its end.
+#[cfg(feature = "planted-faults")]
+pub async fn run_until_gone(
+    server: &mut Server,
+    in_bulk: bool,
+    rng: &mut StdRng,
+    journal: &mut Journal,
+) -> Result<std::process::ExitStatus> {
+    let fuse = Arc::new(Fuse::new(u64::MAX));
+    let mut tasks = begin(server, Work::Compact, &fuse, rng, journal);
+    if in_bulk {
+        tasks.spawn(bulk_writer(server.client(), journal.fresh_keys(BULK_KEYS)));
+    }
+    tasks.spawn(collector(DataCoordClient::new(server.connect_later()?)));
+    let status = server.gone_within(REACHED_WITHIN).await?;
+    note(tasks, journal).await?;
+    Ok(status)
+}
+
+fn begin(
+    server: &Server,
+    work: Work,
+    fuse: &Arc<Fuse>,
+    rng: &mut StdRng,
+    journal: &mut Journal,
+) -> JoinSet<Vec<Entry>> {
+    let mut tasks = JoinSet::new();
     // Two writers with keys of their own, so that an unanswered request is never overtaken by another one.
     let live = journal.live_keys();
     let (even, odd): (Vec<i64>, Vec<i64>) = live.iter().partition(|key| *key % 2 == 0);
     for victims in [even, odd] {
-        let keys = journal.fresh_keys(4_000);
-        let (client, fuse, seed) = (server.client(), Arc::clone(&fuse), rng.random());
+        let keys = journal.fresh_keys(WRITER_KEYS);
+        let (client, fuse, seed) = (server.client(), Arc::clone(fuse), rng.random());
         tasks.spawn(writer(client, keys, victims, fuse, seed, matches!(work, Work::Insert)));
     }
     if matches!(work, Work::Flush | Work::Compact) {
-        let (client, fuse) = (server.client(), Arc::clone(&fuse));
-        tasks.spawn(flusher(client, fuse));
+        tasks.spawn(flusher(server.client(), Arc::clone(fuse)));
     }
     if matches!(work, Work::Compact) {
-        let (client, fuse) = (server.client(), Arc::clone(&fuse));
-        tasks.spawn(compactor(client, fuse));
+        tasks.spawn(compactor(server.client(), Arc::clone(fuse)));
     }
-    fuse.burnt().await;
-    server.kill()?;
+    tasks
+}
+
+/// Waits for the clients of a server that is gone, and notes what they know.
+async fn note(mut tasks: JoinSet<Vec<Entry>>, journal: &mut Journal) -> Result<()> {
     while let Some(done) = tasks.join_next().await {
         for entry in done? {
             match entry {
@@ -204,6 +251,28 @@ async fn compactor(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Inserts large batches.
+#[cfg(feature = "planted-faults")]
+async fn bulk_writer(mut client: Client, keys: Vec<i64>) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for keys in keys.chunks(1_000) {
+        let (request, acknowledged) = write(&mut client, Doubt::Insert(keys.iter().map(|k| (*k, *k)).collect())).await;
+        if !acknowledged {
+            entries.push(Entry::Doubtful(request));
+            return entries;
+        }
+        entries.push(Entry::Acknowledged(request));
+    }
+    entries
+}
+
+/// Collects garbage again and again.
+#[cfg(feature = "planted-faults")]
+async fn collector(mut client: DataCoordClient<Channel>) -> Vec<Entry> {
+    while client.collect_garbage(CollectGarbageRequest::default()).await.is_ok() {}
+    Vec::new()
 }
 
 pub async fn compact_to_the_end(client: &mut Client, journal: &mut Journal) -> Result<()> {
