@@ -1,5 +1,6 @@
 //! Tests of the DataCoord in a whole process, and a definition for tests of its parts.
 
+mod commits;
 mod compaction;
 mod execution;
 mod scrub;

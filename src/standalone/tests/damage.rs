@@ -154,3 +154,16 @@ async fn a_start_without_the_log_of_the_catalog_is_refused() {
     let cell = world.standalone.resolve(CollectionName::new("", NAME)).unwrap();
     assert_eq!(count(&world, &cell).await, 1, "the new log needs no setting");
 }
+
+#[tokio::test]
+async fn the_reason_of_a_failed_plan_outlives_a_restart() {
+    let (world, cell) = three_segments(World::new().await).await;
+    let lost = objects_of(&world, &cell, "insert_log", 50);
+    lost.iter().for_each(|name| std::fs::remove_file(world.files().join(name)).unwrap());
+    let before = world.ended(world.compact(&cell).await).await;
+    let world = world.restarted().await;
+    let after = world.view(before.job.id);
+    assert_eq!(after.plans[0].state, before.plans[0].state);
+    assert!(matches!(&after.plans[0].state, PlanState::Failed { message, .. } if !message.is_empty()));
+    assert_eq!(after.counts().failed, 1);
+}

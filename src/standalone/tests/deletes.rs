@@ -8,8 +8,9 @@ use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSc
 use super::{super::*, World};
 use crate::{
     coordinator::CollectionCell,
+    ingest::{DeleteOp, Write},
     kit::model,
-    model::{DataType, FieldId, Timestamp},
+    model::{DataType, FieldId, PrimaryKey, Timestamp},
     query::compile,
 };
 
@@ -199,4 +200,22 @@ async fn a_truncation_takes_along_what_is_being_flushed() {
     upsert(&world.standalone, &cell, 3, 1).await;
     let world = world.restarted().await;
     assert_eq!(seen(&world.standalone, &found(&world), "id >= 0").await, BTreeMap::from([(3, 1)]));
+}
+
+/// Its timestamp lies between those of the rows of one segment.
+#[tokio::test]
+async fn a_delete_that_is_older_than_some_rows_of_a_segment_reaches_the_others() {
+    let world = World::new().await;
+    let cell = world.collection(NAME).await;
+    world.standalone.insert(&cell, "", super::rows(0..10)).await.unwrap();
+    let older_than = world.standalone.ingest.snapshot(cell.id).deletes_older_than();
+    world.segment(&cell, 10..20).await;
+    let meta = cell.meta();
+    let keys: Arc<[PrimaryKey]> = (5..15).map(PrimaryKey::Int).collect();
+    let delete = DeleteOp { channel: meta.channels[0].clone(), partition: None, keys, older_than: Some(older_than) };
+    let write =
+        Write { collection: cell.id, schema: Arc::clone(&meta.schema), deletes: vec![delete], inserts: Vec::new() };
+    world.standalone.ingest.write(write).await.unwrap();
+    world.standalone.ingest.flush_deltas(cell.id).await.unwrap();
+    assert_eq!(world.standalone.count(&cell, compile("id >= 0", &meta.schema).unwrap(), None).await.unwrap(), 15);
 }

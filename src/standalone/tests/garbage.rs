@@ -91,3 +91,40 @@ async fn segments_stay_while_the_log_does_not_say_that_they_are_flushed() {
     assert_eq!((error.kind(), cell.dropped().len()), (ErrorKind::Transient, 2), "{error}");
     assert_eq!(world.objects(), before);
 }
+
+#[tokio::test]
+async fn every_object_that_a_live_segment_names_stays() {
+    let world = World::with(impatient).await;
+    let cell = world.collection(NAME).await;
+    world.segment(&cell, 0..100).await;
+    world.delete(&cell, 0..10).await;
+    world.standalone.ingest.flush_deltas(cell.id).await.unwrap();
+    let before = world.objects();
+    assert!(before.iter().any(|name| name.starts_with("delta_log")), "{before:?}");
+    world.coordinator.collect_garbage().await.unwrap();
+    assert_eq!(world.objects(), before);
+    let world = world.restarted().await;
+    let cell = world.coordinator.collection(cell.id).unwrap();
+    assert_eq!(count(&world, &cell).await, 90);
+}
+
+/// It may be of a process whose commit is under way.
+#[tokio::test]
+async fn an_object_that_no_segment_names_goes_after_its_time_and_not_before() {
+    let world = World::new().await;
+    let cell = world.collection(NAME).await;
+    world.segment(&cell, 0..10).await;
+    let before = world.objects();
+    let named = before.iter().find(|name| name.starts_with("insert_log")).unwrap();
+    let mut parts: Vec<&str> = named.split('/').collect();
+    parts[3] = "7";
+    let stray = parts.join("/");
+    let path = world.files().join(&stray);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::copy(world.files().join(named), &path).unwrap();
+    world.coordinator.collect_garbage().await.unwrap();
+    assert!(world.objects().contains(&stray));
+    let world = world.restarted_with(impatient).await;
+    world.coordinator.collect_garbage().await.unwrap();
+    assert_eq!(world.objects(), before);
+}
