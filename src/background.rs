@@ -4,15 +4,27 @@
 //! a scan of all segments. Background work must never hold a lock for long: a request that waits for the lock would wait at
 //! the low priority of its holder.
 
-use std::io;
+//!
+//! All other rooms ask here for a thread, and for a wait on one. So work can run on a [`crate::machine::Machine`] that is
+//! not the real one.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::pin,
+    sync::Arc,
+};
 
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
+    sync::oneshot,
     task::JoinError,
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
+
+use crate::machine;
 
 /// Niceness of background threads, added to that of the process. The kernel caps it at 19.
 const NICENESS: i32 = 10;
@@ -63,14 +75,109 @@ where
     T: Send + 'static,
     E: From<JoinError> + Send + 'static,
 {
-    AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await?
+    let Some(machine) = machine::in_place() else {
+        return AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await?;
+    };
+    // A task of its own, so that a panic and the end of the runtime become the same error as above.
+    let task = tokio::spawn(async move {
+        let (done, outcome) = oneshot::channel();
+        // The receiver is gone if the runtime has ended.
+        let run = move || drop(done.send(catch_unwind(AssertUnwindSafe(work))));
+        match machine.begin(Box::new(run)) {
+            Ok(()) => match outcome.await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => resume_unwind(panic),
+                Err(_) => std::future::pending().await,
+            },
+            Err(error) => resume_unwind(Box::new(format!("no thread for work that blocks: {error}"))),
+        }
+    });
+    AbortOnDropHandle::new(task).await?
+}
+
+/// Cores that work is divided among; 1 if their number is unknown.
+pub(crate) fn cores() -> usize {
+    machine::in_place()
+        .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |machine| machine.cores())
+}
+
+/// Begins work on a thread of its own, for work that lasts or waits for threads of a pool.
+///
+/// # Errors
+/// The thread can't be started.
+pub(crate) fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    match machine::in_place() {
+        None => std::thread::Builder::new().name(name.to_owned()).spawn(work).map(drop),
+        Some(machine) => machine.begin(Box::new(work)),
+    }
+}
+
+/// Waits on a thread that drives no runtime, for a future that needs none.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    match machine::in_place() {
+        None => futures::executor::block_on(future),
+        Some(machine) => wait_on(&*machine, future),
+    }
+}
+
+/// Waits on a thread that drives no runtime, for a future whose timers and tasks are those of a runtime.
+pub(crate) fn wait_in<T>(runtime: &Handle, future: impl Future<Output = T>) -> T {
+    match machine::in_place() {
+        None => runtime.block_on(future),
+        Some(machine) => wait_on(&*machine, future),
+    }
+}
+
+fn wait_on<T>(machine: &dyn machine::Machine, future: impl Future<Output = T>) -> T {
+    let mut output = None;
+    machine.wait(pin!(async { output = Some(future.await) }));
+    // A machine that returns earlier breaks its promise, and there is no value to go on with.
+    output.unwrap_or_else(|| resume_unwind(Box::new("the machine did not wait")))
+}
+
+/// Threads of low priority that compute.
+#[derive(Debug, Clone)]
+pub(crate) struct ComputePool {
+    /// None: a machine is in place, which has a thread for each piece of work.
+    threads: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl ComputePool {
+    /// # Errors
+    /// The threads can't be started.
+    pub(crate) fn new(name: &'static str, threads: usize) -> Result<Self, rayon::ThreadPoolBuildError> {
+        if machine::in_place().is_some() {
+            return Ok(Self { threads: None });
+        }
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(move |number| format!("{name}-{number}"))
+            .start_handler(|_| give_way())
+            .build()?;
+        Ok(Self { threads: Some(Arc::new(pool)) })
+    }
+
+    /// Runs work as soon as a thread is free, in the order of the calls. The work must not panic.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        match (&self.threads, machine::in_place()) {
+            (Some(threads), _) => {
+                threads.spawn_fifo(work);
+                Ok(())
+            }
+            (None, Some(machine)) => machine.begin(Box::new(work)),
+            (None, None) => Err(io::Error::other("the machine of these threads is gone")),
+        }
+    }
 }
 
 /// A runtime for background work. Dropping it ends its tasks without waiting for them.
 #[derive(Debug)]
 pub(crate) struct Background {
     handle: Handle,
-    /// `None` only while this is dropped.
+    /// `None` while this is dropped, and if a machine is in place: then tasks run in the caller's runtime.
     runtime: Option<Runtime>,
     /// All running tasks, also those whose handle was dropped.
     tasks: TaskTracker,
@@ -82,6 +189,11 @@ impl Background {
     /// # Errors
     /// The threads can't be started.
     pub(crate) fn new(name: &str, threads: usize) -> io::Result<Self> {
+        let tasks = TaskTracker::new();
+        tasks.close();
+        if machine::in_place().is_some() {
+            return Ok(Self { handle: Handle::current(), runtime: None, tasks });
+        }
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .max_blocking_threads(LEAST_BLOCKING_THREADS)
@@ -89,8 +201,6 @@ impl Background {
             .on_thread_start(give_way)
             .enable_all()
             .build()?;
-        let tasks = TaskTracker::new();
-        tasks.close();
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime), tasks })
     }
 
@@ -117,28 +227,5 @@ impl Drop for Background {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_becomes_an_error_of_the_caller() {
-        let failed = blocking(|| -> Result<(), JoinError> { panic!("of the work") }).await.unwrap_err();
-        assert!(failed.to_string().contains("of the work"), "{failed}");
-        assert_eq!(blocking(|| Ok::<_, JoinError>(7)).await.unwrap(), 7);
-    }
-
-    #[test]
-    fn a_thread_gives_way_as_far_as_the_one_that_started_it_and_no_further() {
-        let given = || {
-            give_way();
-            getpriority_process(None).unwrap()
-        };
-        let own = getpriority_process(Some(rustix::process::getpid())).unwrap();
-        let both = thread::spawn(move || (given(), thread::spawn(given).join().unwrap())).join().unwrap();
-        let expected = (own + NICENESS).min(19);
-        assert_eq!(both, (expected, expected));
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@
 //! # Map, from pure to wired (a module uses only modules of earlier rows; `tests/architecture` holds this)
 //! | row | modules |
 //! |---|---|
-//! | nouns | [`fault`], [`model`], [`error`], [`fence`], [`clock`], `background`, [`memory`], [`config`], [`tls`], [`connections`], [`telemetry`] |
+//! | nouns | [`fault`], [`model`], [`error`], [`fence`], [`clock`], [`machine`], `background`, [`memory`], [`config`], [`tls`], [`connections`], [`telemetry`] |
 //! | pure rules, formats, numbers | [`planner`], [`binlog`], [`json`], [`wire`], [`ids`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
@@ -41,6 +41,7 @@ pub mod connections;
 pub mod error;
 pub mod fault;
 pub mod fence;
+pub mod machine;
 pub mod memory;
 pub mod model;
 pub mod telemetry;

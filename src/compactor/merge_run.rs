@@ -24,7 +24,7 @@ use super::{
     memory::{MemoryBudget, Reservation},
 };
 use crate::{
-    background::give_way,
+    background::{ComputePool, cores},
     config::BinlogConfig,
     model::{LogId, SegmentId},
     storage::{Fetched, LogPath, Paced, RangedObject, Reading, RunningCheck, SegmentStore, StoredObject, fetch},
@@ -39,19 +39,14 @@ pub(super) const SMALL_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct Cores {
     /// Or why the threads could not be started.
-    pool: Result<Arc<rayon::ThreadPool>, String>,
+    pool: Result<ComputePool, String>,
     pub(super) count: usize,
 }
 
 impl Cores {
     pub(super) fn of_machine() -> Self {
-        let count = std::thread::available_parallelism().map_or(1, usize::from);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|number| format!("merge-{number}"))
-            .start_handler(|_| give_way())
-            .build();
-        Self { pool: pool.map(Arc::new).map_err(|e| e.to_string()), count }
+        let count = cores();
+        Self { pool: ComputePool::new("merge", count).map_err(|e| e.to_string()), count }
     }
 
     /// Runs `work` as soon as a core is free. Dropped before its turn, it does not begin.
@@ -62,12 +57,13 @@ impl Cores {
         let internal = |what: &str| CompactError::Internal(format!("merge thread: {what}"));
         let pool = self.pool.as_ref().map_err(|e| internal(e))?;
         let (done, outcome) = oneshot::channel();
-        pool.spawn_fifo(move || {
+        let work = move || {
             if !done.is_closed() {
                 // A panic must not end the process. Sending fails if the caller is gone.
                 let _ = done.send(catch_unwind(AssertUnwindSafe(work)));
             }
-        });
+        };
+        pool.spawn(work).map_err(|e| internal(&e.to_string()))?;
         outcome.await.map_err(|_| internal("ended early"))?.map_err(|_| internal("panicked"))?
     }
 }

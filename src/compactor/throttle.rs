@@ -82,12 +82,14 @@ impl Throttle {
         tokio::pin!(turn);
         let _turn = loop {
             tokio::select! {
+                biased;
                 turn = &mut turn => break turn,
                 () = tokio::time::sleep(BEAT) => alive(),
             }
         };
         while let Err(pause) = self.try_take(bytes) {
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause.min(BEAT)) => {}
                 () = self.changed.notified() => {}
             }

@@ -35,6 +35,7 @@ impl Coordinator {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 _ = tick.tick() => {}
             }
@@ -51,11 +52,13 @@ impl Coordinator {
     async fn run_ownership(self: Arc<Self>) {
         let keeping = async {
             tokio::select! {
+                biased;
                 () = ownership::keep(Arc::clone(&self.core.ownership)) => {}
                 () = self.core.fence.raised() => {}
             }
         };
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => return,
             () = keeping => {}
         }

@@ -84,6 +84,7 @@ impl Coordinator {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 _ = beat.tick() => {}
             }

@@ -67,6 +67,7 @@ impl Coordinator {
     pub(super) async fn run_flush_trigger(self: Arc<Self>) {
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 group = self.core.flush_events.next() => self.on_flush(&group).await,
             }
@@ -81,6 +82,7 @@ impl Coordinator {
         tick.tick().await;
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = self.core.look_again.notified() => self.tick().await,
                 _ = tick.tick() => {

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     fault::{self, Planted},
+    machine,
     model::Timestamp,
 };
 
@@ -56,7 +57,9 @@ pub async fn open(store: Arc<dyn BoundStore>, clock: Arc<dyn Clock>) -> Result<N
 /// A name that no other process has, for catalogs, logs and runs.
 #[expect(clippy::disallowed_methods, reason = "the one place that makes them")]
 pub fn unique_name() -> Uuid {
-    Uuid::new_v4()
+    machine::in_place().map_or_else(Uuid::new_v4, |machine| {
+        uuid::Builder::from_random_bytes(machine.unique().to_be_bytes()).into_uuid()
+    })
 }
 
 /// Gives out the ids of everything (collections, segments, rows, logs, jobs): positive, increasing, never 1, never

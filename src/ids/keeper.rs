@@ -65,6 +65,7 @@ impl Keeper {
         let mut is_fenced = false;
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 request = self.requests.recv() => match request {
                     // A caller that stopped waiting needs no answer; its bound serves the next one.

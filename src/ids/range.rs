@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{BoundError, IdError};
+use crate::background;
 
 /// A caller that needs every number below `need`.
 pub(super) struct Request {
@@ -93,7 +94,7 @@ impl BoundedRange {
     pub(super) fn take_blocking(&self, floor: u64, count: u64) -> Result<u64, IdError> {
         match self.take_covered(floor, count)? {
             Ok(first) => Ok(first),
-            Err(_) => futures::executor::block_on(self.take(floor, count)),
+            Err(_) => background::wait(self.take(floor, count)),
         }
     }
 

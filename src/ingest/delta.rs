@@ -82,6 +82,7 @@ impl Flusher {
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = stop.cancelled() => {}
         }
@@ -104,6 +105,7 @@ impl Flusher {
         let flush = async move {
             let _alone = alone;
             tokio::select! {
+                biased;
                 flushed = flusher.flush_channel_alone(collection, &channel) => flushed,
                 () = flusher.stop.cancelled() => Err(IngestError::Stopped),
             }

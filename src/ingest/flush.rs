@@ -136,6 +136,7 @@ impl Flusher {
             }
         };
         tokio::select! {
+            biased;
             () = work => {}
             () = stop.cancelled() => {}
         }

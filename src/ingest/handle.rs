@@ -21,7 +21,7 @@ use super::{
     wal::{Control, DiskFiles, EncodedRecord, LogWriter, MAX_BODY_BYTES, WalFiles},
 };
 use crate::{
-    background::blocking,
+    background::{self, blocking},
     clock::Clock,
     config::IngestConfig,
     fault::{self, Planted},
@@ -87,10 +87,9 @@ impl Ingest {
         Self::open_log(files, parts).await
     }
 
-    pub(super) async fn open_log(
-        files: Box<dyn WalFiles>,
-        parts: IngestParts,
-    ) -> Result<(Self, RecoveryReport), IngestError> {
+    /// [`Ingest::open`] over files that are written in another way. They are read as those of the directory
+    /// [`IngestParts::wal_dir`], also when other code writes them.
+    pub async fn open_log(files: Box<dyn WalFiles>, parts: IngestParts) -> Result<(Self, RecoveryReport), IngestError> {
         let IngestParts { config, wal_dir, ids, tso, clock, writer, sink, known } = parts;
         let (full_bytes, roll_bytes) = (size_threshold(&config), config.wal_file_bytes);
         let accepted = config.accept_lost_log;
@@ -118,8 +117,10 @@ impl Ingest {
         let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
         let thread =
             LogThread { commands: received, shared: shared.clone(), writer: log, assigner, tso, clock: clock.clone() };
-        std::thread::Builder::new().name("datacoord-log".to_owned()).spawn(move || thread.run()).map_err(|source| {
-            IngestError::Io { action: "start a thread for", path: PathBuf::from("the log"), source }
+        background::thread("datacoord-log", move || thread.run()).map_err(|source| IngestError::Io {
+            action: "start a thread for",
+            path: PathBuf::from("the log"),
+            source,
         })?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -205,6 +206,7 @@ impl Ingest {
         let mut changes = self.inner.flusher.shared.changes();
         while !segments.iter().all(|s| self.is_flushed(*s)) {
             tokio::select! {
+                biased;
                 changed = changes.changed() => changed.map_err(|_| IngestError::Stopped)?,
                 () = self.inner.stop.cancelled() => return Err(IngestError::Stopped),
             }
@@ -336,6 +338,7 @@ impl Ingest {
                 continue;
             };
             tokio::select! {
+                biased;
                 changed = changes.changed() => changed.map_err(|_| IngestError::Stopped)?,
                 () = self.inner.stop.cancelled() => return Err(IngestError::Stopped),
             }
@@ -358,6 +361,7 @@ async fn tick(commands: mpsc::WeakSender<Command>, stop: CancellationToken) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             _ = interval.tick() => {}
             () = stop.cancelled() => return,
         }

@@ -22,6 +22,7 @@ use super::{
     wal::{Control, EncodedRecord, Header, LogWriter, Part},
 };
 use crate::{
+    background::wait,
     clock::Clock,
     fault::{self, Planted, Point},
     ids::Tso,
@@ -107,7 +108,7 @@ impl LogThread {
     pub(super) fn run(mut self) {
         self.publish_size();
         let mut stopped = None;
-        while let Some(first) = self.commands.blocking_recv() {
+        while let Some(first) = wait(self.commands.recv()) {
             let mut group = Vec::new();
             let mut waiting = Vec::new();
             let mut ticked = false;

@@ -9,6 +9,7 @@ use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{FlushError, FlushedSegment, SealedRows, SegmentWriter};
 use crate::{
+    background::{thread, wait_in},
     clock::Clock,
     config::BinlogConfig,
     error::{Classify, ErrorKind},
@@ -34,8 +35,9 @@ impl SegmentWriter for StoreWriter {
         // On a thread of its own: the compiler can't see that the future may change threads (a closure over boxed jobs
         // inside it). Not one of the runtime's pool: it waits for encoders, which need threads of that pool.
         let write = move || {
-            let outcome = runtime.block_on(async {
+            let outcome = wait_in(&runtime, async {
                 tokio::select! {
+                    biased;
                     outcome = writer.write_here(rows) => Some(outcome),
                     // The flush was given up: its objects are garbage.
                     () = done.closed() => None,
@@ -46,9 +48,7 @@ impl SegmentWriter for StoreWriter {
                 let _ = done.send(outcome);
             }
         };
-        std::thread::Builder::new()
-            .name("flush".to_owned())
-            .spawn(write)
+        thread("flush", write)
             .map_err(|error| FlushError::new(ErrorKind::Exhausted, format!("no thread to write with: {error}")))?;
         written
             .await

@@ -5,7 +5,7 @@
 //! their groups. The callback builds the final structures from them directly, which saves touching the memory twice.
 //! Everything is known once this returns.
 
-use std::{collections::HashMap, mem, sync::Arc, thread::available_parallelism};
+use std::{collections::HashMap, mem, sync::Arc};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream};
 
@@ -15,7 +15,7 @@ use super::{
     key,
 };
 use crate::{
-    background::blocking,
+    background::{blocking, cores},
     model::{Channel, Collection, CollectionId, Database, Job, Lsn, Plan, Role, Segment, User, WriteStats},
 };
 
@@ -202,7 +202,7 @@ impl Load {
         let reads: Vec<SpanRead<R::Value>> =
             spans.into_iter().map(|span| read_span(Arc::clone(&self.store), span, reader()).boxed()).collect();
         // Twice as many as cores: while one page is decoded the next one is read.
-        let at_once = 2 * available_parallelism().map_or(1, usize::from);
+        let at_once = 2 * cores();
         let read: Vec<(Vec<R::Value>, Tally)> = stream::iter(reads).buffered(at_once).try_collect().await?;
         if let Some(expected) = self.store.tally(&class).await? {
             let found = read.iter().map(|(_, tally)| *tally).fold(Tally::default(), Tally::and);

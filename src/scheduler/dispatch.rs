@@ -211,6 +211,7 @@ impl Scheduler {
             }
             let wake = self.shared.next_wake();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 () = self.shared.changed.notified() => {}
                 Some(_) = tasks.join_next() => {}
@@ -508,6 +509,7 @@ async fn run_until_stopped(
     cancel: &CancellationToken,
 ) -> Option<Result<TaskOutcome, WorkerError>> {
     tokio::select! {
+        biased;
         result = &mut done => Some(result),
         () = cancel.cancelled() => time::timeout(STOP_GRACE, done).await.ok(),
     }

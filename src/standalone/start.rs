@@ -2,7 +2,7 @@
 //!
 //! Serves nothing before everything that was acknowledged is back (P3, P7).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use rayon::prelude::*;
 use tracing::{info, warn};
@@ -16,10 +16,14 @@ use super::{
 };
 use crate::{
     access::Accounts,
+    background::cores,
     config::{BinlogConfig, Config},
     coordinator::{CoordinatorError, Loaded, Parts},
     fault::{self, Point},
-    ingest::{self, FlushSink, Ingest, IngestParts, KnownLog, RecoveredCatalog, RecoveredCollection, StoreWriter},
+    ingest::{
+        self, DiskFiles, FlushSink, Ingest, IngestParts, KnownLog, RecoveredCatalog, RecoveredCollection, StoreWriter,
+        WalFiles,
+    },
     model::{CollectionId, Database, Lsn, collection::DEFAULT_DATABASE},
 };
 
@@ -29,6 +33,15 @@ impl Standalone {
     /// # Errors
     /// A store that can't be read, a log that is damaged before its end, an epoch that another process took.
     pub async fn start(parts: Parts) -> Result<Arc<Self>, StandaloneError> {
+        let files = DiskFiles::new(wal_dir(&parts.config));
+        Self::start_with_log(parts, Box::new(files)).await
+    }
+
+    /// [`Self::start`] over a log whose files are written in another way, see [`Ingest::open_log`].
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn start_with_log(parts: Parts, files: Box<dyn WalFiles>) -> Result<Arc<Self>, StandaloneError> {
         let mut loaded = Loaded::open(parts).await?;
         settle_names(&mut loaded).await?;
         let (config, clock, metrics) =
@@ -61,17 +74,17 @@ impl Standalone {
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
         };
-        let (ingest, report) = Ingest::open(IngestParts {
+        let parts = IngestParts {
             config: config.ingest.clone(),
-            wal_dir: config.server.data_dir.join("wal"),
+            wal_dir: wal_dir(&config),
             ids: Arc::clone(&ids),
             tso: Arc::clone(&tso),
             clock: Arc::clone(&clock),
             writer: Arc::new(writer),
             sink,
             known,
-        })
-        .await?;
+        };
+        let (ingest, report) = Ingest::open_log(files, parts).await?;
         fault::reached(Point::StartLogOpened);
         if noted != Some(report.log) {
             // Before the first write is acknowledged: only this log will have it.
@@ -95,7 +108,7 @@ impl Standalone {
             "write-ahead log replayed"
         );
         let coordinator = prepared.start(Arc::new(LocalWritePath(ingest.clone()))).await?;
-        let queries = Queries::new(&config, std::thread::available_parallelism().map_or(1, usize::from));
+        let queries = Queries::new(&config, cores());
         let (clocks, definitions) = ((Arc::clone(&clock), Arc::clone(&metrics)), Arc::default());
         let accounts = Accounts::new(Arc::clone(&coordinator), Arc::clone(&ids), clocks, access);
         Ok(Arc::new(Self {
@@ -119,6 +132,10 @@ impl Standalone {
     pub async fn shutdown(&self) {
         self.coordinator.shutdown().await;
     }
+}
+
+fn wal_dir(config: &Config) -> PathBuf {
+    config.server.data_dir.join("wal")
 }
 
 /// Settings of the binlogs that flushes write: one takes no more memory than their share allows. Each of the flushes that

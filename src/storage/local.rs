@@ -38,7 +38,7 @@ use super::{
     pace::{Pace, in_parts, spans},
 };
 
-use crate::background::blocking;
+use crate::background::{blocking, wait_in};
 
 mod direct;
 mod file;
@@ -174,7 +174,7 @@ impl LocalFiles {
         let runtime = Handle::current();
         let failed = |e: io::Error| self.failed("put", &object.name, &e);
         self.write_staged(failed, |file, path| {
-            let wait = |pace: &dyn Pace, bytes| runtime.block_on(pace.take(bytes));
+            let wait = |pace: &dyn Pace, bytes| wait_in(&runtime, pace.take(bytes));
             let directly = !object.read_soon && object.size() >= DIRECT_FROM;
             let direct = if directly { Direct::open(&self.buffers, file, path) } else { None };
             let mut writing = direct.map_or_else(|| FileWriter::through_cache(file), FileWriter::Direct);

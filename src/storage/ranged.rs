@@ -18,7 +18,10 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{checksum::RunningCheck, error::StorageError, pace::Paced, path::LogPath, store::SegmentStore};
-use crate::binlog::{LogBytes, PEEK_BYTES, ReadRange};
+use crate::{
+    background::wait_in,
+    binlog::{LogBytes, PEEK_BYTES, ReadRange},
+};
 
 /// Bytes read at the end of an object to get its footer.
 const TAIL_BYTES: u64 = 64 * 1024;
@@ -98,7 +101,7 @@ impl RangedObject {
     pub(super) fn check_rest(&self) -> Result<(), StorageError> {
         let Some(check) = &self.reading.check else { return Ok(()) };
         while let Some(gap) = check.next_gap(self.window) {
-            check.fill(&gap, &self.runtime.block_on(self.fetch(gap.clone()))?)?;
+            check.fill(&gap, &wait_in(&self.runtime, self.fetch(gap.clone()))?)?;
         }
         Ok(())
     }
@@ -124,11 +127,9 @@ impl RangedObject {
         // Frees the old window before the new one arrives.
         state.bytes = Bytes::new();
         let bytes = match ahead {
-            Some(next) => self
-                .runtime
-                .block_on(next.bytes)
+            Some(next) => wait_in(&self.runtime, next.bytes)
                 .unwrap_or_else(|e| Err(StorageError::Task(format!("read ahead of {}: {e}", self.path))))?,
-            None => self.runtime.block_on(self.fetch(from..least))?,
+            None => wait_in(&self.runtime, self.fetch(from..least))?,
         };
         *state = Window { at: from, bytes, next: None };
         if let Some(check) = &self.reading.check {

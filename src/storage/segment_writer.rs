@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::{error::StorageError, path::LogPath, store::SegmentStore};
 use crate::{
-    background::blocking,
+    background::{blocking, cores},
     binlog::{
         Encoded, InsertLogWriter, LogIds, PkStats, PkStatsBuilder, encode_compound_stats, encode_delta, memory_size,
         stats_file,
@@ -340,7 +340,7 @@ async fn encode_cut(
     }));
     drop(cut);
 
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     // The futures exist before the stream: the compiler can't prove a stream with a closure over boxed jobs `Send`.
     let encodings: Vec<_> = jobs.into_iter().map(blocking).collect();
     let mut done = stream::iter(encodings).buffer_unordered(cores);

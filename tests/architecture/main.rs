@@ -12,7 +12,7 @@ use std::{
 
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
-    &["fault", "model", "error", "fence", "clock", "background", "memory", "connections", "config", "tls", "telemetry"],
+    &["fault", "model", "error", "fence", "clock", "machine", "background", "memory", "connections", "config", "tls", "telemetry"],
     &["planner", "binlog", "json", "wire", "ids"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
@@ -32,6 +32,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("model", "fault"),
     ("fence", "fault"),
     ("clock", "fault"),
+    ("background", "machine"),
     ("fence", "error"),
     ("config", "error"),
     ("memory", "error"),

@@ -24,6 +24,7 @@ impl Coordinator {
             let next_ms = self.core.deadlines.next_ms().into_iter().chain(windows.next_change_ms(now_ms)).min();
             let sleep = next_ms.map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)));
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = self.core.deadlines.earlier.notified() => {}
                 () = tokio::time::sleep(sleep.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)) => {}

@@ -163,6 +163,7 @@ impl Watch {
                 return Some(WatchEvent::JobEnded(Box::new(view)));
             }
             tokio::select! {
+                biased;
                 () = self.coordinator.watches.cancelled() => return None,
                 changed = self.changes.recv() => match changed {
                     Ok(plan) => self.changed(plan),

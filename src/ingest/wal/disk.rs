@@ -16,12 +16,13 @@ use crate::model::Lsn;
 
 const SUFFIX: &str = "log";
 
-pub(in crate::ingest) struct DiskFiles {
+/// The files of the log in a directory.
+pub struct DiskFiles {
     dir: PathBuf,
 }
 
 impl DiskFiles {
-    pub(in crate::ingest) fn new(dir: PathBuf) -> Self {
+    pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 }

@@ -6,7 +6,7 @@ use super::identity::Identity;
 use crate::model::Lsn;
 
 /// Where log files are made and removed: a directory, or a fake that fails.
-pub(in crate::ingest) trait WalFiles: Send {
+pub trait WalFiles: Send {
     /// An empty file for frames from `first` on. Its directory entry is durable when this returns.
     fn create(&mut self, first: Lsn) -> io::Result<Box<dyn WalFile>>;
     /// Removes a file; absent is fine.
@@ -16,7 +16,7 @@ pub(in crate::ingest) trait WalFiles: Send {
 }
 
 /// A log file that is being written.
-pub(in crate::ingest) trait WalFile: Send {
+pub trait WalFile: Send {
     /// Writes all slices at the end. After an error any part of them may be in the file.
     fn append(&mut self, slices: &mut [IoSlice<'_>]) -> io::Result<()>;
     /// Makes everything appended durable.

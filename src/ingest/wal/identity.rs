@@ -43,20 +43,20 @@ impl KnownLog {
 
 /// Tells a log from every other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::ingest) struct Owner {
+pub struct Owner {
     /// The catalog that its rows belong to.
-    pub(in crate::ingest) catalog: Uuid,
-    pub(in crate::ingest) log: Uuid,
+    pub catalog: Uuid,
+    pub log: Uuid,
 }
 
 /// The name of a log and of its outer files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ingest) struct Identity {
-    pub(in crate::ingest) owner: Owner,
+pub struct Identity {
+    pub owner: Owner,
     /// Position that the oldest file begins with; there may be older ones that were to be removed.
-    pub(in crate::ingest) oldest: Lsn,
+    pub oldest: Lsn,
     /// Position that the newest file begins with; there may be a newer one that was just made.
-    pub(in crate::ingest) newest: Lsn,
+    pub newest: Lsn,
 }
 
 /// The same as the file has it: JSON.

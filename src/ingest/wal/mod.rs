@@ -44,11 +44,10 @@ pub(super) mod writer;
 #[cfg(test)]
 mod tests;
 
-pub(super) use disk::DiskFiles;
-pub(super) use files::WalFiles;
+pub use disk::DiskFiles;
+pub use files::{WalFile, WalFiles};
 pub(super) use frame::{Header, Part};
-pub use identity::KnownLog;
-pub(super) use identity::Owner;
+pub use identity::{Identity, KnownLog, Owner};
 pub(super) use record::{Control, EncodedRecord, MAX_BODY_BYTES, Preamble, decode_rows};
 pub use replay::TornTail;
 pub(super) use replay::{Frame, Replayed, replay};
