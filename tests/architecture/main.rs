@@ -12,7 +12,20 @@ use std::{
 
 /// Modules by row, from pure to wired.
 const ROWS: &[&[&str]] = &[
-    &["fault", "model", "error", "fence", "clock", "machine", "background", "memory", "connections", "config", "tls", "telemetry"],
+    &[
+        "fault",
+        "model",
+        "error",
+        "fence",
+        "clock",
+        "machine",
+        "background",
+        "memory",
+        "connections",
+        "config",
+        "tls",
+        "telemetry",
+    ],
     &["planner", "binlog", "json", "wire", "ids"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
