@@ -1,11 +1,12 @@
 # Plain recipes; each is one command that can be run by hand.
 PLANTED := --locked --features planted-faults --target-dir target/planted
-.PHONY: help demo test sim limits soak kills points planted fuzz model linearizability check fmt clippy doc deny bench image clean
+.PHONY: help demo test sim sim-long limits soak kills points planted fuzz model linearizability check fmt clippy doc deny bench image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
 	@echo "make test    all tests, then the clients of Milvus against a server"
-	@echo "make sim     the seeded simulation; SEED=… replays one life"
+	@echo "make sim     the seeded simulation, 1,000 lives; SEED=… replays one life"
+	@echo "make sim-long  the same for MINUTES=… (60), from the seed FIRST=… on"
 	@echo "make limits  the server in cgroups with little memory; as root"
 	@echo "make soak    200 clients for ten minutes against a server in a cgroup of 1 GB; as root"
 	@echo "make kills   500 rounds of many clients, each ended by a kill, in half of them between two steps of a change"
@@ -26,7 +27,12 @@ test:
 	tools/test.sh
 
 sim:
-	cargo test --locked --test simulation -- --nocapture
+	SEEDS=$${SEEDS:-1000} cargo test --locked --test simulation promises_hold_in_every_life -- --exact --nocapture
+
+# Seeds from the time of the day on, so that each run lives other lives.
+sim-long:
+	FIRST=$${FIRST:-$$(date +%s)} MINUTES=$${MINUTES:-60} \
+		cargo test --locked --test simulation promises_hold_in_every_life -- --exact --nocapture
 
 limits:
 	cargo test --locked --test crash -- --ignored --nocapture --test-threads 1 cgroup

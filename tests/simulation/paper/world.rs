@@ -32,8 +32,8 @@ use datacoord::{
 
 use crate::{
     kit::model,
-    store::VirtualClock,
-    worker::{self, CLUSTERING_KEY, DELETE_BYTES},
+    paper::store::VirtualClock,
+    paper::worker::{self, CLUSTERING_KEY, DELETE_BYTES},
 };
 
 /// Events in order, with their time; one journal for all starts of one life.

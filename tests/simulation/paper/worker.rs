@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     kit::{model, numbers::Numbers},
-    world::Journal,
+    paper::world::Journal,
 };
 
 pub const ROW_BYTES: u64 = 1024;

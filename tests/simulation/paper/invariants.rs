@@ -9,7 +9,7 @@
 //! 5. Attempts are bounded, and a plan that failed or timed out says why.
 //! 6. A plan that has ended never changes again; no job or plan is forgotten; a job's counts add up.
 //!
-//! The others show in no state and are checked as things happen ([`crate::world`], [`crate::actors`]):
+//! The others show in no state and are checked as things happen ([`crate::paper::world`], [`crate::paper::actors`]):
 //! 7. While a collection's plan waits and may begin, no other collection begins two.
 //! 8. The answer of an attempt that was told to stop is refused.
 //! 9. Never more executions than slots, and a process that lost the lease can't write.

@@ -21,11 +21,11 @@ use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    invariants::{Picture, broken},
     kit::numbers::Numbers,
-    store::{Faulty, VirtualClock},
-    worker::{PaperWorker, ROW_BYTES},
-    world::{Journal, World, is_fenced},
+    paper::invariants::{Picture, broken},
+    paper::store::{Faulty, VirtualClock},
+    paper::worker::{PaperWorker, ROW_BYTES},
+    paper::world::{Journal, World, is_fenced},
 };
 
 /// A running process: killed by dropping it.

@@ -1,0 +1,198 @@
+//! Looks at a process: at the durable state after each step, at all rows after a start, and at everything at rest.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use datacoord::{
+    coordinator::{CollectionCell, Condition, control::PauseScope},
+    standalone::{CollectionName, ReadRequest},
+    storage::SegmentStore,
+};
+use tokio::time::sleep;
+
+use super::{End, Life, Process};
+use crate::{
+    durable::Picture,
+    objects::{MARK, Remote},
+    oracle::{KEYS, PARTITIONS, Standing},
+    power::{Plug, Sky},
+    rows,
+};
+
+impl Life {
+    pub(super) async fn inspect(&mut self) {
+        let store = SegmentStore::with_backend(Arc::new(self.unfailing()), &self.config.storage);
+        for broken in self.inspector.look(&self.pairs, &self.objects, &store).await {
+            self.journal.violation(broken);
+        }
+    }
+
+    /// The objects as they are, without a device in front of them.
+    pub(super) fn unfailing(&self) -> Remote {
+        let sky = Arc::new(Sky::new(0, 0));
+        Remote { objects: Arc::clone(&self.objects), sky, plug: Arc::new(Plug::default()) }
+    }
+
+    /// Nothing is under way: every table shows what the oracle knows. From then on only that is possible.
+    pub(super) async fn check_everything(&mut self, process: &Process) -> Result<(), End> {
+        self.inspect().await;
+        for table in self.oracle.which(|table| table.standing != Standing::Gone) {
+            let (name, standing) = self.oracle.with(table, |table| (table.name.clone(), table.standing));
+            let found = process.standalone.resolve(CollectionName::new("", &name));
+            let cell = match (found, standing) {
+                (Ok(cell), _) => cell,
+                (Err(_), Standing::Unsure) => {
+                    self.oracle.with(table, |table| table.standing = Standing::Gone);
+                    continue;
+                }
+                (Err(error), _) => {
+                    self.journal.violation(format!("P1: {name} is lost: {error}"));
+                    return Err(End::Broken);
+                }
+            };
+            let has_second = cell.meta().partition(PARTITIONS[1]).is_some();
+            self.oracle.with(table, |table| {
+                table.standing = Standing::Live;
+                if table.partitions[1] == Standing::Unsure {
+                    table.partitions[1] = if has_second { Standing::Live } else { Standing::Gone };
+                    if !has_second {
+                        table.clear(&[1], true);
+                    }
+                }
+            });
+            self.check_rows(process, table, &cell).await;
+        }
+        if self.journal.violations().is_empty() { Ok(()) } else { Err(End::Broken) }
+    }
+
+    pub(super) async fn check_rows(&mut self, process: &Process, table: usize, cell: &CollectionCell) {
+        let keys: Vec<rows::Key> = (0..KEYS).collect();
+        self.calls += 1;
+        self.oracle.with(table, |table| table.watch(self.calls, &keys));
+        let all = ReadRequest { filter: None, partitions: None, fields: rows::ALL.to_vec(), limit: None, offset: 0 };
+        let rows = process.standalone.query(cell, all).await;
+        let count = process.standalone.count(cell, None, None).await;
+        let allowed = self.oracle.with(table, |table| table.unwatch(self.calls));
+        match (rows, count) {
+            (Ok(answer), Ok(count)) => match rows::read(&answer.rows) {
+                Ok(found) => {
+                    let judged = self.oracle.with(table, |table| table.judge(&allowed, &found, |_| true));
+                    if let Err(what) = judged {
+                        return self.journal.violation(what);
+                    }
+                    if found.len() as u64 != count {
+                        self.journal
+                            .violation(format!("t{table}: {count} rows are counted, {} are there", found.len()));
+                    }
+                    self.oracle.settle(table, &found);
+                    self.journal.event("all rows are as they must be", format!("{count} in t{table}"));
+                }
+                Err(what) => self.journal.violation(what),
+            },
+            (Err(error), _) | (_, Err(error)) => {
+                if self.is_calm() && !self.may_be_damaged {
+                    self.journal.violation(format!("t{table} can't be read: {error}"));
+                }
+                self.journal.event("not all rows can be read", format!("t{table}: {error}"));
+            }
+        }
+    }
+
+    /// Nothing fails any more: every job ends, no garbage stays, nothing holds memory, and the process is well.
+    pub(super) async fn rest(&mut self, process: &Process) -> End {
+        self.journal.note("calm");
+        let coordinator = Arc::clone(process.standalone.coordinator());
+        let pauses = coordinator.pauses();
+        self.journal.note(format!("{pauses:?}"));
+        for scope in scopes(&pauses) {
+            if let Err(error) = coordinator.resume(scope).await {
+                self.journal.violation(format!("can't resume {scope:?}: {error}"));
+            }
+        }
+        for table in self.oracle.which(|table| table.standing == Standing::Live) {
+            let name = self.oracle.with(table, |table| table.name.clone());
+            let cell = process.standalone.resolve(CollectionName::new("", &name)).unwrap();
+            if let Err(error) = process.standalone.flush(&cell).await {
+                self.journal.violation(format!("can't flush at rest: {error}"));
+            }
+        }
+        // Longer than all tolerances and pauses between attempts.
+        for _ in 0..8 {
+            sleep(Duration::from_secs(1_200)).await;
+            self.inspect().await;
+            if !self.journal.violations().is_empty() {
+                return End::Broken;
+            }
+        }
+        if self.check_everything(process).await.is_err() {
+            return End::Broken;
+        }
+        for broken in self.unrest(process).await {
+            self.journal.violation(broken);
+        }
+        process.standalone.shutdown().await;
+        End::Stopped
+    }
+
+    pub(super) async fn unrest(&self, process: &Process) -> Vec<String> {
+        let mut broken = Vec::new();
+        let picture = Picture::of(&self.pairs).await;
+        let coordinator = process.standalone.coordinator();
+        for plan in picture.plans.values() {
+            if !plan.state.is_terminal() {
+                broken.push(format!("P8: plan {} never ended: {:?}", plan.id, plan.state));
+            }
+            if coordinator.jobs().plan(plan.id).as_ref() != Some(plan) {
+                broken.push(format!("P7: plan {} in memory is not that of the catalog", plan.id));
+            }
+        }
+        let stats = coordinator.scheduler_stats();
+        if stats.queued.total() + stats.executing.total() > 0 {
+            broken.push(format!("P8: the scheduler has work at rest: {stats:?}"));
+        }
+        let mut in_memory = BTreeMap::new();
+        for cell in coordinator.collections() {
+            in_memory.extend(cell.live().into_iter().map(|segment| (segment.id, segment)));
+        }
+        let live: BTreeMap<_, _> = picture.live().map(|segment| (segment.id, segment.clone())).collect();
+        if in_memory != live {
+            broken.push("P1: segments in memory are not those of the catalog".to_owned());
+        }
+        let named = picture.named();
+        let unnamed: Vec<String> =
+            self.objects.names().into_iter().filter(|name| name != MARK && !named.contains(name)).collect();
+        if !unnamed.is_empty() {
+            broken.push(format!("garbage stays: {unnamed:?}"));
+        }
+        let dropped: Vec<_> = picture.segments.values().filter(|s| !s.is_live()).map(|s| s.id).collect();
+        if !dropped.is_empty() {
+            broken.push(format!("dropped segments stay: {dropped:?}"));
+        }
+        let health = process.standalone.health();
+        if health.condition() != Condition::Alive && !self.may_be_damaged {
+            broken.push(format!("it is not well: {:?}", health.reasons()));
+        }
+        coordinator.refresh_metrics();
+        for family in process.registry.gather() {
+            if family.name().contains("memory_used") {
+                let merges =
+                    |m: &&prometheus::proto::Metric| m.get_label().iter().any(|label| label.value() == "merges");
+                for metric in family.get_metric().iter().filter(merges) {
+                    if metric.get_gauge().get_value() != 0.0 {
+                        broken.push(format!("P8: {} is {} at rest", family.name(), metric.get_gauge().get_value()));
+                    }
+                }
+            }
+        }
+        broken
+    }
+}
+
+fn scopes(pauses: &datacoord::model::Pauses) -> Vec<PauseScope> {
+    let mut scopes = Vec::new();
+    if pauses.everything.is_some() {
+        scopes.push(PauseScope::Everything);
+    }
+    scopes.extend(pauses.collections.keys().map(|id| PauseScope::Collection(*id)));
+    scopes.extend(pauses.jobs.keys().map(|id| PauseScope::Job(*id)));
+    scopes
+}
