@@ -28,7 +28,6 @@ mod error;
 mod insert;
 mod json;
 mod log;
-mod pages;
 mod payload;
 mod size;
 mod source;

@@ -100,7 +100,7 @@ impl ChunkReader for LogBytes {
     type T = Peek;
 
     fn get_read(&self, start: u64) -> ParquetResult<Peek> {
-        Ok(Peek::at(self.clone(), start)?)
+        Ok(Peek { bytes: self.clone(), at: start, ahead: Bytes::new() })
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ParquetResult<Bytes> {
@@ -115,31 +115,12 @@ pub struct Peek {
     ahead: Bytes,
 }
 
-impl Peek {
-    /// Begins at a position with the first bytes.
-    pub(super) fn at(bytes: LogBytes, start: u64) -> io::Result<Self> {
-        let mut peek = Self { bytes, at: start, ahead: Bytes::new() };
-        peek.refill()?;
-        Ok(peek)
-    }
-
-    /// The bytes that are read and not yet taken.
-    pub(super) fn ahead(&self) -> &[u8] {
-        &self.ahead
-    }
-
-    fn refill(&mut self) -> io::Result<()> {
-        let left = (self.bytes.len() as u64).saturating_sub(self.at);
-        self.ahead = self.bytes.get(self.at, left.min(PEEK_BYTES))?;
-        self.at += self.ahead.len() as u64;
-        Ok(())
-    }
-}
-
 impl Read for Peek {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ahead.is_empty() {
-            self.refill()?;
+            let left = (self.bytes.len() as u64).saturating_sub(self.at);
+            self.ahead = self.bytes.get(self.at, left.min(PEEK_BYTES))?;
+            self.at += self.ahead.len() as u64;
         }
         let taken = self.ahead.split_to(buffer.len().min(self.ahead.len()));
         buffer[..taken.len()].copy_from_slice(&taken);

@@ -440,22 +440,3 @@ fn readdressing_changes_the_header_only() {
     let log = InsertLog::open(log_of(DataType::Int64, &[snappy])).unwrap();
     assert_eq!(log.readdress(ids, 9).unwrap_err().kind(), ErrorKind::Precondition);
 }
-
-/// The decoder would set the memory aside before it finds the claim untrue.
-#[test]
-fn a_page_that_claims_more_than_its_column_has_is_damage() {
-    let field = field(DataType::Json);
-    let mut bytes = encode(&field, &[column(DataType::Json)]).bytes.to_vec();
-    let payload = bytes.windows(4).position(|w| w == b"PAR1").unwrap();
-    let header = payload + 4;
-    assert_eq!((bytes[header], bytes[header + 2]), (0x15, 0x15), "the type, then the size");
-    assert!(
-        bytes[header + 3] & bytes[header + 4] & 0x80 != 0 && bytes[header + 5] & 0x80 == 0,
-        "a size of three bytes"
-    );
-    bytes[header + 3..header + 6].copy_from_slice(&[0xFE, 0xFF, 0x7F]);
-    let read = InsertLog::open(Bytes::from(bytes)).unwrap().read(&field, 100).unwrap().collect::<Result<Vec<_>, _>>();
-    let error = read.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
-    assert!(error.to_string().contains("claims 1048575 bytes"), "{error}");
-}
