@@ -4,8 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{
     error::LoadError,
-    secret::Secret,
-    setting::MASK,
+    secret::{MASK, Secret},
     settings::Config,
     storage::{S3Config, StorageKind},
 };

@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::setting::MASK;
+/// Printed in place of a secret.
+pub(super) const MASK: &str = "***";
 
 /// A password or a key. `Debug` and `Display` print a mask; the memory is cleared when the last copy is dropped.
 #[derive(Clone, Default)]

@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use config::ValueKind;
 
-use super::secret::Secret;
-
-/// Printed in place of a secret.
-pub(super) const MASK: &str = "***";
+use super::secret::{MASK, Secret};
 
 /// Bytes of a megabyte, as Milvus counts them.
 const MIB: f64 = 1_048_576.0;

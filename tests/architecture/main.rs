@@ -50,6 +50,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("config", "error"),
     ("memory", "error"),
     ("tls", "config"),
+    ("connections", "config"),
     ("connections", "tls"),
     ("telemetry", "config"),
     ("telemetry", "error"),

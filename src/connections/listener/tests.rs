@@ -43,7 +43,7 @@ async fn listener(limit: usize, protocol: RefusalProtocol) -> (Listener, std::ne
 #[tokio::test]
 async fn one_connection_too_many_is_told_so_and_closed() {
     for (protocol, begins) in
-        [(RefusalProtocol::Http1, &b"HTTP/1.1 503 "[..]), (RefusalProtocol::Http2, &[0, 0, 70, 7, 0][..])]
+        [(RefusalProtocol::Http1, &b"HTTP/1.1 503 "[..]), (RefusalProtocol::Http2, &[0, 0, 72, 7, 0][..])]
     {
         let (mut listener, address, counts) = listener(1, protocol).await;
         let first = TcpStream::connect(address).await.unwrap();
