@@ -16,7 +16,10 @@
 //! Rows are Arrow IPC streams (schema, one batch, end) whose buffers are those of the batch: encoding copies none.
 //! Never panics on bytes of a file.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
@@ -163,8 +166,14 @@ impl Preamble {
     }
 }
 
-/// Reads the rows of one part.
-pub(in crate::ingest) fn decode_rows(mut bytes: Buffer) -> Result<RecordBatch, String> {
+/// Reads the rows of one part. Arrow's reader believes lengths inside its messages, and panics over some wrong ones: that
+/// is an error here.
+pub(in crate::ingest) fn decode_rows(bytes: Buffer) -> Result<RecordBatch, String> {
+    catch_unwind(AssertUnwindSafe(|| decode_stream(bytes)))
+        .unwrap_or_else(|_| Err("its rows have lengths that can't be".to_owned()))
+}
+
+fn decode_stream(mut bytes: Buffer) -> Result<RecordBatch, String> {
     let mut decoder = StreamDecoder::new();
     let batch = decoder.decode(&mut bytes).map_err(|e| e.to_string())?.ok_or("part holds no rows")?;
     match decoder.decode(&mut bytes) {

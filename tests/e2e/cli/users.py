@@ -41,7 +41,8 @@ def test_users_and_roles(terminal):
 
     terminal.run("revoke role -r cli_role -u cli_user")
     assert "cli_role" not in terminal.run("show user -u cli_user").partition("Details")[2]
-    assert "cli_role" not in terminal.run("delete role -r cli_role")
+    terminal.run("delete role -r cli_role")
+    assert "cli_role" not in terminal.run("list roles")
     printed = terminal.ask("delete user -u cli_user", ("[y/N]: ", "y"))
     assert "successfully" in printed
     assert "cli_user" not in terminal.run("list users")

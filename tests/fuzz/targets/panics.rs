@@ -10,14 +10,16 @@ static SEEN: Mutex<Option<String>> = Mutex::new(None);
 
 /// From now on the calling thread is the one that runs targets.
 ///
-/// Its own panics are left to whoever catches them: the reader of parquet files catches those of its library, the runner
-/// all others. Nothing is printed for them here, or a run would print thousands of lines.
+/// Its own panics are left to the code that catches them: the readers of parquet files and of the log catch those of their
+/// libraries, the runner all others. Nothing is printed for them here, or a run would print thousands of lines.
 pub(super) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let is_decoder = info.location().is_some_and(|at| at.file().contains("/parquet-"));
+            let is_decoder = info
+                .location()
+                .is_some_and(|at| ["/parquet-", "/arrow-"].iter().any(|library| at.file().contains(library)));
             if is_decoder {
                 return;
             }
