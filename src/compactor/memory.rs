@@ -94,7 +94,9 @@ impl MemoryBudget {
         // The semaphore is never closed, so there is always a permit.
         let permit = self.permits.clone().acquire_many_owned(self.kib(bytes)).await.ok();
         if fault::planted(Planted::MemoryLeaked) {
-            permit.map(OwnedSemaphorePermit::forget);
+            if let Some(permit) = permit {
+                permit.forget();
+            }
             return Reservation { _permit: None };
         }
         Reservation { _permit: permit }

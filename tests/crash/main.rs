@@ -194,7 +194,7 @@ async fn may_kill_itself(server: &mut Server, data: &Path, through: &[String], r
     server.kill()?;
     match Server::launch(data, &[(datacoord::fault::POINT, &place)], through).await? {
         server::Launched::Serving(next) => {
-            *server = next;
+            *server = *next;
             Ok(true)
         }
         // It came to the place before it served.

@@ -23,7 +23,7 @@ pub struct Server {
 
 /// How a process that was launched goes on.
 pub enum Launched {
-    Serving(Server),
+    Serving(Box<Server>),
     /// It ended by itself, with the end of its log.
     Ended(ExitStatus, String),
 }
@@ -49,7 +49,7 @@ impl Server {
     /// The same without a connection of its own client, which speaks no TLS.
     pub async fn start_unasked(data: &Path, settings: &[(&str, &str)], through: &[String]) -> Result<Self> {
         match Self::launch(data, settings, through).await? {
-            Launched::Serving(server) => Ok(server),
+            Launched::Serving(server) => Ok(*server),
             Launched::Ended(status, log) => bail!("the server ended with {status}:\n{log}"),
         }
     }
@@ -112,7 +112,7 @@ impl Server {
         };
         let channel = Channel::from_shared(format!("http://{grpc}"))?.connect_lazy();
         let client = MilvusServiceClient::new(channel).max_decoding_message_size(usize::MAX);
-        Ok(Launched::Serving(Self { child, client, grpc, http }))
+        Ok(Launched::Serving(Box::new(Self { child, client, grpc, http })))
     }
 
     /// A connection of its own, made by its first call.

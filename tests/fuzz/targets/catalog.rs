@@ -124,7 +124,7 @@ async fn read(store: Arc<dyn MetaStore>) -> Result<(), MetaError> {
 }
 
 async fn load(catalog: &Catalog) -> Result<Loaded, MetaError> {
-    catalog.load(|segments| std::mem::take(segments)).await
+    catalog.load(std::mem::take).await
 }
 
 /// As text, because NaN does not equal itself; maps in order.
