@@ -2,7 +2,7 @@
 """Shows that the tests catch deliberate breakages: switches on one fault of src/fault/planted.rs after the other.
 
     tools/planted.py                 all faults; exit code 1 if one is not caught
-    tools/planted.py --quick         those that tests of the library catch: what CI runs
+    tools/planted.py --quick         those that tests of the library catch
     tools/planted.py --fault NAME    one fault (may be repeated)
     tools/planted.py --table FILE    all faults, and writes the table into FILE between its two marks
     tools/planted.py --discover      runs all tests for each fault, and names those that fail
