@@ -82,8 +82,8 @@ fn catalogs(world: &World) -> impl Iterator<Item = &Catalog> {
 }
 
 fn has_each_row_once(protocol: &Protocol, catalog: &Catalog) -> bool {
-    let rows = catalog.content.live.each().map(|segment| segment.rows(&protocol.plans));
-    let sum = rows.fold(Some(Segments::NONE), |sum, rows| sum.filter(|sum| !sum.meets(rows)).map(|sum| sum.with(rows)));
+    let mut rows = catalog.content.live.each().map(|segment| segment.rows(&protocol.plans));
+    let sum = rows.try_fold(Segments::NONE, |sum, rows| (!sum.meets(rows)).then(|| sum.with(rows)));
     let removed = if catalog.content.removed { Segments::LAST } else { Segments::NONE };
     sum.is_some_and(|sum| !sum.meets(removed) && sum.with(removed) == Segments::INPUTS)
 }
