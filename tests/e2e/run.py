@@ -223,6 +223,13 @@ def suites():
                               needs=("grpc", "files"), settings=UNUSUAL_BINLOGS, seconds=STOCK_SECONDS,
                               env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server"), "E2E_ROW_GROUPS": "yes"}))
 
+    # The answers of both servers beside the same recording, and so beside each other.
+    recorder = [pymilvus["2.3.7"].path / "bin" / "python", HERE / "recorder" / "recorder.py", "--quiet"]
+    paths = {"PYTHONPATH": str(HERE / "stock"), "PYTHONDONTWRITEBYTECODE": "1"}
+    found.append(Suite("recorder", [pymilvus["2.3.7"]], recorder, env=paths))
+    found.append(Suite("recorder/milvus-2.3.5", [pymilvus["2.3.7"], stock], [*recorder, "--stock"], needs=(),
+                       env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server"), **paths}, seconds=STOCK_SECONDS))
+
     found.append(pytest_suite("rest", newest, "shell/rest.py", needs=("grpc", "http"), tools=("curl",)))
     grpcurl = go_tool("grpcurl-1.9.3", "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3", "grpcurl")
     found.append(pytest_suite("grpcurl", newest, "shell/grpcurl.py", others=[grpcurl],

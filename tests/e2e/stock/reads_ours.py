@@ -7,13 +7,8 @@ E2E_STOCK is the program `milvus-server`; E2E_FILES our server's files; E2E_ROW_
 row groups.
 """
 
-import contextlib
 import os
-import signal
-import socket
 import struct
-import subprocess
-import time
 from pathlib import Path
 
 import binlog_decode as binlog
@@ -22,13 +17,12 @@ from helpers import FILES, MANUAL, raw, segments, wait_until
 from pymilvus import Collection, connections, utility
 from pymilvus.grpc_gen import milvus_pb2 as pb
 from rows import all_types_row, all_types_schema
+from stock_server import stock_server
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 STOCK = "stock"
 """Alias of the connection to the real server; ours is the default one."""
-START_SECONDS = 150
-STOP_SECONDS = 30
 LOAD_SECONDS = 60
 """A log that it can't read makes the real server try for ever."""
 IDS_OFFSET = 21
@@ -40,49 +34,11 @@ GONE = list(range(-100, 200, 7))
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory):
-    """The real server on a free port; the directory of its files."""
-    folder = tmp_path_factory.mktemp("stock")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with open(folder / "log", "wb") as log:
-        server = subprocess.Popen([os.environ["E2E_STOCK"], "--data", folder / "data", "--proxy-port", str(port)],
-                                  stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                  start_new_session=True)
-    try:
-        connect(server, port, folder / "log")
-        yield folder / "data"
-    finally:
-        with contextlib.suppress(Exception):
-            connections.disconnect(STOCK)
-        end(server)
-
-
-def end(server):
-    """The package starts the server proper as a child, which outlives it: all of the group has to be gone."""
-    deadline = time.monotonic() + STOP_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-        while time.monotonic() < deadline:
-            server.poll()
-            os.killpg(server.pid, 0)
-            time.sleep(0.1)
-        os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-
-
-def connect(server, port, log):
-    """Waits until the real server says that it is healthy, which takes some 20 s."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        assert server.poll() is None, log.read_text()
-        try:
-            connections.connect(STOCK, host="127.0.0.1", port=port, timeout=5)
-            if utility.get_server_version(using=STOCK) and stock_stub().CheckHealth(pb.CheckHealthRequest()).isHealthy:
-                return
-        except Exception as error:  # the client has many errors for a server that is not there yet
-            assert time.monotonic() < deadline, f"not healthy after {START_SECONDS} s: {error}\n{log.read_text()}"
-        time.sleep(0.5)
+    """The real server, connected; the directory of its files."""
+    with stock_server(os.environ["E2E_STOCK"], tmp_path_factory.mktemp("stock")) as (port, data):
+        connections.connect(STOCK, host="127.0.0.1", port=port, timeout=5)
+        yield data
+        connections.disconnect(STOCK)
 
 
 def stock_stub():
