@@ -41,6 +41,7 @@ impl PlanMoves {
     pub(super) fn stage(&mut self, txn: &mut StepTxn, mut plan: Plan, event: Event) -> Result<(), IllegalTransition> {
         plan.state = transition(&plan.state, event)?;
         match &plan.state {
+            _ if fault::planted(Planted::StateNotStored) => {}
             PlanState::Failed { kind, ended_at_ms, .. } if fault::planted(Planted::ReasonNotStored) => {
                 let state = PlanState::Failed { kind: *kind, message: String::new(), ended_at_ms: *ended_at_ms };
                 txn.put_plan(&Plan { state, ..plan.clone() });
@@ -93,10 +94,6 @@ impl Core {
     pub(super) async fn move_plan(self: &Arc<Self>, plan: Plan, event: Event) -> Result<(), CoordinatorError> {
         let (mut txn, mut moves) = (self.catalog.txn(), PlanMoves::default());
         moves.stage(&mut txn, plan, event)?;
-        if fault::planted(Planted::StateNotStored) {
-            moves.fold(self);
-            return Ok(());
-        }
         let core = Arc::clone(self);
         self.catalog.commit(txn, (), move || moves.fold(&core)).await
     }
@@ -112,11 +109,7 @@ impl Core {
             for id in ids {
                 let plan = self.jobs.plan(*id).ok_or(RequestError::PlanNotFound(*id))?;
                 if plan.state.is_terminal() {
-                    if fault::planted(Planted::EndedIsCancelled) {
-                        answer.moved.push(*id);
-                    } else {
-                        answer.ended_before.push(*id);
-                    }
+                    answer.ended_before.push(*id);
                     continue;
                 }
                 moves.stage(&mut txn, plan, event.clone())?;

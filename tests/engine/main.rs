@@ -253,6 +253,7 @@ async fn garbage_collection_removes_only_garbage() {
     let of_sources = objects(&world).await;
     let job = process.compact(BOOK).await;
     process.ended(job).await;
+    process.coordinator.collect_garbage().await.unwrap();
     let all = objects(&world).await;
     assert!(all.is_superset(&of_sources), "nothing goes before its time");
     world.clock.advance(Duration::from_secs(101));

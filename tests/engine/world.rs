@@ -216,6 +216,15 @@ impl Process {
         keys
     }
 
+    /// `count(*)`, which counts each row of a key.
+    pub async fn count(&self, name: &str) -> i64 {
+        let output_fields = vec!["count(*)".to_owned()];
+        let request = QueryRequest { collection_name: name.into(), output_fields, ..Default::default() };
+        let answer = self.api.query(Request::new(request)).await.unwrap().into_inner();
+        ok(answer.status);
+        rpc::longs_of(&answer.fields_data, "count(*)")[0]
+    }
+
     /// Flushed segments: id and rows.
     pub async fn segments(&self, name: &str) -> BTreeSet<(i64, i64)> {
         let request = GetPersistentSegmentInfoRequest { collection_name: name.into(), ..Default::default() };

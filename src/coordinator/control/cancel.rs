@@ -10,6 +10,7 @@ use tracing::info;
 
 use crate::{
     coordinator::{Coordinator, CoordinatorError, plans::Moved},
+    fault::{self, Planted},
     model::{CollectionId, JobId, Plan, PlanId, RequestError},
     scheduler::Event,
 };
@@ -106,6 +107,9 @@ impl Coordinator {
         let Moved { moved, ended_before } = self.core.move_plans(&unfinished, &event).await?;
         answer.cancelled.extend(moved);
         answer.ended_before.extend(ended_before);
+        if fault::planted(Planted::EndedIsCancelled) {
+            answer.cancelled.append(&mut answer.ended_before);
+        }
         answer.cancelled.sort_unstable();
         answer.ended_before.sort_unstable();
         self.note_cancelled(collection, target, by, &answer);

@@ -49,6 +49,35 @@ async fn a_seal_that_a_client_asked_for_survives() {
     assert_eq!(process.live().into_iter().collect::<Vec<_>>(), expected);
 }
 
+/// Another flush ends meanwhile, and the log shrinks.
+#[tokio::test]
+async fn the_log_keeps_rows_whose_flush_is_under_way() {
+    let world = World::new();
+    let process = world.open().await;
+    let gate = world.catalog.hold(Point::WriteSegment);
+    process.insert(2, &[2]).await.unwrap();
+    let first = process.ingest.seal(COLLECTION).await.unwrap();
+    gate.arrived().await;
+    for n in 10..30 {
+        process.insert(1, &[2 * n]).await.unwrap();
+    }
+    let second = process.ingest.seal(COLLECTION).await.unwrap();
+    gate.arrived().await;
+    for n in 30..50 {
+        process.insert(1, &[2 * n]).await.unwrap();
+    }
+    let (expected, files) = (process.live(), process.ingest.stats().wal_files);
+    gate.release();
+    process.ingest.wait_flushed(&first).await.unwrap();
+    process.ingest.tick().await.unwrap();
+    assert!(files > 5, "{files}");
+    process.kill().await;
+    world.catalog.unhold(Point::WriteSegment);
+    let process = world.open().await;
+    assert_eq!((process.report.rows, process.live()), (40, expected));
+    assert!(second.contains(&process.report.sealed[0]), "{:?}", process.report.sealed);
+}
+
 #[tokio::test]
 async fn an_older_segment_of_a_group_comes_back_sealed() {
     let mut world = World::new();

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::World;
 use crate::{
+    clock::ManualClock,
     config::Config,
     coordinator::CollectionCell,
     error::{Classify, ErrorKind},
@@ -106,6 +107,27 @@ async fn every_object_that_a_live_segment_names_stays() {
     let world = world.restarted().await;
     let cell = world.coordinator.collection(cell.id).unwrap();
     assert_eq!(count(&world, &cell).await, 90);
+}
+
+/// A copy of the catalog from before may name it.
+#[tokio::test]
+async fn a_dropped_segment_goes_after_its_time_and_not_before() {
+    const TOLERANCE: Duration = Duration::from_secs(100);
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let world = World::at(clock.clone(), |config| config.gc.drop_tolerance = TOLERANCE).await;
+    let cell = world.collection(NAME).await;
+    world.segment(&cell, 0..10).await;
+    world.segment(&cell, 10..20).await;
+    assert_eq!(world.ended(world.compact(&cell).await).await.counts().completed, 1);
+    let before = world.objects();
+    world.coordinator.collect_garbage().await.unwrap();
+    clock.advance(TOLERANCE - Duration::from_millis(1));
+    world.coordinator.collect_garbage().await.unwrap();
+    assert_eq!((world.objects(), cell.dropped().len()), (before.clone(), 2));
+    clock.advance(Duration::from_millis(1));
+    world.coordinator.collect_garbage().await.unwrap();
+    assert!(cell.dropped().is_empty() && world.objects().len() < before.len(), "{:?}", world.objects());
+    assert_eq!(count(&world, &cell).await, 20);
 }
 
 /// It may be of a process whose commit is under way.
