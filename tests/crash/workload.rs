@@ -23,11 +23,9 @@ use crate::{
 pub const COLLECTION: &str = "crash";
 /// New keys that one writer may use in a round.
 const WRITER_KEYS: i64 = 4_000;
-/// New keys of the writer in bulk: several files of the log.
+/// Far longer than any place takes to be reached as often as it is asked for.
 #[cfg(feature = "planted-faults")]
-const BULK_KEYS: i64 = 100_000;
-#[cfg(feature = "planted-faults")]
-const REACHED_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+const REACHED_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Work {
@@ -100,22 +98,18 @@ pub async fn run_until_killed(
     note(tasks, journal).await
 }
 
-/// Works until the server ends by itself; with `in_bulk` so that its log gets new files soon.
+/// Works until the server ends by itself.
 ///
 /// # Errors
-/// A server that is still there after a minute: nothing has led it to its end.
+/// A server that is still there after five minutes: nothing has led it to its end.
 #[cfg(feature = "planted-faults")]
 pub async fn run_until_gone(
     server: &mut Server,
-    in_bulk: bool,
     rng: &mut StdRng,
     journal: &mut Journal,
 ) -> Result<std::process::ExitStatus> {
     let fuse = Arc::new(Fuse::new(u64::MAX));
     let mut tasks = begin(server, Work::Compact, &fuse, rng, journal);
-    if in_bulk {
-        tasks.spawn(bulk_writer(server.client(), journal.fresh_keys(BULK_KEYS)));
-    }
     tasks.spawn(collector(DataCoordClient::new(server.connect_later()?)));
     let status = server.gone_within(REACHED_WITHIN).await?;
     note(tasks, journal).await?;
@@ -186,20 +180,19 @@ async fn writer(
             chosen
         };
         let chosen = some_victims();
-        let request = match rng.random_range(0..10) {
-            0..6 => {
-                let keys: Vec<i64> = fresh.by_ref().take(rng.random_range(1..60)).collect();
-                if keys.is_empty() {
-                    None
-                } else {
-                    Some(Doubt::Insert(keys.into_iter().map(|k| (k, rng.random())).collect()))
-                }
-            }
-            6..8 if !chosen.is_empty() => Some(Doubt::Upsert(chosen.iter().map(|k| (*k, rng.random())).collect())),
-            8.. if !chosen.is_empty() => {
+        let draw = rng.random_range(0..10);
+        let new: Vec<i64> = match draw {
+            0..6 => fresh.by_ref().take(rng.random_range(1..60)).collect(),
+            _ => Vec::new(),
+        };
+        let request = match draw {
+            _ if !new.is_empty() => Some(Doubt::Insert(new.into_iter().map(|k| (k, rng.random())).collect())),
+            8.. if !chosen.is_empty() && fresh.len() > 0 => {
                 victims.retain(|k| !chosen.contains(k));
                 Some(Doubt::Delete(chosen))
             }
+            // Without new keys it writes those that are left again and again: the load does not dry up.
+            _ if !chosen.is_empty() => Some(Doubt::Upsert(chosen.iter().map(|k| (*k, rng.random())).collect())),
             _ => None,
         };
         let Some(request) = request else {
@@ -251,21 +244,6 @@ async fn compactor(mut client: Client, fuse: Arc<Fuse>) -> Vec<Entry> {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// Inserts large batches.
-#[cfg(feature = "planted-faults")]
-async fn bulk_writer(mut client: Client, keys: Vec<i64>) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for keys in keys.chunks(1_000) {
-        let (request, acknowledged) = write(&mut client, Doubt::Insert(keys.iter().map(|k| (*k, *k)).collect())).await;
-        if !acknowledged {
-            entries.push(Entry::Doubtful(request));
-            return entries;
-        }
-        entries.push(Entry::Acknowledged(request));
-    }
-    entries
 }
 
 /// Collects garbage again and again.
