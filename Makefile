@@ -1,5 +1,8 @@
 # Plain recipes; each is one command that can be run by hand.
+# The build of the places of src/fault. Its programs have a folder of their own, so that the ordinary ones stay what they
+# are. It shares the compiled dependencies with them (cargo before 1.91 compiles them twice).
 PLANTED := --locked --features planted-faults --target-dir target/planted
+kills points: export CARGO_BUILD_BUILD_DIR := $(CURDIR)/target
 .PHONY: help demo test sim sim-long limits soak kills points planted fuzz model linearizability check fmt clippy doc deny bench image clean
 
 help:
@@ -10,7 +13,7 @@ help:
 	@echo "make limits  the server in cgroups with little memory; as root"
 	@echo "make soak    200 clients for ten minutes against a server in a cgroup of 1 GB; as root"
 	@echo "make kills   500 rounds of many clients, each ended by a kill, in half of them between two steps of a change"
-	@echo "make points  a kill at every place between two steps of a change; POINT=… tries one"
+	@echo "make points  a kill at every place between two steps of a change; POINT=… tries one, PLACES=… some"
 	@echo "make planted deliberate breakages, one after the other, each of which the tests have to catch"
 	@echo "make model   claim, commit, collect and fence, every order of steps"
 	@echo "make linearizability  histories of concurrent clients, checked by porcupine; SECONDS=300 CLIENTS=8"
@@ -43,7 +46,6 @@ soak:
 	LOAD_SERVER=target/release/datacoord LOAD_CLIENTS=200 LOAD_SECONDS=600 LOAD_KILLS=0 LOAD_MEMORY_MIB=1024 \
 		cargo test --locked --test crash many_clients -- --nocapture
 
-# With builds of their own that have the places of src/fault: the ordinary program stays what it is.
 kills:
 	cargo build $(PLANTED) --release --bin datacoord
 	LOAD_SERVER=target/planted/release/datacoord LOAD_CLIENTS=32 LOAD_CALLS=40 LOAD_KILLS=500 \

@@ -8,8 +8,8 @@
     tools/planted.py --discover      runs all tests for each fault, and names those that fail
 
 tests/planted.toml names the tests that catch a fault. Without a fault each of them has to pass. With the fault one at least
-has to fail, after the broken line has run. The build has the feature `planted-faults` and, unless --target-dir says
-otherwise, a folder of its own, so that the ordinary program stays what it is.
+has to fail, after the broken line has run. The build has the feature `planted-faults` and a folder of its own, so that the
+ordinary program stays what it is. It shares the compiled dependencies with the ordinary build.
 """
 
 import argparse
@@ -63,7 +63,9 @@ def build(targets, target_dir):
     command += ["--target-dir", str(target_dir)]
     for target in targets:
         command += ["--lib"] if target == LIB else ["--test", target]
-    output = subprocess.run(command, cwd=REPO, stdout=subprocess.PIPE, text=True, check=False)
+    # Cargo before 1.91 does not know this variable, and compiles the dependencies once more.
+    environment = os.environ | {"CARGO_BUILD_BUILD_DIR": str(REPO / "target")}
+    output = subprocess.run(command, cwd=REPO, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if output.returncode != 0:
         sys.exit("the build with planted-faults has failed")
     programs = {}

@@ -7,5 +7,9 @@ cd "$(dirname "$0")/.."
 # Not --all-targets: that would run the benches. The clients get the binary that the tests were built with.
 cargo test --locked --lib --bins --tests
 cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model
+# The tests are tested: with each deliberate breakage one of them has to fail. Then kills at some of the places between two
+# steps of a change; `make points` tries all of them.
+python3 tools/planted.py
+make points PLACES=12
 cargo build --locked --examples
 python3 tests/e2e/run.py --binary target/debug/datacoord "$@"
