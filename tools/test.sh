@@ -8,8 +8,9 @@ cd "$(dirname "$0")/.."
 cargo test --locked --lib --bins --tests
 cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model
 # The tests are tested: with each deliberate breakage one of them has to fail. Then kills at some of the places between two
-# steps of a change; `make points` tries all of them.
+# steps of a change; `make points` tries all of them. The Makefile says why the folders are two.
 python3 tools/planted.py
-make points PLACES=12
+PLACES=12 CARGO_BUILD_BUILD_DIR="$PWD/target" cargo test --locked --features planted-faults --target-dir target/planted \
+    --test crash a_kill_at_every_place
 cargo build --locked --examples
 python3 tests/e2e/run.py --binary target/debug/datacoord "$@"
