@@ -124,6 +124,7 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
             Seat::new(collections[(i % COLLECTIONS) as usize].clone(), first..first + KEYS, rng.random())
         })
         .collect();
+    let mut before_kills = 0;
     for kill in 0..kills {
         let kills_itself = may_kill_itself(&mut server, dir.path(), &through, &mut rng).await?;
         let round = Round::new(rng.random_range(1..=(clients * calls).max(1)), kills_itself);
@@ -144,6 +145,7 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
         let status = server.gone().await?;
         ensure!(status.signal() == Some(libc::SIGKILL), "the server ended with {status}, seed {seed}");
         seats = end(tasks).await.with_context(|| format!("kill {kill}, seed {seed}"))?;
+        before_kills += round.answered.load(Relaxed);
         server = start(dir.path()).await.with_context(|| format!("restart {kill}, seed {seed}"))?;
         settle(&mut seats, &server).await.with_context(|| format!("after kill {kill}, seed {seed}"))?;
     }
@@ -169,6 +171,7 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
     let [answered, unanswered, pushed_back] =
         [&round.answered, &round.unanswered, &round.pushed_back].map(|count| count.load(Relaxed));
     let (now, peak) = server.resident_mib()?;
+    eprintln!("{kills} kills, {before_kills} calls answered before them");
     eprintln!(
         "last round: {answered} calls answered, {unanswered} ended by their deadline, {pushed_back} pushed back; \
          {rows} rows; resident {now} MiB, at most {peak}"
