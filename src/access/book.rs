@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use super::{
     decision::{self, Need},
@@ -37,6 +38,8 @@ struct State {
 pub(super) struct Book {
     state: RwLock<State>,
     root_password: Arc<str>,
+    /// Told of every user that is changed or goes.
+    changed: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Book {
@@ -48,7 +51,8 @@ impl std::fmt::Debug for Book {
 impl Book {
     /// `root_password` is that of `root` until it is changed.
     pub(super) fn of(users: Vec<User>, roles: Vec<Role>, root_password: &str) -> Self {
-        let book = Self { state: RwLock::default(), root_password: root_password.into() };
+        let changed = watch::Sender::default();
+        let book = Self { state: RwLock::default(), root_password: root_password.into(), changed };
         let root = User {
             name: ROOT.to_owned(),
             password: None,
@@ -123,11 +127,18 @@ impl Book {
         let kept = state.accounts.get(&user.name).filter(|old| old.user.password == user.password);
         let version = kept.map_or(state.versions, |old| old.password.version);
         state.accounts.insert(user.name.clone(), Account { user, password: CurrentPassword { secret, version } });
+        self.changed.send_replace(());
     }
 
     /// For a step only, after its commit.
     pub(super) fn remove_user(&self, name: &str) {
         self.state.write().accounts.remove(name);
+        self.changed.send_replace(());
+    }
+
+    /// Told after every change of a user.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// For a step only, after its commit.

@@ -7,18 +7,19 @@ use std::sync::Arc;
 pub struct Caller {
     /// None: the call carried no name.
     name: Option<Arc<str>>,
-    is_verified: bool,
+    /// The version of the password that proved it; none: nothing did.
+    login: Option<u64>,
 }
 
 impl Caller {
-    /// A user whose password was right.
-    pub(super) fn verified(name: &str) -> Self {
-        Self { name: Some(name.into()), is_verified: true }
+    /// A user whose password, of this version, was right.
+    pub(super) fn verified(name: &str, version: u64) -> Self {
+        Self { name: Some(name.into()), login: Some(version) }
     }
 
     /// While authorization is off: the name is the client's claim.
     pub(super) fn claimed(name: Option<&str>) -> Self {
-        Self { name: name.map(Arc::from), is_verified: false }
+        Self { name: name.map(Arc::from), login: None }
     }
 
     /// A caller that nothing is known about.
@@ -32,6 +33,11 @@ impl Caller {
 
     /// The name, if a password has proved it.
     pub fn proved_name(&self) -> Option<&str> {
-        self.name().filter(|_| self.is_verified)
+        self.name().filter(|_| self.login.is_some())
+    }
+
+    /// The name and the version of the password that has proved it.
+    pub(super) fn login(&self) -> Option<(&str, u64)> {
+        self.name().zip(self.login)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! While authorization is off everybody may do everything, and names are only the clients' claims.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{future, net::IpAddr, sync::Arc};
 
 use tracing::warn;
 
@@ -56,8 +56,10 @@ impl Gatekeeper {
             return Ok(Caller::claimed(presented.ok().as_ref().map(|credentials| credentials.user.as_str())));
         }
         let Credentials { user, password } = presented?;
-        match self.logins.check(&user, &password, self.book.password(&user), peer).await {
-            Ok(()) => Ok(Caller::verified(&user)),
+        let current = self.book.password(&user);
+        let version = current.as_ref().map(|current| current.version).unwrap_or_default();
+        match self.logins.check(&user, &password, current, peer).await {
+            Ok(()) => Ok(Caller::verified(&user, version)),
             Err(AccessFailure::Refused(refusal)) => {
                 tracing::debug!(%user, ?peer, %refusal, "login refused");
                 Err(refusal)
@@ -67,6 +69,20 @@ impl Gatekeeper {
                 Err(Refusal::WrongPassword)
             }
         }
+    }
+
+    /// For a call that goes on: returns once the password that let its caller in is another one, or the user is gone.
+    /// Never returns for a caller that no password has proved, as while authorization is off.
+    pub async fn login_ended(&self, caller: &Caller) -> Refusal {
+        let Some((user, version)) = caller.login() else { return future::pending().await };
+        let mut changes = self.book.changes();
+        while self.book.password(user).is_some_and(|current| current.version == version) {
+            if changes.changed().await.is_err() {
+                return future::pending().await;
+            }
+        }
+        tracing::debug!(%user, "the login of a call that goes on has ended");
+        Refusal::WrongPassword
     }
 
     /// Refuses a caller without this privilege on the named object of the database. `name` is `*` for a call about all

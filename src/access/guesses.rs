@@ -145,7 +145,8 @@ fn delay(failures: u32, longest: Duration) -> Duration {
     }
 }
 
-fn network(peer: IpAddr) -> IpAddr {
+/// The address that counts.
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -23,7 +23,7 @@ use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
-use super::{error::AccessFailure, guesses::Guesses, password};
+use super::{error::AccessFailure, guesses::Guesses, password, waiting::Waiting};
 use crate::{
     clock::Clock,
     ids,
@@ -31,8 +31,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// Logins that may wait for a turn. One more is refused.
-const WAITING: usize = 64;
 /// Right logins that are remembered.
 const CACHED: usize = 1024;
 
@@ -67,7 +65,7 @@ pub(super) struct Logins {
     cache: Cache<[u8; 32], ()>,
     guesses: Mutex<Guesses>,
     turns: Arc<Semaphore>,
-    waiting: Semaphore,
+    waiting: Waiting,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
 }
@@ -88,7 +86,7 @@ impl Logins {
             metrics.access.logins.with([result]);
         }
         let turns = Arc::new(Semaphore::new(at_once));
-        let (cache, waiting) = (Cache::new(CACHED), Semaphore::new(WAITING));
+        let (cache, waiting) = (Cache::new(CACHED), Waiting::default());
         Self { seed, cache, guesses: Mutex::default(), turns, waiting, clock, metrics }
     }
 
@@ -129,7 +127,7 @@ impl Logins {
             self.guesses.lock().check_remembered(short, peer, self.now())?;
             return Ok(true);
         }
-        let _waits = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
+        let _waits = self.waiting.begin(peer)?;
         let attempt = self.guesses.lock().begin(short, peer, self.now())?;
         let secret = current.map(|current| current.secret);
         let given = given.to_owned();
@@ -149,7 +147,7 @@ impl Logins {
     /// # Errors
     /// `Busy`.
     pub(super) async fn hash(&self, password: String) -> Result<PasswordHash, AccessFailure> {
-        let _waits = self.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
+        let _waits = self.waiting.begin(None)?;
         self.compute(move || password::hash(&password)).await
     }
 

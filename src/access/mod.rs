@@ -29,6 +29,7 @@ mod guesses;
 mod logins;
 mod names;
 mod password;
+mod waiting;
 
 #[cfg(test)]
 mod tests;

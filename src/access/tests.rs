@@ -41,7 +41,7 @@ async fn login_from(world: &World, user: &str, password: &str, peer: Option<IpAd
 
 async fn set_password(world: &World, user: &str, old: &str, new: &str) -> Result<(), AccessFailure> {
     let passwords = (base64(old), base64(new));
-    let caller = Caller::verified("root");
+    let caller = Caller::verified("root", 0);
     world.standalone.accounts().update_password((&caller, HERE), user, (&passwords.0, &passwords.1)).await
 }
 
@@ -50,7 +50,7 @@ fn grant<'a>(role: &'a str, (object_type, object): (&'a str, &'a str), privilege
 }
 
 async fn operate(world: &World, request: GrantRequest<'_>, operation: Operation) -> Result<(), AccessFailure> {
-    world.standalone.accounts().operate_privilege(&Caller::verified("root"), request, operation).await
+    world.standalone.accounts().operate_privilege(&Caller::verified("root", 0), request, operation).await
 }
 
 fn mistake<T: std::fmt::Debug>(outcome: Result<T, AccessFailure>) -> AccessError {

@@ -16,6 +16,7 @@ use crate::{
     access::{GrantRequest, Membership, Operation},
     connections::{HandshakeFault, Listener, RefusalProtocol, Watched},
     grpc::GrpcServer,
+    kit::within,
     model::{Privilege as P, access::PUBLIC},
     standalone::tests::World,
     telemetry::Metrics,
@@ -170,6 +171,35 @@ async fn every_method_keeps_to_its_row() {
             }
         }
     }
+}
+
+/// A stream is one call, and outlives a login unless that is looked after.
+#[tokio::test]
+async fn a_stream_ends_with_the_login_of_its_caller() {
+    let served = served().await;
+    let mut control = DataCoordClient::new(served.channel().await);
+    let mut streams = Vec::new();
+    for user in ["gone", "renewed", "untouched"] {
+        let token = served.user(user).await;
+        let request = with(ours::WatchCompactionRequest::default(), &token, "");
+        streams.push(control.watch_compaction(request).await.unwrap().into_inner());
+    }
+    let [gone, renewed, untouched] = streams.as_mut_slice() else { panic!("three streams") };
+    let accounts = served.world.standalone.accounts();
+    let root = served.world.standalone.gatekeeper();
+    let root = root.authenticate(Ok(crate::access::Credentials::new("root", "Milvus")), None).await.unwrap();
+    accounts.delete_user("gone").await.unwrap();
+    let passwords = ["secret1", "secret2"].map(|text| STANDARD.encode(text));
+    accounts.update_password((&root, None), "renewed", (&passwords[0], &passwords[1])).await.unwrap();
+    for stream in [gone, renewed] {
+        let ended = within("the end of a stream", stream.message()).await;
+        assert_eq!(ended.unwrap_err().code(), Code::Unauthenticated);
+    }
+    let cell = served.world.collection("books").await;
+    served.world.segment(&cell, 0..10).await;
+    served.world.segment(&cell, 10..20).await;
+    served.world.compact(&cell).await;
+    assert!(within("an event", untouched.message()).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ use super::{
     watch::EventStream,
 };
 use crate::{
+    access::Caller,
+    grpc::access::caller,
     model::{JobId, SegmentState},
     wire::{
         compaction,
@@ -120,7 +122,9 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<WatchCompactionRequest>,
     ) -> Result<Response<Self::WatchCompactionStream>, Status> {
-        self.do_watch_compaction(self.admit(request)?.into_inner()).map(Response::new)
+        let request = self.admit(request)?;
+        let caller = caller(&request).unwrap_or_else(Caller::nobody);
+        self.do_watch_compaction(request.into_inner(), caller).map(Response::new)
     }
 
     async fn pause_compaction(

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::{
+    FutureExt,
+    stream::{self, BoxStream, StreamExt},
+};
 use tonic::Status;
 
 use super::{BYTES_PER_MB, ControlApi, grpc_status, invalid};
 use crate::{
+    access::Caller,
     coordinator::control::{Phase, PlanEvent, WatchEvent},
     model::JobId,
-    wire::{compaction, proto::datacoord::*},
+    wire::{compaction, proto::datacoord::*, status::of_refusal},
 };
 
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(500);
@@ -17,7 +21,12 @@ const DEFAULT_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) type EventStream = BoxStream<'static, Result<CompactionEvent, Status>>;
 
 impl ControlApi {
-    pub(super) fn do_watch_compaction(&self, request: WatchCompactionRequest) -> Result<EventStream, Status> {
+    /// The stream ends with the login of its caller.
+    pub(super) fn do_watch_compaction(
+        &self,
+        request: WatchCompactionRequest,
+        caller: Caller,
+    ) -> Result<EventStream, Status> {
         let every = match request.interval_ms {
             0 => DEFAULT_INTERVAL,
             ms @ 50..=60_000 => Duration::from_millis(ms as u64),
@@ -26,9 +35,18 @@ impl ControlApi {
         let job = (request.job_id != 0).then_some(JobId(request.job_id));
         let watch = self.coordinator.watch(job, every).map_err(grpc_status)?;
         let api = self.clone();
-        let events = stream::unfold((watch, api), |(mut watch, api)| async move {
-            let event = watch.next().await?;
-            Some((Ok(api.event_message(event)), (watch, api)))
+        let gatekeeper = self.standalone.gatekeeper().clone();
+        let ended = async move { gatekeeper.login_ended(&caller).await }.boxed();
+        let events = stream::unfold(Some((watch, ended)), move |going_on| {
+            let api = api.clone();
+            async move {
+                let (mut watch, mut ended) = going_on?;
+                tokio::select! {
+                    biased;
+                    refusal = &mut ended => Some((Err(of_refusal(&refusal)), None)),
+                    event = watch.next() => Some((Ok(api.event_message(event?)), Some((watch, ended)))),
+                }
+            }
         });
         Ok(events.boxed())
     }
