@@ -25,6 +25,8 @@ pub enum Part {
     Flushes,
     /// Caches of the catalog's file and of filters over keys.
     Caches,
+    /// Decoded vectors of flushed segments, kept for searches.
+    Vectors,
 }
 
 /// Memory limits as they were set, in bytes. Zero: the part gets a share of the total.
@@ -39,6 +41,7 @@ pub struct MemoryConfig {
     pub requests_bytes: u64,
     pub flushes_bytes: u64,
     pub caches_bytes: u64,
+    pub vectors_bytes: u64,
     /// Lets the allocator take huge pages, unless the process has little memory.
     pub huge_pages: bool,
 }
@@ -53,6 +56,7 @@ impl Default for MemoryConfig {
             requests_bytes: 0,
             flushes_bytes: 0,
             caches_bytes: 0,
+            vectors_bytes: 0,
             huge_pages: true,
         }
     }
@@ -68,6 +72,7 @@ impl MemoryConfig {
             Part::Requests => self.requests_bytes,
             Part::Flushes => self.flushes_bytes,
             Part::Caches => self.caches_bytes,
+            Part::Vectors => self.vectors_bytes,
         }
     }
 }
@@ -87,7 +92,7 @@ struct Rule {
 /// Growing segments are sealed at the setting. Writers wait only at twice that, so that they can go on during the flush.
 pub(super) const GROWING_TIMES: u64 = 2;
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         part: Part::Growing,
         key: "datacoord.ingest.memoryLimit",
@@ -136,11 +141,19 @@ const RULES: [Rule; 6] = [
         most: 128 * MIB,
         times: 1,
     },
+    Rule {
+        part: Part::Vectors,
+        key: "datacoord.vectorCache.memoryLimit",
+        weight: 12,
+        least: 8 * MIB,
+        most: 4096 * MIB,
+        times: 1,
+    },
 ];
 
 impl Part {
-    pub const ALL: [Self; 6] =
-        [Self::Growing, Self::Merges, Self::Queries, Self::Requests, Self::Flushes, Self::Caches];
+    pub const ALL: [Self; 7] =
+        [Self::Growing, Self::Merges, Self::Queries, Self::Requests, Self::Flushes, Self::Caches, Self::Vectors];
 
     /// Value of the label of metrics.
     pub fn as_str(self) -> &'static str {
@@ -151,6 +164,7 @@ impl Part {
             Self::Requests => "requests",
             Self::Flushes => "flushes",
             Self::Caches => "caches",
+            Self::Vectors => "vectors",
         }
     }
 
@@ -172,13 +186,23 @@ pub struct Division {
     pub requests: u64,
     pub flushes: u64,
     pub caches: u64,
+    pub vectors: u64,
 }
 
 impl Default for Division {
     /// The shares on a machine with plenty of memory.
     fn default() -> Self {
-        let mut division =
-            Self { total: 0, base: 0, growing: 0, merges: 0, queries: 0, requests: 0, flushes: 0, caches: 0 };
+        let mut division = Self {
+            total: 0,
+            base: 0,
+            growing: 0,
+            merges: 0,
+            queries: 0,
+            requests: 0,
+            flushes: 0,
+            caches: 0,
+            vectors: 0,
+        };
         for rule in &RULES {
             *division.place(rule.part) = rule.most;
         }
@@ -203,6 +227,7 @@ impl Division {
             Part::Requests => &mut self.requests,
             Part::Flushes => &mut self.flushes,
             Part::Caches => &mut self.caches,
+            Part::Vectors => &mut self.vectors,
         }
     }
 }
@@ -298,18 +323,18 @@ mod tests {
 
     use super::*;
 
-    fn mib(division: &Division) -> [u64; 6] {
+    fn mib(division: &Division) -> [u64; 7] {
         Part::ALL.map(|part| division.of(part) / MIB)
     }
 
-    /// Growing, merges, queries, requests, flushes, caches; in MB, rounded down.
+    /// Growing, merges, queries, requests, flushes, caches, vectors; in MB, rounded down.
     #[rstest]
-    #[case::container_of_256(256, [65, 29, 25, 29, 21, 10])]
-    #[case::container_of_512(512, [148, 66, 57, 66, 49, 24])]
-    #[case::one_gigabyte(1024, [314, 139, 122, 139, 104, 52])]
-    #[case::eight_gigabytes(8192, [2048, 256, 1024, 512, 384, 128])]
-    #[case::sixty_four_gigabytes(65_536, [2048, 256, 1024, 512, 384, 128])]
-    fn shares_by_total(#[case] total_mib: u64, #[case] expected: [u64; 6]) {
+    #[case::container_of_256(256, [58, 26, 22, 26, 19, 9, 19])]
+    #[case::container_of_512(512, [132, 58, 51, 58, 44, 22, 44])]
+    #[case::one_gigabyte(1024, [280, 124, 109, 124, 93, 46, 93])]
+    #[case::eight_gigabytes(8192, [2048, 256, 1024, 512, 384, 128, 2972])]
+    #[case::sixty_four_gigabytes(65_536, [2048, 256, 1024, 512, 384, 128, 4096])]
+    fn shares_by_total(#[case] total_mib: u64, #[case] expected: [u64; 7]) {
         let division = divide(total_mib * MIB, &MemoryConfig::default()).unwrap();
         assert_eq!(mib(&division), expected);
     }
@@ -342,7 +367,7 @@ mod tests {
         assert_eq!(
             text,
             "memory of 512 MB (datacoord.memory.limit, or else what the machine or its cgroup gives) is not enough: 99 MB \
-             are for the process itself, 56 MB is the least for what is not set, datacoord.ingest.memoryLimit takes 2048 MB"
+             are for the process itself, 64 MB is the least for what is not set, datacoord.ingest.memoryLimit takes 2048 MB"
         );
         assert!(divide(100 * MIB, &MemoryConfig::default()).is_err());
     }
@@ -355,6 +380,7 @@ mod tests {
             Part::Requests => &mut settings.requests_bytes,
             Part::Flushes => &mut settings.flushes_bytes,
             Part::Caches => &mut settings.caches_bytes,
+            Part::Vectors => &mut settings.vectors_bytes,
         }
     }
 
@@ -362,7 +388,7 @@ mod tests {
         #[test]
         fn the_parts_never_add_up_to_more_than_the_total(
             total in 64u64..100_000,
-            set in prop::collection::vec(prop::option::weighted(0.3, 1u64..3000), 6),
+            set in prop::collection::vec(prop::option::weighted(0.3, 1u64..3000), 7),
         ) {
             let mut settings = MemoryConfig::default();
             for (part, set) in Part::ALL.iter().zip(&set) {

@@ -36,7 +36,7 @@ use crate::{
     fence::Fence,
     ids::{BoundKeeper, IdAllocator, Tso},
     model::{CollectionId, Controls, PlanId, SegmentId},
-    storage::SegmentStore,
+    storage::{SegmentStore, VectorCache},
     telemetry::Metrics,
 };
 
@@ -58,6 +58,8 @@ pub struct Core {
     pub(super) failures: Failures,
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
+    /// Of searches; here, because segments are dropped here.
+    pub(super) vector_cache: Arc<VectorCache>,
     pub(super) damage: Damage,
     pub(super) merge_rate: MergeRate,
     pub(super) throttle: Arc<Throttle>,

@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{CollectionCell, Collections, Coordinator, CoordinatorError, Core, Turn, steps::StepTxn};
 use crate::{
     meta::CatalogTxn,
-    model::{PartitionId, Segment, SegmentLevel, SegmentState},
+    model::{PartitionId, Segment, SegmentId, SegmentLevel, SegmentState},
 };
 
 impl Core {
@@ -53,10 +53,12 @@ impl Core {
         for segment in &dropped {
             txn.put_segment(segment);
         }
+        let gone: HashSet<SegmentId> = dropped.iter().chain(&rest).map(|s| s.id).collect();
         let (core, folded) = (Arc::clone(self), Arc::clone(cell));
         let fold_all = move || {
             fold(&core.collections);
             folded.fold(dropped);
+            core.vector_cache.forget(|id| gone.contains(&id));
         };
         self.catalog.commit(txn, Arc::clone(&turn), fold_all).await?;
         for chunk in rest.chunks(limit) {

@@ -16,7 +16,7 @@ use crate::{
     fence::Fenced,
     model::{CollectionId, Segment, SegmentId, SegmentLogs},
     scheduler::{Scheduler, Stats},
-    storage::SegmentStore,
+    storage::{SegmentStore, VectorCache},
 };
 
 /// A running DataCoord. Made by `Prepared::start`.
@@ -114,6 +114,11 @@ impl Coordinator {
     /// The key statistics of a segment, if they are in memory.
     pub(crate) fn cached_key_stats(&self, segment: SegmentId) -> Option<Arc<Vec<PkStats>>> {
         self.core.stats_cache.get(segment)
+    }
+
+    /// The vectors of live segments that searches keep.
+    pub(crate) fn vector_cache(&self) -> &Arc<VectorCache> {
+        &self.core.vector_cache
     }
 
     /// Keeps the files of these segments until the guard is dropped.

@@ -33,6 +33,7 @@ pub fn divide(config: &mut Config) -> Result<(), LoadError> {
         requests_mb = budget.requests / MIB,
         flushes_mb = budget.flushes / MIB,
         caches_mb = budget.caches / MIB,
+        vectors_mb = budget.vectors / MIB,
         "memory is divided"
     );
     Ok(())

@@ -11,6 +11,8 @@
 //!        └──── store ────┘            names, bounded retries, counters, batches
 //!        pace  outage  counters
 //!     local     bucket                backends: files (local/direct: past the page cache), S3
+//!
+//! vectors ── vector_cache             decoded vectors, and those that were searched lately
 //! ```
 
 mod backend;
@@ -29,6 +31,8 @@ mod ranged;
 mod segment_reader;
 mod segment_writer;
 mod store;
+mod vector_cache;
+mod vectors;
 
 pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped};
 pub use checksum::{RunningCheck, StoredObject};
@@ -42,3 +46,5 @@ pub use ranged::{RangedObject, Reading};
 pub use segment_reader::{read_columns, read_delete_parts, read_deletes, read_stats};
 pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
 pub use store::{ListedLog, SegmentStore};
+pub use vector_cache::VectorCache;
+pub use vectors::Vectors;

@@ -272,6 +272,15 @@ area! {
 }
 
 area! {
+    /// Searches.
+    SearchMetrics {
+        vectors: counter "datacoord_search_query_vectors_total", "Query vectors of searches that were answered.";
+        cache_hits: counter "datacoord_search_cache_hits_total", "Logs of vectors that a search found in memory.";
+        cache_misses: counter "datacoord_search_cache_misses_total", "Logs of vectors that a search read.";
+    }
+}
+
+area! {
     /// Garbage collection.
     GcMetrics {
         runs: counter by ["outcome"] "datacoord_gc_runs_total", "Rounds by outcome.";
@@ -326,6 +335,7 @@ pub struct Metrics {
     pub ingest: IngestMetrics,
     pub wal: WalMetrics,
     pub storage: StorageMetrics,
+    pub search: SearchMetrics,
     pub gc: GcMetrics,
     pub scrub: ScrubMetrics,
     pub grpc: GrpcMetrics,
@@ -358,6 +368,7 @@ impl Metrics {
             ingest: IngestMetrics::register(r)?,
             wal: WalMetrics::register(r)?,
             storage: StorageMetrics::register(r)?,
+            search: SearchMetrics::register(r)?,
             gc: GcMetrics::register(r)?,
             scrub: ScrubMetrics::register(r)?,
             grpc: GrpcMetrics::register(r)?,

@@ -1,0 +1,146 @@
+//! Decoded vectors of flushed segments that were searched lately, bounded by bytes. The least recently used go first.
+//!
+//! Reading and decoding a log takes some twenty times as long as comparing its vectors. Must never hold rows that are not
+//! flushed: a log in the cache never changes.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
+
+use super::Vectors;
+use crate::model::{FieldId, SegmentId};
+
+/// Expected entries; sizes the table only.
+const EXPECTED: usize = 1_000;
+/// An entry takes this much beside its vectors.
+const ENTRY_BYTES: u64 = 256;
+/// Share of the cache that entries may take which were used more than once. A larger log is never kept.
+const HOT_SHARE: f64 = 0.95;
+
+/// The vectors of one log: segment, field, and number of the log.
+type Key = (SegmentId, FieldId, usize);
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Arc<[Vectors]>> for ByBytes {
+    fn weight(&self, _: &Key, vectors: &Arc<[Vectors]>) -> u64 {
+        ENTRY_BYTES + vectors.iter().map(Vectors::bytes_in_memory).sum::<u64>()
+    }
+}
+
+#[derive(Debug)]
+pub struct VectorCache {
+    cache: Cache<Key, Arc<[Vectors]>, ByBytes>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl VectorCache {
+    pub fn new(capacity_bytes: u64) -> Self {
+        // One shard: an entry may take nearly all of a small cache.
+        let options = OptionsBuilder::new()
+            .shards(1)
+            .estimated_items_capacity(EXPECTED)
+            .weight_capacity(capacity_bytes)
+            .hot_allocation(HOT_SHARE)
+            .build();
+        let cache = match options {
+            Ok(options) => {
+                Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
+            }
+            // The options lack nothing, so this is never reached.
+            Err(_) => Cache::with_weighter(EXPECTED, capacity_bytes, ByBytes),
+        };
+        Self { cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        self.cache.weight()
+    }
+
+    /// False if vectors of so many bytes are never kept.
+    pub fn fits(&self, bytes: u64) -> bool {
+        bytes.saturating_add(ENTRY_BYTES) as f64 <= self.cache.capacity() as f64 * HOT_SHARE
+    }
+
+    pub fn get(&self, segment: SegmentId, field: FieldId, log: usize) -> Option<Arc<[Vectors]>> {
+        let found = self.cache.get(&(segment, field, log));
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Relaxed);
+        found
+    }
+
+    /// Logs that were found, and logs that were not.
+    pub fn looked_up(&self) -> (u64, u64) {
+        (self.hits.load(Relaxed), self.misses.load(Relaxed))
+    }
+
+    pub fn put(&self, segment: SegmentId, field: FieldId, log: usize, vectors: Arc<[Vectors]>) {
+        self.cache.insert((segment, field, log), vectors);
+    }
+
+    /// Frees the vectors of segments that nobody will search. A search that holds one of them may put some back. They are
+    /// never asked for again, so they are the next to go.
+    pub fn forget(&self, is_gone: impl Fn(SegmentId) -> bool) {
+        self.cache.retain(|(segment, ..), _| !is_gone(*segment));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_buffer::Buffer;
+
+    use super::*;
+
+    const FIELD: FieldId = FieldId(101);
+    const KIB: u64 = 1 << 10;
+
+    fn vectors(kib: u64) -> Arc<[Vectors]> {
+        Arc::new([Vectors::dense(Buffer::from_vec(vec![0u8; (kib * KIB) as usize]), 1024)])
+    }
+
+    fn kept(cache: &VectorCache, segment: i64) -> usize {
+        (0..100).filter(|log| cache.get(SegmentId(segment), FIELD, *log).is_some()).count()
+    }
+
+    #[test]
+    fn never_more_than_its_bytes() {
+        let cache = VectorCache::new(100 * KIB);
+        for log in 0..100 {
+            cache.put(SegmentId(1), FIELD, log, vectors(8));
+            assert!(cache.used_bytes() <= 100 * KIB, "{}", cache.used_bytes());
+        }
+        assert!((8..13).contains(&kept(&cache, 1)), "{}", kept(&cache, 1));
+    }
+
+    #[test]
+    fn a_log_beyond_the_cache_is_not_kept_and_pushes_nothing_out() {
+        let cache = VectorCache::new(100 * KIB);
+        for (kib, fits) in [(8, true), (90, true), (100, false), (1 << 20, false)] {
+            assert_eq!(cache.fits(kib * KIB), fits, "{kib}");
+        }
+        assert!(!cache.fits(u64::MAX) && !VectorCache::new(0).fits(0));
+        cache.put(SegmentId(1), FIELD, 0, vectors(8));
+        cache.put(SegmentId(1), FIELD, 1, vectors(100));
+        assert!(cache.get(SegmentId(1), FIELD, 0).is_some() && cache.get(SegmentId(1), FIELD, 1).is_none());
+        // Nearly all of it.
+        cache.put(SegmentId(2), FIELD, 0, vectors(90));
+        assert!(cache.get(SegmentId(2), FIELD, 0).is_some());
+    }
+
+    #[test]
+    fn the_vectors_of_a_segment_that_is_gone_are_freed() {
+        let cache = VectorCache::new(1 << 20);
+        for segment in 1..4 {
+            (0..5).for_each(|log| cache.put(SegmentId(segment), FIELD, log, vectors(8)));
+        }
+        cache.forget(|segment| segment == SegmentId(2));
+        assert_eq!([1, 2, 3].map(|segment| kept(&cache, segment)), [5, 0, 5]);
+        cache.forget(|_| true);
+        assert_eq!(cache.used_bytes(), 0);
+    }
+}
