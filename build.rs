@@ -16,8 +16,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     spell_out_maps(&mut descriptors, "FlushResponse");
     let mut config = Config::new();
-    // Row payloads are passed on unchanged, so they share the request's buffer instead of being copied.
-    config.bytes([".milvus.proto.schema.VectorField", ".milvus.proto.schema.JSONArray"]);
+    // Row payloads and query vectors are passed on unchanged, so they share the request's buffer instead of being copied.
+    config.bytes([
+        ".milvus.proto.schema.VectorField",
+        ".milvus.proto.schema.JSONArray",
+        ".milvus.proto.milvus.SearchRequest",
+        ".milvus.proto.common.PlaceholderValue",
+    ]);
     // Without `build_transport` the client has no `connect` constructor, which would clash with the RPC of that name.
     tonic_prost_build::configure()
         .build_transport(false)

@@ -1,7 +1,7 @@
 //! Why a client's request is refused: names, ids and limits, and no wire code. `wire::status` words it for clients of
 //! Milvus; the texts here are for logs, and for our own API where Milvus has no words.
 
-use super::{CollectionId, JobId, PartitionId, PlanId, SegmentId, name::BadName};
+use super::{CollectionId, JobId, PartitionId, PlanId, SearchError, SegmentId, name::BadName};
 use crate::error::{Classify, ErrorKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +90,8 @@ pub enum RequestError {
 
     #[error(transparent)]
     BadName(#[from] BadName),
+    #[error(transparent)]
+    Search(#[from] SearchError),
 
     #[error("compaction job {0} is not known: it never was, or its history has been dropped")]
     JobNotFound(JobId),
@@ -120,7 +122,9 @@ impl Classify for RequestError {
             | Self::JobNotFound(_)
             | Self::PlanNotFound(_)
             | Self::SegmentNotFound(_) => ErrorKind::NotFound,
-            Self::NoCollection { .. } | Self::BadName(_) | Self::QueryWindow { .. } => ErrorKind::Invalid,
+            Self::NoCollection { .. } | Self::BadName(_) | Self::QueryWindow { .. } | Self::Search(_) => {
+                ErrorKind::Invalid
+            }
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::DatabaseExists(_)
             | Self::DefaultDatabase

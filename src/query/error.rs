@@ -4,7 +4,7 @@ use super::expr::ExprError;
 use crate::{
     error::{Classify, ErrorKind},
     memory::Full,
-    model::{FieldId, RequestError},
+    model::{FieldId, RequestError, SearchError},
     storage::StorageError,
 };
 
@@ -54,5 +54,11 @@ impl Classify for QueryError {
             Self::Task(error) if error.is_cancelled() => ErrorKind::Cancelled,
             Self::Task(_) => ErrorKind::Internal,
         }
+    }
+}
+
+impl From<SearchError> for QueryError {
+    fn from(error: SearchError) -> Self {
+        Self::Request(error.into())
     }
 }

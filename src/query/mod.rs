@@ -5,6 +5,7 @@
 //!                                                                                      │
 //!   query: newest row per key, smallest keys first, window ──▶ output columns of those rows only
 //!   count: how many          matching_keys: which keys, for a delete by filter
+//!   search: nearest rows per query vector ──▶ output columns of those rows only
 //! ```
 //!
 //! A read sees everything in its [`ReadSet`] and nothing else, so the builder of the set decides what is visible.
@@ -15,9 +16,9 @@
 //!   the first source. Rows are in ascending order of their keys. Offset and limit apply to that order.
 //! - R4 A count counts every live matching row, even several of one key.
 //!
-//! R3 and R4 were observed on Milvus 2.3.5.
+//! R3 and R4 were observed on Milvus 2.3.5. The rules of searches are in [`search`].
 //!
-//! Must never hold a whole segment, decode vectors of rows that are not returned, or block a thread that serves requests.
+//! Must never hold a whole segment, decode vectors that are neither searched nor returned, or block a thread that serves requests.
 //! Dropping a read ends it: its work on other threads ends at the next checkpoint (`interrupt`), after a few kilobytes of
 //! text at most.
 
@@ -28,6 +29,7 @@ mod eval;
 pub mod expr;
 mod interrupt;
 pub mod scan;
+pub mod search;
 pub mod select;
 pub mod source;
 
@@ -39,5 +41,6 @@ pub use deletes::ScopedDelete;
 pub use error::QueryError;
 pub use expr::{BoundExpr, ExprError, PkFilter, compile, is_key_name};
 pub use scan::{ReadSet, Scope, expire_before};
+pub use search::{Found, QueryVectors, Range, Search, search};
 pub use select::{Query, QueryLimits, query};
 pub use source::{MemorySource, RowSource, SegmentSource};

@@ -4,8 +4,13 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch,
+    cast::AsArray,
+    types::{Int8Type, Int16Type, Int32Type, Int64Type},
+};
 use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
+use arrow_schema::DataType as Arrow;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 
 use super::{
@@ -13,10 +18,10 @@ use super::{
     deletes::{DeleteIndex, PendingDeletes, SourceDeletes},
     interrupt::{Checkpoint, Interrupt},
 };
-use crate::model::{CollectionSchema, DataType, FieldId, PartitionId, PrimaryKey, Timestamp};
+use crate::model::{CollectionSchema, DataType, Field, FieldId, PartitionId, PrimaryKey, Timestamp};
 
 /// Sources that are read at once, so that one is decoded while the objects of the next one arrive.
-const CONCURRENT_SOURCES: usize = 2;
+pub(super) const CONCURRENT_SOURCES: usize = 2;
 
 /// Most rows that are filtered at once. Bounds the work between two checkpoints if the expression has none of its own.
 const PIECE_ROWS: usize = 8_192;
@@ -69,17 +74,23 @@ pub(super) struct Survivors {
     pub(super) keys: Option<KeyColumn>,
     /// Timestamps, parallel to `places`; only if the caller needs them.
     pub(super) times: Vec<Timestamp>,
+    /// Values of the column by which rows are grouped, parallel to `places`.
+    pub(super) groups: Option<KeyColumn>,
 }
 
-/// A column of primary keys.
+/// A column of primary keys, or of values by which rows are grouped: whole numbers, bools or text.
 #[derive(Debug, Clone)]
 pub(super) struct KeyColumn(ArrayRef);
 
 impl KeyColumn {
     pub(super) fn get(&self, index: usize) -> PrimaryKey {
-        match self.0.as_primitive_opt::<Int64Type>() {
-            Some(keys) => PrimaryKey::Int(keys.value(index)),
-            None => PrimaryKey::Str(self.0.as_string::<i32>().value(index).into()),
+        match self.0.data_type() {
+            Arrow::Int64 => PrimaryKey::Int(self.0.as_primitive::<Int64Type>().value(index)),
+            Arrow::Int32 => PrimaryKey::Int(self.0.as_primitive::<Int32Type>().value(index).into()),
+            Arrow::Int16 => PrimaryKey::Int(self.0.as_primitive::<Int16Type>().value(index).into()),
+            Arrow::Int8 => PrimaryKey::Int(self.0.as_primitive::<Int8Type>().value(index).into()),
+            Arrow::Boolean => PrimaryKey::Int(self.0.as_boolean().value(index).into()),
+            _ => PrimaryKey::Str(self.0.as_string::<i32>().value(index).into()),
         }
     }
 
@@ -102,6 +113,8 @@ struct Context {
     filter: Option<Arc<BoundExpr>>,
     expire_before: Option<Timestamp>,
     detail: Detail,
+    /// The column by which rows are grouped.
+    group: Option<Field>,
     pending: PendingDeletes,
     interrupt: Interrupt,
 }
@@ -115,78 +128,108 @@ pub(super) async fn survivors<'a>(
     detail: Detail,
     interrupt: &Interrupt,
 ) -> Result<impl Stream<Item = Result<Survivors, QueryError>> + Send + use<'a>, QueryError> {
-    let pk_filter = scope.filter.as_ref().map_or(PkFilter::All, |filter| filter.pk_filter());
-    let context = Arc::new(Context {
-        schema: schema.clone(),
-        filter: scope.filter,
-        expire_before: scope.expire_before,
-        detail,
-        pending: interrupt.sized(deletes.len(), |checkpoint| PendingDeletes::of(deletes, checkpoint)).await?,
-        interrupt: interrupt.clone(),
-    });
-    let partitions: Option<HashSet<PartitionId>> = scope.partitions.map(|wanted| wanted.into_iter().collect());
-    let chosen: Vec<usize> = (0..sources.len())
-        .filter(|i| {
-            let source = &sources[*i];
-            source.rows() > 0
-                && partitions.as_ref().is_none_or(|wanted| wanted.contains(&source.partition()))
-                && source.pk_range().is_none_or(|range| pk_filter.overlaps(range))
-        })
-        .collect();
-    let pk_filter = Arc::new(pk_filter);
+    let scan = Arc::new(Scan::begin(schema, deletes, scope, detail, None, interrupt).await?);
+    let chosen = scan.chosen(sources);
     let found = stream::iter(chosen)
         .map(move |i| {
-            let opened = open(context.clone(), pk_filter.clone(), i, sources[i].as_ref());
+            let scan = Arc::clone(&scan);
+            let opened = async move { scan.open(i, sources[i].as_ref()).await };
             stream::once(opened).try_flatten().boxed()
         })
         .flatten_unordered(CONCURRENT_SOURCES);
     Ok(found)
 }
 
-/// Survivors of one source.
-async fn open(
+/// The first pass over any number of sources.
+pub(super) struct Scan {
     context: Arc<Context>,
-    pk_filter: Arc<PkFilter>,
-    index: usize,
-    source: &dyn RowSource,
-) -> Result<stream::BoxStream<'static, Result<Survivors, QueryError>>, QueryError> {
-    if let Some(keys) = pk_filter.keys()
-        && !source.may_contain(keys).await?
-    {
-        return Ok(stream::empty().boxed());
+    pk_filter: PkFilter,
+    partitions: Option<HashSet<PartitionId>>,
+}
+
+impl Scan {
+    pub(super) async fn begin(
+        schema: &Arc<CollectionSchema>,
+        deletes: Vec<ScopedDelete>,
+        scope: Scope,
+        detail: Detail,
+        group: Option<Field>,
+        interrupt: &Interrupt,
+    ) -> Result<Self, QueryError> {
+        let pk_filter = scope.filter.as_ref().map_or(PkFilter::All, |filter| filter.pk_filter());
+        let context = Arc::new(Context {
+            schema: schema.clone(),
+            filter: scope.filter,
+            expire_before: scope.expire_before,
+            detail,
+            group,
+            pending: interrupt.sized(deletes.len(), |checkpoint| PendingDeletes::of(deletes, checkpoint)).await?,
+            interrupt: interrupt.clone(),
+        });
+        let partitions = scope.partitions.map(|wanted| wanted.into_iter().collect());
+        Ok(Self { context, pk_filter, partitions })
     }
-    let own = source.deletes().await?;
-    let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
-    let deletes = context.pending.for_source(own, source.channel(), source.partition());
-    let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
-    let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
-    let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
-    let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
-    if needs_key {
-        fields.push(context.schema.primary_key().id);
+
+    /// Positions of the sources that may have survivors.
+    pub(super) fn chosen(&self, sources: &[Box<dyn RowSource>]) -> Vec<usize> {
+        (0..sources.len())
+            .filter(|i| {
+                let source = &sources[*i];
+                source.rows() > 0
+                    && self.partitions.as_ref().is_none_or(|wanted| wanted.contains(&source.partition()))
+                    && source.pk_range().is_none_or(|range| self.pk_filter.overlaps(range))
+            })
+            .collect()
     }
-    if needs_time {
-        fields.push(FieldId::TIMESTAMP);
-    }
-    if fields.is_empty() {
-        let all = Survivors { source: index, rows: source.rows(), places: Vec::new(), keys: None, times: Vec::new() };
-        return Ok(stream::iter([Ok(all)]).boxed());
-    }
-    fields.sort_unstable();
-    fields.dedup();
-    let pass = Arc::new(Pass { context, index, deletes, expiry });
-    let found = stream::try_unfold((source.read(&fields), 0u64), move |(mut batches, offset)| {
-        let pass = pass.clone();
-        async move {
-            let Some(batch) = batches.try_next().await? else { return Ok(None) };
-            let next = offset + batch.num_rows() as u64;
-            // Filtering thousands of rows takes too long for a thread that serves requests.
-            let interrupt = pass.context.interrupt.clone();
-            let found = interrupt.blocking(move |checkpoint| pass.sift(&batch, offset, checkpoint)).await?;
-            Ok(Some((found, (batches, next))))
+
+    /// Survivors of one source, batch by batch in the order of their places. `index` is its position in the read set.
+    pub(super) async fn open(
+        &self,
+        index: usize,
+        source: &dyn RowSource,
+    ) -> Result<stream::BoxStream<'static, Result<Survivors, QueryError>>, QueryError> {
+        let context = Arc::clone(&self.context);
+        if let Some(keys) = self.pk_filter.keys()
+            && !source.may_contain(keys).await?
+        {
+            return Ok(stream::empty().boxed());
         }
-    });
-    Ok(found.boxed())
+        let own = source.deletes().await?;
+        let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
+        let deletes = context.pending.for_source(own, source.channel(), source.partition());
+        let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
+        let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
+        let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
+        let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
+        if needs_key {
+            fields.push(context.schema.primary_key().id);
+        }
+        if needs_time {
+            fields.push(FieldId::TIMESTAMP);
+        }
+        fields.extend(context.group.as_ref().map(|group| group.id));
+        if fields.is_empty() {
+            let rows = source.rows();
+            let all =
+                Survivors { source: index, rows, places: Vec::new(), keys: None, times: Vec::new(), groups: None };
+            return Ok(stream::iter([Ok(all)]).boxed());
+        }
+        fields.sort_unstable();
+        fields.dedup();
+        let pass = Arc::new(Pass { context, index, deletes, expiry });
+        let found = stream::try_unfold((source.read(&fields), 0u64), move |(mut batches, offset)| {
+            let pass = pass.clone();
+            async move {
+                let Some(batch) = batches.try_next().await? else { return Ok(None) };
+                let next = offset + batch.num_rows() as u64;
+                // Filtering thousands of rows takes too long for a thread that serves requests.
+                let interrupt = pass.context.interrupt.clone();
+                let found = interrupt.blocking(move |checkpoint| pass.sift(&batch, offset, checkpoint)).await?;
+                Ok(Some((found, (batches, next))))
+            }
+        });
+        Ok(found.boxed())
+    }
 }
 
 /// The conditions that the rows of one source must pass.
@@ -206,7 +249,8 @@ impl Pass {
         let live = live.finish();
         let key_field = self.context.schema.primary_key();
         let rows = live.count_set_bits() as u64;
-        let mut found = Survivors { source: self.index, rows, places: Vec::new(), keys: None, times: Vec::new() };
+        let mut found =
+            Survivors { source: self.index, rows, places: Vec::new(), keys: None, times: Vec::new(), groups: None };
         if self.context.detail == Detail::Count || rows == 0 {
             return Ok(found);
         }
@@ -215,11 +259,15 @@ impl Pass {
             let times = times(batch)?;
             found.times = live.set_indices().map(|i| Timestamp(times.value(i) as u64)).collect();
         }
-        let keys = batch
-            .column_by_name(&key_field.column_name())
-            .filter(|keys| *keys.data_type() == key_field.arrow_type())
-            .ok_or_else(|| missing(key_field.id, key_field.data_type.name()))?;
-        found.keys = Some(KeyColumn(arrow_select::filter::filter(keys, &BooleanArray::new(live, None))?));
+        let live = BooleanArray::new(live, None);
+        let column = |field: &Field| {
+            let column = batch.column_by_name(&field.column_name());
+            let column = column.filter(|column| *column.data_type() == field.arrow_type());
+            let column = column.ok_or_else(|| missing(field.id, field.data_type.name()))?;
+            Ok::<_, QueryError>(KeyColumn(arrow_select::filter::filter(column, &live)?))
+        };
+        found.keys = Some(column(key_field)?);
+        found.groups = self.context.group.as_ref().map(column).transpose()?;
         Ok(found)
     }
 

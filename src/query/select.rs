@@ -63,16 +63,16 @@ impl Default for QueryLimits {
 }
 
 /// The place of a row of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct RowPlace {
-    ts: Timestamp,
-    source: usize,
-    row: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RowPlace {
+    pub(super) ts: Timestamp,
+    pub(super) source: usize,
+    pub(super) row: u64,
 }
 
 impl RowPlace {
     /// True if this row wins over another one of the same key: the newer one, or of equal times the first.
-    fn beats(&self, other: &Self) -> bool {
+    pub(super) fn beats(&self, other: &Self) -> bool {
         (other.ts, self.source, self.row) < (self.ts, other.source, other.row)
     }
 }
@@ -126,7 +126,7 @@ pub(super) async fn query_until(
     fetch(answer_schema, &sources, &query.output, places, limits, &interrupt).await
 }
 
-fn output_schema(schema: &CollectionSchema, output: &[FieldId]) -> Result<Arc<Schema>, QueryError> {
+pub(super) fn output_schema(schema: &CollectionSchema, output: &[FieldId]) -> Result<Arc<Schema>, QueryError> {
     let stored = schema.stored_fields();
     let columns = output.iter().map(|id| match stored.iter().find(|field| field.id == *id) {
         Some(field) => Ok(ArrowField::new(field.column_name(), field.arrow_type(), false)),
@@ -179,7 +179,7 @@ impl Chosen {
 }
 
 /// The second pass: reads the output columns of the chosen rows and puts them into the answer's order.
-async fn fetch(
+pub(super) async fn fetch(
     schema: Arc<Schema>,
     sources: &[Box<dyn RowSource>],
     output: &[FieldId],

@@ -33,6 +33,7 @@ mod handle;
 mod lookups;
 mod names;
 mod reads;
+mod search;
 mod start;
 mod write_path;
 
@@ -46,5 +47,6 @@ pub use dml::{FlushedCollection, Mutation};
 pub use error::StandaloneError;
 pub use handle::Standalone;
 pub use reads::{ReadAnswer, ReadRequest};
+pub use search::{SearchAnswer, SearchRequest};
 
-pub use crate::query::{compile as compile_filter, is_key_name};
+pub use crate::query::{QueryVectors, Range, compile as compile_filter, is_key_name};

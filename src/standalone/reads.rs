@@ -57,7 +57,7 @@ impl Standalone {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
+            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref(), false).await?;
             let scope = self.scope(cell, filter, partitions);
             let limits = self.query_limits(&admitted);
             let rows = query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?;
@@ -76,7 +76,7 @@ impl Standalone {
         self.until_stop(async {
             let _admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref()).await?;
+            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref(), false).await?;
             Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
         })
         .await
@@ -93,7 +93,7 @@ impl Standalone {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let partitions = partition.map(|p| vec![p]);
-            let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref()).await?;
+            let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref(), false).await?;
             let scope = self.scope(cell, Some(filter.clone()), partitions);
             let keys = query::matching_keys(&schema, read_set, scope, &self.query_limits(&admitted)).await?;
             Ok(Matching { keys, older_than })
@@ -115,7 +115,7 @@ impl Standalone {
         }
     }
 
-    fn query_limits(&self, admitted: &RunningQuery) -> QueryLimits {
+    pub(super) fn query_limits(&self, admitted: &RunningQuery) -> QueryLimits {
         let config = &self.config;
         // The account refuses what the memory of all queries can't hold, and names the setting.
         QueryLimits {
@@ -126,7 +126,12 @@ impl Standalone {
         }
     }
 
-    fn scope(&self, cell: &CollectionCell, filter: Option<BoundExpr>, partitions: Option<Vec<PartitionId>>) -> Scope {
+    pub(super) fn scope(
+        &self,
+        cell: &CollectionCell,
+        filter: Option<BoundExpr>,
+        partitions: Option<Vec<PartitionId>>,
+    ) -> Scope {
         let now_ms = self.clock.now_ms();
         Scope {
             filter: filter.map(Arc::new),
@@ -137,11 +142,12 @@ impl Standalone {
 
     /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
     /// set has every row that is older than the timestamp. It may also have newer rows, if they were flushed while the
-    /// set was made.
-    async fn read_set(
+    /// set was made. Without growing rows it has all others.
+    pub(super) async fn read_set(
         &self,
         cell: &CollectionCell,
         partitions: Option<&[PartitionId]>,
+        ignore_growing: bool,
     ) -> Result<(ReadSet, PinGuard, Timestamp), StandaloneError> {
         let partitions: Option<HashSet<PartitionId>> = partitions.map(|list| list.iter().copied().collect());
         let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
@@ -157,7 +163,7 @@ impl Standalone {
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for rows in memory.segments {
             let has_moved = cell.is_known(rows.id) && !fault::planted(Planted::MovedRowsKept);
-            if !wanted(rows.group.partition) || has_moved {
+            if ignore_growing || !wanted(rows.group.partition) || has_moved {
                 continue;
             }
             let batches = rows.chunks.iter().map(|chunk| chunk.batch.clone()).collect();
@@ -167,6 +173,7 @@ impl Standalone {
         for segment in live.iter().filter(|s| wanted(s.group.partition)) {
             let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
             let mut source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(&schema));
+            source = source.with_vectors(Arc::clone(self.coordinator.vector_cache()));
             if let Some(stats) = self.coordinator.cached_key_stats(segment.id) {
                 source = source.with_stats(stats);
             }

@@ -5,6 +5,7 @@
 //! gRPC codes make SDKs retry for minutes.
 
 mod access;
+mod search;
 
 use std::fmt::Display;
 
@@ -162,6 +163,8 @@ pub fn of_request(error: &RequestError) -> common::Status {
             "CreateIndex failed: at most one distinct index is allowed per field; field {field} has index {index}"
         )),
         E::BadName(bad) => parameter_invalid(bad_name(bad)),
+        E::Search(error) if search::is_newer(error) => parameter_invalid(search::text(error)),
+        E::Search(error) => unexpected(search::text(error)),
         E::JobNotFound(_) | E::PlanNotFound(_) => parameter_invalid(error),
         E::CompactionDisabled => compaction_disabled(),
         E::JobEnded(_) | E::SegmentNotFound(_) | E::NoClusteringKey(_) => unexpected(error),

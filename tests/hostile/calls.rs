@@ -3,7 +3,7 @@
 use bytes::{Buf as _, BufMut as _};
 use datacoord::wire::proto::{
     common::Status as Outcome,
-    milvus::{milvus_service_client::MilvusServiceClient, *},
+    milvus::{milvus_service_client::MilvusServiceClient, search_request::SearchInput, *},
     schema::DataType,
 };
 use prost::Message as _;
@@ -20,7 +20,7 @@ use crate::{
     memory,
     messages::{Method, Protocol, field_of},
     mutate,
-    served::{BOOK, PATIENCE, Served, insertion, panics, query},
+    served::{BOOK, DIM, PATIENCE, Served, insertion, panics, query, search},
 };
 
 const STATUS: &str = ".milvus.proto.common.Status";
@@ -136,6 +136,7 @@ fn ordinary() -> Vec<(&'static str, Vec<u8>)> {
             UpsertRequest { collection_name: named(), fields_data, num_rows, ..Default::default() }.encode_to_vec(),
         ),
         ("Query", query("id in [1, 2]").encode_to_vec()),
+        ("Search", search(&[[1.0; DIM]; 2], "id >= 0").encode_to_vec()),
         (
             "Delete",
             DeleteRequest { collection_name: named(), expr: "id in [77]".into(), ..Default::default() }.encode_to_vec(),
@@ -282,6 +283,24 @@ async fn large_and_deep_messages_are_answered_within_bounds() {
 
     let output_fields = vec!["id".to_owned(); 100_000];
     api.query(QueryRequest { output_fields, ..query("id > 0") }).await.unwrap();
+
+    // As many query vectors and rows as are allowed, and more; a claim; many empty vectors in few bytes.
+    let many = search(&vec![[1.0; DIM]; 16_384], "id >= 0");
+    let answer = api.search(many.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.status.unwrap().code, 0);
+    assert_eq!(answer.results.unwrap().topks.len(), 16_384);
+    let too_many = search(&vec![[1.0; DIM]; 16_385], "id >= 0");
+    let claimed = SearchRequest { nq: i64::MAX, ..search(&[[1.0; DIM]], "") };
+    // Field 3, length 0, ten million times in the only message of field 1.
+    let values = [0x1a, 0].repeat(10_000_000);
+    let mut empty = vec![0x0a];
+    prost::encoding::encode_varint(values.len() as u64, &mut empty);
+    empty.extend_from_slice(&values);
+    let empty = SearchRequest { search_input: Some(SearchInput::PlaceholderGroup(empty.into())), ..many };
+    for request in [too_many, claimed, empty] {
+        let status = api.search(request).await.unwrap().into_inner().status.unwrap();
+        assert!(status.reason.contains("should be in range [1, 16384]"), "{status:?}");
+    }
 
     // Compressed messages are not taken, so none can grow when it is read.
     let mut request = Request::new(GetVersionRequest::default());

@@ -20,8 +20,12 @@ use datacoord::{
     standalone::Standalone,
     storage::SegmentStore,
     telemetry::Metrics,
-    wire::proto::milvus::{milvus_service_client::MilvusServiceClient, *},
+    wire::proto::{
+        common::{DslType, PlaceholderGroup, PlaceholderType, PlaceholderValue},
+        milvus::{milvus_service_client::MilvusServiceClient, search_request::SearchInput, *},
+    },
 };
+use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -31,7 +35,7 @@ use crate::kit::{rpc, within};
 pub const BOOK: &str = "book";
 /// Keys of the rows that are there.
 pub const KEYS: i64 = 10;
-const DIM: usize = 4;
+pub const DIM: usize = 4;
 
 pub struct Served {
     pub grpc: SocketAddr,
@@ -139,6 +143,15 @@ impl Served {
         let mut api = self.client().await;
         let creation = rpc::creation(BOOK, vec![rpc::id_field(), rpc::vector_field("vec", DIM)]);
         assert_eq!(api.create_collection(creation).await.unwrap().into_inner().code, 0);
+        let index = CreateIndexRequest {
+            collection_name: BOOK.into(),
+            field_name: "vec".into(),
+            extra_params: rpc::pairs(&[("index_type", "FLAT"), ("metric_type", "L2")]),
+            ..Default::default()
+        };
+        assert_eq!(api.create_index(index).await.unwrap().into_inner().code, 0);
+        let load = LoadCollectionRequest { collection_name: BOOK.into(), ..Default::default() };
+        assert_eq!(api.load_collection(load).await.unwrap().into_inner().code, 0);
         for keys in [0..KEYS / 2, KEYS / 2..KEYS] {
             let answer = api.insert(insertion(keys.clone())).await.unwrap().into_inner();
             assert_eq!(answer.status.unwrap().code, 0);
@@ -175,6 +188,28 @@ pub fn query(filter: &str) -> QueryRequest {
     QueryRequest {
         collection_name: BOOK.into(),
         expr: filter.into(),
+        output_fields: vec!["id".into()],
+        ..Default::default()
+    }
+}
+
+/// Rows near vectors.
+pub fn search(vectors: &[[f32; DIM]], filter: &str) -> SearchRequest {
+    let values = vectors.iter().map(|vector| vector.map(f32::to_le_bytes).concat().into()).collect();
+    let group = PlaceholderValue {
+        tag: "$0".into(),
+        r#type: PlaceholderType::FloatVector.into(),
+        values,
+        ..Default::default()
+    };
+    let group = PlaceholderGroup { placeholders: vec![group] };
+    SearchRequest {
+        collection_name: BOOK.into(),
+        dsl: filter.into(),
+        dsl_type: DslType::BoolExprV1.into(),
+        search_input: Some(SearchInput::PlaceholderGroup(group.encode_to_vec().into())),
+        search_params: rpc::pairs(&[("topk", "10"), ("params", "{}"), ("round_decimal", "-1")]),
+        nq: vectors.len() as i64,
         output_fields: vec!["id".into()],
         ..Default::default()
     }

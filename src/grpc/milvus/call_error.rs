@@ -100,6 +100,7 @@ answers!(
     ManualCompactionResponse,
     MutationResult,
     QueryResults,
+    SearchResults,
     SelectGrantResponse,
     SelectRoleResponse,
     SelectUserResponse,

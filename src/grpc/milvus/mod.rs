@@ -12,6 +12,7 @@ mod index;
 mod load;
 mod query;
 mod rows;
+mod search;
 mod segments;
 mod service;
 mod system;

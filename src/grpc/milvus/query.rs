@@ -80,17 +80,19 @@ impl MilvusApi {
 /// field of the schema. Another name is a key of the dynamic field, if the collection has one; a path into a field is
 /// refused.
 #[derive(Debug)]
-struct Output {
-    fields: Vec<FieldId>,
+pub(super) struct Output {
+    pub(super) fields: Vec<FieldId>,
+    /// The primary key was asked for.
+    pub(super) has_key: bool,
     /// Keys of the dynamic field; empty: the whole field, if it is asked for.
     keys: Vec<String>,
 }
 
 impl Output {
-    fn of(schema: &CollectionSchema, asked: &[String]) -> Outcome<Self> {
+    pub(super) fn of(schema: &CollectionSchema, asked: &[String]) -> Outcome<Self> {
         let mut fields = vec![schema.primary_key().id];
         let mut keys = Vec::new();
-        let mut whole_dynamic = false;
+        let (mut whole_dynamic, mut has_key) = (false, false);
         let asked: HashSet<&str> = asked.iter().map(|name| name.trim()).collect();
         for name in asked {
             let found: Vec<FieldId> = if name == "*" {
@@ -107,6 +109,7 @@ impl Output {
             } else {
                 return Err(rejected(format!("field {} not exist", shown(name))));
             };
+            has_key |= found.contains(&schema.primary_key().id);
             whole_dynamic |= schema.dynamic_field().is_some_and(|dynamic| found.contains(&dynamic.id));
             fields.extend(found);
         }
@@ -115,10 +118,10 @@ impl Output {
         }
         let mut seen = HashSet::new();
         fields.retain(|id| seen.insert(*id));
-        Ok(Self { fields, keys })
+        Ok(Self { fields, has_key, keys })
     }
 
-    fn columns(&self, schema: &CollectionSchema, batch: &RecordBatch) -> Outcome<Vec<FieldData>> {
+    pub(super) fn columns(&self, schema: &CollectionSchema, batch: &RecordBatch) -> Outcome<Vec<FieldData>> {
         let mut answer = Vec::with_capacity(self.fields.len());
         for (id, column) in self.fields.iter().zip(batch.columns()) {
             let field = schema.field_by_id(*id).ok_or_else(|| rejected(format!("field {id} is not in the schema")))?;
@@ -132,7 +135,7 @@ impl Output {
         Ok(answer)
     }
 
-    fn names(&self, schema: &CollectionSchema) -> Vec<String> {
+    pub(super) fn names(&self, schema: &CollectionSchema) -> Vec<String> {
         let fields = self.fields.iter().filter_map(|id| schema.field_by_id(*id));
         let named = fields.filter(|f| !f.is_dynamic || self.keys.is_empty()).map(|f| f.name.clone());
         named.chain(self.keys.iter().cloned()).collect()

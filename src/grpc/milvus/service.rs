@@ -16,10 +16,16 @@ fn carried_rows(request: &InsertRequest) -> u32 {
 #[tonic::async_trait]
 impl MilvusService for MilvusApi {
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResults>, Status> {
-        self.admit(request)?;
-        Err(Status::unimplemented(
-            "search is not served: datacoord keeps and compacts vectors, it does not search them",
-        ))
+        let (outcome, memory) = match self.do_search(self.admit(request)?).await {
+            Ok((answer, memory)) => (Ok(answer), Some(memory)),
+            Err(failure) => (Err(failure), None),
+        };
+        let mut response = answer(outcome)?;
+        if let Some(memory) = memory {
+            // Counts until the answer is sent: see `admission`.
+            response.extensions_mut().insert(memory);
+        }
+        Ok(response)
     }
 
     async fn connect(&self, request: Request<ConnectRequest>) -> Result<Response<ConnectResponse>, Status> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, cast::AsArray};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 
@@ -10,6 +10,7 @@ use super::{RowSource, take_from_batch};
 use crate::{
     model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
     query::QueryError,
+    storage::Vectors,
 };
 
 /// Rows of one growing segment, in the order of their arrival.
@@ -76,6 +77,24 @@ impl RowSource for MemorySource {
         let (chunks, fields) = (self.chunks.clone(), fields.to_vec());
         let batches = (0..chunks.len()).map(move |i| project(&chunks[i], &fields));
         stream::iter(batches).boxed()
+    }
+
+    fn vector_parts(&self) -> Vec<u64> {
+        self.chunks.iter().map(|rows| rows.num_rows() as u64).collect()
+    }
+
+    fn vectors(
+        &self,
+        field: FieldId,
+        part: usize,
+        _: &mut dyn FnMut(u64) -> bool,
+    ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+        let column = self.chunks.get(part).and_then(|rows| rows.column_by_name(&field.to_string()));
+        let vectors: Result<Arc<[Vectors]>, _> = match column.and_then(|column| column.as_fixed_size_binary_opt()) {
+            Some(column) => Ok(Arc::new([Vectors::of(column)])),
+            None => Err(QueryError::Batch { field, wanted: "vectors".to_owned() }),
+        };
+        stream::iter([vectors]).boxed()
     }
 
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {

@@ -3,7 +3,7 @@
 mod memory;
 mod segment;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
@@ -13,7 +13,10 @@ pub use memory::MemorySource;
 pub use segment::SegmentSource;
 
 use super::QueryError;
-use crate::model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp};
+use crate::{
+    model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
+    storage::Vectors,
+};
 
 /// Rows of one group, and the deletes that are attached to them.
 ///
@@ -43,6 +46,18 @@ pub trait RowSource: Send + Sync {
 
     /// All rows, in batches. `fields` must not be empty.
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
+
+    /// Number of rows in each part in which vectors are read, in order of places.
+    fn vector_parts(&self) -> Vec<u64>;
+
+    /// The vectors of all rows of a part, some or all at a time. `field` is a vector field. A source that wants to hold
+    /// all of them at once, to keep them for the next search, reserves their bytes first; false: there is no memory.
+    fn vectors(
+        &self,
+        field: FieldId,
+        part: usize,
+        reserve: &mut dyn FnMut(u64) -> bool,
+    ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>>;
 
     /// The rows at these places, which must be ascending. `fields` must not be empty.
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>>;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, cast::AsArray};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
@@ -11,14 +11,18 @@ use crate::{
     binlog::{LogIds, PkStats},
     error::{Classify, ErrorKind},
     model::{
-        Channel, CollectionSchema, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentLogs, Timestamp,
+        Channel, CollectionSchema, Delete, Field, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentLogs,
+        Timestamp,
     },
     query::QueryError,
-    storage::{SegmentStore, read_columns, read_deletes, read_stats},
+    storage::{SegmentStore, VectorCache, Vectors, read_columns, read_deletes, read_stats},
 };
 
 /// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
 const BATCH_ROWS: usize = 8_192;
+
+/// About the bytes of a batch of vectors.
+const VECTOR_BATCH_BYTES: usize = 4 << 20;
 
 /// Keys that are looked up before the task yields, which is also when a dropped read ends.
 const KEYS_AT_ONCE: usize = 1_024;
@@ -35,6 +39,7 @@ pub struct SegmentSource {
     logs: Arc<SegmentLogs>,
     schema: Arc<CollectionSchema>,
     stats: Option<Arc<Vec<PkStats>>>,
+    vectors: Option<Arc<VectorCache>>,
 }
 
 impl SegmentSource {
@@ -50,6 +55,7 @@ impl SegmentSource {
             logs,
             schema,
             stats: None,
+            vectors: None,
         }
     }
 
@@ -57,6 +63,27 @@ impl SegmentSource {
     pub fn with_stats(mut self, stats: Arc<Vec<PkStats>>) -> Self {
         self.stats = Some(stats);
         self
+    }
+
+    /// Adds the cache of the vectors of segments.
+    pub fn with_vectors(mut self, cache: Arc<VectorCache>) -> Self {
+        self.vectors = Some(cache);
+        self
+    }
+
+    /// The vectors of one log, a few at a time.
+    fn read_vectors(&self, field: FieldId, log: usize) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+        let log = self.logs.field(field).get(log).cloned();
+        let logs = SegmentLogs { insert: vec![(field, log.into_iter().collect())], ..SegmentLogs::default() };
+        let width = self.schema.field_by_id(field).map_or(0, Field::vector_bytes);
+        let rows = (VECTOR_BATCH_BYTES / width.max(1)).clamp(1, BATCH_ROWS);
+        let batches = read_columns(&self.store, self.ids, &logs, &self.schema, &[field], rows);
+        let vectors = batches.map_err(QueryError::from).and_then(move |batch| async move {
+            let column = batch.columns().first().and_then(|column| column.as_fixed_size_binary_opt());
+            let column = column.ok_or_else(|| QueryError::Batch { field, wanted: "vectors".to_owned() })?;
+            Ok::<Arc<[Vectors]>, _>(Arc::new([Vectors::of(column)]))
+        });
+        vectors.boxed()
     }
 
     /// The logs of the binlogs that have at least one of the places, and the places counted in these binlogs only.
@@ -143,6 +170,36 @@ impl RowSource for SegmentSource {
         read_columns(&self.store, self.ids, &self.logs, &self.schema, fields, BATCH_ROWS)
             .map_err(QueryError::from)
             .boxed()
+    }
+
+    fn vector_parts(&self) -> Vec<u64> {
+        self.logs.insert.first().map_or(&[][..], |(_, files)| files).iter().map(|file| file.rows).collect()
+    }
+
+    fn vectors(
+        &self,
+        field: FieldId,
+        part: usize,
+        reserve: &mut dyn FnMut(u64) -> bool,
+    ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+        let segment = self.ids.segment;
+        let Some(cache) = self.vectors.clone() else { return self.read_vectors(field, part) };
+        if let Some(vectors) = cache.get(segment, field, part) {
+            return stream::iter([Ok(vectors)]).boxed();
+        }
+        let read = self.read_vectors(field, part);
+        let rows = self.logs.field(field).get(part).map_or(0, |log| log.rows);
+        let bytes = rows.saturating_mul(self.schema.field_by_id(field).map_or(0, Field::vector_bytes) as u64);
+        if !cache.fits(bytes) || !reserve(bytes) {
+            return read;
+        }
+        stream::once(async move {
+            let read: Vec<Arc<[Vectors]>> = read.try_collect().await?;
+            let vectors: Arc<[Vectors]> = read.iter().flat_map(|batch| batch.iter().cloned()).collect();
+            cache.put(segment, field, part, Arc::clone(&vectors));
+            Ok(vectors)
+        })
+        .boxed()
     }
 
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::{super::interrupt::Interrupt, *};
 use crate::query::{
     Query, QueryError, QueryLimits, ReadSet, Scope, compile, count::count_until, count::matching_keys_until,
-    select::query_until,
+    search::search_until, select::query_until,
 };
 
 /// Counts work. At the given amount it notifies the test and blocks the work until the test lets it continue.
@@ -53,6 +53,7 @@ enum Read {
     Count,
     Keys,
     Rows,
+    Nearest,
 }
 
 const ROWS: i64 = 200_000;
@@ -73,6 +74,12 @@ async fn read(read: Read, schema: Arc<CollectionSchema>, interrupt: Interrupt) -
             let query = Query { scope, output: vec![KEY], limit: None, offset: 0 };
             query_until(&schema, set, query, &limits, interrupt).await.map(drop)
         }
+        Read::Nearest => {
+            // Ten million distances.
+            let vectors: Vec<[f32; 2]> = (0..50).map(|i| [i as f32, 0.5]).collect();
+            let search = Search { scope, queries: queries(&vectors), ..nearest_to(0.0, 10) };
+            search_until(&schema, set, search, &limits, interrupt).await.map(drop)
+        }
     }
 }
 
@@ -81,6 +88,7 @@ async fn read(read: Read, schema: Arc<CollectionSchema>, interrupt: Interrupt) -
 #[case(Read::Count)]
 #[case(Read::Keys)]
 #[case(Read::Rows)]
+#[case(Read::Nearest)]
 #[tokio::test]
 async fn a_dropped_read_stops_working(#[case] kind: Read) {
     let schema = schema(DataType::Int64);

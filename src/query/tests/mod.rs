@@ -3,6 +3,7 @@
 mod interrupt;
 mod model;
 mod rules;
+mod search;
 
 use std::sync::Arc;
 
@@ -10,14 +11,14 @@ use arrow_array::{
     Array, ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type,
 };
 
-use super::{MemorySource, RowSource, SegmentSource};
+use super::{MemorySource, QueryVectors, RowSource, Scope, Search, SegmentSource};
 use crate::{
     binlog::LogIds,
     config::BinlogConfig,
     kit::model as fixture,
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, LogId, Lsn, PartitionId,
-        PrimaryKey, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
+        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, LogId, Lsn, Metric,
+        PartitionId, PrimaryKey, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
     },
     storage::{SegmentStore, SegmentTarget, StatsLayout, write_segment},
 };
@@ -74,6 +75,25 @@ fn batch(schema: &CollectionSchema, rows: &[Row]) -> RecordBatch {
 
 fn channel(number: u8) -> Channel {
     Channel::new(format!("c_1v{number}"))
+}
+
+/// A search by distance for rows whose row id is near `number`.
+fn nearest_to(number: f32, limit: u64) -> Search {
+    Search {
+        scope: Scope::default(),
+        field: VECTOR,
+        metric: Metric::L2,
+        queries: queries(&[[number, 0.5]]),
+        limit,
+        offset: 0,
+        range: None,
+        group: None,
+        output: vec![FieldId::ROW_ID],
+    }
+}
+
+fn queries(vectors: &[[f32; 2]]) -> QueryVectors {
+    QueryVectors::new(vectors.iter().flatten().flat_map(|number| number.to_le_bytes()).collect(), 8)
 }
 
 /// A growing segment.

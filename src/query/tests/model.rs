@@ -8,31 +8,31 @@ use super::*;
 use crate::query::{Query, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, matching_keys, query};
 
 #[derive(Debug, Clone)]
-struct SourceSpec {
-    partition: i64,
-    channel: u8,
-    flushed: bool,
+pub(super) struct SourceSpec {
+    pub(super) partition: i64,
+    pub(super) channel: u8,
+    pub(super) flushed: bool,
     /// For each chunk its timestamp, and key and number of each row.
-    chunks: Vec<(u64, Vec<(i64, i64)>)>,
-    deletes: Vec<(i64, u64)>,
+    pub(super) chunks: Vec<(u64, Vec<(i64, i64)>)>,
+    pub(super) deletes: Vec<(i64, u64)>,
 }
 
 #[derive(Debug, Clone)]
-struct Case {
-    text_keys: bool,
-    sources: Vec<SourceSpec>,
+pub(super) struct Case {
+    pub(super) text_keys: bool,
+    pub(super) sources: Vec<SourceSpec>,
     /// Key, timestamp, partition (none: all), channel.
-    pending: Vec<(i64, u64, Option<i64>, u8)>,
-    filter: Filter,
-    partitions: Option<Vec<i64>>,
-    expire_before: Option<u64>,
-    limit: Option<u64>,
-    offset: u64,
+    pub(super) pending: Vec<(i64, u64, Option<i64>, u8)>,
+    pub(super) filter: Filter,
+    pub(super) partitions: Option<Vec<i64>>,
+    pub(super) expire_before: Option<u64>,
+    pub(super) limit: Option<u64>,
+    pub(super) offset: u64,
 }
 
 /// Filters on key (`a`, `b`) and number, as text and as a function.
 #[derive(Debug, Clone)]
-enum Filter {
+pub(super) enum Filter {
     All,
     KeyIs(i64),
     KeyIn(Vec<i64>),
@@ -69,7 +69,7 @@ impl Filter {
 const KEYS: std::ops::Range<i64> = 0..14;
 const TIMES: std::ops::Range<u64> = 1..12;
 
-fn source() -> impl Strategy<Value = SourceSpec> {
+pub(super) fn source() -> impl Strategy<Value = SourceSpec> {
     let rows = prop::collection::vec((KEYS, 0..9i64), 0..60);
     let chunks = prop::collection::vec((TIMES, rows), 0..4);
     let deletes = prop::collection::vec((KEYS, TIMES), 0..4);
@@ -89,7 +89,7 @@ fn filter() -> impl Strategy<Value = Filter> {
     ]
 }
 
-fn case() -> impl Strategy<Value = Case> {
+pub(super) fn case() -> impl Strategy<Value = Case> {
     let pending = prop::collection::vec((KEYS, TIMES, prop::option::of(0..2i64), 0..2u8), 0..6);
     let partitions = prop::option::weighted(0.3, prop::collection::vec(0..2i64, 0..2));
     let read = (filter(), partitions, prop::option::weighted(0.3, TIMES), prop::option::of(0..20u64), 0..6u64);
@@ -108,7 +108,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 /// Rows of every source with unique row ids, in order.
-fn rows_of(sources: &[SourceSpec]) -> Vec<Vec<Vec<Row>>> {
+pub(super) fn rows_of(sources: &[SourceSpec]) -> Vec<Vec<Vec<Row>>> {
     let mut row_id = 1000;
     let mut next = || {
         row_id += 1;
@@ -121,7 +121,7 @@ fn rows_of(sources: &[SourceSpec]) -> Vec<Vec<Vec<Row>>> {
 }
 
 /// The rules, applied to every row in turn.
-fn expected(case: &Case, schema: &CollectionSchema, rows: &[Vec<Vec<Row>>]) -> Vec<Row> {
+pub(super) fn expected(case: &Case, schema: &CollectionSchema, rows: &[Vec<Vec<Row>>]) -> Vec<Row> {
     let mut live = Vec::new();
     for (source, chunks) in case.sources.iter().zip(rows) {
         for row in chunks.iter().flatten() {
@@ -142,7 +142,7 @@ fn expected(case: &Case, schema: &CollectionSchema, rows: &[Vec<Vec<Row>>]) -> V
     live
 }
 
-fn scope(case: &Case, schema: &CollectionSchema) -> Scope {
+pub(super) fn scope(case: &Case, schema: &CollectionSchema) -> Scope {
     let quote = if case.text_keys { "'" } else { "" };
     Scope {
         filter: compile(&case.filter.text(quote), schema).unwrap().map(Arc::new),
@@ -151,7 +151,7 @@ fn scope(case: &Case, schema: &CollectionSchema) -> Scope {
     }
 }
 
-async fn read_set(
+pub(super) async fn read_set(
     case: &Case,
     schema: &Arc<CollectionSchema>,
     rows: &[Vec<Vec<Row>>],

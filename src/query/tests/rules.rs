@@ -12,9 +12,9 @@ use crate::{
     model::RequestError,
     query::{
         Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, expire_before, matching_keys,
-        query,
+        query, search,
     },
-    storage::StorageError,
+    storage::{StorageError, Vectors},
 };
 
 fn row(row_id: i64, ts: u64, key: i64, number: i64) -> Row {
@@ -383,6 +383,19 @@ impl RowSource for Stuck {
         futures::stream::iter([Ok(rows)]).chain(rest).boxed()
     }
 
+    fn vector_parts(&self) -> Vec<u64> {
+        vec![self.rows.num_rows() as u64]
+    }
+
+    fn vectors(
+        &self,
+        _: FieldId,
+        _: usize,
+        _: &mut dyn FnMut(u64) -> bool,
+    ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+        futures::stream::empty().boxed()
+    }
+
     fn take(&self, _: &[FieldId], _: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
         // Fewer rows than requested.
         futures::stream::empty().boxed()
@@ -435,12 +448,27 @@ async fn a_source_that_returns_too_few_rows_fails_the_read() {
         fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
             self.0.take(fields, places[1..].to_vec())
         }
+        fn vector_parts(&self) -> Vec<u64> {
+            self.0.vector_parts()
+        }
+        fn vectors(
+            &self,
+            _: FieldId,
+            _: usize,
+            _: &mut dyn FnMut(u64) -> bool,
+        ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+            futures::stream::empty().boxed()
+        }
     }
 
     let schema = schema(DataType::Int64);
-    let rows = (0..5).map(|i| row(i, 10, i, 0)).collect();
-    let set =
-        ReadSet { sources: vec![Box::new(Short(growing(&schema, 1, 0, &[rows], Vec::new())))], deletes: Vec::new() };
-    let error = query(&schema, set, ask(&schema, ""), &QueryLimits::default()).await.unwrap_err();
+    let set = || {
+        let rows = (0..5).map(|i| row(i, 10, i, 0)).collect();
+        let source = Short(growing(&schema, 1, 0, &[rows], Vec::new()));
+        ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() }
+    };
+    let error = query(&schema, set(), ask(&schema, ""), &QueryLimits::default()).await.unwrap_err();
     assert!(matches!(error, QueryError::Short { got: 4, wanted: 5 }), "{error}");
+    let error = search(&schema, set(), nearest_to(0.0, 1), &QueryLimits::default()).await.unwrap_err();
+    assert!(matches!(error, QueryError::Short { got: 0, wanted: 1 }), "{error}");
 }

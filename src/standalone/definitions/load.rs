@@ -1,8 +1,10 @@
 //! Load state, which is kept and described. Reads need no load.
 
+use std::collections::HashSet;
+
 use super::partition_ids;
 use crate::{
-    model::RequestError,
+    model::{RequestError, SegmentId},
     standalone::{CollectionName, Standalone, StandaloneError},
 };
 
@@ -34,10 +36,16 @@ impl Standalone {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         let ids = partition_ids(&cell.meta(), partitions)?;
+        let released = ids.clone();
         self.change(ddl, &cell, |c| {
             c.loaded.retain(|p| !ids.contains(p));
             Ok(())
         })
-        .await
+        .await?;
+        let live = cell.live();
+        let gone: HashSet<SegmentId> =
+            live.iter().filter(|s| released.contains(&s.group.partition)).map(|s| s.id).collect();
+        self.coordinator.vector_cache().forget(|id| gone.contains(&id));
+        Ok(())
     }
 }

@@ -1,4 +1,5 @@
-//! Rows between requests and record batches: `insert` decodes what clients send, `answer` encodes what they get.
+//! Rows between requests and record batches: `insert` decodes what clients send, `answer` encodes what they get, `queries`
+//! decodes the vectors of a search.
 //!
 //! Columns are those of `CollectionSchema::arrow_schema`: named by field id, never null, vectors as fixed-size
 //! little-endian bytes, array cells as serialised `ScalarField` messages. Numbers and vectors are moved, not copied.
@@ -8,6 +9,7 @@
 pub mod answer;
 mod error;
 pub mod insert;
+pub mod queries;
 
 pub use error::RowError;
 

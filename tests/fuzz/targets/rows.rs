@@ -1,4 +1,4 @@
-//! Rows of Insert and Upsert, against a collection with a field of every type.
+//! Rows of Insert and Upsert, and vectors of Search, against a collection with a field of every type.
 
 use std::sync::LazyLock;
 
@@ -8,10 +8,11 @@ use datacoord::{
     model::{CollectionSchema, FieldId},
     wire::{
         proto::{
-            milvus::{InsertRequest, UpsertRequest},
+            common::{PlaceholderGroup, PlaceholderValue},
+            milvus::{InsertRequest, SearchRequest, UpsertRequest, search_request::SearchInput},
             schema::FieldData,
         },
-        rows::{answer, insert},
+        rows::{answer, insert, queries},
     },
 };
 use prost::Message as _;
@@ -20,9 +21,15 @@ use super::schema;
 
 static SCHEMA: LazyLock<CollectionSchema> = LazyLock::new(schema::every_type);
 
-/// Whether it is an upsert; the rest is the message.
+/// Most query vectors of a search.
+const MOST_QUERIES: u64 = 16_384;
+
+/// Whether it is an insert, an upsert or a search; the rest is the message.
 pub(super) fn run(input: &[u8]) {
     let Some((kind, message)) = input.split_first() else { return };
+    if kind & 2 == 2 {
+        return search(message);
+    }
     let limits = LimitsConfig::default();
     let (rows, stated) = if kind & 1 == 1 {
         let Ok(mut request) = UpsertRequest::decode(message) else { return };
@@ -38,6 +45,19 @@ pub(super) fn run(input: &[u8]) {
     let mut request = InsertRequest { num_rows: stated, fields_data: answered(&rows), ..Default::default() };
     let again = insert::insert_batch(&SCHEMA, &mut request, &limits).expect("accepted rows are accepted again");
     assert!(is_same(&again, &rows), "{again:?}, {rows:?}");
+}
+
+/// Vectors that are taken are whole, and as many as the message says.
+fn search(message: &[u8]) {
+    let Ok(request) = SearchRequest::decode(message) else { return };
+    let Some(SearchInput::PlaceholderGroup(group)) = &request.search_input else { return };
+    for field in SCHEMA.fields.iter().filter(|field| field.data_type.is_vector()) {
+        if let Ok(vectors) = queries::query_vectors(group, request.nq, field, MOST_QUERIES) {
+            let count = vectors.len() / field.vector_bytes();
+            assert_eq!(vectors.len(), count * field.vector_bytes());
+            assert!(count > 0 && count as u64 <= MOST_QUERIES && (request.nq == 0 || request.nq == count as i64));
+        }
+    }
 }
 
 /// Cells of arrays may be spelled in several ways, so bytes are compared without them.
@@ -66,6 +86,15 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let insert = InsertRequest { num_rows: 3, fields_data: fields_data.clone(), ..Default::default() };
     let upsert = UpsertRequest { num_rows: 3, fields_data: fields_data.clone(), ..Default::default() };
     let mut seeds = vec![[&[0], &insert.encode_to_vec()[..]].concat(), [&[1], &upsert.encode_to_vec()[..]].concat()];
+    for field in SCHEMA.fields.iter().filter(|field| field.data_type.is_vector()) {
+        let values = vec![vec![1; field.vector_bytes()].into(); 2];
+        let value =
+            PlaceholderValue { tag: "$0".into(), r#type: field.data_type.number(), values, ..Default::default() };
+        let group = PlaceholderGroup { placeholders: vec![value] }.encode_to_vec();
+        let search_input = Some(SearchInput::PlaceholderGroup(group.into()));
+        let request = SearchRequest { nq: 2, search_input, ..Default::default() };
+        seeds.push([&[2], &request.encode_to_vec()[..]].concat());
+    }
     // The columns of two rows, in which a change of a number gets far.
     for data in schema::cells() {
         let mut fields_data = fields_data.clone();

@@ -1,0 +1,347 @@
+//! Search: the nearest rows of query vectors.
+
+use arrow_array::RecordBatch;
+
+use super::{call_error::rejected, query::Output, *};
+use crate::{
+    memory::Account,
+    model::{CollectionSchema, Field, RequestError, SearchError},
+    standalone::{QueryVectors, Range, SearchAnswer, SearchRequest as Wanted, compile_filter, partition_ids},
+    wire::{
+        proto::{
+            common::KeyValuePair,
+            milvus::search_request::SearchInput,
+            schema::{FieldData, SearchResultData},
+        },
+        rows::{answer as columns, queries::query_vectors},
+    },
+};
+
+/// Most rows of a query vector, those that the offset skips included, as in Milvus.
+const MOST_ROWS: u64 = 16_384;
+/// Most query vectors of a search, as in Milvus.
+const MOST_QUERIES: u64 = 16_384;
+
+impl MilvusApi {
+    /// The answer, and the memory that it takes until it is sent.
+    pub(super) async fn do_search(&self, request: Request<SearchRequest>) -> Outcome<(SearchResults, Account)> {
+        let (call, request) = CallContext::split(request);
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        let meta = cell.meta();
+        let schema = &meta.schema;
+        if let Some(name) = request.partition_names.first()
+            && schema.partition_key().is_some()
+        {
+            return Err(RequestError::PartitionByKey(name.clone()).into());
+        }
+        let output = Output::of(schema, &request.output_fields)?;
+        let params = Params::of(&request.search_params)?;
+        let field = params.field(schema)?;
+        let group = params.group(schema)?;
+        let mut fields = output.fields.clone();
+        fields.extend(group.map(|group| group.id).filter(|id| !output.fields.contains(id)));
+        let queries = match &request.search_input {
+            Some(SearchInput::Ids(_)) => return Err(unsupported("a search by primary keys")),
+            _ if request.search_by_primary_keys => return Err(unsupported("a search by primary keys")),
+            Some(SearchInput::PlaceholderGroup(group)) => query_vectors(group, request.nq, field, MOST_QUERIES),
+            None => query_vectors(&bytes::Bytes::new(), request.nq, field, MOST_QUERIES),
+        };
+        let queries = QueryVectors::new(queries.map_err(refused)?, field.vector_bytes());
+        if !request.expr_template_values.is_empty() {
+            return Err(unsupported("an expression template (expr_template_values)"));
+        }
+        let filter = compile_filter(&request.dsl, schema)
+            .map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
+        let partitions = match request.partition_names.as_slice() {
+            [] => None,
+            names => Some(partition_ids(&meta, names)?),
+        };
+        let count = queries.len();
+        let wanted = Wanted {
+            filter,
+            partitions,
+            field: field.id,
+            metric: params.metric.to_owned(),
+            queries,
+            limit: params.limit,
+            offset: params.offset,
+            range: params.range,
+            ignore_growing: params.ignore_growing,
+            group: group.map(|group| group.id),
+            fields: fields.clone(),
+        };
+        let found = self.standalone.search(&cell, wanted).await?;
+        let mut results = results(schema, &output, &found, count, params.decimals)?;
+        if let Some(group) = group {
+            let column = fields.iter().zip(found.rows.columns()).find(|(id, _)| **id == group.id);
+            let (_, column) = column.ok_or_else(|| rejected("the answer has no groups"))?;
+            let values = columns::field_data(group, column).map_err(|error| rejected(error.to_string()))?;
+            results.group_by_field_value = Some(values);
+        }
+        let collection_name = request.collection_name;
+        Ok((SearchResults { results: Some(results), collection_name, ..Default::default() }, found.memory))
+    }
+}
+
+fn refused(error: SearchError) -> CallError {
+    RequestError::from(error).into()
+}
+
+fn unsupported(what: &str) -> CallError {
+    refused(SearchError::Unsupported(what.to_owned()))
+}
+
+/// The message. The first column of the rows is the primary key, which is a column of the answer only if it was asked for.
+fn results(
+    schema: &CollectionSchema,
+    output: &Output,
+    found: &SearchAnswer,
+    queries: usize,
+    decimals: Option<u32>,
+) -> Outcome<SearchResultData> {
+    let SearchAnswer { counts, scores, rows, .. } = found;
+    let key = schema.primary_key();
+    let ids = columns::ids(key, first(rows)?).map_err(|error| rejected(error.to_string()))?;
+    let mut fields_data: Vec<FieldData> = output.columns(schema, rows)?;
+    let mut output_fields = output.names(schema);
+    if !output.has_key {
+        fields_data.remove(0);
+        output_fields.remove(0);
+    }
+    Ok(SearchResultData {
+        num_queries: queries as i64,
+        // Milvus gives the number of the last one.
+        top_k: counts.last().map_or(0, |count| *count as i64),
+        fields_data,
+        scores: scores.iter().map(|score| rounded(*score, decimals)).collect(),
+        ids: Some(ids),
+        topks: counts.iter().map(|count| *count as i64).collect(),
+        output_fields,
+        primary_field_name: key.name.clone(),
+        ..Default::default()
+    })
+}
+
+fn first(rows: &RecordBatch) -> Outcome<&arrow_array::ArrayRef> {
+    rows.columns().first().ok_or_else(|| rejected("the answer has no primary key"))
+}
+
+/// As Milvus computes it, in single precision.
+fn rounded(score: f32, decimals: Option<u32>) -> f32 {
+    match decimals {
+        None => score,
+        Some(decimals) => {
+            let factor = 10f32.powi(decimals as i32);
+            (score * factor).round() / factor
+        }
+    }
+}
+
+/// The parameters of a search.
+#[derive(Debug, PartialEq)]
+struct Params<'r> {
+    /// Empty: the only vector field.
+    anns_field: &'r str,
+    /// Empty: that of the index.
+    metric: &'r str,
+    limit: u64,
+    offset: u64,
+    /// None: scores are not rounded.
+    decimals: Option<u32>,
+    range: Option<Range>,
+    ignore_growing: bool,
+    /// Empty: rows are not grouped.
+    group: &'r str,
+}
+
+impl<'r> Params<'r> {
+    fn of(pairs: &'r [KeyValuePair]) -> Outcome<Self> {
+        Self::read(pairs).map_err(refused)
+    }
+
+    fn read(pairs: &'r [KeyValuePair]) -> Result<Self, SearchError> {
+        let get = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str());
+        let ignore_growing = match get("ignore_growing") {
+            None => false,
+            Some(value) => flag(value).ok_or_else(|| SearchError::GrowingFlag(value.to_owned()))?,
+        };
+        if let Some(size) = get("group_size").filter(|size| *size != "1") {
+            return Err(SearchError::Unsupported(format!("more than one row of a group (group_size is {size})")));
+        }
+        let group = get("group_by_field").unwrap_or("");
+        let limit = number("topk", get("topk").ok_or(SearchError::Missing("topk"))?)?;
+        let limit = window("topk", limit)?;
+        let offset = match get("offset").map(|value| number("offset", value)).transpose()? {
+            None | Some(0) => 0,
+            Some(offset) => window("offset", offset)?,
+        };
+        window("offset+topk", (limit + offset) as i64)?;
+        let decimals = match get("round_decimal") {
+            None | Some("-1") => None,
+            Some(value) => {
+                let decimals = value.parse().ok().filter(|decimals| *decimals <= 6);
+                Some(decimals.ok_or_else(|| SearchError::RoundDecimal(value.to_owned()))?)
+            }
+        };
+        let metric = get("metric_type").unwrap_or("");
+        let range = get("params").map_or(Ok(None), range)?;
+        let anns_field = get("anns_field").unwrap_or("");
+        Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group })
+    }
+
+    fn group<'s>(&self, schema: &'s CollectionSchema) -> Outcome<Option<&'s Field>> {
+        match self.group {
+            "" => Ok(None),
+            name => schema.field(name).map(Some).ok_or_else(|| refused(SearchError::NoGroup(name.to_owned()))),
+        }
+    }
+
+    fn field<'s>(&self, schema: &'s CollectionSchema) -> Outcome<&'s Field> {
+        let vectors = || schema.fields.iter().find(|field| field.data_type.is_vector());
+        let field = match self.anns_field {
+            "" => vectors().ok_or(SearchError::NoVectorField),
+            name => schema.field(name).ok_or_else(|| SearchError::NoField(name.to_owned())),
+        };
+        let field = field.map_err(refused)?;
+        if field.data_type.is_vector() { Ok(field) } else { Err(refused(SearchError::NotAVector(field.name.clone()))) }
+    }
+}
+
+fn number(key: &'static str, value: &str) -> Result<i64, SearchError> {
+    value.parse().map_err(|_| SearchError::NotANumber { key, value: value.to_owned() })
+}
+
+/// A number of rows.
+fn window(what: &'static str, got: i64) -> Result<u64, SearchError> {
+    let rows = u64::try_from(got).ok().filter(|rows| (1..=MOST_ROWS).contains(rows));
+    rows.ok_or(SearchError::OutOfRange { what, got, most: MOST_ROWS })
+}
+
+fn flag(text: &str) -> Option<bool> {
+    crate::model::properties::flag(text)
+}
+
+/// The bounds among the parameters of the index, which are JSON. Without a radius there are none.
+fn range(text: &str) -> Result<Option<Range>, SearchError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let params: serde_json::Value = serde_json::from_str(text).map_err(|e| SearchError::Params(e.to_string()))?;
+    let bound = |key: &'static str| match params.get(key) {
+        None => Ok(None),
+        Some(value) => {
+            let wrong = || SearchError::Bound { key, value: value.to_string() };
+            value.as_f64().map(|number| Some(number as f32)).ok_or_else(wrong)
+        }
+    };
+    let Some(radius) = bound("radius")? else { return Ok(None) };
+    Ok(Some(Range { radius, near: bound("range_filter")? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(given: &[(&str, &str)]) -> Vec<KeyValuePair> {
+        let pair = |(key, value): &(&str, &str)| KeyValuePair { key: (*key).to_owned(), value: (*value).to_owned() };
+        given.iter().map(pair).collect()
+    }
+
+    /// Codes and texts of Milvus 2.3.5.
+    #[test]
+    fn refusals_of_parameters() {
+        let top = |what: &str, got: i64| {
+            format!("{what} [{got}] is invalid, top k should be in range [1, 16384], but got {got}")
+        };
+        let decimal =
+            |value: &str| format!("round_decimal [{value}] is invalid, should be -1 or an integer in range [0, 6]");
+        for (given, reason) in [
+            (&[][..], "topk not found in search_params".to_owned()),
+            (&[("topk", "x")], "topk [x] is invalid".to_owned()),
+            (&[("topk", "")], "topk [] is invalid".to_owned()),
+            (&[("topk", "0")], top("topk", 0)),
+            (&[("topk", "-1")], top("topk", -1)),
+            (&[("topk", "16385")], top("topk", 16_385)),
+            (&[("topk", "9223372036854775807")], top("topk", i64::MAX)),
+            (&[("topk", "16384"), ("offset", "1")], top("offset+topk", 16_385)),
+            (&[("topk", "1"), ("offset", "-1")], top("offset", -1)),
+            (&[("topk", "1"), ("offset", "16385")], top("offset", 16_385)),
+            (&[("topk", "1"), ("offset", "x")], "offset [x] is invalid".to_owned()),
+            (&[("topk", "1"), ("round_decimal", "7")], decimal("7")),
+            (&[("topk", "1"), ("round_decimal", "-2")], decimal("-2")),
+            (&[("topk", "1"), ("round_decimal", "x")], decimal("x")),
+            (&[("topk", "1"), ("ignore_growing", "x")], "parse search growing failed".to_owned()),
+            (
+                &[("topk", "1"), ("params", r#"{"radius": "3"}"#)],
+                r#"fail to search: radius: type must be number, but is "3""#.to_owned(),
+            ),
+            (
+                &[("topk", "1"), ("params", r#"{"radius": null}"#)],
+                "fail to search: radius: type must be number, but is null".to_owned(),
+            ),
+        ] {
+            let CallError(status) = Params::of(&pairs(given)).unwrap_err();
+            assert_eq!((status.code, status.error_code, status.reason), (65535, 1, reason), "{given:?}");
+        }
+        for params in ["{", "{]", "1e999", &"[".repeat(1 << 20)] {
+            let given = pairs(&[("topk", "1"), ("params", params)]);
+            let CallError(status) = Params::of(&given).unwrap_err();
+            assert!(status.reason.starts_with("fail to search: params: "), "{}", status.reason);
+        }
+    }
+
+    #[test]
+    fn parameters_as_clients_send_them() {
+        let plain = Params {
+            anns_field: "",
+            metric: "",
+            limit: 10,
+            offset: 0,
+            decimals: None,
+            range: None,
+            ignore_growing: false,
+            group: "",
+        };
+        let given = pairs(&[("topk", "10")]);
+        assert_eq!(Params::of(&given).unwrap(), plain);
+        let given = pairs(&[
+            ("anns_field", "v"),
+            ("topk", "10"),
+            ("params", r#"{"nprobe": 10, "radius": 2, "range_filter": 0.5}"#),
+            ("metric_type", "L2"),
+            ("round_decimal", "3"),
+            ("ignore_growing", "True"),
+            ("offset", "5"),
+        ]);
+        let range = Some(Range { radius: 2.0, near: Some(0.5) });
+        let full = Params {
+            anns_field: "v",
+            metric: "L2",
+            offset: 5,
+            decimals: Some(3),
+            range,
+            ignore_growing: true,
+            ..plain
+        };
+        assert_eq!(Params::of(&given).unwrap(), full);
+        // None of these is an error in Milvus.
+        for params in ["", "{}", "[]", "7", r#"{"range_filter": 1, "ef": "x"}"#] {
+            let given = pairs(&[("topk", "10"), ("params", params), ("round_decimal", "-1"), ("offset", "0")]);
+            assert_eq!(Params::of(&given).unwrap().range, None, "{params}");
+        }
+    }
+
+    #[test]
+    fn scores_are_rounded_to_places() {
+        for (score, decimals, expected) in [
+            (0.160_000_01, None, 0.160_000_01),
+            (0.160_000_01, Some(1), 0.2),
+            (2.56, Some(1), 2.6),
+            (2.56, Some(0), 3.0),
+            (-0.05, Some(1), -0.1),
+            (0.123_456_7, Some(6), 0.123_457),
+        ] {
+            assert_eq!(rounded(score, decimals), expected, "{score} {decimals:?}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Why a search is refused: values and limits, and no wire code. `wire::status` words it for clients of Milvus.
+
+use super::{CollectionId, Metric};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// A parameter that every search has.
+    #[error("the search has no {0}")]
+    Missing(&'static str),
+    /// A parameter that is no number.
+    #[error("{key} is {value}, expected a whole number")]
+    NotANumber { key: &'static str, value: String },
+    /// `what` is the parameter, or two that count together.
+    #[error("{what} is {got}, expected 1 to {most}")]
+    OutOfRange { what: &'static str, got: i64, most: u64 },
+    #[error("round_decimal is {0}, expected -1 to 6")]
+    RoundDecimal(String),
+    #[error("ignore_growing is {0}, expected true or false")]
+    GrowingFlag(String),
+    /// The parameters of the index, which are a JSON object.
+    #[error("params can't be read: {0}")]
+    Params(String),
+    #[error("{key} is {value}, expected a number")]
+    Bound { key: &'static str, value: String },
+    #[error("range_filter is {near} and radius is {radius}: no value of {metric:?} is between them")]
+    EmptyRange { metric: Metric, near: String, radius: String },
+    #[error("{0:?} has no ranges")]
+    NoRange(Metric),
+    /// Something of newer releases.
+    #[error("{0} is not supported")]
+    Unsupported(String),
+
+    /// `got` is the number of query vectors.
+    #[error("{got} query vectors, expected 1 to {most}")]
+    Queries { got: i64, most: u64 },
+    /// The request has other vectors than it says.
+    #[error("nq is {claimed}, and there are {got} query vectors")]
+    ClaimedQueries { claimed: i64, got: usize },
+    #[error("the query vectors can't be read: {0}")]
+    Placeholders(String),
+    #[error("the query vectors are of type {got}, field {field} is of type {expected}")]
+    OtherVectors { field: String, expected: &'static str, got: i32 },
+    /// In bytes.
+    #[error("a query vector has {got} bytes, the vectors of the field have {expected}")]
+    Dimension { expected: usize, got: usize },
+
+    #[error("there is no field {0} to group by")]
+    NoGroup(String),
+    #[error("rows can't be grouped by field {field} of type {data_type}")]
+    GroupType { field: String, data_type: &'static str },
+
+    #[error("the collection has no vector field")]
+    NoVectorField,
+    #[error("there is no field {0} to search")]
+    NoField(String),
+    #[error("field {0} has no vectors")]
+    NotAVector(String),
+    /// The index of the field has another metric.
+    #[error("the index of collection {collection} has metric {expected}, the search asks for {got}")]
+    OtherMetric { collection: CollectionId, expected: String, got: String },
+    #[error("field {field} can't be searched by {metric:?}")]
+    MetricOfOtherVectors { metric: Metric, field: String },
+}

@@ -1,0 +1,132 @@
+//! The nearest rows of one query vector so far: one per key, or one per group, bounded in number.
+//!
+//! Rows are ordered by rank, then by key. Of the rows of one key or group the first in this order counts; of equal ones the
+//! newest.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
+
+use crate::{
+    model::PrimaryKey,
+    query::{scan::KeyColumn, select::RowPlace},
+};
+
+/// Estimated memory of a row here: twice its key, its rank, its place and its group.
+pub(super) const HIT_BYTES: u64 = 320;
+
+/// A rank that is a number. Smaller is nearer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rank(pub(super) f32);
+
+impl Eq for Rank {}
+
+impl PartialOrd for Rank {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Rank {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// A row in the order of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Hit {
+    rank: Rank,
+    key: PrimaryKey,
+    place: RowPlace,
+}
+
+impl Hit {
+    /// True if this row counts and not another one of the same key or group.
+    fn beats(&self, other: &Self) -> bool {
+        let order = (self.rank, &self.key).cmp(&(other.rank, &other.key));
+        order.then_with(|| if self.place.beats(&other.place) { Ordering::Less } else { Ordering::Greater }).is_lt()
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Nearest {
+    most: usize,
+    /// With the key or the value of the group of each row.
+    rows: BTreeMap<Hit, PrimaryKey>,
+    /// The row of each key or group. Clients choose them, so the hash function is one whose collisions they can't provoke.
+    best: HashMap<PrimaryKey, Hit>,
+    /// The rank of the last row, once there are as many as possible. Nothing farther gets in.
+    worst: Option<Rank>,
+}
+
+impl Nearest {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, rows: BTreeMap::new(), best: HashMap::new(), worst: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// False if a row of this rank is not among the nearest, whatever its key. Only a finite number is a
+    /// rank.
+    pub(super) fn may_take(&self, rank: f32) -> bool {
+        rank.is_finite() && self.worst.is_none_or(|worst| Rank(rank) <= worst)
+    }
+
+    /// Takes a row if it is among the nearest. The caller has asked [`Self::may_take`].
+    pub(super) fn offer(
+        &mut self,
+        rank: f32,
+        place: RowPlace,
+        keys: &KeyColumn,
+        groups: Option<&KeyColumn>,
+        index: usize,
+    ) {
+        let rank = Rank(rank);
+        let last = || self.rows.last_key_value();
+        if self.worst == Some(rank) && last().is_some_and(|(last, _)| keys.exceeds(index, &last.key)) {
+            return;
+        }
+        let key = keys.get(index);
+        let unique = groups.map_or_else(|| key.clone(), |groups| groups.get(index));
+        self.put(Hit { rank, key, place }, unique);
+    }
+
+    fn put(&mut self, hit: Hit, unique: PrimaryKey) {
+        match self.best.get(&unique) {
+            Some(known) if !hit.beats(known) => return,
+            Some(known) => {
+                self.rows.remove(known);
+            }
+            None => {}
+        }
+        self.best.insert(unique.clone(), hit.clone());
+        self.rows.insert(hit, unique);
+        if self.rows.len() > self.most
+            && let Some((_, unique)) = self.rows.pop_last()
+        {
+            self.best.remove(&unique);
+        }
+        if self.rows.len() >= self.most {
+            self.worst = self.rows.last_key_value().map(|(last, _)| last.rank);
+        }
+    }
+
+    /// Takes the rows of another part of the same search.
+    pub(super) fn merge(&mut self, other: Self) {
+        for (hit, unique) in other.rows {
+            if !self.may_take(hit.rank.0) {
+                break;
+            }
+            self.put(hit, unique);
+        }
+    }
+
+    /// Ranks and places, the nearest first.
+    pub(super) fn into_rows(self) -> impl Iterator<Item = (f32, RowPlace)> {
+        self.rows.into_keys().map(|hit| (hit.rank.0, hit.place))
+    }
+}

@@ -1,0 +1,121 @@
+//! Searches: the rows that a read may see, ranked by their vectors.
+//!
+//! Must never: search a collection that is not loaded, or by another metric than that of the field's index.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use super::{Standalone, StandaloneError};
+use crate::{
+    coordinator::CollectionCell,
+    memory::Account,
+    model::{Collection, Field, FieldId, Metric, PartitionId, RequestError, SearchError},
+    query::{self, BoundExpr, Found, QueryError, QueryVectors, Range, Search},
+};
+
+/// A client's search.
+#[derive(Debug, Clone)]
+pub struct SearchRequest {
+    /// None: every row.
+    pub filter: Option<BoundExpr>,
+    /// None: every partition.
+    pub partitions: Option<Vec<PartitionId>>,
+    /// A vector field of the collection.
+    pub field: FieldId,
+    /// Name of the metric; empty: that of the field's index.
+    pub metric: String,
+    pub queries: QueryVectors,
+    pub limit: u64,
+    pub offset: u64,
+    pub range: Option<Range>,
+    /// One row of each value of this field is found, not one of each key.
+    pub group: Option<FieldId>,
+    /// Rows that are not flushed yet are left out.
+    pub ignore_growing: bool,
+    /// Columns of the answer, in this order.
+    pub fields: Vec<FieldId>,
+}
+
+/// Rows of each query vector, and the account of the memory that they and their messages take. It counts until both are
+/// gone.
+#[derive(Debug)]
+pub struct SearchAnswer {
+    /// Number of rows of each query vector.
+    pub counts: Vec<usize>,
+    /// Value of each row.
+    pub scores: Vec<f32>,
+    pub rows: RecordBatch,
+    pub memory: Account,
+}
+
+/// The metric of a search: that of the field's index, which the search may name.
+///
+/// # Errors
+/// `OtherMetric` if it names another one.
+fn search_metric(collection: &Collection, field: &Field, asked: &str) -> Result<Metric, RequestError> {
+    let index = collection.indexes.iter().find(|index| index.field == field.id);
+    let named = index.and_then(|index| index.params.iter().find(|(key, _)| key == METRIC_KEY));
+    let Some((_, indexed)) = named else {
+        return match Metric::named(asked) {
+            None if asked.is_empty() => Ok(Metric::default_of(field.data_type)),
+            None => Err(other_metric(collection, Metric::default_of(field.data_type).name(), asked)),
+            Some(metric) => Ok(metric),
+        };
+    };
+    if !asked.is_empty() && asked != indexed {
+        return Err(other_metric(collection, indexed, asked));
+    }
+    Metric::named(indexed).ok_or_else(|| other_metric(collection, Metric::default_of(field.data_type).name(), indexed))
+}
+
+/// The parameter of an index with its metric.
+const METRIC_KEY: &str = "metric_type";
+
+fn other_metric(collection: &Collection, expected: &str, got: &str) -> RequestError {
+    SearchError::OtherMetric { collection: collection.id, expected: expected.to_owned(), got: got.to_owned() }.into()
+}
+
+impl Standalone {
+    /// The nearest rows of each query vector.
+    ///
+    /// # Errors
+    /// `NotLoaded`, and those of a query.
+    pub async fn search(&self, cell: &CollectionCell, request: SearchRequest) -> Result<SearchAnswer, StandaloneError> {
+        if cell.meta().loaded.is_empty() {
+            return Err(RequestError::NotLoaded(cell.id).into());
+        }
+        let meta = cell.meta();
+        let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
+        let metric =
+            search_metric(&meta, meta.schema.field_by_id(request.field).ok_or_else(unknown)?, &request.metric)?;
+        if let Some(Range { radius, near: Some(near) }) = request.range
+            && !(if metric.greater_is_nearer() { near > radius } else { near < radius })
+        {
+            let (near, radius) = (near.to_string(), radius.to_string());
+            return Err(RequestError::from(SearchError::EmptyRange { metric, near, radius }).into());
+        }
+        self.until_stop(async {
+            let admitted = self.queries.admit().await;
+            let schema = Arc::clone(&meta.schema);
+            let partitions = request.partitions.as_deref();
+            let (read_set, _pins, _) = self.read_set(cell, partitions, request.ignore_growing).await?;
+            let search = Search {
+                scope: self.scope(cell, request.filter, request.partitions),
+                field: request.field,
+                metric,
+                queries: request.queries,
+                limit: request.limit,
+                offset: request.offset,
+                range: request.range,
+                group: request.group,
+                output: request.fields,
+            };
+            let found = query::search(&schema, read_set, search, &self.query_limits(&admitted)).await?;
+            let Found { counts, scores, rows } = found;
+            self.metrics.search.vectors.inc_by(counts.len() as u64);
+            Ok(SearchAnswer { counts, scores, rows, memory: admitted.memory.clone() })
+        })
+        .await
+    }
+}

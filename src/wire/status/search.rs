@@ -1,0 +1,80 @@
+//! Refused searches in Milvus' words.
+//!
+//! Milvus 2.3.5 refuses every one with code 65535. Where its text is the failed assertion of a C++ file, with names of nodes
+//! and channels around it, only the part that speaks of the request is kept.
+
+use std::fmt::Display;
+
+use crate::model::SearchError;
+
+/// Most characters of a value of the request that a text repeats.
+const SHOWN_CHARS: usize = 128;
+
+/// True if Milvus 2.3.5 takes the request and means something else, so that it has no words.
+pub(super) fn is_newer(error: &SearchError) -> bool {
+    matches!(error, SearchError::Unsupported(_) | SearchError::NoGroup(_))
+}
+
+pub(super) fn text(error: &SearchError) -> String {
+    use SearchError as E;
+    match error {
+        E::Missing(key) => format!("{key} not found in search_params"),
+        E::NotANumber { key, value } => format!("{key} [{}] is invalid", shown(value)),
+        E::OutOfRange { what, got, most } => {
+            format!("{what} [{got}] is invalid, top k should be in range [1, {most}], but got {got}")
+        }
+        E::RoundDecimal(value) => {
+            format!("round_decimal [{}] is invalid, should be -1 or an integer in range [0, 6]", shown(value))
+        }
+        E::GrowingFlag(_) => "parse search growing failed".to_owned(),
+        E::Unsupported(_) => error.to_string(),
+        E::Params(why) => failed(format_args!("params: {why}")),
+        E::Bound { key, value } => failed(format_args!("{key}: type must be number, but is {}", shown(value))),
+        E::EmptyRange { metric, .. } if metric.greater_is_nearer() => {
+            failed("range_filter must be greater than radius for IP/COSINE")
+        }
+        E::EmptyRange { .. } => failed("range_filter must be less than radius for L2/HAMMING/JACCARD"),
+        E::NoRange(_) => failed("failed to range search: invalid metric type: failed to brute force search"),
+        E::Queries { got, most } => format!(
+            "nq [{got}] is invalid, nq (number of search vector per search request) should be in range [1, {most}], but \
+             got {got}"
+        ),
+        E::ClaimedQueries { claimed, got } => {
+            failed(format_args!("illegal req sizes, slice_nqs_prefix_sum_[last] = {claimed}, total_nq = {got}"))
+        }
+        E::Placeholders(why) => failed(format_args!("placeholder group: {why}")),
+        E::OtherVectors { field, expected, got } => failed(format_args!(
+            "vector type must be the same, field {field} - type {expected}, search info type {got}"
+        )),
+        E::Dimension { expected, got } => {
+            failed(format_args!("vector dimension mismatch, expected vector size(byte) {expected}, actual {got}"))
+        }
+        E::NoGroup(name) => format!("groupBy field not found in schema: field not found[field={}]", shown(name)),
+        E::GroupType { data_type, .. } => {
+            failed(format_args!("unsupported data type {data_type} for group by operator"))
+        }
+        E::NoVectorField => "anns_field not found in schema".to_owned(),
+        E::NoField(name) => format!(
+            "failed to create query plan: failed to get field schema by name: fieldName({}) not found",
+            shown(name)
+        ),
+        E::NotAVector(name) => {
+            format!("failed to create query plan: field ({name}) to search is not of vector data type")
+        }
+        E::OtherMetric { collection, expected, got } => failed(format_args!(
+            "collection:{collection}, metric type not match: invalid parameter[expected={expected}][actual={}]",
+            shown(got)
+        )),
+        E::MetricOfOtherVectors { .. } => failed("Data type and metric type miss-match"),
+    }
+}
+
+/// Refused by the part that searches.
+fn failed(why: impl Display) -> String {
+    format!("fail to search: {why}")
+}
+
+/// The beginning of a long text.
+fn shown(text: &str) -> &str {
+    text.char_indices().nth(SHOWN_CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
