@@ -212,6 +212,8 @@ def suites():
         if version != "2.6.17":
             found.append(pytest_suite(f"pymilvus-{version}/users", environment, "python/users.py", settings=USERS,
                                       env=USERS_TOKEN))
+    frameworks = python_env("frameworks", HERE / "python" / "requirements-frameworks.txt")
+    found.append(pytest_suite("frameworks", frameworks, "python/frameworks.py"))
     newest = pymilvus["3.0.2"]
     found.append(pytest_suite("binlogs", newest, "python/binlogs.py", needs=("grpc", "files")))
 
@@ -222,6 +224,9 @@ def suites():
     found.append(pytest_suite("milvus-2.3.5-reads/settings", pymilvus["2.3.7"], "stock/reads_ours.py", others=[stock],
                               needs=("grpc", "files"), settings=UNUSUAL_BINLOGS, seconds=STOCK_SECONDS,
                               env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server"), "E2E_ROW_GROUPS": "yes"}))
+
+    found.append(pytest_suite("milvus-2.3.5-searches", pymilvus["2.3.7"], "stock/searches.py", others=[stock],
+                              env={"E2E_STOCK": str(stock.path / "bin" / "milvus-server")}, seconds=STOCK_SECONDS))
 
     # The answers of both servers beside the same recording, and so beside each other.
     recorder = [pymilvus["2.3.7"].path / "bin" / "python", HERE / "recorder" / "recorder.py", "--quiet"]

@@ -200,10 +200,28 @@ def test_get_query_and_search(client, book):
     assert keys_of(client, book, "10 <= id < 20 and pages != 30") == [10, 11, 12, 13, 14, 16, 17, 18, 19]
     page = client.query(book, filter="id >= 0", output_fields=["id"], limit=10, offset=95, consistency_level="Strong")
     assert [row["id"] for row in page] == list(range(95, 105))
-    if is_datacoord():
-        return  # search is not served; orm.py asks for it and gets UNIMPLEMENTED
     hits = client.search(book, vectors([42], DIM), limit=1, output_fields=["color"], consistency_level="Strong")[0]
     assert hits[0]["id"] == 42 and hits[0]["distance"] == 0 and hits[0]["entity"]["color"] == "red42"
+
+
+@pytest.mark.skipif(not HAS_COMPACTION, reason="this client sends no group")
+@pytest.mark.skipif(not is_datacoord(), reason="2.3.5 ignores it")
+def test_search_by_groups(client, book):
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=True)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("genre", DataType.VARCHAR, max_length=20)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="L2")
+    client.create_collection(book, schema=schema, index_params=index, consistency_level="Strong")
+    rows = rows_of(range(100))
+    client.insert(book, [{**row, "genre": f"genre{row['id'] % 4}"} for row in rows])
+    hits = client.search(book, vectors([42], DIM), limit=10, output_fields=["genre"], group_by_field="genre",
+                         consistency_level="Strong")[0]
+    assert sorted(hit["entity"]["genre"] for hit in hits) == [f"genre{n}" for n in range(4)]
+    distances = {row["id"]: sum((a - b) ** 2 for a, b in zip(row["vector"], vectors([42], DIM)[0])) for row in rows}
+    nearest = [min((distances[key], key) for key in range(genre, 100, 4)) for genre in range(4)]
+    assert [(hit["distance"], hit["id"]) for hit in hits] == sorted(nearest)
 
 
 def test_schema_and_index_parameters(client, book):

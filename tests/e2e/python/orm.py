@@ -3,7 +3,6 @@
 import json
 import random
 
-import grpc
 import pytest
 from helpers import MANUAL, check_plans, is_datacoord, own_plans, refused, segments, vectors, wait_indexed
 from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, connections, utility
@@ -501,17 +500,6 @@ def test_indexes(book):
     assert not collection.has_index(index_name="intro")
 
 
-@pytest.mark.skipif(not is_datacoord(), reason="stock searches")
-def test_search_says_that_it_is_not_served(book):
-    collection = write_book(book, [(0, 10)])
-    index_and_load(collection)
-    with pytest.raises(grpc.RpcError) as refused:
-        collection.search(vectors([4], DIM), "book_intro", {"metric_type": "L2"}, limit=3)
-    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert "search is not served" in refused.value.details()
-
-
-@pytest.mark.skipif(is_datacoord(), reason="search is not served")
 def test_search_finds_the_nearest_before_and_after_compaction(book):
     collection = write_book(book, [(0, 100), (100, 200)])
     collection.delete("book_id in [42]")
@@ -524,6 +512,29 @@ def test_search_finds_the_nearest_before_and_after_compaction(book):
         assert list(hits.distances) == [distance for distance, _ in nearest]
         assert 42 not in hits.ids and hits[0].entity.get("word_count") == hits.ids[0] * 10
         compact(collection, every_segment=False)
+
+
+def test_a_search_iterator_goes_on_where_the_last_page_ended(book):
+    collection = write_book(book, [(0, 100), (100, 200)])
+    index_and_load(collection)
+    pages = collection.search_iterator(vectors([42], DIM), "book_intro", {"metric_type": "L2"}, batch_size=20, limit=120,
+                                       consistency_level="Strong")
+    seen = []
+    while len(page := pages.next()) > 0:
+        seen += page.ids()
+    pages.close()
+    assert seen == [key for _, key in exact_nearest(vectors([42], DIM)[0], range(200), 120)]
+
+
+def test_rows_within_a_range(book):
+    collection = write_book(book, [(0, 200)])
+    index_and_load(collection)
+    ranked = exact_nearest(vectors([42], DIM)[0], range(200), 200)
+    near, far = ranked[10][0], ranked[30][0]
+    hits = collection.search(vectors([42, 43], DIM), "book_intro", limit=200, consistency_level="Strong",
+                             param={"metric_type": "L2", "params": {"radius": far, "range_filter": near}})
+    assert [hit.id for hit in hits[0]] == [key for _, key in ranked[10:30]]
+    assert len(hits) == 2 and all(near <= hit.distance < far for hit in hits[1])
 
 
 def exact_nearest(query, keys, limit):

@@ -90,6 +90,28 @@ func compaction(ctx context.Context, c client.Client) {
 	keys := slices.Clone(rows.GetColumn("book_id").(*entity.ColumnInt64).Data())
 	slices.Sort(keys)
 	check.Equal("surviving keys", keys, kept)
+	search(ctx, c, kept[700])
+}
+
+// A search finds a row by its own vector, and no row that was deleted.
+func search(ctx context.Context, c client.Client, key int64) {
+	nearest, err := entity.NewIndexIvfFlatSearchParam(16)
+	check.OK(err)
+	vector := entity.FloatVector(check.Vectors([]int64{key})[0])
+	found, err := c.Search(ctx, book, nil, "word_count >= 0", []string{"word_count"}, []entity.Vector{vector, vector},
+		"book_intro", entity.L2, 3, nearest, client.WithSearchQueryConsistencyLevel(entity.ClStrong))
+	check.OK(err)
+	check.Equal("answers", len(found), 2)
+	for _, one := range found {
+		check.Equal("rows", one.ResultCount, 3)
+		ids := one.IDs.(*entity.ColumnInt64).Data()
+		check.Equal("nearest", ids[0], key)
+		check.Equal("distance", one.Scores[0], 0)
+		check.That(one.Scores[1] > 0 && one.Scores[1] <= one.Scores[2], "distances %v", one.Scores)
+		check.Equal("word_count", one.Fields.GetColumn("word_count").(*entity.ColumnInt64).Data(), check.WordCounts(ids))
+		gone, _ := check.Split(ids)
+		check.Equal("deleted rows", len(gone), 0)
+	}
 }
 
 func errors(ctx context.Context, c client.Client, datacoord bool) {

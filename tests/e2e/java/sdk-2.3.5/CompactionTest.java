@@ -25,9 +25,11 @@ import io.milvus.param.control.ManualCompactParam;
 import io.milvus.param.dml.DeleteParam;
 import io.milvus.param.dml.InsertParam;
 import io.milvus.param.dml.QueryParam;
+import io.milvus.param.dml.SearchParam;
 import io.milvus.param.index.CreateIndexParam;
 import io.milvus.response.GetCollStatResponseWrapper;
 import io.milvus.response.QueryResultsWrapper;
+import io.milvus.response.SearchResultsWrapper;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -104,6 +106,27 @@ public final class CompactionTest {
         Checks.equal("count after", count(), (long) Checks.kept().size());
         List<?> keys = query("book_id >= 0", "book_id").getFieldWrapper("book_id").getFieldData();
         Checks.equal("surviving keys", keys.stream().sorted().collect(Collectors.toList()), Checks.kept());
+        search(Checks.kept().get(700));
+    }
+
+    /** A search finds a row by its own vector, and no row that was deleted. */
+    private void search(Long key) {
+        SearchResultsWrapper found = new SearchResultsWrapper(ok(client.search(SearchParam.newBuilder()
+                .withCollectionName(Checks.BOOK).withVectorFieldName("book_intro").withMetricType(MetricType.L2)
+                .withTopK(3).withVectors(List.of(Checks.vector(key), Checks.vector(key))).withExpr("book_id >= 0")
+                .addOutField("title").withParams("{\"nprobe\": 16}").withConsistencyLevel(ConsistencyLevelEnum.STRONG)
+                .build())).getResults());
+        for (int query = 0; query < 2; query++) {
+            List<SearchResultsWrapper.IDScore> rows = found.getIDScore(query);
+            Checks.equal("rows", rows.size(), 3);
+            Checks.equal("nearest", rows.get(0).getLongID(), key);
+            Checks.equal("distance", rows.get(0).getScore(), 0f);
+            Checks.check(rows.get(1).getScore() > 0 && rows.get(1).getScore() <= rows.get(2).getScore(), "order");
+            Checks.equal("title", found.getFieldData("title", query).get(0), "title " + key);
+            for (SearchResultsWrapper.IDScore row : rows) {
+                Checks.check(Checks.kept().contains(row.getLongID()), "a deleted row: " + row.getLongID());
+            }
+        }
     }
 
     private void createBook() {

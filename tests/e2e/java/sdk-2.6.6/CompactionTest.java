@@ -25,7 +25,11 @@ import io.milvus.v2.service.utility.response.GetPersistentSegmentInfoResp.Persis
 import io.milvus.v2.service.vector.request.DeleteReq;
 import io.milvus.v2.service.vector.request.InsertReq;
 import io.milvus.v2.service.vector.request.QueryReq;
+import io.milvus.v2.service.vector.request.SearchReq;
+import io.milvus.v2.service.vector.request.data.BaseVector;
+import io.milvus.v2.service.vector.request.data.FloatVec;
 import io.milvus.v2.service.vector.response.QueryResp.QueryResult;
+import io.milvus.v2.service.vector.response.SearchResp.SearchResult;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -88,6 +92,26 @@ public final class CompactionTest {
         List<Object> keys = query("book_id >= 0", "book_id").stream()
                 .map(row -> row.getEntity().get("book_id")).sorted().collect(Collectors.toList());
         Checks.equal("surviving keys", keys, Checks.kept());
+        search(Checks.kept().get(700));
+    }
+
+    /** A search finds a row by its own vector, and no row that was deleted. */
+    private void search(Long key) {
+        BaseVector vector = new FloatVec(Checks.vector(key));
+        List<List<SearchResult>> found = client.search(SearchReq.builder().collectionName(Checks.BOOK)
+                .annsField("book_intro").data(List.of(vector, vector)).topK(3).filter("book_id >= 0")
+                .outputFields(List.of("title")).consistencyLevel(ConsistencyLevel.STRONG).build()).getSearchResults();
+        Checks.equal("answers", found.size(), 2);
+        for (List<SearchResult> rows : found) {
+            Checks.equal("rows", rows.size(), 3);
+            Checks.equal("nearest", rows.get(0).getId(), key);
+            Checks.equal("distance", rows.get(0).getScore(), 0f);
+            Checks.check(rows.get(1).getScore() > 0 && rows.get(1).getScore() <= rows.get(2).getScore(), "order");
+            Checks.equal("title", rows.get(0).getEntity().get("title"), "title " + key);
+            for (SearchResult row : rows) {
+                Checks.check(Checks.kept().contains((Long) row.getId()), "a deleted row: " + row.getId());
+            }
+        }
     }
 
     private void createBook() {
