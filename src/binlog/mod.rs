@@ -28,6 +28,7 @@ mod error;
 mod insert;
 mod json;
 mod log;
+mod pages;
 mod payload;
 mod size;
 mod source;

@@ -30,7 +30,7 @@ use parquet::{
     schema::types::{SchemaDescriptor, Type as SchemaType},
 };
 
-use super::{BinlogError, LogBytes, container::MAX_PREFIX_LEN};
+use super::{BinlogError, LogBytes, container::MAX_PREFIX_LEN, pages::Pages};
 use crate::{
     config::BinlogConfig,
     model::{DataType, Field, FieldId},
@@ -207,10 +207,11 @@ impl Payload {
 
     /// Reads all rows, or those in `rows`, in arrays of at most `batch_rows`. The payload must have the rows in `rows`.
     pub(super) fn read(&self, batch_rows: usize, rows: Option<Range<u64>>) -> Result<PayloadReader, BinlogError> {
-        let (bytes, metadata) = (self.bytes.clone(), self.metadata.clone());
+        let metadata = self.metadata.clone();
+        let pages = Pages::new(self.bytes.clone(), metadata.metadata());
         let missing = rows.as_ref().map_or_else(|| self.rows(), |rows| rows.end.saturating_sub(rows.start));
         let reader = guarded(self.offset, || {
-            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+            let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(pages, metadata);
             if let Some(rows) = rows {
                 builder = builder.with_offset(rows.start as usize).with_limit(missing as usize);
             }

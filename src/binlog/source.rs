@@ -111,16 +111,33 @@ impl ChunkReader for LogBytes {
 /// Reads from a position on, `PEEK_BYTES` at a time.
 pub struct Peek {
     bytes: LogBytes,
+    /// Behind `ahead`.
     at: u64,
     ahead: Bytes,
+}
+
+impl Peek {
+    /// Where the next byte is.
+    pub(super) fn position(&self) -> u64 {
+        self.at - self.ahead.len() as u64
+    }
+
+    /// The next bytes, which stay to be read: at least as many as wanted, fewer at the end.
+    pub(super) fn ahead(&mut self, wanted: u64) -> io::Result<&[u8]> {
+        if (self.ahead.len() as u64) < wanted {
+            let position = self.position();
+            let left = (self.bytes.len() as u64).saturating_sub(position);
+            self.ahead = self.bytes.get(position, left.min(wanted))?;
+            self.at = position + self.ahead.len() as u64;
+        }
+        Ok(&self.ahead)
+    }
 }
 
 impl Read for Peek {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ahead.is_empty() {
-            let left = (self.bytes.len() as u64).saturating_sub(self.at);
-            self.ahead = self.bytes.get(self.at, left.min(PEEK_BYTES))?;
-            self.at += self.ahead.len() as u64;
+            self.ahead(PEEK_BYTES)?;
         }
         let taken = self.ahead.split_to(buffer.len().min(self.ahead.len()));
         buffer[..taken.len()].copy_from_slice(&taken);

@@ -11,9 +11,15 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
+use arrow_array::{Array as _, ArrayRef, StringArray};
+use datacoord::{
+    binlog::{InsertLog, InsertLogWriter, LogIds},
+    config::BinlogConfig,
+    model::{CollectionId, DataType, Field, PartitionId, SegmentId, Timestamp},
+};
 use kit::numbers::Numbers;
 use rstest::rstest;
 use targets::{ALL, Target};
@@ -80,6 +86,35 @@ fn any_bytes_end_well(
     for _ in 0..setting("FUZZ_INPUTS", usual) {
         check(target, &mutate::changed(&mut numbers, &inputs));
     }
+}
+
+/// The header of a page of 2 MB, damaged so that it claims 128 MB: the decoder would set them aside.
+#[test]
+fn a_damaged_page_header_sets_no_memory_aside() {
+    const ROWS: usize = 32;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let field = Field { max_length: Some(65_535), ..kit::model::field(100, "text", DataType::VarChar) };
+    let texts = StringArray::from_iter_values((0..ROWS).map(|row| format!("{row}{}", "x".repeat(60_000))));
+    let ids = LogIds { collection: CollectionId(1), partition: PartitionId(2), segment: SegmentId(3) };
+    let config = BinlogConfig { page_bytes: 4 << 20, ..BinlogConfig::default() };
+    let mut writer = InsertLogWriter::new(ids, &field, &config).unwrap();
+    writer.write(&(Arc::new(texts) as ArrayRef)).unwrap();
+    let mut file = writer.finish(Timestamp(1), Timestamp(2), 7).unwrap().bytes.to_vec();
+    let read = |file: &[u8]| {
+        let log = InsertLog::open(bytes::Bytes::copy_from_slice(file)).unwrap();
+        log.read(&field, ROWS).unwrap().collect::<Result<Vec<_>, _>>()
+    };
+    assert_eq!(read(&file).unwrap().iter().map(|array| array.len()).sum::<usize>(), ROWS);
+    // Type and size are the first fields of a header. The size has four bytes.
+    let header = file.windows(4).position(|four| four == b"PAR1").unwrap() + 4;
+    assert_eq!((file[header], file[header + 2], file[header + 6] & 0x80), (0x15, 0x15, 0));
+    assert!(file[header + 3..header + 6].iter().all(|byte| byte & 0x80 != 0), "a size of four bytes");
+    file[header + 3..header + 7].copy_from_slice(&[0xFE, 0xFF, 0xFF, 0x7F]);
+    let watch = targets::memory::Watch::begin();
+    let error = read(&file).unwrap_err().to_string();
+    let held = watch.peak();
+    assert!(error.contains("claims 134217727 bytes"), "{error}");
+    assert!(held < 8 << 20, "{held} bytes were held");
 }
 
 #[test]

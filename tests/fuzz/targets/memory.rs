@@ -51,19 +51,19 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// One run under observation. Runs must not overlap: the counts are those of the whole process.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     before: usize,
 }
 
 impl Watch {
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let before = LIVE.load(Relaxed);
         PEAK.store(before, Relaxed);
         Self { before }
     }
 
     /// The most bytes that the run has held at once.
-    pub(super) fn peak(&self) -> usize {
+    pub(crate) fn peak(&self) -> usize {
         PEAK.load(Relaxed).saturating_sub(self.before)
     }
 }

@@ -15,7 +15,7 @@ mod expression;
 mod insert;
 mod json;
 mod log;
-mod memory;
+pub(super) mod memory;
 mod panics;
 mod rest;
 mod rows;
