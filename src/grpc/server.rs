@@ -32,6 +32,9 @@ use crate::{
 /// vanished client does not hold one for ever.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Calls of one connection that the server may have to reset because they break the protocol, before it closes it. hyper's
+/// own default; tonic switches it off unless it is given.
+const LOCAL_RESETS: usize = 1024;
 /// Bodies of one connection that may wait to be read before it stops.
 const CONNECTION_WINDOWS: u32 = 128;
 
@@ -100,6 +103,7 @@ impl GrpcServer {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(max_streams)
+            .http2_max_local_error_reset_streams(Some(LOCAL_RESETS))
             // Large enough that an insert does not wait for window updates, and bounded because unread bytes take
             // memory.
             .initial_stream_window_size(window)

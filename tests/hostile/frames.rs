@@ -26,6 +26,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -56,6 +57,11 @@ fn head(path: &str) -> Vec<u8> {
     }
     block.extend_from_slice(b"\x00\x02te\x08trailers");
     block
+}
+
+/// The frame that begins a call and does not end it.
+fn begin(stream: u32, head: &[u8]) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, head)
 }
 
 const VERSION: &str = "/milvus.proto.milvus.MilvusService/GetVersion";
@@ -161,11 +167,40 @@ async fn calls_that_are_reset_at_once_cost_their_sender_the_connection() -> Resu
     let watch = memory::Watch::begin();
     let mut raw = Raw::connect(&served, &[]).await?;
     let mut streams = (1..100_000u32).step_by(2);
-    let reset =
-        |stream| [frame(HEADERS, END_HEADERS, stream, &head(VERSION)), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])];
+    let reset = |stream| [begin(stream, &head(VERSION)), frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])];
     let closed = raw.flood(|| streams.next().map(|stream| reset(stream).concat())).await?;
     ensure!(closed || raw.goodbye().await? == Some(ENHANCE_YOUR_CALM), "50,000 resets were taken");
     check(served, watch).await
+}
+
+/// Each of these makes the server reset the call; it does not do so for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_the_server_has_to_reset_cost_their_sender_the_connection() -> Result<()> {
+    type Offence = fn(u32) -> Vec<u8>;
+    let overflow: Offence =
+        |stream| [begin(stream, &head(VERSION)), frame(WINDOW_UPDATE, 0, stream, &[0x7F, 0xFF, 0xFF, 0xFF])].concat();
+    let longer_than_it_says: Offence = |stream| {
+        // content-length by its name in the static table.
+        let head = [&head(VERSION)[..], b"\x0F\x0D\x011"].concat();
+        [begin(stream, &head), frame(DATA, END_STREAM, stream, &[0; 5])].concat()
+    };
+    let too_many_at_once: Offence = |stream| begin(stream, &head(VERSION));
+    let served = server().await;
+    for (what, offence) in [
+        ("windows that overflow", overflow),
+        ("bodies that are longer than they say", longer_than_it_says),
+        ("calls above the limit", too_many_at_once),
+    ] {
+        let watch = memory::Watch::begin();
+        let mut raw = Raw::connect(&served, &[]).await?;
+        let mut streams = (1..100_000u32).step_by(2);
+        let closed = raw.flood(|| streams.next().map(offence)).await.context(what)?;
+        let code = if closed { None } else { raw.goodbye().await.context(what)? };
+        ensure!(closed || code == Some(ENHANCE_YOUR_CALM), "50,000 {what} were taken: {code:?}");
+        let peak = watch.peak();
+        ensure!(peak < MOST_MEMORY, "{what}: {peak} bytes were held at once");
+    }
+    check(served, memory::Watch::begin()).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
