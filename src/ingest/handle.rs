@@ -131,7 +131,7 @@ impl Ingest {
             tasks.spawn(flusher.clone().run(stop.clone()));
         }
         tasks.spawn(flusher.clone().run_deltas(stop.clone()));
-        tasks.spawn(tick(commands.downgrade(), stop.clone()));
+        tasks.spawn(tick(commands.downgrade(), flusher.shared.clone(), stop.clone()));
         tasks.close();
         let queue = Arc::new(Semaphore::new((QUEUE_BYTES / QUEUE_UNIT) as usize));
         let inner = Inner { commands, queue, flusher, tasks, _stop_on_drop: stop.clone().drop_guard(), stop };
@@ -354,8 +354,8 @@ fn key_bytes(key: &PrimaryKey) -> u64 {
     }
 }
 
-/// Has the log thread apply the rules that depend on time once a second.
-async fn tick(commands: mpsc::WeakSender<Command>, stop: CancellationToken) {
+/// Has the log thread apply the rules that depend on time once a second, while there is something to apply them to.
+async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>, stop: CancellationToken) {
     #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -366,6 +366,9 @@ async fn tick(commands: mpsc::WeakSender<Command>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         let Some(commands) = commands.upgrade() else { return };
+        if shared.state.lock().is_empty() {
+            continue;
+        }
         // A full queue means that the log thread is busy: the next tick comes in a second.
         let _ = commands.try_send(Command::Tick(None));
     }
