@@ -44,6 +44,8 @@ pub enum SearchError {
     #[error("a query vector has {got} bytes, the vectors of the field have {expected}")]
     Dimension { expected: usize, got: usize },
 
+    #[error("there is no partition {0} to search")]
+    NoPartition(String),
     #[error("there is no field {0} to group by")]
     NoGroup(String),
     #[error("rows can't be grouped by field {field} of type {data_type}")]

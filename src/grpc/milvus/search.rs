@@ -54,7 +54,10 @@ impl MilvusApi {
             .map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
         let partitions = match request.partition_names.as_slice() {
             [] => None,
-            names => Some(partition_ids(&meta, names)?),
+            names => Some(partition_ids(&meta, names).map_err(|error| match error.request() {
+                Some(RequestError::PartitionNotFound(name)) => refused(SearchError::NoPartition(name.clone())),
+                _ => error.into(),
+            })?),
         };
         let count = queries.len();
         let wanted = Wanted {

@@ -49,6 +49,7 @@ pub(super) fn text(error: &SearchError) -> String {
         E::Dimension { expected, got } => {
             failed(format_args!("vector dimension mismatch, expected vector size(byte) {expected}, actual {got}"))
         }
+        E::NoPartition(name) => format!("partition name {} not found", shown(name)),
         E::NoGroup(name) => format!("groupBy field not found in schema: field not found[field={}]", shown(name)),
         E::GroupType { data_type, .. } => {
             failed(format_args!("unsupported data type {data_type} for group by operator"))
