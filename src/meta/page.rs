@@ -4,7 +4,7 @@
 //! before it. A key that exists throughout the scan is in exactly one page; a key that is written or deleted meanwhile
 //! may be in a page or in none.
 
-use super::{MetaError, Span, Tally, tally::pair_checksum};
+use super::{Span, Tally, tally::pair_checksum};
 
 /// Where a page ends. A store may end one earlier, but never without a pair while the span has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,12 +71,4 @@ impl Page {
     pub(super) fn cut(&mut self, span: &Span, next: &str) {
         self.rest = Some(Span { from: Some(next.to_owned()), ..span.clone() });
     }
-}
-
-/// A key of a store as text.
-pub(super) fn text(key: &[u8]) -> Result<&str, MetaError> {
-    std::str::from_utf8(key).map_err(|_| MetaError::Corrupt {
-        key: String::from_utf8_lossy(key).into_owned(),
-        reason: "the key is not UTF-8".to_owned(),
-    })
 }

@@ -25,6 +25,8 @@ pub(super) const UNCHECKED: TableDefinition<'static, &[u8], &[u8]> = TableDefini
 pub(super) const ALL_TALLIES: &[u8] = b"";
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
+/// Keys of the catalog are shorter.
+const SHOWN_BYTES: usize = 200;
 
 /// A value as it is stored, and the checksum of its pair.
 pub(super) fn framed(key: &[u8], value: &[u8]) -> (Vec<u8>, u32) {
@@ -38,14 +40,22 @@ pub(super) fn split(stored: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_le_bytes(*checksum), value))
 }
 
+/// A key as an error shows it. That of a damaged page may be as long as the page.
+pub(super) fn shown(key: &[u8]) -> String {
+    match key.split_at_checked(SHOWN_BYTES) {
+        Some((start, rest)) if !rest.is_empty() => format!("{}… ({} bytes)", String::from_utf8_lossy(start), key.len()),
+        _ => String::from_utf8_lossy(key).into_owned(),
+    }
+}
+
 /// The value and the checksum of its pair, or why the value is not the one that was written.
 pub(super) fn checked<'a>(key: &[u8], stored: &'a [u8]) -> Result<(&'a [u8], u32), String> {
     let Some((expected, value)) = split(stored) else {
-        return Err(format!("key {} has {} bytes instead of a value", String::from_utf8_lossy(key), stored.len()));
+        return Err(format!("key {} has {} bytes instead of a value", shown(key), stored.len()));
     };
     let found = pair_checksum(key, value);
     if found != expected && !fault::planted(Planted::CatalogUnchecked) {
-        let key = String::from_utf8_lossy(key);
+        let key = shown(key);
         return Err(format!("key {key}: checksum {expected:08x} expected, {found:08x} found"));
     }
     Ok((value, found))

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::{
     error::RedbFailure,
     file::File,
-    frame::{ALL_TALLIES, PAIRS, TALLIES, Tallies, UNCHECKED, checked},
+    frame::{ALL_TALLIES, PAIRS, TALLIES, Tallies, UNCHECKED, checked, shown},
 };
-use crate::meta::{MetaError, Page, PageLimit, Span, Tally, page, span::prefix_end, tally::class};
+use crate::meta::{MetaError, Page, PageLimit, Span, Tally, span::prefix_end, tally::class};
 
 /// Classes of at most this many pairs are checked when the file is opened, however large it is: bounds, identity, epoch.
 const FEW_PAIRS: u64 = 1000;
@@ -31,9 +31,8 @@ pub(super) fn scan(file: &File, span: &Span, limit: PageLimit) -> Result<Page, M
         let mut page = Page::default();
         for pair in database.begin_read()?.open_table(PAIRS)?.range::<&[u8]>(bounds)? {
             let (key, stored) = pair?;
-            let text = match page::text(key.value()) {
-                Ok(text) => text,
-                Err(error) => return Ok(Err(error)),
+            let Ok(text) = std::str::from_utf8(key.value()) else {
+                return Err(RedbFailure::Damaged(format!("key {} is not text", shown(key.value()))));
             };
             // A scan over a damaged file gets to its end too: it never goes back.
             if page.last_key().map_or(text < from, |last| text <= last) {
@@ -46,8 +45,8 @@ pub(super) fn scan(file: &File, span: &Span, limit: PageLimit) -> Result<Page, M
             let (value, checksum) = checked(key.value(), stored.value()).map_err(RedbFailure::Damaged)?;
             page.push(text, value, checksum);
         }
-        Ok(Ok(page))
-    })?
+        Ok(page)
+    })
 }
 
 /// The tallies as of a transaction.

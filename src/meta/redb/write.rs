@@ -166,7 +166,7 @@ fn put(
 /// Takes a pair out of the tally, with the checksum that was added. The value may have been damaged since.
 fn forget(key: &[u8], before: &[u8], tallies: &mut Tallies) -> Result<(), RedbFailure> {
     let Some((checksum, _)) = frame::split(before) else {
-        return Err(RedbFailure::Damaged(format!("key {} has no checksum", String::from_utf8_lossy(key))));
+        return Err(RedbFailure::Damaged(format!("key {} has no checksum", frame::shown(key))));
     };
     tallies.of_key(key).take(checksum);
     Ok(())
