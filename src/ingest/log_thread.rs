@@ -310,7 +310,10 @@ impl LogThread {
             return;
         }
         let (now_ms, log_end) = (self.clock.now_ms(), self.writer.end_offset());
-        for (segment, reason) in decide(&state.growing(log_end), config, now_ms) {
+        // The frames that failed may be in the log all the same, and have more rows of the growing segments. A replay
+        // takes no rows of a segment that the catalog has, but it takes the deletes of an upsert.
+        let growing = if self.shared.failure().is_some() { Vec::new() } else { state.growing(log_end) };
+        for (segment, reason) in decide(&growing, config, now_ms) {
             tracing::debug!(%segment, %reason, "sealed");
             self.assigner.close(segment);
             state.seal(segment, reason);

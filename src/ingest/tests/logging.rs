@@ -1,6 +1,6 @@
 //! Writes, their order, and failures of the log.
 
-use std::{collections::BTreeSet, sync::atomic::Ordering};
+use std::{collections::BTreeSet, sync::atomic::Ordering, time::Duration};
 
 use super::{super::*, world::*};
 use crate::{
@@ -82,6 +82,25 @@ async fn after_a_failed_sync_nothing_is_acknowledged_and_acknowledged_rows_are_b
     expected.extend(process.insert(1, &[5]).await.unwrap());
     let live: BTreeSet<_> = process.live().into_iter().filter(|r| r.key != 3).collect();
     assert_eq!(live, expected, "row 3 was in the file and never acknowledged: it may be there or not");
+}
+
+/// The frame of the upsert is in the log, although it failed. A replay must not find the segment that it adds to in the
+/// catalog: it would take the delete and not the row.
+#[tokio::test]
+async fn after_a_failed_sync_no_segment_is_sealed_that_the_log_may_have_more_of() {
+    let mut world = World::new();
+    world.config.max_life = Duration::from_secs(100);
+    let process = world.open().await;
+    process.insert(1, &[1]).await.unwrap();
+    process.faults.fail_sync.store(true, Ordering::SeqCst);
+    process.upsert(1, &[1]).await.unwrap_err();
+    world.clock.advance(Duration::from_secs(101));
+    process.ingest.tick().await.unwrap();
+    let states: Vec<_> = process.ingest.unflushed().iter().map(|segment| segment.state).collect();
+    assert_eq!(states, [SegmentState::Growing]);
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!(process.live_keys(), [1], "the row of before or that of the upsert");
 }
 
 #[tokio::test]

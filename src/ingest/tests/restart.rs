@@ -1,6 +1,6 @@
 //! Restarts: acknowledged rows are back, flushed ones are not there twice.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, sync::atomic::Ordering};
 
 use super::{super::*, world::*};
 use crate::{
@@ -131,6 +131,24 @@ async fn a_waiting_delete_keeps_the_log_that_holds_it() {
     let process = world.open().await;
     assert_eq!(process.report.pending_deletes, 1);
     assert!(!process.live_keys().contains(&2));
+}
+
+#[tokio::test]
+async fn a_log_file_whose_removal_failed_after_it_was_done_is_not_missed() {
+    let mut world = World::new();
+    // Each write begins a file.
+    world.config.wal_file_bytes = 1;
+    let process = world.open().await;
+    process.insert(1, &[1]).await.unwrap();
+    process.faults.fail_removed.store(true, Ordering::SeqCst);
+    process.flush().await;
+    while process.faults.removals.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    process.insert(1, &[2]).await.unwrap();
+    process.kill().await;
+    let process = world.open().await;
+    assert_eq!(process.live_keys(), [1, 2]);
 }
 
 #[tokio::test]

@@ -308,6 +308,9 @@ impl FlushSink for Catalog {
 pub(super) struct LogFaults {
     pub(super) syncs: AtomicU64,
     pub(super) fail_sync: AtomicBool,
+    pub(super) removals: AtomicU64,
+    /// Remove files, and fail then.
+    pub(super) fail_removed: AtomicBool,
     /// Write only so many bytes of the next append, then fail.
     pub(super) tear: Mutex<Option<usize>>,
     /// Syncs wait until the other end is dropped.
@@ -327,7 +330,12 @@ impl WalFiles for FaultyFiles {
     }
 
     fn remove(&mut self, first: Lsn) -> io::Result<()> {
-        self.disk.remove(first)
+        self.disk.remove(first)?;
+        self.faults.removals.fetch_add(1, Ordering::SeqCst);
+        if self.faults.fail_removed.load(Ordering::SeqCst) {
+            return Err(io::Error::other("fails on purpose after it was done"));
+        }
+        Ok(())
     }
 
     fn note(&mut self, identity: &Identity) -> io::Result<()> {

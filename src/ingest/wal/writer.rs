@@ -23,6 +23,9 @@ pub(in crate::ingest) struct LogWriter {
     current: Box<dyn WalFile>,
     current_first: Lsn,
     current_bytes: u64,
+    /// Position that the oldest file must begin with, as it was noted last. It never goes back: a removal may fail after
+    /// it was done.
+    oldest: Lsn,
     /// Bytes of all frames ever in this log as far as this process knows: measures distances between frames.
     end_offset: u64,
     next: Lsn,
@@ -53,6 +56,7 @@ impl LogWriter {
             current,
             current_first: next,
             current_bytes: 0,
+            oldest,
             end_offset,
             next,
             durable: Lsn(next.0.saturating_sub(1)),
@@ -127,6 +131,7 @@ impl LogWriter {
         // Before any goes: from now on they need not be there.
         let oldest = self.closed.get(going).map_or(self.current_first, |file| file.first);
         self.files.note(&Identity { owner: self.owner, oldest, newest: self.current_first })?;
+        self.oldest = oldest;
         fault::reached(Point::LogTrimNoted);
         for _ in 0..going {
             let Some(file) = self.closed.front().copied() else { break };
@@ -140,9 +145,8 @@ impl LogWriter {
     fn roll(&mut self) -> io::Result<()> {
         let next = self.files.create(self.next)?;
         fault::reached(Point::LogFileMade);
-        let oldest = self.closed.front().map_or(self.current_first, |file| file.first);
         // Before anything in it is acknowledged: from now on it has to be there.
-        self.files.note(&Identity { owner: self.owner, oldest, newest: self.next })?;
+        self.files.note(&Identity { owner: self.owner, oldest: self.oldest, newest: self.next })?;
         fault::reached(Point::LogFileNamed);
         self.closed.push_back(ClosedFile {
             first: self.current_first,
