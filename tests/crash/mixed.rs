@@ -174,18 +174,19 @@ impl Caller {
         let answer = match answer {
             Ok(answer) => answer.into_inner(),
             Err(_) if round.killing.load(Relaxed) => return Ok((Ending::Unknown, None)),
+            // Before the next one: the client's own deadline has a source, too, and says nothing of the server.
+            Err(error)
+                if self.deadline.is_some() && matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) =>
+            {
+                round.unanswered.fetch_add(1, Relaxed);
+                return Ok((Ending::Unknown, None));
+            }
             Err(error) if round.kills_itself && is_broken(&error) => {
                 round.killing.store(true, Relaxed);
                 return Ok((Ending::Unknown, None));
             }
             Err(error) if error.code() == Code::ResourceExhausted => {
                 round.pushed_back.fetch_add(1, Relaxed);
-                return Ok((Ending::Unknown, None));
-            }
-            Err(error)
-                if self.deadline.is_some() && matches!(error.code(), Code::DeadlineExceeded | Code::Cancelled) =>
-            {
-                round.unanswered.fetch_add(1, Relaxed);
                 return Ok((Ending::Unknown, None));
             }
             Err(error) => bail!("{what}: {error}"),
