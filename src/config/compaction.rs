@@ -31,6 +31,8 @@ pub struct CompactionConfig {
     pub delta_logs: u32,
     /// A segment with a larger share of expired rows is rewritten.
     pub expired_ratio: f64,
+    /// A share that equals its threshold is beyond it, as in Milvus.
+    pub inclusive_shares: bool,
     /// Deletes newer than this are not compacted away.
     pub retention: Duration,
     /// Most inputs of one plan.
@@ -57,6 +59,7 @@ impl Default for CompactionConfig {
             delta_bytes: 10 * MIB,
             delta_logs: 200,
             expired_ratio: 0.2,
+            inclusive_shares: false,
             retention: Duration::ZERO,
             max_inputs: 1000,
             windows: Windows::default(),

@@ -424,6 +424,8 @@ pub(super) const KEYS: &[Key] = &[
         "Every object is read and compared with its checksum once in this time; 0 switches it off."),
     key!("datacoord.compaction.expiredRatio", Ratio, SHARE, Ratio(config.compaction.expired_ratio),
         "A segment is rewritten beyond this share of rows past the collection's time to live."),
+    key!("datacoord.compaction.inclusiveShares", Flag, None, Flag(config.compaction.inclusive_shares),
+        "A share of deleted or expired rows that equals its threshold is beyond it, as in Milvus."),
     key!("datacoord.compaction.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.merges_bytes),
         "Memory for merging, all plans together; 0: a share of memory.limit."),
     key!("datacoord.compaction.throttle", Megabytes, Some((0.0, MAX_MB)), Bytes(config.worker.throttle_bytes),

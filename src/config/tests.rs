@@ -45,11 +45,24 @@ fn the_example_file_agrees_with_the_table_and_holds_the_defaults() {
 
 #[test]
 fn the_profiles_load() {
-    for (name, s3) in [("standalone", false), ("s3", true)] {
+    for (name, s3) in [("standalone", false), ("s3", true), ("stock", false)] {
         let loaded = load(&Sources { file: Some(root(&format!("config/{name}.yaml"))), ..Sources::default() }).unwrap();
         assert_eq!(matches!(loaded.config.storage.kind, StorageKind::S3(_)), s3, "{name}");
         assert!(loaded.ignored.is_empty(), "{name}: {:?}", loaded.ignored);
     }
+}
+
+/// The numbers of Milvus 2.3.5, by its own table of parameters. What they lead to is in `tests/layouts`.
+#[test]
+fn the_stock_profile_has_milvus_numbers() {
+    let loaded = load(&Sources { file: Some(root("config/stock.yaml")), ..Sources::default() }).unwrap();
+    let compaction = loaded.config.compaction;
+    // "At least 3 small ones" there is "more than 2" here.
+    assert_eq!((compaction.max_small_segments, compaction.max_inputs), (2, 30));
+    assert_eq!((compaction.delta_ratio, compaction.expired_ratio, compaction.inclusive_shares), (0.2, 0.2, true));
+    assert_eq!((compaction.delta_bytes, compaction.delta_logs), (2 << 20, 200));
+    assert_eq!((compaction.small_proportion, compaction.full_proportion), (0.5, 0.85));
+    assert_eq!((compaction.max_segment_bytes, compaction.global_interval.as_secs()), (512 << 20, 60));
 }
 
 /// Name, text in the file, and where it must arrive: the unit of every kind of key, by Milvus' documentation.

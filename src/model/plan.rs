@@ -56,6 +56,8 @@ pub enum PlanReason {
     ManualMerge,
     /// A user asked: the segment has deletes or expired rows.
     ManualRewrite { delta_rows: u64 },
+    /// A user asked: the segment is alone in its group, and no compaction has written it yet.
+    ManualFirst,
     /// A user asked: segments that miss this size are merged or split.
     ForceMerge { target_bytes: u64 },
     /// A user asked: rows are divided by the clustering key. `unclustered` inputs are not divided by this key yet.
@@ -68,7 +70,7 @@ pub enum PlanReason {
 
 impl PlanReason {
     /// All names that [`Self::code`] returns.
-    pub const CODES: [&'static str; 12] = [
+    pub const CODES: [&'static str; 13] = [
         "delta_rows",
         "delta_bytes",
         "delta_logs",
@@ -77,6 +79,7 @@ impl PlanReason {
         "full_enough",
         "manual_merge",
         "manual_rewrite",
+        "manual_first",
         "force_merge",
         "cluster",
         "cluster_again",
@@ -94,6 +97,7 @@ impl PlanReason {
             Self::FullEnough { .. } => "full_enough",
             Self::ManualMerge => "manual_merge",
             Self::ManualRewrite { .. } => "manual_rewrite",
+            Self::ManualFirst => "manual_first",
             Self::ForceMerge { .. } => "force_merge",
             Self::Cluster { .. } => "cluster",
             Self::ClusterAgain { .. } => "cluster_again",
@@ -106,7 +110,7 @@ impl std::fmt::Display for PlanReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::DeltaRows { delta_rows, rows, threshold_ratio } => {
-                write!(f, "{delta_rows} delta rows of {rows} rows exceed the ratio {threshold_ratio}")
+                write!(f, "{delta_rows} of {rows} rows are deleted, ratio {threshold_ratio}")
             }
             Self::DeltaBytes { delta_bytes, threshold_bytes } => {
                 write!(f, "{delta_bytes} bytes of delta logs exceed {threshold_bytes}")
@@ -121,6 +125,7 @@ impl std::fmt::Display for PlanReason {
             }
             Self::ManualMerge => f.write_str("asked for: these segments fit together"),
             Self::ManualRewrite { delta_rows } => write!(f, "asked for: the segment has {delta_rows} delta rows"),
+            Self::ManualFirst => f.write_str("asked for: alone in its group, and no compaction has written it yet"),
             Self::ForceMerge { target_bytes } => write!(f, "asked for: segments of {target_bytes} bytes"),
             Self::Cluster { field, unclustered } => {
                 write!(f, "asked for: inputs not clustered by field {field}: {unclustered}")

@@ -3,7 +3,7 @@
 //! Looks at one segment at a time, never at its neighbours.
 
 use super::{
-    PlanContext,
+    PlanContext, ShareLimit,
     estimate::{Applicable, expired_rows, live_bytes, share_of},
 };
 use crate::{
@@ -78,8 +78,8 @@ impl<'a> Candidate<'a> {
     }
 }
 
-/// The first threshold that the segment exceeds: deletes before expired rows. A value equal to its threshold does not
-/// exceed it.
+/// The first threshold that the segment exceeds: deletes before expired rows. A number equal to its threshold does not
+/// exceed it; of shares the setting says so.
 fn exceeded(
     segment: &Segment,
     applicable: Applicable,
@@ -88,7 +88,7 @@ fn exceeded(
 ) -> Option<PlanReason> {
     let rows = segment.rows;
     let delta_rows = applicable.count(segment.delta_rows);
-    if delta_rows as f64 > rows as f64 * config.delta_ratio {
+    if ShareLimit::of_deletes(config).is_exceeded(delta_rows, rows) {
         return Some(PlanReason::DeltaRows { delta_rows, rows, threshold_ratio: config.delta_ratio });
     }
     let delta_bytes = applicable.count(segment.delta_bytes);
@@ -99,7 +99,7 @@ fn exceeded(
     if delta_logs > config.delta_logs {
         return Some(PlanReason::DeltaLogs { delta_logs, threshold: config.delta_logs });
     }
-    (expired_rows as f64 > rows as f64 * config.expired_ratio).then_some(PlanReason::Expired {
+    ShareLimit::of_expired(config).is_exceeded(expired_rows, rows).then_some(PlanReason::Expired {
         expired_rows,
         rows,
         threshold_ratio: config.expired_ratio,

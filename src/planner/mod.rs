@@ -16,8 +16,8 @@
 //! 2. the result does not depend on the order of the segments;
 //! 3. a draft has at most `max_inputs` inputs, unless it clusters, and a merge never promises more than
 //!    `max_segment_bytes`, unless a client asked for several outputs;
-//! 4. every draft brings something: fewer segments, the size or order that was asked for, or deletes and expired rows
-//!    gone;
+//! 4. every draft brings something: fewer segments, the size or order that was asked for, deletes and expired rows gone,
+//!    or, once for each segment that a flush wrote and that is alone, the rewrite that a client of Milvus waits for;
 //! 5. repeating "plan, then carry out" ends, and an unchanged set of segments leads to no draft again.
 
 mod context;
@@ -27,6 +27,7 @@ mod packing;
 mod policy;
 mod proposals;
 mod propose;
+mod share;
 mod skip;
 mod terms;
 mod validate;
@@ -37,6 +38,7 @@ mod tests;
 pub use context::{GroupView, LastFailure, PlanContext, Policy, SegmentScope};
 pub use proposals::{PlanDraft, Proposals};
 pub use propose::propose;
+pub use share::ShareLimit;
 pub use skip::{Measure, SkipReason};
 pub use terms::{Lapsed, Standing, check_terms};
 pub use validate::{Rules, Violation, validate};

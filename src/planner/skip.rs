@@ -8,7 +8,10 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use super::Violation;
+use super::{
+    Violation,
+    share::{Percent, ShareLimit},
+};
 use crate::model::{FailureKind, FieldId, SegmentLevel, Timestamp};
 
 /// The reason why no draft has a segment. Sizes are in bytes, shares from 0 to 1.
@@ -29,12 +32,14 @@ pub enum SkipReason {
     LastPlanFailed { kind: FailureKind, until_ms: Option<u64> },
     /// The only live segment of its group, with nothing to drop.
     Alone,
+    /// The same, and a compaction has written it: a request would write it once more as it is.
+    AloneCompacted,
     /// Not small, with nothing to drop.
     AlreadyFull { bytes: u64, max_bytes: u64 },
     /// It has deletes, but not enough for a rewrite.
-    FewDeletes { delta_rows: u64, rows: u64, threshold_ratio: f64 },
+    FewDeletes { delta_rows: u64, rows: u64, limit: ShareLimit },
     /// It has expired rows, but not enough for a rewrite.
-    FewExpired { expired_rows: u64, rows: u64, threshold_ratio: f64 },
+    FewExpired { expired_rows: u64, rows: u64, limit: ShareLimit },
     /// Small, but the small segments of the group are too few and together too small to fill one.
     TooFewSmall { small: u32, needed: u32, bytes: u64, needed_bytes: u64 },
     /// No other candidate fits beside it, or no choice of candidates fills a segment.
@@ -62,6 +67,7 @@ impl SkipReason {
             Self::Reserved => "reserved",
             Self::LastPlanFailed { .. } => "last_plan_failed",
             Self::Alone => "alone",
+            Self::AloneCompacted => "alone_compacted",
             Self::AlreadyFull { .. } => "already_full",
             Self::FewDeletes { .. } => "few_deletes",
             Self::FewExpired { .. } => "few_expired",
@@ -101,13 +107,13 @@ impl SkipReason {
             | Self::Clustered { .. }
             | Self::Growing { .. }
             | Self::Refused(_) => None,
-            Self::Alone => of(1.0, Some(2.0), "segments"),
+            Self::Alone | Self::AloneCompacted => of(1.0, Some(2.0), "segments"),
             Self::AlreadyFull { bytes, max_bytes } | Self::NothingFits { bytes, max_bytes } => {
                 of(*bytes as f64, Some(*max_bytes as f64), "bytes")
             }
-            Self::FewDeletes { delta_rows: part, rows, threshold_ratio }
-            | Self::FewExpired { expired_rows: part, rows, threshold_ratio } => {
-                of(Percent::of(*part, *rows).0, Some(*threshold_ratio), "share")
+            Self::FewDeletes { delta_rows: part, rows, limit }
+            | Self::FewExpired { expired_rows: part, rows, limit } => {
+                of(Percent::of(*part, *rows).0, Some(limit.ratio), "share")
             }
             Self::TooFewSmall { small, needed, .. } => of(f64::from(*small), Some(f64::from(*needed)), "segments"),
             Self::Retained { delta_rows } => of(*delta_rows as f64, None, "rows"),
@@ -133,14 +139,13 @@ impl fmt::Display for SkipReason {
                 write!(f, "its last plan failed ({}), tried again from {} on", kind.as_str(), Utc(*until_ms))
             }
             Self::Alone => f.write_str("alone in its group"),
+            Self::AloneCompacted => f.write_str("alone in its group, and a compaction has written it already"),
             Self::AlreadyFull { bytes, max_bytes } => write!(f, "already {} % full", Percent::of(*bytes, *max_bytes)),
-            Self::FewDeletes { delta_rows, rows, threshold_ratio } => {
-                let share = Percent::of(*delta_rows, *rows);
-                write!(f, "{share} % delta rows, rewritten above {} %", Percent(*threshold_ratio))
+            Self::FewDeletes { delta_rows, rows, limit } => {
+                write!(f, "{} % delta rows, rewritten {limit}", Percent::of(*delta_rows, *rows))
             }
-            Self::FewExpired { expired_rows, rows, threshold_ratio } => {
-                let share = Percent::of(*expired_rows, *rows);
-                write!(f, "about {share} % expired rows, rewritten above {} %", Percent(*threshold_ratio))
+            Self::FewExpired { expired_rows, rows, limit } => {
+                write!(f, "about {} % expired rows, rewritten {limit}", Percent::of(*expired_rows, *rows))
             }
             Self::TooFewSmall { small, needed, bytes, needed_bytes } => {
                 let (bytes, needed_bytes) = (Megabytes(*bytes), Megabytes(*needed_bytes));
@@ -157,23 +162,6 @@ impl fmt::Display for SkipReason {
             }
             Self::Refused(violation) => write!(f, "refused: {violation}"),
         }
-    }
-}
-
-/// A share in percent, cut to one decimal. Rounding could show a value that reaches a threshold it is below.
-struct Percent(f64);
-
-impl Percent {
-    fn of(part: u64, whole: u64) -> Self {
-        Self(if whole == 0 { 0.0 } else { part as f64 / whole as f64 })
-    }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // 0.29 * 1000 is 289.999…: without the small addition, 29 % would become 28.9 %.
-        let tenths = (self.0 * 1000.0 + 1e-6).floor();
-        write!(f, "{}", tenths / 10.0)
     }
 }
 
@@ -210,9 +198,13 @@ mod tests {
 
     const MB: u64 = 1 << 20;
 
+    fn above(ratio: f64) -> ShareLimit {
+        ShareLimit { ratio, inclusive: false }
+    }
+
     #[rstest]
     #[case(SkipReason::Disabled, None)]
-    #[case(SkipReason::FewDeletes { delta_rows: 12, rows: 100, threshold_ratio: 0.2 }, Some((0.12, Some(0.2), "share")))]
+    #[case(SkipReason::FewDeletes { delta_rows: 12, rows: 100, limit: above(0.2) }, Some((0.12, Some(0.2), "share")))]
     #[case(SkipReason::AlreadyFull { bytes: 93, max_bytes: 100 }, Some((93.0, Some(100.0), "bytes")))]
     #[case(
         SkipReason::TooFewSmall { small: 4, needed: 11, bytes: 1, needed_bytes: 2 }, Some((4.0, Some(11.0), "segments"))
@@ -224,6 +216,7 @@ mod tests {
 
     #[rstest]
     #[case(SkipReason::Alone, "alone in its group")]
+    #[case(SkipReason::AloneCompacted, "alone in its group, and a compaction has written it already")]
     #[case(
         SkipReason::LastPlanFailed { kind: FailureKind::Corrupt, until_ms: None },
         "its last plan failed (corrupt), tried again on request only"
@@ -240,18 +233,18 @@ mod tests {
     #[case(SkipReason::AlreadyFull { bytes: 93 * MB, max_bytes: 100 * MB }, "already 93 % full")]
     #[case(SkipReason::AlreadyFull { bytes: 9_399, max_bytes: 10_000 }, "already 93.9 % full")]
     #[case(
-        SkipReason::FewDeletes { delta_rows: 12, rows: 100, threshold_ratio: 0.2 },
+        SkipReason::FewDeletes { delta_rows: 12, rows: 100, limit: above(0.2) },
         "12 % delta rows, rewritten above 20 %"
     )]
     #[case(
-        SkipReason::FewDeletes { delta_rows: 28_999, rows: 100_000, threshold_ratio: 0.29 },
+        SkipReason::FewDeletes { delta_rows: 28_999, rows: 100_000, limit: above(0.29) },
         "28.9 % delta rows, rewritten above 29 %"
     )]
     #[case(
         SkipReason::TooFewSmall { small: 4, needed: 11, bytes: 120 * MB, needed_bytes: 435 * MB + MB / 5 },
         "too few small segments: 4 of 11, 120 of 435.1 MB"
     )]
-    #[case(SkipReason::FewDeletes { delta_rows: 1, rows: 0, threshold_ratio: 0.2 }, "0 % delta rows, rewritten above 20 %")]
+    #[case(SkipReason::FewDeletes { delta_rows: 1, rows: 0, limit: above(0.2) }, "0 % delta rows, rewritten above 20 %")]
     fn says_value_and_threshold(#[case] reason: SkipReason, #[case] text: &str) {
         assert_eq!(reason.to_string(), text);
     }

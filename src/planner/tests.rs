@@ -50,6 +50,11 @@ fn deleted(id: i64, mb: u64, percent: u64) -> Segment {
     }
 }
 
+/// The same, written by a compaction.
+fn compacted(segment: Segment) -> Segment {
+    Segment { compaction_from: Box::new([SegmentId(90), SegmentId(91)]), ..segment }
+}
+
 struct Case {
     trigger: Trigger,
     policy: Policy,
@@ -223,7 +228,10 @@ fn a_segment_that_must_be_rewritten_is_merged_with_small_ones() {
 )]
 #[case::one_delete_is_enough(vec![deleted(1, 300, 1), segment(2, 500)], vec![(vec![1], "manual_rewrite")], vec!["already_full"])]
 #[case::deletes_make_room(vec![deleted(1, 300, 30), segment(2, 300)], vec![(vec![1, 2], "manual_merge")], vec![])]
-#[case::alone_and_clean(vec![segment(1, 3)], vec![], vec!["alone"])]
+#[case::alone_and_clean(vec![segment(1, 3)], vec![(vec![1], "manual_first")], vec![])]
+#[case::alone_and_full(vec![segment(1, 512)], vec![(vec![1], "manual_first")], vec![])]
+#[case::alone_and_compacted(vec![compacted(segment(1, 3))], vec![], vec!["alone_compacted"])]
+#[case::alone_compacted_and_deleted(vec![compacted(deleted(1, 3, 1))], vec![(vec![1], "manual_rewrite")], vec![])]
 #[case::alone_with_deletes(vec![deleted(1, 3, 1)], vec![(vec![1], "manual_rewrite")], vec![])]
 #[case::dead_ones_keep_to_themselves(
     vec![segment(1, 500), deleted(2, 100, 100), deleted(3, 100, 100)],
@@ -249,7 +257,7 @@ fn a_client_rewrites_expired_rows() {
     let case = Case { ttl: Some(Duration::from_secs(99)), ..manual() };
     assert_eq!(case.drafts(&[segment(1, 400)]), [(vec![1], "expired")]);
     let case = Case { ttl: Some(Duration::from_secs(100)), ..manual() };
-    assert_eq!(case.drafts(&[segment(1, 400)]), [], "the oldest row is exactly as old as it may be");
+    assert_eq!(case.drafts(&[compacted(segment(1, 400))]), [], "the oldest row is exactly as old as it may be");
 }
 
 #[rstest]

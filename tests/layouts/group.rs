@@ -186,9 +186,13 @@ impl Simulated {
         let limit = if draft.kind == PlanKind::Clustering || even * 25 >= limit * 22 { even.max(1) } else { limit };
         let clustered = draft.kind == PlanKind::Clustering || inputs.iter().any(|s| s.level == SegmentLevel::L2);
         let mut ranges = divided(&inputs, left.div_ceil(limit)).into_iter();
+        let sources: Box<[SegmentId]> = draft.inputs.iter().map(|i| i.segment).collect();
         while left > 0 {
             let bytes = left.min(limit);
             let id = self.add(bytes.div_ceil(1024), bytes, from, to);
+            if let Some(output) = self.segments.last_mut() {
+                output.compaction_from = sources.clone();
+            }
             let retained = retained.min(bytes.div_ceil(1024));
             if let Some(output) = self.segments.last_mut().filter(|_| clustered) {
                 output.level = SegmentLevel::L2;

@@ -8,3 +8,4 @@ mod group;
 mod kit;
 mod properties;
 mod scenarios;
+mod stock;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use datacoord::{
     config::CompactionConfig,
-    model::{PlanKind, Segment, SegmentId, SegmentLevel, Timestamp, Trigger},
+    model::{PlanKind, PlanReason, Segment, SegmentId, SegmentLevel, Timestamp, Trigger},
     planner::{PlanDraft, Policy, SkipReason},
 };
 use proptest::prelude::*;
@@ -174,7 +174,10 @@ proptest! {
                 let clusters = draft.kind == PlanKind::Clustering
                     && (inputs.iter().any(|s| s.level != SegmentLevel::L2) || overlap(inputs.clone()));
                 let has_work = inputs.iter().all(|s| has_work(s, &group));
-                prop_assert!(inputs.len() > 1 || too_large || clusters || has_work, "{draft:?}");
+                // Or it is the one rewrite of what a flush wrote and nothing joins.
+                let first = group.segments.len() == 1 && inputs.iter().all(|s| s.compaction_from.is_empty());
+                let first = first && draft.reason == PlanReason::ManualFirst;
+                prop_assert!(inputs.len() > 1 || too_large || clusters || has_work || first, "{draft:?}");
                 // L0 segments have a policy of their own; clustered segments are not mixed with others.
                 let levels = |level| inputs.iter().filter(|s| s.level == level).count();
                 prop_assert_eq!(draft.kind == PlanKind::L0Delete, levels(SegmentLevel::L0) > 0);

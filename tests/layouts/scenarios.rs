@@ -177,7 +177,7 @@ fn deletes_make_room() {
        4 [#########x                      ] 150 MB
        5 [####                            ]  60 MB
     -- tick 1
-    mix 1 2 5 -> 479 MB: 230400 delta rows of 512000 rows exceed the ratio 0.2
+    mix 1 2 5 -> 479 MB: 230400 of 512000 rows are deleted, ratio 0.2
     not 3: 10 % delta rows, rewritten above 20 %
     not 4: too few small segments: 1 of 11, 142.5 of 435.1 MB
        3 [###########################xxx  ] 470 MB
@@ -313,7 +313,7 @@ fn a_retention_window_passes() {
     after 4 h
        1 [#############xxxxxxxxxxxx       ] 400 MB
     -- tick 1
-    single 1 -> 300 MB: 102400 delta rows of 409600 rows exceed the ratio 0.2
+    single 1 -> 300 MB: 102400 of 409600 rows are deleted, ratio 0.2
        2 [#############xxxxxx             ] 300 MB
     -- tick 2
     not 2: 102400 delta rows inside the retention window
@@ -322,7 +322,7 @@ fn a_retention_window_passes() {
     after 8 h
        2 [#############xxxxxx             ] 300 MB
     -- tick 1
-    single 2 -> 233 MB: 68266 delta rows of 307200 rows exceed the ratio 0.2
+    single 2 -> 233 MB: 68266 of 307200 rows are deleted, ratio 0.2
        3 [#############xx                 ] 233 MB
     -- tick 2
     not 3: alone in its group
@@ -429,7 +429,7 @@ fn rows_are_clustered() {
        6 [##                              ]  20 MB
        7 [##                              ]  20 MB
     -- tick 1
-    single 4 -> 301 MB: 132096 delta rows of 440320 rows exceed the ratio 0.2
+    single 4 -> 301 MB: 132096 of 440320 rows are deleted, ratio 0.2
     not 5: clustered (level L2), not merged with others
     not 6 7: too few small segments: 2 of 11, 40 of 435.1 MB
        5 [###########################     ] 430 MB

@@ -202,8 +202,8 @@ fn remedy(reason: &SkipReason) -> String {
         SkipReason::AutoOff { by_collection: true } => {
             "the collection's property collection.autocompaction.enabled: true, or a client's request".to_owned()
         }
-        SkipReason::FewDeletes { delta_rows, rows, threshold_ratio } => {
-            let missing = ((*rows as f64 * threshold_ratio) as u64 + 1).saturating_sub(*delta_rows);
+        SkipReason::FewDeletes { delta_rows, rows, limit } => {
+            let missing = limit.least(*rows).saturating_sub(*delta_rows);
             format!("{missing} more deleted rows, or a client's request")
         }
         SkipReason::FewExpired { .. } => "time, as more rows expire, or a client's request".to_owned(),
@@ -212,7 +212,8 @@ fn remedy(reason: &SkipReason) -> String {
             needed.saturating_sub(*small),
             needed_bytes.saturating_sub(*bytes)
         ),
-        SkipReason::Alone | SkipReason::NothingFits { .. } => {
+        SkipReason::Alone => "a client's request, another segment in its group, or deletes".to_owned(),
+        SkipReason::AloneCompacted | SkipReason::NothingFits { .. } => {
             "another segment in its group that fits beside it, or deletes".to_owned()
         }
         SkipReason::AlreadyFull { .. } => "deletes or expired rows".to_owned(),

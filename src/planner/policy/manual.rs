@@ -1,7 +1,9 @@
 //! The policy of a client's plain request: merge all segments that fit together, rewrite all with deletes or expired rows.
 //!
-//! No threshold applies, but nothing is rewritten for nothing: a segment that stays alone and has nothing to drop is left
-//! alone, and a large one is only merged if that saves more than it costs.
+//! No threshold applies, but nothing is rewritten for nothing: a segment that has nothing to drop and fits beside no other is
+//! left alone, and a large one is only merged if that saves more than it costs. One exception, once in the life of a
+//! segment: if it is the only one of its group and comes from a flush, a request rewrites it. Clients of Milvus wait until
+//! each of their segments is the source of a plan.
 
 use super::rewrite;
 use crate::{
@@ -30,15 +32,13 @@ pub(in crate::planner) fn propose(
 
     let packing = cheapest(&pool, config);
     for candidate in packing.untouched {
-        proposals.skip(candidate.segment, left_alone(candidate, alone, full_bytes, config));
+        leave(candidate, alone, full_bytes, config, proposals);
     }
     let (pool, bins) = (packing.pool, packing.bins);
     for bin in bins {
         let members = bin.members(&pool);
         match members.as_slice() {
-            [single] if !single.has_work() => {
-                proposals.skip(single.segment, left_alone(single, alone, full_bytes, config));
-            }
+            [single] if !single.has_work() => leave(single, alone, full_bytes, config, proposals),
             [_] => proposals.draft(rewrite::asked_for(&members), &members),
             _ => proposals.draft(PlanReason::ManualMerge, &members),
         }
@@ -84,12 +84,28 @@ fn rewritten_bytes(bins: &[Bin], pool: &[&Candidate<'_>]) -> u64 {
     bins.iter().filter(is_rewritten).map(|b| b.bytes).fold(0, u64::saturating_add)
 }
 
+/// A segment with nothing to drop that no other joins.
+fn leave(
+    candidate: &Candidate<'_>,
+    alone: bool,
+    full_bytes: u64,
+    config: &CompactionConfig,
+    proposals: &mut Proposals,
+) {
+    match left_alone(candidate, alone, full_bytes, config) {
+        SkipReason::Alone => proposals.draft(PlanReason::ManualFirst, &[candidate]),
+        reason => proposals.skip(candidate.segment, reason),
+    }
+}
+
 fn left_alone(candidate: &Candidate<'_>, alone: bool, full_bytes: u64, config: &CompactionConfig) -> SkipReason {
     let (bytes, max_bytes) = (candidate.live_bytes, config.max_segment_bytes);
     if candidate.is_held_back() {
         SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
-    } else if alone {
+    } else if alone && candidate.segment.compaction_from.is_empty() {
         SkipReason::Alone
+    } else if alone {
+        SkipReason::AloneCompacted
     } else if bytes >= full_bytes {
         SkipReason::AlreadyFull { bytes, max_bytes }
     } else {

@@ -5,7 +5,7 @@
 use crate::{
     config::CompactionConfig,
     model::PlanReason,
-    planner::{Proposals, SkipReason, measure::Candidate, packing},
+    planner::{Proposals, ShareLimit, SkipReason, measure::Candidate, packing},
 };
 
 /// The reason for a rewrite that a client asked for. No threshold applies.
@@ -47,11 +47,11 @@ pub(in crate::planner) fn too_little(candidate: &Candidate<'_>, config: &Compact
     if candidate.retained || candidate.is_held_back() {
         Some(SkipReason::Retained { delta_rows: candidate.segment.delta_rows })
     } else if candidate.delta_rows > 0 {
-        let threshold_ratio = config.delta_ratio;
-        Some(SkipReason::FewDeletes { delta_rows: candidate.delta_rows, rows, threshold_ratio })
+        let limit = ShareLimit::of_deletes(config);
+        Some(SkipReason::FewDeletes { delta_rows: candidate.delta_rows, rows, limit })
     } else if candidate.expired_rows > 0 {
-        let threshold_ratio = config.expired_ratio;
-        Some(SkipReason::FewExpired { expired_rows: candidate.expired_rows, rows, threshold_ratio })
+        let limit = ShareLimit::of_expired(config);
+        Some(SkipReason::FewExpired { expired_rows: candidate.expired_rows, rows, limit })
     } else {
         None
     }

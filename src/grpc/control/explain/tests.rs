@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::super::tests::*;
-use crate::model::SegmentId;
+use crate::{
+    coordinator::CompactionRequest,
+    model::{PlanReason, SegmentId},
+};
 
 async fn dry(api: &ControlApi, trigger: plan_compaction_request::Trigger) -> PlanCompactionResponse {
     let request = PlanCompactionRequest { trigger: Some(trigger), ..Default::default() };
@@ -156,7 +159,7 @@ async fn explains_from_the_state_as_it_is() {
     let first = world.segment(&cell, 0..100).await;
     let alone = explain(&api, first).await;
     let (automatic, on_request) = (alone.automatic.unwrap(), alone.on_request.unwrap());
-    assert_eq!((automatic.code.as_str(), on_request.code.as_str()), ("alone", "alone"));
+    assert_eq!((automatic.code.as_str(), on_request.code.as_str()), ("alone", "planned"));
     assert!(automatic.remedy.contains("another segment"), "{}", automatic.remedy);
     assert!(alone.next_look_ms > 0);
 
@@ -204,4 +207,25 @@ async fn explains_a_collection_with_counts() {
     let request = ExplainCollectionRequest { collection: named(&cell), max_segments: -1 };
     let error = api.explain_collection(Request::new(request)).await.unwrap_err();
     assert!(error.message().starts_with("max_segments: -1"), "{error}");
+}
+
+/// Clients of Milvus wait until each of their segments is a source. The same rows are not written again and again.
+#[tokio::test]
+async fn a_request_rewrites_a_lone_segment_once_and_says_why_not_again() {
+    let world = World::new().await;
+    let cell = world.collection("books").await;
+    let flushed = world.segment(&cell, 0..10).await;
+    let job = world.compact(&cell).await;
+    let plans = world.ended(job).await.plans;
+    let [plan] = plans.as_slice() else { panic!("{plans:?}") };
+    assert_eq!((&plan.reason, plan.inputs[0].segment), (&PlanReason::ManualFirst, flushed));
+    let live = cell.live();
+    let [written] = live.as_slice() else { panic!("{live:?}") };
+    assert_eq!((written.rows, &*written.compaction_from), (10, &[flushed][..]));
+
+    let again = world.coordinator.manual_compaction(&cell, CompactionRequest::default()).await.unwrap();
+    assert_eq!(again.plans, 0);
+    let why = again.nothing_to_do.unwrap();
+    assert_eq!(why, format!("segment {}: alone in its group, and a compaction has written it already", written.id));
+    assert_eq!(cell.live()[0].id, written.id);
 }
