@@ -1,7 +1,7 @@
 //! Why a client's request is refused: names, ids and limits, and no wire code. `wire::status` words it for clients of
 //! Milvus; the texts here are for logs, and for our own API where Milvus has no words.
 
-use super::{CollectionId, JobId, PartitionId, PlanId, SearchError, SegmentId, name::BadName};
+use super::{CollectionId, IndexFault, JobId, PartitionId, PlanId, SearchError, SegmentId, name::BadName};
 use crate::error::{Classify, ErrorKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum RequestError {
     CollectionNotFound { database: String, collection: String },
     #[error("there is no collection with id {0}")]
     CollectionIdNotFound(CollectionId),
+    /// The name of the collection is empty.
+    #[error("no collection is named")]
+    CollectionNotNamed,
     /// Neither a name nor an id above 0.
     #[error("no collection is named: the name is empty and the id is {id}")]
     NoCollection { id: i64 },
@@ -80,6 +83,8 @@ pub enum RequestError {
 
     #[error("there is no index {0}")]
     IndexNotFound(String),
+    #[error("collection {0} has no index")]
+    NoIndex(String),
     /// A load needs an index on the vector field.
     #[error("vector field {field} of collection {collection} has no index")]
     NoIndexToLoad { field: String, collection: String },
@@ -87,6 +92,14 @@ pub enum RequestError {
     NoFieldToIndex(String),
     #[error("field {field} has index {index} already")]
     FieldHasIndex { field: String, index: String },
+    /// The name is one of another index, or of the same one with other parameters.
+    #[error("index {0} is another one already")]
+    IndexExists(String),
+    /// A call about one index, which the empty name does not tell from the others.
+    #[error("there are several indexes, and the call names none")]
+    ManyIndexes,
+    #[error(transparent)]
+    BadIndex(#[from] IndexFault),
 
     #[error(transparent)]
     BadName(#[from] BadName),
@@ -114,17 +127,21 @@ impl Classify for RequestError {
             | Self::TargetNotFound(_)
             | Self::CollectionNotFound { .. }
             | Self::CollectionIdNotFound(_)
+            | Self::CollectionNotNamed
             | Self::AliasNotFound { .. }
             | Self::PartitionNotFound(_)
             | Self::PartitionIdNotFound(_)
             | Self::IndexNotFound(_)
+            | Self::NoIndex(_)
             | Self::NoIndexToLoad { .. }
             | Self::JobNotFound(_)
             | Self::PlanNotFound(_)
             | Self::SegmentNotFound(_) => ErrorKind::NotFound,
-            Self::NoCollection { .. } | Self::BadName(_) | Self::QueryWindow { .. } | Self::Search(_) => {
-                ErrorKind::Invalid
-            }
+            Self::NoCollection { .. }
+            | Self::BadName(_)
+            | Self::BadIndex(_)
+            | Self::QueryWindow { .. }
+            | Self::Search(_) => ErrorKind::Invalid,
             Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
             Self::DatabaseExists(_)
             | Self::DefaultDatabase
@@ -147,6 +164,8 @@ impl Classify for RequestError {
             | Self::PartitionByKey(_)
             | Self::NoFieldToIndex(_)
             | Self::FieldHasIndex { .. }
+            | Self::IndexExists(_)
+            | Self::ManyIndexes
             | Self::JobEnded(_)
             | Self::NoClusteringKey(_) => ErrorKind::Conflict,
         }

@@ -73,6 +73,9 @@ impl Standalone {
         self.coordinator.check_fence()?;
         let meta = cell.meta();
         let schema = &meta.schema;
+        if !partition.is_empty() && schema.partition_key().is_none() {
+            self.check_partition(partition)?;
+        }
         let target = Target::of(&meta, partition)?;
         let count = rows.num_rows();
         let first_row_id = self.ids.alloc(count as u64).await?.start;
@@ -110,22 +113,31 @@ impl Standalone {
         Ok(Mutation { keys, count: count as u64, ts: ack.ts })
     }
 
+    /// The one partition that a delete is about; an empty name means all of them.
+    ///
+    /// # Errors
+    /// `BadName`, `PartitionNotFound`.
+    pub fn delete_scope(&self, cell: &CollectionCell, partition: &str) -> Result<Option<PartitionId>, RequestError> {
+        if partition.is_empty() {
+            return Ok(None);
+        }
+        self.check_partition(partition)?;
+        Ok(Some(partition_of(&cell.meta(), partition)?.id))
+    }
+
     /// Deletes by expression: by key where it names keys, otherwise those rows that match it now. Rows written after
     /// "now" stay, though the delete is logged later: a row that replaced a matching one need not match.
     ///
-    /// The count is that of the keys named, whether or not they exist, as in Milvus.
+    /// The count is that of the keys named, as often as they are named and whether or not they exist, as in Milvus.
+    /// `scope` is what [`Self::delete_scope`] says.
     pub async fn delete(
         &self,
         cell: &Arc<CollectionCell>,
-        partition: &str,
+        scope: Option<PartitionId>,
         expr: &BoundExpr,
     ) -> Result<Mutation, StandaloneError> {
         self.coordinator.check_fence()?;
         let meta = cell.meta();
-        let scope = match partition {
-            "" => None,
-            name => Some(partition_of(&meta, name)?.id),
-        };
         let (keys, older_than) = match expr.exact_keys() {
             Some(keys) => (keys, None),
             None => {
@@ -133,7 +145,7 @@ impl Standalone {
                 (found.keys, Some(found.older_than))
             }
         };
-        let count = keys.len() as u64;
+        let count = expr.listed_keys().unwrap_or(keys.len()) as u64;
         let mut by_channel: BTreeMap<usize, Vec<PrimaryKey>> = BTreeMap::new();
         for key in keys {
             by_channel.entry(shard_of(&key, meta.channels.len())).or_default().push(key);
@@ -213,8 +225,8 @@ impl Target {
     }
 }
 
-fn partition_of<'a>(meta: &'a Collection, name: &str) -> Result<&'a Partition, StandaloneError> {
-    Ok(meta.partition(name).ok_or_else(|| RequestError::PartitionNotFound(name.to_owned()))?)
+fn partition_of<'a>(meta: &'a Collection, name: &str) -> Result<&'a Partition, RequestError> {
+    meta.partition(name).ok_or_else(|| RequestError::PartitionNotFound(name.to_owned()))
 }
 
 /// Adds the row ids, and the keys where the collection makes them, and puts the columns into the stored order.

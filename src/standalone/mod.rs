@@ -46,7 +46,7 @@ pub use directory::CollectionName;
 pub use dml::{FlushedCollection, Mutation};
 pub use error::StandaloneError;
 pub use handle::Standalone;
-pub use reads::{ReadAnswer, ReadRequest};
+pub use reads::{ReadAnswer, ReadRequest, Rows};
 pub use search::{SearchAnswer, SearchRequest};
 
 pub use crate::query::{QueryVectors, Range, compile as compile_filter, is_key_name};

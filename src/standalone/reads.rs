@@ -30,13 +30,28 @@ pub(super) struct Matching {
     pub(super) older_than: Timestamp,
 }
 
-/// A client's read.
-#[derive(Debug, Clone)]
-pub struct ReadRequest {
+/// The rows that a read is about.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
     /// None: every row.
     pub filter: Option<BoundExpr>,
     /// None: every partition.
     pub partitions: Option<Vec<PartitionId>>,
+    /// Leaves out rows that are not flushed. Deletes that are not flushed count all the same.
+    pub ignore_growing: bool,
+}
+
+impl Rows {
+    /// Those that match, in every partition.
+    pub fn matching(filter: Option<BoundExpr>) -> Self {
+        Self { filter, ..Self::default() }
+    }
+}
+
+/// A client's read.
+#[derive(Debug, Clone)]
+pub struct ReadRequest {
+    pub rows: Rows,
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
     pub limit: Option<u64>,
@@ -53,12 +68,12 @@ pub struct ReadAnswer {
 impl Standalone {
     /// Rows that match, one per key, ascending by key; columns are named by field id.
     pub async fn query(&self, cell: &CollectionCell, request: ReadRequest) -> Result<ReadAnswer, StandaloneError> {
-        let ReadRequest { filter, partitions, fields, limit, offset } = request;
+        let ReadRequest { rows, fields, limit, offset } = request;
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref(), false).await?;
-            let scope = self.scope(cell, filter, partitions);
+            let (read_set, _pins, _) = self.read_set(cell, &rows).await?;
+            let scope = self.scope(cell, rows);
             let limits = self.query_limits(&admitted);
             let rows = query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?;
             Ok(ReadAnswer { rows, memory: admitted.memory.clone() })
@@ -67,17 +82,12 @@ impl Standalone {
     }
 
     /// How many live rows match.
-    pub async fn count(
-        &self,
-        cell: &CollectionCell,
-        filter: Option<BoundExpr>,
-        partitions: Option<Vec<PartitionId>>,
-    ) -> Result<u64, StandaloneError> {
+    pub async fn count(&self, cell: &CollectionCell, rows: Rows) -> Result<u64, StandaloneError> {
         self.until_stop(async {
             let _admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, partitions.as_deref(), false).await?;
-            Ok(query::count(&schema, read_set, self.scope(cell, filter, partitions)).await?)
+            let (read_set, _pins, _) = self.read_set(cell, &rows).await?;
+            Ok(query::count(&schema, read_set, self.scope(cell, rows)).await?)
         })
         .await
     }
@@ -93,8 +103,9 @@ impl Standalone {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let partitions = partition.map(|p| vec![p]);
-            let (read_set, _pins, older_than) = self.read_set(cell, partitions.as_deref(), false).await?;
-            let scope = self.scope(cell, Some(filter.clone()), partitions);
+            let rows = Rows { filter: Some(filter.clone()), partitions, ignore_growing: false };
+            let (read_set, _pins, older_than) = self.read_set(cell, &rows).await?;
+            let scope = self.scope(cell, rows);
             let keys = query::matching_keys(&schema, read_set, scope, &self.query_limits(&admitted)).await?;
             Ok(Matching { keys, older_than })
         })
@@ -126,16 +137,11 @@ impl Standalone {
         }
     }
 
-    pub(super) fn scope(
-        &self,
-        cell: &CollectionCell,
-        filter: Option<BoundExpr>,
-        partitions: Option<Vec<PartitionId>>,
-    ) -> Scope {
+    pub(super) fn scope(&self, cell: &CollectionCell, rows: Rows) -> Scope {
         let now_ms = self.clock.now_ms();
         Scope {
-            filter: filter.map(Arc::new),
-            partitions,
+            filter: rows.filter.map(Arc::new),
+            partitions: rows.partitions,
             expire_before: cell.meta().ttl().map(|ttl| query::expire_before(ttl, now_ms)),
         }
     }
@@ -146,10 +152,10 @@ impl Standalone {
     pub(super) async fn read_set(
         &self,
         cell: &CollectionCell,
-        partitions: Option<&[PartitionId]>,
-        ignore_growing: bool,
+        rows: &Rows,
     ) -> Result<(ReadSet, PinGuard, Timestamp), StandaloneError> {
-        let partitions: Option<HashSet<PartitionId>> = partitions.map(|list| list.iter().copied().collect());
+        let partitions: Option<HashSet<PartitionId>> =
+            rows.partitions.as_ref().map(|list| list.iter().copied().collect());
         let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
         let mut listed_early = None;
         if fault::planted(Planted::ListedBeforeSnapshot) {
@@ -161,14 +167,14 @@ impl Standalone {
         let (live, pins) = listed_early.unwrap_or_else(|| self.coordinator.live_pinned(cell));
         let schema = Arc::clone(&cell.meta().schema);
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
-        for rows in memory.segments {
-            let has_moved = cell.is_known(rows.id) && !fault::planted(Planted::MovedRowsKept);
-            if ignore_growing || !wanted(rows.group.partition) || has_moved {
+        for growing in memory.segments {
+            let has_moved = cell.is_known(growing.id) && !fault::planted(Planted::MovedRowsKept);
+            if rows.ignore_growing || !wanted(growing.group.partition) || has_moved {
                 continue;
             }
-            let batches = rows.chunks.iter().map(|chunk| chunk.batch.clone()).collect();
-            let source = MemorySource::new(rows.group.partition, rows.group.channel.clone(), batches);
-            sources.push(Box::new(source.with_deletes(rows.deletes)));
+            let batches = growing.chunks.iter().map(|chunk| chunk.batch.clone()).collect();
+            let source = MemorySource::new(growing.group.partition, growing.group.channel.clone(), batches);
+            sources.push(Box::new(source.with_deletes(growing.deletes)));
         }
         for segment in live.iter().filter(|s| wanted(s.group.partition)) {
             let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
@@ -207,7 +213,7 @@ mod tests {
         world.hold();
         let schema = Arc::clone(&cell.meta().schema);
         let filter = query::compile(&format!("{} != 3", schema.primary_key().name), &schema).unwrap();
-        let mut read = Box::pin(world.standalone.count(&cell, filter, None));
+        let mut read = Box::pin(world.standalone.count(&cell, Rows::matching(filter)));
         assert!((&mut read).now_or_never().is_none());
         world.standalone.shutdown().await;
         assert!(matches!(read.await, Err(StandaloneError::Coordinator(CoordinatorError::Stopping))));

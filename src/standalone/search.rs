@@ -6,21 +6,18 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
-use super::{Standalone, StandaloneError};
+use super::{Rows, Standalone, StandaloneError};
 use crate::{
     coordinator::CollectionCell,
     memory::Account,
-    model::{Collection, Field, FieldId, Metric, PartitionId, RequestError, SearchError},
-    query::{self, BoundExpr, Found, QueryError, QueryVectors, Range, Search},
+    model::{Collection, Field, FieldId, Metric, RequestError, SearchError},
+    query::{self, Found, QueryError, QueryVectors, Range, Search},
 };
 
 /// A client's search.
 #[derive(Debug, Clone)]
 pub struct SearchRequest {
-    /// None: every row.
-    pub filter: Option<BoundExpr>,
-    /// None: every partition.
-    pub partitions: Option<Vec<PartitionId>>,
+    pub rows: Rows,
     /// A vector field of the collection.
     pub field: FieldId,
     /// Name of the metric; empty: that of the field's index.
@@ -31,8 +28,6 @@ pub struct SearchRequest {
     pub range: Option<Range>,
     /// One row of each value of this field is found, not one of each key.
     pub group: Option<FieldId>,
-    /// Rows that are not flushed yet are left out.
-    pub ignore_growing: bool,
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
 }
@@ -98,10 +93,9 @@ impl Standalone {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&meta.schema);
-            let partitions = request.partitions.as_deref();
-            let (read_set, _pins, _) = self.read_set(cell, partitions, request.ignore_growing).await?;
+            let (read_set, _pins, _) = self.read_set(cell, &request.rows).await?;
             let search = Search {
-                scope: self.scope(cell, request.filter, request.partitions),
+                scope: self.scope(cell, request.rows),
                 field: request.field,
                 metric,
                 queries: request.queries,

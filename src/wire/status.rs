@@ -5,6 +5,8 @@
 //! gRPC codes make SDKs retry for minutes.
 
 mod access;
+mod index;
+mod names;
 mod search;
 
 use std::fmt::Display;
@@ -15,7 +17,7 @@ use crate::{
     model::{
         RequestError,
         collection::DEFAULT_DATABASE,
-        name::{BadName, NameFault},
+        name::{BadName, NameKind},
     },
 };
 
@@ -48,12 +50,15 @@ impl Code {
     pub const TOO_MANY_COLLECTIONS: Self = Self::new(102, ErrorCode::UnexpectedError);
     pub const PARTITION_NOT_FOUND: Self = Self::new(200, ErrorCode::MetaFailed);
     pub const INDEX_NOT_FOUND: Self = Self::new(700, ErrorCode::IndexNotExist);
+    pub const INDEX_DUPLICATE: Self = Self::new(702, ErrorCode::UnexpectedError);
     pub const DATABASE_NOT_FOUND: Self = Self::new(800, ErrorCode::UnexpectedError);
+    pub const DATABASE_NAME_INVALID: Self = Self::new(802, ErrorCode::UnexpectedError);
     pub const TOO_MANY_DATABASES: Self = Self::new(801, ErrorCode::UnexpectedError);
     pub const PARAMETER_INVALID: Self = Self::new(1100, ErrorCode::IllegalArgument);
     pub const ALIAS_NOT_FOUND: Self = Self::new(1600, ErrorCode::UnexpectedError);
     pub const ALIAS_CONFLICT: Self = Self::new(1601, ErrorCode::UnexpectedError);
     pub const ALIAS_TAKEN: Self = Self::new(1602, ErrorCode::UnexpectedError);
+    pub const FIELD_NAME_INVALID: Self = Self::new(1701, ErrorCode::UnexpectedError);
     pub const UNEXPECTED: Self = Self::new(65535, ErrorCode::UnexpectedError);
 
     /// The answer with this code; `detail` repeats the reason, as in Milvus. A long reason is cut, see [`cut`].
@@ -116,11 +121,11 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::TargetNotFound(name) => unexpected(format_args!("target database:{name} not found")),
         E::CollectionNotFound { database, collection } => collection_not_found(database, collection),
         E::CollectionIdNotFound(id) => collection_not_found(DEFAULT_DATABASE, id),
+        E::CollectionNotNamed => Code::COLLECTION_NOT_FOUND.with("collection not found[collection=0]"),
         E::NoCollection { id } => parameter_invalid(format_args!(
             "compaction needs a collection: collection_name is empty and collectionID is {id}, expected a name or an id above 0"
         )),
-        E::DuplicateCollection(name) => duplicate_collection(name),
-        E::CollectionIsAlias(name) => duplicate_collection(format_args!("{name}: the name is taken by an alias")),
+        E::DuplicateCollection(name) | E::CollectionIsAlias(name) => duplicate_collection(name),
         E::DropThroughAlias(alias) => drop_through_alias(alias),
         E::RenameThroughAlias(alias) => {
             unexpected(format_args!("unsupported use an alias to rename collection, alias:{alias}"))
@@ -140,8 +145,8 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::AliasTaken { database, alias, owner } => alias_taken(database, alias, owner),
         E::PartitionNotFound(name) => partition_not_found(name),
         E::PartitionIdNotFound(id) => partition_not_found(id),
-        E::QueryWindow { got, most } => parameter_invalid(format_args!(
-            "invalid max query result window, (offset+limit) should be in range [1, {most}], but got {got} (quotaAndLimits.limits.maxQueryResultWindow)"
+        E::QueryWindow { got, most } => unexpected(format_args!(
+            "invalid max query result window, (offset+limit) should be in range [1, {most}], but got {got}"
         )),
         E::TooManyPartitions { count, limit, collection } => unexpected(format_args!(
             "partition number ({count}) exceeds max configuration ({limit}), collection: {collection} \
@@ -154,15 +159,20 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::PartitionByKey(name) => unexpected(format_args!(
             "not support manually specifying the partition names if partition key mode is used: {name}"
         )),
-        E::IndexNotFound(index) => index_not_found(index),
+        E::IndexNotFound(name) => Code::INDEX_NOT_FOUND.with(format_args!("index not found[indexName={name}]")),
+        E::NoIndex(name) => Code::INDEX_NOT_FOUND.with(format_args!("index not found[collection={name}]")),
         E::NoIndexToLoad { field, collection } => {
             index_not_found(format_args!("none on vector field {field} of {collection}: create one before loading"))
         }
         E::NoFieldToIndex(field) => unexpected(format_args!("cannot create index on non-exist field: {field}")),
-        E::FieldHasIndex { field, index } => unexpected(format_args!(
-            "CreateIndex failed: at most one distinct index is allowed per field; field {field} has index {index}"
-        )),
-        E::BadName(bad) => parameter_invalid(bad_name(bad)),
+        E::FieldHasIndex { .. } => {
+            unexpected("CreateIndex failed: creating multiple indexes on same field is not supported")
+        }
+        E::IndexExists(_) => unexpected("CreateIndex failed: at most one distinct index is allowed per field"),
+        E::ManyIndexes => unexpected(MANY_INDEXES),
+        E::BadIndex(fault) if index::is_parameter(fault) => parameter_invalid(index::text(fault)),
+        E::BadIndex(fault) => unexpected(index::text(fault)),
+        E::BadName(bad) => bad_name(bad),
         E::Search(error) if search::is_newer(error) => parameter_invalid(search::text(error)),
         E::Search(error) => unexpected(search::text(error)),
         E::JobNotFound(_) | E::PlanNotFound(_) => parameter_invalid(error),
@@ -171,16 +181,15 @@ pub fn of_request(error: &RequestError) -> common::Status {
     }
 }
 
-/// A name that Milvus' rules refuse.
-pub fn bad_name(bad: &BadName) -> String {
-    let BadName { what, name, fault } = bad;
-    let why = match fault {
-        NameFault::Empty => return format!("{what} should not be empty"),
-        NameFault::DigitFirst => "the first character must be an underscore or letter".to_owned(),
-        NameFault::TooLong { bytes, most } => format!("its length {bytes} exceeds {most} (proxy.maxNameLength)"),
-        NameFault::Characters => "it can only contain numbers, letters and underscores".to_owned(),
+/// A name that Milvus' rules refuse: each kind of name has its own code.
+pub fn bad_name(bad: &BadName) -> common::Status {
+    let code = match bad.kind {
+        NameKind::Collection | NameKind::Alias => Code::PARAMETER_INVALID,
+        NameKind::Partition | NameKind::Index => Code::UNEXPECTED,
+        NameKind::Field => Code::FIELD_NAME_INVALID,
+        NameKind::Database => Code::DATABASE_NAME_INVALID,
     };
-    format!("Invalid {what}: {name}. {why}")
+    code.with(names::text(bad))
 }
 
 /// An error of any module that has no code of its own in the catalogue.
@@ -227,10 +236,15 @@ fn collection_not_found(database: &str, collection: impl Display) -> common::Sta
     Code::COLLECTION_NOT_FOUND.with(format_args!("collection not found[database={database}][collection={collection}]"))
 }
 
-/// For DescribeCollection, by name or id: SDKs look for the first words.
-pub fn collection_not_described(database: &str, collection: impl Display) -> common::Status {
+/// For DescribeCollection by name: SDKs look for the first words.
+pub fn collection_not_described(database: &str, collection: &str) -> common::Status {
     Code::COLLECTION_NOT_DESCRIBED
-        .with(format_args!("can't find collection[database={database}][collection={collection}]"))
+        .with(format_args!("can't find collection collection not found[database={database}][collection={collection}]"))
+}
+
+/// For DescribeCollection by id.
+pub fn collection_id_not_described(id: i64) -> common::Status {
+    Code::COLLECTION_NOT_DESCRIBED.with(format_args!("can't find collection collection not found[collection={id}]"))
 }
 
 fn collection_not_loaded(collection: impl Display) -> common::Status {
@@ -312,6 +326,31 @@ pub fn unexpected(reason: impl Display) -> common::Status {
     Code::UNEXPECTED.with(reason)
 }
 
+/// The same answer, with the step that failed in front of the reason.
+pub fn within(step: &str, status: common::Status) -> common::Status {
+    let reason = cut(format!("{step}: {}", status.reason));
+    common::Status { detail: reason.clone(), reason, ..status }
+}
+
+const MANY_INDEXES: &str = "index duplicates[indexName=]";
+
+/// The progress of one of several indexes, none of which is named. Other calls have no code for this.
+pub fn progress_of_many() -> common::Status {
+    Code::INDEX_DUPLICATE.with(MANY_INDEXES)
+}
+
+/// A delete without an expression.
+pub fn no_expression() -> common::Status {
+    parameter_invalid("invalid expression: invalid parameter[expected=valid expr][actual=empty expr]")
+}
+
+/// A flag of a query that can't be read.
+pub fn bad_stop_flag(value: &str) -> common::Status {
+    parameter_invalid(format_args!(
+        "value for reduce_stop_for_best is invalid: invalid parameter[expected=true or false][actual={value}]"
+    ))
+}
+
 /// An expression that does not parse or does not fit the schema.
 pub fn bad_expression(expression: &str, why: impl Display) -> common::Status {
     Code::UNEXPECTED.with(format_args!("failed to create expr plan, expr = {expression}: {why}"))
@@ -326,8 +365,13 @@ mod tests {
     /// Numbers and phrases of the error catalogue.
     #[rstest]
     #[case(collection_not_found("default", "X"), 100, 4, "collection not found[database=default][collection=X]")]
-    #[case(collection_not_described("default", "X"), 100, 1, "can't find collection")]
-    #[case(collection_not_described("default", 7), 100, 1, "can't find collection")]
+    #[case(
+        collection_not_described("default", "X"),
+        100,
+        1,
+        "can't find collection collection not found[database=default][collection=X]"
+    )]
+    #[case(collection_id_not_described(7), 100, 1, "can't find collection collection not found[collection=7]")]
     #[case(collection_not_loaded(5), 101, 1, "collection not loaded[collection=5]")]
     #[case(partition_not_found("p"), 200, 15, "partition not found[partition=p]")]
     #[case(index_not_found("i"), 700, 25, "index not found[")]

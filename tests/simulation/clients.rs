@@ -11,7 +11,7 @@ use datacoord::{
     },
     error::{Classify, ErrorKind},
     model::{JobId, PartitionId},
-    standalone::{ReadRequest, Standalone, StandaloneError, compile_filter},
+    standalone::{ReadRequest, Rows, Standalone, StandaloneError, compile_filter},
 };
 
 use crate::{
@@ -157,12 +157,13 @@ impl Client {
                 Write::DeleteKeys(keys) => {
                     let text = format!("id in [{}]", list(keys));
                     let expr = compile_filter(&text, &schema).unwrap().unwrap();
-                    standalone.delete(&cell, partition, &expr).await
+                    let scope = standalone.delete_scope(&cell, partition)?;
+                    standalone.delete(&cell, scope, &expr).await
                 }
                 Write::DeleteUpTo(keys, limit) => {
                     let text = format!("v <= {limit} and id in [{}]", list(keys));
                     let expr = compile_filter(&text, &schema).unwrap().unwrap();
-                    standalone.delete(&cell, "", &expr).await
+                    standalone.delete(&cell, None, &expr).await
                 }
             }
         };
@@ -203,10 +204,11 @@ impl Client {
         });
         let standalone = Arc::clone(&self.standalone);
         let (what, outcome) = if kind == 3 {
-            let call = standalone.count(&cell, None, None);
+            let call = standalone.count(&cell, Rows::default());
             ("count", self.call("count", call).await.map(|outcome| outcome.map(|count| (count, Vec::new()))))
         } else {
-            let request = ReadRequest { filter, partitions: None, fields: rows::ALL.to_vec(), limit: None, offset: 0 };
+            let request =
+                ReadRequest { rows: Rows::matching(filter), fields: rows::ALL.to_vec(), limit: None, offset: 0 };
             let call = standalone.query(&cell, request);
             let outcome = self.call("query", call).await;
             let rows = outcome.map(|outcome| {

@@ -24,7 +24,7 @@ use crate::{
     planner::Policy,
     query,
     scheduler::{Attempt, JobSink, Task, TaskOutcome},
-    standalone::{CollectionName, NewCollection, Standalone},
+    standalone::{CollectionName, NewCollection, Rows, Standalone},
     storage::{LogPath, SegmentStore},
     telemetry::Metrics,
 };
@@ -134,12 +134,12 @@ impl Standalone {
 
     async fn deleted(&self, cell: &Arc<CollectionCell>, expr: &str) {
         let expr = query::compile(expr, &cell.meta().schema).unwrap().unwrap();
-        self.delete(cell, "", &expr).await.unwrap();
+        self.delete(cell, None, &expr).await.unwrap();
         self.ingest().flush_deltas(cell.id).await.unwrap();
     }
 
     async fn rows_of(&self, cell: &CollectionCell) -> u64 {
-        self.count(cell, None, None).await.unwrap()
+        self.count(cell, Rows::default()).await.unwrap()
     }
 
     /// Asks for a compaction and waits until all of its plans have completed.

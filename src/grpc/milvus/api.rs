@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tonic::{Request, Status};
 
-use super::call_error::{CallError, invalid};
+use super::{call_error::CallError, names::Names};
 use crate::{
     coordinator::{CollectionCell, Coordinator},
     grpc::access::{Named, admit},
+    model::RequestError,
     standalone::{CollectionName, Standalone},
 };
 
@@ -29,6 +30,13 @@ impl MilvusApi {
         admit(&self.standalone, request)
     }
 
+    /// Splits a request whose names the rules allow.
+    pub(super) fn read<T: Names>(&self, request: Request<T>) -> Outcome<(CallContext, T)> {
+        let (call, request) = CallContext::split(request);
+        request.check_names(self.standalone.config().limits.max_name_length).map_err(RequestError::BadName)?;
+        Ok((call, request))
+    }
+
     /// The collection a request names, by name or alias.
     pub(super) fn collection(
         &self,
@@ -37,7 +45,7 @@ impl MilvusApi {
         name: &str,
     ) -> Result<Arc<CollectionCell>, CallError> {
         if name.is_empty() {
-            return Err(invalid("collection name should not be empty"));
+            return Err(RequestError::CollectionNotNamed.into());
         }
         Ok(self.standalone.resolve(CollectionName::new(call.database(database), name))?)
     }
@@ -51,7 +59,7 @@ pub(super) struct CallContext {
 
 impl CallContext {
     /// Splits a request; the database comes from the `dbname` header when the message names none.
-    pub(super) fn split<T>(request: Request<T>) -> (Self, T) {
+    fn split<T>(request: Request<T>) -> (Self, T) {
         let database = request.metadata().get("dbname").and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
         (Self { database }, request.into_inner())
     }

@@ -18,6 +18,13 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct CallError(pub(crate) common::Status);
 
+impl CallError {
+    /// The step of the call that failed, before the reason.
+    pub(crate) fn within(self, step: &str) -> Self {
+        Self(status::within(step, self.0))
+    }
+}
+
 impl From<StandaloneError> for CallError {
     fn from(error: StandaloneError) -> Self {
         Self(status::of_core(&error, error.request()))

@@ -1,7 +1,6 @@
 //! Collections, aliases, partitions and their counts.
 
 use super::{
-    call_error::{invalid, rejected},
     system::{pair, pairs_to_map},
     *,
 };
@@ -16,7 +15,7 @@ const ROW_COUNT: &str = "row_count";
 
 impl MilvusApi {
     pub(super) async fn do_create_collection(&self, request: Request<CreateCollectionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let limits = &self.standalone.config().limits;
         let checked = schema::define(&request, limits).map_err(|e| CallError(e.status()))?;
         let new = NewCollection {
@@ -31,7 +30,7 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_drop_collection(&self, request: Request<DropCollectionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.drop_collection(name).await?)
     }
@@ -40,14 +39,14 @@ impl MilvusApi {
         &self,
         request: Request<TruncateCollectionRequest>,
     ) -> Outcome<TruncateCollectionResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         self.standalone.truncate_collection(name).await?;
         Ok(TruncateCollectionResponse::default())
     }
 
     pub(super) async fn do_has_collection(&self, request: Request<HasCollectionRequest>) -> Outcome<BoolResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         match self.standalone.resolve(name) {
             Ok(_) => Ok(BoolResponse { value: true, ..Default::default() }),
@@ -61,25 +60,18 @@ impl MilvusApi {
         &self,
         request: Request<DescribeCollectionRequest>,
     ) -> Outcome<DescribeCollectionResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let database = CollectionName::new(call.database(&request.db_name), "").database;
         let process = &self.standalone;
         let found = match (request.collection_name.as_str(), request.collection_id) {
             ("", id) if id > 0 => process.collection(CollectionId(id)),
-            ("", _) => {
-                return Err(invalid(
-                    "collection name should not be empty: neither collection_name nor collectionID is given",
-                ));
-            }
             (name, _) => process.resolve(CollectionName::new(database, name)),
         };
         let cell = found.map_err(|_| {
-            let asked = if request.collection_name.is_empty() {
-                request.collection_id.to_string()
-            } else {
-                request.collection_name.clone()
-            };
-            CallError(status::collection_not_described(database, asked))
+            CallError(match request.collection_name.as_str() {
+                "" => status::collection_id_not_described(request.collection_id),
+                name => status::collection_not_described(database, name),
+            })
         })?;
         Ok(describe(&cell.meta(), request.collection_name))
     }
@@ -88,15 +80,19 @@ impl MilvusApi {
         &self,
         request: Request<ShowCollectionsRequest>,
     ) -> Outcome<ShowCollectionsResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let process = &self.standalone;
         let database = process.database(call.database(&request.db_name))?;
         let in_memory = request.r#type == ShowType::InMemory as i32;
+        // Names count only when the loaded ones are asked for.
+        for name in request.collection_names.iter().filter(|_| in_memory) {
+            self.collection(&call, &request.db_name, name)?;
+        }
         let mut answer = ShowCollectionsResponse::default();
         for cell in process.collections(Some(&database.name)) {
             let meta = cell.meta();
             let named = request.collection_names.is_empty() || request.collection_names.contains(&meta.name);
-            if !named || (in_memory && meta.loaded.is_empty()) {
+            if in_memory && (!named || meta.loaded.is_empty()) {
                 continue;
             }
             answer.collection_names.push(meta.name.clone());
@@ -113,14 +109,14 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_alter_collection(&self, request: Request<AlterCollectionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let set = pairs_to_map(request.properties);
         Ok(self.standalone.alter_collection(name, set, &request.delete_keys).await?)
     }
 
     pub(super) async fn do_rename_collection(&self, request: Request<RenameCollectionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let from = CollectionName::new(call.database(&request.db_name), &request.old_name);
         Ok(self.standalone.rename_collection(from, &request.new_db_name, &request.new_name).await?)
     }
@@ -129,7 +125,7 @@ impl MilvusApi {
         &self,
         request: Request<GetCollectionStatisticsRequest>,
     ) -> Outcome<GetCollectionStatisticsResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         Ok(GetCollectionStatisticsResponse {
             stats: vec![pair(ROW_COUNT, cell.rows(None).to_string())],
@@ -138,19 +134,19 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_create_alias(&self, request: Request<CreateAliasRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.create_alias(name, &request.alias).await?)
     }
 
     pub(super) async fn do_alter_alias(&self, request: Request<AlterAliasRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.alter_alias(name, &request.alias).await?)
     }
 
     pub(super) async fn do_drop_alias(&self, request: Request<DropAliasRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let database = CollectionName::new(call.database(&request.db_name), "").database;
         Ok(self.standalone.drop_alias(database, &request.alias).await?)
     }
@@ -159,7 +155,7 @@ impl MilvusApi {
         &self,
         request: Request<DescribeAliasRequest>,
     ) -> Outcome<DescribeAliasResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let database = CollectionName::new(call.database(&request.db_name), "").database;
         let meta = self.standalone.describe_alias(database, &request.alias)?;
         Ok(DescribeAliasResponse {
@@ -171,7 +167,7 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_list_aliases(&self, request: Request<ListAliasesRequest>) -> Outcome<ListAliasesResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let aliases = if name.name.is_empty() {
             let process = &self.standalone;
@@ -190,23 +186,19 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_create_partition(&self, request: Request<CreatePartitionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        // Milvus answers a bad partition name with the general code.
-        self.standalone.create_partition(name, &request.partition_name).await.map_err(|error| match error {
-            StandaloneError::Request(RequestError::BadName(bad)) => rejected(status::bad_name(&bad)),
-            other => other.into(),
-        })
+        Ok(self.standalone.create_partition(name, &request.partition_name).await?)
     }
 
     pub(super) async fn do_drop_partition(&self, request: Request<DropPartitionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.drop_partition(name, &request.partition_name).await?)
     }
 
     pub(super) async fn do_has_partition(&self, request: Request<HasPartitionRequest>) -> Outcome<BoolResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         Ok(BoolResponse { value: cell.meta().partition(&request.partition_name).is_some(), ..Default::default() })
     }
@@ -215,20 +207,21 @@ impl MilvusApi {
         &self,
         request: Request<ShowPartitionsRequest>,
     ) -> Outcome<ShowPartitionsResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = match (request.collection_name.as_str(), request.collection_id) {
             ("", id) if id > 0 => self.coordinator.collection(CollectionId(id))?,
             (name, _) => self.collection(&call, &request.db_name, name)?,
         };
         let meta = cell.meta();
         let in_memory = request.r#type == ShowType::InMemory as i32;
-        for name in &request.partition_names {
+        // Names count only when the loaded ones are asked for.
+        for name in request.partition_names.iter().filter(|_| in_memory) {
             partition_id(&meta, name)?;
         }
         let mut answer = ShowPartitionsResponse::default();
         for partition in &meta.partitions {
             let named = request.partition_names.is_empty() || request.partition_names.contains(&partition.name);
-            if !named || (in_memory && !meta.loaded.contains(&partition.id)) {
+            if in_memory && (!named || !meta.loaded.contains(&partition.id)) {
                 continue;
             }
             answer.partition_names.push(partition.name.clone());
@@ -246,7 +239,7 @@ impl MilvusApi {
         &self,
         request: Request<GetPartitionStatisticsRequest>,
     ) -> Outcome<GetPartitionStatisticsResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let partition = partition_id(&cell.meta(), &request.partition_name)?;
         Ok(GetPartitionStatisticsResponse {

@@ -9,7 +9,7 @@ impl MilvusApi {
         &self,
         request: Request<ManualCompactionRequest>,
     ) -> Outcome<ManualCompactionResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let cell = self.standalone.compaction_target(name, request.collection_id)?;
         let triggered = self.coordinator.manual_compaction(&cell, options(request).parse()?).await?;
@@ -29,7 +29,7 @@ impl MilvusApi {
         &self,
         request: Request<GetCompactionPlansRequest>,
     ) -> Outcome<GetCompactionPlansResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let plans = self.standalone.compaction_plans(JobId(request.compaction_id), name, request.collection_id)?;
         Ok(compaction::plans_response(&plans))

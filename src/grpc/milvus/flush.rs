@@ -12,7 +12,7 @@ use crate::{
 impl MilvusApi {
     /// Every map has an entry for each name, under the name as it was sent: clients look nowhere else.
     pub(super) async fn do_flush(&self, request: Request<FlushRequest>) -> Outcome<FlushResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let mut cells = Vec::new();
         // All names are looked up before anything is sealed: an unknown one leaves nothing half done.
         for name in &request.collection_names {
@@ -37,7 +37,7 @@ impl MilvusApi {
         &self,
         request: Request<GetFlushStateRequest>,
     ) -> Outcome<GetFlushStateResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         if !request.collection_name.is_empty() {
             self.collection(&call, &request.db_name, &request.collection_name)?;
         }
@@ -47,7 +47,7 @@ impl MilvusApi {
 
     /// Flushes every collection of the database, or of all databases when none is named.
     pub(super) async fn do_flush_all(&self, request: Request<FlushAllRequest>) -> Outcome<FlushAllResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let process = &self.standalone;
         let database = call.database(&request.db_name);
         let cells = if database.is_empty() {
@@ -66,7 +66,7 @@ impl MilvusApi {
         &self,
         request: Request<GetFlushAllStateRequest>,
     ) -> Outcome<GetFlushAllStateResponse> {
-        let (_, request) = CallContext::split(request);
+        let (_, request) = self.read(request)?;
         if request.flush_all_ts == 0 {
             return Err(invalid("flush_all_ts is 0: it must be the timestamp that FlushAll answered"));
         }

@@ -5,18 +5,22 @@ use super::*;
 use crate::{
     model::{Collection, IndexDef, RequestError},
     standalone::CollectionName,
+    wire::status,
 };
 
 impl MilvusApi {
     pub(super) async fn do_create_index(&self, request: Request<CreateIndexRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
+        if request.collection_name.is_empty() {
+            return Err(RequestError::CollectionNotNamed.into());
+        }
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let params = request.extra_params.into_iter().map(|p| (p.key, p.value)).collect();
         Ok(self.standalone.create_index(name, &request.field_name, &request.index_name, params).await?)
     }
 
     pub(super) async fn do_drop_index(&self, request: Request<DropIndexRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.drop_index(name, &request.field_name, &request.index_name).await?)
     }
@@ -25,11 +29,18 @@ impl MilvusApi {
         &self,
         request: Request<DescribeIndexRequest>,
     ) -> Outcome<DescribeIndexResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let rows = cell.rows(None) as i64;
-        let index_descriptions = chosen(&meta, &request.field_name, &request.index_name)?
+        let found = chosen(&meta, &request.index_name);
+        if found.is_empty() {
+            return Err(match request.index_name.as_str() {
+                "" => RequestError::NoIndex(request.collection_name).into(),
+                name => RequestError::IndexNotFound(name.to_owned()).into(),
+            });
+        }
+        let index_descriptions = found
             .into_iter()
             .map(|index| IndexDescription {
                 index_name: index.name.clone(),
@@ -49,38 +60,37 @@ impl MilvusApi {
         &self,
         request: Request<GetIndexBuildProgressRequest>,
     ) -> Outcome<GetIndexBuildProgressResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        chosen(&cell.meta(), &request.field_name, &request.index_name)?;
+        let meta = cell.meta();
+        match chosen(&meta, &request.index_name).as_slice() {
+            [] => return Err(RequestError::IndexNotFound(request.index_name).into()),
+            [_] => {}
+            _ => return Err(CallError(status::progress_of_many())),
+        }
         let rows = cell.rows(None) as i64;
         Ok(GetIndexBuildProgressResponse { indexed_rows: rows, total_rows: rows, ..Default::default() })
     }
 
+    /// No index, or several, is a state too, and no error.
     pub(super) async fn do_get_index_state(
         &self,
         request: Request<GetIndexStateRequest>,
     ) -> Outcome<GetIndexStateResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        chosen(&cell.meta(), &request.field_name, &request.index_name)?;
-        Ok(GetIndexStateResponse { state: common::IndexState::Finished.into(), ..Default::default() })
+        let state = match chosen(&cell.meta(), &request.index_name).as_slice() {
+            [_] => common::IndexState::Finished,
+            _ => common::IndexState::None,
+        };
+        Ok(GetIndexStateResponse { state: state.into(), ..Default::default() })
     }
 }
 
-/// The indexes that a request means: one by name, those of a field, or all.
-///
-/// # Errors
-/// `IndexNotFound` when there is none.
-fn chosen<'a>(meta: &'a Collection, field: &str, index: &str) -> Outcome<Vec<&'a IndexDef>> {
-    let field_id = meta.schema.field(field).map(|f| f.id);
-    let found: Vec<_> = meta
-        .indexes
-        .iter()
-        .filter(|i| if index.is_empty() { field.is_empty() || Some(i.field) == field_id } else { i.name == index })
-        .collect();
-    if found.is_empty() {
-        let asked = [index, field, &meta.name].into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        return Err(RequestError::IndexNotFound(asked.to_owned()).into());
-    }
-    Ok(found)
+/// The index of a name, or all of them. A field that a request names has no say, as in Milvus.
+fn chosen<'a>(meta: &'a Collection, index: &str) -> Vec<&'a IndexDef> {
+    meta.indexes.iter().filter(|i| index.is_empty() || i.name == index).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,25 +8,25 @@ use crate::{
 
 impl MilvusApi {
     pub(super) async fn do_load_collection(&self, request: Request<LoadCollectionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.load(name, &[]).await?)
     }
 
     pub(super) async fn do_load_partitions(&self, request: Request<LoadPartitionsRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.load(name, &request.partition_names).await?)
     }
 
     pub(super) async fn do_release_collection(&self, request: Request<ReleaseCollectionRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.release(name, &[]).await?)
     }
 
     pub(super) async fn do_release_partitions(&self, request: Request<ReleasePartitionsRequest>) -> Outcome<()> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         Ok(self.standalone.release(name, &request.partition_names).await?)
     }
@@ -36,7 +36,7 @@ impl MilvusApi {
         &self,
         request: Request<GetLoadingProgressRequest>,
     ) -> Outcome<GetLoadingProgressResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         if !is_loaded(&meta, &request.partition_names)? {
@@ -49,7 +49,7 @@ impl MilvusApi {
         &self,
         request: Request<GetLoadStateRequest>,
     ) -> Outcome<GetLoadStateResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let state = match self.standalone.resolve(name) {
             Ok(cell) if is_loaded(&cell.meta(), &request.partition_names)? => common::LoadState::Loaded,
@@ -62,7 +62,7 @@ impl MilvusApi {
 
     /// One replica on this one node, for a loaded collection.
     pub(super) async fn do_get_replicas(&self, request: Request<GetReplicasRequest>) -> Outcome<GetReplicasResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = match (request.collection_name.as_str(), request.collection_id) {
             ("", id) if id > 0 => self.coordinator.collection(crate::model::CollectionId(id))?,
             (name, _) => self.collection(&call, &request.db_name, name)?,

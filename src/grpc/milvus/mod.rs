@@ -10,6 +10,7 @@ mod compaction;
 mod flush;
 mod index;
 mod load;
+mod names;
 mod query;
 mod rows;
 mod search;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 pub(super) use api::MilvusApi;
-use api::{CallContext, Outcome};
+use api::Outcome;
 use call_error::CallError;
 pub(super) use call_error::answer;
 

@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     memory::Account,
-    model::{CollectionSchema, FieldId},
-    standalone::{ReadRequest, compile_filter, is_key_name, partition_ids},
+    model::{Collection, CollectionSchema, FieldId, PartitionId, RequestError, SearchError},
+    standalone::{ReadRequest, Rows, compile_filter, is_key_name, partition_ids},
     wire::{
         proto::{common::KeyValuePair, schema::FieldData},
         rows::answer::{self as columns, COUNT},
+        status,
     },
 };
 
@@ -24,7 +25,7 @@ const SHOWN_CHARS: usize = 128;
 impl MilvusApi {
     /// The answer, and the memory that it takes until it is sent.
     pub(super) async fn do_query(&self, request: Request<QueryRequest>) -> Outcome<(QueryResults, Option<Account>)> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let schema = &meta.schema;
@@ -33,47 +34,48 @@ impl MilvusApi {
                 "expression templates (expr_template_values) are not supported: put the values into expr",
             ));
         }
+        self.standalone.check_queried(&request.partition_names)?;
+        let params = Params::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
         let filter = compile_filter(&request.expr, schema).map_err(|e| rejected(e.to_string()))?;
-        let partitions = if request.partition_names.is_empty() {
-            None
-        } else {
-            Some(partition_ids(&meta, &request.partition_names)?)
-        };
-        let window = Window::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
-
+        let is_count = is_count(&request.output_fields);
+        let output = if is_count { None } else { Some(Output::of(schema, &request.output_fields)?) };
+        if !is_count && filter.is_none() && params.limit.is_none() {
+            return Err(rejected("empty expression should be used with limit"));
+        }
+        let partitions = asked_partitions(&meta, &request.partition_names)?;
+        let rows = Rows { filter, partitions, ignore_growing: params.ignore_growing };
         let mut answer = QueryResults {
             collection_name: request.collection_name.clone(),
             primary_field_name: schema.primary_key().name.clone(),
             ..Default::default()
         };
-        if request.output_fields.iter().any(|f| f.trim().eq_ignore_ascii_case(COUNT)) {
-            if window.given {
+        let Some(output) = output else {
+            if params.limit.is_some() {
                 return Err(rejected("count entities with pagination is not allowed"));
             }
-            if request.output_fields.len() > 1 {
-                return Err(rejected(format!("{COUNT} can't be asked for together with other output fields")));
-            }
-            let count = self.standalone.count(&cell, filter, partitions).await?;
-            answer.fields_data = vec![columns::count(count)];
+            answer.fields_data = vec![columns::count(self.standalone.count(&cell, rows).await?)];
             answer.output_fields = vec![COUNT.to_owned()];
             return Ok((answer, None));
-        }
-        if filter.is_none() && window.limit.is_none() {
-            return Err(rejected("empty expression should be used with limit"));
-        }
-        let output = Output::of(schema, &request.output_fields)?;
-        let read = ReadRequest {
-            filter,
-            partitions,
-            fields: output.fields.clone(),
-            limit: window.limit,
-            offset: window.offset,
         };
+        let read = ReadRequest { rows, fields: output.fields.clone(), limit: params.limit, offset: params.offset };
         let read = self.standalone.query(&cell, read).await?;
         answer.fields_data = output.columns(schema, &read.rows)?;
         answer.output_fields = output.names(schema);
         Ok((answer, Some(read.memory)))
     }
+}
+
+/// The partitions that a query or a search is about; none means all. A missing one has a text of its own.
+pub(super) fn asked_partitions(meta: &Collection, names: &[String]) -> Outcome<Option<Vec<PartitionId>>> {
+    if names.is_empty() {
+        return Ok(None);
+    }
+    partition_ids(meta, names).map(Some).map_err(|error| match error.request() {
+        Some(RequestError::PartitionNotFound(name)) => {
+            RequestError::from(SearchError::NoPartition(name.clone())).into()
+        }
+        _ => error.into(),
+    })
 }
 
 /// The columns of an answer: the primary key always, then the output fields of the request, each once. `*` is every
@@ -147,39 +149,64 @@ fn shown(text: &str) -> &str {
     text.char_indices().nth(SHOWN_CHARS).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
-/// Limit and offset of a query, from its parameters.
+/// Whether a request asks for the number of rows: that is its one output field then.
+fn is_count(output_fields: &[String]) -> bool {
+    matches!(output_fields, [only] if only.trim().eq_ignore_ascii_case(COUNT))
+}
+
+/// The parameters of a query that mean something here.
 #[derive(Debug)]
-struct Window {
+struct Params {
     /// None: all rows.
     limit: Option<u64>,
     offset: u64,
-    /// The client asked for a page.
-    given: bool,
+    ignore_growing: bool,
 }
 
-impl Window {
-    /// Codes and texts are those of Milvus 2.3.5. Without a limit the offset means nothing, but it is checked.
+impl Params {
+    /// Codes, texts and order of the checks are those of Milvus 2.3.5. Without a limit the offset means nothing; a
+    /// negative one is refused all the same.
     fn of(params: &[KeyValuePair], max_rows: u64) -> Outcome<Self> {
-        let number = |key: &str| -> Outcome<Option<i64>> {
-            let Some(pair) = params.iter().find(|p| p.key == key) else { return Ok(None) };
-            let value = pair.value.trim();
-            value.parse().map(Some).map_err(|_| rejected(format!("{key} [{}] is invalid", shown(value))))
+        let value = |key: &str| params.iter().find(|p| p.key == key).map(|p| p.value.as_str());
+        let number = |key: &str, text: &str| -> Outcome<i64> {
+            text.parse().map_err(|_| rejected(format!("{key} [{}] is invalid", shown(text))))
         };
         let refused = |what: String| rejected(format!("invalid max query result window, {what}"));
-        let (limit, offset) = (number("limit")?, number("offset")?);
-        let given = limit.is_some() || offset.is_some();
-        let offset = offset.unwrap_or(0);
-        let offset = u64::try_from(offset)
-            .map_err(|_| refused(format!("offset [{offset}] is invalid, should be gte than 0")))?;
-        let Some(limit) = limit else { return Ok(Self { limit: None, offset, given }) };
-        let wrong = || refused(format!("limit [{limit}] is invalid, should be greater than 0"));
-        let limit = u64::try_from(limit).ok().filter(|limit| *limit > 0).ok_or_else(wrong)?;
-        let end = limit.saturating_add(offset);
-        if end > max_rows {
-            let key = "quotaAndLimits.limits.maxQueryResultWindow";
-            return Err(refused(format!("(offset+limit) should be in range [1, {max_rows}], but got {end} ({key})")));
+        let ignore_growing = match value("ignore_growing") {
+            Some(text) => go_bool(text).ok_or_else(|| rejected("parse search growing failed"))?,
+            None => false,
+        };
+        if let Some(text) = value("reduce_stop_for_best").filter(|text| go_bool(text).is_none()) {
+            return Err(CallError(status::bad_stop_flag(shown(text))));
         }
-        Ok(Self { limit: Some(limit), offset, given })
+        let limit = value("limit").map(|text| number("limit", text)).transpose()?;
+        let offset = match value("offset") {
+            Some(text) if limit.is_some() => number("offset", text)?,
+            Some(text) => text.parse().unwrap_or(0),
+            None => 0,
+        };
+        if offset < 0 {
+            return Err(refused(format!("offset [{offset}] is invalid, should be gte than 0")));
+        }
+        let Some(limit) = limit else { return Ok(Self { limit: None, offset: offset as u64, ignore_growing }) };
+        if limit <= 0 {
+            return Err(refused(format!("limit [{limit}] is invalid, should be greater than 0")));
+        }
+        // Milvus adds with overflow, and shows it.
+        let end = limit.wrapping_add(offset);
+        if !u64::try_from(end).is_ok_and(|end| (1..=max_rows).contains(&end)) {
+            return Err(refused(format!("(offset+limit) should be in range [1, {max_rows}], but got {end}")));
+        }
+        Ok(Self { limit: Some(limit as u64), offset: offset as u64, ignore_growing })
+    }
+}
+
+/// A flag in the spellings that Milvus reads here.
+pub(super) fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
@@ -244,37 +271,66 @@ mod tests {
     }
 
     #[test]
+    fn a_count_is_the_only_output_field() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert!(is_count(&names(&["count(*)"])) && is_count(&names(&[" COUNT(*) "])));
+        for fields in [&["count(*)", "id"][..], &["count(*)", "count(*)"], &["count"], &[]] {
+            assert!(!is_count(&names(fields)), "{fields:?}");
+        }
+        assert_eq!(output(false, &["count(*)", "id"]), Err((65535, "field count(*) not exist".to_owned())));
+    }
+
+    /// Codes and texts that Milvus 2.3.5 answered; only a negative offset without a limit is refused by us alone.
+    #[test]
     fn a_page_has_a_beginning_and_rows() {
-        let window = |limit: Option<&str>, offset: Option<&str>| {
-            let pair = |key: &str, value: &str| KeyValuePair { key: key.to_owned(), value: value.to_owned() };
-            let pairs = [limit.map(|v| pair("limit", v)), offset.map(|v| pair("offset", v))];
-            let params: Vec<_> = pairs.into_iter().flatten().collect();
-            Window::of(&params, 16_384)
-                .map(|window| (window.limit, window.offset, window.given))
+        let params = |pairs: &[(&str, &str)]| {
+            let pair = |(key, value): &(&str, &str)| KeyValuePair { key: (*key).into(), value: (*value).into() };
+            Params::of(&pairs.iter().map(pair).collect::<Vec<_>>(), 16_384)
+                .map(|params| (params.limit, params.offset, params.ignore_growing))
                 .map_err(|CallError(status)| (status.code, status.reason))
         };
-        let refused = |what: &str| Err((65535, format!("invalid max query result window, {what}")));
-        for (limit, offset, expected) in [
-            (None, None, Ok((None, 0, false))),
-            (Some("5"), None, Ok((Some(5), 0, true))),
-            (Some("5"), Some("7"), Ok((Some(5), 7, true))),
-            (Some("16384"), Some("0"), Ok((Some(16_384), 0, true))),
-            (None, Some("7"), Ok((None, 7, true))),
-            (Some("-1"), None, refused("limit [-1] is invalid, should be greater than 0")),
-            (Some("-2"), None, refused("limit [-2] is invalid, should be greater than 0")),
-            (Some("0"), None, refused("limit [0] is invalid, should be greater than 0")),
-            (Some("5"), Some("-1"), refused("offset [-1] is invalid, should be gte than 0")),
-            (None, Some("-1"), refused("offset [-1] is invalid, should be gte than 0")),
+        let window = |what: &str| Err((65535, format!("invalid max query result window, {what}")));
+        let wrong = |what: &str| Err((65535, what.to_owned()));
+        let (limit, offset, growing) = ("limit", "offset", "ignore_growing");
+        for (pairs, expected) in [
+            (&[][..], Ok((None, 0, false))),
+            (&[(limit, "5")], Ok((Some(5), 0, false))),
+            (&[(limit, "5"), (offset, "7")], Ok((Some(5), 7, false))),
+            (&[(limit, "16384"), (offset, "0")], Ok((Some(16_384), 0, false))),
+            (&[(offset, "7")], Ok((None, 7, false))),
+            (&[(offset, "x")], Ok((None, 0, false))),
+            (&[(limit, "-1")], window("limit [-1] is invalid, should be greater than 0")),
+            (&[(limit, "0")], window("limit [0] is invalid, should be greater than 0")),
+            (&[(limit, "1"), (offset, "-1")], window("offset [-1] is invalid, should be gte than 0")),
+            (&[(limit, "0"), (offset, "-1")], window("offset [-1] is invalid, should be gte than 0")),
+            (&[(offset, "-1")], window("offset [-1] is invalid, should be gte than 0")),
+            (&[(limit, "67890")], window("(offset+limit) should be in range [1, 16384], but got 67890")),
+            (&[(limit, "16384"), (offset, "1")], window("(offset+limit) should be in range [1, 16384], but got 16385")),
             (
-                Some("16384"),
-                Some("1"),
-                refused(
-                    "(offset+limit) should be in range [1, 16384], but got 16385 (quotaAndLimits.limits.maxQueryResultWindow)",
-                ),
+                &[(limit, "9223372036854775807"), (offset, "9223372036854775807")],
+                window("(offset+limit) should be in range [1, 16384], but got -2"),
             ),
-            (Some("x"), None, Err((65535, "limit [x] is invalid".to_owned()))),
+            (&[(limit, "x")], wrong("limit [x] is invalid")),
+            (&[(limit, " 5")], wrong("limit [ 5] is invalid")),
+            (&[(limit, "")], wrong("limit [] is invalid")),
+            (&[(limit, "5"), (offset, "x")], wrong("offset [x] is invalid")),
+            (&[(growing, "True")], Ok((None, 0, true))),
+            (&[(growing, "1")], Ok((None, 0, true))),
+            (&[(growing, "false")], Ok((None, 0, false))),
+            (&[(growing, "x")], wrong("parse search growing failed")),
+            (&[(growing, "tRUE")], wrong("parse search growing failed")),
+            (&[(growing, ""), (limit, "x")], wrong("parse search growing failed")),
+            (&[("reduce_stop_for_best", "true"), (limit, "1")], Ok((Some(1), 0, false))),
+            (
+                &[("reduce_stop_for_best", "x"), (limit, "x")],
+                Err((
+                    1100,
+                    "value for reduce_stop_for_best is invalid: invalid parameter[expected=true or false][actual=x]"
+                        .to_owned(),
+                )),
+            ),
         ] {
-            assert_eq!(window(limit, offset), expected, "{limit:?} {offset:?}");
+            assert_eq!(params(pairs), expected, "{pairs:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    model::CollectionSchema,
+    model::{CollectionSchema, RequestError},
     standalone::{Mutation, compile_filter},
     wire::{
         rows::{answer, insert},
@@ -15,7 +15,7 @@ use crate::{
 
 impl MilvusApi {
     pub(super) async fn do_insert(&self, request: Request<InsertRequest>) -> Outcome<MutationResult> {
-        let (call, mut request) = CallContext::split(request);
+        let (call, mut request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
         let rows = insert::insert_batch(&schema, &mut request, &self.standalone.config().limits)
@@ -25,7 +25,7 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_upsert(&self, request: Request<UpsertRequest>) -> Outcome<MutationResult> {
-        let (call, mut request) = CallContext::split(request);
+        let (call, mut request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
         let rows = insert::upsert_batch(&schema, &mut request, &self.standalone.config().limits)
@@ -37,18 +37,27 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_delete(&self, request: Request<DeleteRequest>) -> Outcome<MutationResult> {
-        let (call, request) = CallContext::split(request);
-        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        let (call, request) = self.read(request)?;
+        let cell = self
+            .collection(&call, &request.db_name, &request.collection_name)
+            .map_err(|error| error.within("Failed to get collection id"))?;
         if !request.expr_template_values.is_empty() {
             return Err(invalid(
                 "expression templates (expr_template_values) are not supported: put the values into expr",
             ));
         }
+        let scope = self.standalone.delete_scope(&cell, &request.partition_name).map_err(|error| match error {
+            RequestError::PartitionNotFound(_) => CallError::from(error).within("Failed to get partition id"),
+            error => error.into(),
+        })?;
+        if request.expr.is_empty() {
+            return Err(CallError(status::no_expression()));
+        }
         let schema = Arc::clone(&cell.meta().schema);
         let expr = compile_filter(&request.expr, &schema)
             .map_err(|e| rejected(e.delete_reason()))?
             .ok_or_else(|| CallError(status::bad_expression("", "a delete needs an expression")))?;
-        let done = self.standalone.delete(&cell, &request.partition_name, &expr).await?;
+        let done = self.standalone.delete(&cell, scope, &expr).await?;
         Ok(MutationResult { delete_cnt: done.count as i64, timestamp: done.ts.0, ..Default::default() })
     }
 }

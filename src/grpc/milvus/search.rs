@@ -2,11 +2,15 @@
 
 use arrow_array::RecordBatch;
 
-use super::{call_error::rejected, query::Output, *};
+use super::{
+    call_error::rejected,
+    query::{Output, asked_partitions, go_bool},
+    *,
+};
 use crate::{
     memory::Account,
     model::{CollectionSchema, Field, RequestError, SearchError},
-    standalone::{QueryVectors, Range, SearchAnswer, SearchRequest as Wanted, compile_filter, partition_ids},
+    standalone::{QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter},
     wire::{
         proto::{
             common::KeyValuePair,
@@ -25,7 +29,7 @@ const MOST_QUERIES: u64 = 16_384;
 impl MilvusApi {
     /// The answer, and the memory that it takes until it is sent.
     pub(super) async fn do_search(&self, request: Request<SearchRequest>) -> Outcome<(SearchResults, Account)> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let schema = &meta.schema;
@@ -52,24 +56,16 @@ impl MilvusApi {
         }
         let filter = compile_filter(&request.dsl, schema)
             .map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
-        let partitions = match request.partition_names.as_slice() {
-            [] => None,
-            names => Some(partition_ids(&meta, names).map_err(|error| match error.request() {
-                Some(RequestError::PartitionNotFound(name)) => refused(SearchError::NoPartition(name.clone())),
-                _ => error.into(),
-            })?),
-        };
+        let partitions = asked_partitions(&meta, &request.partition_names)?;
         let count = queries.len();
         let wanted = Wanted {
-            filter,
-            partitions,
+            rows: Rows { filter, partitions, ignore_growing: params.ignore_growing },
             field: field.id,
             metric: params.metric.to_owned(),
             queries,
             limit: params.limit,
             offset: params.offset,
             range: params.range,
-            ignore_growing: params.ignore_growing,
             group: group.map(|group| group.id),
             fields: fields.clone(),
         };
@@ -166,7 +162,7 @@ impl<'r> Params<'r> {
         let get = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str());
         let ignore_growing = match get("ignore_growing") {
             None => false,
-            Some(value) => flag(value).ok_or_else(|| SearchError::GrowingFlag(value.to_owned()))?,
+            Some(value) => go_bool(value).ok_or_else(|| SearchError::GrowingFlag(value.to_owned()))?,
         };
         if let Some(size) = get("group_size").filter(|size| *size != "1") {
             return Err(SearchError::Unsupported(format!("more than one row of a group (group_size is {size})")));
@@ -218,10 +214,6 @@ fn number(key: &'static str, value: &str) -> Result<i64, SearchError> {
 fn window(what: &'static str, got: i64) -> Result<u64, SearchError> {
     let rows = u64::try_from(got).ok().filter(|rows| (1..=MOST_ROWS).contains(rows));
     rows.ok_or(SearchError::OutOfRange { what, got, most: MOST_ROWS })
-}
-
-fn flag(text: &str) -> Option<bool> {
-    crate::model::properties::flag(text)
 }
 
 /// The bounds among the parameters of the index, which are JSON. Without a radius there are none.

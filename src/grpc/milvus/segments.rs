@@ -12,7 +12,7 @@ impl MilvusApi {
         &self,
         request: Request<GetPersistentSegmentInfoRequest>,
     ) -> Outcome<GetPersistentSegmentInfoResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let wanted: Vec<SegmentState> = if request.states.is_empty() {
             vec![SegmentState::Flushed]
@@ -34,7 +34,7 @@ impl MilvusApi {
         &self,
         request: Request<GetQuerySegmentInfoRequest>,
     ) -> Outcome<GetQuerySegmentInfoResponse> {
-        let (call, request) = CallContext::split(request);
+        let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let infos =

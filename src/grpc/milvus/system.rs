@@ -92,7 +92,7 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_create_database(&self, request: Request<CreateDatabaseRequest>) -> Outcome<()> {
-        let request = request.into_inner();
+        let (_, request) = self.read(request)?;
         if !request.properties.is_empty() {
             return Err(invalid("properties of a database are not supported"));
         }
@@ -100,7 +100,8 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_drop_database(&self, request: Request<DropDatabaseRequest>) -> Outcome<()> {
-        Ok(self.standalone.drop_database(&request.into_inner().db_name).await?)
+        let (_, request) = self.read(request)?;
+        Ok(self.standalone.drop_database(&request.db_name).await?)
     }
 
     pub(super) async fn do_describe_database(

@@ -126,10 +126,13 @@ pub(in crate::query) struct LiteralSet {
     floats: HashSet<u64>,
     pub(in crate::query) strings: HashSet<String>,
     bools: [bool; 2],
+    /// How many were inserted, each time one was given again too.
+    pub(in crate::query) listed: usize,
 }
 
 impl LiteralSet {
     pub(in crate::query) fn insert(&mut self, literal: Literal) {
+        self.listed += 1;
         match literal {
             Literal::Bool(v) => self.bools[usize::from(v)] = true,
             Literal::Int(v) => {

@@ -88,6 +88,15 @@ impl BoundExpr {
         }
     }
 
+    /// How many keys such an expression lists, counting a repeated one each time; none for any other.
+    pub fn listed_keys(&self) -> Option<usize> {
+        let Predicate::Test(ValueSource::Field(field), test) = &self.root else { return None };
+        match test {
+            Test::In(set) if field.is_primary_key => Some(set.listed),
+            _ => self.exact_keys().map(|keys| keys.len()),
+        }
+    }
+
     /// The primary keys that matching rows can have.
     pub fn pk_filter(&self) -> PkFilter {
         filter(&self.root)

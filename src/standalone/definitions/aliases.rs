@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::{
     meta::CatalogTxn,
-    model::{Collection, RequestError, name::check_name},
+    model::{
+        Collection, RequestError,
+        name::{NameKind, check_name},
+    },
     standalone::{
         CollectionName, Standalone, StandaloneError,
         directory::{Allowed, Meaning, NameChange, alias_not_found, not_found},
@@ -14,7 +17,7 @@ use crate::{
 impl Standalone {
     /// Gives a collection, which must be named by its own name, an alias. The same alias again is no error.
     pub async fn create_alias(&self, name: CollectionName<'_>, alias: &str) -> Result<(), StandaloneError> {
-        check_name("alias name", alias, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
+        check_name(NameKind::Alias, alias, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let change = NameChange::CreateAlias { alias, of: name };
         let Allowed::Of(id) = self.check_name(change)? else { return Ok(()) };

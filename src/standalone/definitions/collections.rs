@@ -7,7 +7,9 @@ use crate::{
     meta::CatalogTxn,
     model::{
         Channel, Collection, CollectionId, CollectionSchema, Partition, PartitionId, RequestError,
-        collection::DEFAULT_PARTITION, name::check_name, properties,
+        collection::DEFAULT_PARTITION,
+        name::{NameKind, check_name},
+        properties,
     },
     standalone::{
         CollectionName, Standalone, StandaloneError,
@@ -185,7 +187,7 @@ impl Standalone {
         to_database: &str,
         to: &str,
     ) -> Result<(), StandaloneError> {
-        check_name("collection name", to, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
+        check_name(NameKind::Collection, to, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
         let Allowed::Of(id) = self.check_name(NameChange::Rename { from, to })? else { return Ok(()) };

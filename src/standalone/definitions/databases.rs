@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{Database, RequestError, name::check_name},
+    model::{
+        Database, RequestError,
+        name::{NameKind, check_name},
+    },
     standalone::{
         Standalone, StandaloneError,
         directory::{Allowed, NameChange},
@@ -12,7 +15,7 @@ use crate::{
 
 impl Standalone {
     pub async fn create_database(&self, name: &str) -> Result<(), StandaloneError> {
-        check_name("database name", name, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
+        check_name(NameKind::Database, name, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         self.check_name(NameChange::CreateDatabase { name, most: self.config.limits.max_databases })?;
         let database = Database { name: name.to_owned(), created_at: self.timestamp().await? };

@@ -6,7 +6,9 @@ use crate::{
     coordinator::{CollectionCell, Collections, Turn},
     meta::CatalogTxn,
     model::{
-        Collection, Partition, PartitionId, RequestError, collection::DEFAULT_PARTITION, name::check_partition_name,
+        Collection, Partition, PartitionId, RequestError,
+        collection::DEFAULT_PARTITION,
+        name::{NameKind, check_asked, check_length, check_name},
     },
     standalone::{CollectionName, Standalone, StandaloneError},
 };
@@ -14,11 +16,11 @@ use crate::{
 impl Standalone {
     /// Creates a partition; an existing one is no error.
     pub async fn create_partition(&self, name: CollectionName<'_>, partition: &str) -> Result<(), StandaloneError> {
-        check_partition_name("partition name", partition, self.config.limits.max_name_length)
-            .map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         self.refuse_partition_key(&cell, "create")?;
+        check_name(NameKind::Partition, partition, self.config.limits.max_name_length)
+            .map_err(RequestError::BadName)?;
         let meta = cell.meta();
         if meta.partition(partition).is_some() {
             return Ok(());
@@ -54,6 +56,7 @@ impl Standalone {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         self.refuse_partition_key(&cell, "drop")?;
+        self.check_partition(partition)?;
         if partition == DEFAULT_PARTITION {
             return Err(RequestError::DefaultPartition.into());
         }
@@ -80,6 +83,20 @@ impl Standalone {
         let fold = move |_: &Collections| names.redefine([(&*changed, next)]);
         self.coordinator.drop_segments(&cell, |s| s.group.partition == id, write, fold).await?;
         Ok(self.ingest.forget_partition(cell.id, id).await?)
+    }
+
+    /// Whether a partition that a request asks for may have such a name at all.
+    pub(in crate::standalone) fn check_partition(&self, name: &str) -> Result<(), RequestError> {
+        Ok(check_asked(NameKind::Partition, name, self.config.limits.max_name_length)?)
+    }
+
+    /// The same for the partitions of a query, of whose names Milvus checks the length alone.
+    ///
+    /// # Errors
+    /// `BadName`.
+    pub fn check_queried(&self, names: &[String]) -> Result<(), RequestError> {
+        let most = self.config.limits.max_name_length;
+        Ok(names.iter().try_for_each(|name| check_length(NameKind::Partition, name.trim(), most))?)
     }
 
     fn refuse_partition_key(&self, cell: &CollectionCell, verb: &'static str) -> Result<(), StandaloneError> {

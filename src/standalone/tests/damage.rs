@@ -30,11 +30,11 @@ async fn restarted(world: World) -> (World, Arc<CollectionCell>) {
 
 async fn delete(world: &World, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
     let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
-    world.standalone.delete(cell, "", &filter).await.unwrap()
+    world.standalone.delete(cell, None, &filter).await.unwrap()
 }
 
 async fn count(world: &World, cell: &CollectionCell) -> u64 {
-    world.standalone.count(cell, None, None).await.unwrap()
+    world.standalone.count(cell, Rows::default()).await.unwrap()
 }
 
 /// Names of the objects of one kind, of the segment that has this key.
@@ -58,7 +58,11 @@ async fn a_missing_statistics_object_costs_no_acknowledged_delete() {
     let reasons = world.standalone.health().reasons();
     assert!(reasons.iter().any(|r| lost.iter().any(|name| r.contains(name))), "{reasons:?}");
     let by_key = compile("id in [49, 50]", &cell.meta().schema).unwrap();
-    assert_eq!(world.standalone.count(&cell, by_key, None).await.unwrap(), 1, "keys are found without statistics");
+    assert_eq!(
+        world.standalone.count(&cell, Rows::matching(by_key)).await.unwrap(),
+        1,
+        "keys are found without statistics"
+    );
     let (world, cell) = restarted(world).await;
     assert_eq!(count(&world, &cell).await, 297);
 }
@@ -75,8 +79,11 @@ async fn a_store_that_is_away_during_a_flush_costs_nothing() {
     let health = world.standalone.health();
     assert!(health.reasons().iter().any(|r| r.contains("is not there")), "{health:?}");
     assert_eq!(world.standalone.ingest_stats().pending_deletes, 3);
-    let error =
-        world.standalone.count(&cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap_err();
+    let error = world
+        .standalone
+        .count(&cell, Rows::matching(compile("id >= 0", &cell.meta().schema).unwrap()))
+        .await
+        .unwrap_err();
     assert!(error.kind().is_retryable(), "{error}");
     assert!(!world.files().exists(), "nothing is written beside the store");
     std::fs::rename(&away, world.files()).unwrap();
@@ -94,7 +101,7 @@ async fn a_missing_object_is_damage_and_not_something_that_a_client_named_wrongl
     let lost = objects_of(&world, &cell, "insert_log", 50);
     lost.iter().for_each(|name| std::fs::remove_file(world.files().join(name)).unwrap());
     let everything = compile("id >= 0", &cell.meta().schema).unwrap();
-    let error = world.standalone.count(&cell, everything, None).await.unwrap_err();
+    let error = world.standalone.count(&cell, Rows::matching(everything)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(lost.iter().any(|name| error.to_string().contains(name)), "{error}");
 

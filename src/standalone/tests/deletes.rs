@@ -49,14 +49,13 @@ async fn upsert(coordinator: &Standalone, cell: &CollectionCell, key: i64, value
 
 async fn delete(coordinator: &Standalone, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
     let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
-    coordinator.delete(cell, "", &filter).await.unwrap()
+    coordinator.delete(cell, None, &filter).await.unwrap()
 }
 
 /// What a client sees: every key with its value.
 async fn seen(coordinator: &Standalone, cell: &CollectionCell, filter: &str) -> BTreeMap<i64, i64> {
     let request = ReadRequest {
-        filter: compile(filter, &cell.meta().schema).unwrap(),
-        partitions: None,
+        rows: Rows::matching(compile(filter, &cell.meta().schema).unwrap()),
         fields: vec![FieldId(100), FieldId(101)],
         limit: None,
         offset: 0,
@@ -217,5 +216,46 @@ async fn a_delete_that_is_older_than_some_rows_of_a_segment_reaches_the_others()
         Write { collection: cell.id, schema: Arc::clone(&meta.schema), deletes: vec![delete], inserts: Vec::new() };
     world.standalone.ingest.write(write).await.unwrap();
     world.standalone.ingest.flush_deltas(cell.id).await.unwrap();
-    assert_eq!(world.standalone.count(&cell, compile("id >= 0", &meta.schema).unwrap(), None).await.unwrap(), 15);
+    assert_eq!(
+        world.standalone.count(&cell, Rows::matching(compile("id >= 0", &meta.schema).unwrap())).await.unwrap(),
+        15
+    );
+}
+
+/// As Milvus counts: each key as often as the expression lists it.
+#[tokio::test]
+async fn a_delete_counts_the_keys_that_it_lists() {
+    let world = World::new().await;
+    let cell = values(&world, 2).await;
+    world.standalone.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();
+    for (filter, count) in
+        [("id in [0, 0, 0]", 3), ("id in [1, 2, 1]", 3), ("id == 9", 1), ("id in []", 0), ("v == 7", 0)]
+    {
+        assert_eq!(delete(&world.standalone, &cell, filter).await.count, count, "{filter}");
+    }
+    assert_eq!(seen(&world.standalone, &cell, "id >= 0").await, BTreeMap::new());
+}
+
+/// Rows in memory are left out, deletes in memory are not.
+#[tokio::test]
+async fn a_read_may_ignore_rows_that_are_not_flushed() {
+    let world = World::new().await;
+    let cell = world.collection("books").await;
+    world.segment(&cell, 0..10).await;
+    world.standalone.insert(&cell, "", super::rows(10..15)).await.unwrap();
+    let count =
+        async |ignore_growing| world.standalone.count(&cell, Rows { ignore_growing, ..Rows::default() }).await.unwrap();
+    assert_eq!((count(false).await, count(true).await), (15, 10));
+    world.delete(&cell, 8..12).await;
+    assert_eq!((count(false).await, count(true).await), (11, 8));
+    let read = ReadRequest {
+        rows: Rows { ignore_growing: true, ..Rows::default() },
+        fields: vec![FieldId(100)],
+        limit: None,
+        offset: 0,
+    };
+    let found = world.standalone.query(&cell, read).await.unwrap().rows;
+    assert_eq!(found.column(0).as_primitive::<Int64Type>().values().to_vec(), (0..8).collect::<Vec<_>>());
+    world.standalone.flush(&cell).await.unwrap();
+    assert_eq!((count(false).await, count(true).await), (11, 11));
 }

@@ -11,6 +11,7 @@ use crate::{
     error::{Classify, ErrorKind},
     kit::{gate::Operation, within},
     query::compile,
+    standalone::Rows,
 };
 
 const NAME: &str = "kept";
@@ -24,7 +25,7 @@ fn impatient(config: &mut Config) {
 }
 
 async fn count(world: &World, cell: &CollectionCell) -> u64 {
-    world.standalone.count(cell, compile("id >= 0", &cell.meta().schema).unwrap(), None).await.unwrap()
+    world.standalone.count(cell, Rows::matching(compile("id >= 0", &cell.meta().schema).unwrap())).await.unwrap()
 }
 
 /// Waits until there are more objects than so many.

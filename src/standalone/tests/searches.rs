@@ -28,8 +28,7 @@ async fn loaded(world: &World) -> Arc<CollectionCell> {
 fn near(key: i64, limit: u64) -> SearchRequest {
     let vector = [key as f32; super::DIM as usize].map(f32::to_le_bytes).concat();
     SearchRequest {
-        filter: None,
-        partitions: None,
+        rows: Rows::default(),
         field: VECTOR,
         metric: String::new(),
         queries: QueryVectors::new(vector, super::DIM as usize * 4),
@@ -37,7 +36,6 @@ fn near(key: i64, limit: u64) -> SearchRequest {
         offset: 0,
         range: None,
         group: None,
-        ignore_growing: false,
         fields: vec![KEY],
     }
 }
@@ -117,7 +115,8 @@ async fn growing_rows_can_be_left_out() {
     world.segment(&cell, 0..3).await;
     world.standalone.insert(&cell, "", super::rows(3..6)).await.unwrap();
     assert_eq!(found(&world, &cell, near(9, 9)).await, [5, 4, 3, 2, 1, 0]);
-    assert_eq!(found(&world, &cell, SearchRequest { ignore_growing: true, ..near(9, 9) }).await, [2, 1, 0]);
+    let rows = Rows { ignore_growing: true, ..Rows::default() };
+    assert_eq!(found(&world, &cell, SearchRequest { rows, ..near(9, 9) }).await, [2, 1, 0]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::{
     error::{SchemaError, invalid},
-    rules,
+    rules, sizes,
 };
 use crate::{
     config::LimitsConfig,
@@ -30,24 +30,23 @@ pub fn define(
 ) -> Result<CollectionDefinition, SchemaError> {
     let schema = proto::CollectionSchema::decode(request.schema.as_slice())
         .map_err(|e| invalid(format!("schema can't be parsed: {e}")))?;
-    rules::check_collection_name(&request.collection_name, &schema.name, limits)?;
-    let shards = rules::shards(request.shards_num, limits)?;
+    rules::check(request, &schema, limits)?;
     let schema = collection_schema(schema, limits)?;
     let has_partition_key = schema.partition_key().is_some();
-    let partitions = rules::partitions(request.num_partitions, has_partition_key, limits)?;
-    Ok(CollectionDefinition { schema, shards, partitions })
+    let partitions = rules::partitions(request, has_partition_key, limits)?;
+    Ok(CollectionDefinition { schema, shards: rules::shards(request.shards_num), partitions })
 }
 
+/// For a schema that the rules allow.
 fn collection_schema(schema: proto::CollectionSchema, limits: &LimitsConfig) -> Result<CollectionSchema, SchemaError> {
-    rules::check_collection(&schema, limits)?;
     let ids = (FieldId::FIRST_USER.0..).map(FieldId);
     let mut fields = schema
         .fields
         .into_iter()
         .zip(ids)
-        .map(|(field, id)| field_schema(field, id, limits))
+        .map(|(field, id)| field_schema(&schema.name, field, id, limits))
         .collect::<Result<Vec<_>, _>>()?;
-    let primary = rules::check_roles(&fields)?;
+    let primary = fields.iter().position(|field| field.is_primary_key);
     if schema.enable_dynamic_field {
         fields.push(dynamic_field(FieldId(FieldId::FIRST_USER.0 + fields.len() as i64)));
     }
@@ -56,22 +55,22 @@ fn collection_schema(schema: proto::CollectionSchema, limits: &LimitsConfig) -> 
         description: schema.description,
         enable_dynamic_field: schema.enable_dynamic_field,
         fields,
-        primary,
+        primary: primary.ok_or_else(|| invalid("primary key is not specified"))?,
     })
 }
 
-fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -> Result<Field, SchemaError> {
-    rules::check_field_name(&field, limits)?;
-    let data_type = data_type(field.data_type, "data type", &field.name)?;
+fn field_schema(
+    collection: &str,
+    field: proto::FieldSchema,
+    id: FieldId,
+    limits: &LimitsConfig,
+) -> Result<Field, SchemaError> {
+    let sizes = sizes::sizes(collection, &field, limits)?;
+    let data_type = data_type(field.data_type, &field.name)?;
     let element_type = match data_type {
-        DataType::Array => Some(data_type_of_elements(field.element_type, &field.name)?),
+        DataType::Array => Some(self::data_type(field.element_type, &field.name)?),
         _ => None,
     };
-    rules::check_keys(&field, data_type)?;
-    rules::check_description(&format!("field {}", field.name), &field.description)?;
-    let (type_params, index_params) = (pairs(field.type_params), pairs(field.index_params));
-    rules::check_params(&type_params, &index_params)?;
-    let sizes = rules::sizes(&field.name, data_type, element_type, &type_params, limits)?;
     Ok(Field {
         id,
         name: field.name,
@@ -86,8 +85,8 @@ fn field_schema(field: proto::FieldSchema, id: FieldId, limits: &LimitsConfig) -
         dim: sizes.dim,
         max_length: sizes.max_length,
         max_capacity: sizes.max_capacity,
-        type_params,
-        index_params,
+        type_params: pairs(field.type_params),
+        index_params: pairs(field.index_params),
     })
 }
 
@@ -111,18 +110,8 @@ fn dynamic_field(id: FieldId) -> Field {
     }
 }
 
-fn data_type(number: i32, what: &str, field: &str) -> Result<DataType, SchemaError> {
-    DataType::from_number(number).ok_or_else(|| {
-        let name =
-            proto::DataType::try_from(number).map_or_else(|_| number.to_string(), |t| t.as_str_name().to_owned());
-        invalid(format!("{what} {name} is not supported: field {field}"))
-    })
-}
-
-fn data_type_of_elements(number: i32, field: &str) -> Result<DataType, SchemaError> {
-    let element = data_type(number, "element type", field)?;
-    rules::check_element_type(element, field)?;
-    Ok(element)
+fn data_type(number: i32, field: &str) -> Result<DataType, SchemaError> {
+    DataType::from_number(number).ok_or_else(|| invalid(format!("data type {number} is not supported: field {field}")))
 }
 
 fn pairs(list: Vec<common::KeyValuePair>) -> Vec<(String, String)> {

@@ -2,35 +2,46 @@
 
 use crate::{
     error::{Classify, ErrorKind},
-    wire::{proto::common, status::Code},
+    model::name::BadName,
+    wire::{
+        proto::common,
+        status::{self, Code},
+    },
 };
 
 /// Why a definition is refused. Sending it again can't help.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaError {
-    /// Bad or mismatched names of the collection.
-    #[error("{0}")]
-    Name(String),
-    /// A text outside its limits of length; also a description or a parameter.
-    #[error("{0}")]
-    Length(String),
+    /// The name of the collection or of a field.
+    Name(BadName),
+    /// A mistake that Milvus calls an invalid parameter; also a text outside its limits of length.
+    Parameter(String),
     /// Everything else.
-    #[error("{0}")]
     Definition(String),
 }
 
 impl SchemaError {
-    /// Milvus' code: names and lengths are invalid parameters, all else is an unexpected error.
-    pub fn code(&self) -> Code {
-        match self {
-            Self::Name(_) | Self::Length(_) => Code::PARAMETER_INVALID,
-            Self::Definition(_) => Code::UNEXPECTED,
-        }
-    }
-
     /// The answer for a Milvus client.
     pub fn status(&self) -> common::Status {
-        self.code().with(self)
+        match self {
+            Self::Name(bad) => status::bad_name(bad),
+            Self::Parameter(text) => Code::PARAMETER_INVALID.with(text),
+            Self::Definition(text) => Code::UNEXPECTED.with(text),
+        }
+    }
+}
+
+impl std::fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.status().reason)
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl From<BadName> for SchemaError {
+    fn from(bad: BadName) -> Self {
+        Self::Name(bad)
     }
 }
 
@@ -40,6 +51,6 @@ impl Classify for SchemaError {
     }
 }
 
-pub(super) fn invalid(text: String) -> SchemaError {
-    SchemaError::Definition(text)
+pub(super) fn invalid(text: impl Into<String>) -> SchemaError {
+    SchemaError::Definition(text.into())
 }

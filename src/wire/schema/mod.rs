@@ -10,6 +10,7 @@
 //! ```text
 //! define       a request becomes a CollectionDefinition
 //!   rules      what Milvus refuses, and its texts
+//!   sizes      dimensions, lengths and capacities
 //! describe     the answer of DescribeCollection
 //! error        SchemaError and its Milvus codes
 //! ```
@@ -18,6 +19,7 @@ mod define;
 mod describe;
 mod error;
 mod rules;
+mod sizes;
 
 pub use define::{CollectionDefinition, define};
 pub use describe::describe;

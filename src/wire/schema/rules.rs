@@ -4,11 +4,18 @@
 
 use std::collections::HashSet;
 
-use super::error::{SchemaError, invalid};
+use super::{
+    error::{SchemaError, invalid},
+    sizes::sizes,
+};
 use crate::{
     config::LimitsConfig,
-    model::{DataType, Field, Scalar, name::check_name, properties},
-    wire::{proto::schema as proto, status},
+    model::{
+        DataType, Scalar,
+        name::{NameKind, check_name},
+        properties,
+    },
+    wire::proto::{milvus, schema as proto},
 };
 
 /// Name of the hidden field that holds keys outside the schema.
@@ -16,75 +23,217 @@ pub const DYNAMIC_FIELD: &str = "$meta";
 /// Names of the system fields, which no field of a user may have.
 const RESERVED: [&str; 3] = ["RowID", "Timestamp", DYNAMIC_FIELD];
 
-/// `in_schema` is the name in the schema, which a request repeats.
-pub(super) fn check_collection_name(name: &str, in_schema: &str, limits: &LimitsConfig) -> Result<(), SchemaError> {
-    check_name("collection name", name, limits.max_name_length)
-        .map_err(|bad| SchemaError::Name(status::bad_name(&bad)))?;
-    if in_schema != name {
-        let text = format!("Invalid collection name: {name} differs from schema.name {in_schema}");
-        return Err(SchemaError::Name(text));
+/// The checks of a request before its schema is converted. Fields are known to have a type that Milvus 2.3 has, and the
+/// primary key is one of them, when this succeeds.
+pub(super) fn check(
+    request: &milvus::CreateCollectionRequest,
+    schema: &proto::CollectionSchema,
+    limits: &LimitsConfig,
+) -> Result<(), SchemaError> {
+    refuse_newer_features(schema)?;
+    if i64::from(request.shards_num) > i64::from(limits.max_shards) {
+        return Err(invalid(format!("maximum shards's number should be limited to {}", limits.max_shards)));
     }
-    Ok(())
+    if schema.fields.len() > limits.max_fields as usize {
+        return Err(invalid(format!("maximum field's number should be limited to {}", limits.max_fields)));
+    }
+    check_name(NameKind::Collection, &schema.name, limits.max_name_length)?;
+    let mut names = HashSet::new();
+    if !schema.fields.iter().all(|field| names.insert(field.name.as_str())) {
+        return Err(invalid("duplicated field name"));
+    }
+    check_primary_key(&schema.fields)?;
+    if schema.fields.iter().any(|field| field.is_dynamic) {
+        return Err(invalid("cannot explicitly set a field as a dynamic field"));
+    }
+    check_auto_id(&schema.fields)?;
+    schema.fields.iter().try_for_each(check_types)?;
+    check_partition_key(&schema.fields, request.num_partitions)?;
+    for field in &schema.fields {
+        check_name(NameKind::Field, &field.name, limits.max_name_length)?;
+        sizes(&schema.name, field, limits)?;
+    }
+    let is_vector =
+        |field: &&proto::FieldSchema| DataType::from_number(field.data_type).is_some_and(DataType::is_vector);
+    if let Some((a, b)) = two(&schema.fields, is_vector) {
+        return Err(invalid(format!("multiple vector fields is not supported, fields name: {a}, {b}")));
+    }
+    check_clustering_key(&schema.fields)?;
+    if request.collection_name != schema.name {
+        return Err(SchemaError::Parameter(format!(
+            "collection name = {}, schema.Name={}: invalid parameter[expected=collection name matches schema name]\
+             [actual=don't match]",
+            request.collection_name, schema.name
+        )));
+    }
+    if schema.fields.iter().any(|field| RESERVED.contains(&field.name.as_str())) {
+        let [row_id, timestamp, dynamic] = RESERVED;
+        return Err(SchemaError::Parameter(format!(
+            "schema contains system field: {row_id}, {timestamp}, {dynamic}: invalid parameter[expected=schema don't \
+             contains system field][actual=contains]"
+        )));
+    }
+    check_texts(schema)
 }
 
 /// One shard unless the client asks for more.
-pub(super) fn shards(asked: i32, limits: &LimitsConfig) -> Result<u32, SchemaError> {
-    let max = limits.max_shards;
-    match u32::try_from(asked) {
-        Ok(0) | Err(_) => Ok(1),
-        Ok(n) if n > max => Err(invalid(format!("shards_num {n} exceeds the limit of {max} (proxy.maxShardNum)"))),
-        Ok(n) => Ok(n),
-    }
+pub(super) fn shards(asked: i32) -> u32 {
+    u32::try_from(asked).unwrap_or(0).max(1)
 }
 
 /// Number of numbered partitions: only with a partition key, and then always.
 pub(super) fn partitions(
-    asked: i64,
+    request: &milvus::CreateCollectionRequest,
     has_partition_key: bool,
     limits: &LimitsConfig,
 ) -> Result<Option<u32>, SchemaError> {
-    match (has_partition_key, asked) {
-        (false, 0) => Ok(None),
-        (false, n) => Err(invalid(format!("num_partitions {n} needs a field that is the partition key"))),
+    let most = limits.max_partitions;
+    match (has_partition_key, request.num_partitions) {
+        (false, _) => Ok(None),
         (true, 0) => Ok(Some(limits.default_partition_count)),
-        (true, n) => match u32::try_from(n) {
-            Ok(count) if count as usize <= limits.max_partitions => Ok(Some(count)),
+        (true, asked) => match u32::try_from(asked) {
+            Ok(count) if count as usize <= most => Ok(Some(count)),
             _ => Err(invalid(format!(
-                "num_partitions {n} is outside 1..={} (rootCoord.maxPartitionNum)",
-                limits.max_partitions
+                "partition number ({asked}) exceeds max configuration ({most}), collection: {}",
+                request.collection_name
             ))),
         },
     }
 }
 
-/// Rules about the schema as a whole, before its fields are converted.
-pub(super) fn check_collection(schema: &proto::CollectionSchema, limits: &LimitsConfig) -> Result<(), SchemaError> {
-    refuse_newer_features(schema)?;
-    check_description("the collection", &schema.description)?;
-    if schema.fields.len() > limits.max_fields as usize {
-        let (n, max) = (schema.fields.len(), limits.max_fields);
-        return Err(invalid(format!("{n} fields exceed the limit of {max} (proxy.maxFieldNum)")));
+/// The names of the first two fields for which this is true.
+fn two(fields: &[proto::FieldSchema], which: impl Fn(&&proto::FieldSchema) -> bool) -> Option<(&str, &str)> {
+    let mut matching = fields.iter().filter(which).map(|field| field.name.as_str());
+    Some((matching.next()?, matching.next()?))
+}
+
+fn check_primary_key(fields: &[proto::FieldSchema]) -> Result<(), SchemaError> {
+    let mut first = None;
+    for field in fields.iter().filter(|field| field.is_primary_key) {
+        if let Some(first) = first {
+            return Err(invalid(format!("there are more than one primary key, field name = {first}, {}", field.name)));
+        }
+        if !is_key_type(field) {
+            return Err(invalid("the data type of primary key should be Int64 or VarChar"));
+        }
+        first = Some(&field.name);
     }
-    let mut names = HashSet::new();
-    if let Some(field) = schema.fields.iter().find(|field| !names.insert(field.name.as_str())) {
-        return Err(invalid(format!("duplicated field name: {}", field.name)));
+    first.map(|_| ()).ok_or_else(|| invalid("primary key is not specified"))
+}
+
+fn check_auto_id(fields: &[proto::FieldSchema]) -> Result<(), SchemaError> {
+    let mut first = None;
+    for field in fields.iter().filter(|field| field.auto_id) {
+        if let Some(first) = first {
+            let name = &field.name;
+            return Err(invalid(format!("only one field can speficy AutoID with true, field name = {first}, {name}")));
+        }
+        if !field.is_primary_key {
+            return Err(invalid(format!(
+                "only primary field can speficy AutoID with true, field name = {}",
+                field.name
+            )));
+        }
+        first = Some(&field.name);
     }
     Ok(())
 }
 
-/// One primary key, and at most one field of each other role. Returns the position of the primary key.
-pub(super) fn check_roles(fields: &[Field]) -> Result<usize, SchemaError> {
-    let primary = one_primary_key(fields)?;
-    one_at_most(fields, |f| f.data_type.is_vector(), "vector field")?;
-    one_at_most(fields, |f| f.is_partition_key, "partition key")?;
-    one_at_most(fields, |f| f.is_clustering_key, "clustering key")?;
-    Ok(primary)
+fn check_partition_key(fields: &[proto::FieldSchema], asked: i64) -> Result<(), SchemaError> {
+    let mut first = None;
+    for field in fields.iter().filter(|field| field.is_partition_key) {
+        if let Some(first) = first {
+            return Err(invalid(format!(
+                "there are more than one partition key, field name = {first}, {}",
+                field.name
+            )));
+        }
+        if field.is_primary_key {
+            return Err(invalid("the partition key field must not be primary field"));
+        }
+        if !is_key_type(field) {
+            return Err(invalid("the data type of partition key should be Int64 or VarChar"));
+        }
+        if asked < 0 {
+            return Err(invalid("the specified partitions should be greater than 0 if partition key is used"));
+        }
+        first = Some(&field.name);
+    }
+    if first.is_none() && asked != 0 {
+        return Err(invalid("num_partitions should only be specified with partition key field enabled"));
+    }
+    Ok(())
 }
 
-pub(super) fn check_description(of: &str, text: &str) -> Result<(), SchemaError> {
+fn is_key_type(field: &proto::FieldSchema) -> bool {
+    matches!(DataType::from_number(field.data_type), Some(DataType::Int64 | DataType::VarChar))
+}
+
+/// The name of a type in Milvus' protocol, or its number.
+fn type_name(number: i32) -> String {
+    proto::DataType::try_from(number).map_or_else(|_| number.to_string(), |t| t.as_str_name().to_owned())
+}
+
+const NONE: i32 = proto::DataType::None as i32;
+const STRING: i32 = proto::DataType::String as i32;
+const USE_VARCHAR: &str = "string data type not supported yet, please use VarChar type instead";
+
+fn check_types(field: &proto::FieldSchema) -> Result<(), SchemaError> {
+    let found = match field.data_type {
+        STRING => return Err(invalid(USE_VARCHAR)),
+        NONE => return Err(invalid("data type None is not valid")),
+        number => DataType::from_number(number),
+    };
+    // Milvus 2.3 stores types of later releases, and can't read their rows.
+    let Some(found) = found else {
+        let name = type_name(field.data_type);
+        return Err(invalid(format!("data type {name} is not supported: field {}", field.name)));
+    };
+    if found != DataType::Array {
+        return Ok(());
+    }
+    match (field.element_type, DataType::from_number(field.element_type)) {
+        (STRING, _) => Err(invalid(USE_VARCHAR)),
+        (NONE, _) => Err(invalid("element data type None is not valid")),
+        (_, Some(element)) if !element.is_vector() && !matches!(element, DataType::Array | DataType::Json) => Ok(()),
+        (number, _) => Err(invalid(format!("element type {} is not supported", type_name(number)))),
+    }
+}
+
+/// A role of later releases: one field at most, of a type that can be ordered.
+fn check_clustering_key(fields: &[proto::FieldSchema]) -> Result<(), SchemaError> {
+    if let Some((a, b)) = two(fields, |field| field.is_clustering_key) {
+        return Err(invalid(format!("there is more than one clustering key: {a}, {b}")));
+    }
+    let key = fields.iter().find(|field| field.is_clustering_key);
+    match key.and_then(|key| Some((&key.name, DataType::from_number(key.data_type)?))) {
+        Some((name, other)) if !Scalar::holds(other) => Err(invalid(format!(
+            "the data type of clustering key should be Int8 to Int64, Float, Double or VarChar: {name} is {}",
+            other.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Descriptions and parameters, which are stored as they come.
+fn check_texts(schema: &proto::CollectionSchema) -> Result<(), SchemaError> {
+    check_description("the collection", &schema.description)?;
+    for field in &schema.fields {
+        check_description(&format!("field {}", field.name), &field.description)?;
+        for (what, params) in
+            [("type params of a field", &field.type_params), ("index params of a field", &field.index_params)]
+        {
+            properties::check_sizes(what, params.iter().map(|pair| (&pair.key, &pair.value)))
+                .map_err(|e| SchemaError::Parameter(e.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_description(of: &str, text: &str) -> Result<(), SchemaError> {
     let (bytes, most) = (text.len(), properties::MAX_VALUE_BYTES);
     if bytes > most {
-        return Err(SchemaError::Length(format!("the description of {of} has {bytes} bytes, the limit is {most}")));
+        return Err(SchemaError::Parameter(format!("the description of {of} has {bytes} bytes, the limit is {most}")));
     }
     Ok(())
 }
@@ -114,128 +263,4 @@ fn refuse_newer_features(schema: &proto::CollectionSchema) -> Result<(), SchemaE
         return Err(invalid(format!("{feature} is not supported: field {name}")));
     }
     Ok(())
-}
-
-fn one_primary_key(fields: &[Field]) -> Result<usize, SchemaError> {
-    one_at_most(fields, |f| f.is_primary_key, "primary key")?;
-    let primary = fields.iter().position(|f| f.is_primary_key);
-    primary.ok_or_else(|| invalid("primary key is not specified".to_owned()))
-}
-
-fn one_at_most(fields: &[Field], which: impl Fn(&Field) -> bool, what: &str) -> Result<(), SchemaError> {
-    let mut matching = fields.iter().filter(|f| which(f));
-    match (matching.next(), matching.next()) {
-        (Some(a), Some(b)) => Err(invalid(format!("there is more than one {what}: {}, {}", a.name, b.name))),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn check_field_name(field: &proto::FieldSchema, limits: &LimitsConfig) -> Result<(), SchemaError> {
-    let name = &field.name;
-    check_name("field name", name, limits.max_name_length)
-        .map_err(|bad| SchemaError::Definition(status::bad_name(&bad)))?;
-    if RESERVED.contains(&name.as_str()) {
-        return Err(invalid(format!("field name {name} is reserved for a system field")));
-    }
-    if field.is_dynamic {
-        return Err(invalid(format!("cannot explicitly set a field as a dynamic field: {name}")));
-    }
-    Ok(())
-}
-
-/// An element is a scalar.
-pub(super) fn check_element_type(element: DataType, field: &str) -> Result<(), SchemaError> {
-    if element.is_vector() || matches!(element, DataType::Array | DataType::Json) {
-        return Err(invalid(format!("element type {} is not supported: field {field}", element.name())));
-    }
-    Ok(())
-}
-
-/// Which types may be which keys.
-pub(super) fn check_keys(field: &proto::FieldSchema, data_type: DataType) -> Result<(), SchemaError> {
-    let name = &field.name;
-    let is_key_type = matches!(data_type, DataType::Int64 | DataType::VarChar);
-    if field.is_primary_key && !is_key_type {
-        let other = data_type.name();
-        return Err(invalid(format!("the data type of primary key should be Int64 or VarChar: {name} is {other}")));
-    }
-    if field.auto_id && !field.is_primary_key {
-        return Err(invalid(format!("only the primary key can have autoID: {name}")));
-    }
-    if field.is_partition_key && !is_key_type {
-        let other = data_type.name();
-        return Err(invalid(format!("the data type of partition key should be Int64 or VarChar: {name} is {other}")));
-    }
-    if field.is_partition_key && field.is_primary_key {
-        return Err(invalid(format!("the partition key can't be the primary key: {name}")));
-    }
-    if field.is_clustering_key && !Scalar::holds(data_type) {
-        let other = data_type.name();
-        return Err(invalid(format!(
-            "the data type of clustering key should be Int8 to Int64, Float, Double or VarChar: {name} is {other}"
-        )));
-    }
-    Ok(())
-}
-
-pub(super) fn check_params(
-    type_params: &[(String, String)],
-    index_params: &[(String, String)],
-) -> Result<(), SchemaError> {
-    for (what, params) in [("type params of a field", type_params), ("index params of a field", index_params)] {
-        properties::check_sizes(what, params.iter().map(|(key, value)| (key, value)))
-            .map_err(|e| SchemaError::Length(e.to_string()))?;
-    }
-    Ok(())
-}
-
-/// Sizes that the type parameters of a field give; each is set exactly when its type needs it.
-pub(super) struct Sizes {
-    pub(super) dim: Option<u32>,
-    pub(super) max_length: Option<u32>,
-    pub(super) max_capacity: Option<u32>,
-}
-
-/// Reads the sizes that a type needs. Sizes that it does not need are ignored.
-pub(super) fn sizes(
-    field: &str,
-    data_type: DataType,
-    element_type: Option<DataType>,
-    type_params: &[(String, String)],
-    limits: &LimitsConfig,
-) -> Result<Sizes, SchemaError> {
-    let number = |is_needed: bool, key: &str, most: Most| match is_needed {
-        true => number_param(type_params, key, most, field).map(Some),
-        false => Ok(None),
-    };
-    let dim = number(data_type.is_vector(), "dim", Most(limits.max_dimension, "proxy.maxDimension"))?;
-    if let (DataType::BinaryVector, Some(bits)) = (data_type, dim)
-        && bits % 8 != 0
-    {
-        return Err(invalid(format!("invalid dimension: {bits} of field {field} should be multiple of 8")));
-    }
-    let holds_strings = data_type == DataType::VarChar || element_type == Some(DataType::VarChar);
-    let longest = Most(limits.max_varchar_length, "datacoord.limits.maxVarCharLength");
-    let max_length = number(holds_strings, "max_length", longest)?;
-    let largest = Most(limits.max_array_capacity, "datacoord.limits.maxArrayCapacity");
-    let max_capacity = number(data_type == DataType::Array, "max_capacity", largest)?;
-    Ok(Sizes { dim, max_length, max_capacity })
-}
-
-/// The largest value of a parameter, and the setting that it comes from.
-#[derive(Clone, Copy)]
-struct Most(u32, &'static str);
-
-/// A parameter from 1 up to a limit.
-fn number_param(params: &[(String, String)], key: &str, most: Most, field: &str) -> Result<u32, SchemaError> {
-    let Most(max, setting) = most;
-    let Some((_, text)) = params.iter().find(|(k, _)| k == key) else {
-        return Err(invalid(format!("type param {key} should be specified for field {field}")));
-    };
-    let range = || {
-        let reason = format!("invalid {key}: {text} of field {field} should be in range 1 ~ {max} ({setting})");
-        if key == "max_length" { SchemaError::Length(reason) } else { SchemaError::Definition(reason) }
-    };
-    let number: u32 = text.trim().parse().map_err(|_| range())?;
-    if number == 0 || number > max { Err(range()) } else { Ok(number) }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use datacoord::{
     coordinator::{CollectionCell, Condition, control::PauseScope},
-    standalone::{CollectionName, ReadRequest},
+    standalone::{CollectionName, ReadRequest, Rows},
     storage::SegmentStore,
 };
 use tokio::time::sleep;
@@ -68,9 +68,9 @@ impl Life {
         let keys: Vec<rows::Key> = (0..KEYS).collect();
         self.calls += 1;
         self.oracle.with(table, |table| table.watch(self.calls, &keys));
-        let all = ReadRequest { filter: None, partitions: None, fields: rows::ALL.to_vec(), limit: None, offset: 0 };
+        let all = ReadRequest { rows: Rows::default(), fields: rows::ALL.to_vec(), limit: None, offset: 0 };
         let rows = process.standalone.query(cell, all).await;
-        let count = process.standalone.count(cell, None, None).await;
+        let count = process.standalone.count(cell, Rows::default()).await;
         let allowed = self.oracle.with(table, |table| table.unwatch(self.calls));
         match (rows, count) {
             (Ok(answer), Ok(count)) => match rows::read(&answer.rows) {
