@@ -2,11 +2,17 @@
 //!
 //! A call tells the oracle what it is about to do before it begins, and how it ended. Some callers stop waiting.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use datacoord::{
     coordinator::{
-        CollectionCell, CompactionOptions, CoordinatorError,
+        CollectionCell, CompactionOptions,
         control::{CancelTarget, PauseScope},
     },
     error::{Classify, ErrorKind},
@@ -33,14 +39,14 @@ pub struct Client {
     /// Of this call; no other call of the life has it.
     pub number: u64,
     pub numbers: Numbers,
-    /// Reads may meet damage: the weather has had short reads.
-    pub may_be_damaged: bool,
+    /// Reads may meet damage: the weather has had short reads, before this call or while it runs.
+    pub may_be_damaged: Arc<AtomicBool>,
 }
 
-/// The metadata store did not say whether it has a change: no other one begins until a restart.
+/// The metadata store did not say whether it has a change: no other one begins until a restart. Rooms in between pass on
+/// the text of the error and no cause.
 pub fn is_lost_answer(error: &StandaloneError) -> bool {
-    let StandaloneError::Coordinator(CoordinatorError::StepDied(why)) = error else { return false };
-    why.starts_with("without an answer: ")
+    error.to_string().contains("a change of the catalog died (without an answer: ")
 }
 
 /// A call that changes rows.
@@ -106,7 +112,7 @@ impl Client {
     fn blame(&self, what: &str, error: &StandaloneError) {
         let is_defect = match error.kind() {
             ErrorKind::Internal => !is_lost_answer(error),
-            ErrorKind::Corrupt => !self.may_be_damaged,
+            ErrorKind::Corrupt => !self.may_be_damaged.load(Ordering::SeqCst),
             _ => false,
         };
         if is_defect {

@@ -85,8 +85,8 @@ type RowsOf = Vec<(rows::Key, u64)>;
 #[derive(Debug, Default)]
 pub struct Inspector {
     before: Picture,
-    /// Objects whose bytes were checked. They never change.
-    sound: BTreeSet<String>,
+    /// Objects whose bytes were checked, and their checksums then.
+    sound: BTreeMap<String, u32>,
     decoded: BTreeMap<SegmentId, (u64, RowsOf)>,
     born: BTreeMap<SegmentId, (Arc<Group>, Box<[SegmentId]>)>,
     gone: BTreeSet<SegmentId>,
@@ -172,13 +172,14 @@ impl Inspector {
                     broken.push(format!("7: object {name} of the live segment {} is missing", segment.id));
                     continue;
                 };
-                if self.sound.contains(&name) {
+                if self.sound.get(&name).copied() == objects.sum(&name) {
                     continue;
                 }
-                if found.len() as u64 != bytes || checksum.is_some_and(|sum| sum != crc32c::crc32c(&found)) {
+                let sum = crc32c::crc32c(&found);
+                if found.len() as u64 != bytes || checksum.is_some_and(|expected| expected != sum) {
                     broken.push(format!("7: object {name} of segment {} is not as it was written", segment.id));
                 }
-                self.sound.insert(name);
+                self.sound.insert(name, sum);
             }
         }
     }

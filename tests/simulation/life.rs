@@ -83,7 +83,7 @@ pub struct Life {
     stage: Arc<Stage>,
     calls: u64,
     failed_starts: u64,
-    may_be_damaged: bool,
+    may_be_damaged: Arc<AtomicBool>,
 }
 
 fn config(dir: PathBuf, numbers: &mut Numbers) -> Config {
@@ -106,7 +106,7 @@ fn config(dir: PathBuf, numbers: &mut Numbers) -> Config {
     config.gc.interval = minutes(10);
     config.gc.drop_tolerance = minutes(20);
     config.gc.missing_tolerance = minutes(30);
-    config.scrub.interval = minutes(120);
+    config.scrub.interval = minutes(60);
     config.worker.retry_backoff = Duration::from_secs(1);
     config.worker.progress_timeout = minutes(5);
     config
@@ -131,7 +131,7 @@ impl Life {
             stage: Stage::new(seed),
             calls: 0,
             failed_starts: 0,
-            may_be_damaged: false,
+            may_be_damaged: Arc::default(),
             numbers,
             clock,
             journal,
@@ -268,7 +268,7 @@ impl Life {
                 _ => {
                     store.error = 50;
                     store.short_read = 5;
-                    self.may_be_damaged = true;
+                    self.may_be_damaged.store(true, Ordering::SeqCst);
                 }
             }
         }
@@ -317,7 +317,7 @@ impl Life {
                 let error_text = error.to_string().replace(&self.dir.display().to_string(), "<dir>");
                 self.journal.event("no start", &error_text);
                 self.failed_starts += 1;
-                let is_fatal = error.kind() == ErrorKind::Corrupt && !self.may_be_damaged;
+                let is_fatal = error.kind() == ErrorKind::Corrupt && !self.may_be_damaged.load(Ordering::SeqCst);
                 if self.is_calm() || is_fatal {
                     self.journal.violation(format!("no start: {error_text}"));
                     return Err(End::Broken);

@@ -17,11 +17,9 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, Sender, channel},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
+    thread::Thread,
 };
 
 use datacoord::machine::{Machine, Work, put_in_place};
@@ -47,16 +45,52 @@ enum Back {
     Ended,
 }
 
-/// A thread as the stage holds it.
-struct Actor {
-    turns: Sender<Turn>,
-    back: Receiver<Back>,
+/// A place for one value that one thread hands to another one, which sleeps until then. A life hands over hundreds of
+/// thousands of turns, and a channel costs several times as much.
+struct Hatch<T>(Mutex<(Option<T>, Option<Thread>)>);
+
+impl<T> Hatch<T> {
+    const fn new() -> Self {
+        Self(Mutex::new((None, None)))
+    }
+
+    fn give(&self, value: T) {
+        let (before, taker) = {
+            let mut inside = self.0.lock().unwrap();
+            (inside.0.replace(value), inside.1.take())
+        };
+        assert!(before.is_none(), "a turn was given twice");
+        if let Some(taker) = taker {
+            taker.unpark();
+        }
+    }
+
+    fn take(&self) -> T {
+        loop {
+            {
+                let mut inside = self.0.lock().unwrap();
+                if let Some(value) = inside.0.take() {
+                    return value;
+                }
+                inside.1 = Some(std::thread::current());
+            }
+            std::thread::park();
+        }
+    }
 }
+
+/// Between the stage and one of its threads.
+struct Desk {
+    turns: Hatch<Turn>,
+    back: Hatch<Back>,
+}
+
+/// A thread as the stage holds it.
+type Actor = Arc<Desk>;
 
 /// The same as the thread itself holds it.
 struct Own {
-    turns: Receiver<Turn>,
-    back: Sender<Back>,
+    desk: Arc<Desk>,
     waker: Waker,
 }
 
@@ -76,9 +110,9 @@ pub struct Stage {
     own: std::sync::Weak<Stage>,
 }
 
-impl std::fmt::Debug for Actor {
+impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Actor").finish_non_exhaustive()
+        f.debug_struct("Desk").finish_non_exhaustive()
     }
 }
 
@@ -92,49 +126,47 @@ impl Stage {
         if let Some(actor) = self.idle.lock().unwrap().pop() {
             return actor;
         }
-        let ((turns, own_turns), (own_back, back)) = (channel(), channel());
-        let stage = Arc::clone(self);
-        std::thread::spawn(move || act(stage, own_turns, own_back));
-        Actor { turns, back }
+        let desk = Arc::new(Desk { turns: Hatch::new(), back: Hatch::new() });
+        let (stage, own) = (Arc::clone(self), Arc::clone(&desk));
+        std::thread::spawn(move || act(stage, own));
+        desk
     }
 }
 
-/// The life of a thread: one piece of work after the other.
-fn act(stage: Arc<Stage>, turns: Receiver<Turn>, back: Sender<Back>) {
+/// The life of a thread: one piece of work after the other, until the process ends.
+fn act(stage: Arc<Stage>, desk: Arc<Desk>) {
     let _machine = put_in_place(stage as Arc<dyn Machine>);
-    OWN.with(|own| *own.borrow_mut() = Some(Own { turns, back, waker: Waker::noop().clone() }));
     loop {
         // Other turns mean nothing to a thread without work.
-        let turn = OWN.with(|own| own.borrow().as_ref().and_then(|own| own.turns.recv().ok()));
-        let Some(Turn::Begin(work, runtime, waker)) = turn else { return };
-        OWN.with(|own| own.borrow_mut().as_mut().unwrap().waker = waker);
+        let Turn::Begin(work, runtime, waker) = desk.turns.take() else { continue };
+        OWN.with(|own| *own.borrow_mut() = Some(Own { desk: Arc::clone(&desk), waker }));
         {
             let _runtime = runtime.enter();
             // The end of killed work, or a panic that the work's caller learns of by the end of its channel.
             drop(catch_unwind(AssertUnwindSafe(work)));
         }
-        if OWN.with(|own| own.borrow().as_ref().unwrap().back.send(Back::Ended).is_err()) {
-            return;
-        }
+        desk.back.give(Back::Ended);
     }
 }
 
 /// Waits on a thread of the stage. If the process is killed meanwhile, the work of the thread ends here.
 pub fn wait_here<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
+    let (desk, mut waker) = OWN.with(|own| {
+        let own = own.borrow();
+        let own = own.as_ref().expect("the thread of the runtime must not wait");
+        (Arc::clone(&own.desk), own.waker.clone())
+    });
     loop {
-        let waker =
-            OWN.with(|own| own.borrow().as_ref().expect("the thread of the runtime must not wait").waker.clone());
         if let Poll::Ready(value) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return value;
         }
-        let turn = OWN.with(|own| {
-            let own = own.borrow();
-            let own = own.as_ref().unwrap();
-            own.back.send(Back::Waits).ok().and_then(|()| own.turns.recv().ok())
-        });
-        match turn {
-            Some(Turn::GoOn(waker)) => OWN.with(|own| own.borrow_mut().as_mut().unwrap().waker = waker),
+        desk.back.give(Back::Waits);
+        match desk.turns.take() {
+            Turn::GoOn(next) => {
+                waker = next.clone();
+                OWN.with(|own| own.borrow_mut().as_mut().unwrap().waker = next);
+            }
             _ => resume_unwind(Box::new(Killed)),
         }
     }
@@ -180,8 +212,8 @@ impl Future for Running {
             (None, Some(actor)) => (actor, Turn::GoOn(waker)),
             (None, None) => return Poll::Ready(()),
         };
-        actor.turns.send(turn).expect("a thread of the stage ended");
-        match actor.back.recv().expect("a thread of the stage ended with its turn") {
+        actor.turns.give(turn);
+        match actor.back.take() {
             Back::Waits => {
                 self.actor = Some(actor);
                 Poll::Pending
@@ -197,8 +229,8 @@ impl Future for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(actor) = self.actor.take() else { return };
-        actor.turns.send(Turn::Die).expect("a thread of the stage ended");
-        let ended = actor.back.recv().expect("a thread of the stage ended with its turn");
+        actor.turns.give(Turn::Die);
+        let ended = actor.back.take();
         assert!(ended == Back::Ended, "killed work waits once more");
         self.stage.idle.lock().unwrap().push(actor);
     }

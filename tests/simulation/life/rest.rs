@@ -1,6 +1,10 @@
 //! Looks at a process: at the durable state after each step, at all rows after a start, and at everything at rest.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use datacoord::{
     coordinator::{CollectionCell, Condition, control::PauseScope},
@@ -17,6 +21,12 @@ use crate::{
     power::{Plug, Sky},
     rows,
 };
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1_200);
+/// Together longer than all tolerances and pauses between attempts: after them everything must be at rest.
+const MOST_LOOKS: usize = 8;
+/// So many looks in a row show that it stays at rest. Together longer than the tolerances of garbage.
+const LOOKS_AT_REST: usize = 3;
 
 impl Life {
     pub(super) async fn inspect(&mut self) {
@@ -89,7 +99,7 @@ impl Life {
                 Err(what) => self.journal.violation(what),
             },
             (Err(error), _) | (_, Err(error)) => {
-                if self.is_calm() && !self.may_be_damaged {
+                if self.is_calm() && !self.may_be_damaged.load(Ordering::SeqCst) {
                     self.journal.violation(format!("t{table} can't be read: {error}"));
                 }
                 self.journal.event("not all rows can be read", format!("t{table}: {error}"));
@@ -115,12 +125,16 @@ impl Life {
                 self.journal.violation(format!("can't flush at rest: {error}"));
             }
         }
-        // Longer than all tolerances and pauses between attempts.
-        for _ in 0..8 {
-            sleep(Duration::from_secs(1_200)).await;
+        let mut looks_at_rest = 0;
+        for _ in 0..MOST_LOOKS {
+            sleep(BETWEEN_LOOKS).await;
             self.inspect().await;
             if !self.journal.violations().is_empty() {
                 return End::Broken;
+            }
+            looks_at_rest = if self.unrest(process).await.is_empty() { looks_at_rest + 1 } else { 0 };
+            if looks_at_rest == LOOKS_AT_REST {
+                break;
             }
         }
         if self.check_everything(process).await.is_err() {
@@ -168,7 +182,7 @@ impl Life {
             broken.push(format!("dropped segments stay: {dropped:?}"));
         }
         let health = process.standalone.health();
-        if health.condition() != Condition::Alive && !self.may_be_damaged {
+        if health.condition() != Condition::Alive && !self.may_be_damaged.load(Ordering::SeqCst) {
             broken.push(format!("it is not well: {:?}", health.reasons()));
         }
         coordinator.refresh_metrics();

@@ -29,7 +29,7 @@ impl Life {
             journal: self.journal.clone(),
             number: self.calls,
             numbers: Numbers::of(self.numbers.next(), &[self.calls]),
-            may_be_damaged: self.may_be_damaged,
+            may_be_damaged: Arc::clone(&self.may_be_damaged),
         }
     }
 
