@@ -16,7 +16,7 @@
 //!   the first source. Rows are in ascending order of their keys. Offset and limit apply to that order.
 //! - R4 A count counts every live matching row, even several of one key.
 //!
-//! R3 and R4 were observed on Milvus 2.3.5. The rules of searches are in [`search`].
+//! R3 and R4 were observed on Milvus 2.3.5. The rules of searches are in [`mod@search`].
 //!
 //! Must never hold a whole segment, decode vectors that are neither searched nor returned, or block a thread that serves requests.
 //! Dropping a read ends it: its work on other threads ends at the next checkpoint (`interrupt`), after a few kilobytes of
