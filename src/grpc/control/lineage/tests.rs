@@ -1,7 +1,7 @@
 //! Lineage, amplification, garbage.
 
 use super::super::tests::*;
-use crate::model::SegmentId;
+use crate::{kit::within, model::SegmentId};
 
 /// Zeros are sent, so that they show in JSON.
 const NOTHING: GarbageSum = GarbageSum { segments: Some(0), files: Some(0), bytes: Some(0) };
@@ -99,10 +99,20 @@ async fn a_dry_run_lists_garbage_and_its_pins() {
     let (cell, ids) = generations(&world).await;
     let api = api(&world);
     let objects = world.objects();
-    let dry_run = collect(&api, true).await;
+    // For a moment a segment may also be pinned by the scrubber, or by a log that does not say yet that it is flushed.
+    let dry_run = within("pins that pass", async {
+        loop {
+            let dry_run = collect(&api, true).await;
+            if dry_run.items.iter().all(|item| item.pins.len() == 1) {
+                return dry_run;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let (free, pinned) = (dry_run.collected.unwrap(), dry_run.pinned.unwrap());
     assert_eq!((free, pinned.segments), (NOTHING, Some(4)));
-    assert!(dry_run.items.iter().all(|i| i.pins.len() == 1 && i.pins[0].kind == "tolerance" && i.bytes > 0));
+    assert!(dry_run.items.iter().all(|i| i.pins[0].kind == "tolerance" && i.bytes > 0));
     assert!(dry_run.items.iter().all(|i| i.pins[0].until_ms > 0));
     assert_eq!(world.objects(), objects);
 
