@@ -134,7 +134,7 @@ fn refused(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// What a header makes the decoder set aside.
+/// The memory that a header makes the decoder set aside.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Claims {
     /// Bytes of the page before compression.

@@ -52,7 +52,7 @@ fn the_profiles_load() {
     }
 }
 
-/// The numbers of Milvus 2.3.5, by its own table of parameters. What they lead to is in `tests/layouts`.
+/// The numbers of Milvus 2.3.5, by its own table of parameters. `tests/layouts` has their effect.
 #[test]
 fn the_stock_profile_has_milvus_numbers() {
     let loaded = load(&Sources { file: Some(root("config/stock.yaml")), ..Sources::default() }).unwrap();

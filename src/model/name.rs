@@ -2,7 +2,7 @@
 //!
 //! Must never change a name: a request that names something is looked up as it came.
 
-/// What a name is of. The kinds differ in their rules a little, and in the words and codes of their errors.
+/// The thing that a name belongs to. The kinds differ in their rules a little, and in the words and codes of their errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameKind {
     Collection,

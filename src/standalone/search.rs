@@ -77,10 +77,10 @@ impl Standalone {
     /// # Errors
     /// `NotLoaded`, and those of a query.
     pub async fn search(&self, cell: &CollectionCell, request: SearchRequest) -> Result<SearchAnswer, StandaloneError> {
-        if cell.meta().loaded.is_empty() {
+        let meta = cell.meta();
+        if meta.loaded.is_empty() {
             return Err(RequestError::NotLoaded(cell.id).into());
         }
-        let meta = cell.meta();
         let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
         let metric =
             search_metric(&meta, meta.schema.field_by_id(request.field).ok_or_else(unknown)?, &request.metric)?;

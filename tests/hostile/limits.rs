@@ -25,7 +25,7 @@ struct Limit {
     default: String,
     /// Milvus' code, gRPC's or HTTP's.
     code: &'static str,
-    /// What the text must have.
+    /// A part that the text must have.
     text: &'static str,
     /// The text is Milvus', so it has no key.
     is_milvus: bool,

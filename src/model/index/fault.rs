@@ -42,7 +42,7 @@ pub enum IndexFault {
     OddDimension(u32),
 }
 
-/// What vectors an index is over, as Milvus groups them.
+/// The kinds of vectors that an index may be over, as Milvus groups them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VectorKind {
     Float,

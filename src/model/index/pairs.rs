@@ -15,7 +15,7 @@ pub(super) const DIM: &str = "dim";
 
 /// The key whose value is a JSON object with more pairs.
 const PARAMS: &str = "params";
-/// What the server chooses for AUTOINDEX: the defaults of Milvus' `autoIndex.params.build`.
+/// The choice of the server for AUTOINDEX: the defaults of Milvus' `autoIndex.params.build`.
 const AUTO: [(&str, &str); 3] = [(INDEX_TYPE, "HNSW"), ("M", "18"), ("efConstruction", "240")];
 const AUTO_METRIC: &str = "IP";
 
