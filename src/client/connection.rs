@@ -118,8 +118,21 @@ fn is_handshake(error: &(dyn Error + 'static)) -> bool {
 pub(super) fn answered<T>(call: &'static str, answer: Result<Response<T>, Status>) -> Result<T, ClientError> {
     match answer {
         Ok(answer) => Ok(answer.into_inner()),
+        Err(status) if was_never_sent(&status) => Err(ClientError::CutOff { call, source: Box::new(status) }),
         Err(status) => Err(ClientError::Failed { call, source: Box::new(status) }),
     }
+}
+
+/// True if the connection had ended when the call was about to be written.
+fn was_never_sent(status: &Status) -> bool {
+    let mut next = status.source();
+    while let Some(error) = next {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Requires that both codes of a status of Milvus are zero, the one of today and the one of its releases before 2.3.

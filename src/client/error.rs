@@ -15,6 +15,9 @@ pub enum ClientError {
     /// The call failed, or the server refused it with a gRPC status.
     #[error("{call}")]
     Failed { call: &'static str, source: Box<tonic::Status> },
+    /// The server ended the connection before the call was on its way, so its reason for that may be lost.
+    #[error("{call}: the connection ended before the call was sent, as at a port that speaks TLS only")]
+    CutOff { call: &'static str, source: Box<tonic::Status> },
     /// The server refused the call with a status of Milvus.
     #[error("{call}: code {code}: {reason}")]
     Refused { call: &'static str, code: i32, reason: String },
