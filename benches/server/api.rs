@@ -136,7 +136,9 @@ impl Server {
                 .into(),
             ..Default::default()
         };
-        check(Some(self.client().create_index(index).await?.into_inner()), "index")
+        check(Some(self.client().create_index(index).await?.into_inner()), "index")?;
+        let load = LoadCollectionRequest { collection_name: name.into(), replica_number: 1, ..Default::default() };
+        check(Some(self.client().load_collection(load).await?.into_inner()), "load")
     }
 
     pub async fn drop(&self, name: &str) -> Result<()> {

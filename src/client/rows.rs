@@ -9,8 +9,8 @@ use super::{
 use crate::wire::proto::{
     common::KeyValuePair,
     milvus::{
-        CreateCollectionRequest, DeleteRequest, DescribeCollectionRequest, DropCollectionRequest, FlushRequest,
-        GetFlushStateRequest, InsertRequest, QueryRequest, UpsertRequest,
+        CreateCollectionRequest, CreateIndexRequest, DeleteRequest, DescribeCollectionRequest, DropCollectionRequest,
+        FlushRequest, GetFlushStateRequest, InsertRequest, LoadCollectionRequest, QueryRequest, UpsertRequest,
     },
     schema::{CollectionSchema, FieldData},
 };
@@ -53,6 +53,35 @@ impl Client {
             ..Default::default()
         };
         let status = answered(call, self.milvus.clone().create_collection(request).await)?;
+        succeeded(call, Some(status))
+    }
+
+    /// Creates an index that compares every vector, which is what a load asks for.
+    ///
+    /// # Errors
+    /// Those of a call.
+    pub async fn create_index(&self, collection: &str, field: &str) -> Result<(), ClientError> {
+        let call = "CreateIndex";
+        let pair = |key: &str, value: &str| KeyValuePair { key: key.to_owned(), value: value.to_owned() };
+        let request = CreateIndexRequest {
+            collection_name: collection.to_owned(),
+            field_name: field.to_owned(),
+            extra_params: vec![pair("index_type", "FLAT"), pair("metric_type", "L2")],
+            ..Default::default()
+        };
+        let status = answered(call, self.milvus.clone().create_index(request).await)?;
+        succeeded(call, Some(status))
+    }
+
+    /// Loads a collection, so that it can be queried.
+    ///
+    /// # Errors
+    /// Those of a call.
+    pub async fn load(&self, collection: &str) -> Result<(), ClientError> {
+        let call = "LoadCollection";
+        let request =
+            LoadCollectionRequest { collection_name: collection.to_owned(), replica_number: 1, ..Default::default() };
+        let status = answered(call, self.milvus.clone().load_collection(request).await)?;
         succeeded(call, Some(status))
     }
 

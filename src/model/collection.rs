@@ -53,11 +53,19 @@ pub struct Collection {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub indexes: Vec<IndexDef>,
-    /// Loaded partitions. Reads don't need a load here, but clients ask for the state.
+    /// Loaded partitions; empty: the collection is not loaded.
     pub loaded: Vec<PartitionId>,
+    /// The collection as a whole is loaded, so a new partition is loaded with it. Means nothing while none is loaded.
+    #[serde(default = "older_releases_load_new")]
+    pub loads_new: bool,
     /// A user dropped it. The record stays until the files of its segments are gone.
     #[serde(default)]
     pub dropped: bool,
+}
+
+/// Releases that did not store it loaded a new partition beside any loaded one.
+fn older_releases_load_new() -> bool {
+    true
 }
 
 impl Collection {

@@ -1,13 +1,16 @@
 //! Why a client's request is refused: names, ids and limits, and no wire code. `wire::status` words it for clients of
 //! Milvus; the texts here are for logs, and for our own API where Milvus has no words.
 
-use super::{CollectionId, IndexFault, JobId, PartitionId, PlanId, SearchError, SegmentId, name::BadName};
+use super::{CollectionId, IndexFault, JobId, LoadError, PartitionId, PlanId, SearchError, SegmentId, name::BadName};
 use crate::error::{Classify, ErrorKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     #[error("there is no database {0}")]
     DatabaseNotFound(String),
+    /// A change of the names of a database that is not there. Milvus has other words for it.
+    #[error("there is no database {0} to change")]
+    NoDatabaseToChange(String),
     #[error("there is already a database {0}")]
     DatabaseExists(String),
     #[error("the default database can't be dropped")]
@@ -52,8 +55,8 @@ pub enum RequestError {
     HasAliases { aliases: usize, first: String },
     #[error("an alteration names neither properties nor keys to delete")]
     NothingToAlter,
-    #[error("collection {0} is not loaded")]
-    NotLoaded(CollectionId),
+    #[error(transparent)]
+    Load(#[from] LoadError),
 
     #[error("there is no alias {alias} in database {database}")]
     AliasNotFound { database: String, alias: String },
@@ -85,9 +88,6 @@ pub enum RequestError {
     IndexNotFound(String),
     #[error("collection {0} has no index")]
     NoIndex(String),
-    /// A load needs an index on the vector field.
-    #[error("vector field {field} of collection {collection} has no index")]
-    NoIndexToLoad { field: String, collection: String },
     #[error("there is no field {0} to index")]
     NoFieldToIndex(String),
     #[error("field {field} has index {index} already")]
@@ -124,6 +124,7 @@ impl Classify for RequestError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::DatabaseNotFound(_)
+            | Self::NoDatabaseToChange(_)
             | Self::TargetNotFound(_)
             | Self::CollectionNotFound { .. }
             | Self::CollectionIdNotFound(_)
@@ -133,7 +134,6 @@ impl Classify for RequestError {
             | Self::PartitionIdNotFound(_)
             | Self::IndexNotFound(_)
             | Self::NoIndex(_)
-            | Self::NoIndexToLoad { .. }
             | Self::JobNotFound(_)
             | Self::PlanNotFound(_)
             | Self::SegmentNotFound(_) => ErrorKind::NotFound,
@@ -142,7 +142,8 @@ impl Classify for RequestError {
             | Self::BadIndex(_)
             | Self::QueryWindow { .. }
             | Self::Search(_) => ErrorKind::Invalid,
-            Self::NotLoaded(_) | Self::CompactionDisabled => ErrorKind::Precondition,
+            Self::CompactionDisabled => ErrorKind::Precondition,
+            Self::Load(error) => error.kind(),
             Self::DatabaseExists(_)
             | Self::DefaultDatabase
             | Self::DatabaseNotEmpty { .. }

@@ -129,10 +129,14 @@ impl Directory {
     /// The collection of a name or an alias.
     ///
     /// # Errors
-    /// `DatabaseNotFound`, `CollectionNotFound`.
+    /// `CollectionNotFound`, also if there is no such database.
     pub(super) fn resolve(&self, name: CollectionName<'_>) -> Result<CollectionId, RequestError> {
-        let meaning = self.space(name.database)?.names.get(name.name);
-        meaning.map(|meaning| meaning.collection()).ok_or_else(|| not_found(name))
+        self.meaning(name).map(Meaning::collection).ok_or_else(|| not_found(name))
+    }
+
+    /// The database whose names a call changes.
+    fn changed_space(&self, database: &str) -> Result<&Space, RequestError> {
+        self.spaces.get(database).ok_or_else(|| RequestError::NoDatabaseToChange(database.to_owned()))
     }
 
     /// Whether a call may change the names as it wants to, and which collections it is about. The order of the checks is
@@ -143,7 +147,8 @@ impl Directory {
                 if self.spaces.contains_key(name) {
                     return Err(RequestError::DatabaseExists(name.to_owned()));
                 }
-                if self.spaces.len() >= most {
+                // The default one does not count.
+                if self.spaces.len() > most {
                     return Err(RequestError::TooManyDatabases { most });
                 }
                 Ok(Allowed::New)
@@ -160,15 +165,15 @@ impl Directory {
                 Ok(Allowed::New)
             }
             NameChange::CreateCollection { name, most, most_here } => {
-                match self.space(name.database)?.names.get(name.name) {
+                match self.changed_space(name.database)?.names.get(name.name) {
                     None => self.check_room(name.database, most, most_here),
                     Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
                     Some(Meaning::Alias(_)) => Err(RequestError::CollectionIsAlias(name.name.to_owned())),
                 }
             }
-            NameChange::DropCollection(name) => match self.space(name.database)?.names.get(name.name) {
+            NameChange::DropCollection(name) => match self.meaning(name) {
                 None => Ok(Allowed::Already),
-                Some(Meaning::Collection(id)) => Ok(Allowed::Of(*id)),
+                Some(Meaning::Collection(id)) => Ok(Allowed::Of(id)),
                 Some(Meaning::Alias(_)) => Err(RequestError::DropThroughAlias(name.name.to_owned())),
             },
             NameChange::Rename { from, to } => self.check_rename(from, to),
@@ -189,7 +194,7 @@ impl Directory {
                 (id, Some(owner)) if owner == id => Ok(Allowed::Already),
                 (id, Some(owner)) => Ok(Allowed::Moves { from: owner, to: id }),
             },
-            NameChange::DropAlias { database, alias } => match self.space(database)?.names.get(alias) {
+            NameChange::DropAlias { database, alias } => match self.changed_space(database)?.names.get(alias) {
                 Some(Meaning::Alias(id)) => Ok(Allowed::Of(*id)),
                 Some(Meaning::Collection(_)) | None => Ok(Allowed::Already),
             },

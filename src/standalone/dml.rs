@@ -129,19 +129,22 @@ impl Standalone {
     /// "now" stay, though the delete is logged later: a row that replaced a matching one need not match.
     ///
     /// The count is that of the keys named, as often as they are named and whether or not they exist, as in Milvus.
-    /// `scope` is what [`Self::delete_scope`] says.
+    /// `scope` is what [`Self::delete_scope`] says. `seen` are the partitions whose rows an expression can match; None:
+    /// all of them.
     pub async fn delete(
         &self,
         cell: &Arc<CollectionCell>,
         scope: Option<PartitionId>,
         expr: &BoundExpr,
+        seen: Option<Vec<PartitionId>>,
     ) -> Result<Mutation, StandaloneError> {
         self.coordinator.check_fence()?;
         let meta = cell.meta();
         let (keys, older_than) = match expr.exact_keys() {
             Some(keys) => (keys, None),
             None => {
-                let found = self.matching_keys(cell, expr, scope).await?;
+                let seen = scope.map(|partition| vec![partition]).or(seen);
+                let found = self.matching_keys(cell, expr, seen).await?;
                 (found.keys, Some(found.older_than))
             }
         };

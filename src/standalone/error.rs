@@ -6,7 +6,7 @@ use crate::{
     fence::Fenced,
     ids::IdError,
     ingest::IngestError,
-    model::{RequestError, properties::PropertyError},
+    model::{LoadError, RequestError, properties::PropertyError},
     query::QueryError,
 };
 
@@ -39,6 +39,12 @@ impl StandaloneError {
             Self::Query(QueryError::Request(error)) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<LoadError> for StandaloneError {
+    fn from(error: LoadError) -> Self {
+        Self::Request(error.into())
     }
 }
 

@@ -29,7 +29,7 @@ impl Standalone {
     /// Looks a collection up by name or alias.
     ///
     /// # Errors
-    /// `DatabaseNotFound`, `CollectionNotFound`.
+    /// `CollectionNotFound`, also if there is no such database.
     pub fn resolve(&self, name: CollectionName<'_>) -> Result<Arc<CollectionCell>, StandaloneError> {
         self.names.look(|names| Ok(self.coordinator.collection(names.resolve(name)?)?))
     }

@@ -30,6 +30,7 @@ mod dml;
 mod error;
 mod gauges;
 mod handle;
+mod loading;
 mod lookups;
 mod names;
 mod reads;
@@ -46,6 +47,8 @@ pub use directory::CollectionName;
 pub use dml::{FlushedCollection, Mutation};
 pub use error::StandaloneError;
 pub use handle::Standalone;
+pub use loading::{LoadRequest, RESOURCE_GROUP};
+pub(crate) use loading::{check_loaded, readable};
 pub use reads::{ReadAnswer, ReadRequest, Rows};
 pub use search::{SearchAnswer, SearchRequest};
 

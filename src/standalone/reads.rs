@@ -97,12 +97,11 @@ impl Standalone {
         &self,
         cell: &CollectionCell,
         filter: &BoundExpr,
-        partition: Option<PartitionId>,
+        partitions: Option<Vec<PartitionId>>,
     ) -> Result<Matching, StandaloneError> {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let partitions = partition.map(|p| vec![p]);
             let rows = Rows { filter: Some(filter.clone()), partitions, ignore_growing: false };
             let (read_set, _pins, older_than) = self.read_set(cell, &rows).await?;
             let scope = self.scope(cell, rows);

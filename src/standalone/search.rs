@@ -10,7 +10,7 @@ use super::{Rows, Standalone, StandaloneError};
 use crate::{
     coordinator::CollectionCell,
     memory::Account,
-    model::{Collection, Field, FieldId, Metric, RequestError, SearchError},
+    model::{Collection, Field, FieldId, LoadError, Metric, RequestError, SearchError},
     query::{self, Found, QueryError, QueryVectors, Range, Search},
 };
 
@@ -75,11 +75,11 @@ impl Standalone {
     /// The nearest rows of each query vector.
     ///
     /// # Errors
-    /// `NotLoaded`, and those of a query.
+    /// `CollectionNotLoaded`, and those of a query.
     pub async fn search(&self, cell: &CollectionCell, request: SearchRequest) -> Result<SearchAnswer, StandaloneError> {
         let meta = cell.meta();
         if meta.loaded.is_empty() {
-            return Err(RequestError::NotLoaded(cell.id).into());
+            return Err(LoadError::CollectionNotLoaded(cell.id).into());
         }
         let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
         let metric =

@@ -5,7 +5,9 @@
 //! gRPC codes make SDKs retry for minutes.
 
 mod access;
+mod code;
 mod index;
+mod load;
 mod names;
 mod search;
 
@@ -22,58 +24,8 @@ use crate::{
 };
 
 pub use access::{of_access_error, of_refusal, refusal_text};
-
-/// A pair of Milvus numbers: the newer `code` and the older `error_code`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Code {
-    pub code: i32,
-    pub error_code: ErrorCode,
-    pub retriable: bool,
-}
-
-impl Code {
-    const fn new(code: i32, error_code: ErrorCode) -> Self {
-        Self { code, error_code, retriable: false }
-    }
-
-    const fn retriable(code: i32, error_code: ErrorCode) -> Self {
-        Self { code, error_code, retriable: true }
-    }
-
-    pub const SERVICE_UNAVAILABLE: Self = Self::retriable(2, ErrorCode::UnexpectedError);
-    /// SDKs answer this one by trying again, for up to 210 s.
-    pub const RATE_LIMIT: Self = Self::retriable(8, ErrorCode::RateLimit);
-    pub const COLLECTION_NOT_FOUND: Self = Self::new(100, ErrorCode::CollectionNotExists);
-    /// Only DescribeCollection answers this, and `has_collection` of SDKs expects it.
-    pub const COLLECTION_NOT_DESCRIBED: Self = Self::new(100, ErrorCode::UnexpectedError);
-    pub const COLLECTION_NOT_LOADED: Self = Self::new(101, ErrorCode::UnexpectedError);
-    pub const TOO_MANY_COLLECTIONS: Self = Self::new(102, ErrorCode::UnexpectedError);
-    pub const PARTITION_NOT_FOUND: Self = Self::new(200, ErrorCode::MetaFailed);
-    pub const INDEX_NOT_FOUND: Self = Self::new(700, ErrorCode::IndexNotExist);
-    pub const INDEX_DUPLICATE: Self = Self::new(702, ErrorCode::UnexpectedError);
-    pub const DATABASE_NOT_FOUND: Self = Self::new(800, ErrorCode::UnexpectedError);
-    pub const DATABASE_NAME_INVALID: Self = Self::new(802, ErrorCode::UnexpectedError);
-    pub const TOO_MANY_DATABASES: Self = Self::new(801, ErrorCode::UnexpectedError);
-    pub const PARAMETER_INVALID: Self = Self::new(1100, ErrorCode::IllegalArgument);
-    pub const ALIAS_NOT_FOUND: Self = Self::new(1600, ErrorCode::UnexpectedError);
-    pub const ALIAS_CONFLICT: Self = Self::new(1601, ErrorCode::UnexpectedError);
-    pub const ALIAS_TAKEN: Self = Self::new(1602, ErrorCode::UnexpectedError);
-    pub const FIELD_NAME_INVALID: Self = Self::new(1701, ErrorCode::UnexpectedError);
-    pub const UNEXPECTED: Self = Self::new(65535, ErrorCode::UnexpectedError);
-
-    /// The answer with this code; `detail` repeats the reason, as in Milvus. A long reason is cut, see [`cut`].
-    pub fn with(self, reason: impl Display) -> common::Status {
-        let reason = cut(reason.to_string());
-        common::Status {
-            error_code: self.error_code as i32,
-            detail: reason.clone(),
-            reason,
-            code: self.code,
-            retriable: self.retriable,
-            ..Default::default()
-        }
-    }
-}
+pub use code::{Code, unexpected};
+pub use load::{of_load_error, of_query_refusal, of_search_refusal};
 
 /// Success: every number zero.
 pub fn ok() -> common::Status {
@@ -111,6 +63,7 @@ pub fn of_request(error: &RequestError) -> common::Status {
     use RequestError as E;
     match error {
         E::DatabaseNotFound(name) => database_not_found(name),
+        E::NoDatabaseToChange(name) => unexpected(format_args!("database:{name} not found")),
         E::DatabaseExists(name) => unexpected(format_args!("database already exist: {name}")),
         E::DefaultDatabase => unexpected("can not drop default database"),
         E::DatabaseNotEmpty { database, collections } => unexpected(format_args!(
@@ -138,8 +91,8 @@ pub fn of_request(error: &RequestError) -> common::Status {
             "fail to rename db name, must drop all aliases of this collection before rename: it has {aliases}, the first \
              is {first}"
         )),
-        E::NothingToAlter => unexpected("alter collection: no properties and no delete keys given"),
-        E::NotLoaded(collection) => collection_not_loaded(collection),
+        E::NothingToAlter => unexpected("only support alter collection properties, but collection properties is empty"),
+        E::Load(error) => of_load_error(error),
         E::AliasNotFound { database, alias } => alias_not_found(database, alias),
         E::AliasIsCollection { database, alias } => alias_conflict(database, alias),
         E::AliasTaken { database, alias, owner } => alias_taken(database, alias, owner),
@@ -154,16 +107,13 @@ pub fn of_request(error: &RequestError) -> common::Status {
         )),
         E::DefaultPartition => unexpected("default partition cannot be deleted"),
         E::PartitionKeyMode { verb, collection } => {
-            unexpected(format_args!("disable {verb} partition if partition key mode is used, collection: {collection}"))
+            unexpected(format_args!("disable {verb} partition if partition key mode is used: collection {collection}"))
         }
         E::PartitionByKey(name) => unexpected(format_args!(
             "not support manually specifying the partition names if partition key mode is used: {name}"
         )),
         E::IndexNotFound(name) => Code::INDEX_NOT_FOUND.with(format_args!("index not found[indexName={name}]")),
         E::NoIndex(name) => Code::INDEX_NOT_FOUND.with(format_args!("index not found[collection={name}]")),
-        E::NoIndexToLoad { field, collection } => {
-            index_not_found(format_args!("none on vector field {field} of {collection}: create one before loading"))
-        }
         E::NoFieldToIndex(field) => unexpected(format_args!("cannot create index on non-exist field: {field}")),
         E::FieldHasIndex { .. } => {
             unexpected("CreateIndex failed: creating multiple indexes on same field is not supported")
@@ -247,20 +197,12 @@ pub fn collection_id_not_described(id: i64) -> common::Status {
     Code::COLLECTION_NOT_DESCRIBED.with(format_args!("can't find collection collection not found[collection={id}]"))
 }
 
-fn collection_not_loaded(collection: impl Display) -> common::Status {
-    Code::COLLECTION_NOT_LOADED.with(format_args!("collection not loaded[collection={collection}]"))
-}
-
 fn partition_not_found(partition: impl Display) -> common::Status {
     Code::PARTITION_NOT_FOUND.with(format_args!("partition not found[partition={partition}]"))
 }
 
 fn database_not_found(database: &str) -> common::Status {
     Code::DATABASE_NOT_FOUND.with(format_args!("database not found[database={database}]"))
-}
-
-fn index_not_found(index: impl Display) -> common::Status {
-    Code::INDEX_NOT_FOUND.with(format_args!("index not found[index={index}]"))
 }
 
 fn alias_not_found(database: &str, alias: &str) -> common::Status {
@@ -313,6 +255,11 @@ fn service_unavailable(why: impl Display) -> common::Status {
     Code::SERVICE_UNAVAILABLE.with(format_args!("service unavailable: {why}"))
 }
 
+/// A kind of metrics that is not served.
+pub fn metric_not_found(kind: &str) -> common::Status {
+    Code::new(1200, ErrorCode::UnexpectedError).with(format_args!("metric not found[metric={kind}]"))
+}
+
 /// Too much at once: clients of Milvus wait and try again.
 pub fn rate_limited(why: impl Display) -> common::Status {
     Code::RATE_LIMIT.with(why)
@@ -320,10 +267,6 @@ pub fn rate_limited(why: impl Display) -> common::Status {
 
 pub fn parameter_invalid(reason: impl Display) -> common::Status {
     Code::PARAMETER_INVALID.with(reason)
-}
-
-pub fn unexpected(reason: impl Display) -> common::Status {
-    Code::UNEXPECTED.with(reason)
 }
 
 /// The same answer, with the step that failed in front of the reason.
@@ -361,6 +304,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::model::{CollectionId, LoadError};
 
     /// Numbers and phrases of the error catalogue.
     #[rstest]
@@ -372,9 +316,8 @@ mod tests {
         "can't find collection collection not found[database=default][collection=X]"
     )]
     #[case(collection_id_not_described(7), 100, 1, "can't find collection collection not found[collection=7]")]
-    #[case(collection_not_loaded(5), 101, 1, "collection not loaded[collection=5]")]
+    #[case(of_load_error(&LoadError::CollectionNotLoaded(CollectionId(5))), 101, 1, "collection not loaded[collection=5]")]
     #[case(partition_not_found("p"), 200, 15, "partition not found[partition=p]")]
-    #[case(index_not_found("i"), 700, 25, "index not found[")]
     #[case(database_not_found("d"), 800, 1, "database not found[database=d]")]
     #[case(parameter_invalid("text"), 1100, 5, "text")]
     #[case(alias_not_found("default", "a"), 1600, 1, "alias not found")]

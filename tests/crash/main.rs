@@ -116,7 +116,7 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
     let mut server = start(dir.path()).await?;
     let collections: Vec<String> = (0..COLLECTIONS).map(|i| format!("load_{i}")).collect();
     for name in &collections {
-        requests::check(Some(server.client().create_collection(requests::create(name)).await?.into_inner()), "create")?;
+        requests::make(&mut server.client(), name).await?;
     }
     let mut seats: Vec<Seat> = (0..clients)
         .map(|i| {

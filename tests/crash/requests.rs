@@ -26,10 +26,17 @@ pub fn check(status: Option<Status>, what: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn create(collection: &str) -> CreateCollectionRequest {
+/// Creates a collection and loads it, so that it can be queried.
+///
+/// # Errors
+/// The server's.
+pub async fn make(client: &mut Client, collection: &str) -> Result<()> {
     let value = rpc::field("value", DataType::Int64, &[]);
     let fields = vec![rpc::id_field(), value, rpc::vector_field("vec", DIM)];
-    CreateCollectionRequest { shards_num: 2, ..rpc::creation(collection, fields) }
+    let create = CreateCollectionRequest { shards_num: 2, ..rpc::creation(collection, fields) };
+    check(Some(client.create_collection(create).await?.into_inner()), "create")?;
+    check(Some(client.create_index(rpc::indexing(collection, "vec")).await?.into_inner()), "index")?;
+    check(Some(client.load_collection(rpc::loading(collection)).await?.into_inner()), "load")
 }
 
 fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {

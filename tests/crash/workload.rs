@@ -46,7 +46,7 @@ impl Work {
 }
 
 pub async fn create(client: &mut Client) -> Result<()> {
-    check(Some(client.create_collection(requests::create(COLLECTION)).await?.into_inner()), "create")
+    requests::make(client, COLLECTION).await
 }
 
 /// Sends one write. Without an answer it stays in doubt.

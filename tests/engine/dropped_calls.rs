@@ -202,7 +202,9 @@ async fn still_works(process: &Process, name: &str) {
 
 /// A collection of two flushed segments, with deletes that wait and rows in memory.
 async fn filled(process: &Process, name: &str) {
-    process.create(name, &[]).await;
+    // Without an index and a load, which are among the calls.
+    let creation = Process::creation(name, &[]);
+    ok(Some(process.api().create_collection(Request::new(creation)).await.unwrap().into_inner()));
     process.segment(name, 0..10).await;
     process.segment(name, 10..20).await;
     process.insert(name, 20..25).await;
@@ -288,6 +290,7 @@ impl Rpc {
             | Self::ReleaseCollection
             | Self::LoadPartitions
             | Self::ReleasePartitions => ok(Some(done(api.create_index(Request::new(index(name)))).await)),
+            Self::Delete => process.make_readable(name).await,
             Self::OwnCancelCompaction | Self::OwnResumeCompaction | Self::DropCollection => {
                 let request = own::PauseCompactionRequest { scope: everything(), by: "test".into() };
                 process.services.control().pause_compaction(Request::new(request)).await.unwrap();

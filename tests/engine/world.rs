@@ -136,6 +136,9 @@ impl Process {
     }
 }
 
+/// Milvus' code for a load of a collection without an index.
+const INDEX_NOT_FOUND: i32 = 700;
+
 pub fn ok(status: Option<Status>) {
     let status = status.unwrap_or_default();
     assert_eq!(status.code, 0, "{status:?}");
@@ -154,6 +157,7 @@ impl Process {
     pub async fn create(&self, name: &str, properties: &[(&str, &str)]) {
         let request = Self::creation(name, properties);
         ok(Some(self.api.create_collection(Request::new(request)).await.unwrap().into_inner()));
+        self.make_readable(name).await;
     }
 
     /// The request that [`Self::create`] makes.
@@ -192,7 +196,18 @@ impl Process {
         self.flush(name).await;
     }
 
+    /// Indexes and loads a collection, if it is not.
+    pub async fn make_readable(&self, name: &str) {
+        let load = async || self.api.load_collection(Request::new(rpc::loading(name))).await.unwrap().into_inner();
+        if load().await.code == INDEX_NOT_FOUND {
+            let index = Request::new(rpc::indexing(name, "vec"));
+            ok(Some(self.api.create_index(index).await.unwrap().into_inner()));
+            ok(Some(load().await));
+        }
+    }
+
     async fn query(&self, name: &str, output_fields: &[&str]) -> QueryResults {
+        self.make_readable(name).await;
         let request = QueryRequest {
             collection_name: name.into(),
             expr: "id >= 0".into(),

@@ -260,6 +260,7 @@ async fn answers_that_their_client_gives_no_window_for_hold_up_no_query() -> Res
     let text = rpc::field("s", DataType::VarChar, &[("max_length", "65535")]);
     let creation = rpc::creation("wide", vec![rpc::id_field(), rpc::vector_field("v", 2), text]);
     ensure!(api.create_collection(creation).await?.into_inner().code == 0);
+    served.load("wide", "v").await;
     let texts = scalar_field::Data::StringData(StringArray { data: vec!["x".repeat(LENGTH); ROWS] });
     let columns = vec![
         rpc::longs("id", (0..ROWS as i64).collect()),

@@ -79,7 +79,13 @@ fn table() -> Vec<Limit> {
             "102",
             "limit=6",
         ),
-        limit("databases", "rootCoord.maxDatabaseNum", limits.max_databases.to_string(), "801", "limit=2"),
+        limit(
+            "databases beside `default`",
+            "rootCoord.maxDatabaseNum",
+            limits.max_databases.to_string(),
+            "801",
+            "limit=2",
+        ),
         milvus(
             "`max_length` of a VarChar",
             "datacoord.limits.maxVarCharLength",
@@ -159,10 +165,11 @@ async fn exceed(served: &Served, what: &str) -> (String, String) {
             api_ok(api.create_partition(partition("p1")).await.unwrap().into_inner());
             plain(api.create_partition(partition("p2")).await.unwrap().into_inner())
         }
-        "databases" => {
+        "databases beside `default`" => {
             let database = |name: &str| CreateDatabaseRequest { db_name: name.into(), ..Default::default() };
             api_ok(api.create_database(database("d1")).await.unwrap().into_inner());
-            plain(api.create_database(database("d2")).await.unwrap().into_inner())
+            api_ok(api.create_database(database("d2")).await.unwrap().into_inner());
+            plain(api.create_database(database("d3")).await.unwrap().into_inner())
         }
         "collections" => {
             let mut last = (String::new(), String::new());

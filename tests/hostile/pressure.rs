@@ -40,6 +40,7 @@ async fn server() -> (Arc<Gate>, Served) {
     let creation = rpc::creation(FAST, vec![rpc::id_field(), rpc::vector_field("vec", 4)]);
     let status = served.client().await.create_collection(creation).await.unwrap().into_inner();
     assert_eq!(status.code, 0);
+    served.load(FAST, "vec").await;
     (gate, served)
 }
 

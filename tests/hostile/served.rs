@@ -143,15 +143,7 @@ impl Served {
         let mut api = self.client().await;
         let creation = rpc::creation(BOOK, vec![rpc::id_field(), rpc::vector_field("vec", DIM)]);
         assert_eq!(api.create_collection(creation).await.unwrap().into_inner().code, 0);
-        let index = CreateIndexRequest {
-            collection_name: BOOK.into(),
-            field_name: "vec".into(),
-            extra_params: rpc::pairs(&[("index_type", "FLAT"), ("metric_type", "L2")]),
-            ..Default::default()
-        };
-        assert_eq!(api.create_index(index).await.unwrap().into_inner().code, 0);
-        let load = LoadCollectionRequest { collection_name: BOOK.into(), ..Default::default() };
-        assert_eq!(api.load_collection(load).await.unwrap().into_inner().code, 0);
+        self.load(BOOK, "vec").await;
         for keys in [0..KEYS / 2, KEYS / 2..KEYS] {
             let answer = api.insert(insertion(keys.clone())).await.unwrap().into_inner();
             assert_eq!(answer.status.unwrap().code, 0);
@@ -160,6 +152,13 @@ impl Served {
                 assert_eq!(api.flush(flush).await.unwrap().into_inner().status.unwrap().code, 0);
             }
         }
+    }
+
+    /// Loads a collection, whose vector field this is, so that it can be queried.
+    pub async fn load(&self, collection: &str, vector: &str) {
+        let mut api = self.client().await;
+        assert_eq!(api.create_index(rpc::indexing(collection, vector)).await.unwrap().into_inner().code, 0);
+        assert_eq!(api.load_collection(rpc::loading(collection)).await.unwrap().into_inner().code, 0);
     }
 
     /// An ordinary call is answered, and the rows are there.

@@ -83,6 +83,7 @@ pub(crate) fn collection(id: i64, schema: CollectionSchema) -> Collection {
         updated_at: Timestamp(1),
         indexes: Vec::new(),
         loaded: Vec::new(),
+        loads_new: false,
         dropped: false,
     }
 }

@@ -2,7 +2,7 @@
 
 use datacoord::wire::proto::{
     common::KeyValuePair,
-    milvus::{CreateCollectionRequest, InsertRequest},
+    milvus::{CreateCollectionRequest, CreateIndexRequest, InsertRequest, LoadCollectionRequest},
     schema::{
         CollectionSchema, DataType, FieldData, FieldSchema, FloatArray, LongArray, ScalarField, VectorField,
         field_data, scalar_field, vector_field,
@@ -44,6 +44,21 @@ pub(crate) fn creation(name: &str, fields: Vec<FieldSchema>) -> CreateCollection
         shards_num: 1,
         ..Default::default()
     }
+}
+
+/// A request for an index on a vector field, without which nothing can be loaded.
+pub(crate) fn indexing(collection: &str, field: &str) -> CreateIndexRequest {
+    CreateIndexRequest {
+        collection_name: collection.to_owned(),
+        field_name: field.to_owned(),
+        extra_params: pairs(&[("index_type", "FLAT"), ("metric_type", "L2")]),
+        ..Default::default()
+    }
+}
+
+/// A request for a load, without which nothing can be queried.
+pub(crate) fn loading(collection: &str) -> LoadCollectionRequest {
+    LoadCollectionRequest { collection_name: collection.to_owned(), replica_number: 1, ..Default::default() }
 }
 
 /// A column of any scalar type.

@@ -164,12 +164,12 @@ impl Client {
                     let text = format!("id in [{}]", list(keys));
                     let expr = compile_filter(&text, &schema).unwrap().unwrap();
                     let scope = standalone.delete_scope(&cell, partition)?;
-                    standalone.delete(&cell, scope, &expr).await
+                    standalone.delete(&cell, scope, &expr, None).await
                 }
                 Write::DeleteUpTo(keys, limit) => {
                     let text = format!("v <= {limit} and id in [{}]", list(keys));
                     let expr = compile_filter(&text, &schema).unwrap().unwrap();
-                    standalone.delete(&cell, None, &expr).await
+                    standalone.delete(&cell, None, &expr, None).await
                 }
             }
         };

@@ -11,6 +11,8 @@ use crate::wire::proto::{
 };
 
 pub(super) const DIM: usize = 8;
+/// The field of vectors.
+pub(super) const VECTOR: &str = "vector";
 
 /// Counts of the rows written so far, and the live edition of each key.
 #[derive(Debug, Default)]
@@ -72,7 +74,7 @@ pub(super) fn schema(name: &str, description: &str) -> CollectionSchema {
         fields: vec![
             FieldSchema { is_primary_key: true, ..field("id", DataType::Int64) },
             FieldSchema { type_params: param("max_length", "200".to_owned()), ..field("title", DataType::VarChar) },
-            FieldSchema { type_params: param("dim", DIM.to_string()), ..field("vector", DataType::FloatVector) },
+            FieldSchema { type_params: param("dim", DIM.to_string()), ..field(VECTOR, DataType::FloatVector) },
         ],
         ..CollectionSchema::default()
     }
@@ -97,7 +99,7 @@ pub(super) fn columns(books: Vec<Book>) -> Vec<FieldData> {
     vec![
         column("id", DataType::Int64, scalar(scalar_field::Data::LongData(LongArray { data: ids }))),
         column("title", DataType::VarChar, scalar(scalar_field::Data::StringData(StringArray { data: titles }))),
-        column("vector", DataType::FloatVector, Field::Vectors(VectorField { dim: DIM as i64, data: Some(vector) })),
+        column(VECTOR, DataType::FloatVector, Field::Vectors(VectorField { dim: DIM as i64, data: Some(vector) })),
     ]
 }
 
@@ -108,7 +110,7 @@ pub(super) fn from_columns(columns: &[FieldData]) -> Option<Vec<Book>> {
         Some(Field::Scalars(ScalarField { data: Some(scalar_field::Data::StringData(titles)) })) => &titles.data,
         _ => return None,
     };
-    let floats = match &named(columns, "vector")?.field {
+    let floats = match &named(columns, VECTOR)?.field {
         Some(Field::Vectors(VectorField { data: Some(vector_field::Data::FloatVector(floats)), .. })) => &floats.data,
         _ => return None,
     };

@@ -92,7 +92,9 @@ async fn recreate(client: &Client, schema: &CollectionSchema) -> anyhow::Result<
         }
         client.drop_collection(COLLECTION).await?;
     }
-    Ok(client.create_collection(schema, &[(AUTO_COMPACTION, "false")]).await?)
+    client.create_collection(schema, &[(AUTO_COMPACTION, "false")]).await?;
+    client.create_index(COLLECTION, books::VECTOR).await?;
+    Ok(client.load(COLLECTION).await?)
 }
 
 /// Inserts, deletes and upserts in such an order that a lost or a revived row shows.

@@ -134,7 +134,7 @@ impl Standalone {
 
     async fn deleted(&self, cell: &Arc<CollectionCell>, expr: &str) {
         let expr = query::compile(expr, &cell.meta().schema).unwrap().unwrap();
-        self.delete(cell, None, &expr).await.unwrap();
+        self.delete(cell, None, &expr, None).await.unwrap();
         self.ingest().flush_deltas(cell.id).await.unwrap();
     }
 

@@ -151,6 +151,7 @@ of_a_collection!(
     ReleasePartitionsRequest,
     GetLoadingProgressRequest,
     GetLoadStateRequest,
+    LoadBalanceRequest,
     QueryRequest,
     SearchRequest,
 );

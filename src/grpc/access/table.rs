@@ -100,6 +100,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Rule)])] = &[
             ("ReleasePartitions", collection(P::Release)),
             ("GetLoadingProgress", collection(P::Load)),
             ("GetLoadState", collection(P::Load)),
+            ("LoadBalance", collection(P::LoadBalance)),
             ("GetReplicas", Rule::Login),
             ("Query", collection(P::Query)),
             ("Search", collection(P::Search)),

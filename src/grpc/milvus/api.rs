@@ -59,9 +59,13 @@ pub(super) struct CallContext {
 
 impl CallContext {
     /// Splits a request; the database comes from the `dbname` header when the message names none.
-    fn split<T>(request: Request<T>) -> (Self, T) {
+    pub(super) fn split<T>(request: Request<T>) -> (Self, T) {
+        (Self::of(&request), request.into_inner())
+    }
+
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
         let database = request.metadata().get("dbname").and_then(|v| v.to_str().ok()).unwrap_or("").to_owned();
-        (Self { database }, request.into_inner())
+        Self { database }
     }
 
     /// The database to look in; empty means the default one.

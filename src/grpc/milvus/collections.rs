@@ -76,6 +76,18 @@ impl MilvusApi {
         Ok(describe(&cell.meta(), request.collection_name))
     }
 
+    /// What a refusal to describe repeats of the question.
+    pub(super) fn asked(&self, request: &Request<DescribeCollectionRequest>) -> DescribeCollectionResponse {
+        let (call, message) = (CallContext::of(request), request.get_ref());
+        DescribeCollectionResponse {
+            schema: Some(Default::default()),
+            collection_name: message.collection_name.clone(),
+            db_name: CollectionName::new(call.database(&message.db_name), "").database.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    /// The names are looked at only for what is loaded, as in Milvus.
     pub(super) async fn do_show_collections(
         &self,
         request: Request<ShowCollectionsRequest>,
@@ -203,6 +215,7 @@ impl MilvusApi {
         Ok(BoolResponse { value: cell.meta().partition(&request.partition_name).is_some(), ..Default::default() })
     }
 
+    /// The names are looked at only for what is loaded, as in Milvus.
     pub(super) async fn do_show_partitions(
         &self,
         request: Request<ShowPartitionsRequest>,

@@ -1,6 +1,6 @@
 //! Flush and its state.
 
-use super::{call_error::invalid, *};
+use super::*;
 use crate::{
     model::SegmentId,
     wire::proto::{
@@ -18,7 +18,8 @@ impl MilvusApi {
         for name in &request.collection_names {
             cells.push((name.clone(), self.collection(&call, &request.db_name, name)?));
         }
-        let mut answer = FlushResponse { db_name: call.database(&request.db_name).to_owned(), ..Default::default() };
+        let database = CollectionName::new(call.database(&request.db_name), "").database;
+        let mut answer = FlushResponse { db_name: database.to_owned(), ..Default::default() };
         for (name, cell) in cells {
             let done = self.standalone.flush(&cell).await?;
             let (key, value) = (name.clone(), Some(long_array(&done.sealed)));
@@ -45,15 +46,14 @@ impl MilvusApi {
         Ok(GetFlushStateResponse { flushed: self.standalone.is_flushed(&segments), ..Default::default() })
     }
 
-    /// Flushes every collection of the database, or of all databases when none is named.
+    /// Flushes every collection of the database, or of all databases when the message names none. The header means
+    /// nothing here: clients send it with every call.
     pub(super) async fn do_flush_all(&self, request: Request<FlushAllRequest>) -> Outcome<FlushAllResponse> {
-        let (call, request) = self.read(request)?;
+        let (_, request) = self.read(request)?;
         let process = &self.standalone;
-        let database = call.database(&request.db_name);
-        let cells = if database.is_empty() {
-            process.collections(None)
-        } else {
-            process.collections(Some(&process.database(database)?.name))
+        let cells = match request.db_name.as_str() {
+            "" => process.collections(None),
+            name => process.collections(Some(&process.database(name)?.name)),
         };
         for cell in cells {
             self.standalone.flush(&cell).await?;
@@ -67,8 +67,8 @@ impl MilvusApi {
         request: Request<GetFlushAllStateRequest>,
     ) -> Outcome<GetFlushAllStateResponse> {
         let (_, request) = self.read(request)?;
-        if request.flush_all_ts == 0 {
-            return Err(invalid("flush_all_ts is 0: it must be the timestamp that FlushAll answered"));
+        if !request.db_name.is_empty() {
+            self.standalone.database(&request.db_name)?;
         }
         let flushed = self.standalone.is_flushed_until(crate::model::Timestamp(request.flush_all_ts));
         Ok(GetFlushAllStateResponse { flushed, ..Default::default() })

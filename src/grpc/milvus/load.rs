@@ -1,34 +1,49 @@
-//! Load states. Rows are always readable here; a load succeeds at once and is stored, because clients ask for it.
+//! Load states: what is loaded, and calls that change it. `standalone::loading` decides.
 
 use super::*;
 use crate::{
-    model::{Collection, RequestError},
-    standalone::{CollectionName, StandaloneError, partition_ids},
+    model::{Collection, LoadError, PartitionId, RequestError, SegmentId},
+    standalone::{CollectionName, LoadRequest, RESOURCE_GROUP, StandaloneError, check_loaded, partition_ids},
 };
+
+/// Of the only node: this process.
+pub(super) const NODE: i64 = 1;
 
 impl MilvusApi {
     pub(super) async fn do_load_collection(&self, request: Request<LoadCollectionRequest>) -> Outcome<()> {
         let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.standalone.load(name, &[]).await?)
+        let load = LoadRequest {
+            partitions: None,
+            replicas: request.replica_number,
+            resource_groups: &request.resource_groups,
+            refresh: request.refresh,
+        };
+        Ok(self.standalone.load(name, load).await?)
     }
 
     pub(super) async fn do_load_partitions(&self, request: Request<LoadPartitionsRequest>) -> Outcome<()> {
         let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.standalone.load(name, &request.partition_names).await?)
+        let load = LoadRequest {
+            partitions: Some(&request.partition_names),
+            replicas: request.replica_number,
+            resource_groups: &request.resource_groups,
+            refresh: request.refresh,
+        };
+        Ok(self.standalone.load(name, load).await?)
     }
 
     pub(super) async fn do_release_collection(&self, request: Request<ReleaseCollectionRequest>) -> Outcome<()> {
         let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.standalone.release(name, &[]).await?)
+        Ok(self.standalone.release_collection(name).await?)
     }
 
     pub(super) async fn do_release_partitions(&self, request: Request<ReleasePartitionsRequest>) -> Outcome<()> {
         let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.standalone.release(name, &request.partition_names).await?)
+        Ok(self.standalone.release_partitions(name, &request.partition_names).await?)
     }
 
     /// Every load is complete at once. A collection that is not loaded has no progress, which is an error.
@@ -39,9 +54,7 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
-        if !is_loaded(&meta, &request.partition_names)? {
-            return Err(RequestError::NotLoaded(meta.id).into());
-        }
+        check_loaded(&meta, &named(&meta, &request.partition_names)?).map_err(RequestError::from)?;
         Ok(GetLoadingProgressResponse { progress: 100, refresh_progress: 100, ..Default::default() })
     }
 
@@ -52,12 +65,40 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let state = match self.standalone.resolve(name) {
-            Ok(cell) if is_loaded(&cell.meta(), &request.partition_names)? => common::LoadState::Loaded,
-            Ok(_) => common::LoadState::NotLoad,
+            Ok(cell) => {
+                let meta = cell.meta();
+                match check_loaded(&meta, &named(&meta, &request.partition_names)?) {
+                    Ok(()) => common::LoadState::Loaded,
+                    Err(_not_loaded) => common::LoadState::NotLoad,
+                }
+            }
             Err(StandaloneError::Request(RequestError::CollectionNotFound { .. })) => common::LoadState::NotExist,
             Err(error) => return Err(error.into()),
         };
         Ok(GetLoadStateResponse { state: state.into(), ..Default::default() })
+    }
+
+    /// Moves segments between query nodes. There is one, so nothing ever moves; what can't be meant is refused.
+    pub(super) async fn do_load_balance(&self, request: Request<LoadBalanceRequest>) -> Outcome<()> {
+        let (call, request) = CallContext::split(request);
+        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
+        let cell = self.standalone.resolve(name)?;
+        let meta = cell.meta();
+        let refused = |error: LoadError| RequestError::from(error);
+        if meta.loaded.is_empty() {
+            return Err(refused(LoadError::NotFullyLoaded(meta.id)).into());
+        }
+        if request.src_node_id != NODE {
+            return Err(refused(LoadError::NoSourceNode { collection: meta.id, node: request.src_node_id }).into());
+        }
+        if let Some(node) = request.dst_node_i_ds.iter().find(|node| **node != NODE) {
+            return Err(refused(LoadError::NoTargetNode(*node)).into());
+        }
+        let live: Vec<_> = cell.live().iter().map(|segment| segment.id.0).collect();
+        match request.sealed_segment_i_ds.iter().find(|id| !live.contains(id)) {
+            Some(segment) => Err(refused(LoadError::NoSegmentToMove(SegmentId(*segment))).into()),
+            None => Ok(()),
+        }
     }
 
     /// One replica on this one node, for a loaded collection.
@@ -69,33 +110,30 @@ impl MilvusApi {
         };
         let meta = cell.meta();
         if meta.loaded.is_empty() {
-            return Err(RequestError::NotLoaded(meta.id).into());
+            return Err(RequestError::from(LoadError::NoReplica(meta.id)).into());
         }
         let replica = ReplicaInfo {
             replica_id: meta.id.0,
             collection_id: meta.id.0,
-            partition_ids: meta.loaded.iter().map(|p| p.0).collect(),
             shard_replicas: meta
                 .channels
                 .iter()
                 .map(|c| ShardReplica {
-                    leader_id: 1,
+                    leader_id: NODE,
                     leader_addr: String::new(),
                     dm_channel_name: c.as_str().to_owned(),
-                    node_ids: vec![1],
+                    node_ids: vec![NODE],
                 })
                 .collect(),
-            node_ids: vec![1],
+            node_ids: vec![NODE],
+            resource_group_name: RESOURCE_GROUP.to_owned(),
             ..Default::default()
         };
         Ok(GetReplicasResponse { replicas: vec![replica], ..Default::default() })
     }
 }
 
-/// All of the named partitions are loaded; without names, any.
-fn is_loaded(meta: &Collection, names: &[String]) -> Outcome<bool> {
-    if names.is_empty() {
-        return Ok(!meta.loaded.is_empty());
-    }
-    Ok(partition_ids(meta, names)?.iter().all(|p| meta.loaded.contains(p)))
+/// Ids of the partitions that a request names; none if it names none.
+fn named(meta: &Collection, names: &[String]) -> Outcome<Vec<PartitionId>> {
+    if names.is_empty() { Ok(Vec::new()) } else { Ok(partition_ids(meta, names)?) }
 }

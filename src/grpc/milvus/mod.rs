@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 pub(super) use api::MilvusApi;
-use api::Outcome;
+use api::{CallContext, Outcome};
 use call_error::CallError;
 pub(super) use call_error::answer;
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     memory::Account,
-    model::{Collection, CollectionSchema, FieldId, PartitionId, RequestError, SearchError},
-    standalone::{ReadRequest, Rows, compile_filter, is_key_name, partition_ids},
+    model::{Collection, CollectionSchema, FieldId, LoadError, PartitionId, RequestError, SearchError},
+    standalone::{ReadRequest, Rows, compile_filter, is_key_name, partition_ids, readable},
     wire::{
         proto::{common::KeyValuePair, schema::FieldData},
         rows::answer::{self as columns, COUNT},
@@ -42,7 +42,7 @@ impl MilvusApi {
         if !is_count && filter.is_none() && params.limit.is_none() {
             return Err(rejected("empty expression should be used with limit"));
         }
-        let partitions = asked_partitions(&meta, &request.partition_names)?;
+        let partitions = Some(read_partitions(&meta, &request.partition_names, status::of_query_refusal)?);
         let rows = Rows { filter, partitions, ignore_growing: params.ignore_growing };
         let mut answer = QueryResults {
             collection_name: request.collection_name.clone(),
@@ -65,17 +65,26 @@ impl MilvusApi {
     }
 }
 
-/// The partitions that a query or a search is about; none means all. A missing one has a text of its own.
-pub(super) fn asked_partitions(meta: &Collection, names: &[String]) -> Outcome<Option<Vec<PartitionId>>> {
-    if names.is_empty() {
-        return Ok(None);
+/// The partitions that a query or a search sees: those that it names, or all that are loaded. `refusal` words that some
+/// are not loaded; a missing one has a text of its own.
+pub(super) fn read_partitions(
+    meta: &Collection,
+    names: &[String],
+    refusal: impl Fn(&LoadError) -> common::Status,
+) -> Outcome<Vec<PartitionId>> {
+    if let (Some(_), Some(name)) = (meta.schema.partition_key(), names.first()) {
+        return Err(RequestError::PartitionByKey(name.clone()).into());
     }
-    partition_ids(meta, names).map(Some).map_err(|error| match error.request() {
-        Some(RequestError::PartitionNotFound(name)) => {
-            RequestError::from(SearchError::NoPartition(name.clone())).into()
-        }
-        _ => error.into(),
-    })
+    let named = match names {
+        [] => None,
+        names => Some(partition_ids(meta, names).map_err(|error| match error.request() {
+            Some(RequestError::PartitionNotFound(name)) => {
+                CallError::from(RequestError::from(SearchError::NoPartition(name.clone())))
+            }
+            _ => error.into(),
+        })?),
+    };
+    readable(meta, named.as_deref()).map_err(|error| CallError(refusal(&error)))
 }
 
 /// The columns of an answer: the primary key always, then the output fields of the request, each once. `*` is every

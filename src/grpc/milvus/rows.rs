@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{CollectionSchema, RequestError},
-    standalone::{Mutation, compile_filter},
+    standalone::{Mutation, compile_filter, readable},
     wire::{
         rows::{answer, insert},
         status,
@@ -46,6 +46,9 @@ impl MilvusApi {
                 "expression templates (expr_template_values) are not supported: put the values into expr",
             ));
         }
+        if cell.meta().schema.partition_key().is_some() && !request.partition_name.is_empty() {
+            return Err(RequestError::PartitionByKey(request.partition_name).into());
+        }
         let scope = self.standalone.delete_scope(&cell, &request.partition_name).map_err(|error| match error {
             RequestError::PartitionNotFound(_) => CallError::from(error).within("Failed to get partition id"),
             error => error.into(),
@@ -57,7 +60,12 @@ impl MilvusApi {
         let expr = compile_filter(&request.expr, &schema)
             .map_err(|e| rejected(e.delete_reason()))?
             .ok_or_else(|| CallError(status::bad_expression("", "a delete needs an expression")))?;
-        let done = self.standalone.delete(&cell, scope, &expr).await?;
+        // Keys need no rows to be looked at, and so no load.
+        let seen = match expr.exact_keys() {
+            Some(_) => None,
+            None => Some(readable(&cell.meta(), scope.as_ref().map(std::slice::from_ref)).map_err(RequestError::from)?),
+        };
+        let done = self.standalone.delete(&cell, scope, &expr, seen).await?;
         Ok(MutationResult { delete_cnt: done.count as i64, timestamp: done.ts.0, ..Default::default() })
     }
 }

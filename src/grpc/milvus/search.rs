@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 
 use super::{
     call_error::rejected,
-    query::{Output, asked_partitions, go_bool},
+    query::{Output, go_bool, read_partitions},
     *,
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
             schema::{FieldData, SearchResultData},
         },
         rows::{answer as columns, queries::query_vectors},
+        status,
     },
 };
 
@@ -56,7 +57,7 @@ impl MilvusApi {
         }
         let filter = compile_filter(&request.dsl, schema)
             .map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
-        let partitions = asked_partitions(&meta, &request.partition_names)?;
+        let partitions = Some(read_partitions(&meta, &request.partition_names, status::of_search_refusal)?);
         let count = queries.len();
         let wanted = Wanted {
             rows: Rows { filter, partitions, ignore_growing: params.ignore_growing },

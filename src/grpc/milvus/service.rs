@@ -4,13 +4,26 @@ use super::{
     call_error::{answer, done},
     *,
 };
-use crate::wire::{proto::milvus::milvus_service_server::MilvusService, rows::insert::values_carried};
+use crate::wire::{
+    proto::{milvus::milvus_service_server::MilvusService, schema::FieldData},
+    rows::insert::values_carried,
+};
 
 /// The number of rows that a request claims, if one of its columns has as many values; otherwise none. Trusting the
 /// claim alone would let a tiny request cause an answer of any size.
-fn carried_rows(request: &InsertRequest) -> u32 {
-    let carried = request.fields_data.iter().map(values_carried).max().unwrap_or(0);
-    if carried >= request.num_rows as usize { request.num_rows } else { 0 }
+fn carried_rows(columns: &[FieldData], num_rows: u32) -> u32 {
+    let carried = columns.iter().map(values_carried).max().unwrap_or(0);
+    if carried >= num_rows as usize { num_rows } else { 0 }
+}
+
+/// The answer to a write of rows. If it fails every row has failed, and clients count them.
+fn written(outcome: Outcome<MutationResult>, rows: u32) -> Result<Response<MutationResult>, Status> {
+    let failed = outcome.is_err();
+    let mut response = answer(outcome)?;
+    if failed {
+        response.get_mut().err_index = (0..rows).collect();
+    }
+    Ok(response)
 }
 
 #[tonic::async_trait]
@@ -174,7 +187,15 @@ impl MilvusService for MilvusApi {
         &self,
         request: Request<DescribeCollectionRequest>,
     ) -> Result<Response<DescribeCollectionResponse>, Status> {
-        answer(self.do_describe_collection(self.admit(request)?).await)
+        let request = self.admit(request)?;
+        let asked = self.asked(&request);
+        let mut response = answer(self.do_describe_collection(request).await)?;
+        if response.get_ref().schema.is_none() {
+            // A refusal repeats the question.
+            let DescribeCollectionResponse { status, .. } = std::mem::take(response.get_mut());
+            *response.get_mut() = DescribeCollectionResponse { status, ..asked };
+        }
+        Ok(response)
     }
 
     async fn show_collections(
@@ -268,19 +289,13 @@ impl MilvusService for MilvusApi {
     }
 
     async fn insert(&self, request: Request<InsertRequest>) -> Result<Response<MutationResult>, Status> {
-        let rows = carried_rows(request.get_ref());
-        let outcome = self.do_insert(self.admit(request)?).await;
-        let failed = outcome.is_err();
-        let mut response = answer(outcome)?;
-        if failed {
-            // Every row failed, and clients count them.
-            response.get_mut().err_index = (0..rows).collect();
-        }
-        Ok(response)
+        let rows = carried_rows(&request.get_ref().fields_data, request.get_ref().num_rows);
+        written(self.do_insert(self.admit(request)?).await, rows)
     }
 
     async fn upsert(&self, request: Request<UpsertRequest>) -> Result<Response<MutationResult>, Status> {
-        answer(self.do_upsert(self.admit(request)?).await)
+        let rows = carried_rows(&request.get_ref().fields_data, request.get_ref().num_rows);
+        written(self.do_upsert(self.admit(request)?).await, rows)
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<MutationResult>, Status> {
@@ -413,6 +428,10 @@ impl MilvusService for MilvusApi {
         request: Request<GetLoadStateRequest>,
     ) -> Result<Response<GetLoadStateResponse>, Status> {
         answer(self.do_get_load_state(self.admit(request)?).await)
+    }
+
+    async fn load_balance(&self, request: Request<LoadBalanceRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_load_balance(self.admit(request)?).await)
     }
 
     async fn get_replicas(

@@ -2,14 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use super::{call_error::invalid, *};
-use crate::wire::system::{ROLES, component_state};
+use super::{
+    call_error::{invalid, rejected},
+    load::NODE,
+    *,
+};
+use crate::wire::{
+    status,
+    system::{ROLES, component_state},
+};
 
 /// The server's version for clients: the release whose behaviour we keep, then our own.
 const VERSION: &str = concat!("2.3.5-datacoord-", env!("CARGO_PKG_VERSION"));
 
 impl MilvusApi {
-    pub(super) async fn do_connect(&self, _request: Request<ConnectRequest>) -> Outcome<ConnectResponse> {
+    /// A client connects to a database, and learns here that there is none of the name.
+    pub(super) async fn do_connect(&self, request: Request<ConnectRequest>) -> Outcome<ConnectResponse> {
+        self.standalone.database(CallContext::of(&request).database(""))?;
         let identifier = self.standalone.timestamp().await?;
         Ok(ConnectResponse {
             server_info: Some(common::ServerInfo {
@@ -45,15 +54,13 @@ impl MilvusApi {
     pub(super) async fn do_get_metrics(&self, request: Request<GetMetricsRequest>) -> Outcome<GetMetricsResponse> {
         let request = request.into_inner().request;
         let asked: serde_json::Value =
-            serde_json::from_str(&request).map_err(|e| invalid(format!("metrics request is not JSON: {e}")))?;
-        let kind = asked.get("metric_type").and_then(|v| v.as_str()).unwrap_or("");
+            serde_json::from_str(&request).map_err(|e| rejected(format!("failed to decode the request: {e}")))?;
+        let Some(kind) = asked.get("metric_type") else { return Err(rejected("metric_type not found in request")) };
+        let kind = kind.as_str().ok_or_else(|| rejected("metric_type is no text"))?;
         if kind != "system_info" {
-            return Err(invalid(format!("metric_type {kind:?} is not served: only \"system_info\" is")));
+            return Err(CallError(status::metric_not_found(kind)));
         }
-        let nodes: Vec<_> = ROLES
-            .iter()
-            .map(|role| serde_json::json!({"infos": {"has_error": false, "name": role, "type": role, "system_info": {"system_version": VERSION, "deploy_mode": "STANDALONE"}}}))
-            .collect();
+        let nodes: Vec<_> = NODES.iter().map(|role| node_info(role)).collect();
         Ok(GetMetricsResponse {
             response: serde_json::json!({ "nodes_info": nodes }).to_string(),
             component_name: "datacoord".to_owned(),
@@ -115,6 +122,21 @@ impl MilvusApi {
             ..Default::default()
         })
     }
+}
+
+/// The roles of a Milvus deployment, of which this one node has all. A client that spreads load looks for its query nodes.
+const NODES: [&str; 7] = ["rootcoord", "datacoord", "datanode", "proxy", "indexnode", "querycoord", "querynode"];
+
+/// A role as a report of the system shows it.
+fn node_info(role: &str) -> serde_json::Value {
+    serde_json::json!({
+        "identifier": NODE,
+        "connected": [],
+        "infos": {
+            "has_error": false, "error_reason": "", "name": role, "type": role, "id": NODE,
+            "system_info": {"system_version": VERSION, "deploy_mode": "STANDALONE"},
+        },
+    })
 }
 
 /// Key-value pairs as a map; a key given twice keeps its last value.

@@ -94,7 +94,8 @@ async fn meaning(api: &MilvusApi, database: &str, name: &str) -> Option<String> 
         ..Default::default()
     };
     let answer = api.describe_collection(Request::new(request)).await.unwrap().into_inner();
-    answer.schema.map(|schema| schema.description)
+    let is_there = answer.status.is_none_or(|status| status.code == 0);
+    answer.schema.filter(|_| is_there).map(|schema| schema.description)
 }
 
 async fn aliases(api: &MilvusApi, database: &str) -> (i32, Vec<String>) {
@@ -134,15 +135,20 @@ async fn each_call_meets_one_directory_of_names() {
         (DropDatabase("default"), 65535, "can not drop default database"),
         (DropDatabase("other"), 65535, "database:other not empty, must drop all collections before drop database"),
         (DropDatabase("nope"), 0, ""),
-        (Create("nope", "x", ""), 800, "database not found[database=nope]"),
+        (Create("nope", "x", ""), 65535, "database:nope not found"),
         (Create("default", "books", "another"), 65535, "create duplicate collection with different parameters"),
         (Create("default", "b", ""), 65535, "create duplicate collection with different parameters, collection: b"),
         (Drop("default", "b"), 65535, "cannot drop the collection via alias = b"),
         (Drop("default", "nope"), 0, ""),
-        (Drop("nope", "books"), 800, "database not found[database=nope]"),
+        (Drop("nope", "books"), 0, ""),
         (Rename("default", "b", "", "c"), 65535, "unsupported use an alias to rename collection, alias:b"),
-        (Rename("default", "films", "", "b"), 65535, "cannot rename collection to an existing alias: b"),
-        (Rename("default", "books", "", "b"), 65535, "cannot rename collection to an existing alias: b"),
+        (
+            Rename("default", "films", "", "b"),
+            65535,
+            "duplicated new collection name default:b with other collection name or alias",
+        ),
+        (Rename("default", "films", "default", "b"), 65535, "cannot rename collection to an existing alias: b"),
+        (Rename("default", "books", "default", "b"), 65535, "cannot rename collection to an existing alias: b"),
         (Rename("default", "films", "other", "b"), 65535, "cannot rename collection to an existing alias: b"),
         (
             Rename("default", "films", "", "books"),
@@ -177,7 +183,7 @@ async fn each_call_meets_one_directory_of_names() {
         (AlterAlias("default", "b", "b"), 100, "collection not found[database=default][collection=b]"),
         (AlterAlias("default", "nope", "b"), 100, "collection not found[database=default][collection=nope]"),
         (DropAlias("default", "films"), 0, ""),
-        (DropAlias("nope", "b"), 800, "database not found[database=nope]"),
+        (DropAlias("nope", "b"), 65535, "database:nope not found"),
     ];
     let mut wrong = Vec::new();
     for (call, code, text) in &table {
@@ -314,7 +320,8 @@ impl Model {
                 self.databases.retain(|d| *d != name);
                 0
             }
-            Call::Create(d, ..) | Call::Drop(d, _) | Call::DropAlias(d, _) if unknown(self, d) => 800,
+            Call::Create(d, ..) | Call::DropAlias(d, _) if unknown(self, d) => 65535,
+            Call::Drop(d, _) if unknown(self, d) => 0,
             Call::CreateAlias(d, ..) | Call::AlterAlias(d, ..) | Call::Rename(d, ..) if unknown(self, d) => 800,
             // Creating the same collection again is no error.
             Call::Create(d, name, identity)

@@ -80,6 +80,7 @@ impl Standalone {
             updated_at: created_at,
             indexes: Vec::new(),
             loaded: Vec::new(),
+            loads_new: false,
             dropped: false,
         };
         let (names, stored) = (Arc::clone(&self.names), collection.clone());
@@ -190,7 +191,14 @@ impl Standalone {
         check_name(NameKind::Collection, to, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         let ddl = self.ddl_turn().await;
         let to = CollectionName::new(if to_database.is_empty() { from.database } else { to_database }, to);
-        let Allowed::Of(id) = self.check_name(NameChange::Rename { from, to })? else { return Ok(()) };
+        let allowed = self.check_name(NameChange::Rename { from, to }).map_err(|error| match error {
+            // Milvus tells an alias from a collection only in a database that is named.
+            StandaloneError::Request(RequestError::RenameToAlias(name)) if to_database.is_empty() => {
+                RequestError::RenameToCollection { database: to.database.to_owned(), name }.into()
+            }
+            other => other,
+        })?;
+        let Allowed::Of(id) = allowed else { return Ok(()) };
         let cell = self.coordinator.collection(id)?;
         let at = self.timestamp().await?;
         self.change(ddl, &cell, |c| {

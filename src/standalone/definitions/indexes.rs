@@ -6,7 +6,7 @@ use crate::{
         name::{NameKind, check_name},
         properties,
     },
-    standalone::{CollectionName, Standalone, StandaloneError},
+    standalone::{CollectionName, Standalone, StandaloneError, loading::check_index_drop},
 };
 
 impl Standalone {
@@ -57,6 +57,7 @@ impl Standalone {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         let meta = cell.meta();
+        check_index_drop(&meta)?;
         if index.is_empty() && meta.indexes.len() > 1 {
             return Err(RequestError::ManyIndexes.into());
         }

@@ -1,27 +1,31 @@
-//! Load state, which is kept and described. Reads need no load.
+//! Loads and releases, which are stored in the definition. `standalone::loading` says what they allow.
 
 use std::collections::HashSet;
 
 use super::partition_ids;
 use crate::{
-    model::{RequestError, SegmentId},
-    standalone::{CollectionName, Standalone, StandaloneError},
+    coordinator::CollectionCell,
+    model::{PartitionId, SegmentId},
+    standalone::{
+        CollectionName, Standalone, StandaloneError,
+        loading::{LoadRequest, check_load, check_release},
+    },
 };
 
 impl Standalone {
-    /// Marks partitions as loaded (all of them when none is named). Reads need no load here; clients ask for the
-    /// state, and Milvus refuses to load what has no index.
-    pub async fn load(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), StandaloneError> {
+    /// Loads a collection, or partitions of it; done when it returns. What is loaded already stays loaded.
+    pub async fn load(&self, name: CollectionName<'_>, request: LoadRequest<'_>) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         let meta = cell.meta();
-        if let Some(field) = meta.schema.fields.iter().find(|f| f.data_type.is_vector())
-            && !meta.indexes.iter().any(|i| i.field == field.id)
-        {
-            return Err(RequestError::NoIndexToLoad { field: field.name.clone(), collection: meta.name.clone() }.into());
+        check_load(&meta, request)?;
+        let ids = partition_ids(&meta, request.partitions.unwrap_or_default())?;
+        let is_whole = request.partitions.is_none();
+        if request.refresh || (ids.iter().all(|id| meta.loaded.contains(id)) && (meta.loads_new || !is_whole)) {
+            return Ok(());
         }
-        let ids = partition_ids(&meta, partitions)?;
         self.change(ddl, &cell, |c| {
+            c.loads_new = is_whole || (c.loads_new && !c.loaded.is_empty());
             for id in ids {
                 if !c.loaded.contains(&id) {
                     c.loaded.push(id);
@@ -32,20 +36,52 @@ impl Standalone {
         .await
     }
 
-    pub async fn release(&self, name: CollectionName<'_>, partitions: &[String]) -> Result<(), StandaloneError> {
+    /// Releases a collection. One that is not loaded is no error.
+    pub async fn release_collection(&self, name: CollectionName<'_>) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
-        let ids = partition_ids(&cell.meta(), partitions)?;
-        let released = ids.clone();
+        let released = cell.meta().loaded.clone();
+        if released.is_empty() {
+            return Ok(());
+        }
         self.change(ddl, &cell, |c| {
-            c.loaded.retain(|p| !ids.contains(p));
+            c.loaded.clear();
             Ok(())
         })
         .await?;
+        self.forget_vectors(&cell, &released);
+        Ok(())
+    }
+
+    /// Releases partitions. Those that are not loaded are no error; with the last one the collection is released.
+    pub async fn release_partitions(
+        &self,
+        name: CollectionName<'_>,
+        partitions: &[String],
+    ) -> Result<(), StandaloneError> {
+        let ddl = self.ddl_turn().await;
+        let cell = self.resolve(name)?;
+        let meta = cell.meta();
+        check_release(&meta, partitions)?;
+        let mut released = partition_ids(&meta, partitions)?;
+        released.retain(|id| meta.loaded.contains(id));
+        if released.is_empty() {
+            return Ok(());
+        }
+        self.change(ddl, &cell, |c| {
+            c.loaded.retain(|p| !released.contains(p));
+            Ok(())
+        })
+        .await?;
+        self.forget_vectors(&cell, &released);
+        Ok(())
+    }
+
+    /// Nobody searches there any more.
+    fn forget_vectors(&self, cell: &CollectionCell, partitions: &[PartitionId]) {
         let live = cell.live();
         let gone: HashSet<SegmentId> =
-            live.iter().filter(|s| released.contains(&s.group.partition)).map(|s| s.id).collect();
+            live.iter().filter(|s| partitions.contains(&s.group.partition)).map(|s| s.id).collect();
         self.coordinator.vector_cache().forget(|id| gone.contains(&id));
-        Ok(())
     }
 }

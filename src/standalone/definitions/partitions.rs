@@ -10,7 +10,7 @@ use crate::{
         collection::DEFAULT_PARTITION,
         name::{NameKind, check_asked, check_length, check_name},
     },
-    standalone::{CollectionName, Standalone, StandaloneError},
+    standalone::{CollectionName, Standalone, StandaloneError, loading::check_partition_drop},
 };
 
 impl Standalone {
@@ -36,7 +36,7 @@ impl Standalone {
         }
         let id = PartitionId(self.ids.next().await?);
         let created_at = self.timestamp().await?;
-        let loaded = !meta.loaded.is_empty();
+        let loaded = !meta.loaded.is_empty() && meta.loads_new;
         self.change(ddl, &cell, |c| {
             c.partitions.push(Partition { id, name: partition.to_owned(), created_at });
             if loaded {
@@ -61,6 +61,7 @@ impl Standalone {
             return Err(RequestError::DefaultPartition.into());
         }
         let Some(id) = cell.meta().partition(partition).map(|p| p.id) else { return Ok(()) };
+        check_partition_drop(&cell.meta(), id)?;
         let this = Arc::clone(self);
         self.coordinator.finish(async move { this.drop_partition_now(cell, id, ddl).await }).await
     }
@@ -75,7 +76,6 @@ impl Standalone {
         self.coordinator.cancel_plans(|plan| plan.group.partition == id, "the partition was dropped").await;
         let mut next = Collection::clone(&cell.meta());
         next.partitions.retain(|p| p.id != id);
-        next.loaded.retain(|p| *p != id);
         let (names, changed, stored) = (Arc::clone(&self.names), Arc::clone(&cell), next.clone());
         let write = |txn: &mut CatalogTxn, _| {
             txn.put_collection(&stored);

@@ -30,7 +30,7 @@ async fn restarted(world: World) -> (World, Arc<CollectionCell>) {
 
 async fn delete(world: &World, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
     let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
-    world.standalone.delete(cell, None, &filter).await.unwrap()
+    world.standalone.delete(cell, None, &filter, None).await.unwrap()
 }
 
 async fn count(world: &World, cell: &CollectionCell) -> u64 {

@@ -49,7 +49,7 @@ async fn upsert(coordinator: &Standalone, cell: &CollectionCell, key: i64, value
 
 async fn delete(coordinator: &Standalone, cell: &Arc<CollectionCell>, filter: &str) -> Mutation {
     let filter = compile(filter, &cell.meta().schema).unwrap().unwrap();
-    coordinator.delete(cell, None, &filter).await.unwrap()
+    coordinator.delete(cell, None, &filter, None).await.unwrap()
 }
 
 /// What a client sees: every key with its value.

@@ -8,7 +8,7 @@ use super::{super::*, World};
 use crate::{
     coordinator::{CollectionCell, CoordinatorError},
     kit::gate::Operation,
-    model::{FieldId, RequestError, SearchError, SegmentId},
+    model::{FieldId, LoadError, RequestError, SearchError, SegmentId},
 };
 
 const NAME: &str = "searched";
@@ -21,7 +21,7 @@ async fn loaded(world: &World) -> Arc<CollectionCell> {
     let name = CollectionName::new("", NAME);
     let params = vec![("index_type".to_owned(), "FLAT".to_owned()), ("metric_type".to_owned(), "L2".to_owned())];
     world.standalone.create_index(name, "vector", "", params).await.unwrap();
-    world.standalone.load(name, &[]).await.unwrap();
+    world.standalone.load(name, LoadRequest::WHOLE).await.unwrap();
     cell
 }
 
@@ -123,7 +123,7 @@ async fn growing_rows_can_be_left_out() {
 async fn a_search_keeps_to_load_state_and_metric() {
     let world = World::new().await;
     let cell = world.collection(NAME).await;
-    assert_eq!(fault(&world, &cell, near(0, 1)).await, RequestError::NotLoaded(cell.id));
+    assert_eq!(fault(&world, &cell, near(0, 1)).await, LoadError::CollectionNotLoaded(cell.id).into());
     let world = World::new().await;
     let cell = loaded(&world).await;
     for metric in ["IP", "l2", "HAMMING", "none"] {
@@ -135,8 +135,8 @@ async fn a_search_keeps_to_load_state_and_metric() {
     let range = Some(Range { radius: 2.0, near: Some(2.0) });
     let error = fault(&world, &cell, SearchRequest { range, ..near(0, 1) }).await;
     assert!(matches!(error, RequestError::Search(SearchError::EmptyRange { .. })), "{error}");
-    world.standalone.release(CollectionName::new("", NAME), &[]).await.unwrap();
-    assert_eq!(fault(&world, &cell, near(0, 1)).await, RequestError::NotLoaded(cell.id));
+    world.standalone.release_collection(CollectionName::new("", NAME)).await.unwrap();
+    assert_eq!(fault(&world, &cell, near(0, 1)).await, LoadError::CollectionNotLoaded(cell.id).into());
 }
 
 #[tokio::test]
@@ -160,9 +160,9 @@ async fn vectors_are_read_once_and_freed_with_their_segment() {
     assert_eq!(found(&world, &cell, near(150, 1)).await, [150]);
     assert!(used() > vectors);
     let name = CollectionName::new("", NAME);
-    world.standalone.release(name, &[]).await.unwrap();
+    world.standalone.release_collection(name).await.unwrap();
     assert_eq!(used(), 0, "released");
-    world.standalone.load(name, &[]).await.unwrap();
+    world.standalone.load(name, LoadRequest::WHOLE).await.unwrap();
     assert_eq!(found(&world, &cell, near(150, 1)).await, [150]);
     assert!(used() > vectors);
     world.standalone.drop_collection(name).await.unwrap();

@@ -45,7 +45,10 @@ pub fn upsert_batch(
 ) -> Result<RecordBatch, RowError> {
     let key = schema.primary_key();
     if key.auto_id {
-        return Err(RowError::Value(format!("can not upsert when auto id is enabled: field {}", key.name)));
+        return Err(RowError::Parameter(format!(
+            "upsert can not assign primary field data when auto id enabled {}: invalid parameter",
+            key.name
+        )));
     }
     if request.partial_update {
         return Err(RowError::Parameter("partial_update is not supported".to_owned()));
@@ -127,18 +130,19 @@ fn batch(
     limits: &LimitsConfig,
 ) -> Result<RecordBatch, RowError> {
     if num_rows == 0 {
-        return Err(RowError::Parameter("num_rows should be greater than 0".to_owned()));
+        return Err(RowError::Parameter(
+            "num_rows should be greater than 0: invalid parameter[expected=invalid num_rows][actual=0]".to_owned(),
+        ));
     }
     let rows = num_rows as usize;
+    let wanted = wanted(schema);
     let mut given = HashMap::with_capacity(fields.len());
     for data in fields {
-        let field = resolve(schema, &data)?;
+        let field = resolve(schema, &data, wanted.len())?;
         if given.insert(field.id, data).is_some() {
-            return Err(RowError::Parameter(format!("field {} is given twice", field.name)));
+            return Err(RowError::Parameter(format!("duplicated field {} found: invalid parameter", field.name)));
         }
     }
-    let mut wanted: Vec<&Field> = schema.fields.iter().filter(|f| !(f.is_primary_key && f.auto_id)).collect();
-    wanted.sort_by_key(|f| f.id);
     let mut columns = Vec::with_capacity(wanted.len());
     for field in &wanted {
         columns.push(match given.remove(&field.id) {
@@ -146,7 +150,7 @@ fn batch(
             // A client leaves the dynamic field out when no row has a key outside the schema. Another column has confirmed
             // the client's number of rows, so the number alone does not decide a size.
             None if field.is_dynamic && !columns.is_empty() => binary(field, std::iter::repeat_n(&b"{}"[..], rows))?,
-            None => return Err(RowError::Parameter(format!("field {} is missing", field.name))),
+            None => return Err(missing(field, wanted.len())),
         });
     }
     let arrow = wanted.iter().map(|f| ArrowField::new(f.column_name(), f.arrow_type(), false)).collect::<Vec<_>>();
@@ -154,14 +158,52 @@ fn batch(
         .map_err(|e| RowError::Column { field: schema.name.clone(), reason: e.to_string() })
 }
 
+/// The fields that a client gives, ascending by id.
+fn wanted(schema: &CollectionSchema) -> Vec<&Field> {
+    let mut wanted: Vec<&Field> = schema.fields.iter().filter(|f| !(f.is_primary_key && f.auto_id)).collect();
+    wanted.sort_by_key(|f| f.id);
+    wanted
+}
+
+/// Another number of columns than there are fields to give.
+fn other_number(needed: usize, given: usize, why: &str) -> RowError {
+    RowError::Parameter(format!(
+        "the number of fields is less than needed: invalid parameter[expected={needed}][actual={given}]: {why}"
+    ))
+}
+
+/// Milvus finds a column that is missing by the number of columns, or by its type.
+fn missing(field: &Field, needed: usize) -> RowError {
+    if field.is_primary_key {
+        return other_number(needed, needed.saturating_sub(1), &format!("field {} is missing", field.name));
+    }
+    illegal(field, &format!("field {} is missing", field.name))
+}
+
+/// A column without values of its field's type.
+fn illegal(field: &Field, why: &str) -> RowError {
+    let (what, needed) = match field.data_type {
+        DataType::VarChar => ("varchar", "need string array"),
+        DataType::FloatVector => ("float vector", "need float vector"),
+        DataType::BinaryVector => ("binary vector", "need bytes array"),
+        _ => return RowError::Parameter(why.to_owned()),
+    };
+    RowError::Parameter(format!(
+        "{what} field '{}' is illegal, array type mismatch: invalid parameter[expected={needed}][actual=got nil]: {why}",
+        field.name
+    ))
+}
+
 /// Finds the field of a client's column. pymilvus 2.3 sends the dynamic field without a name.
-fn resolve<'a>(schema: &'a CollectionSchema, data: &FieldData) -> Result<&'a Field, RowError> {
+fn resolve<'a>(schema: &'a CollectionSchema, data: &FieldData, needed: usize) -> Result<&'a Field, RowError> {
     let name = if data.is_dynamic { DYNAMIC_FIELD } else { data.field_name.as_str() };
     let Some(field) = schema.field(name) else {
-        return Err(RowError::Parameter(format!("field {name} does not exist in collection {}", schema.name)));
+        let why = format!("field {} does not exist in collection {}", shown(name), schema.name);
+        return Err(other_number(needed, needed + 1, &why));
     };
     if field.is_primary_key && field.auto_id {
-        return Err(RowError::Parameter(format!("can not assign field {name} when auto id is enabled")));
+        let why = format!("can not assign field {name} when auto id is enabled");
+        return Err(other_number(needed, needed + 1, &why));
     }
     Ok(field)
 }
@@ -281,6 +323,11 @@ fn finite(field: &Field, values: &[f32], dim: usize) -> Result<(), RowError> {
     let Some(bad) = values.chunks(CHUNK).position(is_bad) else { return Ok(()) };
     let at = values.iter().skip(bad * CHUNK).position(|v| !v.is_finite()).unwrap_or(0) + bad * CHUNK;
     let value = values.get(at).copied().unwrap_or(f32::NAN);
+    let value = match value {
+        f32::INFINITY => "+Inf".to_owned(),
+        f32::NEG_INFINITY => "-Inf".to_owned(),
+        other => other.to_string(),
+    };
     let text = format!("value '{value}' is not a number or infinity: row {} of field {}", at / dim, field.name);
     Err(RowError::Value(text))
 }
@@ -305,7 +352,11 @@ impl IntegerRange for i16 {
 
 fn out_of_range<T: IntegerRange>(field: &Field, row: usize, value: i32) -> RowError {
     let (min, max) = T::RANGE;
-    RowError::Parameter(format!("the {row}th element ({value}) out of range: [{min}, {max}]: field {}", field.name))
+    RowError::Parameter(format!(
+        "the {row}th element ({value}) out of range: [{min}, {max}]: invalid parameter[expected=integer doesn't \
+         overflow][actual=out of range]: field {}",
+        field.name
+    ))
 }
 
 fn strings(field: &Field, values: &[String]) -> Result<ArrayRef, RowError> {
@@ -321,8 +372,11 @@ fn check_lengths(field: &Field, values: &[String]) -> Result<(), RowError> {
         None => Ok(()),
         Some((row, text)) => {
             let length = text.len();
-            let text =
-                format!("the length ({length}) of {row}th string exceeds max length ({max}): field {}", field.name);
+            let text = format!(
+                "the length ({length}) of {row}th string exceeds max length ({max}): invalid parameter[expected=valid \
+                 length string][actual=string length exceeds max length]: field {}",
+                field.name
+            );
             Err(RowError::Parameter(text))
         }
     }
@@ -426,7 +480,11 @@ fn check_cell(field: &Field, row: usize, data: Option<Data>) -> Result<Data, Row
     };
     let max = field.max_capacity.unwrap_or(0) as usize;
     if length > max {
-        let text = format!("the length ({length}) of {row}th array exceeds max capacity ({max}): field {}", field.name);
+        let text = format!(
+            "the length ({length}) of {row}th array exceeds max capacity ({max}): invalid parameter[expected=valid \
+             length array][actual=array length exceeds max capacity]: field {}",
+            field.name
+        );
         return Err(RowError::Parameter(text));
     }
     Ok(data)
@@ -448,12 +506,16 @@ fn count(field: &Field, given: usize, rows: usize) -> Result<(), RowError> {
         return Ok(());
     }
     let name = &field.name;
-    let text = format!("the num_rows ({given}) of field ({name}) is not equal to passed num_rows ({rows})");
+    // Milvus tells the number of the request twice.
+    let text = format!(
+        "the num_rows ({given}) of field ({name}) is not equal to passed num_rows ({rows}): invalid \
+         parameter[expected={rows}][actual={rows}]"
+    );
     Err(RowError::Parameter(text))
 }
 
 fn mismatch(field: &Field, sent: &str) -> RowError {
-    RowError::Parameter(format!("field {} is of type {}, the request has {sent}", field.name, field.data_type.name()))
+    illegal(field, &format!("field {} is of type {}, the request has {sent}", field.name, field.data_type.name()))
 }
 
 fn too_large(field: &Field) -> RowError {

@@ -4,16 +4,20 @@ Needs no server. A message or field that an older pymilvus does not know yet is 
 """
 
 import importlib.metadata
+import re
 from pathlib import Path
 
 import grpc_tools
+import pymilvus
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from helpers import VERSION
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
-PROTO = Path(__file__).resolve().parents[3] / "proto" / "milvus"
+REPO = Path(__file__).resolve().parents[3]
+PROTO = REPO / "proto" / "milvus"
+SERVICE = "milvus.proto.milvus.MilvusService"
 THEIRS = {"common": common_pb2, "schema": schema_pb2, "milvus": milvus_pb2}
 NEWEST = (3, 0)
 """The client that knows everything we declare."""
@@ -120,7 +124,28 @@ def test_the_newest_client_knows_all_we_declare(ours, theirs):
 
 def test_every_call_of_the_old_client_has_its_messages(ours, theirs):
     """The number of calls is a tripwire: dropping one from our service is a decision, not an accident."""
-    service = "milvus.proto.milvus.MilvusService"
-    assert len(ours[service]) >= 50
-    assert ours[service].keys() - theirs[service].keys() <= {
+    assert len(ours[SERVICE]) >= 50
+    assert ours[SERVICE].keys() - theirs[SERVICE].keys() <= {
         "DescribeDatabase", "TruncateCollection"}, importlib.metadata.version("pymilvus")
+
+
+def documented():
+    """The table of calls in docs/compatibility.md: {call: (what is answered, [pymilvus releases])}."""
+    text = (REPO / "docs" / "compatibility.md").read_text().split("\n## Every call\n")[1]
+    rows = re.findall(r"^\| (\w+) \| (served|UNIMPLEMENTED) \| ([\d.]+) \| ([\d., ]*)\|$", text, re.MULTILINE)
+    return {call: (here, clients.strip().split(", ")) for call, here, _, clients in rows}
+
+
+def test_every_call_is_documented(ours, theirs):
+    table = documented()
+    assert theirs[SERVICE].keys() <= table.keys(), theirs[SERVICE].keys() - table.keys()
+    served = {call for call, (here, _) in table.items() if here == "served"}
+    assert served == ours[SERVICE].keys()
+
+
+def test_the_calls_of_this_client_are_documented(theirs):
+    release = importlib.metadata.version("pymilvus")
+    source = "\n".join(path.read_text() for path in Path(pymilvus.__file__).parent.rglob("*.py")
+                       if "grpc_gen" not in path.parts)
+    called = {call for call in theirs[SERVICE] if re.search(rf"stub(\(\))?\.{call}\b", source)}
+    assert called == {call for call, (_, clients) in documented().items() if release in clients}

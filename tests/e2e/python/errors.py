@@ -283,8 +283,7 @@ def test_rows_that_do_not_fit(call, case):
     answer = getattr(raw(), call)(request)
     answered(answer, code, error_code)
     assert (answer.insert_cnt, answer.upsert_cnt) == (0, 0)
-    if call == "Insert":
-        assert list(answer.err_index) == list(range(rows))
+    assert list(answer.err_index) == list(range(rows))
 
 
 def test_one_bad_row_refuses_the_whole_request():
