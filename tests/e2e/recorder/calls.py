@@ -27,7 +27,7 @@ MESSAGES = {method.input_type.name: getattr(milvus_pb2, method.input_type.name, 
 MASKED = {
     # Times and positions in a log.
     "timestamp", "created_timestamp", "created_timestamps", "created_utc_timestamp", "created_utc_timestamps",
-    "create_ts", "flush_ts", "flush_all_ts", "start_positions", "inMemory_percentages", "created_at",
+    "create_ts", "coll_seal_times", "coll_flush_ts", "flush_ts", "flush_all_ts", "start_positions", "inMemory_percentages", "created_at",
     # Names that hold an id or a host.
     "virtual_channel_names", "physical_channel_names", "dm_channel_name", "leader_addr", "identifier",
     # The build.
@@ -92,6 +92,12 @@ def comparable(message):
         nodes = json.loads(plain["response"]).get("nodes_info", [])
         plain["response"] = sorted({node.get("infos", {}).get("type", "") for node in nodes})
     plain = ordered(plain, kind)
+    if kind == "DescribeIndexResponse" and "index_descriptions" in plain:
+        plain["index_descriptions"].sort(key=lambda index: index.get("index_name", ""))
+    if kind == "QueryResults" and "fields_data" in plain:
+        # Columns come in any order; their names are the sum of what was asked for.
+        plain["fields_data"].sort(key=lambda column: column.get("field_name", ""))
+        plain["output_fields"] = sorted(plain.get("output_fields", []))
     if kind == "DescribeCollectionResponse":
         status = plain["status"]
         status.update({key: DESCRIBED.sub(r"\1collection not found[*]", status[key])

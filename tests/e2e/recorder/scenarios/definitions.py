@@ -223,5 +223,5 @@ def databases(run):
 
 @scenario
 def many_databases(run):
-    for place in range(64):
+    for place in range(66):
         run.CreateDatabase(db_name=f"def_many{place}")

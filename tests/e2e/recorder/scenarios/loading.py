@@ -36,9 +36,6 @@ def states(run):
     progress_and_state(run, name, "not loaded")
     run.ReleaseCollection(_note="not loaded", collection_name=name)
     run.ReleasePartitions(_note="not loaded", collection_name=name, partition_names=["p"])
-    for count in (-1, 2, 3):
-        run.LoadCollection(collection_name=name, replica_number=count)
-        run.LoadPartitions(collection_name=name, partition_names=["p"], replica_number=count)
     run.LoadPartitions(collection_name=name, replica_number=1)
     run.LoadPartitions(collection_name=name, partition_names=["p", "not_there"], replica_number=1)
     run.LoadPartitions(collection_name=name, partition_names=["p", "p"], replica_number=1)
@@ -74,6 +71,61 @@ def states(run):
 
 
 @scenario
+def replicas(run):
+    name = "load_replicas"
+    run.CreateCollection(collection_name=name, schema=schema(name, *BOOK), shards_num=1)
+    run.CreatePartition(collection_name=name, partition_name="p")
+    run.CreateIndex(collection_name=name, field_name="vector", extra_params=FLAT)
+    for count in (2, 3):
+        run.LoadCollection(collection_name=name, replica_number=count)
+        run.LoadPartitions(collection_name=name, partition_names=["p"], replica_number=count)
+    for count in (-1, 0, 1, 2):
+        run.LoadPartitions(_note="again", collection_name=name, partition_names=["p"], replica_number=count)
+        run.LoadCollection(_note="again", collection_name=name, replica_number=count)
+    run.loaded(name)
+    run.LoadCollection(_note="refresh", collection_name=name, refresh=True)
+    run.LoadCollection(_note="resource groups", collection_name=name, resource_groups=["not_there"])
+    run.quiet.ReleaseCollection(collection_name=name)
+    run.LoadCollection(_note="refresh of what is not loaded", collection_name=name, refresh=True)
+    run.LoadPartitions(_note="refresh of what is not loaded", collection_name=name, partition_names=["p"], refresh=True)
+    run.LoadCollection(_note="unknown resource group", collection_name=name, resource_groups=["not_there"])
+    run.LoadCollection(_note="two resource groups", collection_name=name, replica_number=1,
+                       resource_groups=["__default_resource_group", "not_there"])
+
+
+@scenario
+def partitions_alone(run):
+    """A collection of which only a partition is loaded: a new one is not, and the last one takes the collection along."""
+    name = "load_alone"
+    run.CreateCollection(collection_name=name, schema=schema(name, *BOOK), shards_num=1)
+    for partition in ("p", "q"):
+        run.CreatePartition(collection_name=name, partition_name=partition)
+    run.Insert(collection_name=name, partition_name="p", **books([1, 2]))
+    run.Insert(collection_name=name, partition_name="q", **books([3]))
+    run.CreateIndex(collection_name=name, field_name="vector", extra_params=FLAT)
+    run.LoadPartitions(collection_name=name, partition_names=["p"], replica_number=1)
+    run.loaded(name, partition_names=["p"])
+    run.CreatePartition(collection_name=name, partition_name="r")
+    for partitions in ([], ["p"], ["q"], ["r"], ["p", "q"]):
+        run.GetLoadState(collection_name=name, partition_names=partitions)
+        run.GetLoadingProgress(collection_name=name, partition_names=partitions)
+        run.Query(collection_name=name, expr="id > 0", partition_names=partitions, consistency_level="Strong")
+    run.Query(collection_name=name, expr="id > 0", output_fields=["count(*)"], consistency_level="Strong")
+    run.ShowPartitions(collection_name=name, type="InMemory")
+    run.Delete(collection_name=name, expr="pages > 0", consistency_level="Strong")
+    run.Delete(collection_name=name, partition_name="q", expr="pages > 0")
+    run.Delete(collection_name=name, partition_name="q", expr="id in [3]")
+    run.DropPartition(collection_name=name, partition_name="q")
+    run.ReleasePartitions(collection_name=name, partition_names=["q"])
+    run.ReleasePartitions(collection_name=name, partition_names=["p"])
+    run.GetLoadState(_note="the last one released", collection_name=name)
+    run.GetLoadState(_note="the last one released", collection_name=name, partition_names=["p"])
+    run.Query(_note="the last one released", collection_name=name, expr="id > 0")
+    run.GetReplicas(_note="the last one released", collection_name=name)
+    run.DropPartition(_note="the last one released", collection_name=name, partition_name="p")
+
+
+@scenario
 def dropped_while_loaded(run):
     name = "load_dropped"
     run.CreateCollection(collection_name=name, schema=schema(name, *BOOK), shards_num=1)
@@ -97,5 +149,9 @@ def balance(run):
     run.CreateIndex(collection_name=name, field_name="vector", extra_params=FLAT)
     run.LoadCollection(collection_name=name, replica_number=1)
     run.loaded(name)
+    run.LoadBalance(_note="loaded, nowhere else", collectionName=name, src_nodeID=1)
+    run.LoadBalance(_note="loaded, to itself", collectionName=name, src_nodeID=1, dst_nodeIDs=[1])
+    run.LoadBalance(_note="loaded, to no node", collectionName=name, src_nodeID=1, dst_nodeIDs=[10**6])
+    run.LoadBalance(_note="loaded, no such segments", collectionName=name, src_nodeID=1, sealed_segmentIDs=[5])
     run.LoadBalance(_note="loaded, no such node", collectionName=name, src_nodeID=10**6)
     run.LoadBalance(_note="loaded, no such target", collectionName=name, src_nodeID=10**6, dst_nodeIDs=[10**6 + 1])
