@@ -2,7 +2,8 @@
 //!
 //! One damaged byte of a header may claim 2 GB, and an allocation that fails ends the process. So each header is read here
 //! before the decoder reads it: no page is larger than its column chunk by the footer, none larger than
-//! [`MAX_PAGE_BYTES`], and no dictionary has more values than bytes.
+//! [`MAX_PAGE_BYTES`], and no dictionary has more values than bytes. Two encodings of texts are refused: their lengths may
+//! claim any memory, and Milvus never writes them.
 //!
 //! The decoder also begins to read where a page's body begins, and then reads nothing there: so a header is looked at when
 //! its first byte is asked for, not when a reader is made.
@@ -31,6 +32,8 @@ use super::{
 /// Largest page before compression. Writers end a page at 1 MB, but may first write 1,024 values into it: twice that of the
 /// longest vectors.
 const MAX_PAGE_BYTES: u64 = 512 << 20;
+/// Encodings of texts that are refused, `DELTA_LENGTH_BYTE_ARRAY` and `DELTA_BYTE_ARRAY`.
+const REFUSED_ENCODINGS: [i32; 2] = [6, 7];
 /// Structures in structures of a header. Headers have three.
 const MAX_DEPTH: u8 = 8;
 
@@ -300,6 +303,9 @@ impl Cursor<'_> {
         let claim = match (part, id) {
             (Part::Page, 2) => &mut self.claims.bytes,
             (Part::Dictionary, 1) => &mut self.claims.values,
+            (Part::Data, 2) | (Part::DataV2, 4) if REFUSED_ENCODINGS.contains(&number) => {
+                return Err(NoHeader::Wrong("its values are lengths and parts of texts, which Milvus never writes"));
+            }
             _ => return Ok(()),
         };
         *claim = (*claim).max(u64::try_from(number).map_err(|_| NoHeader::Wrong("a size is negative"))?);

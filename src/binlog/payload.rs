@@ -175,6 +175,11 @@ impl Payload {
         if metadata.metadata().row_groups().iter().any(|group| group.num_rows() < 0) {
             return Err(BinlogError::corrupt(offset, "row group with a negative number of rows"));
         }
+        let codecs = metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+        if let Some(codec) = codecs.map(|column| column.compression_codec()).find(|codec| !is_bounded(*codec)) {
+            let text = format!("payload is compressed by {codec}: its pages may become larger than they say");
+            return Err(BinlogError::corrupt(offset, text));
+        }
         Ok(Self { bytes, offset, metadata })
     }
 
@@ -219,6 +224,12 @@ impl Payload {
         })?;
         Ok(PayloadReader { reader: Some(reader), offset: self.offset, missing })
     }
+}
+
+/// Whether the library makes no more of a page than its header claims. Milvus writes only zstd.
+fn is_bounded(codec: CompressionCodec) -> bool {
+    use CompressionCodec as C;
+    matches!(codec, C::ZSTD | C::UNCOMPRESSED | C::SNAPPY | C::LZ4_RAW)
 }
 
 /// The rows of a payload. Ends after the first error.
