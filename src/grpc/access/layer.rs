@@ -1,14 +1,20 @@
 //! Looks at the head of every call: the rule of its path and the credentials of its caller. The message is not read
 //! before that, so a stranger can't make the server hold one.
+//!
+//! A stream of reflection may last for ever, and its service knows no callers. So its answer ends here when the login of
+//! its caller does. Calls that end by themselves need no such end.
 
 use std::{
     mem,
+    pin::Pin,
     task::{Context, Poll},
 };
 
-use futures::future::BoxFuture;
-use http::{Request, Response};
-use tonic::body::Body;
+use bytes::Bytes;
+use futures::{FutureExt as _, future::BoxFuture};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::{
@@ -18,11 +24,14 @@ use super::{
 use crate::{
     access::{Credentials, Gatekeeper},
     connections::Peer,
+    model::Refusal,
     wire::status::of_refusal,
 };
 
 /// The header of all SDKs.
 const AUTHORIZATION: &str = "authorization";
+/// The beginning of the paths of reflection, whose calls are streams.
+const REFLECTION: &str = "/grpc.reflection.";
 
 #[derive(Debug, Clone)]
 pub(crate) struct AccessLayer {
@@ -65,6 +74,7 @@ where
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let gatekeeper = self.gatekeeper.clone();
+        let is_stream = request.uri().path().starts_with(REFLECTION);
         Box::pin(async move {
             let credentials = Credentials::of_token(request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()));
             let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
@@ -73,11 +83,52 @@ where
                     if let Some(user) = caller.name() {
                         tracing::debug!(user, method = request.uri().path(), "call");
                     }
+                    let ended = is_stream.then(|| {
+                        let (gatekeeper, caller) = (gatekeeper.clone(), caller.clone());
+                        async move { gatekeeper.login_ended(&caller).await }.boxed()
+                    });
                     request.extensions_mut().insert(Pass { rule, caller });
-                    inner.call(request).await
+                    let answer = inner.call(request).await?;
+                    Ok(match ended {
+                        None => answer,
+                        Some(ended) => answer.map(|body| Body::new(UntilLogout { body, ended: Some(ended) })),
+                    })
                 }
                 Err(refusal) => Ok(of_refusal(&refusal).into_http()),
             }
         })
+    }
+}
+
+/// An answer that ends with the login of its caller.
+struct UntilLogout {
+    body: Body,
+    /// None: it has ended.
+    ended: Option<BoxFuture<'static, Refusal>>,
+}
+
+impl HttpBody for UntilLogout {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(ended) = &mut self.ended else { return Poll::Ready(None) };
+        if let Poll::Ready(refusal) = ended.poll_unpin(cx) {
+            self.ended = None;
+            let mut trailers = HeaderMap::new();
+            return Poll::Ready(Some(match of_refusal(&refusal).add_header(&mut trailers) {
+                Ok(()) => Ok(Frame::trailers(trailers)),
+                Err(status) => Err(status),
+            }));
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

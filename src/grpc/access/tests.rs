@@ -203,6 +203,35 @@ async fn a_stream_ends_with_the_login_of_its_caller() {
 }
 
 #[tokio::test]
+async fn a_stream_of_reflection_ends_with_the_login_of_its_caller() {
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest,
+    };
+    let served = served().await;
+    let ask = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..Default::default()
+    };
+    let mut streams = Vec::new();
+    for user in ["gone", "untouched"] {
+        let token = served.user(user).await;
+        let mut client = ServerReflectionClient::new(served.channel().await);
+        let (asks, questions) = futures::channel::mpsc::unbounded();
+        asks.unbounded_send(ask.clone()).unwrap();
+        let mut answers = client.server_reflection_info(with(questions, &token, "")).await.unwrap().into_inner();
+        assert!(within("an answer", answers.message()).await.unwrap().is_some());
+        streams.push((asks, answers));
+    }
+    served.world.standalone.accounts().delete_user("gone").await.unwrap();
+    let [(_open, gone), (asks, untouched)] = streams.as_mut_slice() else { panic!("two streams") };
+    let ended = within("the end of a stream", gone.message()).await;
+    assert_eq!(ended.unwrap_err().code(), Code::Unauthenticated);
+    asks.unbounded_send(ask).unwrap();
+    assert!(within("an answer", untouched.message()).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn bad_credentials_are_refused_in_milvus_words() {
     let served = served().await;
     let channel = served.channel().await;
