@@ -256,9 +256,13 @@ def suites():
         node = node_env(f"node-{version}", HERE / "node" / f"sdk-{version}")
         found.append(Suite(f"node-{version}", [node], ["node", HERE / "node" / "test.js"],
                            env={"NODE_PATH": str(node.path / "node_modules")}))
+        found.append(Suite(f"node-{version}/users", [node], ["node", HERE / "node" / "users.js"], settings=USERS,
+                           env={"NODE_PATH": str(node.path / "node_modules"), **USERS_TOKEN}))
     for folder in ("sdk-2.3.6", "client-2.6.2"):
         go = go_env(f"go-{folder}", HERE / "go" / folder)
         found.append(Suite(f"go-{folder}", [go], [go.path / "test"]))
+        if folder == "client-2.6.2":
+            found.append(Suite(f"go-{folder}/users", [go], [go.path / "test"], settings=USERS, env=USERS_TOKEN))
     histories = go_env("go-linearizability", HERE / "go" / "linearizability")
     found.append(Suite("linearizability", [histories], [histories.path / "test", "-seconds", HISTORY_SECONDS],
                        needs=("binary",)))
@@ -266,6 +270,9 @@ def suites():
         java = maven_env(f"java-{folder}", HERE / "java" / folder)
         classes = f"{java.path}/classes:{java.path}/lib/*"
         found.append(Suite(f"java-{folder}", [java], ["java", "-cp", classes, "CompactionTest"]))
+        if folder == "sdk-2.6.6":
+            found.append(Suite(f"java-{folder}/users", [java], ["java", "-cp", classes, "UsersTest"], settings=USERS,
+                               env=USERS_TOKEN))
     return found
 
 
