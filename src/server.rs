@@ -28,7 +28,7 @@ use crate::{
     coordinator::Parts,
     fault::{self, Point},
     grpc::GrpcServer,
-    http::{self, Bounds},
+    http::{self, Bounds, LargeBodies, Milvus},
     meta::RedbStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -90,13 +90,15 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     let milvus = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
     let requests = milvus.requests().clone();
     let (grpc, http) = bounded(&config, &metrics, tls.as_deref(), grpc, http);
-    let bounds = Bounds { idle: config.server.idle_timeout, memory: requests.small().clone() };
+    let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
+    let bounds = Bounds { idle: config.server.idle_timeout, memory: requests.small().clone(), large };
+    let rest = Milvus { service: Arc::new(milvus.milvus()), let_in: GrpcServer::let_in };
     let (refreshed, shown) = (Arc::clone(&standalone), Arc::clone(&metrics));
     let refresh = move || {
         refreshed.refresh_metrics();
         memory::show(&shown, requests.used_bytes());
     };
-    let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), refresh, bounds);
+    let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), rest, refresh, bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
     let addresses = Addresses::new(grpc_address, http_address).with_tls(&config.tls, tls.as_deref());

@@ -106,6 +106,11 @@ impl Requests {
         &self.small
     }
 
+    /// Where large messages take theirs.
+    pub fn large(&self) -> &Pool {
+        &self.large
+    }
+
     pub fn used_bytes(&self) -> u64 {
         self.small.used_bytes() + self.large.used_bytes()
     }

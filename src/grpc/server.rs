@@ -5,11 +5,11 @@ use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{server::NamedService, transport::Server};
+use tonic::{Extensions, server::NamedService, transport::Server};
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
-    access::AccessLayer,
+    access::{AccessLayer, let_in},
     admission::{AdmissionLayer, Requests},
     control::ControlApi,
     data_coord::DataCoordApi,
@@ -17,6 +17,7 @@ use super::{
     stock_status::StockStatusLayer,
 };
 use crate::{
+    access::Caller,
     connections::Listener,
     standalone::Standalone,
     telemetry::Metrics,
@@ -60,6 +61,12 @@ impl GrpcServer {
     /// The Milvus service itself.
     pub fn milvus(&self) -> impl MilvusService + use<> {
         MilvusApi::new(Arc::clone(&self.standalone))
+    }
+
+    /// Writes down that the caller of a request inside the process may make calls, as the layer does for those from
+    /// outside. `method` is one of the Milvus service.
+    pub fn let_in(extensions: &mut Extensions, method: &'static str, caller: Caller) {
+        let_in(extensions, &format!("/{}/{method}", MilvusServiceServer::<MilvusApi>::NAME), caller);
     }
 
     /// The compaction calls of Milvus' DataCoord.

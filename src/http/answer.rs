@@ -19,10 +19,13 @@ use crate::{
 /// `ErrorCode.IllegalArgument`: the request could not be read.
 const ILLEGAL_ARGUMENT: i32 = 5;
 
+/// Milvus' content type.
+pub(super) const JSON: &str = "application/json; charset=utf-8";
+
 /// A body with Milvus' content type.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
-        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], text).into_response(),
+        Ok(text) => (status, [(header::CONTENT_TYPE, JSON)], text).into_response(),
         Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
     }
 }

@@ -12,14 +12,17 @@
 //! | `POST /api/v1/compaction` | start a compaction |
 //! | `GET /api/v1/compaction/state`, `/plans` | follow it |
 //! | `POST /v2/vectordb/collections/compact`, `/get_compaction_state` | the same in the newer style |
+//! | `POST /v2/vectordb/entities/…`, `/collections/…`, `/indexes/…` | rows and definitions (`v2`) |
 //! | `GET /api/v1/health` | that something answers |
 //! | `GET /healthz`, `/readyz` | how all components are, with reasons; whether calls are taken |
 //! | `GET /metrics` | Prometheus |
 
 mod answer;
+mod bounds;
 mod compaction;
 mod guard;
 mod health;
+mod milvus;
 mod origin;
 mod paths;
 mod request;
@@ -28,6 +31,9 @@ mod serve;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod v2;
 
+pub use bounds::{Bounds, LargeBodies};
+pub use milvus::Milvus;
 pub use router::router;
-pub use serve::{Bounds, serve};
+pub use serve::serve;

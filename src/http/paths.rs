@@ -9,5 +9,57 @@ pub(super) const HEALTH: &str = "/api/v1/health";
 pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) const READYZ: &str = "/readyz";
 pub(super) const METRICS: &str = "/metrics";
-pub(super) const ROUTES: [&str; 9] =
-    [COMPACTION, COMPACTION_STATE, COMPACTION_PLANS, V2_COMPACT, V2_STATE, HEALTH, HEALTHZ, READYZ, METRICS];
+pub(super) const V2_INSERT: &str = "/v2/vectordb/entities/insert";
+pub(super) const V2_UPSERT: &str = "/v2/vectordb/entities/upsert";
+pub(super) const V2_DELETE: &str = "/v2/vectordb/entities/delete";
+pub(super) const V2_QUERY: &str = "/v2/vectordb/entities/query";
+pub(super) const V2_GET: &str = "/v2/vectordb/entities/get";
+pub(super) const V2_SEARCH: &str = "/v2/vectordb/entities/search";
+pub(super) const V2_LIST: &str = "/v2/vectordb/collections/list";
+pub(super) const V2_HAS: &str = "/v2/vectordb/collections/has";
+pub(super) const V2_DESCRIBE: &str = "/v2/vectordb/collections/describe";
+pub(super) const V2_STATS: &str = "/v2/vectordb/collections/get_stats";
+pub(super) const V2_LOAD_STATE: &str = "/v2/vectordb/collections/get_load_state";
+pub(super) const V2_CREATE: &str = "/v2/vectordb/collections/create";
+pub(super) const V2_DROP: &str = "/v2/vectordb/collections/drop";
+pub(super) const V2_LOAD: &str = "/v2/vectordb/collections/load";
+pub(super) const V2_RELEASE: &str = "/v2/vectordb/collections/release";
+pub(super) const V2_FLUSH: &str = "/v2/vectordb/collections/flush";
+pub(super) const V2_INDEX_LIST: &str = "/v2/vectordb/indexes/list";
+pub(super) const V2_INDEX_DESCRIBE: &str = "/v2/vectordb/indexes/describe";
+pub(super) const V2_INDEX_CREATE: &str = "/v2/vectordb/indexes/create";
+pub(super) const V2_INDEX_DROP: &str = "/v2/vectordb/indexes/drop";
+pub(super) const ROUTES: [&str; 29] = [
+    COMPACTION,
+    COMPACTION_STATE,
+    COMPACTION_PLANS,
+    V2_COMPACT,
+    V2_STATE,
+    HEALTH,
+    HEALTHZ,
+    READYZ,
+    METRICS,
+    V2_INSERT,
+    V2_UPSERT,
+    V2_DELETE,
+    V2_QUERY,
+    V2_GET,
+    V2_SEARCH,
+    V2_LIST,
+    V2_HAS,
+    V2_DESCRIBE,
+    V2_STATS,
+    V2_LOAD_STATE,
+    V2_CREATE,
+    V2_DROP,
+    V2_LOAD,
+    V2_RELEASE,
+    V2_FLUSH,
+    V2_INDEX_LIST,
+    V2_INDEX_DESCRIBE,
+    V2_INDEX_CREATE,
+    V2_INDEX_DROP,
+];
+
+/// Routes whose body has rows or vectors, and may be large.
+pub(super) const LARGE: [&str; 3] = [V2_INSERT, V2_UPSERT, V2_SEARCH];

@@ -12,12 +12,16 @@ use axum::{
 };
 
 use super::{
-    compaction, guard, health, origin,
+    bounds::Bounds,
+    compaction, guard, health,
+    milvus::Milvus,
+    origin,
     paths::{
         COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, METRICS, READYZ, ROUTES, V2_COMPACT, V2_STATE,
     },
-    serve::{self, Bounds},
-    shared::{MAX_BODY_BYTES, Shared},
+    serve,
+    shared::Shared,
+    v2,
 };
 use crate::{standalone::Standalone, telemetry::Metrics};
 
@@ -25,10 +29,11 @@ use crate::{standalone::Standalone, telemetry::Metrics};
 pub fn router(
     standalone: Arc<Standalone>,
     metrics: Arc<Metrics>,
+    milvus: Milvus,
     refresh: impl Fn() + Send + Sync + 'static,
     bounds: Bounds,
 ) -> Router {
-    let shared = Shared { standalone, metrics, refresh: Arc::new(refresh) };
+    let shared = Shared { standalone, metrics, milvus, large: bounds.large.clone(), refresh: Arc::new(refresh) };
     Router::new()
         .route(COMPACTION, post(compaction::start))
         .route(COMPACTION_STATE, get(compaction::state))
@@ -39,9 +44,11 @@ pub fn router(
         .route(HEALTHZ, get(health::healthz))
         .route(READYZ, get(health::readyz))
         .route(METRICS, get(health::metrics))
+        .merge(v2::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // What reads the body knows the limit of its route.
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(move |request, next| serve::read_body(bounds.clone(), request, next)))
         // Before the body is read: it takes memory.
         .layer(middleware::from_fn_with_state(shared.clone(), guard::check))

@@ -20,17 +20,12 @@ use hyper_util::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use super::shared::MAX_BODY_BYTES;
-use crate::{connections::Listener, memory::Pool};
-
-/// Bounds on the memory of requests, and on how long they may hold it.
-#[derive(Debug, Clone)]
-pub struct Bounds {
-    /// A body has to arrive within this time.
-    pub idle: Duration,
-    /// The pool that bodies take their memory from.
-    pub memory: Pool,
-}
+use super::{
+    bounds::{Bounds, COPIES},
+    paths::LARGE,
+    shared::MAX_BODY_BYTES,
+};
+use crate::connections::Listener;
 
 /// Largest head, and largest unread part of a body, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -73,20 +68,24 @@ pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop:
 /// for ever.
 pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(MAX_BODY_BYTES as u64);
-    let Bounds { idle, memory } = bounds;
+    let Bounds { idle, memory, large } = bounds;
+    let (memory, most, copies, key) = match LARGE.contains(&parts.uri.path()) {
+        true => (large.memory, large.most, COPIES, format!(" ({})", large.key)),
+        false => (memory, MAX_BODY_BYTES, 1, String::new()),
+    };
+    let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(most as u64);
     // Given back when the request is answered.
     let mut held = None;
     let read = async {
         if bytes > 0 {
-            held = Some(memory.reserve(bytes).await);
+            held = Some(memory.reserve(bytes * copies).await);
         }
-        http_body_util::Limited::new(body, MAX_BODY_BYTES).collect().await
+        http_body_util::Limited::new(body, most).collect().await
     };
     match tokio::time::timeout(idle, read).await {
         Ok(Ok(collected)) => next.run(Request::from_parts(parts, Body::from(collected.to_bytes()))).await,
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_BODY_BYTES} bytes")).into_response()
+            (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {most} bytes{key}")).into_response()
         }
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, format!("the body can't be read: {error}")).into_response(),
         Err(_elapsed) => {

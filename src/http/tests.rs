@@ -15,15 +15,18 @@ use tower::ServiceExt as _;
 
 use super::{
     answer::{self, Plans, Started, StartedV2, StateV2},
+    bounds::{Bounds, LargeBodies},
     compaction::{MANUAL, MANUAL_V2, PLANS, Target, options, options_v2, plans_of},
     health::{health_answer, ready_answer},
+    milvus::Milvus,
     paths::*,
     router::router,
-    serve::{self, Bounds},
+    serve,
     shared::MAX_BODY_BYTES,
 };
 use crate::{
     coordinator::{Ailment, CompactionOptions, Condition, HealthReport},
+    grpc::GrpcServer,
     standalone::tests::World,
     telemetry::Metrics,
     wire::proto::{
@@ -41,21 +44,25 @@ const S2: i64 = 470_596_398_631_754_742;
 const TARGET: i64 = 470_596_398_631_554_541;
 
 fn bounds() -> Bounds {
-    Bounds { idle: std::time::Duration::from_secs(30), memory: crate::memory::Pool::new("some.key", 4 << 20) }
+    let memory = crate::memory::Pool::new("some.key", 4 << 20);
+    let large = LargeBodies::new(memory.clone(), 64 << 10, "some.key");
+    Bounds { idle: std::time::Duration::from_secs(30), memory, large }
 }
 
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     content_type: String,
-    body: String,
+    pub(super) body: String,
 }
 
-fn app(world: &World) -> Router {
+pub(super) fn app(world: &World) -> Router {
     let metrics = Arc::new(Metrics::new(Registry::new()).unwrap());
-    router(world.standalone.clone(), metrics, || {}, bounds())
+    let services = GrpcServer::new(world.standalone.clone(), Arc::clone(&metrics));
+    let milvus = Milvus { service: Arc::new(services.milvus()), let_in: GrpcServer::let_in };
+    router(world.standalone.clone(), metrics, milvus, || {}, bounds())
 }
 
-async fn read(response: Response) -> Answer {
+pub(super) async fn read(response: Response) -> Answer {
     let status = response.status().as_u16();
     let content_type =
         response.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();

@@ -71,7 +71,8 @@ const FORBIDDEN: &[(&str, &str)] = &[
 ];
 
 /// Uses that only test files have: they start a whole process, and look at what a client would see.
-const IN_TESTS: &[(&str, &str)] = &[("coordinator", "standalone"), ("coordinator", "query"), ("access", "standalone")];
+const IN_TESTS: &[(&str, &str)] =
+    &[("coordinator", "standalone"), ("coordinator", "query"), ("access", "standalone"), ("http", "grpc")];
 
 /// Modules that only some may use, although they are above: generated protocol types go no further.
 const RESTRICTED: &[(&str, &[&str])] = &[("wire", &["meta", "grpc", "http", "client", "server", "cli"])];

@@ -107,6 +107,7 @@ fn table() -> Vec<Limit> {
         limit("depth of an expression", "", datacoord::query::expr::MAX_DEPTH.to_string(), "65535", "100"),
         limit("head of a gRPC call", "", "16 KB".to_owned(), "431", ""),
         limit("body of an HTTP request", "", "1 MB".to_owned(), "413", "1048576"),
+        limit(ROWS_BODY, "proxy.grpc.serverMaxRecvSize", "64 MB".to_owned(), "413", "1048576"),
         limit(
             "pause within a request",
             "datacoord.connections.idleTimeout",
@@ -222,6 +223,16 @@ async fn exceed(served: &Served, what: &str) -> (String, String) {
             )
             .await
         }
+        ROWS_BODY => {
+            rest(
+                served,
+                &format!(
+                    "POST /v2/vectordb/entities/insert HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+                    (1 << 20) + 1
+                ),
+            )
+            .await
+        }
         "pause within a request" => {
             rest(served, "POST /api/v1/compaction HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n{").await
         }
@@ -245,6 +256,9 @@ fn grpc(status: &tonic::Status) -> (String, String) {
     let name = if status.code() == tonic::Code::ResourceExhausted { "RESOURCE_EXHAUSTED" } else { "another code" };
     (name.to_owned(), status.message().to_owned())
 }
+
+/// Bodies with rows or vectors have the limit of messages.
+const ROWS_BODY: &str = "body of `entities/insert`, `upsert` and `search`";
 
 /// Sends a head that promises more than it sends; the code and the text of the answer.
 async fn rest(served: &Served, head: &str) -> (String, String) {
@@ -280,7 +294,11 @@ async fn each_limit_is_as_the_document_says() {
     let table = table();
     for limit in &table {
         let Limit { what, key, default, code, text, is_milvus } = limit;
-        let of = if ["message", "collections", "collections of a database"].contains(what) { &narrow } else { &served };
+        let of = if ["message", "collections", "collections of a database", ROWS_BODY].contains(what) {
+            &narrow
+        } else {
+            &served
+        };
         let (found, said) = exceed(of, what).await;
         let names_key = *is_milvus || said.contains(key);
         if found != *code || !names_key || !said.contains(text) {

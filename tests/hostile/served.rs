@@ -15,7 +15,7 @@ use datacoord::{
     connections::{HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
-    http::{self, Bounds},
+    http::{self, Bounds, LargeBodies, Milvus},
     meta::MemoryStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -117,8 +117,11 @@ impl Served {
             Listener::new(socket, most, idle, protocol, None, Arc::new(Unwatched) as Arc<dyn Watched>)
         };
         let services = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
-        let bounds = Bounds { idle, memory: services.requests().small().clone() };
-        let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), || {}, bounds);
+        let requests = services.requests();
+        let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
+        let bounds = Bounds { idle, memory: requests.small().clone(), large };
+        let milvus = Milvus { service: Arc::new(services.milvus()), let_in: GrpcServer::let_in };
+        let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), milvus, || {}, bounds);
         tokio::spawn(http::serve(listener(http, RefusalProtocol::Http1), router, idle, stop.clone()));
         tokio::spawn(services.serve(listener(grpc, RefusalProtocol::Http2), stop.clone().cancelled_owned()));
         Self { grpc: grpc_address, http: http_address, standalone, metrics, stop, _dir: dir, _turn: None }

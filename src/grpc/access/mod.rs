@@ -16,6 +16,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use admit::{admit, caller, peer};
+pub(super) use admit::{admit, caller, let_in, peer};
 pub(super) use layer::AccessLayer;
 pub(super) use names::Named;

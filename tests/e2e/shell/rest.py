@@ -1,4 +1,4 @@
-"""REST with curl: compaction as a Milvus operator calls it, health and metrics."""
+"""REST with curl: compaction as a Milvus operator calls it, rows and definitions, health and metrics."""
 
 import json
 import subprocess
@@ -92,6 +92,54 @@ def test_compaction_with_the_second_version_of_the_api(book, datacoord):
     assert data["compactionID"] == job and data["completedPlanNumber"] == 1
     plans = call("GET", "/api/v1/compaction/plans", {"compactionID": job})["mergeInfos"]
     story.check([Plan(info["sources"], info["target"]) for info in plans])
+
+
+def v2(route, **body):
+    """The data of a call in the second version of the API."""
+    answer = call("POST", f"/v2/vectordb/{route}", body)
+    assert answer["code"] == 0, (route, answer)
+    return answer["data"]
+
+
+def test_a_script_from_the_first_row_to_the_last(datacoord):
+    """As Milvus' documentation of REST has it: create, insert, compact, search, query, get, upsert, delete, drop."""
+    name = "rest_shelf"
+    if v2("collections/has", collectionName=name)["has"]:
+        v2("collections/drop", collectionName=name)
+    v2("collections/create", collectionName=name, dimension=4, metricType="L2")
+    assert name in v2("collections/list")
+    for part in range(2):
+        rows = [{"id": key, "vector": [key, 0, 0, part], "color": f"c{key % 3}"}
+                for key in range(part * 50, part * 50 + 50)]
+        assert v2("entities/insert", collectionName=name, data=rows)["insertCount"] == 50
+        v2("collections/flush", collectionName=name)
+    job = v2("collections/compact", collectionName=name)["compactionID"]
+    wait_until("compaction is completed",
+               lambda: v2("collections/get_compaction_state", jobID=job)["state"] == "Completed")
+    assert v2("collections/get_stats", collectionName=name) == {"rowCount": 100}
+    assert v2("collections/get_load_state", collectionName=name)["loadState"] == "LoadStateLoaded"
+    assert v2("indexes/describe", collectionName=name, indexName="vector")[0]["metricType"] == "L2"
+
+    found = v2("entities/search", collectionName=name, data=[[7, 0, 0, 0]], limit=3, outputFields=["color"])
+    assert found[0] == {"id": "7", "color": "c1", "distance": 0} and {row["id"] for row in found} == {"6", "7", "8"}
+    rows = v2("entities/query", collectionName=name, filter='color == "c0" and id < 5', outputFields=["id"])
+    assert rows == [{"id": "0"}, {"id": "3"}]
+    status, _, answer = curl("--request", "POST", "--header", "Accept-Type-Allow-Int64: true", "--data",
+                             json.dumps({"collectionName": name, "id": [99]}),
+                             f"http://{HTTP}/v2/vectordb/entities/get")
+    assert status == 200
+    assert json.loads(answer)["data"] == [{"id": 99, "vector": [99, 0, 0, 1], "color": "c0"}]
+    v2("entities/upsert", collectionName=name, data=[{"id": 99, "vector": [0, 0, 0, 0], "size": 5}])
+    assert v2("entities/get", collectionName=name, id=99) == [{"id": "99", "vector": [0, 0, 0, 0], "size": 5}]
+    assert v2("entities/delete", collectionName=name, filter="id in [1, 2]")["deleteCount"] == 2
+    assert v2("entities/query", collectionName=name, outputFields=["count(*)"]) == [{"count(*)": "98"}]
+
+    v2("collections/release", collectionName=name)
+    answer = call("POST", "/v2/vectordb/entities/search", {"collectionName": name, "data": [[0, 0, 0, 0]]})
+    assert answer["code"] == 101 and "not loaded" in answer["message"]
+    v2("collections/drop", collectionName=name)
+    answer = call("POST", "/v2/vectordb/entities/query", {"collectionName": name})
+    assert answer["code"] == 100 and name in answer["message"]
 
 
 @pytest.mark.parametrize("what", ["state", "plans"])

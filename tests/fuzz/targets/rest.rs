@@ -12,7 +12,8 @@ use super::{
 };
 
 const VERBS: [&str; 6] = ["GET", "POST", "HEAD", "PUT", "OPTIONS", "X"];
-const PATHS: [&str; 10] = [
+/// All but those that make or drop a collection: the world of a run has one.
+const PATHS: [&str; 28] = [
     "/api/v1/compaction",
     "/api/v1/compaction/state",
     "/api/v1/compaction/plans",
@@ -23,6 +24,24 @@ const PATHS: [&str; 10] = [
     "/readyz",
     "/metrics",
     "/",
+    "/v2/vectordb/entities/insert",
+    "/v2/vectordb/entities/upsert",
+    "/v2/vectordb/entities/delete",
+    "/v2/vectordb/entities/query",
+    "/v2/vectordb/entities/get",
+    "/v2/vectordb/entities/search",
+    "/v2/vectordb/collections/list",
+    "/v2/vectordb/collections/has",
+    "/v2/vectordb/collections/describe",
+    "/v2/vectordb/collections/get_stats",
+    "/v2/vectordb/collections/get_load_state",
+    "/v2/vectordb/collections/load",
+    "/v2/vectordb/collections/release",
+    "/v2/vectordb/collections/flush",
+    "/v2/vectordb/indexes/list",
+    "/v2/vectordb/indexes/describe",
+    "/v2/vectordb/indexes/create",
+    "/v2/vectordb/indexes/drop",
 ];
 const HEADERS: [&str; 6] = ["content-type", "origin", "host", "content-length", "x-request-id", "authorization"];
 /// No answer of these routes is longer, but that of the metrics.
@@ -71,6 +90,23 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         request(0, 1, b"compactionID=-1", b""),
         request(0, 2, format!("collection_name={}&db_name=default", world::BOOK).as_bytes(), b""),
     ];
+    let rows = r#""data":[{"id":1,"v":[1,2,3.5,-4e-1]},{"id":"2","v":[0,0,0,0],"id":3}]"#;
+    let rest: [(u8, &str); 7] = [
+        (10, rows),
+        (11, rows),
+        (12, r#""filter":"id in [1, 2]","partitionName":"_default""#),
+        (13, r#""filter":"id > 0","limit":10,"offset":1,"outputFields":["*"],"consistencyLevel":"Strong""#),
+        (14, r#""id":[1,"2"],"outputFields":["id"]"#),
+        (
+            15,
+            r#""data":[[1,2,3,4]],"annsField":"v","limit":3,"searchParams":{"metricType":"L2","params":{"radius":9}}"#,
+        ),
+        (26, r#""indexParams":[{"fieldName":"v","metricType":"L2","indexType":"HNSW","params":{"M":8}}]"#),
+    ];
+    let body = |members: &str| format!(r#"{{"collectionName":"{}",{members}}}"#, world::BOOK);
+    seeds.extend(rest.map(|(path, members)| request(1, path, b"", body(members).as_bytes())));
+    let named = [17, 18, 19, 20, 21, 22, 23, 24].map(|path| request(1, path, b"", body(r#""x":null"#).as_bytes()));
+    seeds.extend(named);
     seeds.extend((5..10).map(|path| request(0, path, b"", b"")));
     let json = [&[0, 6, 0, 0, 1, 0][..], &counted(b"application/json")].concat();
     seeds.push(json);

@@ -7,7 +7,7 @@ use datacoord::{
     clock::ManualClock,
     config::Config,
     coordinator::Parts,
-    http::{self, Bounds},
+    http::{self, Bounds, LargeBodies, Milvus},
     memory::Pool,
     meta::MemoryStore,
     standalone::Standalone,
@@ -67,9 +67,12 @@ impl World {
             let creation = rpc::creation(BOOK, vec![rpc::id_field(), rpc::vector_field("v", 4)]);
             let answer = services.milvus().create_collection(Request::new(creation)).await.expect("an answer");
             assert_eq!(answer.into_inner().code, 0);
-            let bounds = Bounds { idle: std::time::Duration::from_secs(30), memory: Pool::new("some.key", 4 << 20) };
+            let memory = Pool::new("some.key", 4 << 20);
+            let large = LargeBodies::new(memory.clone(), 1 << 20, "some.key");
+            let bounds = Bounds { idle: std::time::Duration::from_secs(30), memory, large };
+            let milvus = Milvus { service: Arc::new(services.milvus()), let_in: datacoord::grpc::GrpcServer::let_in };
             let refreshed = Arc::clone(&standalone);
-            http::router(standalone, metrics, move || refreshed.refresh_metrics(), bounds)
+            http::router(standalone, metrics, milvus, move || refreshed.refresh_metrics(), bounds)
         });
         Self { runtime, router, _dir: dir }
     }

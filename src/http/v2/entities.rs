@@ -1,0 +1,356 @@
+//! Rows: insert, upsert, delete, query, get and search.
+
+use axum::response::Response;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use prost::Message as _;
+use serde_json::json;
+
+use super::{
+    answer::{BAD_KEY, BAD_ROWS, Done, Fault, MISSING_PARAMETER},
+    call::{Body, Call, Target},
+    columns::{bits, columns},
+    members::{Members, is_null, not_json, numbers, shown, text_of},
+    params::pair,
+    rows::{Keys, Rows},
+};
+use crate::{
+    json::{Scalar, Value},
+    model::{CollectionSchema, DataType, Field, Privilege},
+    wire::proto::{
+        common::{ConsistencyLevel, KeyValuePair, PlaceholderGroup, PlaceholderType, PlaceholderValue},
+        milvus::{
+            DeleteRequest, InsertRequest, MutationResult, QueryRequest, QueryResults, SearchRequest, UpsertRequest,
+            search_request::SearchInput,
+        },
+        schema::FieldData,
+    },
+};
+
+/// Rows of a query or a search that gives no limit.
+const DEFAULT_LIMIT: i64 = 100;
+/// All fields: what a query without output fields answers.
+const ALL_FIELDS: &str = "*";
+const COUNT: &str = "count(*)";
+
+/// The columns that a write carries.
+fn data(members: &Members<'_>, schema: &CollectionSchema) -> Result<(u32, Vec<FieldData>), Fault> {
+    let bad = |why: String| Fault::Coded(BAD_ROWS, format!("fail to deal the insert data, error: {why}"));
+    let rows = members.list("data")?.ok_or_else(|| members.missing("data"))?;
+    match columns(schema, rows).map_err(bad)? {
+        (0, _) => Err(bad("missing required parameters".to_owned())),
+        columns => Ok(columns),
+    }
+}
+
+/// The answer to a write: counts and keys have the name of the call.
+fn written(call: &Call, result: &MutationResult, count: i64, names: [&str; 2]) -> Result<Response, Fault> {
+    let no_keys = || bad_key("unsupported primary key data type");
+    let keys = Keys { keys: result.i_ds.as_ref().ok_or_else(no_keys)?, allows_int64: call.allows_int64 };
+    Ok(Done::of_rows(json!({names[0]: count, names[1]: keys})).answer())
+}
+
+fn bad_key(why: &str) -> Fault {
+    Fault::Coded(BAD_KEY, format!("please check the primary key and its' type can only in [int, string], error: {why}"))
+}
+
+pub(in crate::http) async fn insert(call: Call, body: Body) -> Result<Response, Fault> {
+    let body = call.whole(body)?;
+    let members = Members::read("CollectionDataReq", &body)?;
+    let target = call.target(&members)?;
+    let meta = call.definition(&target, Privilege::Insert)?;
+    let (num_rows, fields_data) = data(&members, &meta.schema)?;
+    let request = InsertRequest {
+        db_name: target.database,
+        collection_name: target.name,
+        partition_name: members.text("partitionName")?,
+        fields_data,
+        num_rows,
+        ..Default::default()
+    };
+    let (result, _) = call.ask("Insert", request, |service, request| service.insert(request).boxed()).await?;
+    written(&call, &result, result.insert_cnt, ["insertCount", "insertIds"])
+}
+
+pub(in crate::http) async fn upsert(call: Call, body: Body) -> Result<Response, Fault> {
+    let body = call.whole(body)?;
+    let members = Members::read("CollectionDataReq", &body)?;
+    members.refuse(&["partialUpdate", "fieldOps"])?;
+    let target = call.target(&members)?;
+    let meta = call.definition(&target, Privilege::Upsert)?;
+    let (num_rows, fields_data) = data(&members, &meta.schema)?;
+    let request = UpsertRequest {
+        db_name: target.database,
+        collection_name: target.name,
+        partition_name: members.text("partitionName")?,
+        fields_data,
+        num_rows,
+        ..Default::default()
+    };
+    let (result, _) = call.ask("Upsert", request, |service, request| service.upsert(request).boxed()).await?;
+    written(&call, &result, result.upsert_cnt, ["upsertCount", "upsertIds"])
+}
+
+pub(in crate::http) async fn delete(call: Call, body: Body) -> Result<Response, Fault> {
+    let body = call.whole(body)?;
+    let members = Members::read("CollectionFilterReq", &body)?;
+    members.refuse(&["exprParams"])?;
+    let target = call.target(&members)?;
+    let request = DeleteRequest {
+        db_name: target.database,
+        collection_name: target.name,
+        partition_name: members.text("partitionName")?,
+        expr: members.required("filter")?,
+        ..Default::default()
+    };
+    let (result, _) = call.ask("Delete", request, |service, request| service.delete(request).boxed()).await?;
+    Ok(Done::of_rows(json!({"deleteCount": result.delete_cnt})).answer())
+}
+
+/// The level, and whether the collection's own counts.
+fn consistency(members: &Members<'_>) -> Result<(i32, bool), Fault> {
+    match members.text("consistencyLevel")?.as_str() {
+        "" => Ok((ConsistencyLevel::Bounded.into(), true)),
+        name => ConsistencyLevel::from_str_name(name).map(|level| (level.into(), false)).ok_or_else(|| {
+            let name = shown(name);
+            Fault::invalid(format!(
+                "consistencyLevel can only be [Strong, Session, Bounded, Eventually, Customized], default: Bounded, \
+                 err:parameter:'{name}' is incorrect, please check it: invalid parameter"
+            ))
+        }),
+    }
+}
+
+pub(in crate::http) async fn query(call: Call, body: Body) -> Result<Response, Fault> {
+    let body = call.whole(body)?;
+    let members = Members::read("QueryReqV2", &body)?;
+    members.refuse(&["exprParams", "orderByFields"])?;
+    let Target { database, name } = call.target(&members)?;
+    let output_fields = members.texts("outputFields")?.unwrap_or_else(|| vec![ALL_FIELDS.to_owned()]);
+    let is_count = matches!(output_fields.as_slice(), [only] if only.trim().eq_ignore_ascii_case(COUNT));
+    let mut query_params = Vec::new();
+    if let Some(offset) = members.int("offset")?.filter(|offset| *offset > 0) {
+        query_params.push(pair("offset", offset.to_string()));
+    }
+    let limit = members.int("limit")?.unwrap_or(DEFAULT_LIMIT);
+    if limit > 0 && !is_count {
+        query_params.push(pair("limit", limit.to_string()));
+    }
+    let (consistency_level, use_default_consistency) = consistency(&members)?;
+    let request = QueryRequest {
+        db_name: database,
+        collection_name: name,
+        expr: members.text("filter")?,
+        output_fields,
+        partition_names: members.texts("partitionNames")?.unwrap_or_default(),
+        query_params,
+        consistency_level,
+        use_default_consistency,
+        ..Default::default()
+    };
+    queried(&call, request).await
+}
+
+pub(in crate::http) async fn get(call: Call, body: Body) -> Result<Response, Fault> {
+    let body = call.whole(body)?;
+    let members = Members::read("CollectionIDReq", &body)?;
+    let id = members.value("id").ok_or_else(|| members.missing("id"))?;
+    let target = call.target(&members)?;
+    let meta = call.definition(&target, Privilege::Query)?;
+    let key = meta.schema.primary_key();
+    let (consistency_level, use_default_consistency) = consistency(&members)?;
+    let request = QueryRequest {
+        db_name: target.database,
+        collection_name: target.name,
+        expr: key_filter(key, id)?,
+        output_fields: members.texts("outputFields")?.unwrap_or_else(|| vec![ALL_FIELDS.to_owned()]),
+        partition_names: members.texts("partitionNames")?.unwrap_or_default(),
+        consistency_level,
+        use_default_consistency,
+        ..Default::default()
+    };
+    queried(&call, request).await
+}
+
+async fn queried(call: &Call, request: QueryRequest) -> Result<Response, Fault> {
+    let (results, memory) = call.ask("Query", request, |service, request| service.query(request).boxed()).await?;
+    let QueryResults { fields_data, .. } = &results;
+    let rows = Rows { fields: fields_data, keys: None, scores: &[], allows_int64: call.allows_int64 };
+    Done::of_rows(rows).held_answer(memory)
+}
+
+/// The filter for a key, or for each key of a list.
+fn key_filter(key: &Field, id: Value<'_>) -> Result<String, Fault> {
+    let literal = |value: Value<'_>| match (key.data_type, value.scalar()) {
+        (DataType::Int64, Some(Scalar::Number(_) | Scalar::Text(_))) => {
+            let text = text_of(value);
+            text.parse::<i64>().map(|key| key.to_string()).map_err(|e| bad_key(&format!("{}: {e}", shown(&text))))
+        }
+        // As a string of JSON, whose escapes are those of expressions.
+        (DataType::VarChar, Some(Scalar::Text(text))) => Ok(quoted(&text)),
+        _ => Err(bad_key(&format!("{} is no {}", shown(&text_of(value)), key.data_type.name()))),
+    };
+    let keys: Vec<String> = match id.elements() {
+        Some(list) => list.map(literal).collect::<Result<_, _>>()?,
+        None => vec![literal(id)?],
+    };
+    Ok(format!("{} in [{}]", key.name, keys.join(", ")))
+}
+
+/// A text as an expression writes it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+pub(in crate::http) async fn search(call: Call, body: Body) -> Result<Response, Fault> {
+    let body = call.whole(body)?;
+    let members = Members::read("SearchReqV2", &body)?;
+    members.refuse(&["exprParams", "ids", "functionScore", "functionChains", "searchAggregation"])?;
+    let target = call.target(&members)?;
+    let meta = call.definition(&target, Privilege::Search)?;
+    let (consistency_level, use_default_consistency) = consistency(&members)?;
+    let field = members.text("annsField")?;
+    let mut search_params = search_params(&members)?;
+    let limit = members.int("limit")?.unwrap_or(DEFAULT_LIMIT);
+    search_params.push(pair("topk", limit.to_string()));
+    search_params.push(pair("offset", members.int("offset")?.unwrap_or(0).to_string()));
+    let group = members.text("groupingField")?;
+    if !group.is_empty() {
+        search_params.push(pair("group_by_field", group));
+        if let Some(size) = members.int("groupSize")?.filter(|size| *size > 0) {
+            search_params.push(pair("group_size", size.to_string()));
+            search_params.push(pair("strict_group_size", members.flag("strictGroupSize")?.to_string()));
+        }
+    }
+    search_params.push(pair("anns_field", field.clone()));
+    let vectors = members.list("data")?.into_iter().flatten();
+    let placeholder = placeholder(vectors, vector_field(&meta.schema, &field)?)?;
+    let nq = placeholder.values.len() as i64;
+    if nq == 0 {
+        let text = "either 'ids' (for primary key search) or 'data' (for vector search) must be provided";
+        return Err(Fault::Coded(MISSING_PARAMETER, text.to_owned()));
+    }
+    let group = PlaceholderGroup { placeholders: vec![placeholder] };
+    let request = SearchRequest {
+        db_name: target.database,
+        collection_name: target.name,
+        partition_names: members.texts("partitionNames")?.unwrap_or_default(),
+        dsl: members.text("filter")?,
+        // BoolExprV1, the only one there is.
+        dsl_type: 1,
+        output_fields: members.texts("outputFields")?.unwrap_or_default(),
+        search_params,
+        nq,
+        consistency_level,
+        use_default_consistency,
+        search_input: Some(SearchInput::PlaceholderGroup(group.encode_to_vec().into())),
+        ..Default::default()
+    };
+    let (found, memory) = call.ask("Search", request, |service, request| service.search(request).boxed()).await?;
+    let results = found.results.unwrap_or_default();
+    let keys = results.ids.as_ref().map(|keys| (meta.schema.primary_key().name.as_str(), keys));
+    let rows = Rows { fields: &results.fields_data, keys, scores: &results.scores, allows_int64: call.allows_int64 };
+    Done::of_search(rows, results.topks.clone()).held_answer(memory)
+}
+
+/// The vector field that is searched; without a name the only one.
+fn vector_field<'s>(schema: &'s CollectionSchema, name: &str) -> Result<&'s Field, Fault> {
+    let mut vectors = schema.fields.iter().filter(|field| field.data_type.is_vector());
+    let found = match (name, vectors.next()) {
+        ("", Some(first)) => match vectors.next() {
+            None => Some(first),
+            Some(second) => {
+                return Err(not_json(&format!(
+                    "search without annsField, but already found multiple vector fields: [{}, {},,,]: invalid parameter",
+                    first.name, second.name
+                )));
+            }
+        },
+        _ => schema.field(name).filter(|field| field.data_type.is_vector()),
+    };
+    found.ok_or_else(|| not_json(&format!("cannot find a vector field: field not found[field={}]", shown(name))))
+}
+
+/// Query vectors of a field.
+fn placeholder<'b>(vectors: impl Iterator<Item = Value<'b>>, field: &Field) -> Result<PlaceholderValue, Fault> {
+    let is_binary = field.data_type == DataType::BinaryVector;
+    let kind = if is_binary { PlaceholderType::BinaryVector } else { PlaceholderType::FloatVector };
+    let mut values = Vec::new();
+    for (at, vector) in vectors.enumerate() {
+        let wrong = |got: String| {
+            let (expected, name) = (field.data_type.name(), &field.name);
+            not_json(&format!(
+                "invalid parameter[expected={expected}][actual={got}]: query vector {at} of field {name}"
+            ))
+        };
+        let mut bytes = Vec::with_capacity(field.vector_bytes());
+        let is_read = match is_binary {
+            true => bits(vector, &text_of(vector), &mut bytes).is_some(),
+            false => numbers(vector.raw(), |number: f32| bytes.extend_from_slice(&number.to_le_bytes())),
+        };
+        if is_null(vector) || !is_read {
+            return Err(wrong(shown(&text_of(vector))));
+        }
+        if bytes.len() != field.vector_bytes() {
+            return Err(wrong(format!("{} bytes instead of {}", bytes.len(), field.vector_bytes())));
+        }
+        values.push(Bytes::from(bytes));
+    }
+    Ok(PlaceholderValue { tag: "$0".to_owned(), r#type: kind.into(), values, ..Default::default() })
+}
+
+/// `searchParams`: its members are parameters of the search, and all of them with those of its `params` the parameters of
+/// the index.
+fn search_params(members: &Members<'_>) -> Result<Vec<KeyValuePair>, Fault> {
+    const PARAMS: &str = "params";
+    let given = members.object("searchParams", "SearchParams")?;
+    let inner = match given.as_ref().and_then(|given| given.value(PARAMS)) {
+        None => None,
+        Some(value) if value.members().is_none() => {
+            return Err(Fault::invalid("searchParams.params must be a dict: invalid parameter"));
+        }
+        Some(value) => Some(Members::of(PARAMS, value)?),
+    };
+    let mut pairs = Vec::new();
+    let mut index = serde_json::Map::new();
+    let parsed = |value: Value<'_>| serde_json::from_slice::<serde_json::Value>(value.raw());
+    for (name, value) in inner.iter().flat_map(Members::each) {
+        index.insert(name.to_owned(), parsed(value).map_err(|error| not_json(&error.to_string()))?);
+    }
+    for (name, value) in given.iter().flat_map(Members::each).filter(|(name, _)| *name != PARAMS) {
+        let parsed = parsed(value).map_err(|error| not_json(&error.to_string()))?;
+        match index.get(name) {
+            Some(other) if *other != parsed && other.as_f64().is_none_or(|other| parsed.as_f64() != Some(other)) => {
+                let (value, other) = (shown(&text_of(value)), shown(&other.to_string()));
+                return Err(Fault::invalid(format!(
+                    "ambiguous parameter: {name}, in search_param: {value}, in search_param.params: {other}: invalid \
+                     parameter"
+                )));
+            }
+            Some(_) => {}
+            None => {
+                index.insert(name.to_owned(), parsed);
+            }
+        }
+        let key = match name {
+            "ignoreGrowing" => "ignore_growing",
+            "metricType" => "metric_type",
+            name => name,
+        };
+        pairs.push(pair(key, text_of(value)));
+    }
+    pairs.push(pair(PARAMS, serde_json::Value::Object(index).to_string()));
+    pairs.push(pair("round_decimal", "-1"));
+    Ok(pairs)
+}
