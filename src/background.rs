@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use parking_lot::Mutex;
 use rustix::process::{getpriority_process, setpriority_process};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -75,8 +76,18 @@ where
     T: Send + 'static,
     E: From<JoinError> + Send + 'static,
 {
+    let outcome = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&outcome);
+    run_blocking(Box::new(move || *told.lock() = Some(work()))).await?;
+    // Work that ended without a panic has left its outcome.
+    let outcome = outcome.lock().take();
+    outcome.unwrap_or_else(|| resume_unwind(Box::new("work that blocks ended without an outcome")))
+}
+
+/// The part of [`blocking`] that is the same for all kinds of work, compiled once: a task of tokio is much code.
+async fn run_blocking(work: Box<dyn FnOnce() + Send>) -> Result<(), JoinError> {
     let Some(machine) = machine::in_place() else {
-        return AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await?;
+        return AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await;
     };
     // A task of its own, so that a panic and the end of the runtime become the same error as above.
     let task = tokio::spawn(async move {
@@ -85,14 +96,14 @@ where
         let run = move || drop(done.send(catch_unwind(AssertUnwindSafe(work))));
         match machine.begin(Box::new(run)) {
             Ok(()) => match outcome.await {
-                Ok(Ok(outcome)) => outcome,
+                Ok(Ok(())) => {}
                 Ok(Err(panic)) => resume_unwind(panic),
                 Err(_) => std::future::pending().await,
             },
             Err(error) => resume_unwind(Box::new(format!("no thread for work that blocks: {error}"))),
         }
     });
-    AbortOnDropHandle::new(task).await?
+    AbortOnDropHandle::new(task).await
 }
 
 /// Cores that work is divided among; 1 if their number is unknown.

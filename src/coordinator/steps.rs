@@ -32,7 +32,7 @@ use std::{
     },
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use tokio::{runtime::Handle, sync::oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error};
@@ -169,13 +169,14 @@ impl StepCatalog {
         self.check()?;
         let steps = Arc::clone(&self.steps);
         let (answer, answered) = oneshot::channel();
-        let step = async move {
+        // Boxed, so that tokio's task is compiled once and not for each kind of step.
+        let step: BoxFuture<'static, ()> = Box::pin(async move {
             let outcome = AssertUnwindSafe(change).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| Err(steps.die(&*panic).into()));
             drop(held);
             // A caller that has gone does not want to know.
             let _ = answer.send(outcome);
-        };
+        });
         self.running.spawn_on(step.in_current_span(), &self.runtime);
         // Without an answer the runtime is being shut down, and with it everything that would be told.
         answered.await.unwrap_or_else(|_| Err(CoordinatorError::Stopping.into()))
