@@ -3,8 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-cargo build --release --locked
-program=target/release/datacoord
+cargo build --locked --bin datacoord
+program=target/debug/datacoord
 folder=$(mktemp -d)
 "$program" serve --data-dir "$folder/data" --grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:0 \
     --ready-file "$folder/ready.json" >"$folder/server.log" 2>&1 &
