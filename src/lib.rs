@@ -22,7 +22,7 @@
 //! | row | modules |
 //! |---|---|
 //! | nouns | [`fault`], [`model`], [`error`], [`fence`], [`clock`], [`machine`], `background`, [`memory`], [`config`], [`tls`], [`connections`], [`telemetry`] |
-//! | pure rules, formats, numbers | [`planner`], [`binlog`], [`json`], [`wire`], [`ids`] |
+//! | pure rules, formats, numbers | [`planner`], [`binlog`], [`graph`], [`json`], [`wire`], [`ids`] |
 //! | reach behind a trait | [`storage`], [`meta`] |
 //! | work | [`ingest`], [`query`], [`compactor`] |
 //! | shell | [`scheduler`], [`coordinator`] |
@@ -48,6 +48,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub mod binlog;
+pub mod graph;
 pub mod ids;
 pub mod json;
 pub mod planner;

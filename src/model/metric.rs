@@ -1,9 +1,12 @@
 //! How near two vectors are: the metrics of Milvus.
 
+use serde::{Deserialize, Serialize};
+
 use super::DataType;
 
 /// A metric of vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// The squared Euclidean distance.
     L2,

@@ -26,7 +26,7 @@ const ROWS: &[&[&str]] = &[
         "tls",
         "telemetry",
     ],
-    &["planner", "binlog", "json", "wire", "ids"],
+    &["planner", "binlog", "graph", "json", "wire", "ids"],
     &["storage", "meta"],
     &["ingest", "query", "compactor"],
     &["scheduler", "coordinator"],
