@@ -3,6 +3,7 @@
 use crate::{
     binlog::BinlogError,
     error::{Classify, ErrorKind},
+    graph::GraphError,
     model::{DataType, FieldId, PrimaryKey, SegmentId},
     storage::StorageError,
 };
@@ -34,6 +35,9 @@ pub enum CompactError {
     /// The outputs were cut more often than the reserved ids allow. Another attempt has more of them.
     #[error("the {reserved} ids that were reserved for the outputs are used up")]
     IdsUsedUp { reserved: i64 },
+    /// An index can't be built.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A defect: the task contradicts itself, or a computation failed that can't.
     #[error("{0}")]
     Internal(String),
@@ -53,6 +57,7 @@ impl Classify for CompactError {
                 ErrorKind::Invalid | ErrorKind::Precondition => ErrorKind::Internal,
                 kind => kind,
             },
+            Self::Graph(error) => error.kind(),
             Self::Internal(_) => ErrorKind::Internal,
         }
     }

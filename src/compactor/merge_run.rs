@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 /// An object of this size is worth its own write.
 pub(super) const SMALL_BYTES: u64 = 1 << 20;
 

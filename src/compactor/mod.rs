@@ -18,6 +18,8 @@
 //! `run` is the whole of it; `first_pass` selects, `write` and `ranges` cut and write by means of `second_pass`, `finish`
 //! completes the outputs.
 //!
+//! Beside merges it builds indexes of segments (`index`).
+//!
 //! A merge takes a value ([`CompactionTask`]) and returns one ([`CompactionOutcome`]). It must never touch metadata,
 //! choose its inputs, take an id outside the task's range, read the time of day, or write to anything but new objects of
 //! new segments. It may be killed at any line: objects that it left are garbage that no segment names.
@@ -35,6 +37,7 @@ mod error;
 mod finish;
 mod first_pass;
 mod ids;
+mod index;
 mod inputs;
 mod l0_delete;
 mod memory;
@@ -52,6 +55,7 @@ mod throttle;
 mod write;
 
 pub use error::CompactError;
+pub use index::{IndexOutcome, IndexTask};
 pub use progress::ProgressSink;
 pub use reserve::ids_to_reserve;
 pub use run::Compactor;

@@ -97,7 +97,7 @@ async fn write_ranges(
                 continue;
             }
             tracing::info!(plan = %exec.task.plan.id, bytes, limit = most, "range too large, divided again");
-            exec.discard(|path| of_share.iter().any(|d| d.ids == path.ids())).await;
+            exec.discard(|path| of_share.iter().any(|d| Some(d.ids) == path.ids())).await;
             let survey = clustering::survey(exec, inputs, &share.selections).await?;
             let aim = next_aim(aim.min(survey.bytes()), most, bytes);
             match Box::pin(write_ranges(exec, inputs, &survey, aim, false)).await? {

@@ -27,8 +27,8 @@ pub fn ids_to_reserve(
     binlog: &BinlogConfig,
     worker: &WorkerConfig,
 ) -> u64 {
-    if plan.kind == PlanKind::L0Delete {
-        // Such a plan writes nothing before its commit.
+    if matches!(plan.kind, PlanKind::L0Delete | PlanKind::Index) {
+        // The one writes nothing before its commit, the other names its objects by the plan.
         return 0;
     }
     let columns = schema.stored_fields().len() as u64;

@@ -74,6 +74,7 @@ impl Compactor {
         let outcome = match task.plan.kind {
             PlanKind::L0Delete => l0_delete::check(&exec).await,
             PlanKind::Mix | PlanKind::Single | PlanKind::Clustering => merge(&exec).await,
+            PlanKind::Index => Err(CompactError::Internal("a plan of an index as a merge".to_owned())),
         };
         // Objects that were decoded window by window are checked before the outcome can be committed.
         let outcome = match outcome {

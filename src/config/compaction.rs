@@ -123,6 +123,19 @@ impl Default for GcConfig {
     }
 }
 
+/// Which segments get indexes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IndexConfig {
+    /// Segments with fewer rows are searched without an index.
+    pub min_rows: u64,
+}
+
+impl Default for IndexConfig {
+    fn default() -> Self {
+        Self { min_rows: 1024 }
+    }
+}
+
 /// How often the scrubber compares objects with their checksums.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScrubConfig {

@@ -40,7 +40,7 @@ mod windows;
 
 pub use access::{AccessConfig, HASH_BYTES};
 pub use budget::{Division, DoesNotFit, MemoryConfig, Part};
-pub use compaction::{CompactionConfig, GcConfig, ScrubConfig, WorkerConfig};
+pub use compaction::{CompactionConfig, GcConfig, IndexConfig, ScrubConfig, WorkerConfig};
 pub use error::LoadError;
 pub use ingest::IngestConfig;
 pub use layers::{Loaded, Origin, Sources};

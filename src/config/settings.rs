@@ -3,7 +3,7 @@
 use super::{
     access::AccessConfig,
     budget::{self, Division, MemoryConfig},
-    compaction::{CompactionConfig, GcConfig, ScrubConfig, WorkerConfig},
+    compaction::{CompactionConfig, GcConfig, IndexConfig, ScrubConfig, WorkerConfig},
     ingest::IngestConfig,
     server::{LimitsConfig, LogConfig, QueryConfig, ServerConfig},
     storage::{BinlogConfig, StorageConfig},
@@ -26,6 +26,7 @@ pub struct Config {
     pub compaction: CompactionConfig,
     pub worker: WorkerConfig,
     pub gc: GcConfig,
+    pub index: IndexConfig,
     pub scrub: ScrubConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,

@@ -98,6 +98,7 @@ fn keys_have_milvus_units() {
             "2097152",
         ),
         ("dataNode.segment.binlog.maxsize", "1048576", |c| c.binlog.max_bytes.to_string(), "1048576"),
+        ("indexCoord.segment.minSegmentNumRowsToEnableIndex", "10", |c| c.index.min_rows.to_string(), "10"),
         ("dataNode.compaction.maxConcurrency", "7", |c| c.worker.max_concurrency.to_string(), "7"),
         ("common.retentionDuration", "432000", |c| format!("{:?}", c.compaction.retention), "432000s"),
         ("quotaAndLimits.limits.maxCollectionNum", "7", |c| c.limits.max_collections.to_string(), "7"),

@@ -20,6 +20,7 @@ use super::{
     deadlines::Deadlines,
     events::FlushEvents,
     failures::Failures,
+    index_failures::IndexFailures,
     jobs::JobBook,
     merge_rate::MergeRate,
     ownership::Ownership,
@@ -56,6 +57,7 @@ pub struct Core {
     pub(super) jobs: JobBook,
     pub(super) flush_events: FlushEvents,
     pub(super) failures: Failures,
+    pub(super) index_failures: IndexFailures,
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
     /// Of searches; here, because segments are dropped here.
@@ -127,6 +129,11 @@ impl OutputsInFlight {
     /// The plan has committed its outputs or given them up. From now on the other objects that it left are garbage.
     pub(super) fn release(&self, plan: PlanId) {
         self.reserved.lock().remove(&plan);
+    }
+
+    /// True while an attempt of this plan may be writing an index.
+    pub(super) fn is_building(&self, plan: PlanId) -> bool {
+        self.reserved.lock().contains_key(&plan)
     }
 
     /// As many ranges are looked at as there are running plans: a few.

@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use super::{CoordinatorError, Core};
 use crate::{
-    compactor::{CompactionInput, CompactionTask, ids_to_reserve},
+    compactor::{CompactionInput, CompactionTask, IndexTask, ids_to_reserve},
     error::{Classify, ErrorKind},
     fault::{self, Point},
-    model::{FailureKind, Plan, PlanId, RequestError, SegmentId},
+    model::{FailureKind, Plan, PlanId, PlanKind, RequestError, Segment, SegmentId},
     planner::Violation,
     scheduler::{Attempt, AttemptFailure, Event, JobSink, SinkRefusal, Task, TaskOutcome},
 };
@@ -27,6 +27,9 @@ impl JobSink for Arc<Core> {
         let waited_ms = self.clock.now_ms().saturating_sub(plan.created_at_ms);
         self.metrics.compaction.wait.observe(waited_ms as f64 / 1000.0);
         info!(plan = %plan.id, job = %plan.job, attempt = attempt.number, group = %plan.group, "plan executing");
+        if plan.kind == PlanKind::Index {
+            return self.index_task(plan).await.map(|task| Task::Index(Box::new(task))).map_err(refusal);
+        }
         self.task(plan).await.map(Task::Compaction).map_err(refusal)
     }
 
@@ -35,6 +38,7 @@ impl JobSink for Arc<Core> {
         fault::reached(Point::MergeWritten);
         match outcome {
             TaskOutcome::Compaction(outcome) => self.commit_compaction(&plan, outcome).await.map_err(refusal),
+            TaskOutcome::Index(outcome) => self.commit_index(&plan, outcome).await.map_err(refusal),
         }
     }
 
@@ -46,7 +50,7 @@ impl JobSink for Arc<Core> {
             Some(not_before_ms) => Event::Retry { not_before_ms },
             None => {
                 let kind = kind_of(failure.kind);
-                self.remember_failure(attempt.plan, kind);
+                self.remember_failure(attempt.plan, kind, &failure.message);
                 Event::Fail { kind, message: failure.message, at_ms }
             }
         };
@@ -56,7 +60,7 @@ impl JobSink for Arc<Core> {
     async fn timed_out(&self, attempt: Attempt, message: String) {
         warn!(plan = %attempt.plan, attempt = attempt.number, %message, "plan timed out");
         // Otherwise every tick would make the same plan again, to hang for as long.
-        self.remember_failure(attempt.plan, FailureKind::Exhausted);
+        self.remember_failure(attempt.plan, FailureKind::Exhausted, &message);
         self.record(attempt, Event::TimeOut { message, at_ms: self.clock.now_ms() }).await;
     }
 }
@@ -87,16 +91,33 @@ impl Core {
 
     /// An outdated plan is planned again at once. Inputs that failed otherwise are left alone, for a time or until they
     /// change.
-    fn remember_failure(&self, plan: PlanId, kind: FailureKind) {
+    fn remember_failure(&self, plan: PlanId, kind: FailureKind, message: &str) {
         let Some(plan) = self.jobs.plan(plan) else { return };
         if kind == FailureKind::Outdated {
             self.flush_events.raise(plan.group);
+            return;
+        }
+        if let Some(build) = plan.builds() {
+            // Merges may go on with the segment.
+            self.index_failures.note(build, kind, message, self.clock.now_ms());
             return;
         }
         if let Ok(cell) = self.collections.by_id(plan.group.collection) {
             let inputs: Vec<_> = plan.input_ids().filter_map(|id| cell.segment(id)).collect();
             self.failures.note(&inputs, kind, self.clock.now_ms());
         }
+    }
+
+    /// Loads what a build needs, and has garbage collection spare its objects.
+    async fn index_task(&self, plan: Plan) -> Result<IndexTask, CoordinatorError> {
+        let cell = self.collections.by_id(plan.group.collection)?;
+        let (id, index) = plan.builds().ok_or_else(|| CoordinatorError::Internal("a build of nothing".to_owned()))?;
+        let segment = cell.segment(id).filter(Segment::is_live).ok_or_else(|| outdated(id, "it is gone"))?;
+        let shape = self.shape_of(&cell, index);
+        let (field, shape) = shape.ok_or_else(|| outdated(id, "the definition of its index is gone"))?;
+        let logs = self.catalog.segment_logs(&segment.group, id).await?;
+        self.outputs_in_flight.reserve(plan.id, 0..0);
+        Ok(IndexTask { schema: Arc::clone(&cell.meta().schema), plan, segment, logs, index, field, shape })
     }
 
     /// Loads the merge's inputs, checks them against the rules that they were proposed by, and reserves ids for the

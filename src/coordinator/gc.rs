@@ -13,7 +13,7 @@ use super::{CollectionCell, CoordinatorError, Core, WritePath, cell::Turn};
 use crate::{
     fault::{self, Planted, Point},
     model::{CollectionId, PlanId, Segment, SegmentId, SegmentLogs},
-    storage::{ListedLog, LogPath},
+    storage::{ListedLog, LogPath, StoredObject},
 };
 
 /// Segments that are forgotten in one transaction, once their files are gone. Each transaction makes a new list of
@@ -32,7 +32,7 @@ pub enum Pin {
     /// A restart could replay its rows from the log.
     Log,
     Reader,
-    /// An unfinished plan has it as an input.
+    /// An unfinished plan has it as an input, or builds an index of it.
     Plan(PlanId),
 }
 
@@ -56,6 +56,9 @@ pub struct Collected {
     pub files: u64,
     pub bytes: u64,
 }
+
+/// Whose objects are looked at together: those of a segment, or of one build of its index.
+type Owner = (SegmentId, Option<i64>);
 
 impl Core {
     /// One round over dropped segments and unreferenced objects.
@@ -98,8 +101,8 @@ impl Core {
             let until_ms = object.modified_ms.saturating_add(tolerance_ms);
             let is_young = until_ms > self.clock.now_ms();
             found.push(Garbage {
-                collection: object.path.ids().collection,
-                segment: object.path.ids().segment,
+                collection: self.home_of(&object.path).map(|cell| cell.id).unwrap_or_default(),
+                segment: object.path.segment(),
                 object: Some(object.path),
                 files: 1,
                 bytes: object.bytes,
@@ -116,7 +119,7 @@ impl Core {
         let tolerance = is_young.then_some(Pin::Tolerance { until_ms });
         let log = (!write_path.is_flushed(segment.id)).then_some(Pin::Log);
         let reader = self.pins.is_pinned(segment.id).then_some(Pin::Reader);
-        let plan = self.jobs.reserved_by(segment.id).map(Pin::Plan);
+        let plan = self.jobs.plan_over(segment.id).map(Pin::Plan);
         let tolerance = tolerance.filter(|_| !fault::planted(Planted::DropToleranceIgnored));
         let log = log.filter(|_| !fault::planted(Planted::GarbageIgnoresLog));
         let reader = reader.filter(|_| !fault::planted(Planted::GarbageIgnoresReaders));
@@ -199,22 +202,24 @@ impl Core {
     /// an unreferenced object stays unreferenced.
     async fn unreferenced(&self, write_path: &dyn WritePath, age_ms: u64) -> Result<Vec<ListedLog>, CoordinatorError> {
         let mut found = Vec::new();
-        let mut named: Option<(SegmentId, HashSet<LogPath>)> = None;
+        let mut named: Option<(Owner, HashSet<LogPath>)> = None;
         let mut objects = self.store.list("");
         while let Some(object) = objects.try_next().await? {
             let is_young = self.clock.now_ms().saturating_sub(object.modified_ms) < age_ms
                 && !fault::planted(Planted::MissingToleranceIgnored);
-            let segment = object.path.ids().segment;
+            let (segment, build) = (object.path.segment(), object.path.build());
             // These sets are asked before the catalog: a segment leaves them only after the catalog names it, or when
             // it has been given up.
-            let is_merging = self.outputs_in_flight.contains(segment) && !fault::planted(Planted::GarbageIgnoresMerges);
+            let is_built = build.is_some_and(|build| self.outputs_in_flight.is_building(PlanId(build)));
+            let is_merging = (is_built || self.outputs_in_flight.contains(segment))
+                && !fault::planted(Planted::GarbageIgnoresMerges);
             let is_flushing = !write_path.is_flushed(segment) && !fault::planted(Planted::GarbageIgnoresFlushes);
             if is_young || is_merging || is_flushing {
                 continue;
             }
             // Objects of one segment follow each other, so its list is read once.
-            if named.as_ref().is_none_or(|(id, _)| *id != segment) {
-                named = Some((segment, self.named_objects(&object.path).await?));
+            if named.as_ref().is_none_or(|(of, _)| *of != (segment, build)) {
+                named = Some(((segment, build), self.named_objects(&object.path).await?));
             }
             if !named.as_ref().is_some_and(|(_, names)| names.contains(&object.path)) {
                 found.push(object);
@@ -223,13 +228,21 @@ impl Core {
         Ok(found)
     }
 
+    /// The collection of an object; none if the catalog does not know it. Index files do not name theirs.
+    fn home_of(&self, path: &LogPath) -> Option<Arc<CollectionCell>> {
+        match path.ids() {
+            Some(ids) => self.collections.live_or_tombstone(ids.collection),
+            None => self.collections.with_tombstones().into_iter().find(|cell| cell.is_known(path.segment())),
+        }
+    }
+
     /// All objects that the segment of this path names; none if the catalog does not know the segment.
     async fn named_objects(&self, path: &LogPath) -> Result<HashSet<LogPath>, CoordinatorError> {
-        let Some(cell) = self.collections.live_or_tombstone(path.ids().collection) else { return Ok(HashSet::new()) };
+        let Some(cell) = self.home_of(path) else { return Ok(HashSet::new()) };
         // With the commit lock, so that a commit under way is either fully seen or has yet to begin: its files are
         // younger than the tolerance.
         let _turn = cell.commit_turn().await;
-        let Some(segment) = cell.segment(path.ids().segment) else { return Ok(HashSet::new()) };
+        let Some(segment) = cell.segment(path.segment()) else { return Ok(HashSet::new()) };
         let logs = self.catalog.segment_logs(&segment.group, segment.id).await?;
         Ok(paths(&segment, &logs).into_iter().map(|(path, _)| path).collect())
     }
@@ -246,5 +259,6 @@ fn paths(segment: &Segment, logs: &SegmentLogs) -> Vec<(LogPath, u64)> {
         logs.stats.iter().flat_map(|(field, files)| files.iter().map(|f| (LogPath::stats(ids, *field, f.id), f.bytes)));
     let deltas = logs.delta.iter().filter(|_| !fault::planted(Planted::GarbageTakesDeltaLogs));
     let delta = deltas.map(|f| (LogPath::delta(ids, f.id), f.bytes));
-    insert.chain(stats).chain(delta).collect()
+    let indexes = StoredObject::indexes(segment).into_iter().map(|object| (object.path, object.bytes));
+    insert.chain(stats).chain(delta).chain(indexes).collect()
 }

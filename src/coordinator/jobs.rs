@@ -43,8 +43,10 @@ struct Inner {
     plans: BTreeMap<PlanId, Arc<Plan>>,
     /// Plans that are queued or executing: few, beside the history.
     unfinished: BTreeSet<PlanId>,
-    /// Segments of unfinished plans: a segment is in one such plan at most.
+    /// Segments of unfinished plans that rewrite: a segment is in one such plan at most.
     reserved: BTreeMap<SegmentId, PlanId>,
+    /// Unfinished builds by segment and definition. They leave the segment to merges.
+    builds: BTreeMap<(SegmentId, i64), PlanId>,
 }
 
 /// A job with its plans, as of one moment.
@@ -196,6 +198,23 @@ impl JobBook {
         self.inner.read().reserved.get(&segment).copied()
     }
 
+    /// The unfinished build of an index.
+    pub fn build_of(&self, segment: SegmentId, index: i64) -> Option<PlanId> {
+        self.inner.read().builds.get(&(segment, index)).copied()
+    }
+
+    /// An unfinished plan that reads a segment.
+    pub fn plan_over(&self, segment: SegmentId) -> Option<PlanId> {
+        let inner = self.inner.read();
+        let builds = inner.builds.range((segment, i64::MIN)..=(segment, i64::MAX)).next();
+        inner.reserved.get(&segment).or(builds.map(|(_, plan)| plan)).copied()
+    }
+
+    /// Unfinished builds, ascending by segment.
+    pub(super) fn builds(&self) -> Vec<(SegmentId, i64, PlanId)> {
+        self.inner.read().builds.iter().map(|((segment, index), plan)| (*segment, *index, *plan)).collect()
+    }
+
     /// Jobs of one collection, newest first.
     pub fn of_collection(&self, collection: CollectionId) -> Vec<JobView> {
         let mut found: Vec<Shared> = Vec::new();
@@ -291,6 +310,18 @@ impl Inner {
 
     /// Takes the inputs of an unfinished plan, gives back those of one that has ended.
     fn reserve(&mut self, plan: &Plan) {
+        if let Some(build) = plan.builds() {
+            if !plan.state.is_terminal() {
+                self.builds.insert(build, plan.id);
+                self.unfinished.insert(plan.id);
+                return;
+            }
+            if self.builds.get(&build) == Some(&plan.id) {
+                self.builds.remove(&build);
+            }
+            self.unfinished.remove(&plan.id);
+            return;
+        }
         if plan.state.is_terminal() {
             for segment in plan.input_ids() {
                 if self.reserved.get(&segment) == Some(&plan.id) {

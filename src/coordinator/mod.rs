@@ -15,7 +15,8 @@
 //! Invariants:
 //! 1. Memory shows a change only after the catalog holds it (P1), and then always: both are one step (`steps`), which
 //!    runs to its end even after its caller is gone. No other module commits, except for the marks of the store's owner.
-//! 2. A segment is an input of at most one unfinished plan (the job book's reservations).
+//! 2. A segment is an input of at most one unfinished plan that rewrites it (the job book's reservations). Builds of
+//!    indexes (`indexing`) only read it.
 //! 3. Commits that touch one collection's segments take turns (the cell's commit lock). So a delete goes to a segment
 //!    that is live, or is carried over to its replacement (P4).
 //! 4. Outputs are committed, and files deleted, only while this run owns the store (`ownership`).
@@ -40,6 +41,8 @@ mod gauges;
 mod gc;
 mod handle;
 mod health;
+mod index_failures;
+mod indexing;
 mod jobs;
 mod key_stats;
 mod loops;
@@ -76,6 +79,7 @@ pub(crate) use gauges::catch_up;
 pub use gc::{Collected, Garbage, Pin};
 pub use handle::Coordinator;
 pub use health::{Ailment, Condition, HealthReport};
+pub use indexing::IndexProgress;
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use pins::PinGuard;
 pub use request::{CompactionOptions, CompactionRequest};

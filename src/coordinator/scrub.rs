@@ -50,13 +50,13 @@ impl Core {
             }
         };
         let pace: Paced = Some(Arc::clone(&self.throttle).pace(stop.clone(), ProgressSink::new()));
-        for object in StoredObject::all(segment.log_ids(), &logs) {
+        for object in StoredObject::all(segment.log_ids(), &logs).into_iter().chain(StoredObject::indexes(&segment)) {
             match verify(&self.store, &pace, &object).await {
                 Ok(bytes) => {
                     self.metrics.scrub.bytes.inc_by(bytes);
                     self.damage.verified(segment.id, &object.path.to_string());
                 }
-                Err(damage) if damage.kind() == ErrorKind::Corrupt => {
+                Err(damage) if damage.kind() == ErrorKind::Corrupt && self.is_named(&segment, &object) => {
                     self.note_damage(&segment, &object, &damage.to_string());
                 }
                 Err(failure) => {
@@ -67,6 +67,12 @@ impl Core {
             }
             self.metrics.scrub.objects.inc();
         }
+    }
+
+    /// An index that was dropped while it was looked at is no damage.
+    fn is_named(&self, segment: &Segment, object: &StoredObject) -> bool {
+        let now = self.collections.by_id(segment.group.collection).ok().and_then(|cell| cell.segment(segment.id));
+        object.path.build().is_none_or(|_| now.is_some_and(|now| StoredObject::indexes(&now).contains(object)))
     }
 
     fn note_damage(&self, segment: &Segment, object: &StoredObject, damage: &str) {

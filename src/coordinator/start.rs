@@ -116,6 +116,7 @@ impl Loaded {
             jobs,
             flush_events: FlushEvents::default(),
             failures: Failures::default(),
+            index_failures: Default::default(),
             outputs_in_flight: OutputsInFlight::default(),
             // The other half is the cache of the catalog's file.
             stats_cache: StatsCache::new(config.budget.caches / 2),

@@ -100,6 +100,7 @@ impl Coordinator {
 
     async fn on_flush(&self, group: &Group) {
         let Ok(cell) = self.core.collections.by_id(group.collection) else { return };
+        self.look_at_indexes(&cell, Some(group), Trigger::Flush).await;
         if !self.is_automatic(&cell) {
             return;
         }
@@ -127,6 +128,7 @@ impl Coordinator {
         for cell in self.core.collections.all() {
             // A cancelled tick ends here.
             tokio::task::yield_now().await;
+            self.look_at_indexes(&cell, None, Trigger::Tick).await;
             if !self.is_automatic(&cell) {
                 continue;
             }

@@ -15,9 +15,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{MetaError, key};
 use crate::{
     model::{
-        Channel, ClusterRange, Collection, CollectionId, Database, FieldId, Group, Job, LogFile, LogId, Lsn,
-        PartitionId, PkRange, Plan, PrimaryKey, Role, Scalar, Segment, SegmentId, SegmentLogs, SegmentState, Timestamp,
-        User,
+        Channel, ClusterRange, Collection, CollectionId, Database, FieldId, Group, IndexPart, Job, LogFile, LogId, Lsn,
+        PartitionId, PkRange, Plan, PrimaryKey, Role, Scalar, Segment, SegmentId, SegmentIndex, SegmentLogs,
+        SegmentState, Timestamp, User,
     },
     wire::{proto::data, segment as wire},
 };
@@ -94,6 +94,7 @@ pub(super) fn encode_segment(segment: &Segment) -> Bytes {
         compacted_to: ids(&segment.compaction_to),
         delta_timestamp_from: segment.delta_ts_from.0,
         cluster_range: segment.cluster_range.as_deref().map(encode_cluster_range),
+        indexes: segment.indexes.iter().map(encode_index).collect(),
         ..Default::default()
     }
     .encode_to_vec()
@@ -134,6 +135,36 @@ pub(super) fn decode_segment(key: &str, bytes: &[u8], groups: &mut Groups) -> Re
         dropped_at_ms: info.dropped_at / NANOS_PER_MS,
         end_lsn: Lsn(info.end_lsn),
         version: info.version,
+        indexes: info.indexes.into_iter().map(|index| decode_index(key, index)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn encode_index(index: &SegmentIndex) -> data::SegmentIndexFiles {
+    let part = |part: &IndexPart| data::IndexPart {
+        num_rows: part.rows as i64,
+        size: part.bytes as i64,
+        checksum: part.checksum,
+    };
+    data::SegmentIndexFiles {
+        index_id: index.index,
+        field_id: index.field.0,
+        build_id: index.build,
+        version: index.version,
+        parts: index.parts.iter().map(part).collect(),
+    }
+}
+
+fn decode_index(key: &str, index: data::SegmentIndexFiles) -> Result<SegmentIndex, MetaError> {
+    let part = |part: data::IndexPart| {
+        let (rows, bytes) = (unsigned(key, "num_rows", part.num_rows)?, unsigned(key, "size", part.size)?);
+        Ok(IndexPart { rows, bytes, checksum: part.checksum })
+    };
+    Ok(SegmentIndex {
+        index: index.index_id,
+        field: FieldId(index.field_id),
+        build: index.build_id,
+        version: index.version,
+        parts: index.parts.into_iter().map(part).collect::<Result<_, MetaError>>()?,
     })
 }
 

@@ -26,7 +26,7 @@ pub struct Partition {
     pub created_at: Timestamp,
 }
 
-/// An index as it was defined. datacoord stores and describes it; it builds none.
+/// An index as it was defined.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IndexDef {
     pub id: i64,

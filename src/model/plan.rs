@@ -21,10 +21,12 @@ pub enum PlanKind {
     Clustering,
     /// Spread the deletes of L0 segments over the segments that they may hit.
     L0Delete,
+    /// Build an index of one segment, which stays as it is otherwise.
+    Index,
 }
 
 impl PlanKind {
-    pub const ALL: [Self; 4] = [Self::Mix, Self::Single, Self::Clustering, Self::L0Delete];
+    pub const ALL: [Self; 5] = [Self::Mix, Self::Single, Self::Clustering, Self::L0Delete, Self::Index];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +34,7 @@ impl PlanKind {
             Self::Single => "single",
             Self::Clustering => "clustering",
             Self::L0Delete => "l0_delete",
+            Self::Index => "index",
         }
     }
 }
@@ -66,11 +69,13 @@ pub enum PlanReason {
     ClusterAgain { field: FieldId },
     /// A user asked: the deletes of L0 segments go to the segments that they may hit.
     SpreadDeletes { delta_rows: u64 },
+    /// The segment has no index of a definition yet, and enough rows for one.
+    NoIndex { index: i64, field: FieldId, rows: u64, threshold: u64 },
 }
 
 impl PlanReason {
     /// All names that [`Self::code`] returns.
-    pub const CODES: [&'static str; 13] = [
+    pub const CODES: [&'static str; 14] = [
         "delta_rows",
         "delta_bytes",
         "delta_logs",
@@ -84,6 +89,7 @@ impl PlanReason {
         "cluster",
         "cluster_again",
         "spread_deletes",
+        "no_index",
     ];
 
     /// Name in metric labels.
@@ -102,6 +108,7 @@ impl PlanReason {
             Self::Cluster { .. } => "cluster",
             Self::ClusterAgain { .. } => "cluster_again",
             Self::SpreadDeletes { .. } => "spread_deletes",
+            Self::NoIndex { .. } => "no_index",
         }
     }
 }
@@ -132,6 +139,9 @@ impl std::fmt::Display for PlanReason {
             }
             Self::ClusterAgain { field } => write!(f, "asked for: ranges of field {field} overlap"),
             Self::SpreadDeletes { delta_rows } => write!(f, "asked for: {delta_rows} deletes are in L0 segments"),
+            Self::NoIndex { index, field, rows, threshold } => {
+                write!(f, "index {index} of field {field} is missing, and {rows} rows reach {threshold}")
+            }
         }
     }
 }
@@ -275,6 +285,14 @@ pub struct Plan {
 impl Plan {
     pub fn input_ids(&self) -> impl ExactSizeIterator<Item = SegmentId> + '_ {
         self.inputs.iter().map(|i| i.segment)
+    }
+
+    /// Segment and definition of a plan that builds an index.
+    pub fn builds(&self) -> Option<(SegmentId, i64)> {
+        match self.reason {
+            PlanReason::NoIndex { index, .. } => self.inputs.first().map(|input| (input.segment, index)),
+            _ => None,
+        }
     }
 
     pub fn input_bytes(&self) -> u64 {

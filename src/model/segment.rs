@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterRange, Group, LogIds, Lsn, PkRange, SegmentId, SegmentLogs, Timestamp};
+use super::{ClusterRange, Group, LogIds, Lsn, PkRange, SegmentId, SegmentIndex, SegmentLogs, Timestamp};
 
 /// Life of a segment: Growing → Sealed → Flushing → Flushed → Dropped. Only Flushed and Dropped segments are in the
 /// metadata store. Rows of the earlier states are in the write-ahead log.
@@ -78,6 +78,13 @@ pub struct Segment {
     pub end_lsn: Lsn,
     /// Counts the commits that changed this segment.
     pub version: u64,
+    /// Finished indexes, each of another definition.
+    #[serde(default, skip_serializing_if = "no_indexes")]
+    pub indexes: Box<[SegmentIndex]>,
+}
+
+fn no_indexes(indexes: &[SegmentIndex]) -> bool {
+    indexes.is_empty()
 }
 
 impl Segment {
@@ -104,6 +111,7 @@ impl Segment {
             dropped_at_ms: 0,
             end_lsn: Lsn::default(),
             version: 0,
+            indexes: Box::default(),
         }
     }
 
@@ -141,6 +149,11 @@ impl Segment {
             return 0;
         }
         (u128::from(self.insert_bytes) * u128::from(self.live_rows_estimate()) / u128::from(self.rows)) as u64
+    }
+
+    /// The finished index of a definition.
+    pub fn index(&self, definition: i64) -> Option<&SegmentIndex> {
+        self.indexes.iter().find(|index| index.index == definition)
     }
 
     pub fn is_live(&self) -> bool {

@@ -50,7 +50,7 @@ pub enum Violation {
 fn takes(kind: PlanKind, level: SegmentLevel) -> bool {
     match kind {
         PlanKind::Mix => level == SegmentLevel::L1,
-        PlanKind::Single | PlanKind::Clustering => level != SegmentLevel::L0,
+        PlanKind::Single | PlanKind::Clustering | PlanKind::Index => level != SegmentLevel::L0,
         PlanKind::L0Delete => level == SegmentLevel::L0,
     }
 }

@@ -83,6 +83,11 @@ pub(super) struct Survivors {
 pub(super) struct KeyColumn(ArrayRef);
 
 impl KeyColumn {
+    /// A column of primary keys.
+    pub(super) fn of(keys: ArrayRef) -> Self {
+        Self(keys)
+    }
+
     pub(super) fn get(&self, index: usize) -> PrimaryKey {
         match self.0.data_type() {
             Arrow::Int64 => PrimaryKey::Int(self.0.as_primitive::<Int64Type>().value(index)),
@@ -182,6 +187,21 @@ impl Scan {
             .collect()
     }
 
+    /// The conditions on the rows of a source. None: it has no row that could match.
+    pub(super) async fn gate(&self, source: &dyn RowSource) -> Result<Option<Gate>, QueryError> {
+        let context = &self.context;
+        if let Some(keys) = self.pk_filter.keys()
+            && !source.may_contain(keys).await?
+        {
+            return Ok(None);
+        }
+        let own = source.deletes().await?;
+        let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
+        let deletes = context.pending.for_source(own, source.channel(), source.partition());
+        let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
+        Ok(Some(Gate { has_filter: context.filter.is_some(), deletes, expiry }))
+    }
+
     /// Survivors of one source, batch by batch in the order of their places. `index` is its position in the read set.
     pub(super) async fn open(
         &self,
@@ -189,15 +209,7 @@ impl Scan {
         source: &dyn RowSource,
     ) -> Result<stream::BoxStream<'static, Result<Survivors, QueryError>>, QueryError> {
         let context = Arc::clone(&self.context);
-        if let Some(keys) = self.pk_filter.keys()
-            && !source.may_contain(keys).await?
-        {
-            return Ok(stream::empty().boxed());
-        }
-        let own = source.deletes().await?;
-        let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
-        let deletes = context.pending.for_source(own, source.channel(), source.partition());
-        let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
+        let Some(Gate { deletes, expiry, .. }) = self.gate(source).await? else { return Ok(stream::empty().boxed()) };
         let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
         let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
         let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
@@ -229,6 +241,33 @@ impl Scan {
             }
         });
         Ok(found.boxed())
+    }
+}
+
+/// The conditions on the rows of one source beside the filter.
+pub(super) struct Gate {
+    has_filter: bool,
+    deletes: SourceDeletes,
+    expiry: Option<Timestamp>,
+}
+
+impl Gate {
+    pub(super) fn is_filtered(&self) -> bool {
+        self.has_filter
+    }
+
+    /// True if every row is live.
+    pub(super) fn is_open(&self) -> bool {
+        self.deletes.is_empty() && self.expiry.is_none()
+    }
+
+    /// True if the row with this key and time is live.
+    pub(super) fn lets_int(&self, key: i64, ts: Timestamp) -> bool {
+        self.expiry.is_none_or(|bound| ts >= bound) && !self.deletes.kill_int(key, ts)
+    }
+
+    pub(super) fn lets_text(&self, key: &str, ts: Timestamp) -> bool {
+        self.expiry.is_none_or(|bound| ts >= bound) && !self.deletes.kill_text(key, ts)
     }
 }
 

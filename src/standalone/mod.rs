@@ -50,6 +50,6 @@ pub use handle::Standalone;
 pub use loading::{LoadRequest, RESOURCE_GROUP};
 pub(crate) use loading::{check_loaded, readable};
 pub use reads::{ReadAnswer, ReadRequest, Rows};
-pub use search::{SearchAnswer, SearchRequest};
+pub use search::{AskedEffort, SearchAnswer, SearchRequest};
 
 pub use crate::query::{QueryVectors, Range, compile as compile_filter, is_key_name};

@@ -72,7 +72,7 @@ impl Standalone {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, &rows).await?;
+            let (read_set, _pins, _) = self.read_set(cell, &rows, None).await?;
             let scope = self.scope(cell, rows);
             let limits = self.query_limits(&admitted);
             let rows = query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?;
@@ -86,7 +86,7 @@ impl Standalone {
         self.until_stop(async {
             let _admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, &rows).await?;
+            let (read_set, _pins, _) = self.read_set(cell, &rows, None).await?;
             Ok(query::count(&schema, read_set, self.scope(cell, rows)).await?)
         })
         .await
@@ -103,7 +103,7 @@ impl Standalone {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let rows = Rows { filter: Some(filter.clone()), partitions, ignore_growing: false };
-            let (read_set, _pins, older_than) = self.read_set(cell, &rows).await?;
+            let (read_set, _pins, older_than) = self.read_set(cell, &rows, None).await?;
             let scope = self.scope(cell, rows);
             let keys = query::matching_keys(&schema, read_set, scope, &self.query_limits(&admitted)).await?;
             Ok(Matching { keys, older_than })
@@ -147,11 +147,13 @@ impl Standalone {
 
     /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
     /// set has every row that is older than the timestamp. It may also have newer rows, if they were flushed while the
-    /// set was made. Without growing rows it has all others.
+    /// set was made. Without growing rows it has all others. Segments bring
+    /// their index of the field that is searched.
     pub(super) async fn read_set(
         &self,
         cell: &CollectionCell,
         rows: &Rows,
+        searched: Option<FieldId>,
     ) -> Result<(ReadSet, PinGuard, Timestamp), StandaloneError> {
         let partitions: Option<HashSet<PartitionId>> =
             rows.partitions.as_ref().map(|list| list.iter().copied().collect());
@@ -164,7 +166,9 @@ impl Standalone {
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
         let (live, pins) = listed_early.unwrap_or_else(|| self.coordinator.live_pinned(cell));
-        let schema = Arc::clone(&cell.meta().schema);
+        let meta = cell.meta();
+        let schema = Arc::clone(&meta.schema);
+        let graph = searched.and_then(|field| self.coordinator.index_of(&meta, field));
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for growing in memory.segments {
             let has_moved = cell.is_known(growing.id) && !fault::planted(Planted::MovedRowsKept);
@@ -179,6 +183,11 @@ impl Standalone {
             let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
             let mut source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(&schema));
             source = source.with_vectors(Arc::clone(self.coordinator.vector_cache()));
+            if let Some((id, shape)) = graph
+                && let Some(index) = segment.index(id)
+            {
+                source = source.with_index(index.clone(), shape);
+            }
             if let Some(stats) = self.coordinator.cached_key_stats(segment.id) {
                 source = source.with_stats(stats);
             }

@@ -10,8 +10,8 @@ use super::{Rows, Standalone, StandaloneError};
 use crate::{
     coordinator::CollectionCell,
     memory::Account,
-    model::{Collection, Field, FieldId, LoadError, Metric, RequestError, SearchError},
-    query::{self, Found, QueryError, QueryVectors, Range, Search},
+    model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
+    query::{self, Effort, Found, QueryError, QueryVectors, Range, Search},
 };
 
 /// A client's search.
@@ -30,6 +30,45 @@ pub struct SearchRequest {
     pub group: Option<FieldId>,
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
+    pub asked: AskedEffort,
+}
+
+/// The parameters of a search that say how thoroughly an index is searched, as the client gave them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AskedEffort {
+    /// Rows in view, of HNSW.
+    pub ef: Option<u64>,
+    /// Lists that are searched, of the IVF family.
+    pub nprobe: Option<u64>,
+    /// Rows in view, of DISKANN.
+    pub search_list: Option<u64>,
+}
+
+impl AskedEffort {
+    /// The effort of our graphs, which serve the other kinds too.
+    fn of(self, collection: &Collection, field: &Field) -> Effort {
+        let index = collection.indexes.iter().find(|index| index.field == field.id);
+        let kind = index.and_then(|index| IndexDefinition::of(field, &index.params).ok()).map(|found| found.kind);
+        let width =
+            |asked: Option<u64>| asked.map_or(Effort::Usual, |rows| Effort::Width(rows.try_into().unwrap_or(u32::MAX)));
+        match kind {
+            Some(IndexKind::Hnsw { .. }) => width(self.ef),
+            Some(IndexKind::DiskAnn) => width(self.search_list),
+            Some(
+                IndexKind::IvfFlat { lists }
+                | IndexKind::IvfSq8 { lists }
+                | IndexKind::IvfPq { lists, .. }
+                | IndexKind::Scann { lists }
+                | IndexKind::GpuIvfFlat { lists }
+                | IndexKind::GpuIvfPq { lists, .. },
+            ) => {
+                // A client that has most of the lists searched wants all rows to be seen.
+                let has_most = self.nprobe.is_some_and(|probes| probes.saturating_mul(2) >= lists.into());
+                if has_most { Effort::Exact } else { Effort::Usual }
+            }
+            _ => Effort::Usual,
+        }
+    }
 }
 
 /// Rows of each query vector, and the account of the memory that they and their messages take. It counts until both are
@@ -82,8 +121,9 @@ impl Standalone {
             return Err(LoadError::CollectionNotLoaded(cell.id).into());
         }
         let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
-        let metric =
-            search_metric(&meta, meta.schema.field_by_id(request.field).ok_or_else(unknown)?, &request.metric)?;
+        let field = meta.schema.field_by_id(request.field).ok_or_else(unknown)?;
+        let metric = search_metric(&meta, field, &request.metric)?;
+        let effort = request.asked.of(&meta, field);
         if let Some(Range { radius, near: Some(near) }) = request.range
             && !(if metric.greater_is_nearer() { near > radius } else { near < radius })
         {
@@ -93,7 +133,7 @@ impl Standalone {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&meta.schema);
-            let (read_set, _pins, _) = self.read_set(cell, &request.rows).await?;
+            let (read_set, _pins, _) = self.read_set(cell, &request.rows, Some(request.field)).await?;
             let search = Search {
                 scope: self.scope(cell, request.rows),
                 field: request.field,
@@ -104,6 +144,7 @@ impl Standalone {
                 range: request.range,
                 group: request.group,
                 output: request.fields,
+                effort,
             };
             let found = query::search(&schema, read_set, search, &self.query_limits(&admitted)).await?;
             let Found { counts, scores, rows } = found;

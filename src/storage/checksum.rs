@@ -14,7 +14,7 @@ use super::{error::StorageError, path::LogPath};
 use crate::{
     binlog::{BinlogError, LogIds},
     fault::{self, Planted},
-    model::{FieldId, LogFile, SegmentLogs},
+    model::{FieldId, IndexPart, LogFile, Segment, SegmentIndex, SegmentLogs},
 };
 
 /// An object as the record of its segment describes it.
@@ -40,7 +40,22 @@ impl StoredObject {
         Self::of(LogPath::delta(ids, file.id), file)
     }
 
-    /// All objects of a segment.
+    /// A part of an index.
+    pub fn index(ids: LogIds, index: &SegmentIndex, number: usize, part: &IndexPart) -> Self {
+        let path = LogPath::index(ids, index, number as i64);
+        Self { path, bytes: part.bytes, checksum: Some(part.checksum) }
+    }
+
+    /// All objects of a segment's indexes.
+    pub fn indexes(segment: &Segment) -> Vec<Self> {
+        let ids = segment.log_ids();
+        let parts = |index: &SegmentIndex| -> Vec<Self> {
+            index.parts.iter().enumerate().map(|(number, part)| Self::index(ids, index, number, part)).collect()
+        };
+        segment.indexes.iter().flat_map(parts).collect()
+    }
+
+    /// All objects of a segment but those of its indexes.
     pub fn all(ids: LogIds, logs: &SegmentLogs) -> Vec<Self> {
         let files = |list: &'_ [(FieldId, Vec<LogFile>)], of: fn(LogIds, FieldId, &LogFile) -> Self| -> Vec<Self> {
             list.iter().flat_map(|(field, files)| files.iter().map(move |file| of(ids, *field, file))).collect()

@@ -12,7 +12,8 @@
 //!        pace  outage  counters
 //!     local     bucket                backends: files (local/direct: past the page cache), S3
 //!
-//! vectors ── vector_cache             decoded vectors, and those that were searched lately
+//! vectors ── vector_cache             decoded vectors and open indexes, and those that were searched lately
+//!  open_index
 //! ```
 
 mod backend;
@@ -24,6 +25,7 @@ mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod local;
+mod open_index;
 mod outage;
 mod pace;
 mod path;
@@ -39,6 +41,7 @@ pub use checksum::{RunningCheck, StoredObject};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fetch::{Fetched, fetch, verify};
+pub use open_index::OpenIndex;
 pub use outage::Outage;
 pub use pace::{Pace, Paced};
 pub use path::{LogKind, LogPath, ParsePathError};

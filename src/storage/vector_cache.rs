@@ -1,4 +1,5 @@
-//! Decoded vectors of flushed segments that were searched lately, bounded by bytes. The least recently used go first.
+//! Decoded vectors and open indexes of flushed segments that were searched lately, bounded by bytes together. The least
+//! recently used go first.
 //!
 //! Reading and decoding a log takes some twenty times as long as comparing its vectors. Must never hold rows that are not
 //! flushed: a log in the cache never changes.
@@ -10,8 +11,8 @@ use std::sync::{
 
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 
-use super::Vectors;
-use crate::model::{FieldId, SegmentId};
+use super::{OpenIndex, StorageError, Vectors};
+use crate::model::{FieldId, SegmentId, SegmentIndex};
 
 /// Expected entries; sizes the table only.
 const EXPECTED: usize = 1_000;
@@ -20,21 +21,44 @@ const ENTRY_BYTES: u64 = 256;
 /// Share of the cache that entries may take which were used more than once. A larger log is never kept.
 const HOT_SHARE: f64 = 0.95;
 
-/// The vectors of one log: segment, field, and number of the log.
-type Key = (SegmentId, FieldId, usize);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    /// The vectors of one log: segment, field, and number of the log.
+    Log(SegmentId, FieldId, usize),
+    /// The index of one build.
+    Index(SegmentId, i64),
+}
+
+impl Key {
+    fn segment(&self) -> SegmentId {
+        match *self {
+            Self::Log(segment, ..) | Self::Index(segment, _) => segment,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Vectors(Arc<[Vectors]>),
+    Index(Arc<OpenIndex>),
+}
 
 #[derive(Debug, Clone)]
 struct ByBytes;
 
-impl Weighter<Key, Arc<[Vectors]>> for ByBytes {
-    fn weight(&self, _: &Key, vectors: &Arc<[Vectors]>) -> u64 {
-        ENTRY_BYTES + vectors.iter().map(Vectors::bytes_in_memory).sum::<u64>()
+impl Weighter<Key, Kept> for ByBytes {
+    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+        let bytes = match kept {
+            Kept::Vectors(vectors) => vectors.iter().map(Vectors::bytes_in_memory).sum::<u64>(),
+            Kept::Index(index) => index.bytes_in_memory(),
+        };
+        ENTRY_BYTES + bytes
     }
 }
 
 #[derive(Debug)]
 pub struct VectorCache {
-    cache: Cache<Key, Arc<[Vectors]>, ByBytes>,
+    cache: Cache<Key, Kept, ByBytes>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -68,25 +92,56 @@ impl VectorCache {
     }
 
     pub fn get(&self, segment: SegmentId, field: FieldId, log: usize) -> Option<Arc<[Vectors]>> {
-        let found = self.cache.get(&(segment, field, log));
-        let counter = if found.is_some() { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Relaxed);
+        let found = match self.cache.get(&Key::Log(segment, field, log)) {
+            Some(Kept::Vectors(vectors)) => Some(vectors),
+            Some(Kept::Index(_)) | None => None,
+        };
+        self.count(found.is_some());
         found
     }
 
-    /// Logs that were found, and logs that were not.
+    fn count(&self, hit: bool) {
+        let counter = if hit { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// An index that is open.
+    pub fn open_index(&self, segment: SegmentId, index: &SegmentIndex) -> Option<Arc<OpenIndex>> {
+        let found = match self.cache.get(&Key::Index(segment, index.build)) {
+            Some(Kept::Index(index)) => Some(index),
+            Some(Kept::Vectors(_)) | None => None,
+        };
+        self.count(found.is_some());
+        found
+    }
+
+    /// Opens an index and keeps it. Of concurrent calls for one index only one opens it.
+    pub async fn open(
+        &self,
+        segment: SegmentId,
+        index: &SegmentIndex,
+        open: impl Future<Output = Result<OpenIndex, StorageError>>,
+    ) -> Result<Option<Arc<OpenIndex>>, StorageError> {
+        let open = async { open.await.map(|index| Kept::Index(Arc::new(index))) };
+        match self.cache.get_or_insert_async(&Key::Index(segment, index.build), open).await? {
+            Kept::Index(index) => Ok(Some(index)),
+            Kept::Vectors(_) => Ok(None),
+        }
+    }
+
+    /// Logs and indexes that were found, and those that were not.
     pub fn looked_up(&self) -> (u64, u64) {
         (self.hits.load(Relaxed), self.misses.load(Relaxed))
     }
 
     pub fn put(&self, segment: SegmentId, field: FieldId, log: usize, vectors: Arc<[Vectors]>) {
-        self.cache.insert((segment, field, log), vectors);
+        self.cache.insert(Key::Log(segment, field, log), Kept::Vectors(vectors));
     }
 
     /// Frees the vectors of segments that nobody will search. A search that holds one of them may put some back. They are
     /// never asked for again, so they are the next to go.
     pub fn forget(&self, is_gone: impl Fn(SegmentId) -> bool) {
-        self.cache.retain(|(segment, ..), _| !is_gone(*segment));
+        self.cache.retain(|key, _| !is_gone(key.segment()));
     }
 }
 

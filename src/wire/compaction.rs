@@ -84,6 +84,8 @@ fn compaction_type(kind: PlanKind) -> CompactionType {
         PlanKind::Single => CompactionType::Single,
         PlanKind::Clustering => CompactionType::Clustering,
         PlanKind::L0Delete => CompactionType::Level0Delete,
+        // Milvus builds indexes elsewhere; no list of compactions has such a plan.
+        PlanKind::Index => CompactionType::Undefined,
     }
 }
 

@@ -240,7 +240,8 @@ fn columns_encoded_again_decode_to_the_same() {
             let field = fields.iter().find(|field| field.id == id).unwrap();
             let log = InsertLog::open(bytes.clone()).unwrap();
             let (header, values) = (log.header(), column(&log, field));
-            let mut writer = InsertLogWriter::new(path.ids(), field, &config).unwrap();
+            let ids = path.ids().unwrap();
+            let mut writer = InsertLogWriter::new(ids, field, &config).unwrap();
             writer.write(&values).unwrap();
             let ours = writer.finish(header.ts_from, header.ts_to, 1).unwrap();
             let again = InsertLog::open(ours.bytes).unwrap();
@@ -249,7 +250,7 @@ fn columns_encoded_again_decode_to_the_same() {
             // Floats are compared by value above; their bits matter too.
             assert_eq!(column(&again, field).to_data().buffers(), values.to_data().buffers(), "{path}");
 
-            let copy = log.readdress(path.ids(), 7).unwrap().join(&bytes);
+            let copy = log.readdress(ids, 7).unwrap().join(&bytes);
             assert_eq!(copy.bytes[copy.bytes.len() - 200..], bytes[bytes.len() - 200..]);
             assert_eq!(Descriptor::read(&copy.bytes).unwrap(), *header);
         }

@@ -5,12 +5,14 @@
 //! that nothing names, as a crash would; once the step has begun, it finishes. The transaction carries the coordinator's
 //! epoch (P6) and expects each input to be stored exactly as it was read (P2).
 //!
-//! [`flush`] commits segments and deletes of the write path, [`compaction`] the outcome of a merge. Both leave the choice of segments for a delete to [`super::deletes`].
+//! [`flush`] commits segments and deletes of the write path, [`compaction`] the outcome of a merge,
+//! [`index`] that of a build. The first two leave the choice of segments for a delete to [`super::deletes`].
 //!
 //! Must never: commit without the collection's turn, or let a reader see a part of a change.
 
 mod compaction;
 mod flush;
+mod index;
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::{
     coordinator::{Coordinator, CoordinatorError, JobView},
     fault::{self, Planted},
-    model::{CollectionId, Job, JobCounts, JobId, JobState, Plan, RequestError, Trigger},
+    model::{CollectionId, Job, JobCounts, JobId, JobState, Plan, PlanKind, RequestError, Trigger},
 };
 
 /// Jobs looked at under one lock.
@@ -69,11 +69,11 @@ impl Coordinator {
         Ok(counts.ok_or(RequestError::JobNotFound(id))?)
     }
 
-    /// Plans of all jobs of a collection that are kept, newest job first, each plan once.
+    /// Compactions of all jobs of a collection that are kept, newest job first, each plan once. Builds of indexes are none.
     pub fn plans_of_collection(&self, id: CollectionId) -> Vec<Plan> {
         let mut seen = HashSet::new();
         let plans = self.core.jobs.of_collection(id).into_iter().flat_map(|view| view.plans);
-        plans.filter(|plan| seen.insert(plan.id)).collect()
+        plans.filter(|plan| plan.kind != PlanKind::Index && seen.insert(plan.id)).collect()
     }
 
     /// Jobs that the filter covers, newest first, from those older than `before` (none: from the newest). A page that

@@ -32,7 +32,7 @@ async fn a_merge_whose_inputs_are_gone_by_its_commit_takes_no_effect() {
     let (cell, plan) = planned(&world).await;
     let core = &world.coordinator.core;
     let attempt = Attempt { plan: plan.id, number: 1 };
-    let Task::Compaction(task) = core.prepare(attempt).await.unwrap();
+    let Task::Compaction(task) = core.prepare(attempt).await.unwrap() else { panic!("a build") };
     let compactor = Compactor::new(core.store.clone(), core.config.binlog.clone(), &core.config.worker);
     let outcome = compactor.run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap();
 

@@ -315,7 +315,7 @@ async fn a_delete_that_arrives_meanwhile_reaches_the_output_with_its_row(#[case]
     let plan = process.coordinator().jobs().job(job).unwrap().plans[0].id;
     let attempt = Attempt { plan, number: 1 };
     let core = &process.coordinator().core;
-    let Task::Compaction(task) = core.prepare(attempt).await.unwrap();
+    let Task::Compaction(task) = core.prepare(attempt).await.unwrap() else { panic!("a build") };
     let compactor = Compactor::new(world.store.clone(), core.config.binlog.clone(), &core.config.worker);
     let outcome = compactor.run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap();
     process.deleted(&cell, "f100 < 100 or f100 >= 19900").await;

@@ -1,8 +1,8 @@
-//! Index definitions: stored and described. No index is built; a definition counts as finished at once, because every
-//! read here is exact without one.
+//! Index definitions, and how far their indexes have come. Segments that need no index count as indexed.
 
 use super::*;
 use crate::{
+    coordinator::IndexProgress,
     model::{Collection, IndexDef, RequestError},
     standalone::CollectionName,
     wire::status,
@@ -32,7 +32,6 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
-        let rows = cell.rows(None) as i64;
         let found = chosen(&meta, &request.index_name);
         if found.is_empty() {
             return Err(match request.index_name.as_str() {
@@ -42,15 +41,20 @@ impl MilvusApi {
         }
         let index_descriptions = found
             .into_iter()
-            .map(|index| IndexDescription {
-                index_name: index.name.clone(),
-                index_id: index.id,
-                params: index.params.iter().map(|(k, v)| super::system::pair(k, v)).collect(),
-                field_name: meta.schema.field_by_id(index.field).map(|f| f.name.clone()).unwrap_or_default(),
-                indexed_rows: rows,
-                total_rows: rows,
-                state: common::IndexState::Finished.into(),
-                ..Default::default()
+            .map(|index| {
+                let progress = self.coordinator.index_progress(&cell, index);
+                IndexDescription {
+                    index_name: index.name.clone(),
+                    index_id: index.id,
+                    params: index.params.iter().map(|(k, v)| super::system::pair(k, v)).collect(),
+                    field_name: meta.schema.field_by_id(index.field).map(|f| f.name.clone()).unwrap_or_default(),
+                    indexed_rows: progress.indexed_rows as i64,
+                    total_rows: progress.total_rows as i64,
+                    pending_index_rows: (progress.total_rows - progress.indexed_rows) as i64,
+                    state: state(&progress).into(),
+                    index_state_fail_reason: progress.failure.unwrap_or_default(),
+                    ..Default::default()
+                }
             })
             .collect();
         Ok(DescribeIndexResponse { index_descriptions, ..Default::default() })
@@ -63,13 +67,13 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
-        match chosen(&meta, &request.index_name).as_slice() {
+        let progress = match chosen(&meta, &request.index_name).as_slice() {
             [] => return Err(RequestError::IndexNotFound(request.index_name).into()),
-            [_] => {}
+            [index] => self.coordinator.index_progress(&cell, index),
             _ => return Err(CallError(status::progress_of_many())),
-        }
-        let rows = cell.rows(None) as i64;
-        Ok(GetIndexBuildProgressResponse { indexed_rows: rows, total_rows: rows, ..Default::default() })
+        };
+        let (indexed_rows, total_rows) = (progress.indexed_rows as i64, progress.total_rows as i64);
+        Ok(GetIndexBuildProgressResponse { indexed_rows, total_rows, ..Default::default() })
     }
 
     /// No index, or several, is a state too, and no error.
@@ -79,11 +83,22 @@ impl MilvusApi {
     ) -> Outcome<GetIndexStateResponse> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        let state = match chosen(&cell.meta(), &request.index_name).as_slice() {
-            [_] => common::IndexState::Finished,
-            _ => common::IndexState::None,
+        let (state, fail_reason) = match chosen(&cell.meta(), &request.index_name).as_slice() {
+            [index] => {
+                let progress = self.coordinator.index_progress(&cell, index);
+                (state(&progress), progress.failure.unwrap_or_default())
+            }
+            _ => (common::IndexState::None, String::new()),
         };
-        Ok(GetIndexStateResponse { state: state.into(), ..Default::default() })
+        Ok(GetIndexStateResponse { state: state.into(), fail_reason, ..Default::default() })
+    }
+}
+
+fn state(progress: &IndexProgress) -> common::IndexState {
+    match progress {
+        IndexProgress { failure: Some(_), .. } => common::IndexState::Failed,
+        IndexProgress { indexed_rows, total_rows, .. } if indexed_rows >= total_rows => common::IndexState::Finished,
+        _ => common::IndexState::InProgress,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     memory::Account,
     model::{CollectionSchema, Field, RequestError, SearchError},
-    standalone::{QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter},
+    standalone::{AskedEffort, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter},
     wire::{
         proto::{
             common::KeyValuePair,
@@ -69,6 +69,7 @@ impl MilvusApi {
             range: params.range,
             group: group.map(|group| group.id),
             fields: fields.clone(),
+            asked: params.asked,
         };
         let found = self.standalone.search(&cell, wanted).await?;
         let mut results = results(schema, &output, &found, count, params.decimals)?;
@@ -152,6 +153,7 @@ struct Params<'r> {
     ignore_growing: bool,
     /// Empty: rows are not grouped.
     group: &'r str,
+    asked: AskedEffort,
 }
 
 impl<'r> Params<'r> {
@@ -184,9 +186,11 @@ impl<'r> Params<'r> {
             }
         };
         let metric = get("metric_type").unwrap_or("");
-        let range = get("params").map_or(Ok(None), range)?;
+        let inner = get("params").filter(|text| !text.is_empty()).map(json).transpose()?;
+        let range = inner.as_ref().map_or(Ok(None), range)?;
+        let asked = inner.as_ref().map(effort).unwrap_or_default();
         let anns_field = get("anns_field").unwrap_or("");
-        Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group })
+        Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group, asked })
     }
 
     fn group<'s>(&self, schema: &'s CollectionSchema) -> Outcome<Option<&'s Field>> {
@@ -217,12 +221,19 @@ fn window(what: &'static str, got: i64) -> Result<u64, SearchError> {
     rows.ok_or(SearchError::OutOfRange { what, got, most: MOST_ROWS })
 }
 
-/// The bounds among the parameters of the index, which are JSON. Without a radius there are none.
-fn range(text: &str) -> Result<Option<Range>, SearchError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let params: serde_json::Value = serde_json::from_str(text).map_err(|e| SearchError::Params(e.to_string()))?;
+/// The parameters of the index.
+fn json(text: &str) -> Result<serde_json::Value, SearchError> {
+    serde_json::from_str(text).map_err(|e| SearchError::Params(e.to_string()))
+}
+
+/// How thoroughly the index is to be searched. What is no number has no say.
+fn effort(params: &serde_json::Value) -> AskedEffort {
+    let number = |key| params.get(key).and_then(serde_json::Value::as_u64);
+    AskedEffort { ef: number("ef"), nprobe: number("nprobe"), search_list: number("search_list") }
+}
+
+/// The bounds among the parameters of the index. Without a radius there are none.
+fn range(params: &serde_json::Value) -> Result<Option<Range>, SearchError> {
     let bound = |key: &'static str| match params.get(key) {
         None => Ok(None),
         Some(value) => {
@@ -297,6 +308,7 @@ mod tests {
             range: None,
             ignore_growing: false,
             group: "",
+            asked: AskedEffort::default(),
         };
         let given = pairs(&[("topk", "10")]);
         assert_eq!(Params::of(&given).unwrap(), plain);
@@ -317,6 +329,7 @@ mod tests {
             decimals: Some(3),
             range,
             ignore_growing: true,
+            asked: AskedEffort { nprobe: Some(10), ..AskedEffort::default() },
             ..plain
         };
         assert_eq!(Params::of(&given).unwrap(), full);

@@ -24,6 +24,17 @@ fn pk_ranges() -> impl Strategy<Value = Option<PkRange>> {
     }))
 }
 
+fn indexes() -> impl Strategy<Value = Box<[SegmentIndex]>> {
+    let number = || 0..=i64::MAX as u64;
+    let part =
+        (number(), number(), any::<u32>()).prop_map(|(rows, bytes, checksum)| IndexPart { rows, bytes, checksum });
+    let parts = proptest::collection::vec(part, 0..3);
+    let index = (proptest::array::uniform4(any::<i64>()), parts).prop_map(|([index, field, build, version], parts)| {
+        SegmentIndex { index, field: FieldId(field), build, version, parts }
+    });
+    proptest::collection::vec(index, 0..3).prop_map(Into::into)
+}
+
 fn cluster_ranges() -> impl Strategy<Value = Option<Box<ClusterRange>>> {
     let scalars = |kind: u8| match kind {
         0 => any::<i64>().prop_map(Scalar::Int).boxed(),
@@ -53,6 +64,7 @@ prop_compose! {
         dropped_at_ms in 0..u64::MAX / NANOS_PER_MS,
         end_lsn in any::<u64>(),
         version in any::<u64>(),
+        indexes in indexes(),
     ) -> Segment {
         let ids_of = |list: &[i64]| list.iter().copied().map(SegmentId).collect();
         Segment {
@@ -80,6 +92,7 @@ prop_compose! {
             dropped_at_ms,
             end_lsn: Lsn(end_lsn),
             version,
+            indexes,
         }
     }
 }
@@ -152,6 +165,15 @@ fn reads_records_of_older_releases() {
     assert_eq!(segment.pk_range, Some(PkRange { min: PrimaryKey::Int(-1), max: PrimaryKey::Int(0) }));
     assert_eq!((segment.state, segment.dropped_at_ms), (SegmentState::Dropped, 1_700_000_000_123));
     assert_eq!(&*segment.compaction_to, [SegmentId(10)]);
+    assert_eq!(&*segment.indexes, []);
+
+    let hex = include_str!("../../../tests/golden/meta/segment-2.hex");
+    let bytes = hex::decode(hex.split_whitespace().collect::<String>()).unwrap();
+    let segment = decode_segment("datacoord-meta/s/7/8/9", &bytes, &mut Groups::default()).unwrap();
+    assert_eq!(encode_segment(&segment), bytes);
+    let part = IndexPart { rows: 290, bytes: 4096, checksum: 0x0403_0201 };
+    let index = SegmentIndex { index: 55, field: FieldId(101), build: 66, version: 2, parts: vec![part] };
+    assert_eq!(&*segment.indexes, [index]);
 
     let bytes = include_bytes!("../../../tests/golden/meta/collection-1.json");
     let collection = decode_collection("datacoord/collection/0000000000000000007", bytes).unwrap();

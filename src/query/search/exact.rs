@@ -9,7 +9,7 @@ use futures::{
 };
 
 use super::{
-    QueryVectors,
+    Effort, QueryVectors,
     kernel::{self, Kernel},
     nearest::{HIT_BYTES, Nearest},
 };
@@ -49,6 +49,7 @@ pub struct Search {
     pub group: Option<FieldId>,
     /// Columns of the answer, in this order. Any stored field is allowed.
     pub output: Vec<FieldId>,
+    pub effort: Effort,
 }
 
 /// Bounds of the values that rows may have.
@@ -126,12 +127,12 @@ pub(in crate::query) async fn search_until(
 }
 
 /// A search whose parts fit each other.
-struct Wanted {
-    search: Search,
+pub(super) struct Wanted {
+    pub(super) search: Search,
     /// Limit and offset together.
-    most: usize,
-    ranks: Option<std::ops::Range<f32>>,
-    group: Option<Field>,
+    pub(super) most: usize,
+    pub(super) ranks: Option<std::ops::Range<f32>>,
+    pub(super) group: Option<Field>,
 }
 
 impl Wanted {
@@ -161,7 +162,7 @@ impl Wanted {
         Ok(Self { search, most, ranks, group })
     }
 
-    fn empty(&self) -> Vec<Nearest> {
+    pub(super) fn empty(&self) -> Vec<Nearest> {
         (0..self.search.queries.len()).map(|_| Nearest::new(self.most)).collect()
     }
 
@@ -207,6 +208,9 @@ impl Wanted {
         limits: &QueryLimits,
         interrupt: &Interrupt,
     ) -> Result<Vec<Nearest>, QueryError> {
+        if let Some(found) = self.nearest_by_index(scan, index, source, limits, interrupt).await? {
+            return Ok(found);
+        }
         let mut nearest = self.empty();
         let mut found = scan.open(index, source).await?;
         let mut parts = Parts::of(source);

@@ -1,4 +1,4 @@
-//! Search: the rows whose vectors are nearest to query vectors, exact.
+//! Search: the rows whose vectors are nearest to query vectors; exact, unless a segment has an index (`indexed`).
 //!
 //! ```text
 //!  sources ──▶ scan: live rows that match ──▶ ranks of their vectors (kernel) ──▶ nearest per query (nearest)
@@ -19,11 +19,14 @@
 //!
 //! Must never hold more vectors than those of a few logs, beside what the cache holds.
 
+mod effort;
 mod exact;
+mod indexed;
 mod kernel;
 mod nearest;
 mod vectors;
 
+pub use effort::Effort;
 #[cfg(test)]
 pub(in crate::query) use exact::search_until;
 pub use exact::{Found, Range, Search, search};

@@ -15,7 +15,7 @@ pub use segment::SegmentSource;
 use super::QueryError;
 use crate::{
     model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
-    storage::Vectors,
+    storage::{OpenIndex, Vectors},
 };
 
 /// Rows of one group, and the deletes that are attached to them.
@@ -58,6 +58,12 @@ pub trait RowSource: Send + Sync {
         part: usize,
         reserve: &mut dyn FnMut(u64) -> bool,
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>>;
+
+    /// The index of a field, opened. A source that opens it reserves its bytes first; false: there is no memory. None:
+    /// the source has no index, or it can't be used.
+    async fn index(&self, _field: FieldId, _reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {
+        None
+    }
 
     /// The rows at these places, which must be ascending. `fields` must not be empty.
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>>;

@@ -10,12 +10,13 @@ use super::{RowSource, take_from_batch};
 use crate::{
     binlog::{LogIds, PkStats},
     error::{Classify, ErrorKind},
+    graph::GraphShape,
     model::{
-        Channel, CollectionSchema, Delete, Field, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentLogs,
-        Timestamp,
+        Channel, CollectionSchema, Delete, Field, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentIndex,
+        SegmentLogs, Timestamp,
     },
     query::QueryError,
-    storage::{SegmentStore, VectorCache, Vectors, read_columns, read_deletes, read_stats},
+    storage::{OpenIndex, SegmentStore, VectorCache, Vectors, read_columns, read_deletes, read_stats},
 };
 
 /// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
@@ -40,6 +41,7 @@ pub struct SegmentSource {
     schema: Arc<CollectionSchema>,
     stats: Option<Arc<Vec<PkStats>>>,
     vectors: Option<Arc<VectorCache>>,
+    index: Option<(SegmentIndex, GraphShape)>,
 }
 
 impl SegmentSource {
@@ -56,6 +58,7 @@ impl SegmentSource {
             schema,
             stats: None,
             vectors: None,
+            index: None,
         }
     }
 
@@ -69,6 +72,26 @@ impl SegmentSource {
     pub fn with_vectors(mut self, cache: Arc<VectorCache>) -> Self {
         self.vectors = Some(cache);
         self
+    }
+
+    /// Adds the index of a field. It is used only with a cache.
+    pub fn with_index(mut self, index: SegmentIndex, shape: GraphShape) -> Self {
+        self.index = Some((index, shape));
+        self
+    }
+
+    /// All rows with these columns, if they are keys and timestamps and an open index has them.
+    fn rows_in_memory(&self, fields: &[FieldId]) -> Option<Result<RecordBatch, QueryError>> {
+        let key = self.schema.primary_key().id;
+        let place = |field: &FieldId| match *field {
+            field if field == key => Some(0),
+            FieldId::TIMESTAMP => Some(1),
+            _ => None,
+        };
+        let places: Vec<usize> = fields.iter().map(place).collect::<Option<_>>()?;
+        let (index, _) = self.index.as_ref()?;
+        let open = self.vectors.as_ref()?.open_index(self.ids.segment, index)?;
+        Some(open.rows.project(&places).map_err(QueryError::from))
     }
 
     /// The vectors of one log, a few at a time.
@@ -202,7 +225,32 @@ impl RowSource for SegmentSource {
         .boxed()
     }
 
+    async fn index(&self, field: FieldId, reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {
+        let (index, shape) = self.index.as_ref().filter(|(index, _)| index.field == field)?;
+        let (cache, segment) = (self.vectors.as_ref()?, self.ids.segment);
+        if let Some(open) = cache.open_index(segment, index) {
+            return Some(open);
+        }
+        let bytes = OpenIndex::estimate_bytes(index, self.rows);
+        if !cache.fits(bytes) || !reserve(bytes) {
+            return None;
+        }
+        let open = OpenIndex::read(&self.store, self.ids, index, *shape, (&self.schema, &self.logs));
+        match cache.open(segment, index, open).await {
+            Ok(open) => open,
+            // An index only saves work: the rows can be searched without it.
+            Err(error) => {
+                tracing::warn!(%segment, build = index.build, %error, "a segment is searched without its index");
+                None
+            }
+        }
+    }
+
     fn take(&self, fields: &[FieldId], places: Vec<u64>) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+        if let Some(rows) = self.rows_in_memory(fields) {
+            let taken = rows.and_then(|rows| take_from_batch(&rows, 0, &places)).transpose();
+            return stream::iter(taken).boxed();
+        }
         let (logs, places) = self.narrow(places);
         let places: Arc<[u64]> = places.into();
         let batches = read_columns(&self.store, self.ids, &logs, &self.schema, fields, BATCH_ROWS);

@@ -11,16 +11,17 @@ use arrow_array::{
     Array, ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, cast::AsArray, types::Int64Type,
 };
 
-use super::{MemorySource, QueryVectors, RowSource, Scope, Search, SegmentSource};
+use super::{Effort, MemorySource, QueryVectors, RowSource, Scope, Search, SegmentSource};
 use crate::{
     binlog::LogIds,
     config::BinlogConfig,
+    graph::{GraphBuilder, GraphShape},
     kit::model as fixture,
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, LogId, Lsn, Metric,
-        PartitionId, PrimaryKey, Segment, SegmentId, SegmentLevel, SegmentState, Timestamp,
+        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, IndexPart, LogId, Lsn,
+        Metric, PartitionId, PrimaryKey, Segment, SegmentId, SegmentIndex, SegmentLevel, SegmentState, Timestamp,
     },
-    storage::{SegmentStore, SegmentTarget, StatsLayout, write_segment},
+    storage::{LogPath, SegmentStore, SegmentTarget, StatsLayout, VectorCache, write_segment},
 };
 
 const KEY: FieldId = FieldId(100);
@@ -89,6 +90,7 @@ fn nearest_to(number: f32, limit: u64) -> Search {
         range: None,
         group: None,
         output: vec![FieldId::ROW_ID],
+        effort: Effort::Usual,
     }
 }
 
@@ -152,9 +154,31 @@ async fn flushed(
         dropped_at_ms: 0,
         end_lsn: Lsn(0),
         version: 0,
+        indexes: [].into(),
     };
     meta.summarise(&output.logs);
     SegmentSource::new(store.clone(), &meta, Arc::new(output.logs), schema.clone())
+}
+
+/// The source with an index of its vectors.
+async fn indexed(
+    store: &SegmentStore,
+    source: SegmentSource,
+    (partition, segment): (i64, i64),
+    rows: &[Row],
+    metric: Metric,
+) -> SegmentSource {
+    let shape = GraphShape { metric, dim: 2, links: 16, width: 100 };
+    let graph = GraphBuilder::new(shape, rows.len(), 1).unwrap();
+    for (place, row) in rows.iter().enumerate() {
+        graph.add(place as u64, &[row.row_id as f32, 0.5]).unwrap();
+    }
+    let bytes = bytes::Bytes::from(graph.to_bytes().unwrap());
+    let part = IndexPart { rows: graph.rows(), bytes: bytes.len() as u64, checksum: crc32c::crc32c(&bytes) };
+    let index = SegmentIndex { index: 1, field: VECTOR, build: segment, version: 1, parts: vec![part] };
+    let ids = LogIds { collection: CollectionId(1), partition: PartitionId(partition), segment: SegmentId(segment) };
+    store.put(&LogPath::index(ids, &index, 0), bytes).await.unwrap();
+    source.with_vectors(Arc::new(VectorCache::new(4 << 20))).with_index(index, shape)
 }
 
 fn int_column(batch: &RecordBatch, index: usize) -> Vec<i64> {

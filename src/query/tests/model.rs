@@ -151,11 +151,13 @@ pub(super) fn scope(case: &Case, schema: &CollectionSchema) -> Scope {
     }
 }
 
+/// With a metric, flushed segments have an index.
 pub(super) async fn read_set(
     case: &Case,
     schema: &Arc<CollectionSchema>,
     rows: &[Vec<Vec<Row>>],
     store: &SegmentStore,
+    metric: Option<Metric>,
 ) -> ReadSet {
     let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
     for (i, (source, chunks)) in case.sources.iter().zip(rows).enumerate() {
@@ -163,7 +165,11 @@ pub(super) async fn read_set(
         let all = chunks.concat();
         sources.push(if source.flushed && !all.is_empty() {
             let id = 10 + i as i64;
-            Box::new(flushed(store, schema, id, source.partition, source.channel, &all, &deletes).await)
+            let flushed = flushed(store, schema, id, source.partition, source.channel, &all, &deletes).await;
+            Box::new(match metric {
+                Some(metric) => indexed(store, flushed, (source.partition, id), &all, metric).await,
+                None => flushed,
+            })
         } else {
             growing(schema, source.partition, source.channel, chunks, deletes)
         });
@@ -183,7 +189,7 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
     let store = SegmentStore::in_memory();
     let limits = QueryLimits::default();
 
-    let counted = count(&schema, read_set(&case, &schema, &rows, &store).await, scope(&case, &schema)).await;
+    let counted = count(&schema, read_set(&case, &schema, &rows, &store, None).await, scope(&case, &schema)).await;
     prop_assert_eq!(counted.unwrap(), live.len() as u64);
 
     // The newest row of each key; of equal timestamps the first.
@@ -194,14 +200,14 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
             *best = row;
         }
     }
-    let set = read_set(&case, &schema, &rows, &store).await;
+    let set = read_set(&case, &schema, &rows, &store, None).await;
     let keys = matching_keys(&schema, set, scope(&case, &schema), &limits).await.unwrap();
     prop_assert_eq!(keys, newest.keys().cloned().collect::<Vec<_>>());
 
     let skip = if case.limit.is_some() { case.offset } else { 0 };
     let window = newest.values().skip(skip as usize).take(case.limit.unwrap_or(u64::MAX) as usize);
     let window: Vec<&Row> = window.copied().collect();
-    let set = read_set(&case, &schema, &rows, &store).await;
+    let set = read_set(&case, &schema, &rows, &store, None).await;
     let output = vec![VECTOR, NUMBER, FieldId::TIMESTAMP, FieldId::ROW_ID];
     let asked = Query { scope: scope(&case, &schema), output, limit: case.limit, offset: case.offset };
     let answer = query(&schema, set, asked, &limits).await.unwrap();

@@ -128,6 +128,33 @@ async fn one_row_per_group_the_nearest() {
     assert_eq!(error.to_string(), "rows can't be grouped by field v of type FloatVector");
 }
 
+/// A graph finds rows, an answer has keys: several rows of a key must not push other keys out.
+#[tokio::test]
+async fn a_graph_is_asked_for_more_rows_if_keys_have_several() {
+    let schema = schema(DataType::Int64);
+    let rows: Vec<Row> = (0..6_000).map(|id| row(id, 10, id / 8, id % 10)).collect();
+    let store = SegmentStore::in_memory();
+    let deletes: Vec<Delete> = (310..320).map(|key| delete(&schema, key, 11)).collect();
+    // Most rows match, so that the graph is asked and not every row is ranked.
+    for filter in ["", "n > 0"] {
+        let source = flushed(&store, &schema, 9, 1, 0, &rows, &deletes).await;
+        let source = indexed(&store, source, (1, 9), &rows, Metric::L2).await;
+        let filter = compile(filter, &schema).unwrap().map(Arc::new);
+        let scope = Scope { filter, ..Scope::default() };
+        let asked = Search { scope, output: vec![KEY], ..nearest_to(2_500.0, 100) };
+        let found = found(&schema, set(vec![Box::new(source)]), asked).await.remove(0);
+        let mut keys: Vec<i64> = found.iter().map(|(key, _)| *key).collect();
+        keys.sort_unstable();
+        let mut expected: Vec<i64> = (0..750).filter(|key| !(310..320).contains(key)).collect();
+        expected.sort_by_key(|key| if *key > 312 { key * 8 - 2_500 } else { 2_500 - key * 8 - 7 });
+        expected.truncate(100);
+        let right = keys.iter().filter(|key| expected.contains(key)).count();
+        assert!(keys.len() == 100 && right >= 95, "{right} of {}", keys.len());
+        keys.dedup();
+        assert_eq!(keys.len(), 100, "a key twice");
+    }
+}
+
 /// Values beside which Milvus 2.3.5 begins and ends, observed.
 #[rstest]
 #[case(Metric::L2, 9.0, None, &[1, 2])]
@@ -257,7 +284,13 @@ fn nearest(
     all.into_iter().map(|(value, _, id)| (id, value)).collect()
 }
 
-async fn check(case: Case, halves: Vec<i32>, metric: Metric, width: Option<f32>) -> Result<(), TestCaseError> {
+async fn check(
+    case: Case,
+    halves: Vec<i32>,
+    metric: Metric,
+    width: Option<f32>,
+    has_index: bool,
+) -> Result<(), TestCaseError> {
     let schema = schema(if case.text_keys { DataType::VarChar } else { DataType::Int64 });
     let rows = rows_of(&case.sources);
     let live = expected(&case, &schema, &rows);
@@ -279,7 +312,7 @@ async fn check(case: Case, halves: Vec<i32>, metric: Metric, width: Option<f32>)
         output: vec![FieldId::ROW_ID, VECTOR, NUMBER],
         ..nearest_to(0.0, 1)
     };
-    let set = read_set(&case, &schema, &rows, &store).await;
+    let set = read_set(&case, &schema, &rows, &store, has_index.then_some(metric)).await;
     let found = search(&schema, set, asked, &QueryLimits::default()).await.unwrap();
     prop_assert_eq!(vector_rows(&found.rows, 1), int_column(&found.rows, 0));
     let hits = hits(&found);
@@ -306,7 +339,9 @@ proptest! {
         halves in prop::collection::vec(0..80i32, 1..4),
         metric in prop::sample::select(vec![Metric::L2, Metric::Ip]),
         width in prop::option::weighted(0.3, 1.0..400.0f32),
+        has_index in any::<bool>(),
     ) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check(case, halves, metric, width))?;
+        let check = check(case, halves, metric, width, has_index);
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check)?;
     }
 }

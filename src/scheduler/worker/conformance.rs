@@ -51,6 +51,8 @@ async fn run(bench: &dyn WorkerBench, task: Task) -> (Answer, Vec<ProgressReport
 fn ids_of(task: &Task) -> std::ops::Range<i64> {
     match task {
         Task::Compaction(task) => task.ids.clone(),
+        // An index is named by its plan.
+        Task::Index(task) => task.plan.id.0..task.plan.id.0 + 1,
     }
 }
 
@@ -66,6 +68,7 @@ fn ids_used(outcome: &TaskOutcome) -> Vec<i64> {
             };
             outcome.outputs.iter().flat_map(of_output).collect()
         }
+        TaskOutcome::Index(outcome) => vec![outcome.index.build],
     }
 }
 
@@ -163,6 +166,10 @@ fn in_other_ids(task: Task) -> Task {
             let reserved = task.ids.clone();
             task.ids = reserved.end..reserved.end + (reserved.end - reserved.start);
             Task::Compaction(task)
+        }
+        Task::Index(mut task) => {
+            task.plan.id.0 += 1;
+            Task::Index(task)
         }
     }
 }

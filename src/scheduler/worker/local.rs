@@ -46,6 +46,10 @@ impl Worker for LocalWorker {
                     let outcome = compactor.run(&task, &progress, &cancel).await;
                     outcome.map(TaskOutcome::Compaction).map_err(WorkerError::from)
                 }
+                Task::Index(task) => {
+                    let outcome = compactor.build_index(&task, &progress, &cancel).await;
+                    outcome.map(TaskOutcome::Index).map_err(WorkerError::from)
+                }
             }
         };
         // Dropping the handle ends the work.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    compactor::{CompactionOutcome, CompactionTask},
+    compactor::{CompactionOutcome, CompactionTask, IndexOutcome, IndexTask},
     error::{Classify, ErrorKind},
     model::PlanId,
 };
@@ -13,14 +13,18 @@ use crate::{
 /// One piece of work: everything that a worker needs to know, as values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a task is moved a few times in its life, and most are compactions")]
 pub enum Task {
     Compaction(CompactionTask),
+    /// In a box: it is larger than the other one.
+    Index(Box<IndexTask>),
 }
 
 impl Task {
     pub fn plan(&self) -> PlanId {
         match self {
             Self::Compaction(task) => task.plan.id,
+            Self::Index(task) => task.plan.id,
         }
     }
 }
@@ -30,6 +34,7 @@ impl Task {
 #[serde(rename_all = "snake_case")]
 pub enum TaskOutcome {
     Compaction(CompactionOutcome),
+    Index(IndexOutcome),
 }
 
 /// Why an execution failed.

@@ -45,7 +45,9 @@ impl Standalone {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.coordinator.definitions_changed(&cell);
+        Ok(())
     }
 
     /// Drops an index by name; a missing one is no error. Without a name it is the only one of the collection, if it is
@@ -70,7 +72,10 @@ impl Standalone {
             });
             Ok(())
         })
-        .await
+        .await?;
+        // Builds end, and indexes are forgotten.
+        self.coordinator.definitions_changed(&cell);
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 mod damage;
 mod deletes;
 mod garbage;
+mod indexes;
 mod searches;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -25,7 +25,7 @@ async fn loaded(world: &World) -> Arc<CollectionCell> {
     cell
 }
 
-fn near(key: i64, limit: u64) -> SearchRequest {
+pub(super) fn near(key: i64, limit: u64) -> SearchRequest {
     let vector = [key as f32; super::DIM as usize].map(f32::to_le_bytes).concat();
     SearchRequest {
         rows: Rows::default(),
@@ -37,11 +37,12 @@ fn near(key: i64, limit: u64) -> SearchRequest {
         range: None,
         group: None,
         fields: vec![KEY],
+        asked: AskedEffort::default(),
     }
 }
 
 /// Keys of an answer, the nearest first.
-async fn found(world: &World, cell: &CollectionCell, request: SearchRequest) -> Vec<i64> {
+pub(super) async fn found(world: &World, cell: &CollectionCell, request: SearchRequest) -> Vec<i64> {
     let answer = world.standalone.search(cell, request).await.unwrap();
     let keys = answer.rows.column(0).as_primitive::<Int64Type>().values().to_vec();
     assert_eq!(answer.counts, [keys.len()]);

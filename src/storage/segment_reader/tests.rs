@@ -126,6 +126,7 @@ async fn a_flipped_bit_names_the_object() {
                         }
                         read_stats(&store, IDS, &logs).await.map(drop)
                     }
+                    LogKind::Index => panic!("these segments have no index"),
                 },
             ];
             for error in errors {

@@ -1,0 +1,231 @@
+//! Search of one segment through its index: near rows come out of the graphs, and are then ranked exactly.
+//!
+//! The graphs are asked only for rows that are live and match. If few are, or few are in the segment, all of them are
+//! ranked instead, which costs less and misses none.
+//!
+//! Must never: answer if more rows may be found than were looked at. The caller then searches without the index.
+
+use std::sync::Arc;
+
+use arrow_array::{Int64Array, StringArray, cast::AsArray, types::Int64Type};
+use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, Buffer};
+use futures::TryStreamExt;
+
+use super::{
+    effort::Effort,
+    exact::Wanted,
+    kernel::Kernel,
+    nearest::{HIT_BYTES, Nearest},
+};
+use crate::{
+    model::{FieldId, Timestamp},
+    query::{
+        QueryError, QueryLimits, RowSource,
+        interrupt::{Checkpoint, Interrupt},
+        scan::{Gate, KeyColumn, Scan},
+        select::RowPlace,
+    },
+    storage::{OpenIndex, Vectors},
+};
+
+/// Rows that a search keeps in view if the client does not say.
+const USUAL_WIDTH: usize = 128;
+/// Beyond this a search of the graph costs more than all rows do.
+const MOST_WIDTH: usize = 32 << 10;
+/// Distances that a graph computes for each row in view.
+const STEPS: usize = 24;
+/// Vectors that are ranked at once.
+const RANKED: usize = 256;
+
+/// The rows of a segment that may be found.
+enum Passing {
+    All,
+    /// Those that are not dead.
+    Live(Gate),
+    /// Those of these places.
+    Places(BooleanBuffer),
+}
+
+impl Wanted {
+    /// The nearest rows of one source, by its index. None: there is no index for this search.
+    pub(super) async fn nearest_by_index(
+        self: &Arc<Self>,
+        scan: &Scan,
+        number: usize,
+        source: &dyn RowSource,
+        limits: &QueryLimits,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Vec<Nearest>>, QueryError> {
+        let is_finite = |query| self.search.queries.floats(query).iter().all(|number| number.is_finite());
+        let takes_an_index = self.search.effort != Effort::Exact
+            && self.ranks.is_none()
+            && self.group.is_none()
+            && self.most <= MOST_WIDTH / 2
+            && (0..self.search.queries.len()).all(is_finite);
+        if !takes_an_index {
+            return Ok(None);
+        }
+        let mut reserve = |bytes| limits.hold(bytes).is_ok();
+        let Some(index) = source.index(self.search.field, &mut reserve).await else { return Ok(None) };
+        if index.graphs.iter().any(|graph| graph.shape().metric != self.search.metric) {
+            return Ok(None);
+        }
+        let passing = match scan.gate(source).await? {
+            None => return Ok(Some(self.empty())),
+            Some(gate) if !gate.is_filtered() => {
+                if gate.is_open() {
+                    Passing::All
+                } else {
+                    Passing::Live(gate)
+                }
+            }
+            Some(_) => {
+                limits.hold(source.rows().div_ceil(8))?;
+                let mut found = scan.open(number, source).await?;
+                let mut places = BooleanBufferBuilder::new(source.rows() as usize);
+                places.append_n(source.rows() as usize, false);
+                while let Some(batch) = found.try_next().await? {
+                    batch.places.iter().for_each(|place| places.set_bit(*place as usize, true));
+                }
+                Passing::Places(places.finish())
+            }
+        };
+        let this = Arc::clone(self);
+        let look = move |checkpoint: &Checkpoint| this.look(number, &index, &passing, checkpoint);
+        let Some(nearest) = interrupt.blocking(look).await? else { return Ok(None) };
+        let hits: u64 = nearest.iter().map(|nearest| nearest.len() as u64).sum();
+        limits.hold(hits * HIT_BYTES)?;
+        Ok(Some(nearest))
+    }
+
+    /// Looks for all query vectors. None: the index does not tell.
+    fn look(
+        &self,
+        number: usize,
+        index: &OpenIndex,
+        passing: &Passing,
+        checkpoint: &Checkpoint,
+    ) -> Result<Option<Vec<Nearest>>, QueryError> {
+        let rows = Rows::of(number, index)?;
+        let keep = |place: u64| rows.passes(passing, place);
+        let keep: Option<&dyn Fn(u64) -> bool> = if matches!(passing, Passing::All) { None } else { Some(&keep) };
+        let matching = match passing {
+            Passing::All | Passing::Live(_) => rows.times.len(),
+            Passing::Places(places) => places.count_set_bits(),
+        };
+        let asked = match self.search.effort {
+            Effort::Width(width) => width as usize,
+            Effort::Usual | Effort::Exact => USUAL_WIDTH,
+        };
+        let width = asked.clamp(self.most, MOST_WIDTH.max(self.most));
+        let mut all = self.empty();
+        for (query, nearest) in all.iter_mut().enumerate() {
+            let kernel = Kernel::new(self.search.metric, &self.search.queries, query);
+            let is_few =
+                matching.saturating_mul(matching) <= width.saturating_mul(STEPS).saturating_mul(rows.times.len());
+            if is_few {
+                let places = (0..rows.times.len() as u64).filter(|place| keep.is_none_or(|keep| keep(*place)));
+                rows.rank(places, &kernel, nearest, checkpoint)?;
+                continue;
+            }
+            let mut width = width;
+            loop {
+                let mut may_have_more = false;
+                for graph in &index.graphs {
+                    checkpoint.spend(width * STEPS * RANKED)?;
+                    let places = graph.nearest(self.search.queries.floats(query), width, keep);
+                    let Ok(places) = places else { return Ok(None) };
+                    may_have_more |= places.len() >= width;
+                    rows.rank(places.into_iter(), &kernel, nearest, checkpoint)?;
+                }
+                // Several rows of one key leave room for others.
+                if nearest.len() >= self.most || !may_have_more {
+                    break;
+                }
+                width *= 4;
+                if width > MOST_WIDTH {
+                    return Ok(None);
+                }
+                *nearest = Nearest::new(self.most);
+            }
+        }
+        Ok(Some(all))
+    }
+}
+
+/// Keys and timestamps of a segment's rows, by place.
+struct Rows<'i> {
+    number: usize,
+    index: &'i OpenIndex,
+    keys: KeyColumn,
+    ints: Option<&'i Int64Array>,
+    texts: Option<&'i StringArray>,
+    times: &'i Int64Array,
+}
+
+impl<'i> Rows<'i> {
+    fn of(number: usize, index: &'i OpenIndex) -> Result<Self, QueryError> {
+        let wrong = || QueryError::Batch { field: FieldId::TIMESTAMP, wanted: "keys and timestamps".to_owned() };
+        let [key, time] = index.rows.columns() else { return Err(wrong()) };
+        let times = time.as_primitive_opt::<Int64Type>().ok_or_else(wrong)?;
+        let (ints, texts) = (key.as_primitive_opt::<Int64Type>(), key.as_string_opt::<i32>());
+        Ok(Self { number, index, keys: KeyColumn::of(Arc::clone(key)), ints, texts, times })
+    }
+
+    /// Never panics: the engine calls it.
+    fn passes(&self, passing: &Passing, place: u64) -> bool {
+        let at = place as usize;
+        if at >= self.times.len() {
+            return false;
+        }
+        match passing {
+            Passing::All => true,
+            Passing::Places(places) => at < places.len() && places.value(at),
+            Passing::Live(gate) => {
+                let time = Timestamp(self.times.value(at) as u64);
+                match (self.ints, self.texts) {
+                    (Some(keys), _) => gate.lets_int(keys.value(at), time),
+                    (None, Some(keys)) => gate.lets_text(keys.value(at), time),
+                    (None, None) => false,
+                }
+            }
+        }
+    }
+
+    /// Ranks rows exactly, with the vectors of the graphs.
+    fn rank(
+        &self,
+        places: impl Iterator<Item = u64>,
+        kernel: &Kernel<'_>,
+        nearest: &mut Nearest,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), QueryError> {
+        let dim = self.index.graphs.first().map_or(0, |graph| graph.shape().dim as usize);
+        let mut places = places.peekable();
+        while places.peek().is_some() && dim > 0 {
+            checkpoint.spend(RANKED * dim)?;
+            let (mut numbers, mut with) = (Vec::with_capacity(RANKED * dim), Vec::with_capacity(RANKED));
+            for place in places.by_ref().take(RANKED) {
+                let from = numbers.len();
+                numbers.resize(from + dim, 0.0);
+                let space = &mut numbers[from..];
+                // A row in no graph has no rank.
+                if self.index.graphs.iter().any(|graph| graph.vector(place, space).unwrap_or(false)) {
+                    with.push(place);
+                } else {
+                    numbers.truncate(from);
+                }
+            }
+            let vectors = Vectors::dense(Buffer::from_vec(numbers), dim * size_of::<f32>());
+            for (at, row) in with.into_iter().enumerate() {
+                let rank = kernel.rank(&vectors, at);
+                if nearest.may_take(rank) && (row as usize) < self.times.len() {
+                    let ts = Timestamp(self.times.value(row as usize) as u64);
+                    let place = RowPlace { ts, source: self.number, row };
+                    nearest.offer(rank, place, &self.keys, None, row as usize);
+                }
+            }
+        }
+        Ok(())
+    }
+}
