@@ -206,7 +206,7 @@ def suites():
     pymilvus = {version: python_env(f"pymilvus-{version}", HERE / "python" / f"requirements-{version}.txt")
                 for version in ("2.3.7", "2.6.17", "3.0.2")}
     for version, environment in pymilvus.items():
-        for script in ("orm", "client", "errors", "descriptors"):
+        for script in ("orm", "client", "errors", "indexes", "descriptors"):
             needs = () if script == "descriptors" else ("grpc",)
             found.append(pytest_suite(f"pymilvus-{version}/{script}", environment, f"python/{script}.py", needs=needs))
         if version != "2.6.17":

@@ -8,7 +8,7 @@
 //!    that no flush wrote is an output of one (P2).
 //! 5. Attempts are bounded, and a plan that failed or timed out says why (P7).
 //! 6. A plan that has ended never changes, no job and no plan is forgotten, and a job's counts add up (P7).
-//! 7. Every object of a live segment is there, has its checksum, and can be decoded (P5).
+//! 7. Every object of a live segment, those of its indexes included, is there, has its checksum, and can be decoded (P5).
 //! 8. An id of a segment is never used again.
 
 use std::{
@@ -19,10 +19,10 @@ use std::{
 use datacoord::{
     meta::{Catalog, MemoryStore},
     model::{
-        Collection, CollectionId, FieldId, Group, Job, JobCounts, JobId, Plan, PlanId, PlanState, Segment, SegmentId,
-        SegmentLevel, SegmentLogs, SegmentState,
+        Collection, CollectionId, FieldId, Group, Job, JobCounts, JobId, Plan, PlanId, PlanKind, PlanState, Segment,
+        SegmentId, SegmentLevel, SegmentLogs, SegmentState,
     },
-    storage::{LogPath, SegmentStore, read_columns, read_deletes},
+    storage::{LogPath, SegmentStore, StoredObject, read_columns, read_deletes},
 };
 use futures::TryStreamExt;
 
@@ -75,7 +75,9 @@ fn objects_of(segment: &Segment, logs: &SegmentLogs) -> Vec<(String, u64, Option
     let stats =
         logs.stats.iter().flat_map(|(field, files)| files.iter().map(|f| (LogPath::stats(ids, *field, f.id), f)));
     let delta = logs.delta.iter().map(|f| (LogPath::delta(ids, f.id), f));
-    insert.chain(stats).chain(delta).map(|(path, file)| (path.to_string(), file.bytes, file.checksum)).collect()
+    let logs = insert.chain(stats).chain(delta).map(|(path, file)| (path.to_string(), file.bytes, file.checksum));
+    let indexes = StoredObject::indexes(segment).into_iter();
+    logs.chain(indexes.map(|object| (object.path.to_string(), object.bytes, object.checksum))).collect()
 }
 
 /// Key and timestamp of each row of a segment.
@@ -239,7 +241,9 @@ async fn decode(
 
 fn reserved_once(now: &Picture, broken: &mut Vec<String>) {
     let mut reserved = BTreeMap::new();
-    for plan in now.plans.values().filter(|plan| !plan.state.is_terminal()) {
+    // A build leaves its segment to merges.
+    let rewrites = now.plans.values().filter(|plan| plan.kind != PlanKind::Index);
+    for plan in rewrites.filter(|plan| !plan.state.is_terminal()) {
         for id in plan.input_ids() {
             if let Some(other) = reserved.insert(id, plan.id) {
                 broken.push(format!("1: segment {id} is in plan {other} and in plan {}", plan.id));
@@ -250,7 +254,7 @@ fn reserved_once(now: &Picture, broken: &mut Vec<String>) {
 
 fn effects(now: &Picture, broken: &mut Vec<String>) {
     let (mut dropped_by, mut made_by) = (BTreeMap::new(), BTreeMap::new());
-    for plan in now.plans.values() {
+    for plan in now.plans.values().filter(|plan| plan.kind != PlanKind::Index) {
         let PlanState::Completed { targets, .. } = &plan.state else { continue };
         let inputs: Vec<SegmentId> = plan.input_ids().collect();
         for id in &inputs {

@@ -103,6 +103,7 @@ fn config(dir: PathBuf, numbers: &mut Numbers) -> Config {
     config.compaction.max_segment_bytes = 16 << 10;
     config.compaction.max_small_segments = 3;
     config.compaction.delta_logs = 3;
+    config.index.min_rows = 1 + numbers.below(8);
     config.gc.interval = minutes(10);
     config.gc.drop_tolerance = minutes(20);
     config.gc.missing_tolerance = minutes(30);

@@ -122,6 +122,18 @@ impl Life {
         };
         let done = process.standalone.create_collection(new).await;
         self.defined(table, "create a collection", done, |table| table.standing = Standing::Live);
+        if self.numbers.percent(70) {
+            self.define_index(process, table).await;
+        }
+    }
+
+    /// A definition that is refused, or whose answer is lost, is no harm: nothing depends on it.
+    async fn define_index(&mut self, process: &Process, table: usize) {
+        let name = self.oracle.with(table, |table| table.name.clone());
+        let pairs = [("index_type", "HNSW"), ("metric_type", "L2"), ("M", "8"), ("efConstruction", "40")];
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        let done = process.standalone.create_index(CollectionName::new("", &name), "vector", "", pairs).await;
+        self.defined(table, "define an index", done, |_| ());
     }
 
     /// Changes a definition, alone: no call of a client is under way in this table.

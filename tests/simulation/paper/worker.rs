@@ -76,7 +76,7 @@ impl PaperWorker {
 
 impl Worker for PaperWorker {
     fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution {
-        let Task::Compaction(task) = task;
+        let Task::Compaction(task) = task else { panic!("there are no indexes on paper") };
         let (fate, journal) = (self.fate(&task), self.journal.clone());
         let done = async move {
             let error = |kind: ErrorKind| Err(WorkerError { kind, message: format!("it is {}", kind.as_str()) });
