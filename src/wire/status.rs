@@ -17,7 +17,7 @@ use super::proto::common::{self, ErrorCode};
 use crate::{
     error::{Classify, ErrorKind, cut},
     model::{
-        RequestError,
+        Channel, RequestError,
         collection::DEFAULT_DATABASE,
         name::{BadName, NameKind},
     },
@@ -66,15 +66,15 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::NoDatabaseToChange(name) => unexpected(format_args!("database:{name} not found")),
         E::DatabaseExists(name) => unexpected(format_args!("database already exist: {name}")),
         E::DefaultDatabase => unexpected("can not drop default database"),
-        E::DatabaseNotEmpty { database, collections } => unexpected(format_args!(
-            "database:{database} not empty, must drop all collections before drop database: it has {collections}"
-        )),
+        E::DatabaseNotEmpty { database, .. } => {
+            unexpected(format_args!("database:{database} not empty, must drop all collections before drop database"))
+        }
         E::TooManyDatabases { most } => too_many_databases(*most),
-        E::TooManyCollections { most, database } => too_many_collections(*most, database.as_deref()),
+        E::TooManyCollections { most, .. } => too_many_collections(*most),
         E::TargetNotFound(name) => unexpected(format_args!("target database:{name} not found")),
         E::CollectionNotFound { database, collection } => collection_not_found(database, collection),
         E::CollectionIdNotFound(id) => collection_not_found(DEFAULT_DATABASE, id),
-        E::CollectionNotNamed => Code::COLLECTION_NOT_FOUND.with("collection not found[collection=0]"),
+        E::CollectionNotNamed => collection_not_found_anywhere(0),
         E::NoCollection { id } => parameter_invalid(format_args!(
             "compaction needs a collection: collection_name is empty and collectionID is {id}, expected a name or an id above 0"
         )),
@@ -87,10 +87,9 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::RenameToCollection { database, name } => unexpected(format_args!(
             "duplicated new collection name {database}:{name} with other collection name or alias"
         )),
-        E::HasAliases { aliases, first } => unexpected(format_args!(
-            "fail to rename db name, must drop all aliases of this collection before rename: it has {aliases}, the first \
-             is {first}"
-        )),
+        E::HasAliases { .. } => {
+            unexpected("fail to rename db name, must drop all aliases of this collection before rename")
+        }
         E::NothingToAlter => unexpected("only support alter collection properties, but collection properties is empty"),
         E::Load(error) => of_load_error(error),
         E::AliasNotFound { database, alias } => alias_not_found(database, alias),
@@ -102,16 +101,15 @@ pub fn of_request(error: &RequestError) -> common::Status {
             "invalid max query result window, (offset+limit) should be in range [1, {most}], but got {got}"
         )),
         E::TooManyPartitions { count, limit, collection } => unexpected(format_args!(
-            "partition number ({count}) exceeds max configuration ({limit}), collection: {collection} \
-             (rootCoord.maxPartitionNum)"
+            "partition number ({count}) exceeds max configuration ({limit}), collection: {collection}"
         )),
         E::DefaultPartition => unexpected("default partition cannot be deleted"),
-        E::PartitionKeyMode { verb, collection } => {
-            unexpected(format_args!("disable {verb} partition if partition key mode is used: collection {collection}"))
+        E::PartitionKeyMode { verb, .. } => {
+            unexpected(format_args!("disable {verb} partition if partition key mode is used"))
         }
-        E::PartitionByKey(name) => unexpected(format_args!(
-            "not support manually specifying the partition names if partition key mode is used: {name}"
-        )),
+        E::PartitionByKey(_) => {
+            unexpected("not support manually specifying the partition names if partition key mode is used")
+        }
         E::IndexNotFound(name) => Code::INDEX_NOT_FOUND.with(format_args!("index not found[indexName={name}]")),
         E::NoIndex(name) => Code::INDEX_NOT_FOUND.with(format_args!("index not found[collection={name}]")),
         E::NoFieldToIndex(field) => unexpected(format_args!("cannot create index on non-exist field: {field}")),
@@ -186,15 +184,25 @@ fn collection_not_found(database: &str, collection: impl Display) -> common::Sta
     Code::COLLECTION_NOT_FOUND.with(format_args!("collection not found[database={database}][collection={collection}]"))
 }
 
+/// For AlterAlias, and for calls without a name: without a database.
+pub fn collection_not_found_anywhere(collection: impl Display) -> common::Status {
+    Code::COLLECTION_NOT_FOUND.with(format_args!("collection not found[collection={collection}]"))
+}
+
 /// For DescribeCollection by name: SDKs look for the first words.
 pub fn collection_not_described(database: &str, collection: &str) -> common::Status {
-    Code::COLLECTION_NOT_DESCRIBED
-        .with(format_args!("can't find collection collection not found[database={database}][collection={collection}]"))
+    not_described(format_args!("collection not found[database={database}][collection={collection}]"))
 }
 
 /// For DescribeCollection by id.
 pub fn collection_id_not_described(id: i64) -> common::Status {
-    Code::COLLECTION_NOT_DESCRIBED.with(format_args!("can't find collection collection not found[collection={id}]"))
+    not_described(format_args!("collection not found[collection={id}]"))
+}
+
+/// The detail has the cause alone, as in Milvus.
+fn not_described(why: impl Display) -> common::Status {
+    let detail = cut(why.to_string());
+    common::Status { detail, ..Code::COLLECTION_NOT_DESCRIBED.with(format_args!("can't find collection {why}")) }
 }
 
 fn partition_not_found(partition: impl Display) -> common::Status {
@@ -222,18 +230,12 @@ fn alias_taken(database: &str, alias: &str, owner: &str) -> common::Status {
 }
 
 fn too_many_databases(most: usize) -> common::Status {
-    Code::TOO_MANY_DATABASES
-        .with(format_args!("exceeded the limit number of database[limit={most}] (rootCoord.maxDatabaseNum)"))
+    Code::TOO_MANY_DATABASES.with(format_args!("exceeded the limit number of database[limit={most}]"))
 }
 
-/// With the setting, which is another one for a single database.
-fn too_many_collections(most: usize, database: Option<&str>) -> common::Status {
-    let (of, key) = match database {
-        Some(database) => (format!("[database={database}]"), "maxCollectionNumPerDB"),
-        None => (String::new(), "maxCollectionNum"),
-    };
-    Code::TOO_MANY_COLLECTIONS
-        .with(format_args!("exceeded the limit number of collections[limit={most}]{of} (quotaAndLimits.limits.{key})"))
+/// Of a database, or of all together: Milvus does not tell which.
+fn too_many_collections(most: usize) -> common::Status {
+    Code::TOO_MANY_COLLECTIONS.with(format_args!("exceeded the limit number of collections[limit={most}]"))
 }
 
 /// Another collection or an alias has this name.
@@ -275,6 +277,11 @@ pub fn within(step: &str, status: common::Status) -> common::Status {
     common::Status { detail: reason.clone(), reason, ..status }
 }
 
+/// The same answer, with the step that failed in front of the reason in the detail only.
+pub fn detailed(step: &str, status: common::Status) -> common::Status {
+    common::Status { detail: cut(format!("{step}: {}", status.reason)), ..status }
+}
+
 const MANY_INDEXES: &str = "index duplicates[indexName=]";
 
 /// The progress of one of several indexes, none of which is named. Other calls have no code for this.
@@ -282,9 +289,11 @@ pub fn progress_of_many() -> common::Status {
     Code::INDEX_DUPLICATE.with(MANY_INDEXES)
 }
 
-/// A delete without an expression.
-pub fn no_expression() -> common::Status {
-    parameter_invalid("invalid expression: invalid parameter[expected=valid expr][actual=empty expr]")
+/// A delete without an expression, which Milvus sends to the channel's node all the same.
+pub fn no_expression(channel: Option<&Channel>) -> common::Status {
+    let why = "invalid expression: invalid parameter[expected=valid expr][actual=empty expr]";
+    let detail = load::tried_twice(&format!("{}: {why}", load::delegator(channel)));
+    common::Status { detail: cut(detail), ..parameter_invalid(why) }
 }
 
 /// A flag of a query that can't be read.
@@ -323,12 +332,7 @@ mod tests {
     #[case(alias_not_found("default", "a"), 1600, 1, "alias not found")]
     #[case(alias_conflict("default", "a"), 1601, 1, "alias and collection name conflict")]
     #[case(alias_taken("default", "a", "c"), 1602, 1, "a is alias to another collection: c: alias already exist[")]
-    #[case(
-        too_many_databases(64),
-        801,
-        1,
-        "exceeded the limit number of database[limit=64] (rootCoord.maxDatabaseNum)"
-    )]
+    #[case(too_many_databases(64), 801, 1, "exceeded the limit number of database[limit=64]")]
     #[case(unexpected("text"), 65535, 1, "text")]
     #[case(duplicate_collection("X"), 65535, 1, "create duplicate collection with different parameters, collection: X")]
     #[case(drop_through_alias("a"), 65535, 1, "cannot drop the collection via alias = a")]
@@ -336,7 +340,7 @@ mod tests {
     fn catalogue(#[case] status: common::Status, #[case] code: i32, #[case] error_code: i32, #[case] starts: &str) {
         assert_eq!((status.code, status.error_code, status.retriable), (code, error_code, false));
         assert!(status.reason.starts_with(starts), "{}", status.reason);
-        assert_eq!(status.detail, status.reason);
+        assert_eq!(status.reason.strip_prefix("can't find collection ").unwrap_or(&status.reason), status.detail);
     }
 
     #[test]

@@ -58,34 +58,22 @@ fn table() -> Vec<Limit> {
         milvus("fields of a collection", "proxy.maxFieldNum", limits.max_fields.into(), "65535", "limited to 64"),
         milvus("shards of a collection", "proxy.maxShardNum", limits.max_shards.into(), "65535", "limited to 16"),
         milvus("dimension of a vector", "proxy.maxDimension", limits.max_dimension.into(), "65535", "1 ~ 32768"),
-        limit(
-            "partitions of a collection",
-            "rootCoord.maxPartitionNum",
-            limits.max_partitions.to_string(),
-            "65535",
-            "(2)",
-        ),
-        limit(
+        milvus("partitions of a collection", "rootCoord.maxPartitionNum", limits.max_partitions as u64, "65535", "(2)"),
+        milvus(
             "collections of a database",
             "quotaAndLimits.limits.maxCollectionNumPerDB",
-            limits.max_database_collections.to_string(),
+            limits.max_database_collections as u64,
             "102",
             "limit=4",
         ),
-        limit(
+        milvus(
             "collections",
             "quotaAndLimits.limits.maxCollectionNum",
-            limits.max_collections.to_string(),
+            limits.max_collections as u64,
             "102",
             "limit=6",
         ),
-        limit(
-            "databases beside `default`",
-            "rootCoord.maxDatabaseNum",
-            limits.max_databases.to_string(),
-            "801",
-            "limit=2",
-        ),
+        milvus("databases beside `default`", "rootCoord.maxDatabaseNum", limits.max_databases as u64, "801", "limit=2"),
         milvus(
             "`max_length` of a VarChar",
             "datacoord.limits.maxVarCharLength",

@@ -144,6 +144,7 @@ of_a_collection!(
     DescribeIndexRequest,
     DropIndexRequest,
     GetIndexBuildProgressRequest,
+    GetIndexStatisticsRequest,
     GetIndexStateRequest,
     LoadCollectionRequest,
     ReleaseCollectionRequest,

@@ -93,6 +93,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Rule)])] = &[
             ("DescribeIndex", collection(P::IndexDetail)),
             ("DropIndex", collection(P::DropIndex)),
             ("GetIndexBuildProgress", collection(P::IndexDetail)),
+            ("GetIndexStatistics", collection(P::IndexDetail)),
             ("GetIndexState", collection(P::IndexDetail)),
             ("LoadCollection", collection(P::Load)),
             ("ReleaseCollection", collection(P::Release)),

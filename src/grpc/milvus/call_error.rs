@@ -23,6 +23,11 @@ impl CallError {
     pub(crate) fn within(self, step: &str) -> Self {
         Self(status::within(step, self.0))
     }
+
+    /// The step of the call that failed, before the reason in the detail only.
+    pub(crate) fn detailed(self, step: &str) -> Self {
+        Self(status::detailed(step, self.0))
+    }
 }
 
 impl From<StandaloneError> for CallError {
@@ -92,6 +97,7 @@ answers!(
     GetFlushAllStateResponse,
     GetFlushStateResponse,
     GetIndexBuildProgressResponse,
+    GetIndexStatisticsResponse,
     GetIndexStateResponse,
     GetLoadStateResponse,
     GetLoadingProgressResponse,

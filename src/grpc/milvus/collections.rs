@@ -1,6 +1,8 @@
 //! Collections, aliases, partitions and their counts.
 
 use super::{
+    call_error::rejected,
+    names::Names,
     system::{pair, pairs_to_map},
     *,
 };
@@ -76,15 +78,16 @@ impl MilvusApi {
         Ok(describe(&cell.meta(), request.collection_name))
     }
 
-    /// What a refusal to describe repeats of the question.
-    pub(super) fn asked(&self, request: &Request<DescribeCollectionRequest>) -> DescribeCollectionResponse {
+    /// What a refusal to describe repeats of the question: nothing, if it is for the name.
+    pub(super) fn asked(&self, request: &Request<DescribeCollectionRequest>) -> Option<DescribeCollectionResponse> {
         let (call, message) = (CallContext::of(request), request.get_ref());
-        DescribeCollectionResponse {
+        message.check_names(self.standalone.config().limits.max_name_length).ok()?;
+        Some(DescribeCollectionResponse {
             schema: Some(Default::default()),
             collection_name: message.collection_name.clone(),
             db_name: CollectionName::new(call.database(&message.db_name), "").database.to_owned(),
             ..Default::default()
-        }
+        })
     }
 
     /// The names are looked at only for what is loaded, as in Milvus.
@@ -122,6 +125,9 @@ impl MilvusApi {
 
     pub(super) async fn do_alter_collection(&self, request: Request<AlterCollectionRequest>) -> Outcome<()> {
         let (call, request) = self.read(request)?;
+        if request.collection_name.is_empty() {
+            return Err(rejected("alter collection failed, collection name does not exists"));
+        }
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
         let set = pairs_to_map(request.properties);
         Ok(self.standalone.alter_collection(name, set, &request.delete_keys).await?)
@@ -154,7 +160,12 @@ impl MilvusApi {
     pub(super) async fn do_alter_alias(&self, request: Request<AlterAliasRequest>) -> Outcome<()> {
         let (call, request) = self.read(request)?;
         let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        Ok(self.standalone.alter_alias(name, &request.alias).await?)
+        self.standalone.alter_alias(name, &request.alias).await.map_err(|error| match error.request() {
+            Some(RequestError::CollectionNotFound { collection, .. }) => {
+                CallError(status::collection_not_found_anywhere(collection))
+            }
+            _ => error.into(),
+        })
     }
 
     pub(super) async fn do_drop_alias(&self, request: Request<DropAliasRequest>) -> Outcome<()> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    coordinator::IndexProgress,
+    coordinator::{CollectionCell, IndexProgress},
     model::{Collection, IndexDef, RequestError},
     standalone::CollectionName,
     wire::status,
@@ -31,33 +31,27 @@ impl MilvusApi {
     ) -> Outcome<DescribeIndexResponse> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        let meta = cell.meta();
-        let found = chosen(&meta, &request.index_name);
-        if found.is_empty() {
+        let index_descriptions = self.described(&cell, &request.index_name);
+        if index_descriptions.is_empty() {
             return Err(match request.index_name.as_str() {
                 "" => RequestError::NoIndex(request.collection_name).into(),
                 name => RequestError::IndexNotFound(name.to_owned()).into(),
             });
         }
-        let index_descriptions = found
-            .into_iter()
-            .map(|index| {
-                let progress = self.coordinator.index_progress(&cell, index);
-                IndexDescription {
-                    index_name: index.name.clone(),
-                    index_id: index.id,
-                    params: index.params.iter().map(|(k, v)| super::system::pair(k, v)).collect(),
-                    field_name: meta.schema.field_by_id(index.field).map(|f| f.name.clone()).unwrap_or_default(),
-                    indexed_rows: progress.indexed_rows as i64,
-                    total_rows: progress.total_rows as i64,
-                    pending_index_rows: (progress.total_rows - progress.indexed_rows) as i64,
-                    state: state(&progress).into(),
-                    index_state_fail_reason: progress.failure.unwrap_or_default(),
-                    ..Default::default()
-                }
-            })
-            .collect();
         Ok(DescribeIndexResponse { index_descriptions, ..Default::default() })
+    }
+
+    pub(super) async fn do_get_index_statistics(
+        &self,
+        request: Request<GetIndexStatisticsRequest>,
+    ) -> Outcome<GetIndexStatisticsResponse> {
+        let (call, request) = self.read(request)?;
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        let index_descriptions = self.described(&cell, &request.index_name);
+        if index_descriptions.is_empty() {
+            return Err(RequestError::IndexNotFound(request.index_name).into());
+        }
+        Ok(GetIndexStatisticsResponse { index_descriptions, ..Default::default() })
     }
 
     pub(super) async fn do_get_index_build_progress(
@@ -91,6 +85,27 @@ impl MilvusApi {
             _ => (common::IndexState::None, String::new()),
         };
         Ok(GetIndexStateResponse { state: state.into(), fail_reason, ..Default::default() })
+    }
+
+    /// The index of a name, or all of them, as clients see them.
+    fn described(&self, cell: &CollectionCell, index: &str) -> Vec<IndexDescription> {
+        let meta = cell.meta();
+        let describe = |index: &IndexDef| {
+            let progress = self.coordinator.index_progress(cell, index);
+            IndexDescription {
+                index_name: index.name.clone(),
+                index_id: index.id,
+                params: index.params.iter().map(|(k, v)| super::system::pair(k, v)).collect(),
+                field_name: meta.schema.field_by_id(index.field).map(|f| f.name.clone()).unwrap_or_default(),
+                indexed_rows: progress.indexed_rows as i64,
+                total_rows: progress.total_rows as i64,
+                pending_index_rows: (progress.total_rows - progress.indexed_rows) as i64,
+                state: state(&progress).into(),
+                index_state_fail_reason: progress.failure.unwrap_or_default(),
+                ..Default::default()
+            }
+        };
+        chosen(&meta, index).into_iter().map(describe).collect()
     }
 }
 

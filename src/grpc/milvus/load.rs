@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::{Collection, LoadError, PartitionId, RequestError, SegmentId},
+    model::{Collection, CollectionId, LoadError, PartitionId, RequestError, SegmentId},
     standalone::{CollectionName, LoadRequest, RESOURCE_GROUP, StandaloneError, check_loaded, partition_ids},
 };
 
@@ -81,8 +81,7 @@ impl MilvusApi {
     /// Moves segments between query nodes. There is one, so nothing ever moves; what can't be meant is refused.
     pub(super) async fn do_load_balance(&self, request: Request<LoadBalanceRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
-        let name = CollectionName::new(call.database(&request.db_name), &request.collection_name);
-        let cell = self.standalone.resolve(name)?;
+        let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let refused = |error: LoadError| RequestError::from(error);
         if meta.loaded.is_empty() {
@@ -104,8 +103,9 @@ impl MilvusApi {
     /// One replica on this one node, for a loaded collection.
     pub(super) async fn do_get_replicas(&self, request: Request<GetReplicasRequest>) -> Outcome<GetReplicasResponse> {
         let (call, request) = self.read(request)?;
-        let cell = match (request.collection_name.as_str(), request.collection_id) {
-            ("", id) if id > 0 => self.coordinator.collection(crate::model::CollectionId(id))?,
+        let cell = match (request.collection_name.as_str(), CollectionId(request.collection_id)) {
+            // An id is not looked up: it has a replica or not.
+            ("", id) => self.coordinator.collection(id).map_err(|_| RequestError::from(LoadError::NoReplica(id)))?,
             (name, _) => self.collection(&call, &request.db_name, name)?,
         };
         let meta = cell.meta();

@@ -64,6 +64,7 @@ of_a_collection!(
     DescribeIndexRequest,
     GetIndexStateRequest,
     GetIndexBuildProgressRequest,
+    GetIndexStatisticsRequest,
     DeleteRequest,
     QueryRequest,
 );

@@ -37,7 +37,7 @@ impl MilvusApi {
     }
 
     pub(super) async fn do_delete(&self, request: Request<DeleteRequest>) -> Outcome<MutationResult> {
-        let (call, request) = self.read(request)?;
+        let (call, request) = self.read(request).map_err(|error| error.detailed("Invalid collection name"))?;
         let cell = self
             .collection(&call, &request.db_name, &request.collection_name)
             .map_err(|error| error.within("Failed to get collection id"))?;
@@ -51,10 +51,11 @@ impl MilvusApi {
         }
         let scope = self.standalone.delete_scope(&cell, &request.partition_name).map_err(|error| match error {
             RequestError::PartitionNotFound(_) => CallError::from(error).within("Failed to get partition id"),
+            RequestError::BadName(_) => CallError::from(error).detailed("Invalid partition name"),
             error => error.into(),
         })?;
         if request.expr.is_empty() {
-            return Err(CallError(status::no_expression()));
+            return Err(CallError(status::no_expression(cell.meta().channels.first())));
         }
         let schema = Arc::clone(&cell.meta().schema);
         let expr = compile_filter(&request.expr, &schema)

@@ -7,6 +7,7 @@ use super::{
 use crate::wire::{
     proto::{milvus::milvus_service_server::MilvusService, schema::FieldData},
     rows::insert::values_carried,
+    status::Code,
 };
 
 /// The number of rows that a request claims, if one of its columns has as many values; otherwise none. Trusting the
@@ -190,7 +191,9 @@ impl MilvusService for MilvusApi {
         let request = self.admit(request)?;
         let asked = self.asked(&request);
         let mut response = answer(self.do_describe_collection(request).await)?;
-        if response.get_ref().schema.is_none() {
+        if response.get_ref().schema.is_none()
+            && let Some(asked) = asked
+        {
             // A refusal repeats the question.
             let DescribeCollectionResponse { status, .. } = std::mem::take(response.get_mut());
             *response.get_mut() = DescribeCollectionResponse { status, ..asked };
@@ -295,7 +298,10 @@ impl MilvusService for MilvusApi {
 
     async fn upsert(&self, request: Request<UpsertRequest>) -> Result<Response<MutationResult>, Status> {
         let rows = carried_rows(&request.get_ref().fields_data, request.get_ref().num_rows);
-        written(self.do_upsert(self.admit(request)?).await, rows)
+        let outcome = self.do_upsert(self.admit(request)?).await;
+        // Without a collection no row is counted, other than by an insert.
+        let is_lost = matches!(&outcome, Err(CallError(status)) if status.code == Code::COLLECTION_NOT_FOUND.code);
+        written(outcome, if is_lost { 0 } else { rows })
     }
 
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<MutationResult>, Status> {
@@ -379,6 +385,13 @@ impl MilvusService for MilvusApi {
         request: Request<GetIndexBuildProgressRequest>,
     ) -> Result<Response<GetIndexBuildProgressResponse>, Status> {
         answer(self.do_get_index_build_progress(self.admit(request)?).await)
+    }
+
+    async fn get_index_statistics(
+        &self,
+        request: Request<GetIndexStatisticsRequest>,
+    ) -> Result<Response<GetIndexStatisticsResponse>, Status> {
+        answer(self.do_get_index_statistics(self.admit(request)?).await)
     }
 
     async fn get_index_state(

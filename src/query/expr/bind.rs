@@ -18,7 +18,7 @@ use crate::model::{CollectionSchema, DataType, Field, FieldId};
 /// Checks `expr`, the tree of `text`, against a schema.
 pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema) -> Result<BoundExpr, ExprError> {
     let mut binder = Binder { schema, fields: Vec::new() };
-    let root = binder.predicate(expr).map_err(|fault| ExprError::new(text, fault))?;
+    let root = binder.predicate(expr).map_err(|fault| ExprError::of_meaning(text, fault))?;
     binder.fields.sort_unstable();
     binder.fields.dedup();
     Ok(BoundExpr { root, fields: binder.fields })
@@ -148,7 +148,7 @@ impl Binder<'_> {
                 path.extend(column.path.iter().cloned());
                 (dynamic, path)
             }
-            (None, None) => return Err(ExprFault::new(at, format!("field {} does not exist", column.name))),
+            (None, None) => return Err(ExprFault::new(at, format!("field {} not exist", column.name))),
         };
         self.fields.push(field.id);
         let reference = reference(field, schema);

@@ -9,7 +9,7 @@ const MESSAGE_BYTES: usize = 512;
 
 /// A refused expression. It is always the client's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot parse expression: {expr}, error: {message} at column {column}")]
+#[error("cannot parse expression: {expr}, error: {message}{}", place(*.is_syntax, *.column))]
 pub struct ExprError {
     /// The expression, shortened.
     pub expr: String,
@@ -17,18 +17,29 @@ pub struct ExprError {
     pub column: usize,
     /// The error without its place.
     pub message: String,
+    /// The expression can't be read; otherwise it does not fit the schema.
+    pub is_syntax: bool,
+}
+
+/// Milvus tells the place of an error of syntax only.
+fn place(is_syntax: bool, column: usize) -> String {
+    if is_syntax { format!(" at column {column}") } else { String::new() }
 }
 
 impl ExprError {
-    pub(super) fn new(text: &str, fault: ExprFault) -> Self {
-        let at = floor_char(text, fault.at);
-        let before = text.get(..at).unwrap_or_default();
-        Self { expr: shorten(text, QUOTED_BYTES), column: before.chars().count() + 1, message: fault.message }
+    pub(super) fn of_syntax(text: &str, fault: ExprFault) -> Self {
+        Self { is_syntax: true, ..Self::of_meaning(text, fault) }
     }
 
-    /// The reason that Milvus gives if it refuses the expression of a delete. Clients look for its beginning.
+    pub(super) fn of_meaning(text: &str, fault: ExprFault) -> Self {
+        let at = floor_char(text, fault.at);
+        let column = text.get(..at).unwrap_or_default().chars().count() + 1;
+        Self { expr: shorten(text, QUOTED_BYTES), column, message: fault.message, is_syntax: false }
+    }
+
+    /// The reason that Milvus gives if it refuses the expression of a delete. It does not tell what is wrong.
     pub fn delete_reason(&self) -> String {
-        format!("failed to create expr plan, expr = {}: {} at column {}", self.expr, self.message, self.column)
+        format!("failed to create expr plan, expr = {}", self.expr)
     }
 }
 

@@ -16,7 +16,7 @@ pub const MAX_DEPTH: u16 = 100;
 
 /// The tree of `text`. None if it is empty or white space: that matches every row.
 pub fn parse(text: &str) -> Result<Option<Expr>, ExprError> {
-    parse_text(text).map_err(|fault| ExprError::new(text, fault))
+    parse_text(text).map_err(|fault| ExprError::of_syntax(text, fault))
 }
 
 fn parse_text(text: &str) -> Result<Option<Expr>, ExprFault> {

@@ -25,8 +25,8 @@ impl Standalone {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;
         let meta = cell.meta();
-        let index = if index.trim().is_empty() { "" } else { index };
-        if !index.is_empty() {
+        // A name of spaces alone is one, as in Milvus.
+        if !index.trim().is_empty() {
             check_name(NameKind::Index, index, self.config.limits.max_name_length).map_err(RequestError::BadName)?;
         }
         let found = meta.schema.field(field).ok_or_else(|| RequestError::NoFieldToIndex(field.to_owned()))?;

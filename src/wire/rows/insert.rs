@@ -44,16 +44,16 @@ pub fn upsert_batch(
     limits: &LimitsConfig,
 ) -> Result<RecordBatch, RowError> {
     let key = schema.primary_key();
+    if request.partial_update {
+        return Err(RowError::Parameter("partial_update is not supported".to_owned()));
+    }
+    let rows = batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)?;
     if key.auto_id {
         return Err(RowError::Parameter(format!(
             "upsert can not assign primary field data when auto id enabled {}: invalid parameter",
             key.name
         )));
     }
-    if request.partial_update {
-        return Err(RowError::Parameter("partial_update is not supported".to_owned()));
-    }
-    let rows = batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)?;
     check_distinct(key, &rows)?;
     Ok(rows)
 }
@@ -165,22 +165,22 @@ fn wanted(schema: &CollectionSchema) -> Vec<&Field> {
     wanted
 }
 
-/// Another number of columns than there are fields to give.
-fn other_number(needed: usize, given: usize, why: &str) -> RowError {
+/// Another number of columns than there are fields to give. Milvus does not tell which one is missing or unknown.
+fn other_number(needed: usize, given: usize) -> RowError {
     RowError::Parameter(format!(
-        "the number of fields is less than needed: invalid parameter[expected={needed}][actual={given}]: {why}"
+        "the number of fields is less than needed: invalid parameter[expected={needed}][actual={given}]"
     ))
 }
 
 /// Milvus finds a column that is missing by the number of columns, or by its type.
 fn missing(field: &Field, needed: usize) -> RowError {
     if field.is_primary_key {
-        return other_number(needed, needed.saturating_sub(1), &format!("field {} is missing", field.name));
+        return other_number(needed, needed.saturating_sub(1));
     }
     illegal(field, &format!("field {} is missing", field.name))
 }
 
-/// A column without values of its field's type.
+/// A column without values of its field's type. `why` is for the types that Milvus has no words for.
 fn illegal(field: &Field, why: &str) -> RowError {
     let (what, needed) = match field.data_type {
         DataType::VarChar => ("varchar", "need string array"),
@@ -189,7 +189,7 @@ fn illegal(field: &Field, why: &str) -> RowError {
         _ => return RowError::Parameter(why.to_owned()),
     };
     RowError::Parameter(format!(
-        "{what} field '{}' is illegal, array type mismatch: invalid parameter[expected={needed}][actual=got nil]: {why}",
+        "{what} field '{}' is illegal, array type mismatch: invalid parameter[expected={needed}][actual=got nil]",
         field.name
     ))
 }
@@ -197,15 +197,9 @@ fn illegal(field: &Field, why: &str) -> RowError {
 /// Finds the field of a client's column. pymilvus 2.3 sends the dynamic field without a name.
 fn resolve<'a>(schema: &'a CollectionSchema, data: &FieldData, needed: usize) -> Result<&'a Field, RowError> {
     let name = if data.is_dynamic { DYNAMIC_FIELD } else { data.field_name.as_str() };
-    let Some(field) = schema.field(name) else {
-        let why = format!("field {} does not exist in collection {}", shown(name), schema.name);
-        return Err(other_number(needed, needed + 1, &why));
-    };
-    if field.is_primary_key && field.auto_id {
-        let why = format!("can not assign field {name} when auto id is enabled");
-        return Err(other_number(needed, needed + 1, &why));
-    }
-    Ok(field)
+    // Neither an unknown field nor a key that the server makes is one that a client gives.
+    let given = schema.field(name).filter(|field| !(field.is_primary_key && field.auto_id));
+    given.ok_or_else(|| other_number(needed, needed + 1))
 }
 
 fn column(
@@ -245,11 +239,11 @@ fn scalars(
         }
         (DataType::Int8, Data::IntData(a)) => {
             count(field, a.data.len(), rows)?;
-            Arc::new(Int8Array::from(narrow::<i8>(field, &a.data)?))
+            Arc::new(Int8Array::from(narrow::<i8>(&a.data)?))
         }
         (DataType::Int16, Data::IntData(a)) => {
             count(field, a.data.len(), rows)?;
-            Arc::new(Int16Array::from(narrow::<i16>(field, &a.data)?))
+            Arc::new(Int16Array::from(narrow::<i16>(&a.data)?))
         }
         (DataType::Int32, Data::IntData(a)) => {
             count(field, a.data.len(), rows)?;
@@ -292,18 +286,17 @@ fn vectors(field: &Field, data: vector_field::Data, rows: usize) -> Result<Array
         (DataType::FloatVector, vector_field::Data::FloatVector(a)) => {
             let length = a.data.len();
             if length % dim != 0 {
-                let text =
-                    format!("the length({length}) of float data should divide the dim({dim}): field {}", field.name);
+                let text = format!("the length({length}) of float data should divide the dim({dim})");
                 return Err(RowError::Value(text));
             }
             count(field, length / dim, rows)?;
-            finite(field, &a.data, dim)?;
+            finite(&a.data)?;
             Buffer::from_vec(a.data)
         }
         (DataType::BinaryVector, vector_field::Data::BinaryVector(bytes)) => {
             let bits = bytes.len() * 8;
             if bits % dim != 0 {
-                let text = format!("the num({bits}) of all bits should divide the dim({dim}): field {}", field.name);
+                let text = format!("the num({bits}) of all bits should divide the dim({dim})");
                 return Err(RowError::Value(text));
             }
             count(field, bits / dim, rows)?;
@@ -316,24 +309,21 @@ fn vectors(field: &Field, data: vector_field::Data, rows: usize) -> Result<Array
     Ok(Arc::new(array.map_err(|e| RowError::Column { field: field.name.clone(), reason: e.to_string() })?))
 }
 
-fn finite(field: &Field, values: &[f32], dim: usize) -> Result<(), RowError> {
+fn finite(values: &[f32]) -> Result<(), RowError> {
     // The loop over a chunk has no exit, so it compiles to vector instructions.
     const CHUNK: usize = 4096;
     let is_bad = |chunk: &[f32]| chunk.iter().fold(false, |bad, v| bad | !v.is_finite());
     let Some(bad) = values.chunks(CHUNK).position(is_bad) else { return Ok(()) };
-    let at = values.iter().skip(bad * CHUNK).position(|v| !v.is_finite()).unwrap_or(0) + bad * CHUNK;
-    let value = values.get(at).copied().unwrap_or(f32::NAN);
-    let value = match value {
+    let value = match values.iter().skip(bad * CHUNK).copied().find(|v| !v.is_finite()).unwrap_or(f32::NAN) {
         f32::INFINITY => "+Inf".to_owned(),
         f32::NEG_INFINITY => "-Inf".to_owned(),
         other => other.to_string(),
     };
-    let text = format!("value '{value}' is not a number or infinity: row {} of field {}", at / dim, field.name);
-    Err(RowError::Value(text))
+    Err(RowError::Value(format!("value '{value}' is not a number or infinity")))
 }
 
-fn narrow<T: TryFrom<i32> + IntegerRange>(field: &Field, values: &[i32]) -> Result<Vec<T>, RowError> {
-    let convert = |(row, value): (usize, &i32)| T::try_from(*value).map_err(|_| out_of_range::<T>(field, row, *value));
+fn narrow<T: TryFrom<i32> + IntegerRange>(values: &[i32]) -> Result<Vec<T>, RowError> {
+    let convert = |(row, value): (usize, &i32)| T::try_from(*value).map_err(|_| out_of_range::<T>(row, *value));
     values.iter().enumerate().map(convert).collect()
 }
 
@@ -350,12 +340,11 @@ impl IntegerRange for i16 {
     const RANGE: (i32, i32) = (i16::MIN as i32, i16::MAX as i32);
 }
 
-fn out_of_range<T: IntegerRange>(field: &Field, row: usize, value: i32) -> RowError {
+fn out_of_range<T: IntegerRange>(row: usize, value: i32) -> RowError {
     let (min, max) = T::RANGE;
     RowError::Parameter(format!(
         "the {row}th element ({value}) out of range: [{min}, {max}]: invalid parameter[expected=integer doesn't \
-         overflow][actual=out of range]: field {}",
-        field.name
+         overflow][actual=out of range]"
     ))
 }
 
@@ -374,8 +363,7 @@ fn check_lengths(field: &Field, values: &[String]) -> Result<(), RowError> {
             let length = text.len();
             let text = format!(
                 "the length ({length}) of {row}th string exceeds max length ({max}): invalid parameter[expected=valid \
-                 length string][actual=string length exceeds max length]: field {}",
-                field.name
+                 length string][actual=string length exceeds max length]"
             );
             Err(RowError::Parameter(text))
         }
@@ -433,7 +421,7 @@ fn check_json(
     .map_err(|e| invalid(e.to_string()))?;
     match taken {
         None => Ok(()),
-        Some(key) if key == DYNAMIC_FIELD => Err(RowError::Value(format!("cannot set json key to: {key}: row {row}"))),
+        Some(key) if key == DYNAMIC_FIELD => Err(RowError::Value(format!("cannot set json key to: {key}"))),
         Some(key) => {
             let text = format!("dynamic field name cannot include the static field name: {key}: row {row}");
             Err(RowError::Value(text))
@@ -462,8 +450,8 @@ fn check_cell(field: &Field, row: usize, data: Option<Data>) -> Result<Data, Row
     let data = data.unwrap_or_else(|| empty_cell(element));
     let length = match (element, &data) {
         (DataType::Bool, Data::BoolData(a)) => a.data.len(),
-        (DataType::Int8, Data::IntData(a)) => narrow::<i8>(field, &a.data)?.len(),
-        (DataType::Int16, Data::IntData(a)) => narrow::<i16>(field, &a.data)?.len(),
+        (DataType::Int8, Data::IntData(a)) => narrow::<i8>(&a.data)?.len(),
+        (DataType::Int16, Data::IntData(a)) => narrow::<i16>(&a.data)?.len(),
         (DataType::Int32, Data::IntData(a)) => a.data.len(),
         (DataType::Int64, Data::LongData(a)) => a.data.len(),
         (DataType::Float, Data::FloatData(a)) => a.data.len(),
@@ -482,8 +470,7 @@ fn check_cell(field: &Field, row: usize, data: Option<Data>) -> Result<Data, Row
     if length > max {
         let text = format!(
             "the length ({length}) of {row}th array exceeds max capacity ({max}): invalid parameter[expected=valid \
-             length array][actual=array length exceeds max capacity]: field {}",
-            field.name
+             length array][actual=array length exceeds max capacity]"
         );
         return Err(RowError::Parameter(text));
     }

@@ -254,7 +254,7 @@ fn long_json() -> String {
     field(101, "x", DataType::FloatVector),
     floats(10),
     65535,
-    "the length(10) of float data should divide the dim(8): field x"
+    "the length(10) of float data should divide the dim(8)"
 )]
 #[case::float_rows(
     field(101, "x", DataType::FloatVector),
@@ -266,13 +266,13 @@ fn long_json() -> String {
     field(101, "x", DataType::FloatVector),
     float_at(9, f32::NAN),
     65535,
-    "value 'NaN' is not a number or infinity: row 1 of field x"
+    "value 'NaN' is not a number or infinity"
 )]
 #[case::infinity(
     field(101, "x", DataType::FloatVector),
     float_at(0, f32::INFINITY),
     65535,
-    "value '+Inf' is not a number or infinity: row 0"
+    "value '+Inf' is not a number or infinity"
 )]
 #[case::binary_rows(field(101, "x", DataType::BinaryVector), vector(vector_field::Data::BinaryVector(Bytes::from_static(&[1]))), 1100, "the num_rows (1)")]
 #[case::binary_dim(Field { dim: Some(16), ..field(101, "x", DataType::BinaryVector) }, vector(vector_field::Data::BinaryVector(Bytes::from_static(&[1, 2, 3]))), 65535, "the num(24) of all bits should divide the dim(16)")]
@@ -280,14 +280,13 @@ fn long_json() -> String {
     field(101, "x", DataType::FloatVector),
     vector(vector_field::Data::BinaryVector(Bytes::new())),
     1100,
-    "float vector field 'x' is illegal, array type mismatch: invalid parameter[expected=need float vector][actual=got nil]: \
-     field x is of type FloatVector"
+    "float vector field 'x' is illegal, array type mismatch: invalid parameter[expected=need float vector][actual=got nil]"
 )]
-#[case::too_long(field(101, "x", DataType::VarChar), texts(&["ok", "ninechars"]), 1100, "the length (9) of 1th string exceeds max length (8): invalid parameter[expected=valid length string][actual=string length exceeds max length]: field x")]
+#[case::too_long(field(101, "x", DataType::VarChar), texts(&["ok", "ninechars"]), 1100, "the length (9) of 1th string exceeds max length (8): invalid parameter[expected=valid length string][actual=string length exceeds max length]")]
 #[case::bytes_not_letters(field(101, "x", DataType::VarChar), texts(&["éééé", "ééééé"]), 1100, "the length (10) of 1th string")]
 #[case::too_few(field(101, "x", DataType::VarChar), texts(&["one"]), 1100, "the num_rows (1) of field (x)")]
-#[case::other_kind(field(101, "x", DataType::VarChar), ints(&[1, 2]), 1100, "varchar field 'x' is illegal, array type mismatch: invalid parameter[expected=need string array][actual=got nil]: field x is of type VarChar, the request has int_data")]
-#[case::int8_high(field(101, "x", DataType::Int8), ints(&[127, 128]), 1100, "the 1th element (128) out of range: [-128, 127]: invalid parameter[expected=integer doesn't overflow][actual=out of range]: field x")]
+#[case::other_kind(field(101, "x", DataType::VarChar), ints(&[1, 2]), 1100, "varchar field 'x' is illegal, array type mismatch: invalid parameter[expected=need string array][actual=got nil]")]
+#[case::int8_high(field(101, "x", DataType::Int8), ints(&[127, 128]), 1100, "the 1th element (128) out of range: [-128, 127]: invalid parameter[expected=integer doesn't overflow][actual=out of range]")]
 #[case::int8_low(field(101, "x", DataType::Int8), ints(&[-129, 0]), 1100, "the 0th element (-129)")]
 #[case::int16(field(101, "x", DataType::Int16), ints(&[0, 32768]), 1100, "the 1th element (32768) out of range: [-32768, 32767]")]
 #[case::json_syntax(field(101, "x", DataType::Json), json(&["{}", "{\"a\":}"]), 1100, "row 1 of json field (x) is invalid")]
@@ -296,13 +295,13 @@ fn long_json() -> String {
 #[case::json_number(field(101, "x", DataType::Json), json(&["{}", "{\"a\":[0,-1e400]}"]), 1100, "row 1 of json field (x) is invalid: number -1e400 does not fit a double at byte 8, near $.a[1]")]
 #[case::json_depth(field(101, "x", DataType::Json), json(&["{}", &"[".repeat(1025)]), 1100, "row 1 of json field (x) is invalid: nested deeper than 1024 levels at byte 1024, near $[0]")]
 #[case::json_size(field(101, "x", DataType::Json), json(&[&long_json(), "{}"]), 1100, "the length (65537) of json field (x) exceeds max length (65536, common.JSONMaxLength): row 0")]
-#[case::capacity(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[1; 4]), cell(DataType::Int64, &[1; 5])]), 1100, "the length (5) of 1th array exceeds max capacity (4): invalid parameter[expected=valid length array][actual=array length exceeds max capacity]: field x")]
+#[case::capacity(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[1; 4]), cell(DataType::Int64, &[1; 5])]), 1100, "the length (5) of 1th array exceeds max capacity (4): invalid parameter[expected=valid length array][actual=array length exceeds max capacity]")]
 #[case::element_kind(array_field(101, "x", DataType::Int64), array(vec![cell(DataType::Int64, &[]), cell(DataType::VarChar, &[1])]), 1100, "row 1 of field x should be an array of Int64, not string_data")]
 #[case::element_range(array_field(101, "x", DataType::Int8), array(vec![cell(DataType::Int8, &[200]), cell(DataType::Int8, &[])]), 1100, "the 0th element (200) out of range")]
 #[case::element_length(array_field(101, "x", DataType::VarChar), array(vec![cell(DataType::VarChar, &[123456789]), cell(DataType::VarChar, &[])]), 1100, "the length (9) of 0th string")]
 #[case::dynamic_kind(model::dynamic(101), json(&["{}", "[1]"]), 1100, "row 1 of json field ($meta) is invalid")]
 #[case::dynamic_trailing(model::dynamic(101), json(&["{}", "{} 1"]), 1100, "row 1 of json field ($meta) is invalid")]
-#[case::dynamic_meta(model::dynamic(101), json(&["{}", "{\"$meta\":1}"]), 65535, "cannot set json key to: $meta: row 1")]
+#[case::dynamic_meta(model::dynamic(101), json(&["{}", "{\"$meta\":1}"]), 65535, "cannot set json key to: $meta")]
 #[case::dynamic_field(model::dynamic(101), json(&["{\"a\":{\"id\":1}}", "{\"a\":1,\"id\":2}"]), 65535, "dynamic field name cannot include the static field name: id: row 1")]
 fn refuses_column(#[case] other: Field, #[case] data: field_data::Field, #[case] code: i32, #[case] says: &str) {
     let schema = schema_of(other);
@@ -336,7 +335,7 @@ fn a_bad_number_is_found_anywhere() {
 
 /// Milvus does not tell a column of the wrong type from none.
 const NIL_VECTOR: &str = "float vector field 'vec' is illegal, array type mismatch: invalid parameter[expected=need float \
-                          vector][actual=got nil]: field vec is of type FloatVector, the request has ";
+                          vector][actual=got nil]";
 
 fn two_columns() -> (CollectionSchema, Vec<FieldData>) {
     let schema = schema_of(field(101, "vec", DataType::FloatVector));
@@ -345,12 +344,12 @@ fn two_columns() -> (CollectionSchema, Vec<FieldData>) {
 }
 
 #[rstest]
-#[case::missing(|d: &mut Vec<FieldData>| { d.pop(); }, "float vector field 'vec' is illegal, array type mismatch: invalid parameter[expected=need float vector][actual=got nil]: field vec is missing")]
-#[case::key_missing(|d: &mut Vec<FieldData>| { d.remove(0); }, "the number of fields is less than needed: invalid parameter[expected=2][actual=1]: field id is missing")]
+#[case::missing(|d: &mut Vec<FieldData>| { d.pop(); }, "float vector field 'vec' is illegal, array type mismatch: invalid parameter[expected=need float vector][actual=got nil]")]
+#[case::key_missing(|d: &mut Vec<FieldData>| { d.remove(0); }, "the number of fields is less than needed: invalid parameter[expected=2][actual=1]")]
 #[case::twice(|d: &mut Vec<FieldData>| d.push(d[1].clone()), "duplicated field vec found: invalid parameter")]
-#[case::unknown(|d: &mut Vec<FieldData>| d[1].field_name = "other".into(), "the number of fields is less than needed: invalid parameter[expected=2][actual=3]: field other does not exist in collection books")]
-#[case::no_name(|d: &mut Vec<FieldData>| d[1].field_name = String::new(), "the number of fields is less than needed: invalid parameter[expected=2][actual=3]: field  does not exist")]
-#[case::dynamic(|d: &mut Vec<FieldData>| d.push(FieldData { is_dynamic: true, ..Default::default() }), "the number of fields is less than needed: invalid parameter[expected=2][actual=3]: field $meta does not exist")]
+#[case::unknown(|d: &mut Vec<FieldData>| d[1].field_name = "other".into(), "the number of fields is less than needed: invalid parameter[expected=2][actual=3]")]
+#[case::no_name(|d: &mut Vec<FieldData>| d[1].field_name = String::new(), "the number of fields is less than needed: invalid parameter[expected=2][actual=3]")]
+#[case::dynamic(|d: &mut Vec<FieldData>| d.push(FieldData { is_dynamic: true, ..Default::default() }), "the number of fields is less than needed: invalid parameter[expected=2][actual=3]")]
 #[case::other_type(|d: &mut Vec<FieldData>| d[1].r#type = 100, NIL_VECTOR)]
 #[case::unknown_type(|d: &mut Vec<FieldData>| d[1].r#type = 999, NIL_VECTOR)]
 #[case::nothing(|d: &mut Vec<FieldData>| d[1].field = None, NIL_VECTOR)]

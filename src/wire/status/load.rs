@@ -3,7 +3,7 @@
 use super::code::{Code, unexpected};
 use crate::{
     error::cut,
-    model::{LoadError, PartitionId, load_error::LoadUnit},
+    model::{Channel, LoadError, PartitionId, load_error::LoadUnit},
     wire::proto::common::{self, ErrorCode},
 };
 
@@ -64,8 +64,9 @@ pub fn of_load_error(error: &LoadError) -> common::Status {
             Code::COLLECTION_NOT_LOADED.with(format_args!("collection not loaded[collection={id}]"))
         }
         E::PartitionNotLoaded(id) => PARTITION_NOT_LOADED.with(format_args!("partition not loaded[partition={id}]")),
-        E::PartitionsNotReadable { partitions, .. } => {
-            let why = format!("{}: partition not loaded[partition=[{}]]", delegator(error), ids(partitions));
+        E::PartitionsNotReadable { channel, partitions } => {
+            let channel = delegator(channel.as_ref());
+            let why = format!("{channel}: partition not loaded[partition=[{}]]", ids(partitions));
             caused(PARTITION_NOT_LOADED, &why, &tried_twice(&why))
         }
         E::NoReplica(id) => {
@@ -101,10 +102,10 @@ fn of_read_refusal(error: &LoadError, verb: &str, at: &str) -> common::Status {
         LoadError::CollectionNotLoaded(id) => {
             Code::COLLECTION_NOT_LOADED.with(format_args!("failed to {verb}: collection not loaded[collection={id}]"))
         }
-        LoadError::PartitionsNotReadable { partitions, .. } => {
+        LoadError::PartitionsNotReadable { channel, partitions } => {
             let why = format!(
                 "{}: fail to {at}, reason=partition not loaded[partition=[{}]]",
-                delegator(error),
+                delegator(channel.as_ref()),
                 ids(partitions)
             );
             caused(Code::UNEXPECTED, &why, &format!("failed to {verb}: {}", tried_twice(&why)))
@@ -119,16 +120,12 @@ fn caused(code: Code, cause: &str, detail: &str) -> common::Status {
 }
 
 /// Milvus asks the node a second time.
-fn tried_twice(why: &str) -> String {
+pub(super) fn tried_twice(why: &str) -> String {
     format!("attempt #0: {why}: attempt #1: {why}")
 }
 
-fn delegator(error: &LoadError) -> String {
-    let channel = match error {
-        LoadError::PartitionsNotReadable { channel: Some(channel), .. } => channel.as_str(),
-        _ => "",
-    };
-    format!("failed to search/query delegator 1 for channel {channel}")
+pub(super) fn delegator(channel: Option<&Channel>) -> String {
+    format!("failed to search/query delegator 1 for channel {}", channel.map(Channel::as_str).unwrap_or_default())
 }
 
 fn ids(partitions: &[PartitionId]) -> String {
@@ -149,7 +146,7 @@ fn failed(unit: LoadUnit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, CollectionId};
+    use crate::model::CollectionId;
 
     /// Codes, texts and details of the real server.
     #[test]

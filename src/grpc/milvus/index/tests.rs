@@ -66,6 +66,17 @@ async fn state(api: &MilvusApi, index: &str) -> (Answer, i32) {
     (answer_of(answer.status), answer.state)
 }
 
+/// Names of the indexes.
+async fn statistics(api: &MilvusApi, index: &str) -> Result<Vec<String>, Answer> {
+    let (collection_name, index_name) = ("books".to_owned(), index.to_owned());
+    let request = GetIndexStatisticsRequest { collection_name, index_name, ..Default::default() };
+    let answer = api.get_index_statistics(Request::new(request)).await.unwrap().into_inner();
+    match answer_of(answer.status) {
+        (0, ..) => Ok(answer.index_descriptions.into_iter().map(|d| d.index_name).collect()),
+        refusal => Err(refusal),
+    }
+}
+
 const FLAT: &[(&str, &str)] = &[("index_type", "FLAT"), ("metric_type", "L2")];
 /// States of indexes.
 const NONE: i32 = 0;
@@ -81,6 +92,7 @@ async fn a_field_has_one_index_and_a_name_means_one() {
     assert_eq!(described(&api, "").await, Err(missing("collection=books")));
     assert_eq!(described(&api, "i1").await, Err(missing("indexName=i1")));
     assert_eq!(progress(&api, "").await, missing("indexName="));
+    assert_eq!(statistics(&api, "").await, Err(missing("indexName=")));
     assert_eq!(state(&api, "").await, (ok(), NONE));
 
     assert_eq!(create(&api, "vector", "i1", FLAT).await, ok());
@@ -100,6 +112,9 @@ async fn a_field_has_one_index_and_a_name_means_one() {
     let of_id = ("id".to_owned(), "id".to_owned(), Vec::new());
     assert_eq!(described(&api, "").await, Ok(vec![of_v.clone(), of_id.clone()]));
     assert_eq!(described(&api, "i1").await, Ok(vec![of_v]));
+    assert_eq!(statistics(&api, "").await, Ok(vec!["i1".to_owned(), "id".to_owned()]));
+    assert_eq!(statistics(&api, "id").await, Ok(vec!["id".to_owned()]));
+    assert_eq!(statistics(&api, "nope").await, Err(missing("indexName=nope")));
     assert_eq!(progress(&api, "").await, (702, 1, "index duplicates[indexName=]".to_owned()));
     assert_eq!((progress(&api, "i1").await, progress(&api, "nope").await), (ok(), missing("indexName=nope")));
     assert_eq!(
@@ -115,6 +130,11 @@ async fn a_field_has_one_index_and_a_name_means_one() {
     assert_eq!(described(&api, "").await, Ok(vec![of_id]));
     assert_eq!(drop_index(&api, "id", "").await, ok());
     assert_eq!(described(&api, "").await, Err(missing("collection=books")));
+
+    // A name of spaces is a name.
+    assert_eq!(create(&api, "vector", " ", FLAT).await, ok());
+    assert_eq!(statistics(&api, "").await, Ok(vec![" ".to_owned()]));
+    assert_eq!(drop_index(&api, "vector", " ").await, ok());
 
     assert_eq!(create(&api, "vector", "", &[]).await, ok());
     let auto = pairs(&[("index_type", "AUTOINDEX"), ("metric_type", "IP")]);

@@ -64,6 +64,7 @@ valid! {
     DropIndexRequest { collection_name }
     GetIndexStateRequest { collection_name }
     GetIndexBuildProgressRequest { collection_name }
+    GetIndexStatisticsRequest { collection_name }
     DeleteRequest { collection_name }
     QueryRequest { collection_name }
     CreateAliasRequest { collection_name, alias }
@@ -91,8 +92,8 @@ fn names_of_collections_are_checked_first() {
             DescribeCollectionRequest, ShowPartitionsRequest, CreatePartitionRequest, DropPartitionRequest,
             HasPartitionRequest, LoadCollectionRequest, ReleaseCollectionRequest, LoadPartitionsRequest,
             ReleasePartitionsRequest, GetLoadingProgressRequest, GetLoadStateRequest, DescribeIndexRequest,
-            DropIndexRequest, GetIndexStateRequest, GetIndexBuildProgressRequest, DeleteRequest, QueryRequest,
-            CreateAliasRequest, AlterAliasRequest,
+            DropIndexRequest, GetIndexStateRequest, GetIndexBuildProgressRequest, GetIndexStatisticsRequest,
+            DeleteRequest, QueryRequest, CreateAliasRequest, AlterAliasRequest,
         );
         for (message, fault) in found {
             assert_eq!(fault, expected, "{message} {name:?}");
