@@ -52,4 +52,6 @@ pub(crate) use loading::{check_loaded, readable};
 pub use reads::{ReadAnswer, ReadRequest, Rows};
 pub use search::{AskedEffort, SearchAnswer, SearchRequest};
 
-pub use crate::query::{QueryVectors, Range, compile as compile_filter, is_key_name};
+pub use crate::query::{
+    QueryVectors, Range, compile as compile_filter, expr::MAX_BYTES as MAX_FILTER_BYTES, is_key_name,
+};

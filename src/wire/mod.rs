@@ -10,6 +10,7 @@ pub mod schema;
 pub mod segment;
 pub mod status;
 pub mod system;
+pub mod template;
 
 /// Generated from `proto/`.
 #[allow(

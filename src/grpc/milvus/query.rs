@@ -1,6 +1,9 @@
 //! Query: rows or a count.
 
-use std::collections::HashSet;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use arrow_array::RecordBatch;
 
@@ -11,11 +14,14 @@ use super::{
 use crate::{
     memory::Account,
     model::{Collection, CollectionSchema, FieldId, LoadError, PartitionId, RequestError, SearchError},
-    standalone::{ReadRequest, Rows, compile_filter, is_key_name, partition_ids, readable},
+    standalone::{MAX_FILTER_BYTES, ReadRequest, Rows, compile_filter, is_key_name, partition_ids, readable},
     wire::{
-        proto::{common::KeyValuePair, schema::FieldData},
+        proto::{
+            common::KeyValuePair,
+            schema::{FieldData, TemplateValue},
+        },
         rows::answer::{self as columns, COUNT},
-        status,
+        status, template,
     },
 };
 
@@ -29,14 +35,10 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let schema = &meta.schema;
-        if !request.expr_template_values.is_empty() {
-            return Err(invalid(
-                "expression templates (expr_template_values) are not supported: put the values into expr",
-            ));
-        }
         self.standalone.check_queried(&request.partition_names)?;
         let params = Params::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
-        let filter = compile_filter(&request.expr, schema).map_err(|e| rejected(e.to_string()))?;
+        let expr = with_values(&request.expr, &request.expr_template_values)?;
+        let filter = compile_filter(&expr, schema).map_err(|e| rejected(e.to_string()))?;
         let is_count = is_count(&request.output_fields);
         let output = if is_count { None } else { Some(Output::of(schema, &request.output_fields)?) };
         if !is_count && filter.is_none() && params.limit.is_none() {
@@ -63,6 +65,11 @@ impl MilvusApi {
         answer.output_fields = output.names(schema);
         Ok((answer, Some(read.memory)))
     }
+}
+
+/// The expression of a query, a search or a delete, with the values that newer clients send beside it.
+pub(super) fn with_values<'e>(expr: &'e str, values: &HashMap<String, TemplateValue>) -> Outcome<Cow<'e, str>> {
+    template::fill(expr, values, MAX_FILTER_BYTES).map_err(|error| invalid(error.to_string()))
 }
 
 /// The partitions that a query or a search sees: those that it names, or all that are loaded. `refusal` words that some

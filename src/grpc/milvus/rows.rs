@@ -1,9 +1,6 @@
 //! Insert, upsert, delete.
 
-use super::{
-    call_error::{invalid, rejected},
-    *,
-};
+use super::{call_error::rejected, query::with_values, *};
 use crate::{
     model::{CollectionSchema, RequestError},
     standalone::{Mutation, compile_filter, readable},
@@ -41,11 +38,6 @@ impl MilvusApi {
         let cell = self
             .collection(&call, &request.db_name, &request.collection_name)
             .map_err(|error| error.within("Failed to get collection id"))?;
-        if !request.expr_template_values.is_empty() {
-            return Err(invalid(
-                "expression templates (expr_template_values) are not supported: put the values into expr",
-            ));
-        }
         if cell.meta().schema.partition_key().is_some() && !request.partition_name.is_empty() {
             return Err(RequestError::PartitionByKey(request.partition_name).into());
         }
@@ -58,7 +50,8 @@ impl MilvusApi {
             return Err(CallError(status::no_expression(cell.meta().channels.first())));
         }
         let schema = Arc::clone(&cell.meta().schema);
-        let expr = compile_filter(&request.expr, &schema)
+        let text = with_values(&request.expr, &request.expr_template_values)?;
+        let expr = compile_filter(&text, &schema)
             .map_err(|e| rejected(e.delete_reason()))?
             .ok_or_else(|| CallError(status::bad_expression("", "a delete needs an expression")))?;
         // Keys need no rows to be looked at, and so no load.

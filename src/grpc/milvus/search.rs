@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 
 use super::{
     call_error::rejected,
-    query::{Output, go_bool, read_partitions},
+    query::{Output, go_bool, read_partitions, with_values},
     *,
 };
 use crate::{
@@ -52,11 +52,9 @@ impl MilvusApi {
             None => query_vectors(&bytes::Bytes::new(), request.nq, field, MOST_QUERIES),
         };
         let queries = QueryVectors::new(queries.map_err(refused)?, field.vector_bytes());
-        if !request.expr_template_values.is_empty() {
-            return Err(unsupported("an expression template (expr_template_values)"));
-        }
-        let filter = compile_filter(&request.dsl, schema)
-            .map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
+        let expr = with_values(&request.dsl, &request.expr_template_values)?;
+        let filter =
+            compile_filter(&expr, schema).map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
         let partitions = Some(read_partitions(&meta, &request.partition_names, status::of_search_refusal)?);
         let count = queries.len();
         let wanted = Wanted {

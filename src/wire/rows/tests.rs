@@ -319,7 +319,7 @@ fn json_that_is_not_utf_8_is_refused() {
     assert!(error.unwrap_err().to_string().contains("row 0 of json field (x)"));
 }
 
-/// A number that is bad far behind the start is found, and named by its row.
+/// A number that is bad far behind the start is found.
 #[test]
 fn a_bad_number_is_found_anywhere() {
     let schema = schema_of(field(101, "x", DataType::FloatVector));
@@ -328,8 +328,7 @@ fn a_bad_number_is_found_anywhere() {
         data[at] = f32::NEG_INFINITY;
         let data = vector(vector_field::Data::FloatVector(proto::FloatArray { data }));
         let error = batch_of(&schema, with_key(&schema, data, 1250), 1250).unwrap_err();
-        let text = format!("value '-Inf' is not a number or infinity: row {} of field x", at / 8);
-        assert_eq!(error.to_string(), text);
+        assert_eq!(error.to_string(), "value '-Inf' is not a number or infinity");
     }
 }
 
@@ -387,11 +386,7 @@ fn a_generated_key_must_not_be_given() {
     let (mut schema, mut data) = two_columns();
     schema.fields[0].auto_id = true;
     let error = batch_of(&schema, data.clone(), 2).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the number of fields is less than needed: invalid parameter[expected=1][actual=2]: can not assign field id when \
-         auto id is enabled"
-    );
+    assert_eq!(error.to_string(), "the number of fields is less than needed: invalid parameter[expected=1][actual=2]");
     data.remove(0);
     let batch = batch_of(&schema, data.clone(), 2).unwrap();
     assert_eq!(batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>(), ["101"]);

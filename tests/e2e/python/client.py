@@ -15,7 +15,7 @@ from helpers import (
     wait_indexed,
     wait_until,
 )
-from pymilvus import Collection, DataType, MilvusClient
+from pymilvus import Collection, DataType, MilvusClient, MilvusException
 
 DIM = 8
 HAS_COMPACTION = VERSION >= (2, 6)
@@ -202,6 +202,27 @@ def test_get_query_and_search(client, book):
     assert [row["id"] for row in page] == list(range(95, 105))
     hits = client.search(book, vectors([42], DIM), limit=1, output_fields=["color"], consistency_level="Strong")[0]
     assert hits[0]["id"] == 42 and hits[0]["distance"] == 0 and hits[0]["entity"]["color"] == "red42"
+
+
+@pytest.mark.skipif(not HAS_COMPACTION, reason="this client sends no values beside a filter")
+@pytest.mark.skipif(not is_datacoord(), reason="2.3.5 ignores them")
+def test_filter_with_values(client, book):
+    write_book(client, book, [(0, 100)])
+
+    def found(filter, **values):
+        rows = client.query(book, filter=filter, filter_params=values, output_fields=["id"], consistency_level="Strong")
+        return sorted(row["id"] for row in rows)
+
+    assert found("id in {keys} and pages > {least}", keys=[1, 2, 3, 400], least=2) == [2, 3]
+    assert found("color in {colors}", colors=["red7", 'a "quoted" one']) == [7]
+    assert found("color == {color}", color='" or id >= 0 or color == "') == []
+    hits = client.search(book, vectors([42], DIM), limit=1, filter="id != {key}", filter_params={"key": 42},
+                         output_fields=["id"], consistency_level="Strong")[0]
+    assert hits[0]["id"] != 42
+    client.delete(book, filter="id in {keys}", filter_params={"keys": list(range(50))})
+    assert keys_of(client, book) == list(range(50, 100))
+    with pytest.raises(MilvusException, match="least"):
+        found("pages > {least}", most=2)
 
 
 @pytest.mark.skipif(not HAS_COMPACTION, reason="this client sends no group")
