@@ -16,8 +16,8 @@ use datacoord::{
         control::{CancelTarget, PauseScope},
     },
     error::{Classify, ErrorKind},
-    model::{JobId, PartitionId},
-    standalone::{ReadRequest, Rows, Standalone, StandaloneError, compile_filter},
+    model::{JobId, LoadError, PartitionId, RequestError},
+    standalone::{CollectionName, LoadRequest, ReadRequest, Rows, Standalone, StandaloneError, compile_filter},
 };
 
 use crate::{
@@ -75,6 +75,12 @@ impl Write {
             Self::DeleteUpTo(..) => "delete by expression",
         }
     }
+}
+
+/// What a read answers.
+enum Answer {
+    Count(u64),
+    Rows(Vec<(Key, Version)>),
 }
 
 impl Client {
@@ -189,11 +195,14 @@ impl Client {
         let schema = Arc::clone(&cell.meta().schema);
         let strings = self.oracle.with(table, |table| table.strings);
         let all: Vec<Key> = (0..KEYS).collect();
-        let kind = self.numbers.below(4);
-        let (keys, least) = match kind {
-            0 => ((0..self.numbers.below(8) + 1).map(|_| self.numbers.below(u64::from(KEYS)) as Key).collect(), None),
-            1 => (all, Some(self.numbers.below(self.number * 100 + 1) as Version)),
-            _ => (all, None),
+        let kind = self.numbers.below(6);
+        let least = match kind {
+            1 | 5 => Some(self.numbers.below(self.number * 100 + 1) as Version),
+            _ => None,
+        };
+        let keys = match kind {
+            0 => (0..self.numbers.below(8) + 1).map(|_| self.numbers.below(u64::from(KEYS)) as Key).collect(),
+            _ => all,
         };
         let filter = match (kind, least) {
             (0, _) => {
@@ -208,25 +217,10 @@ impl Client {
             table.calls += 1;
             table.generation
         });
-        let standalone = Arc::clone(&self.standalone);
-        let (what, outcome) = if kind == 3 {
-            let call = standalone.count(&cell, Rows::default());
-            ("count", self.call("count", call).await.map(|outcome| outcome.map(|count| (count, Vec::new()))))
-        } else {
-            let request =
-                ReadRequest { rows: Rows::matching(filter), fields: rows::ALL.to_vec(), limit: None, offset: 0 };
-            let call = standalone.query(&cell, request);
-            let outcome = self.call("query", call).await;
-            let rows = outcome.map(|outcome| {
-                outcome.map(|answer| match rows::read(&answer.rows) {
-                    Ok(rows) => (0, rows),
-                    Err(what) => {
-                        self.journal.violation(what);
-                        (0, Vec::new())
-                    }
-                })
-            });
-            ("query", rows)
+        let (what, outcome) = match kind {
+            3 => ("count", self.count(&cell).await),
+            4 | 5 => ("search", self.search(&cell, Rows::matching(filter)).await),
+            _ => ("query", self.query(&cell, Rows::matching(filter)).await),
         };
         self.oracle.with(table, |table| {
             table.calls -= 1;
@@ -240,15 +234,77 @@ impl Client {
                     self.blame(what, &error);
                     Ok(())
                 }
-                Some(Ok((count, _))) if kind == 3 => judge_count(&table.name, &allowed, count),
-                Some(Ok((_, rows))) => {
+                Some(Ok(Answer::Count(count))) => judge_count(&table.name, &allowed, count),
+                Some(Ok(Answer::Rows(rows))) => {
                     table.judge(&allowed, &rows, |version| least.is_none_or(|least| version >= least))
                 }
             };
-            if let Err(what) = judged {
-                self.journal.violation(format!("#{} read: {what}", self.number));
+            if let Err(reason) = judged {
+                self.journal.violation(format!("#{} {what}: {reason}", self.number));
             }
         });
+    }
+
+    async fn count(&mut self, cell: &CollectionCell) -> Option<Result<Answer, StandaloneError>> {
+        let standalone = Arc::clone(&self.standalone);
+        let outcome = self.call("count", standalone.count(cell, Rows::default())).await?;
+        Some(outcome.map(Answer::Count))
+    }
+
+    async fn query(&mut self, cell: &CollectionCell, rows: Rows) -> Option<Result<Answer, StandaloneError>> {
+        let standalone = Arc::clone(&self.standalone);
+        let request = ReadRequest { rows, fields: rows::ALL.to_vec(), limit: None, offset: 0 };
+        let outcome = self.call("query", standalone.query(cell, request)).await?;
+        self.rows(outcome.map(|answer| rows::read(&answer.rows)))
+    }
+
+    /// All rows by their distance. Seen from the oldest versions a deleted row is nearer than the one that replaced it, so
+    /// it is found if it is there.
+    async fn search(&mut self, cell: &CollectionCell, rows: Rows) -> Option<Result<Answer, StandaloneError>> {
+        let near = if self.numbers.percent(50) { 0 } else { self.number as Version * 100 };
+        let standalone = Arc::clone(&self.standalone);
+        if cell.meta().loaded.is_empty() {
+            let refused = standalone.search(cell, rows::search(rows.clone(), near)).await;
+            if !matches!(refused, Err(StandaloneError::Request(RequestError::Load(LoadError::CollectionNotLoaded(_)))))
+            {
+                self.journal.violation(format!("#{} a search without a load: {refused:?}", self.number));
+            }
+            self.load(cell).await?;
+        }
+        let outcome = self.call("search", standalone.search(cell, rows::search(rows, near))).await?;
+        self.rows(outcome.map(|answer| rows::read_found(&answer, near)))
+    }
+
+    /// Loads a collection. None: it was not loaded, so there is nothing to search.
+    async fn load(&mut self, cell: &CollectionCell) -> Option<()> {
+        let (standalone, name) = (Arc::clone(&self.standalone), cell.meta().name.clone());
+        let call = async {
+            let name = CollectionName::new("", &name);
+            standalone.create_index(name, rows::VECTOR_NAME, "", rows::index()).await?;
+            standalone.load(name, LoadRequest::WHOLE).await
+        };
+        match self.call("load", call).await? {
+            Ok(()) => Some(()),
+            Err(error) => {
+                self.blame("load", &error);
+                None
+            }
+        }
+    }
+
+    /// An answer whose rows are as they were written; a violation, if they are not.
+    fn rows(
+        &self,
+        outcome: Result<Result<Vec<(Key, Version)>, String>, StandaloneError>,
+    ) -> Option<Result<Answer, StandaloneError>> {
+        match outcome {
+            Ok(Ok(rows)) => Some(Ok(Answer::Rows(rows))),
+            Ok(Err(what)) => {
+                self.journal.violation(format!("#{} {what}", self.number));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 
     pub async fn flush(mut self, cell: Arc<CollectionCell>) {

@@ -1,7 +1,7 @@
 //! Weeks of a server's life in a second, on one thread, from one seed: the real process over devices that fail.
 //!
 //! ```text
-//!  clients: insert, upsert, delete, query, count, flush, compact, cancel, pause, define       oracle: states of each key
+//!  clients: insert, upsert, delete, query, count, search, flush, compact, cancel, pause       oracle: states of each key
 //!     │                                                                                          ▲ what may be there
 //!     ▼                                                                                          │
 //!  Standalone: the real coordinator, log, flushes, merges, garbage collector, scrubber ──────────┘
@@ -225,6 +225,8 @@ const EVENTS: &[&str] = &[
     "delete by expression: done",
     "query: done",
     "count: done",
+    "load: done",
+    "search: done",
     "flush: done",
     "cancelled",
     "collected",

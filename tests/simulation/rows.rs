@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, Int64Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
-use datacoord::model::{CollectionSchema, DataType, Field, FieldId, PrimaryKey};
+use datacoord::{
+    model::{CollectionSchema, DataType, Field, FieldId, PrimaryKey},
+    query::QueryVectors,
+    standalone::{AskedEffort, Rows, SearchAnswer, SearchRequest},
+};
 
-use crate::kit::model;
+use crate::{kit::model, oracle::KEYS};
 
 pub const KEY: FieldId = FieldId(100);
 pub const VERSION: FieldId = FieldId(101);
 const VECTOR: FieldId = FieldId(102);
 const TEXT: FieldId = FieldId(103);
+pub const VECTOR_NAME: &str = "vector";
 
 pub const ALL: [FieldId; 4] = [KEY, VERSION, VECTOR, TEXT];
 const DIM: u32 = 2;
@@ -24,7 +29,7 @@ pub fn schema(name: &str, strings: bool) -> CollectionSchema {
     let key = if strings { DataType::VarChar } else { DataType::Int64 };
     let version = Field { is_clustering_key: true, ..model::field(VERSION.0, "v", DataType::Int64) };
     let text = Field { max_length: Some(400), ..model::field(TEXT.0, "text", DataType::VarChar) };
-    model::schema(name, vec![model::key(KEY.0, "id", key), version, model::vector(VECTOR.0, "vector", DIM), text])
+    model::schema(name, vec![model::key(KEY.0, "id", key), version, model::vector(VECTOR.0, VECTOR_NAME, DIM), text])
 }
 
 /// A key as an expression writes it.
@@ -98,4 +103,51 @@ pub fn read(answer: &RecordBatch) -> Result<Vec<(Key, Version)>, String> {
         rows.push((key, version));
     }
     Ok(rows)
+}
+
+/// The index that a load needs: squared distances.
+pub fn index() -> Vec<(String, String)> {
+    [("index_type", "FLAT"), ("metric_type", "L2")].map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec()
+}
+
+/// A search for all rows, those first whose version is nearest to this one.
+pub fn search(rows: Rows, near: Version) -> SearchRequest {
+    SearchRequest {
+        rows,
+        field: VECTOR,
+        metric: String::new(),
+        queries: QueryVectors::new(vector(near), DIM as usize * size_of::<f32>()),
+        limit: u64::from(KEYS),
+        offset: 0,
+        range: None,
+        group: None,
+        asked: AskedEffort::default(),
+        fields: ALL.to_vec(),
+    }
+}
+
+/// Rows of the answer to [`search`]. An error says which row is not as it was written, or not in its place.
+pub fn read_found(answer: &SearchAnswer, near: Version) -> Result<Vec<(Key, Version)>, String> {
+    let rows = read(&answer.rows)?;
+    if answer.counts != [rows.len()] || answer.scores.len() != rows.len() {
+        return Err(format!(
+            "{} rows have {} scores and the counts {:?}",
+            rows.len(),
+            answer.scores.len(),
+            answer.counts
+        ));
+    }
+    for ((key, version), score) in rows.iter().zip(&answer.scores) {
+        let expected = f64::from(DIM) * ((version - near) as f64).powi(2);
+        // Single precision has 24 bits.
+        if (f64::from(*score) - expected).abs() > expected * 1e-6 {
+            return Err(format!("key {key} of version {version} has the score {score}, expected {expected}"));
+        }
+    }
+    let places: Vec<(f32, Key)> = answer.scores.iter().copied().zip(rows.iter().map(|(key, _)| *key)).collect();
+    // The order of the keys is that of the numbers that they are made of.
+    match places.windows(2).find(|pair| pair[0].0.total_cmp(&pair[1].0).then(pair[0].1.cmp(&pair[1].1)).is_ge()) {
+        Some(pair) => Err(format!("rows are out of order: score and key {pair:?}")),
+        None => Ok(rows),
+    }
 }

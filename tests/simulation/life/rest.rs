@@ -81,24 +81,39 @@ impl Life {
         let all = ReadRequest { rows: Rows::default(), fields: rows::ALL.to_vec(), limit: None, offset: 0 };
         let rows = process.standalone.query(cell, all).await;
         let count = process.standalone.count(cell, Rows::default()).await;
+        let searched = if cell.meta().loaded.is_empty() {
+            Ok(None)
+        } else {
+            process.standalone.search(cell, rows::search(Rows::default(), 0)).await.map(Some)
+        };
         let allowed = self.oracle.with(table, |table| table.unwatch(self.calls));
-        match (rows, count) {
-            (Ok(answer), Ok(count)) => match rows::read(&answer.rows) {
-                Ok(found) => {
-                    let judged = self.oracle.with(table, |table| table.judge(&allowed, &found, |_| true));
-                    if let Err(what) = judged {
-                        return self.journal.violation(what);
-                    }
-                    if found.len() as u64 != count {
-                        self.journal
-                            .violation(format!("t{table}: {count} rows are counted, {} are there", found.len()));
-                    }
-                    self.oracle.settle(table, &found);
-                    self.journal.event("all rows are as they must be", format!("{count} in t{table}"));
+        match (rows, count, searched) {
+            (Ok(answer), Ok(count), Ok(searched)) => {
+                let found = match rows::read(&answer.rows) {
+                    Ok(found) => found,
+                    Err(what) => return self.journal.violation(what),
+                };
+                let judged = self.oracle.with(table, |table| table.judge(&allowed, &found, |_| true));
+                if let Err(what) = judged {
+                    return self.journal.violation(what);
                 }
-                Err(what) => self.journal.violation(what),
-            },
-            (Err(error), _) | (_, Err(error)) => {
+                if found.len() as u64 != count {
+                    self.journal.violation(format!("t{table}: {count} rows are counted, {} are there", found.len()));
+                }
+                match searched.map(|answer| rows::read_found(&answer, 0)).transpose() {
+                    Err(what) => self.journal.violation(what),
+                    Ok(Some(mut searched)) => {
+                        searched.sort_unstable();
+                        if searched != found {
+                            self.journal.violation(format!("t{table}: a search finds {searched:?}, a query {found:?}"));
+                        }
+                    }
+                    Ok(None) => {}
+                }
+                self.oracle.settle(table, &found);
+                self.journal.event("all rows are as they must be", format!("{count} in t{table}"));
+            }
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 if self.is_calm() && !self.may_be_damaged.load(Ordering::SeqCst) {
                     self.journal.violation(format!("t{table} can't be read: {error}"));
                 }

@@ -167,7 +167,12 @@ impl Life {
                     table.clear(&[1], false);
                     table.partitions[1] = Standing::Unsure;
                 });
-                let done = process.standalone.drop_partition(name, PARTITIONS[1]).await;
+                // One that is loaded is not dropped.
+                let released = process.standalone.release_partitions(name, &[PARTITIONS[1].to_owned()]).await;
+                let done = match released {
+                    Ok(()) => process.standalone.drop_partition(name, PARTITIONS[1]).await,
+                    Err(error) => Err(error),
+                };
                 self.defined(table, "drop a partition", done, |table| {
                     table.clear(&[1], true);
                     table.partitions[1] = Standing::Gone;
