@@ -16,7 +16,7 @@ use crate::{
     ids::IdAllocator,
     meta::CatalogTxn,
     model::{
-        AccessError, Grant, Granted, ObjectType, Privilege, Refusal, Role, RoleId, User,
+        AccessError, AccessRefusal, Grant, Granted, ObjectType, Privilege, Role, RoleId, User,
         access::{ADMIN, ANY, PUBLIC, ROOT, ROOT_PASSWORD},
         access_error::{AccessCall, NamedThing, PasswordField},
         collection::DEFAULT_DATABASE,
@@ -176,7 +176,7 @@ impl Accounts {
 
     async fn check_old_password(&self, name: &str, old: &str, peer: Option<IpAddr>) -> Result<(), AccessFailure> {
         match self.logins.check(name, old, self.book.password(name), peer).await {
-            Err(AccessFailure::Refused(Refusal::WrongPassword)) => {
+            Err(AccessFailure::Refused(AccessRefusal::WrongPassword)) => {
                 Err(AccessError::WrongOldPassword(name.to_owned()).into())
             }
             other => other,

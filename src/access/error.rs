@@ -4,7 +4,7 @@ use crate::{
     coordinator::CoordinatorError,
     error::{Classify, ErrorKind},
     ids::IdError,
-    model::{AccessError, Refusal},
+    model::{AccessError, AccessRefusal},
 };
 
 /// Why a call about users failed. It carries no wire code and no words of Milvus: `wire::status` has those.
@@ -15,7 +15,7 @@ pub enum AccessFailure {
     Mistake(#[from] AccessError),
     /// The caller is refused.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] AccessRefusal),
     #[error(transparent)]
     Coordinator(#[from] CoordinatorError),
     /// A defect: something that the program itself guarantees did not hold.
@@ -33,7 +33,7 @@ impl Classify for AccessFailure {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Mistake(e) => e.kind(),
-            Self::Refused(Refusal::Busy | Refusal::TooManyGuesses { .. }) => ErrorKind::Exhausted,
+            Self::Refused(AccessRefusal::Busy | AccessRefusal::TooManyGuesses { .. }) => ErrorKind::Exhausted,
             Self::Refused(_) => ErrorKind::Precondition,
             Self::Coordinator(e) => e.kind(),
             Self::Internal(_) => ErrorKind::Internal,

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{Caller, Credentials, Need, book::Book, error::AccessFailure, logins::Logins};
 use crate::{
     model::{
-        ObjectType, Refusal,
+        AccessRefusal, ObjectType,
         access::{ANY, ROOT},
     },
     telemetry::Metrics,
@@ -49,9 +49,9 @@ impl Gatekeeper {
     /// The refusal. While authorization is off there is none.
     pub async fn authenticate(
         &self,
-        presented: Result<Credentials, Refusal>,
+        presented: Result<Credentials, AccessRefusal>,
         peer: Option<IpAddr>,
-    ) -> Result<Caller, Refusal> {
+    ) -> Result<Caller, AccessRefusal> {
         if !self.is_on {
             return Ok(Caller::claimed(presented.ok().as_ref().map(|credentials| credentials.user.as_str())));
         }
@@ -66,14 +66,14 @@ impl Gatekeeper {
             }
             Err(error) => {
                 tracing::error!(%user, %error, "a login failed");
-                Err(Refusal::WrongPassword)
+                Err(AccessRefusal::WrongPassword)
             }
         }
     }
 
     /// For a call that goes on: returns once the password that let its caller in is another one, or the user is gone.
     /// Never returns for a caller that no password has proved, as while authorization is off.
-    pub async fn login_ended(&self, caller: &Caller) -> Refusal {
+    pub async fn login_ended(&self, caller: &Caller) -> AccessRefusal {
         let Some((user, version)) = caller.login() else { return future::pending().await };
         let mut changes = self.book.changes();
         while self.book.password(user).is_some_and(|current| current.version == version) {
@@ -82,7 +82,7 @@ impl Gatekeeper {
             }
         }
         tracing::debug!(%user, "the login of a call that goes on has ended");
-        Refusal::WrongPassword
+        AccessRefusal::WrongPassword
     }
 
     /// Refuses a caller without this privilege on the named object of the database. `name` is `*` for a call about all
@@ -90,33 +90,33 @@ impl Gatekeeper {
     ///
     /// # Errors
     /// `Denied`.
-    pub fn permit(&self, caller: &Caller, need: Need, database: &str, name: &str) -> Result<(), Refusal> {
+    pub fn permit(&self, caller: &Caller, need: Need, database: &str, name: &str) -> Result<(), AccessRefusal> {
         if !self.is_on {
             return Ok(());
         }
-        let user = caller.proved_name().ok_or(Refusal::NotLookedAt)?;
+        let user = caller.proved_name().ok_or(AccessRefusal::NotLookedAt)?;
         let is_own = need.object == ObjectType::User && name == user && name != ANY;
         if user == ROOT || is_own || self.book.allows(user, need, database, name) {
             return Ok(());
         }
         self.metrics.access.denied.inc();
         tracing::debug!(%user, privilege = need.privilege.as_str(), database, name, "denied");
-        Err(Refusal::Denied { privilege: need.privilege, user: user.to_owned() })
+        Err(AccessRefusal::Denied { privilege: need.privilege, user: user.to_owned() })
     }
 
     /// Refuses everybody but `root` and the members of `admin`.
     ///
     /// # Errors
     /// `NoAdmin`.
-    pub fn permit_admin(&self, caller: &Caller) -> Result<(), Refusal> {
+    pub fn permit_admin(&self, caller: &Caller) -> Result<(), AccessRefusal> {
         if !self.is_on {
             return Ok(());
         }
-        let user = caller.proved_name().ok_or(Refusal::NotLookedAt)?;
+        let user = caller.proved_name().ok_or(AccessRefusal::NotLookedAt)?;
         if self.book.is_admin(user) {
             return Ok(());
         }
         self.metrics.access.denied.inc();
-        Err(Refusal::NoAdmin { user: user.to_owned() })
+        Err(AccessRefusal::NoAdmin { user: user.to_owned() })
     }
 }

@@ -10,7 +10,7 @@
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
-use crate::model::Refusal;
+use crate::model::AccessRefusal;
 
 /// Failures without a delay.
 const FREE: u32 = 10;
@@ -67,7 +67,7 @@ impl Guesses {
     ///
     /// # Errors
     /// `TooManyGuesses` while the user or the peer has to wait; that is not counted.
-    pub(super) fn begin(&mut self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<Attempt, Refusal> {
+    pub(super) fn begin(&mut self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<Attempt, AccessRefusal> {
         let peer = peer.map(network);
         let keys = [Some(Key::User(user)), peer.map(Key::Peer), peer.map(|peer| Key::Both(user, peer))];
         let keys: Vec<Key> = keys.into_iter().flatten().collect();
@@ -81,7 +81,7 @@ impl Guesses {
             if let Some(both) = keys.last().and_then(|key| self.entries.get_mut(key)) {
                 both.refused = both.refused.saturating_add(1);
             }
-            return Err(Refusal::TooManyGuesses { wait });
+            return Err(AccessRefusal::TooManyGuesses { wait });
         }
         self.make_room(keys.len(), now);
         let counted = keys.into_iter().map(|key| {
@@ -99,11 +99,11 @@ impl Guesses {
     ///
     /// # Errors
     /// `TooManyGuesses` while somebody at the same address tries one password after the other.
-    pub(super) fn check_remembered(&self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<(), Refusal> {
+    pub(super) fn check_remembered(&self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<(), AccessRefusal> {
         let entry = peer.map(network).and_then(|peer| self.entries.get(&Key::Both(user, peer)));
         match entry {
             Some(entry) if entry.refused > MANY_REFUSED && entry.until > now => {
-                Err(Refusal::TooManyGuesses { wait: entry.until - now })
+                Err(AccessRefusal::TooManyGuesses { wait: entry.until - now })
             }
             _ => Ok(()),
         }
@@ -169,7 +169,7 @@ mod tests {
 
     fn wait(guesses: &mut Guesses, user: u64, peer: IpAddr, now: Duration) -> Option<Duration> {
         match guesses.begin(user, Some(peer), now) {
-            Err(Refusal::TooManyGuesses { wait }) => Some(wait),
+            Err(AccessRefusal::TooManyGuesses { wait }) => Some(wait),
             Err(other) => panic!("{other}"),
             Ok(_) => None,
         }

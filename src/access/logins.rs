@@ -27,7 +27,7 @@ use super::{error::AccessFailure, guesses::Guesses, password, waiting::Waiting};
 use crate::{
     clock::Clock,
     ids,
-    model::{PasswordHash, Refusal},
+    model::{AccessRefusal, PasswordHash},
     telemetry::Metrics,
 };
 
@@ -105,7 +105,7 @@ impl Logins {
         let result = match &outcome {
             Ok(is_cached) if *is_cached => "cached",
             Ok(_) => "right",
-            Err(AccessFailure::Refused(Refusal::WrongPassword)) => "wrong",
+            Err(AccessFailure::Refused(AccessRefusal::WrongPassword)) => "wrong",
             Err(AccessFailure::Refused(_)) => "delayed",
             Err(_) => "failed",
         };
@@ -133,7 +133,7 @@ impl Logins {
         let given = given.to_owned();
         let is_right = self.compute(move || is_right(secret, &given)).await?;
         if !is_right {
-            return Err(Refusal::WrongPassword.into());
+            return Err(AccessRefusal::WrongPassword.into());
         }
         self.guesses.lock().succeeded(attempt, self.now());
         if let Some(key) = key {

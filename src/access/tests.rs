@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, ManualClock},
     config::Secret,
     model::{
-        AccessError, Privilege as P, Refusal,
+        AccessError, AccessRefusal, Privilege as P,
         access_error::{AccessCall, AccessNameFault, NamedThing, PasswordField},
     },
     standalone::tests::World,
@@ -31,11 +31,11 @@ async fn create(world: &World, user: &str, password: &str) {
     world.standalone.accounts().create_user(user, &base64(password)).await.unwrap();
 }
 
-async fn login(world: &World, user: &str, password: &str) -> Result<Caller, Refusal> {
+async fn login(world: &World, user: &str, password: &str) -> Result<Caller, AccessRefusal> {
     login_from(world, user, password, HERE).await
 }
 
-async fn login_from(world: &World, user: &str, password: &str, peer: Option<IpAddr>) -> Result<Caller, Refusal> {
+async fn login_from(world: &World, user: &str, password: &str, peer: Option<IpAddr>) -> Result<Caller, AccessRefusal> {
     world.standalone.gatekeeper().authenticate(Ok(Credentials::new(user, password)), peer).await
 }
 
@@ -79,7 +79,7 @@ async fn root_and_the_default_roles_are_there_from_the_first_start() {
     assert_eq!(granted(&world, "public"), PUBLIC_GRANTS);
     assert!(granted(&world, "admin").is_empty());
     assert_eq!(login(&world, "root", "Milvus").await.unwrap().name(), Some("root"));
-    assert_eq!(login(&world, "root", "milvus").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "root", "milvus").await, Err(AccessRefusal::WrongPassword));
     assert!(world.standalone.gatekeeper().has_known_password());
 }
 
@@ -91,7 +91,7 @@ async fn the_settings_may_give_root_another_first_password() {
     })
     .await;
     assert!(login(&world, "root", "another1").await.is_ok());
-    assert_eq!(login(&world, "root", "Milvus").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "root", "Milvus").await, Err(AccessRefusal::WrongPassword));
     assert!(!world.standalone.gatekeeper().has_known_password());
     let shown = format!("{:?} {:?}", world.standalone.accounts(), world.standalone.config());
     assert!(!shown.contains("another1"), "{shown}");
@@ -117,9 +117,9 @@ async fn everything_outlives_a_restart() {
     let accounts = world.standalone.accounts();
     assert_eq!(accounts.user_names(), ["root", "u1"]);
     assert!(login(&world, "u1", "secret1").await.is_ok());
-    assert_eq!(login(&world, "u2", "secret2").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "u2", "secret2").await, Err(AccessRefusal::WrongPassword));
     assert!(login(&world, "root", "secret9").await.is_ok());
-    assert_eq!(login(&world, "root", "Milvus").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "root", "Milvus").await, Err(AccessRefusal::WrongPassword));
     assert!(!world.standalone.gatekeeper().has_known_password());
     let users: Vec<_> = accounts.select_users(None, true).unwrap().into_iter().map(|u| (u.user, u.roles)).collect();
     assert_eq!(users, [("root".into(), vec!["admin".into()]), ("u1".into(), vec!["r1".into()])]);
@@ -138,12 +138,12 @@ async fn a_change_of_the_password_ends_every_login_with_the_old_one() {
     assert_eq!(wrong, AccessError::WrongOldPassword("u1".into()));
     assert!(login(&world, "u1", "secret1").await.is_ok(), "nothing has changed");
     set_password(&world, "u1", "secret1", "secret2").await.unwrap();
-    assert_eq!(login(&world, "u1", "secret1").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "u1", "secret1").await, Err(AccessRefusal::WrongPassword));
     assert!(login(&world, "u1", "secret2").await.is_ok());
     world.standalone.accounts().delete_user("u1").await.unwrap();
-    assert_eq!(login(&world, "u1", "secret2").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "u1", "secret2").await, Err(AccessRefusal::WrongPassword));
     create(&world, "u1", "secret3").await;
-    assert_eq!(login(&world, "u1", "secret2").await, Err(Refusal::WrongPassword));
+    assert_eq!(login(&world, "u1", "secret2").await, Err(AccessRefusal::WrongPassword));
     assert!(login(&world, "u1", "secret3").await.is_ok());
 }
 
@@ -182,7 +182,7 @@ async fn a_dropped_role_takes_its_members_along() {
     operate(&world, grant("r1", ("Collection", "c1"), "Insert"), Operation::Grant).await.unwrap();
     let caller = login(&world, "u1", "secret1").await.unwrap();
     let permitted = world.standalone.gatekeeper().permit(&caller, Need::collection(P::Insert), "default", "c1");
-    assert_eq!(permitted, Err(Refusal::Denied { privilege: P::Insert, user: "u1".into() }));
+    assert_eq!(permitted, Err(AccessRefusal::Denied { privilege: P::Insert, user: "u1".into() }));
     accounts.drop_role("r1", true).await.unwrap();
     assert!(accounts.select_roles(Some("r1"), true).unwrap().is_empty());
 }
@@ -215,7 +215,7 @@ async fn roles_decide_what_a_user_may_do() {
     assert!(!may(Need::global(P::DropCollection), "*"));
     accounts.delete_user("u1").await.unwrap();
     assert!(!may(Need::global(P::DescribeCollection), "*"), "a user that is gone has no role");
-    assert_eq!(gatekeeper.permit_admin(&Caller::claimed(Some("root"))), Err(Refusal::NotLookedAt));
+    assert_eq!(gatekeeper.permit_admin(&Caller::claimed(Some("root"))), Err(AccessRefusal::NotLookedAt));
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn while_authorization_is_off_everybody_may_do_everything() {
     let world = World::new().await;
     create(&world, "u1", "secret1").await;
     let gatekeeper = world.standalone.gatekeeper();
-    let caller = gatekeeper.authenticate(Err(Refusal::NoCredentials), None).await.unwrap();
+    let caller = gatekeeper.authenticate(Err(AccessRefusal::NoCredentials), None).await.unwrap();
     assert_eq!(caller, Caller::nobody());
     assert!(gatekeeper.permit(&caller, Need::global(P::DropCollection), "default", "*").is_ok());
     assert!(gatekeeper.permit_admin(&caller).is_ok());
@@ -240,8 +240,8 @@ async fn a_guesser_waits_and_does_not_keep_the_owner_out() {
     let mut delayed = None;
     for guess in 0..20 {
         match login(&world, "u1", &format!("guess{guess}")).await {
-            Err(Refusal::WrongPassword) => {}
-            Err(Refusal::TooManyGuesses { wait }) => {
+            Err(AccessRefusal::WrongPassword) => {}
+            Err(AccessRefusal::TooManyGuesses { wait }) => {
                 delayed = Some(wait);
                 break;
             }
@@ -250,7 +250,7 @@ async fn a_guesser_waits_and_does_not_keep_the_owner_out() {
     }
     let wait = delayed.expect("the guesser has to wait");
     let again = login(&world, "u1", "secret1").await;
-    assert_eq!(again, Err(Refusal::TooManyGuesses { wait }), "also with the right one");
+    assert_eq!(again, Err(AccessRefusal::TooManyGuesses { wait }), "also with the right one");
     assert!(login_from(&world, "u1", "secret1", THERE).await.is_ok(), "its owner is known there");
     clock.advance(wait + Duration::from_millis(1));
     assert!(login(&world, "u1", "secret1").await.is_ok(), "the time is over");
@@ -263,7 +263,7 @@ async fn old_passwords_can_not_be_guessed_by_changing_them() {
     for _ in 0..20 {
         match set_password(&world, "u1", "guess", "secret2").await {
             Err(AccessFailure::Mistake(AccessError::WrongOldPassword(_))) => {}
-            Err(AccessFailure::Refused(Refusal::TooManyGuesses { .. })) => return,
+            Err(AccessFailure::Refused(AccessRefusal::TooManyGuesses { .. })) => return,
             other => panic!("{other:?}"),
         }
     }

@@ -10,7 +10,7 @@ use std::{collections::HashMap, net::IpAddr};
 use parking_lot::Mutex;
 
 use super::guesses::network;
-use crate::model::Refusal;
+use crate::model::AccessRefusal;
 
 const PLACES: usize = 64;
 
@@ -34,12 +34,12 @@ pub(super) struct Place<'a> {
 impl Waiting {
     /// # Errors
     /// `Busy`.
-    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Result<Place<'_>, Refusal> {
+    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Result<Place<'_>, AccessRefusal> {
         let peer = peer.map(network);
         let mut taken = self.0.lock();
         let own = taken.of.get(&peer).copied().unwrap_or_default();
         if own >= PLACES.saturating_sub(taken.all) {
-            return Err(Refusal::Busy);
+            return Err(AccessRefusal::Busy);
         }
         taken.of.insert(peer, own + 1);
         taken.all += 1;

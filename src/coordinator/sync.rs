@@ -43,31 +43,31 @@ pub mod timed {
     }
 
     #[derive(Debug)]
-    pub(crate) struct Held<G> {
+    pub(crate) struct TimedGuard<G> {
         guard: G,
         since_ns: Option<u64>,
     }
 
-    impl<G> Held<G> {
+    impl<G> TimedGuard<G> {
         fn new(guard: G) -> Self {
             Self { guard, since_ns: MEASURING.load(Ordering::Relaxed).then(thread_time_ns) }
         }
     }
 
-    impl<G: Deref> Deref for Held<G> {
+    impl<G: Deref> Deref for TimedGuard<G> {
         type Target = G::Target;
         fn deref(&self) -> &G::Target {
             &self.guard
         }
     }
 
-    impl<G: DerefMut> DerefMut for Held<G> {
+    impl<G: DerefMut> DerefMut for TimedGuard<G> {
         fn deref_mut(&mut self) -> &mut G::Target {
             &mut self.guard
         }
     }
 
-    impl<G> Drop for Held<G> {
+    impl<G> Drop for TimedGuard<G> {
         fn drop(&mut self) {
             if let Some(since_ns) = self.since_ns {
                 let held_ns = thread_time_ns().saturating_sub(since_ns);
@@ -83,8 +83,8 @@ pub mod timed {
     pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
 
     impl<T> Mutex<T> {
-        pub(crate) fn lock(&self) -> Held<parking_lot::MutexGuard<'_, T>> {
-            Held::new(self.0.lock())
+        pub(crate) fn lock(&self) -> TimedGuard<parking_lot::MutexGuard<'_, T>> {
+            TimedGuard::new(self.0.lock())
         }
     }
 
@@ -96,12 +96,12 @@ pub mod timed {
             Self(parking_lot::RwLock::new(value))
         }
 
-        pub(crate) fn read(&self) -> Held<parking_lot::RwLockReadGuard<'_, T>> {
-            Held::new(self.0.read())
+        pub(crate) fn read(&self) -> TimedGuard<parking_lot::RwLockReadGuard<'_, T>> {
+            TimedGuard::new(self.0.read())
         }
 
-        pub(crate) fn write(&self) -> Held<parking_lot::RwLockWriteGuard<'_, T>> {
-            Held::new(self.0.write())
+        pub(crate) fn write(&self) -> TimedGuard<parking_lot::RwLockWriteGuard<'_, T>> {
+            TimedGuard::new(self.0.write())
         }
     }
 

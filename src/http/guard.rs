@@ -23,7 +23,7 @@ use crate::{
     access::{Caller, Credentials, Need},
     config::{ServerConfig, TlsMode},
     connections::Peer,
-    model::{CollectionId, Privilege, Refusal, access::ANY, collection::DEFAULT_DATABASE},
+    model::{AccessRefusal, CollectionId, Privilege, access::ANY, collection::DEFAULT_DATABASE},
     standalone::Standalone,
     wire::status::refusal_text,
 };
@@ -79,10 +79,13 @@ pub(super) fn permit_compaction(
 }
 
 /// The answer to a refused caller, with the HTTP codes of Milvus.
-pub(super) fn refused(why: &Refusal) -> Response {
+pub(super) fn refused(why: &AccessRefusal) -> Response {
     let text = refusal_text(why);
     match why {
-        Refusal::NoCredentials | Refusal::Malformed | Refusal::ApiKey | Refusal::WrongPassword => {
+        AccessRefusal::NoCredentials
+        | AccessRefusal::Malformed
+        | AccessRefusal::ApiKey
+        | AccessRefusal::WrongPassword => {
             let text = format!("user hasn't authenticated: {text}");
             let mut answer = refusal(StatusCode::UNAUTHORIZED, NEEDS_LOGIN, text);
             // Browsers ask for a login then.
@@ -90,15 +93,17 @@ pub(super) fn refused(why: &Refusal) -> Response {
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
             answer
         }
-        Refusal::TooManyGuesses { wait } => {
+        AccessRefusal::TooManyGuesses { wait } => {
             let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, text);
             let seconds = wait.as_millis().div_ceil(1000) as u64;
             answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             answer
         }
-        Refusal::Busy => refusal(StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, text),
-        Refusal::Denied { .. } | Refusal::NoAdmin { .. } => refusal(StatusCode::FORBIDDEN, UNEXPECTED, text),
-        Refusal::NotLookedAt => refusal(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED, text),
+        AccessRefusal::Busy => refusal(StatusCode::TOO_MANY_REQUESTS, RATE_LIMIT, text),
+        AccessRefusal::Denied { .. } | AccessRefusal::NoAdmin { .. } => {
+            refusal(StatusCode::FORBIDDEN, UNEXPECTED, text)
+        }
+        AccessRefusal::NotLookedAt => refusal(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED, text),
     }
 }
 

@@ -128,7 +128,7 @@ impl Classify for AccessError {
 
 /// Why a caller gets no further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum AccessRefusal {
     #[error("no credentials")]
     NoCredentials,
     #[error("credentials that can't be read")]

@@ -31,7 +31,7 @@ pub mod wal;
 pub mod write_stats;
 
 pub use access::{Grant, Granted, ObjectType, PasswordHash, Privilege, Role, RoleId, User};
-pub use access_error::{AccessError, Refusal};
+pub use access_error::{AccessError, AccessRefusal};
 pub use binlog::{LogFile, SegmentLogs};
 pub use collection::{Collection, Database, IndexDef, Partition};
 pub use controls::{Controls, Pause, Pauses};

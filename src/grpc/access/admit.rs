@@ -11,7 +11,7 @@ use super::{
 use crate::{
     access::Caller,
     connections::Peer,
-    model::{Refusal, access::ANY, collection::DEFAULT_DATABASE},
+    model::{AccessRefusal, access::ANY, collection::DEFAULT_DATABASE},
     standalone::Standalone,
     wire::status::of_refusal,
 };
@@ -34,12 +34,12 @@ pub(crate) fn admit<T: Named>(standalone: &Standalone, request: Request<T>) -> R
     }
 }
 
-fn check<T: Named>(standalone: &Standalone, request: &Request<T>) -> Result<(), Refusal> {
+fn check<T: Named>(standalone: &Standalone, request: &Request<T>) -> Result<(), AccessRefusal> {
     let gatekeeper = standalone.gatekeeper();
     if !gatekeeper.is_on() {
         return Ok(());
     }
-    let pass = request.extensions().get::<Pass>().ok_or(Refusal::NotLookedAt)?;
+    let pass = request.extensions().get::<Pass>().ok_or(AccessRefusal::NotLookedAt)?;
     let need = match pass.rule {
         Rule::Open | Rule::Login => return Ok(()),
         Rule::Admin => return gatekeeper.permit_admin(&pass.caller),

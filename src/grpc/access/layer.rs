@@ -24,7 +24,7 @@ use super::{
 use crate::{
     access::{Credentials, Gatekeeper},
     connections::Peer,
-    model::Refusal,
+    model::AccessRefusal,
     wire::status::of_refusal,
 };
 
@@ -104,7 +104,7 @@ where
 struct UntilLogout {
     body: Body,
     /// None: it has ended.
-    ended: Option<BoxFuture<'static, Refusal>>,
+    ended: Option<BoxFuture<'static, AccessRefusal>>,
 }
 
 impl HttpBody for UntilLogout {

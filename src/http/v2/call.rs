@@ -16,7 +16,7 @@ use crate::{
     access::{Caller, Need},
     http::{answer::too_large, guard, shared::Shared},
     memory::Account,
-    model::{Collection, Privilege, Refusal, collection::DEFAULT_DATABASE},
+    model::{AccessRefusal, Collection, Privilege, collection::DEFAULT_DATABASE},
     standalone::CollectionName,
     wire::{
         proto::{
@@ -55,7 +55,7 @@ impl FromRequestParts<Shared> for Call {
         let caller = parts.extensions.get::<Caller>().cloned();
         let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         Ok(Self {
-            caller: caller.ok_or_else(|| guard::refused(&Refusal::NotLookedAt))?,
+            caller: caller.ok_or_else(|| guard::refused(&AccessRefusal::NotLookedAt))?,
             database: header(DATABASE).to_owned(),
             allows_int64: matches!(header(ALLOW_INT64), "1" | "t" | "T" | "true" | "TRUE" | "True"),
             shared: shared.clone(),

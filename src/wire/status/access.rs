@@ -6,7 +6,7 @@ use super::{Code, common, unexpected};
 use crate::{
     error::cut,
     model::{
-        AccessError, ObjectType, Refusal,
+        AccessError, AccessRefusal, ObjectType,
         access_error::{AccessCall, AccessNameFault, GrantPart, NamedThing, PasswordField},
     },
     wire::proto::common::ErrorCode,
@@ -87,34 +87,35 @@ pub fn of_access_error(error: &AccessError) -> common::Status {
 }
 
 /// A refused caller, as a gRPC error: SDKs retry none of these codes.
-pub fn of_refusal(refusal: &Refusal) -> tonic::Status {
+pub fn of_refusal(refusal: &AccessRefusal) -> tonic::Status {
     let code = match refusal {
-        Refusal::NoCredentials | Refusal::Malformed | Refusal::ApiKey | Refusal::WrongPassword => {
-            tonic::Code::Unauthenticated
-        }
-        Refusal::TooManyGuesses { .. } | Refusal::Busy => tonic::Code::ResourceExhausted,
-        Refusal::Denied { .. } | Refusal::NoAdmin { .. } => tonic::Code::PermissionDenied,
-        Refusal::NotLookedAt => tonic::Code::Internal,
+        AccessRefusal::NoCredentials
+        | AccessRefusal::Malformed
+        | AccessRefusal::ApiKey
+        | AccessRefusal::WrongPassword => tonic::Code::Unauthenticated,
+        AccessRefusal::TooManyGuesses { .. } | AccessRefusal::Busy => tonic::Code::ResourceExhausted,
+        AccessRefusal::Denied { .. } | AccessRefusal::NoAdmin { .. } => tonic::Code::PermissionDenied,
+        AccessRefusal::NotLookedAt => tonic::Code::Internal,
     };
     tonic::Status::new(code, refusal_text(refusal))
 }
 
 /// The words of a refusal, for every edge.
-pub fn refusal_text(refusal: &Refusal) -> String {
+pub fn refusal_text(refusal: &AccessRefusal) -> String {
     let text = match refusal {
-        Refusal::NoCredentials => "missing authorization in header".to_owned(),
-        Refusal::Malformed => "invalid token format".to_owned(),
-        Refusal::ApiKey => "auth check failure, please check api key is correct".to_owned(),
-        Refusal::WrongPassword => "auth check failure, please check username and password are correct".to_owned(),
-        Refusal::TooManyGuesses { wait } => {
+        AccessRefusal::NoCredentials => "missing authorization in header".to_owned(),
+        AccessRefusal::Malformed => "invalid token format".to_owned(),
+        AccessRefusal::ApiKey => "auth check failure, please check api key is correct".to_owned(),
+        AccessRefusal::WrongPassword => "auth check failure, please check username and password are correct".to_owned(),
+        AccessRefusal::TooManyGuesses { wait } => {
             format!("too many failed logins of this user or from this address: try again in {} ms", wait.as_millis())
         }
-        Refusal::Busy => "too many logins are being checked: try again".to_owned(),
-        Refusal::Denied { privilege, user } => {
+        AccessRefusal::Busy => "too many logins are being checked: try again".to_owned(),
+        AccessRefusal::Denied { privilege, user } => {
             format!("Privilege{}: permission deny to {user}", privilege.as_str())
         }
-        Refusal::NoAdmin { user } => format!("role admin: permission deny to {user}"),
-        Refusal::NotLookedAt => refusal.to_string(),
+        AccessRefusal::NoAdmin { user } => format!("role admin: permission deny to {user}"),
+        AccessRefusal::NotLookedAt => refusal.to_string(),
     };
     cut(text)
 }
@@ -245,17 +246,17 @@ mod tests {
     }
 
     #[rstest]
-    #[case(Refusal::NoCredentials, tonic::Code::Unauthenticated, "missing authorization in header")]
-    #[case(Refusal::Busy, tonic::Code::ResourceExhausted, "too many logins are being checked: try again")]
+    #[case(AccessRefusal::NoCredentials, tonic::Code::Unauthenticated, "missing authorization in header")]
+    #[case(AccessRefusal::Busy, tonic::Code::ResourceExhausted, "too many logins are being checked: try again")]
     #[case(
-        Refusal::TooManyGuesses { wait: Duration::from_millis(1500) }, tonic::Code::ResourceExhausted,
+        AccessRefusal::TooManyGuesses { wait: Duration::from_millis(1500) }, tonic::Code::ResourceExhausted,
         "too many failed logins of this user or from this address: try again in 1500 ms"
     )]
     #[case(
-        Refusal::Denied { privilege: Privilege::Insert, user: "u1".into() }, tonic::Code::PermissionDenied,
+        AccessRefusal::Denied { privilege: Privilege::Insert, user: "u1".into() }, tonic::Code::PermissionDenied,
         "PrivilegeInsert: permission deny to u1"
     )]
-    fn refusals(#[case] refusal: Refusal, #[case] code: tonic::Code, #[case] text: &str) {
+    fn refusals(#[case] refusal: AccessRefusal, #[case] code: tonic::Code, #[case] text: &str) {
         let status = of_refusal(&refusal);
         assert_eq!((status.code(), status.message()), (code, text));
     }
