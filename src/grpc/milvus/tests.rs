@@ -180,8 +180,8 @@ async fn each_call_meets_one_directory_of_names() {
         ),
         (AlterAlias("default", "books", "films"), 1601, conflict),
         (AlterAlias("default", "books", "nope"), 1600, "alias not found[database=default][alias=nope]"),
-        (AlterAlias("default", "b", "b"), 100, "collection not found[database=default][collection=b]"),
-        (AlterAlias("default", "nope", "b"), 100, "collection not found[database=default][collection=nope]"),
+        (AlterAlias("default", "b", "b"), 100, "collection not found[collection=b]"),
+        (AlterAlias("default", "nope", "b"), 100, "collection not found[collection=nope]"),
         (DropAlias("default", "films"), 0, ""),
         (DropAlias("nope", "b"), 65535, "database:nope not found"),
     ];
