@@ -377,7 +377,7 @@ fn files_of_other_writers_are_read() {
     assert_eq!(&joined(&decode(&log, &field(DataType::Int8), 10).unwrap()), &expected);
 }
 
-/// What expands without a bound, and Milvus never writes.
+/// Kinds of pages that expand without a bound. Milvus never writes them.
 #[test]
 fn pages_that_may_become_any_size_are_refused() {
     let texts = column(DataType::VarChar);

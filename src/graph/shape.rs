@@ -1,4 +1,4 @@
-//! What a graph is built of: the vectors' dimension and metric, and the width of the graph.
+//! The shape of a graph: the vectors' dimension and metric, and the width of the graph.
 
 use serde::{Deserialize, Serialize};
 

@@ -47,7 +47,7 @@ pub fn router(
         .merge(v2::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
-        // What reads the body knows the limit of its route.
+        // The reader of the body knows the limit of its route.
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn(move |request, next| serve::read_body(bounds.clone(), request, next)))
         // Before the body is read: it takes memory.

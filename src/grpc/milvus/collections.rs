@@ -78,7 +78,7 @@ impl MilvusApi {
         Ok(describe(&cell.meta(), request.collection_name))
     }
 
-    /// What a refusal to describe repeats of the question: nothing, if it is for the name.
+    /// The part of the question that a refused description repeats. A refusal of the name repeats nothing.
     pub(super) fn asked(&self, request: &Request<DescribeCollectionRequest>) -> Option<DescribeCollectionResponse> {
         let (call, message) = (CallContext::of(request), request.get_ref());
         message.check_names(self.standalone.config().limits.max_name_length).ok()?;

@@ -224,7 +224,7 @@ fn json(text: &str) -> Result<serde_json::Value, SearchError> {
     serde_json::from_str(text).map_err(|e| SearchError::Params(e.to_string()))
 }
 
-/// How thoroughly the index is to be searched. What is no number has no say.
+/// How thoroughly the index is to be searched. A parameter that is no number is ignored.
 fn effort(params: &serde_json::Value) -> AskedEffort {
     let number = |key| params.get(key).and_then(serde_json::Value::as_u64);
     AskedEffort { ef: number("ef"), nprobe: number("nprobe"), search_list: number("search_list") }

@@ -39,7 +39,7 @@ pub(super) struct Target {
     pub(super) name: String,
 }
 
-/// What a request has beside its body.
+/// The parts of a request beside its body.
 pub(super) struct Call {
     shared: Shared,
     caller: Caller,
