@@ -1,6 +1,6 @@
 #!/bin/sh
 # The checks before a commit that run no test: format, spelling, licences and sources of the dependencies,
-# lints, the features that are off by default, documentation.
+# lints (of the features that are off by default, too), documentation.
 #
 # typos and cargo-deny are installed by tools/checkers.sh. Where that fails they are skipped by name; with CI=true it is
 # a failure.
@@ -27,12 +27,10 @@ else
     echo "skipped: spelling, dependencies"
 fi
 
+# All targets with the features that are off by default, then the program as it is shipped.
 say "lints"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --all-targets --all-features -- -D warnings
+cargo clippy --locked --lib --bins -- -D warnings
 cargo clippy --locked --manifest-path tests/model/Cargo.toml --target-dir target/model --all-targets -- -D warnings
-say "the feature lock-times, which is off by default"
-cargo clippy --locked --features lock-times --bench scale -- -D warnings
-say "the feature planted-faults, which is off by default"
-cargo clippy --locked --features planted-faults --lib --bins --test crash -- -D warnings
 say "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

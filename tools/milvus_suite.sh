@@ -42,7 +42,7 @@ if [ ! -f "$environment/.made" ]; then
     "$environment/bin/pip" install --quiet 'pymilvus==2.3.7' 'setuptools<70' 'marshmallow<3.20' 'numpy<2' 'pandas<2.3' \
         scikit-learn ujson 'pytest<8' pytest-assume pytest-timeout pytest-repeat pytest-html pytest-level \
         allure-pytest pytest-random-order delayed-assert timeout-decorator requests minio npy-append-array Faker loguru \
-        prettytable tenacity PyYAML psutil ml_dtypes python-benedict kubernetes
+        prettytable tenacity PyYAML psutil ml_dtypes python-benedict kubernetes etcd-sdk-python
     touch "$environment/.made"
 fi
 

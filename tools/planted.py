@@ -5,6 +5,7 @@
     tools/planted.py --quick         those that tests of the library catch
     tools/planted.py --fault NAME    one fault (may be repeated)
     tools/planted.py --table FILE    all faults, and writes the table into FILE between its two marks
+    tools/planted.py --passed        all faults; the tests have just passed without one, so that is not tried again
     tools/planted.py --discover      runs all tests for each fault, and names those that fail
 
 tests/planted.toml names the tests that catch a fault. Without a fault each of them has to pass. With the fault one at least
@@ -158,6 +159,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--fault", action="append", default=[])
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--passed", action="store_true")
     parser.add_argument("--discover", action="store_true")
     parser.add_argument("--target", action="append", help="with --discover: these tests only")
     parser.add_argument("--target-dir", type=Path, default=REPO / "target" / "planted")
@@ -181,7 +183,8 @@ def main():
 
     needed = {test.split(" ", 1)[0] for name, _, _ in faults for test in catchers[name]}
     programs = build(sorted(needed), options.target_dir)
-    for target, tests in by_target(sorted({t for name, _, _ in faults for t in catchers[name]})).items():
+    sound = [] if options.passed else sorted({test for name, _, _ in faults for test in catchers[name]})
+    for target, tests in by_target(sound).items():
         failed, output, ended = run(programs[target], tests, None, 5 * PATIENCE_SECONDS)
         if failed or not ended:
             sys.exit(f"{output}\nwithout a fault these tests of {target} fail: {', '.join(failed)}")
