@@ -223,14 +223,15 @@ impl Accounts {
         self.store_role(turn, Role { id, name: name.to_owned(), grants: Vec::new() }).await
     }
 
-    /// A role that has grants stays, unless `force` drops them too.
+    /// A role that has grants in the default database stays, unless `force` is set. All its grants go with it.
     pub async fn drop_role(&self, name: &str, force: bool) -> Result<(), AccessFailure> {
         names::check(NamedThing::Role, name, self.longest_name)?;
         if [ADMIN, PUBLIC].contains(&name) {
             return Err(AccessError::DefaultRoleStays(name.to_owned()).into());
         }
         let turn = self.turn().await;
-        if !self.existing_role(name, AccessCall::DropRole)?.grants.is_empty() && !force {
+        let role = self.existing_role(name, AccessCall::DropRole)?;
+        if !force && role.grants.iter().any(|grant| grant.database == DEFAULT_DATABASE) {
             return Err(AccessError::RoleHasGrants.into());
         }
         let (book, gone) = (Arc::clone(&self.book), name.to_owned());

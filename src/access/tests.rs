@@ -187,6 +187,24 @@ async fn a_dropped_role_takes_its_members_along() {
     assert!(accounts.select_roles(Some("r1"), true).unwrap().is_empty());
 }
 
+/// Milvus' rule: a script that takes the grants of its own database away may drop the role. What is left is no grant of a
+/// later role of that name.
+#[tokio::test]
+async fn grants_in_other_databases_go_with_their_role() {
+    let world = world().await;
+    let accounts = world.standalone.accounts();
+    for database in ["db1", "*"] {
+        accounts.create_role("r1").await.unwrap();
+        let elsewhere = GrantRequest { database, ..grant("r1", ("Collection", "c1"), "Insert") };
+        operate(&world, elsewhere, Operation::Grant).await.unwrap();
+        accounts.drop_role("r1", false).await.unwrap();
+        accounts.create_role("r1").await.unwrap();
+        let all = GrantFilter { role: "r1", object: None, database };
+        assert!(accounts.select_grants(all).unwrap().is_empty());
+        accounts.drop_role("r1", false).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn roles_decide_what_a_user_may_do() {
     let world = world().await;
