@@ -3,7 +3,7 @@
 //! SDKs raise on a number outside the enumerations, so only this file produces these numbers.
 
 use super::proto::{common, datacoord, milvus};
-use crate::model::{Segment, SegmentLevel, SegmentState};
+use crate::model::{IndexDef, Segment, SegmentLevel, SegmentState};
 
 /// Milvus' number of a state.
 pub fn state_number(state: SegmentState) -> i32 {
@@ -65,8 +65,10 @@ pub fn persistent_info(segment: &Segment) -> milvus::PersistentSegmentInfo {
     }
 }
 
-/// A row of `GetQuerySegmentInfo`. Query nodes call a segment that is readable but not writable *Sealed*.
-pub fn query_info(segment: &Segment) -> milvus::QuerySegmentInfo {
+/// A row of `GetQuerySegmentInfo`: a segment that query node `node` serves, with its index if one of `definitions` is built
+/// for it. Query nodes call a segment that is readable but not writable *Sealed*.
+pub fn query_info(segment: &Segment, definitions: &[IndexDef], node: i64) -> milvus::QuerySegmentInfo {
+    let index = definitions.iter().find(|def| segment.indexes.iter().any(|built| built.index == def.id));
     let state = match segment.state {
         SegmentState::Flushed | SegmentState::Flushing => SegmentState::Sealed,
         other => other,
@@ -77,7 +79,10 @@ pub fn query_info(segment: &Segment) -> milvus::QuerySegmentInfo {
         partition_id: segment.group.partition.0,
         mem_size: signed(segment.memory_bytes),
         num_rows: signed(segment.rows),
+        index_name: index.map(|def| def.name.clone()).unwrap_or_default(),
+        index_id: index.map_or(0, |def| def.id),
         state: state_number(state),
+        node_ids: vec![node],
         level: level_number(segment.level),
         ..Default::default()
     }
@@ -129,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        Channel, ClusterRange, CollectionId, FieldId, Group, PartitionId, Scalar, SegmentId, Timestamp,
+        Channel, ClusterRange, CollectionId, FieldId, Group, PartitionId, Scalar, SegmentId, SegmentIndex, Timestamp,
     };
 
     fn segment(state: SegmentState, level: SegmentLevel) -> Segment {
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(super::state(number), Some(state));
         let segment = segment(state, SegmentLevel::L1);
         assert_eq!(persistent_info(&segment).state, number);
-        assert_eq!(query_info(&segment).state, queried);
+        assert_eq!(query_info(&segment, &[], 1).state, queried);
     }
 
     #[rstest]
@@ -203,8 +208,14 @@ mod tests {
         assert_eq!((info.segment_id, info.collection_id, info.partition_id, info.num_rows), (9, 7, 8, 100));
         assert_eq!((info.level, info.compaction_from.as_slice()), (3, &[3, 4][..]));
         assert_eq!(info.insert_channel, "by-dev-rootcoord-dml_0_7v0");
-        let info = query_info(&segment);
+        let info = query_info(&segment, &[], 5);
         assert_eq!((info.segment_id, info.num_rows, info.mem_size), (9, 100, 2000));
+        assert_eq!((info.node_ids.as_slice(), info.index_name.as_str(), info.index_id), (&[5][..], "", 0));
+        let definition = |id| IndexDef { id, name: format!("by_{id}"), field: FieldId(101), params: Vec::new() };
+        let built = SegmentIndex { index: 12, field: FieldId(101), build: 40, version: 1, parts: Vec::new() };
+        let indexed = Segment { indexes: [built].into(), ..segment.clone() };
+        let info = query_info(&indexed, &[definition(11), definition(12)], 5);
+        assert_eq!((info.index_name.as_str(), info.index_id), ("by_12", 12));
         let range = ClusterRange { field: FieldId(101), min: Scalar::Int(-5), max: Scalar::Int(7) };
         let clustered = Segment { cluster_range: Some(Box::new(range)), ..segment.clone() };
         let statistics = |s: &Segment| {

@@ -1,6 +1,6 @@
 //! Segment information.
 
-use super::*;
+use super::{load::NODE, *};
 use crate::{
     model::{Segment, SegmentState},
     wire::segment,
@@ -37,8 +37,9 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
-        let infos =
-            cell.live().iter().filter(|s| meta.loaded.contains(&s.group.partition)).map(segment::query_info).collect();
+        let live = cell.live();
+        let loaded = live.iter().filter(|s| meta.loaded.contains(&s.group.partition));
+        let infos = loaded.map(|s| segment::query_info(s, &meta.indexes, NODE)).collect();
         Ok(GetQuerySegmentInfoResponse { infos, ..Default::default() })
     }
 }
