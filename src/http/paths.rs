@@ -15,6 +15,9 @@ pub(super) const V2_DELETE: &str = "/v2/vectordb/entities/delete";
 pub(super) const V2_QUERY: &str = "/v2/vectordb/entities/query";
 pub(super) const V2_GET: &str = "/v2/vectordb/entities/get";
 pub(super) const V2_SEARCH: &str = "/v2/vectordb/entities/search";
+pub(super) const V2_HYBRID_SEARCH: &str = "/v2/vectordb/entities/hybrid_search";
+/// The older name of the same.
+pub(super) const V2_ADVANCED_SEARCH: &str = "/v2/vectordb/entities/advanced_search";
 pub(super) const V2_LIST: &str = "/v2/vectordb/collections/list";
 pub(super) const V2_HAS: &str = "/v2/vectordb/collections/has";
 pub(super) const V2_DESCRIBE: &str = "/v2/vectordb/collections/describe";
@@ -29,7 +32,7 @@ pub(super) const V2_INDEX_LIST: &str = "/v2/vectordb/indexes/list";
 pub(super) const V2_INDEX_DESCRIBE: &str = "/v2/vectordb/indexes/describe";
 pub(super) const V2_INDEX_CREATE: &str = "/v2/vectordb/indexes/create";
 pub(super) const V2_INDEX_DROP: &str = "/v2/vectordb/indexes/drop";
-pub(super) const ROUTES: [&str; 29] = [
+pub(super) const ROUTES: [&str; 31] = [
     COMPACTION,
     COMPACTION_STATE,
     COMPACTION_PLANS,
@@ -45,6 +48,8 @@ pub(super) const ROUTES: [&str; 29] = [
     V2_QUERY,
     V2_GET,
     V2_SEARCH,
+    V2_HYBRID_SEARCH,
+    V2_ADVANCED_SEARCH,
     V2_LIST,
     V2_HAS,
     V2_DESCRIBE,
@@ -62,4 +67,4 @@ pub(super) const ROUTES: [&str; 29] = [
 ];
 
 /// Routes whose body has rows or vectors, and may be large.
-pub(super) const LARGE: [&str; 3] = [V2_INSERT, V2_UPSERT, V2_SEARCH];
+pub(super) const LARGE: [&str; 5] = [V2_INSERT, V2_UPSERT, V2_SEARCH, V2_HYBRID_SEARCH, V2_ADVANCED_SEARCH];

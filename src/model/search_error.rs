@@ -51,6 +51,30 @@ pub enum SearchError {
     #[error("rows can't be grouped by field {field} of type {data_type}")]
     GroupType { field: String, data_type: &'static str },
 
+    /// Of a hybrid search: `got` is the number of its searches.
+    #[error("{got} searches in a hybrid search, expected 1 to {most}")]
+    Searches { got: usize, most: usize },
+    /// The searches of a hybrid search have as many query vectors as the first one.
+    #[error("search {search} of a hybrid search has {got} query vectors, the first one has {expected}")]
+    OtherQueries { search: usize, expected: usize, got: usize },
+    #[error("strategy is {0}, expected rrf or weighted")]
+    Strategy(String),
+    /// The parameters of the strategy, which are a JSON object.
+    #[error("the parameters of the strategy can't be read: {0}")]
+    RankParams(String),
+    #[error("k is {got}, expected a number above 0 and below {most}")]
+    RankConstant { got: String, most: u32 },
+    #[error("the strategy has no weights")]
+    NoWeights,
+    #[error("weights are {0}, expected a list of numbers")]
+    Weights(String),
+    #[error("a weight is {0}, expected 0 to 1")]
+    Weight(String),
+    #[error("{got} weights, expected one for each of {expected} searches")]
+    WeightCount { expected: usize, got: usize },
+    #[error("norm_score is {0}, expected true or false")]
+    NormScore(String),
+
     #[error("the collection has no vector field")]
     NoVectorField,
     #[error("there is no field {0} to search")]

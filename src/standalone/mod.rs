@@ -50,8 +50,8 @@ pub use handle::Standalone;
 pub use loading::{LoadRequest, RESOURCE_GROUP};
 pub(crate) use loading::{check_loaded, readable};
 pub use reads::{ReadAnswer, ReadRequest, Rows};
-pub use search::{AskedEffort, SearchAnswer, SearchRequest};
+pub use search::{AskedEffort, HybridRequest, MOST_SEARCHES, SearchAnswer, SearchRequest};
 
 pub use crate::query::{
-    QueryVectors, Range, compile as compile_filter, expr::MAX_BYTES as MAX_FILTER_BYTES, is_key_name,
+    BoundExpr, Fusion, QueryVectors, Range, compile as compile_filter, expr::MAX_BYTES as MAX_FILTER_BYTES, is_key_name,
 };

@@ -1,5 +1,7 @@
 //! Searches: the rows that a read may see, ranked by their vectors.
 //!
+//! A hybrid search makes several of them over one read set.
+//!
 //! Must never: search a collection that is not loaded, or by another metric than that of the field's index.
 
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use crate::{
     coordinator::CollectionCell,
     memory::Account,
     model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
-    query::{self, Effort, Found, QueryError, QueryVectors, Range, Search},
+    query::{self, Effort, Found, Fusion, Hybrid, QueryError, QueryVectors, Range, Search},
 };
 
 /// A client's search.
@@ -31,6 +33,19 @@ pub struct SearchRequest {
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
     pub asked: AskedEffort,
+}
+
+/// A client's hybrid search.
+#[derive(Debug, Clone)]
+pub struct HybridRequest {
+    /// Of one vector field, over the same partitions and with the same `ignore_growing`, which the first one gives. Their
+    /// offsets, groups and columns don't count.
+    pub searches: Vec<SearchRequest>,
+    pub fusion: Fusion,
+    pub limit: u64,
+    pub offset: u64,
+    /// Columns of the answer, in this order.
+    pub fields: Vec<FieldId>,
 }
 
 /// The parameters of a search that say how thoroughly an index is searched, as the client gave them.
@@ -70,6 +85,9 @@ impl AskedEffort {
         }
     }
 }
+
+/// Most searches of a hybrid search, as in Milvus.
+pub const MOST_SEARCHES: usize = 1024;
 
 /// Rows of each query vector, and the account of the memory that they and their messages take. It counts until both are
 /// gone.
@@ -116,36 +134,14 @@ impl Standalone {
     /// # Errors
     /// `CollectionNotLoaded`, and those of a query.
     pub async fn search(&self, cell: &CollectionCell, request: SearchRequest) -> Result<SearchAnswer, StandaloneError> {
-        let meta = cell.meta();
-        if meta.loaded.is_empty() {
-            return Err(LoadError::CollectionNotLoaded(cell.id).into());
-        }
-        let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
-        let field = meta.schema.field_by_id(request.field).ok_or_else(unknown)?;
-        let metric = search_metric(&meta, field, &request.metric)?;
-        let effort = request.asked.of(&meta, field);
-        if let Some(Range { radius, near: Some(near) }) = request.range
-            && !(if metric.greater_is_nearer() { near > radius } else { near < radius })
-        {
-            let (near, radius) = (near.to_string(), radius.to_string());
-            return Err(RequestError::from(SearchError::EmptyRange { metric, near, radius }).into());
-        }
+        let meta = loaded(cell)?;
+        let rows = request.rows.clone();
+        let field = request.field;
+        let search = self.checked(cell, &meta, request)?;
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&meta.schema);
-            let (read_set, _pins, _) = self.read_set(cell, &request.rows, Some(request.field)).await?;
-            let search = Search {
-                scope: self.scope(cell, request.rows),
-                field: request.field,
-                metric,
-                queries: request.queries,
-                limit: request.limit,
-                offset: request.offset,
-                range: request.range,
-                group: request.group,
-                output: request.fields,
-                effort,
-            };
+            let (read_set, _pins, _) = self.read_set(cell, &rows, Some(field)).await?;
             let found = query::search(&schema, read_set, search, &self.query_limits(&admitted)).await?;
             let Found { counts, scores, rows } = found;
             self.metrics.search.vectors.inc_by(counts.len() as u64);
@@ -153,4 +149,70 @@ impl Standalone {
         })
         .await
     }
+
+    /// The best rows of several searches together. The scores of the answer are the fused values.
+    ///
+    /// # Errors
+    /// Those of a search. A request has one search at least.
+    pub async fn hybrid_search(
+        &self,
+        cell: &CollectionCell,
+        request: HybridRequest,
+    ) -> Result<SearchAnswer, StandaloneError> {
+        let meta = loaded(cell)?;
+        let HybridRequest { searches, fusion, limit, offset, fields: output } = request;
+        let none = || RequestError::from(SearchError::Searches { got: 0, most: MOST_SEARCHES });
+        let (rows, field) = searches.first().map(|first| (first.rows.clone(), first.field)).ok_or_else(none)?;
+        let count = searches.len() as u64;
+        let checked = |request| self.checked(cell, &meta, SearchRequest { offset: 0, group: None, ..request });
+        let searches = searches.into_iter().map(checked).collect::<Result<_, _>>()?;
+        let hybrid = Hybrid { searches, fusion, limit, offset, output };
+        self.until_stop(async {
+            let admitted = self.queries.admit().await;
+            let schema = Arc::clone(&meta.schema);
+            let (read_set, _pins, _) = self.read_set(cell, &rows, Some(field)).await?;
+            let found = query::hybrid(&schema, read_set, hybrid, &self.query_limits(&admitted)).await?;
+            let Found { counts, scores, rows } = found;
+            self.metrics.search.vectors.inc_by(counts.len() as u64 * count);
+            Ok(SearchAnswer { counts, scores, rows, memory: admitted.memory.clone() })
+        })
+        .await
+    }
+
+    /// A search of the loaded collection, with the metric and the effort that its index gives.
+    fn checked(
+        &self,
+        cell: &CollectionCell,
+        meta: &Collection,
+        request: SearchRequest,
+    ) -> Result<Search, StandaloneError> {
+        let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
+        let field = meta.schema.field_by_id(request.field).ok_or_else(unknown)?;
+        let metric = search_metric(meta, field, &request.metric)?;
+        let effort = request.asked.of(meta, field);
+        if let Some(Range { radius, near: Some(near) }) = request.range
+            && !(if metric.greater_is_nearer() { near > radius } else { near < radius })
+        {
+            let (near, radius) = (near.to_string(), radius.to_string());
+            return Err(RequestError::from(SearchError::EmptyRange { metric, near, radius }).into());
+        }
+        Ok(Search {
+            scope: self.scope(cell, request.rows),
+            field: request.field,
+            metric,
+            queries: request.queries,
+            limit: request.limit,
+            offset: request.offset,
+            range: request.range,
+            group: request.group,
+            output: request.fields,
+            effort,
+        })
+    }
+}
+
+/// The definition of a collection that is loaded.
+fn loaded(cell: &CollectionCell) -> Result<Arc<Collection>, StandaloneError> {
+    let meta = cell.meta();
+    if meta.loaded.is_empty() { Err(LoadError::CollectionNotLoaded(cell.id).into()) } else { Ok(meta) }
 }

@@ -138,6 +138,21 @@ fn ordinary() -> Vec<(&'static str, Vec<u8>)> {
         ("Query", query("id in [1, 2]").encode_to_vec()),
         ("Search", search(&[[1.0; DIM]; 2], "id >= 0").encode_to_vec()),
         (
+            "HybridSearch",
+            HybridSearchRequest {
+                collection_name: named(),
+                requests: vec![search(&[[1.0; DIM]; 2], "id >= 0"), search(&[[2.0; DIM]; 2], "")],
+                rank_params: rpc::pairs(&[
+                    ("strategy", "weighted"),
+                    ("params", r#"{"weights": [0.5, 1], "norm_score": true}"#),
+                    ("limit", "3"),
+                ]),
+                output_fields: vec!["id".into()],
+                ..Default::default()
+            }
+            .encode_to_vec(),
+        ),
+        (
             "Delete",
             DeleteRequest { collection_name: named(), expr: "id in [77]".into(), ..Default::default() }.encode_to_vec(),
         ),
@@ -186,7 +201,7 @@ async fn any_message_gets_a_status_and_a_refusal_changes_nothing() {
     let described = DescribeCollectionRequest { collection_name: BOOK.into(), ..Default::default() };
     let id = api.describe_collection(described).await.unwrap().into_inner().collection_id;
     let protocol = Protocol::new(&[BOOK, "id", "vec", "default", "_default", "film"], &[id]);
-    assert!(protocol.methods.len() >= 76, "{}", protocol.methods.len());
+    assert!(protocol.methods.len() >= 77, "{}", protocol.methods.len());
     let ordinary = ordinary();
     let mut numbers = Numbers::new(7);
     let mut seen = state(&mut api).await;

@@ -246,7 +246,7 @@ fn grpc(status: &tonic::Status) -> (String, String) {
 }
 
 /// Bodies with rows or vectors have the limit of messages.
-const ROWS_BODY: &str = "body of `entities/insert`, `upsert` and `search`";
+const ROWS_BODY: &str = "body of `entities/insert`, `upsert` and the searches";
 
 /// Sends a head that promises more than it sends; the code and the text of the answer.
 async fn rest(served: &Served, head: &str) -> (String, String) {

@@ -155,6 +155,7 @@ of_a_collection!(
     LoadBalanceRequest,
     QueryRequest,
     SearchRequest,
+    HybridSearchRequest,
 );
 
 /// Messages about one collection, by name or else by id.

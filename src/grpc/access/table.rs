@@ -105,6 +105,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Rule)])] = &[
             ("GetReplicas", Rule::Login),
             ("Query", collection(P::Query)),
             ("Search", collection(P::Search)),
+            ("HybridSearch", collection(P::Search)),
         ],
     ),
     (

@@ -8,6 +8,7 @@ mod call_error;
 mod collections;
 mod compaction;
 mod flush;
+mod hybrid;
 mod index;
 mod load;
 mod names;

@@ -79,6 +79,7 @@ unchecked!(
     InsertRequest,
     UpsertRequest,
     SearchRequest,
+    HybridSearchRequest,
     FlushRequest,
     FlushAllRequest,
     GetFlushAllStateRequest,

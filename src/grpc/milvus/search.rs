@@ -10,7 +10,9 @@ use super::{
 use crate::{
     memory::Account,
     model::{CollectionSchema, Field, RequestError, SearchError},
-    standalone::{AskedEffort, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter},
+    standalone::{
+        AskedEffort, BoundExpr, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter,
+    },
     wire::{
         proto::{
             common::KeyValuePair,
@@ -34,27 +36,15 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let meta = cell.meta();
         let schema = &meta.schema;
-        if let Some(name) = request.partition_names.first()
-            && schema.partition_key().is_some()
-        {
-            return Err(RequestError::PartitionByKey(name.clone()).into());
-        }
+        check_partitions(schema, &request.partition_names)?;
         let output = Output::of(schema, &request.output_fields)?;
         let params = Params::of(&request.search_params)?;
         let field = params.field(schema)?;
         let group = params.group(schema)?;
         let mut fields = output.fields.clone();
         fields.extend(group.map(|group| group.id).filter(|id| !output.fields.contains(id)));
-        let queries = match &request.search_input {
-            Some(SearchInput::Ids(_)) => return Err(unsupported("a search by primary keys")),
-            _ if request.search_by_primary_keys => return Err(unsupported("a search by primary keys")),
-            Some(SearchInput::PlaceholderGroup(group)) => query_vectors(group, request.nq, field, MOST_QUERIES),
-            None => query_vectors(&bytes::Bytes::new(), request.nq, field, MOST_QUERIES),
-        };
-        let queries = QueryVectors::new(queries.map_err(refused)?, field.vector_bytes());
-        let expr = with_values(&request.dsl, &request.expr_template_values)?;
-        let filter =
-            compile_filter(&expr, schema).map_err(|error| rejected(format!("failed to create query plan: {error}")))?;
+        let queries = queries(&request, field)?;
+        let filter = filter(&request, schema)?;
         let partitions = Some(read_partitions(&meta, &request.partition_names, status::of_search_refusal)?);
         let count = queries.len();
         let wanted = Wanted {
@@ -82,16 +72,41 @@ impl MilvusApi {
     }
 }
 
-fn refused(error: SearchError) -> CallError {
+pub(super) fn refused(error: SearchError) -> CallError {
     RequestError::from(error).into()
 }
 
-fn unsupported(what: &str) -> CallError {
+pub(super) fn unsupported(what: &str) -> CallError {
     refused(SearchError::Unsupported(what.to_owned()))
 }
 
+/// Clients can't name partitions if a partition key chooses them.
+pub(super) fn check_partitions(schema: &CollectionSchema, named: &[String]) -> Outcome<()> {
+    match named.first() {
+        Some(name) if schema.partition_key().is_some() => Err(RequestError::PartitionByKey(name.clone()).into()),
+        _ => Ok(()),
+    }
+}
+
+/// The vectors of a request.
+pub(super) fn queries(request: &SearchRequest, field: &Field) -> Outcome<QueryVectors> {
+    let found = match &request.search_input {
+        Some(SearchInput::Ids(_)) => return Err(unsupported("a search by primary keys")),
+        _ if request.search_by_primary_keys => return Err(unsupported("a search by primary keys")),
+        Some(SearchInput::PlaceholderGroup(group)) => query_vectors(group, request.nq, field, MOST_QUERIES),
+        None => query_vectors(&bytes::Bytes::new(), request.nq, field, MOST_QUERIES),
+    };
+    Ok(QueryVectors::new(found.map_err(refused)?, field.vector_bytes()))
+}
+
+/// The expression of a request.
+pub(super) fn filter(request: &SearchRequest, schema: &CollectionSchema) -> Outcome<Option<BoundExpr>> {
+    let expr = with_values(&request.dsl, &request.expr_template_values)?;
+    compile_filter(&expr, schema).map_err(|error| rejected(format!("failed to create query plan: {error}")))
+}
+
 /// The message. The first column of the rows is the primary key, which is a column of the answer only if it was asked for.
-fn results(
+pub(super) fn results(
     schema: &CollectionSchema,
     output: &Output,
     found: &SearchAnswer,
@@ -138,20 +153,20 @@ fn rounded(score: f32, decimals: Option<u32>) -> f32 {
 
 /// The parameters of a search.
 #[derive(Debug, PartialEq)]
-struct Params<'r> {
+pub(super) struct Params<'r> {
     /// Empty: the only vector field.
     anns_field: &'r str,
     /// Empty: that of the index.
-    metric: &'r str,
-    limit: u64,
+    pub(super) metric: &'r str,
+    pub(super) limit: u64,
     offset: u64,
     /// None: scores are not rounded.
     decimals: Option<u32>,
-    range: Option<Range>,
-    ignore_growing: bool,
+    pub(super) range: Option<Range>,
+    pub(super) ignore_growing: bool,
     /// Empty: rows are not grouped.
     group: &'r str,
-    asked: AskedEffort,
+    pub(super) asked: AskedEffort,
 }
 
 impl<'r> Params<'r> {
@@ -159,36 +174,28 @@ impl<'r> Params<'r> {
         Self::read(pairs).map_err(refused)
     }
 
-    fn read(pairs: &'r [KeyValuePair]) -> Result<Self, SearchError> {
-        let get = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str());
-        let ignore_growing = match get("ignore_growing") {
-            None => false,
-            Some(value) => go_bool(value).ok_or_else(|| SearchError::GrowingFlag(value.to_owned()))?,
-        };
+    pub(super) fn read(pairs: &'r [KeyValuePair]) -> Result<Self, SearchError> {
+        let get = |key: &str| value(pairs, key);
+        let ignore_growing = ignore_growing(pairs)?.unwrap_or(false);
         if let Some(size) = get("group_size").filter(|size| *size != "1") {
             return Err(SearchError::Unsupported(format!("more than one row of a group (group_size is {size})")));
         }
         let group = get("group_by_field").unwrap_or("");
         let limit = number("topk", get("topk").ok_or(SearchError::Missing("topk"))?)?;
         let limit = window("topk", limit)?;
-        let offset = match get("offset").map(|value| number("offset", value)).transpose()? {
-            None | Some(0) => 0,
-            Some(offset) => window("offset", offset)?,
-        };
+        let offset = offset(pairs)?;
         window("offset+topk", (limit + offset) as i64)?;
-        let decimals = match get("round_decimal") {
-            None | Some("-1") => None,
-            Some(value) => {
-                let decimals = value.parse().ok().filter(|decimals| *decimals <= 6);
-                Some(decimals.ok_or_else(|| SearchError::RoundDecimal(value.to_owned()))?)
-            }
-        };
+        let decimals = decimals(pairs)?;
         let metric = get("metric_type").unwrap_or("");
         let inner = get("params").filter(|text| !text.is_empty()).map(json).transpose()?;
         let range = inner.as_ref().map_or(Ok(None), range)?;
         let asked = inner.as_ref().map(effort).unwrap_or_default();
         let anns_field = get("anns_field").unwrap_or("");
         Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group, asked })
+    }
+
+    pub(super) fn is_grouped(&self) -> bool {
+        !self.group.is_empty()
     }
 
     fn group<'s>(&self, schema: &'s CollectionSchema) -> Outcome<Option<&'s Field>> {
@@ -198,7 +205,7 @@ impl<'r> Params<'r> {
         }
     }
 
-    fn field<'s>(&self, schema: &'s CollectionSchema) -> Outcome<&'s Field> {
+    pub(super) fn field<'s>(&self, schema: &'s CollectionSchema) -> Outcome<&'s Field> {
         let vectors = || schema.fields.iter().find(|field| field.data_type.is_vector());
         let field = match self.anns_field {
             "" => vectors().ok_or(SearchError::NoVectorField),
@@ -209,12 +216,40 @@ impl<'r> Params<'r> {
     }
 }
 
-fn number(key: &'static str, value: &str) -> Result<i64, SearchError> {
+pub(super) fn value<'r>(pairs: &'r [KeyValuePair], key: &str) -> Option<&'r str> {
+    pairs.iter().find(|pair| pair.key == key).map(|pair| pair.value.as_str())
+}
+
+/// None: the request does not say.
+pub(super) fn ignore_growing(pairs: &[KeyValuePair]) -> Result<Option<bool>, SearchError> {
+    let flag = |value: &str| go_bool(value).ok_or_else(|| SearchError::GrowingFlag(value.to_owned()));
+    value(pairs, "ignore_growing").map(flag).transpose()
+}
+
+pub(super) fn offset(pairs: &[KeyValuePair]) -> Result<u64, SearchError> {
+    match value(pairs, "offset").map(|value| number("offset", value)).transpose()? {
+        None | Some(0) => Ok(0),
+        Some(offset) => window("offset", offset),
+    }
+}
+
+/// Places that scores are rounded to. None: they are not rounded.
+pub(super) fn decimals(pairs: &[KeyValuePair]) -> Result<Option<u32>, SearchError> {
+    match value(pairs, "round_decimal") {
+        None | Some("-1") => Ok(None),
+        Some(value) => {
+            let decimals = value.parse().ok().filter(|decimals| *decimals <= 6);
+            decimals.map(Some).ok_or_else(|| SearchError::RoundDecimal(value.to_owned()))
+        }
+    }
+}
+
+pub(super) fn number(key: &'static str, value: &str) -> Result<i64, SearchError> {
     value.parse().map_err(|_| SearchError::NotANumber { key, value: value.to_owned() })
 }
 
 /// A number of rows.
-fn window(what: &'static str, got: i64) -> Result<u64, SearchError> {
+pub(super) fn window(what: &'static str, got: i64) -> Result<u64, SearchError> {
     let rows = u64::try_from(got).ok().filter(|rows| (1..=MOST_ROWS).contains(rows));
     rows.ok_or(SearchError::OutOfRange { what, got, most: MOST_ROWS })
 }

@@ -4,10 +4,13 @@ use super::{
     call_error::{answer, done},
     *,
 };
-use crate::wire::{
-    proto::{milvus::milvus_service_server::MilvusService, schema::FieldData},
-    rows::insert::values_carried,
-    status::Code,
+use crate::{
+    memory::Account,
+    wire::{
+        proto::{milvus::milvus_service_server::MilvusService, schema::FieldData},
+        rows::insert::values_carried,
+        status::Code,
+    },
 };
 
 /// The number of rows that a request claims, if one of its columns has as many values; otherwise none. Trusting the
@@ -27,19 +30,28 @@ fn written(outcome: Outcome<MutationResult>, rows: u32) -> Result<Response<Mutat
     Ok(response)
 }
 
+/// The answer to a search, with the memory that it takes.
+fn found(outcome: Outcome<(SearchResults, Account)>) -> Result<Response<SearchResults>, Status> {
+    let (outcome, memory) = match outcome {
+        Ok((answer, memory)) => (Ok(answer), Some(memory)),
+        Err(failure) => (Err(failure), None),
+    };
+    let mut response = answer(outcome)?;
+    if let Some(memory) = memory {
+        // Counts until the answer is sent: see `admission`.
+        response.extensions_mut().insert(memory);
+    }
+    Ok(response)
+}
+
 #[tonic::async_trait]
 impl MilvusService for MilvusApi {
     async fn search(&self, request: Request<SearchRequest>) -> Result<Response<SearchResults>, Status> {
-        let (outcome, memory) = match self.do_search(self.admit(request)?).await {
-            Ok((answer, memory)) => (Ok(answer), Some(memory)),
-            Err(failure) => (Err(failure), None),
-        };
-        let mut response = answer(outcome)?;
-        if let Some(memory) = memory {
-            // Counts until the answer is sent: see `admission`.
-            response.extensions_mut().insert(memory);
-        }
-        Ok(response)
+        found(self.do_search(self.admit(request)?).await)
+    }
+
+    async fn hybrid_search(&self, request: Request<HybridSearchRequest>) -> Result<Response<SearchResults>, Status> {
+        found(self.do_hybrid_search(self.admit(request)?).await)
     }
 
     async fn connect(&self, request: Request<ConnectRequest>) -> Result<Response<ConnectResponse>, Status> {

@@ -1,16 +1,14 @@
-//! Rows: insert, upsert, delete, query, get and search.
+//! Rows: insert, upsert, delete, query and get.
 
 use axum::response::Response;
-use bytes::Bytes;
 use futures::FutureExt as _;
-use prost::Message as _;
 use serde_json::json;
 
 use super::{
-    answer::{BAD_KEY, BAD_ROWS, Done, Fault, MISSING_PARAMETER},
+    answer::{BAD_KEY, BAD_ROWS, Done, Fault},
     call::{Body, Call, Target},
-    columns::{bits, columns},
-    members::{Members, is_null, not_json, numbers, shown, text_of},
+    columns::columns,
+    members::{Members, shown, text_of},
     params::pair,
     rows::{Keys, Rows},
 };
@@ -18,17 +16,14 @@ use crate::{
     json::{Scalar, Value},
     model::{CollectionSchema, DataType, Field, Privilege},
     wire::proto::{
-        common::{ConsistencyLevel, KeyValuePair, PlaceholderGroup, PlaceholderType, PlaceholderValue},
-        milvus::{
-            DeleteRequest, InsertRequest, MutationResult, QueryRequest, QueryResults, SearchRequest, UpsertRequest,
-            search_request::SearchInput,
-        },
+        common::ConsistencyLevel,
+        milvus::{DeleteRequest, InsertRequest, MutationResult, QueryRequest, QueryResults, UpsertRequest},
         schema::FieldData,
     },
 };
 
 /// Rows of a query or a search that gives no limit.
-const DEFAULT_LIMIT: i64 = 100;
+pub(super) const DEFAULT_LIMIT: i64 = 100;
 /// All fields: what a query without output fields answers.
 const ALL_FIELDS: &str = "*";
 const COUNT: &str = "count(*)";
@@ -108,7 +103,7 @@ pub(in crate::http) async fn delete(call: Call, body: Body) -> Result<Response, 
 }
 
 /// The level, and whether the collection's own counts.
-fn consistency(members: &Members<'_>) -> Result<(i32, bool), Fault> {
+pub(super) fn consistency(members: &Members<'_>) -> Result<(i32, bool), Fault> {
     match members.text("consistencyLevel")?.as_str() {
         "" => Ok((ConsistencyLevel::Bounded.into(), true)),
         name => ConsistencyLevel::from_str_name(name).map(|level| (level.into(), false)).ok_or_else(|| {
@@ -211,146 +206,4 @@ fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-pub(in crate::http) async fn search(call: Call, body: Body) -> Result<Response, Fault> {
-    let body = call.whole(body)?;
-    let members = Members::read("SearchReqV2", &body)?;
-    members.refuse(&["exprParams", "ids", "functionScore", "functionChains", "searchAggregation"])?;
-    let target = call.target(&members)?;
-    let meta = call.definition(&target, Privilege::Search)?;
-    let (consistency_level, use_default_consistency) = consistency(&members)?;
-    let field = members.text("annsField")?;
-    let mut search_params = search_params(&members)?;
-    let limit = members.int("limit")?.unwrap_or(DEFAULT_LIMIT);
-    search_params.push(pair("topk", limit.to_string()));
-    search_params.push(pair("offset", members.int("offset")?.unwrap_or(0).to_string()));
-    let group = members.text("groupingField")?;
-    if !group.is_empty() {
-        search_params.push(pair("group_by_field", group));
-        if let Some(size) = members.int("groupSize")?.filter(|size| *size > 0) {
-            search_params.push(pair("group_size", size.to_string()));
-            search_params.push(pair("strict_group_size", members.flag("strictGroupSize")?.to_string()));
-        }
-    }
-    search_params.push(pair("anns_field", field.clone()));
-    let vectors = members.list("data")?.into_iter().flatten();
-    let placeholder = placeholder(vectors, vector_field(&meta.schema, &field)?)?;
-    let nq = placeholder.values.len() as i64;
-    if nq == 0 {
-        let text = "either 'ids' (for primary key search) or 'data' (for vector search) must be provided";
-        return Err(Fault::Coded(MISSING_PARAMETER, text.to_owned()));
-    }
-    let group = PlaceholderGroup { placeholders: vec![placeholder] };
-    let request = SearchRequest {
-        db_name: target.database,
-        collection_name: target.name,
-        partition_names: members.texts("partitionNames")?.unwrap_or_default(),
-        dsl: members.text("filter")?,
-        // BoolExprV1, the only one there is.
-        dsl_type: 1,
-        output_fields: members.texts("outputFields")?.unwrap_or_default(),
-        search_params,
-        nq,
-        consistency_level,
-        use_default_consistency,
-        search_input: Some(SearchInput::PlaceholderGroup(group.encode_to_vec().into())),
-        ..Default::default()
-    };
-    let (found, memory) = call.ask("Search", request, |service, request| service.search(request).boxed()).await?;
-    let results = found.results.unwrap_or_default();
-    let keys = results.ids.as_ref().map(|keys| (meta.schema.primary_key().name.as_str(), keys));
-    let rows = Rows { fields: &results.fields_data, keys, scores: &results.scores, allows_int64: call.allows_int64 };
-    Done::of_search(rows, results.topks.clone()).held_answer(memory)
-}
-
-/// The vector field that is searched; without a name the only one.
-fn vector_field<'s>(schema: &'s CollectionSchema, name: &str) -> Result<&'s Field, Fault> {
-    let mut vectors = schema.fields.iter().filter(|field| field.data_type.is_vector());
-    let found = match (name, vectors.next()) {
-        ("", Some(first)) => match vectors.next() {
-            None => Some(first),
-            Some(second) => {
-                return Err(not_json(&format!(
-                    "search without annsField, but already found multiple vector fields: [{}, {},,,]: invalid parameter",
-                    first.name, second.name
-                )));
-            }
-        },
-        _ => schema.field(name).filter(|field| field.data_type.is_vector()),
-    };
-    found.ok_or_else(|| not_json(&format!("cannot find a vector field: field not found[field={}]", shown(name))))
-}
-
-/// Query vectors of a field.
-fn placeholder<'b>(vectors: impl Iterator<Item = Value<'b>>, field: &Field) -> Result<PlaceholderValue, Fault> {
-    let is_binary = field.data_type == DataType::BinaryVector;
-    let kind = if is_binary { PlaceholderType::BinaryVector } else { PlaceholderType::FloatVector };
-    let mut values = Vec::new();
-    for (at, vector) in vectors.enumerate() {
-        let wrong = |got: String| {
-            let (expected, name) = (field.data_type.name(), &field.name);
-            not_json(&format!(
-                "invalid parameter[expected={expected}][actual={got}]: query vector {at} of field {name}"
-            ))
-        };
-        let mut bytes = Vec::with_capacity(field.vector_bytes());
-        let is_read = match is_binary {
-            true => bits(vector, &text_of(vector), &mut bytes).is_some(),
-            false => numbers(vector.raw(), |number: f32| bytes.extend_from_slice(&number.to_le_bytes())),
-        };
-        if is_null(vector) || !is_read {
-            return Err(wrong(shown(&text_of(vector))));
-        }
-        if bytes.len() != field.vector_bytes() {
-            return Err(wrong(format!("{} bytes instead of {}", bytes.len(), field.vector_bytes())));
-        }
-        values.push(Bytes::from(bytes));
-    }
-    Ok(PlaceholderValue { tag: "$0".to_owned(), r#type: kind.into(), values, ..Default::default() })
-}
-
-/// `searchParams`: its members are parameters of the search, and all of them with those of its `params` the parameters of
-/// the index.
-fn search_params(members: &Members<'_>) -> Result<Vec<KeyValuePair>, Fault> {
-    const PARAMS: &str = "params";
-    let given = members.object("searchParams", "SearchParams")?;
-    let inner = match given.as_ref().and_then(|given| given.value(PARAMS)) {
-        None => None,
-        Some(value) if value.members().is_none() => {
-            return Err(Fault::invalid("searchParams.params must be a dict: invalid parameter"));
-        }
-        Some(value) => Some(Members::of(PARAMS, value)?),
-    };
-    let mut pairs = Vec::new();
-    let mut index = serde_json::Map::new();
-    let parsed = |value: Value<'_>| serde_json::from_slice::<serde_json::Value>(value.raw());
-    for (name, value) in inner.iter().flat_map(Members::each) {
-        index.insert(name.to_owned(), parsed(value).map_err(|error| not_json(&error.to_string()))?);
-    }
-    for (name, value) in given.iter().flat_map(Members::each).filter(|(name, _)| *name != PARAMS) {
-        let parsed = parsed(value).map_err(|error| not_json(&error.to_string()))?;
-        match index.get(name) {
-            Some(other) if *other != parsed && other.as_f64().is_none_or(|other| parsed.as_f64() != Some(other)) => {
-                let (value, other) = (shown(&text_of(value)), shown(&other.to_string()));
-                return Err(Fault::invalid(format!(
-                    "ambiguous parameter: {name}, in search_param: {value}, in search_param.params: {other}: invalid \
-                     parameter"
-                )));
-            }
-            Some(_) => {}
-            None => {
-                index.insert(name.to_owned(), parsed);
-            }
-        }
-        let key = match name {
-            "ignoreGrowing" => "ignore_growing",
-            "metricType" => "metric_type",
-            name => name,
-        };
-        pairs.push(pair(key, text_of(value)));
-    }
-    pairs.push(pair(PARAMS, serde_json::Value::Object(index).to_string()));
-    pairs.push(pair("round_decimal", "-1"));
-    Ok(pairs)
 }

@@ -5,7 +5,7 @@
 //! later: HTTP 200 with a `code`, 0 for success; refused callers get 401 or 403.
 //!
 //! ```text
-//!  body ─▶ members: names, types ─▶ entities, collections, indexes ─▶ call: the service ─▶ answer
+//!  body ─▶ members: names, types ─▶ entities, searches, collections, indexes ─▶ call: the service ─▶ answer
 //!                                      │ columns: rows of JSON to columns      rows: columns to rows of JSON
 //! ```
 //!
@@ -20,6 +20,7 @@ mod indexes;
 mod members;
 mod params;
 mod rows;
+mod searches;
 #[cfg(test)]
 mod tests;
 
@@ -35,7 +36,9 @@ pub(super) fn routes() -> Router<Shared> {
         .route(paths::V2_DELETE, post(entities::delete))
         .route(paths::V2_QUERY, post(entities::query))
         .route(paths::V2_GET, post(entities::get))
-        .route(paths::V2_SEARCH, post(entities::search))
+        .route(paths::V2_SEARCH, post(searches::search))
+        .route(paths::V2_HYBRID_SEARCH, post(searches::hybrid_search))
+        .route(paths::V2_ADVANCED_SEARCH, post(searches::hybrid_search))
         .route(paths::V2_LIST, post(collections::list))
         .route(paths::V2_HAS, post(collections::has))
         .route(paths::V2_DESCRIBE, post(collections::describe))

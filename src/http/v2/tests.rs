@@ -438,3 +438,51 @@ fn members_are_found_as_go_finds_them() {
     assert!(members.refuse(&["unknown", "x"]).is_ok(), "nothing is said");
     assert!(Members::read("Req", b"\xff{}").is_err());
 }
+
+/// Distances by hand; the places of both searches are 1/(1 + n) each.
+#[tokio::test]
+async fn several_searches_become_one() {
+    let server = Server::new().await;
+    server.books().await;
+    let row = |id: i64| json!({"id": id, "vector": [id, 0], "n": id});
+    let rows: Vec<Tree> = (1..9).map(row).collect();
+    server.data("entities/insert", json!({"collectionName": "books", "data": rows})).await;
+    let search =
+        |id: i64, filter: &str| json!({"data": [[id, 0]], "annsField": "vector", "filter": filter, "limit": 3});
+    let asked = |rerank: Tree, more: Tree| {
+        let mut body = json!({
+            "collectionName": "books", "search": [search(2, ""), search(6, "id > 5")], "rerank": rerank,
+            "limit": 4, "outputFields": ["n"],
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let reciprocal = json!({"strategy": "rrf", "params": {"k": 1}});
+    let hit = |id: i64, distance: f64| json!({"id": id.to_string(), "n": id, "distance": distance});
+    let third = f64::from(1.0f32 / 3.0);
+    let found =
+        json!({"code": 0, "cost": 0, "data": [hit(2, 0.5), hit(6, 0.5), hit(1, third), hit(7, third)], "topks": [4]});
+    for path in ["entities/hybrid_search", "entities/advanced_search"] {
+        let mut answer = server.call(path, asked(reciprocal.clone(), json!({}))).await;
+        for hit in answer["data"].as_array_mut().unwrap() {
+            hit["distance"] = json!(hit["distance"].as_f64().unwrap() as f32 as f64);
+        }
+        assert_eq!(answer, found, "{path}");
+    }
+    let weighted = json!({"strategy": "weighted", "params": {"weights": [1, 1]}});
+    let page = server.data("entities/hybrid_search", asked(weighted.clone(), json!({"offset": 1, "limit": 1}))).await;
+    assert_eq!(page, json!([hit(6, 0.0)]));
+    for (rerank, more, code, reason) in [
+        (json!({"strategy": "best"}), json!({}), 1100, "unsupported rank type best"),
+        (json!({"strategy": "weighted", "params": {"weights": [1]}}), json!({}), 1100, "[expected=2][actual=1]"),
+        (weighted.clone(), json!({"search": []}), 1100, "minimum of ann search requests is 1"),
+        (weighted.clone(), json!({"search": [{"annsField": "vector"}]}), 1802, "'data'"),
+        (weighted.clone(), json!({"search": [{"data": [[1]]}]}), 1801, "4 bytes instead of 8"),
+        (weighted.clone(), json!({"functionScore": {"a": 1}}), 1100, "functionScore is not supported"),
+        (weighted.clone(), json!({"groupingField": "n"}), 1100, "group_by_field in a hybrid search"),
+        (weighted, json!({"collectionName": "none"}), 100, "none"),
+    ] {
+        let (got, text) = server.fails("entities/hybrid_search", &asked(rerank, more).to_string()).await;
+        assert!(got == code && text.contains(reason), "{got} {text}");
+    }
+}

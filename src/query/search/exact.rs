@@ -113,9 +113,9 @@ pub(in crate::query) async fn search_until(
         let (mut counts, mut scores, mut places) = (Vec::with_capacity(nearest.len()), Vec::new(), Vec::new());
         for nearest in nearest {
             let before = places.len();
-            for (rank, place) in nearest.into_rows().skip(skip) {
-                scores.push(kernel::score(metric, rank));
-                places.push(place);
+            for hit in nearest.into_hits().skip(skip) {
+                scores.push(kernel::score(metric, hit.rank.0));
+                places.push(hit.place);
             }
             counts.push(places.len() - before);
         }
@@ -136,7 +136,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn of(schema: &CollectionSchema, search: Search) -> Result<Self, QueryError> {
+    pub(super) fn of(schema: &CollectionSchema, search: Search) -> Result<Self, QueryError> {
         let unknown = || QueryError::UnknownField { field: search.field, collection: schema.name.clone() };
         let field = schema.field_by_id(search.field).ok_or_else(unknown)?;
         if !field.data_type.is_vector() {
@@ -167,7 +167,7 @@ impl Wanted {
     }
 
     /// The nearest rows of all sources, for each query vector.
-    async fn nearest(
+    pub(super) async fn nearest(
         self: &Arc<Self>,
         schema: &Arc<CollectionSchema>,
         sources: &[Box<dyn RowSource>],

@@ -14,6 +14,8 @@
 //! - S4 A vector has no rank if a component of it or of the query is no finite number, if the metric is COSINE and all are
 //!   zero, or if a structure is not contained. Such a row is never found.
 //!
+//! Several searches over the same rows become one in [`mod@hybrid`].
+//!
 //! S2 is stricter than Milvus 2.3.5, which takes the nearest rows of each segment before it drops repeated keys; S4 was
 //! observed on it.
 //!
@@ -21,6 +23,8 @@
 
 mod effort;
 mod exact;
+mod fusion;
+mod hybrid;
 mod indexed;
 mod kernel;
 mod nearest;
@@ -30,4 +34,6 @@ pub use effort::Effort;
 #[cfg(test)]
 pub(in crate::query) use exact::search_until;
 pub use exact::{Found, Range, Search, search};
+pub use fusion::Fusion;
+pub use hybrid::{Hybrid, hybrid};
 pub use vectors::QueryVectors;

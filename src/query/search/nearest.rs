@@ -36,10 +36,10 @@ impl Ord for Rank {
 
 /// A row in the order of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Hit {
-    rank: Rank,
-    key: PrimaryKey,
-    place: RowPlace,
+pub(super) struct Hit {
+    pub(super) rank: Rank,
+    pub(super) key: PrimaryKey,
+    pub(super) place: RowPlace,
 }
 
 impl Hit {
@@ -125,8 +125,8 @@ impl Nearest {
         }
     }
 
-    /// Ranks and places, the nearest first.
-    pub(super) fn into_rows(self) -> impl Iterator<Item = (f32, RowPlace)> {
-        self.rows.into_keys().map(|hit| (hit.rank.0, hit.place))
+    /// The nearest first.
+    pub(super) fn into_hits(self) -> impl Iterator<Item = Hit> {
+        self.rows.into_keys()
     }
 }

@@ -1,6 +1,6 @@
 //! Refused searches in Milvus' words.
 //!
-//! Milvus 2.3.5 refuses every one with code 65535. Where its text is the failed assertion of a C++ file, with names of nodes
+//! Milvus 2.3.5 refuses every one with code 65535; what it does not have has the texts of newer releases. Where its text is the failed assertion of a C++ file, with names of nodes
 //! and channels around it, only the part that speaks of the request is kept.
 
 use std::fmt::Display;
@@ -10,9 +10,24 @@ use crate::model::SearchError;
 /// Most characters of a value of the request that a text repeats.
 const SHOWN_CHARS: usize = 128;
 
-/// True if Milvus 2.3.5 takes the request and means something else, so that it has no words.
+/// True if Milvus 2.3.5 takes the request and means something else, or does not have it, so that it has no words.
 pub(super) fn is_newer(error: &SearchError) -> bool {
-    matches!(error, SearchError::Unsupported(_) | SearchError::NoGroup(_))
+    use SearchError as E;
+    matches!(
+        error,
+        E::Unsupported(_)
+            | E::NoGroup(_)
+            | E::Searches { .. }
+            | E::OtherQueries { .. }
+            | E::Strategy(_)
+            | E::RankParams(_)
+            | E::RankConstant { .. }
+            | E::NoWeights
+            | E::Weights(_)
+            | E::Weight(_)
+            | E::WeightCount { .. }
+            | E::NormScore(_)
+    )
 }
 
 pub(super) fn text(error: &SearchError) -> String {
@@ -54,6 +69,23 @@ pub(super) fn text(error: &SearchError) -> String {
         E::GroupType { data_type, .. } => {
             failed(format_args!("unsupported data type {data_type} for group by operator"))
         }
+        E::Searches { got: 0, .. } => "minimum of ann search requests is 1".to_owned(),
+        E::Searches { got, most } => format!("maximum of ann search requests is {most}, but got {got}"),
+        E::OtherQueries { search, expected, got } => format!(
+            "nq should be the same in hybrid search: invalid parameter[expected={expected}][actual={got}]: request {search}"
+        ),
+        E::Strategy(name) => format!("unsupported rank type {}, expected rrf or weighted", shown(name)),
+        E::RankParams(why) => format!("parse rerank params failed: {why}"),
+        E::RankConstant { got, most } => {
+            format!("The rank params k should be in range (0, {most}), but got {}", shown(got))
+        }
+        E::NoWeights => "weights not found in rank_params".to_owned(),
+        E::Weights(got) => format!("the weights param should be an array of numbers, but got {}", shown(got)),
+        E::Weight(got) => format!("rank param weight should be in range [0, 1], but got {}", shown(got)),
+        E::WeightCount { expected, got } => format!(
+            "the length of weights param mismatch with ann search requests: invalid parameter[expected={expected}][actual={got}]"
+        ),
+        E::NormScore(got) => format!("the type of rank param norm_score should be bool, but got {}", shown(got)),
         E::NoVectorField => "anns_field not found in schema".to_owned(),
         E::NoField(name) => format!(
             "failed to create query plan: failed to get field schema by name: fieldName({}) not found",

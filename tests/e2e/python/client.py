@@ -1,5 +1,6 @@
 """pymilvus' MilvusClient, as in the documentation. The client of 2.3 has no flush or compaction: the ORM does those."""
 
+import math
 import random
 
 import pytest
@@ -223,6 +224,50 @@ def test_filter_with_values(client, book):
     assert keys_of(client, book) == list(range(50, 100))
     with pytest.raises(MilvusException, match="least"):
         found("pages > {least}", most=2)
+
+
+@pytest.mark.skipif(not HAS_COMPACTION, reason="this client has no hybrid search")
+@pytest.mark.skipif(not is_datacoord(), reason="2.3.5 has none")
+def test_hybrid_search(client, book):
+    """Against the formulas, over distances that are worked out here."""
+    from pymilvus import AnnSearchRequest, Function, FunctionType, RRFRanker, WeightedRanker
+
+    write_book(client, book, [(0, 100), (100, 200)])
+    queries, filters = vectors([42, 150], DIM), ["id < 120", "id >= 40 and pages > {least}"]
+    allowed = [range(120), [key for key in range(40, 200) if key * 2 > 200]]
+    requests = [AnnSearchRequest([query], "vector", {"metric_type": "L2", "params": {}}, 30, expr=filter,
+                                 expr_params={"least": 200} if "{" in filter else None)
+                for query, filter in zip(queries, filters)]
+
+    def distance(query, key):
+        return sum((a - b) ** 2 for a, b in zip(query, vectors([key], DIM)[0]))
+
+    found = [sorted((distance(query, key), key) for key in keys)[:30] for query, keys in zip(queries, allowed)]
+
+    def check(ranker, share, limit, offset=0, sign=-1):
+        sums = {}
+        for number, hits in enumerate(found):
+            for place, (value, key) in enumerate(hits):
+                sums[key] = sums.get(key, 0) + share(number, place, value)
+        best = sorted(sums.values(), key=lambda value: sign * value)[offset:offset + limit]
+        hits = client.hybrid_search(book, requests, ranker, limit=limit, offset=offset, output_fields=["color"],
+                                    consistency_level="Strong")[0]
+        values = [hit["distance"] for hit in hits]
+        assert values == pytest.approx(best, rel=1e-4, abs=1e-6)
+        assert values == pytest.approx([sums[hit["id"]] for hit in hits], rel=1e-4, abs=1e-6)
+        assert len({hit["id"] for hit in hits}) == limit
+        assert all(hit["entity"]["color"] == f"red{hit['id']}" for hit in hits)
+
+    weights = [0.7, 0.4]
+    check(RRFRanker(), lambda _, place, __: 1 / (61 + place), limit=20)
+    check(RRFRanker(5), lambda _, place, __: 1 / (6 + place), limit=10, offset=4)
+    check(WeightedRanker(*weights), lambda n, _, value: weights[n] * (1 - 2 * math.atan(value) / math.pi), limit=20)
+    check(WeightedRanker(*weights, norm_score=False), lambda n, _, value: weights[n] * value, sign=1, limit=20)
+    function = Function("f", FunctionType.RERANK, [], params={"reranker": "rrf", "k": 100})
+    check(function, lambda _, place, __: 1 / (101 + place), limit=20)
+    for ranker, text in [(WeightedRanker(0.5), "expected=2"), (WeightedRanker(0.5, 1.5), "in range"), (RRFRanker(0), "k should")]:
+        with pytest.raises(MilvusException, match=text):
+            client.hybrid_search(book, requests, ranker, limit=3)
 
 
 @pytest.mark.skipif(not HAS_COMPACTION, reason="this client sends no group")

@@ -13,7 +13,7 @@ use super::{
 
 const VERBS: [&str; 6] = ["GET", "POST", "HEAD", "PUT", "OPTIONS", "X"];
 /// All but those that make or drop a collection: the world of a run has one.
-const PATHS: [&str; 28] = [
+const PATHS: [&str; 29] = [
     "/api/v1/compaction",
     "/api/v1/compaction/state",
     "/api/v1/compaction/plans",
@@ -42,6 +42,7 @@ const PATHS: [&str; 28] = [
     "/v2/vectordb/indexes/describe",
     "/v2/vectordb/indexes/create",
     "/v2/vectordb/indexes/drop",
+    "/v2/vectordb/entities/hybrid_search",
 ];
 const HEADERS: [&str; 6] = ["content-type", "origin", "host", "content-length", "x-request-id", "authorization"];
 /// No answer of these routes is longer, but that of the metrics.
@@ -91,7 +92,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         request(0, 2, format!("collection_name={}&db_name=default", world::BOOK).as_bytes(), b""),
     ];
     let rows = r#""data":[{"id":1,"v":[1,2,3.5,-4e-1]},{"id":"2","v":[0,0,0,0],"id":3}]"#;
-    let rest: [(u8, &str); 7] = [
+    let rest: [(u8, &str); 8] = [
         (10, rows),
         (11, rows),
         (12, r#""filter":"id in [1, 2]","partitionName":"_default""#),
@@ -100,6 +101,10 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         (
             15,
             r#""data":[[1,2,3,4]],"annsField":"v","limit":3,"searchParams":{"metricType":"L2","params":{"radius":9}}"#,
+        ),
+        (
+            28,
+            r#""search":[{"data":[[1,2,3,4]],"limit":3,"params":{"ef":9}},{"data":[[0,0,0,0]],"filter":"id > 0"}],"limit":2,"rerank":{"strategy":"weighted","params":{"weights":[0.5,1]}}"#,
         ),
         (26, r#""indexParams":[{"fieldName":"v","metricType":"L2","indexType":"HNSW","params":{"M":8}}]"#),
     ];
