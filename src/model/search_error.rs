@@ -26,6 +26,14 @@ pub enum SearchError {
     EmptyRange { metric: Metric, near: String, radius: String },
     #[error("{0:?} has no ranges")]
     NoRange(Metric),
+    /// A page of an iterator, whose flag for older servers is missing.
+    #[error("search_iter_v2 is set, and iterator is not")]
+    IteratorFlag,
+    /// A parameter that a page of an iterator can't have.
+    #[error("a search for a page of an iterator has {0}")]
+    InIterator(&'static str),
+    #[error("search_iter_last_bound is {0}, expected a number")]
+    LastBound(String),
     /// Something of newer releases.
     #[error("{0} is not supported")]
     Unsupported(String),

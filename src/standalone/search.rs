@@ -13,7 +13,7 @@ use crate::{
     coordinator::CollectionCell,
     memory::Account,
     model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
-    query::{self, Effort, Found, Fusion, Hybrid, QueryError, QueryVectors, Range, Search},
+    query::{self, Effort, Found, Fusion, Hybrid, Page, QueryError, QueryVectors, Range, Search},
 };
 
 /// A client's search.
@@ -30,6 +30,8 @@ pub struct SearchRequest {
     pub range: Option<Range>,
     /// One row of each value of this field is found, not one of each key.
     pub group: Option<FieldId>,
+    /// The search is for a page of an iterator, which is exact.
+    pub page: Option<Page>,
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
     pub asked: AskedEffort,
@@ -39,7 +41,7 @@ pub struct SearchRequest {
 #[derive(Debug, Clone)]
 pub struct HybridRequest {
     /// Of one vector field, over the same partitions and with the same `ignore_growing`, which the first one gives. Their
-    /// offsets, groups and columns don't count.
+    /// offsets, groups, pages and columns don't count.
     pub searches: Vec<SearchRequest>,
     pub fusion: Fusion,
     pub limit: u64,
@@ -98,6 +100,8 @@ pub struct SearchAnswer {
     /// Value of each row.
     pub scores: Vec<f32>,
     pub rows: RecordBatch,
+    /// Of a page of an iterator: the value behind which the next one begins.
+    pub end: Option<f32>,
     pub memory: Account,
 }
 
@@ -138,6 +142,7 @@ impl Standalone {
         let rows = request.rows.clone();
         let field = request.field;
         let search = self.checked(cell, &meta, request)?;
+        let (page, metric) = (search.page, search.metric);
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&meta.schema);
@@ -145,7 +150,10 @@ impl Standalone {
             let found = query::search(&schema, read_set, search, &self.query_limits(&admitted)).await?;
             let Found { counts, scores, rows } = found;
             self.metrics.search.vectors.inc_by(counts.len() as u64);
-            Ok(SearchAnswer { counts, scores, rows, memory: admitted.memory.clone() })
+            // An empty page ends where it begins.
+            let nearest = if metric.greater_is_nearer() { f32::MAX } else { f32::MIN };
+            let end = page.map(|page| scores.last().copied().or(page.after).unwrap_or(nearest));
+            Ok(SearchAnswer { counts, scores, rows, end, memory: admitted.memory.clone() })
         })
         .await
     }
@@ -164,7 +172,8 @@ impl Standalone {
         let none = || RequestError::from(SearchError::Searches { got: 0, most: MOST_SEARCHES });
         let (rows, field) = searches.first().map(|first| (first.rows.clone(), first.field)).ok_or_else(none)?;
         let count = searches.len() as u64;
-        let checked = |request| self.checked(cell, &meta, SearchRequest { offset: 0, group: None, ..request });
+        let checked =
+            |request| self.checked(cell, &meta, SearchRequest { offset: 0, group: None, page: None, ..request });
         let searches = searches.into_iter().map(checked).collect::<Result<_, _>>()?;
         let hybrid = Hybrid { searches, fusion, limit, offset, output };
         self.until_stop(async {
@@ -174,7 +183,7 @@ impl Standalone {
             let found = query::hybrid(&schema, read_set, hybrid, &self.query_limits(&admitted)).await?;
             let Found { counts, scores, rows } = found;
             self.metrics.search.vectors.inc_by(counts.len() as u64 * count);
-            Ok(SearchAnswer { counts, scores, rows, memory: admitted.memory.clone() })
+            Ok(SearchAnswer { counts, scores, rows, end: None, memory: admitted.memory.clone() })
         })
         .await
     }
@@ -205,6 +214,7 @@ impl Standalone {
             offset: request.offset,
             range: request.range,
             group: request.group,
+            page: request.page,
             output: request.fields,
             effort,
         })

@@ -121,6 +121,7 @@ pub fn search(rows: Rows, near: Version) -> SearchRequest {
         offset: 0,
         range: None,
         group: None,
+        page: None,
         asked: AskedEffort::default(),
         fields: ALL.to_vec(),
     }

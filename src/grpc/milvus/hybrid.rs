@@ -100,6 +100,7 @@ fn wanted(
         offset: 0,
         range: params.range,
         group: None,
+        page: None,
         fields: Vec::new(),
         asked: params.asked,
     })

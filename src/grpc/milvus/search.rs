@@ -8,16 +8,17 @@ use super::{
     *,
 };
 use crate::{
+    ids,
     memory::Account,
     model::{CollectionSchema, Field, RequestError, SearchError},
     standalone::{
-        AskedEffort, BoundExpr, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter,
+        AskedEffort, BoundExpr, Page, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter,
     },
     wire::{
         proto::{
             common::KeyValuePair,
             milvus::search_request::SearchInput,
-            schema::{FieldData, SearchResultData},
+            schema::{FieldData, SearchIteratorV2Results, SearchResultData},
         },
         rows::{answer as columns, queries::query_vectors},
         status,
@@ -44,6 +45,9 @@ impl MilvusApi {
         let mut fields = output.fields.clone();
         fields.extend(group.map(|group| group.id).filter(|id| !output.fields.contains(id)));
         let queries = queries(&request, field)?;
+        if params.iterator.is_some() && queries.len() != 1 {
+            return Err(refused(SearchError::InIterator("several query vectors")));
+        }
         let filter = filter(&request, schema)?;
         let partitions = Some(read_partitions(&meta, &request.partition_names, status::of_search_refusal)?);
         let count = queries.len();
@@ -56,6 +60,7 @@ impl MilvusApi {
             offset: params.offset,
             range: params.range,
             group: group.map(|group| group.id),
+            page: params.iterator.as_ref().map(|iterator| iterator.page),
             fields: fields.clone(),
             asked: params.asked,
         };
@@ -67,8 +72,18 @@ impl MilvusApi {
             let values = columns::field_data(group, column).map_err(|error| rejected(error.to_string()))?;
             results.group_by_field_value = Some(values);
         }
-        let collection_name = request.collection_name;
-        Ok((SearchResults { results: Some(results), collection_name, ..Default::default() }, found.memory))
+        let mut answer = SearchResults { collection_name: request.collection_name, ..Default::default() };
+        if let (Some(iterator), Some(last_bound)) = (params.iterator, found.end) {
+            let token = match iterator.token {
+                "" => ids::unique_name().to_string(),
+                token => token.to_owned(),
+            };
+            results.search_iterator_v2_results = Some(SearchIteratorV2Results { token, last_bound });
+            // Clients send it back with the next page, and warn if there is none.
+            answer.session_ts = self.standalone.timestamp().await?.0;
+        }
+        answer.results = Some(results);
+        Ok((answer, found.memory))
     }
 }
 
@@ -166,7 +181,45 @@ pub(super) struct Params<'r> {
     pub(super) ignore_growing: bool,
     /// Empty: rows are not grouped.
     group: &'r str,
+    /// The search is for a page of an iterator.
+    iterator: Option<Iteration<'r>>,
     pub(super) asked: AskedEffort,
+}
+
+/// An iterator of clients of 2.5 and later. Nothing of it is kept here: each page says where the page before ended.
+#[derive(Debug, PartialEq)]
+struct Iteration<'r> {
+    /// The name of the iterator; empty: this is its first page.
+    token: &'r str,
+    page: Page,
+}
+
+impl<'r> Iteration<'r> {
+    /// The iterator, and the number of rows of its page.
+    fn read(pairs: &'r [KeyValuePair]) -> Result<Option<(Self, u64)>, SearchError> {
+        let get = |key: &str| value(pairs, key);
+        let is_set = |key: &str| get(key).and_then(go_bool).unwrap_or(false);
+        if !is_set("search_iter_v2") {
+            return Ok(None);
+        }
+        if !is_set("iterator") {
+            return Err(SearchError::IteratorFlag);
+        }
+        if get("group_by_field").is_some_and(|field| !field.is_empty()) {
+            return Err(SearchError::InIterator("group_by_field"));
+        }
+        if offset(pairs)? > 0 {
+            return Err(SearchError::InIterator("an offset"));
+        }
+        const SIZE: &str = "search_iter_batch_size";
+        let size = window(SIZE, number(SIZE, get(SIZE).ok_or(SearchError::Missing(SIZE))?)?)?;
+        let after = get("search_iter_last_bound").filter(|bound| !bound.is_empty()).map(|bound| {
+            let number = bound.parse::<f32>().ok().filter(|number| number.is_finite());
+            number.ok_or_else(|| SearchError::LastBound(bound.to_owned()))
+        });
+        let iterator = Self { token: get("search_iter_id").unwrap_or(""), page: Page { after: after.transpose()? } };
+        Ok(Some((iterator, size)))
+    }
 }
 
 impl<'r> Params<'r> {
@@ -181,8 +234,11 @@ impl<'r> Params<'r> {
             return Err(SearchError::Unsupported(format!("more than one row of a group (group_size is {size})")));
         }
         let group = get("group_by_field").unwrap_or("");
-        let limit = number("topk", get("topk").ok_or(SearchError::Missing("topk"))?)?;
-        let limit = window("topk", limit)?;
+        let (iterator, size) = Iteration::read(pairs)?.unzip();
+        let limit = match size {
+            Some(size) => size,
+            None => window("topk", number("topk", get("topk").ok_or(SearchError::Missing("topk"))?)?)?,
+        };
         let offset = offset(pairs)?;
         window("offset+topk", (limit + offset) as i64)?;
         let decimals = decimals(pairs)?;
@@ -191,7 +247,7 @@ impl<'r> Params<'r> {
         let range = inner.as_ref().map_or(Ok(None), range)?;
         let asked = inner.as_ref().map(effort).unwrap_or_default();
         let anns_field = get("anns_field").unwrap_or("");
-        Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group, asked })
+        Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group, iterator, asked })
     }
 
     pub(super) fn is_grouped(&self) -> bool {
@@ -341,6 +397,7 @@ mod tests {
             range: None,
             ignore_growing: false,
             group: "",
+            iterator: None,
             asked: AskedEffort::default(),
         };
         let given = pairs(&[("topk", "10")]);
@@ -371,6 +428,52 @@ mod tests {
             let given = pairs(&[("topk", "10"), ("params", params), ("round_decimal", "-1"), ("offset", "0")]);
             assert_eq!(Params::of(&given).unwrap().range, None, "{params}");
         }
+    }
+
+    /// As pymilvus 2.6 sends a page.
+    #[test]
+    fn pages_of_iterators() {
+        let set = [("iterator", "True"), ("search_iter_v2", "True")];
+        let page = |more: &[(&'static str, &'static str)]| pairs(&[&set[..], more].concat());
+        for (more, limit, token, after) in [
+            (&[("topk", "1000"), ("search_iter_batch_size", "20")][..], 20, "", None),
+            (&[("search_iter_batch_size", "1"), ("search_iter_id", "a"), ("search_iter_last_bound", "")], 1, "a", None),
+            (&[("search_iter_batch_size", "1"), ("search_iter_last_bound", "1e-05")], 1, "", Some(1e-5)),
+            (
+                &[("search_iter_batch_size", "16384"), ("search_iter_last_bound", "-3.4028234663852886e+38")],
+                16_384,
+                "",
+                Some(f32::MIN),
+            ),
+        ] {
+            let given = page(more);
+            let params = Params::of(&given).unwrap();
+            assert_eq!(params.iterator, Some(Iteration { token, page: Page { after } }), "{more:?}");
+            assert_eq!(params.limit, limit);
+        }
+        let batch = ("search_iter_batch_size", "20");
+        for (more, code, text) in [
+            (&[][..], 65535, "search_iter_batch_size not found in search_params"),
+            (&[("search_iter_batch_size", "x")], 65535, "search_iter_batch_size [x] is invalid"),
+            (&[("search_iter_batch_size", "0")], 65535, "search_iter_batch_size [0] is invalid, top k"),
+            (&[("search_iter_batch_size", "16385")], 65535, "search_iter_batch_size [16385] is invalid, top k"),
+            (&[batch, ("offset", "1")], 1100, "not allowed to have an offset when doing iteration"),
+            (&[batch, ("group_by_field", "f")], 1100, "not allowed to have group_by_field when doing iteration"),
+            (&[batch, ("search_iter_last_bound", "x")], 1100, "failed to parse input last bound: [x] is no number"),
+            (&[batch, ("search_iter_last_bound", "nan")], 1100, "failed to parse input last bound: [nan] is no number"),
+        ] {
+            let CallError(status) = Params::of(&page(more)).unwrap_err();
+            assert!(
+                status.code == code && status.reason.starts_with(text),
+                "{more:?}: {} {}",
+                status.code,
+                status.reason
+            );
+        }
+        let CallError(status) = Params::of(&pairs(&[set[1], batch])).unwrap_err();
+        assert_eq!(status.reason, "both iterator and search_iter_v2 must be set in the SDK");
+        // The iterator of older clients, which counts by ranges.
+        assert_eq!(Params::of(&pairs(&[set[0], ("topk", "5")])).unwrap().iterator, None);
     }
 
     #[test]

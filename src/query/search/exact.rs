@@ -47,9 +47,19 @@ pub struct Search {
     pub range: Option<Range>,
     /// A field of whole numbers, bools or text: one row of each value is found, not one of each key.
     pub group: Option<FieldId>,
+    /// The search is for a page of an iterator.
+    pub page: Option<Page>,
     /// Columns of the answer, in this order. Any stored field is allowed.
     pub output: Vec<FieldId>,
     pub effort: Effort,
+}
+
+/// A page of an iterator: the rows behind those of the page before. A page ends between two values, so it has all rows that
+/// are as near as its last one, and no row is missed or found twice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Page {
+    /// The value of the last row of the page before. None: this is the first page.
+    pub after: Option<f32>,
 }
 
 /// Bounds of the values that rows may have.
@@ -64,7 +74,7 @@ pub struct Range {
 impl Range {
     /// The same as bounds of ranks: from, and below.
     fn ranks(self, metric: Metric) -> std::ops::Range<f32> {
-        let rank = |value: f32| if metric.greater_is_nearer() { -value } else { value };
+        let rank = |value| kernel::rank(metric, value);
         self.near.map_or(f32::NEG_INFINITY, rank)..rank(self.radius)
     }
 }
@@ -153,7 +163,11 @@ impl Wanted {
             return Err(SearchError::NoRange(search.metric).into());
         }
         let most = usize::try_from(search.limit.saturating_add(search.offset)).unwrap_or(usize::MAX);
-        let ranks = search.range.map(|range| range.ranks(search.metric));
+        let mut ranks = search.range.map(|range| range.ranks(search.metric));
+        if let Some(Page { after: Some(after) }) = search.page {
+            let ranks = ranks.get_or_insert(f32::NEG_INFINITY..f32::INFINITY);
+            ranks.start = ranks.start.max(kernel::rank(search.metric, after).next_up());
+        }
         let group = search.group.map(|id| schema.field_by_id(id).cloned().ok_or_else(unknown)).transpose()?;
         if let Some(group) = group.as_ref().filter(|group| !can_group(group.data_type)) {
             let (field, data_type) = (group.name.clone(), group.data_type.name());
@@ -163,7 +177,11 @@ impl Wanted {
     }
 
     pub(super) fn empty(&self) -> Vec<Nearest> {
-        (0..self.search.queries.len()).map(|_| Nearest::new(self.most)).collect()
+        let empty = || match self.search.page {
+            None => Nearest::new(self.most),
+            Some(_) => Nearest::with_ties(self.most),
+        };
+        (0..self.search.queries.len()).map(|_| empty()).collect()
     }
 
     /// The nearest rows of all sources, for each query vector.

@@ -60,6 +60,7 @@ impl Wanted {
         let takes_an_index = self.search.effort != Effort::Exact
             && self.ranks.is_none()
             && self.group.is_none()
+            && self.search.page.is_none()
             && self.most <= MOST_WIDTH / 2
             && (0..self.search.queries.len()).all(is_finite);
         if !takes_an_index {

@@ -52,6 +52,11 @@ pub(super) fn score(metric: Metric, rank: f32) -> f32 {
     if metric.greater_is_nearer() { 0.0 - rank } else { rank }
 }
 
+/// The rank of a value that a client got.
+pub(super) fn rank(metric: Metric, score: f32) -> f32 {
+    if metric.greater_is_nearer() { -score } else { score }
+}
+
 fn length(vector: &[f32]) -> f64 {
     f32::dot(vector, vector).unwrap_or(f64::NAN).sqrt()
 }

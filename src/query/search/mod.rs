@@ -10,6 +10,7 @@
 //! - S2 It finds one row per key: the nearest; of equally near ones the newest. So an answer is never shorter because a
 //!   key has several rows, and compaction changes no answer.
 //!   A grouped search finds one row per value of a field instead.
+//!   A page of an iterator has all rows that are as near as its last one, beyond its limit.
 //! - S3 Rows are ordered by nearness, then by key. Offset and limit apply to that order.
 //! - S4 A vector has no rank if a component of it or of the query is no finite number, if the metric is COSINE and all are
 //!   zero, or if a structure is not contained. Such a row is never found.
@@ -33,7 +34,7 @@ mod vectors;
 pub use effort::Effort;
 #[cfg(test)]
 pub(in crate::query) use exact::search_until;
-pub use exact::{Found, Range, Search, search};
+pub use exact::{Found, Page, Range, Search, search};
 pub use fusion::Fusion;
 pub use hybrid::{Hybrid, hybrid};
 pub use vectors::QueryVectors;

@@ -59,11 +59,18 @@ pub(super) struct Nearest {
     best: HashMap<PrimaryKey, Hit>,
     /// The rank of the last row, once there are as many as possible. Nothing farther gets in.
     worst: Option<Rank>,
+    /// Number of rows of each rank, if rows that are as near as the last one stay, however many they are.
+    ties: Option<BTreeMap<Rank, usize>>,
 }
 
 impl Nearest {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, rows: BTreeMap::new(), best: HashMap::new(), worst: None }
+        Self { most, rows: BTreeMap::new(), best: HashMap::new(), worst: None, ties: None }
+    }
+
+    /// The same, and all rows that are as near as the last one.
+    pub(super) fn with_ties(most: usize) -> Self {
+        Self { ties: Some(BTreeMap::new()), ..Self::new(most) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,7 +94,10 @@ impl Nearest {
     ) {
         let rank = Rank(rank);
         let last = || self.rows.last_key_value();
-        if self.worst == Some(rank) && last().is_some_and(|(last, _)| keys.exceeds(index, &last.key)) {
+        if self.ties.is_none()
+            && self.worst == Some(rank)
+            && last().is_some_and(|(last, _)| keys.exceeds(index, &last.key))
+        {
             return;
         }
         let key = keys.get(index);
@@ -100,18 +110,38 @@ impl Nearest {
             Some(known) if !hit.beats(known) => return,
             Some(known) => {
                 self.rows.remove(known);
+                if let Some(count) = self.ties.as_mut().and_then(|ties| ties.get_mut(&known.rank)) {
+                    *count -= 1;
+                }
             }
             None => {}
         }
+        if let Some(ties) = &mut self.ties {
+            *ties.entry(hit.rank).or_default() += 1;
+        }
         self.best.insert(unique.clone(), hit.clone());
         self.rows.insert(hit, unique);
-        if self.rows.len() > self.most
-            && let Some((_, unique)) = self.rows.pop_last()
-        {
-            self.best.remove(&unique);
-        }
+        self.drop_last();
         if self.rows.len() >= self.most {
             self.worst = self.rows.last_key_value().map(|(last, _)| last.rank);
+        }
+    }
+
+    /// Drops the rows that are too many: one after the other, or with all that are equally near.
+    fn drop_last(&mut self) {
+        while self.rows.len() > self.most {
+            let last = self.ties.as_ref().and_then(BTreeMap::last_key_value).map_or(1, |(_, count)| *count);
+            if self.rows.len() - last < self.most {
+                return;
+            }
+            for _ in 0..last {
+                if let Some((_, unique)) = self.rows.pop_last() {
+                    self.best.remove(&unique);
+                }
+            }
+            if let Some(ties) = &mut self.ties {
+                ties.pop_last();
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod hybrid;
 mod interrupt;
 mod model;
+mod pages;
 mod rules;
 mod search;
 
@@ -90,6 +91,7 @@ fn nearest_to(number: f32, limit: u64) -> Search {
         offset: 0,
         range: None,
         group: None,
+        page: None,
         output: vec![FieldId::ROW_ID],
         effort: Effort::Usual,
     }

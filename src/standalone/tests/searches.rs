@@ -36,6 +36,7 @@ pub(super) fn near(key: i64, limit: u64) -> SearchRequest {
         offset: 0,
         range: None,
         group: None,
+        page: None,
         fields: vec![KEY],
         asked: AskedEffort::default(),
     }

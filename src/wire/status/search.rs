@@ -17,6 +17,9 @@ pub(super) fn is_newer(error: &SearchError) -> bool {
         error,
         E::Unsupported(_)
             | E::NoGroup(_)
+            | E::IteratorFlag
+            | E::InIterator(_)
+            | E::LastBound(_)
             | E::Searches { .. }
             | E::OtherQueries { .. }
             | E::Strategy(_)
@@ -43,6 +46,9 @@ pub(super) fn text(error: &SearchError) -> String {
         }
         E::GrowingFlag(_) => "parse search growing failed".to_owned(),
         E::Unsupported(_) => error.to_string(),
+        E::IteratorFlag => "both iterator and search_iter_v2 must be set in the SDK".to_owned(),
+        E::InIterator(what) => format!("not allowed to have {what} when doing iteration"),
+        E::LastBound(value) => format!("failed to parse input last bound: [{}] is no number", shown(value)),
         E::Params(why) => failed(format_args!("params: {why}")),
         E::Bound { key, value } => failed(format_args!("{key}: type must be number, but is {}", shown(value))),
         E::EmptyRange { metric, .. } if metric.greater_is_nearer() => {

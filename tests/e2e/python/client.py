@@ -270,6 +270,33 @@ def test_hybrid_search(client, book):
             client.hybrid_search(book, requests, ranker, limit=3)
 
 
+@pytest.mark.skipif(not HAS_COMPACTION, reason="this client has no search iterator")
+@pytest.mark.skipif(not is_datacoord(), reason="2.3.5 has the older iterator only")
+def test_search_iterator(client, book):
+    write_book(client, book, [(0, 100), (100, 200)])
+    query = vectors([42], DIM)
+    ranked = sorted((sum((a - b) ** 2 for a, b in zip(query[0], row["vector"])), row["id"]) for row in rows_of(range(200)))
+
+    def pages(**options):
+        found = client.search_iterator(book, query, anns_field="vector", search_params={"metric_type": "L2"},
+                                       output_fields=["color"], **options)
+        assert type(found).__name__ == "SearchIteratorV2", "the client found no such iterator in the server"
+        while page := found.next():
+            yield [hit for hit in page]
+        found.close()
+
+    for size in (1, 7, 200):
+        seen = []
+        for page in pages(batch_size=size):
+            assert len(page) >= min(size, 200 - len(seen))
+            seen += page
+        assert [(hit["distance"], hit["id"]) for hit in seen] == ranked
+        assert all(hit["entity"]["color"] == f"red{hit['id']}" for hit in seen)
+    assert sum(map(len, pages(batch_size=7, limit=20))) == 20
+    even = [hit["id"] for page in pages(batch_size=30, filter="id % 2 == 0") for hit in page]
+    assert even == [key for _, key in ranked if key % 2 == 0]
+
+
 @pytest.mark.skipif(not HAS_COMPACTION, reason="this client sends no group")
 @pytest.mark.skipif(not is_datacoord(), reason="2.3.5 ignores it")
 def test_search_by_groups(client, book):

@@ -154,6 +154,62 @@ async fn refusals_of_requests() {
     }
 }
 
+/// Keys of a page, the name of the iterator, and where the next page begins.
+async fn page(api: &MilvusApi, more: &[(&str, &str)]) -> Result<(Vec<i64>, String, f32), (i32, String)> {
+    let size = ("search_iter_batch_size", "3");
+    let given = [&[("iterator", "True"), ("search_iter_v2", "True"), ("round_decimal", "0"), size], more].concat();
+    let request =
+        SearchRequest { collection_name: "books".into(), partition_names: Vec::new(), ..near(4.3, "", &given) };
+    let answer = api.search(Request::new(request)).await.unwrap().into_inner();
+    let status = answer.status.unwrap();
+    if status.code != 0 {
+        return Err((status.code, status.reason));
+    }
+    let results = answer.results.unwrap();
+    assert!(answer.session_ts > 0);
+    let Some(IdField::IntId(keys)) = results.ids.unwrap().id_field else { panic!("other keys") };
+    let iterator = results.search_iterator_v2_results.unwrap();
+    Ok((keys.data, iterator.token, iterator.last_bound))
+}
+
+/// Nothing is kept between the pages, and the end of a page is not rounded.
+#[tokio::test]
+async fn pages_of_an_iterator() {
+    let (_world, api) = books().await;
+    let (keys, token, mut end) = page(&api, &[]).await.unwrap();
+    assert_eq!(keys, [4, 5, 3]);
+    assert!(!token.is_empty() && (end - 4.0 * 1.3f32.powi(2)).abs() < 1e-3, "{token} {end}");
+    for expected in [&[6, 2, 7][..], &[1, 8, 0], &[9], &[], &[]] {
+        let bound = end.to_string();
+        let more = [("search_iter_last_bound", bound.as_str()), ("search_iter_id", token.as_str())];
+        let (keys, same, next) = page(&api, &more).await.unwrap();
+        assert_eq!((keys.as_slice(), &same), (expected, &token));
+        assert!(next > end || expected.is_empty() && next == end);
+        end = next;
+    }
+    let (none, _, end) = page(&api, &[("params", r#"{"radius": 0.01}"#)]).await.unwrap();
+    assert_eq!((none, end), (vec![], f32::MIN));
+    let mut two = near(1.0, "", &[("iterator", "true"), ("search_iter_v2", "true"), ("search_iter_batch_size", "3")]);
+    two.collection_name = "books".into();
+    two.partition_names.clear();
+    let Some(SearchInput::PlaceholderGroup(group)) = &two.search_input else { panic!("no vectors") };
+    let mut group = PlaceholderGroup::decode(group.clone()).unwrap();
+    let vector = group.placeholders[0].values[0].clone();
+    group.placeholders[0].values.push(vector);
+    two.search_input = Some(SearchInput::PlaceholderGroup(group.encode_to_vec().into()));
+    two.nq = 2;
+    let status = api.search(Request::new(two)).await.unwrap().into_inner().status.unwrap();
+    assert_eq!(status.reason, "not allowed to have several query vectors when doing iteration");
+    // An ordinary search has no iterator.
+    let plain = SearchRequest {
+        collection_name: "books".into(),
+        partition_names: Vec::new(),
+        ..near(4.0, "", &[("topk", "3")])
+    };
+    let answer = api.search(Request::new(plain)).await.unwrap().into_inner();
+    assert_eq!((answer.results.unwrap().search_iterator_v2_results, answer.session_ts), (None, 0));
+}
+
 fn weighted(weights: &[f32], normalized: bool) -> Result<Fusion, SearchError> {
     Ok(Fusion::Weighted { weights: weights.to_vec(), normalized })
 }
