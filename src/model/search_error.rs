@@ -56,6 +56,8 @@ pub enum SearchError {
     NoPartition(String),
     #[error("there is no field {0} to group by")]
     NoGroup(String),
+    #[error("group_size is {got}, expected 1 to {most}")]
+    GroupSize { got: i64, most: u64 },
     #[error("rows can't be grouped by field {field} of type {data_type}")]
     GroupType { field: String, data_type: &'static str },
 

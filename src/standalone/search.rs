@@ -13,7 +13,7 @@ use crate::{
     coordinator::CollectionCell,
     memory::Account,
     model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
-    query::{self, Effort, Found, Fusion, Hybrid, Page, QueryError, QueryVectors, Range, Search},
+    query::{self, Effort, Found, Fusion, Grouping, Hybrid, Page, QueryError, QueryVectors, Range, Search},
 };
 
 /// A client's search.
@@ -28,8 +28,8 @@ pub struct SearchRequest {
     pub limit: u64,
     pub offset: u64,
     pub range: Option<Range>,
-    /// One row of each value of this field is found, not one of each key.
-    pub group: Option<FieldId>,
+    /// Rows of each group are found, not one of each key.
+    pub group: Option<Grouping>,
     /// The search is for a page of an iterator, which is exact.
     pub page: Option<Page>,
     /// Columns of the answer, in this order.

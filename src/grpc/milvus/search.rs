@@ -12,7 +12,8 @@ use crate::{
     memory::Account,
     model::{CollectionSchema, Field, RequestError, SearchError},
     standalone::{
-        AskedEffort, BoundExpr, Page, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter,
+        AskedEffort, BoundExpr, Grouping, Page, QueryVectors, Range, Rows, SearchAnswer, SearchRequest as Wanted,
+        compile_filter,
     },
     wire::{
         proto::{
@@ -27,6 +28,8 @@ use crate::{
 
 /// Most rows of a query vector, those that the offset skips included, as in Milvus.
 const MOST_ROWS: u64 = 16_384;
+/// Most rows of a group, as in Milvus unless it is configured.
+const MOST_MEMBERS: u64 = 10;
 /// Most query vectors of a search, as in Milvus.
 const MOST_QUERIES: u64 = 16_384;
 
@@ -59,7 +62,7 @@ impl MilvusApi {
             limit: params.limit,
             offset: params.offset,
             range: params.range,
-            group: group.map(|group| group.id),
+            group: group.map(|group| Grouping { field: group.id, size: params.group_size }),
             page: params.iterator.as_ref().map(|iterator| iterator.page),
             fields: fields.clone(),
             asked: params.asked,
@@ -181,6 +184,8 @@ pub(super) struct Params<'r> {
     pub(super) ignore_growing: bool,
     /// Empty: rows are not grouped.
     group: &'r str,
+    /// Most rows of a group.
+    group_size: u64,
     /// The search is for a page of an iterator.
     iterator: Option<Iteration<'r>>,
     pub(super) asked: AskedEffort,
@@ -230,9 +235,15 @@ impl<'r> Params<'r> {
     pub(super) fn read(pairs: &'r [KeyValuePair]) -> Result<Self, SearchError> {
         let get = |key: &str| value(pairs, key);
         let ignore_growing = ignore_growing(pairs)?.unwrap_or(false);
-        if let Some(size) = get("group_size").filter(|size| *size != "1") {
-            return Err(SearchError::Unsupported(format!("more than one row of a group (group_size is {size})")));
-        }
+        // Groups have all the rows that they can have, so `strict_group_size` changes nothing.
+        let group_size = match get("group_size") {
+            None => 1,
+            Some(size) => {
+                let got = number("group_size", size)?;
+                let size = u64::try_from(got).ok().filter(|size| (1..=MOST_MEMBERS).contains(size));
+                size.ok_or(SearchError::GroupSize { got, most: MOST_MEMBERS })?
+            }
+        };
         let group = get("group_by_field").unwrap_or("");
         let (iterator, size) = Iteration::read(pairs)?.unzip();
         let limit = match size {
@@ -247,7 +258,19 @@ impl<'r> Params<'r> {
         let range = inner.as_ref().map_or(Ok(None), range)?;
         let asked = inner.as_ref().map(effort).unwrap_or_default();
         let anns_field = get("anns_field").unwrap_or("");
-        Ok(Self { anns_field, metric, limit, offset, decimals, range, ignore_growing, group, iterator, asked })
+        Ok(Self {
+            anns_field,
+            metric,
+            limit,
+            offset,
+            decimals,
+            range,
+            ignore_growing,
+            group,
+            group_size,
+            iterator,
+            asked,
+        })
     }
 
     pub(super) fn is_grouped(&self) -> bool {
@@ -397,6 +420,7 @@ mod tests {
             range: None,
             ignore_growing: false,
             group: "",
+            group_size: 1,
             iterator: None,
             asked: AskedEffort::default(),
         };
@@ -474,6 +498,25 @@ mod tests {
         assert_eq!(status.reason, "both iterator and search_iter_v2 must be set in the SDK");
         // The iterator of older clients, which counts by ranges.
         assert_eq!(Params::of(&pairs(&[set[0], ("topk", "5")])).unwrap().iterator, None);
+    }
+
+    /// Texts of Milvus 2.6.
+    #[test]
+    fn groups_have_a_size() {
+        for (size, expected) in [
+            ("1", Ok(1)),
+            ("10", Ok(10)),
+            ("11", Err((1100, "input group size:11 exceeds configured max group size:10"))),
+            ("0", Err((1100, "input group size:0 is negative, failed to do search_groupby"))),
+            ("-1", Err((1100, "input group size:-1 is negative, failed to do search_groupby"))),
+            ("x", Err((65535, "group_size [x] is invalid"))),
+        ] {
+            let given =
+                pairs(&[("topk", "1"), ("group_by_field", "f"), ("group_size", size), ("strict_group_size", "True")]);
+            let found = Params::of(&given).map(|params| params.group_size);
+            let found = found.map_err(|CallError(status)| (status.code, status.reason));
+            assert_eq!(found, expected.map_err(|(code, text)| (code, text.to_owned())), "{size}");
+        }
     }
 
     #[test]

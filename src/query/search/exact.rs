@@ -9,12 +9,13 @@ use futures::{
 };
 
 use super::{
-    Effort, QueryVectors,
+    Effort, Grouping, QueryVectors,
+    grouped::{Collected, Members},
     kernel::{self, Kernel},
     nearest::{HIT_BYTES, Nearest},
 };
 use crate::{
-    model::{CollectionSchema, DataType, Field, FieldId, Metric, SearchError},
+    model::{CollectionSchema, DataType, Field, FieldId, Metric, PrimaryKey, SearchError},
     query::{
         QueryError, QueryLimits, ReadSet, RowSource, Scope,
         interrupt::{Checkpoint, Interrupt},
@@ -45,8 +46,8 @@ pub struct Search {
     pub offset: u64,
     /// None: any value.
     pub range: Option<Range>,
-    /// A field of whole numbers, bools or text: one row of each value is found, not one of each key.
-    pub group: Option<FieldId>,
+    /// Rows of each group are found, not one of each key.
+    pub group: Option<Grouping>,
     /// The search is for a page of an iterator.
     pub page: Option<Page>,
     /// Columns of the answer, in this order. Any stored field is allowed.
@@ -115,15 +116,24 @@ pub(in crate::query) async fn search_until(
     let answer_schema = output_schema(schema, &output)?;
     let wanted = Arc::new(Wanted::of(schema, search)?);
     let ReadSet { sources, deletes } = read_set;
-    let nearest = wanted.nearest(schema, &sources, deletes, limits, &interrupt).await?;
-
-    let (skip, metric) = (usize::try_from(wanted.search.offset).unwrap_or(usize::MAX), wanted.search.metric);
-    let hits = nearest.iter().map(Nearest::len).sum();
+    let metric = wanted.search.metric;
+    let mut skip = usize::try_from(wanted.search.offset).unwrap_or(usize::MAX);
+    let mut nearest = wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &Look::First).await?;
+    if let Some(size) = wanted.search.group.map(|group| group.size).filter(|size| *size > 1) {
+        let groups = |found: &Collected| match found {
+            Collected::Nearest(nearest) => nearest.groups().skip(skip).cloned().collect(),
+            Collected::Members(_) => Vec::new(),
+        };
+        let look = Look::Members { groups: nearest.iter().map(groups).collect(), size };
+        nearest = wanted.nearest(schema, &sources, deletes, limits, &interrupt, &look).await?;
+        skip = 0;
+    }
+    let hits = nearest.iter().map(Collected::len).sum();
     let ordered = interrupt.sized(hits, move |_| {
         let (mut counts, mut scores, mut places) = (Vec::with_capacity(nearest.len()), Vec::new(), Vec::new());
         for nearest in nearest {
             let before = places.len();
-            for hit in nearest.into_hits().skip(skip) {
+            for hit in nearest.into_hits().into_iter().skip(skip) {
                 scores.push(kernel::score(metric, hit.rank.0));
                 places.push(hit.place);
             }
@@ -168,7 +178,8 @@ impl Wanted {
             let ranks = ranks.get_or_insert(f32::NEG_INFINITY..f32::INFINITY);
             ranks.start = ranks.start.max(kernel::rank(search.metric, after).next_up());
         }
-        let group = search.group.map(|id| schema.field_by_id(id).cloned().ok_or_else(unknown)).transpose()?;
+        let group =
+            search.group.map(|group| schema.field_by_id(group.field).cloned().ok_or_else(unknown)).transpose()?;
         if let Some(group) = group.as_ref().filter(|group| !can_group(group.data_type)) {
             let (field, data_type) = (group.name.clone(), group.data_type.name());
             return Err(SearchError::GroupType { field, data_type }.into());
@@ -184,6 +195,17 @@ impl Wanted {
         (0..self.search.queries.len()).map(|_| empty()).collect()
     }
 
+    /// Places for the rows of a look.
+    fn places(&self, look: &Look) -> Vec<Collected> {
+        match look {
+            Look::First => self.empty().into_iter().map(Collected::Nearest).collect(),
+            Look::Members { groups, size } => {
+                let size = usize::try_from(*size).unwrap_or(usize::MAX);
+                groups.iter().map(|order| Collected::Members(Members::of(order.clone(), size))).collect()
+            }
+        }
+    }
+
     /// The nearest rows of all sources, for each query vector.
     pub(super) async fn nearest(
         self: &Arc<Self>,
@@ -192,19 +214,23 @@ impl Wanted {
         deletes: Vec<crate::query::ScopedDelete>,
         limits: &QueryLimits,
         interrupt: &Interrupt,
-    ) -> Result<Vec<Nearest>, QueryError> {
-        let queries = self.search.queries.len() as u64;
-        limits.hold(queries * QUERY_BYTES * (CONCURRENT_SOURCES as u64 + 1))?;
+        look: &Look,
+    ) -> Result<Vec<Collected>, QueryError> {
+        let places = match look {
+            Look::First => self.search.queries.len(),
+            Look::Members { groups, .. } => groups.iter().map(Vec::len).sum(),
+        };
+        limits.hold(places as u64 * QUERY_BYTES * (CONCURRENT_SOURCES as u64 + 1))?;
         let scope = self.search.scope.clone();
         let scan = &Scan::begin(schema, deletes, scope, Detail::KeyAndTime, self.group.clone(), interrupt).await?;
         let parts = scan.chosen(sources).into_iter().map(|index| {
             let source = sources[index].as_ref();
-            async move { self.nearest_in(scan, index, source, limits, interrupt).await }
+            async move { self.nearest_in(scan, index, source, limits, interrupt, look).await }
         });
         let mut parts = stream::iter(parts).buffer_unordered(CONCURRENT_SOURCES);
-        let mut nearest = self.empty();
+        let mut nearest = self.places(look);
         while let Some(part) = parts.try_next().await? {
-            let hits = part.iter().map(Nearest::len).sum();
+            let hits = part.iter().map(Collected::len).sum();
             let merge = move |checkpoint: &Checkpoint| {
                 for (all, part) in nearest.iter_mut().zip(part) {
                     checkpoint.spend(part.len())?;
@@ -225,11 +251,12 @@ impl Wanted {
         source: &dyn RowSource,
         limits: &QueryLimits,
         interrupt: &Interrupt,
-    ) -> Result<Vec<Nearest>, QueryError> {
+        look: &Look,
+    ) -> Result<Vec<Collected>, QueryError> {
         if let Some(found) = self.nearest_by_index(scan, index, source, limits, interrupt).await? {
-            return Ok(found);
+            return Ok(found.into_iter().map(Collected::Nearest).collect());
         }
-        let mut nearest = self.empty();
+        let mut nearest = self.places(look);
         let mut found = scan.open(index, source).await?;
         let mut parts = Parts::of(source);
         let (mut held_hits, mut held_bytes) = (0, 0);
@@ -266,7 +293,7 @@ impl Wanted {
     /// Ranks some rows of a batch. `vectors` are those from place `start` on.
     fn compare(
         &self,
-        nearest: &mut [Nearest],
+        nearest: &mut [Collected],
         batch: &Survivors,
         rows: std::ops::Range<usize>,
         mut start: u64,
@@ -300,6 +327,14 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+/// What is looked for among the rows.
+pub(super) enum Look {
+    /// The nearest, or the nearest of each group.
+    First,
+    /// For each query vector, the nearest rows of these groups, which the first look has found.
+    Members { groups: Vec<Vec<PrimaryKey>>, size: u64 },
 }
 
 /// As in Milvus.

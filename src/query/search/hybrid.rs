@@ -13,9 +13,10 @@ use std::{
 
 use super::{
     Found, Fusion, Search,
-    exact::Wanted,
+    exact::{Look, Wanted},
+    grouped::Collected,
     kernel,
-    nearest::{HIT_BYTES, Hit, Nearest},
+    nearest::{HIT_BYTES, Hit},
 };
 use crate::{
     model::{CollectionSchema, FieldId, Metric, PrimaryKey, SearchError},
@@ -67,9 +68,9 @@ pub async fn hybrid(
     let mut results = Vec::with_capacity(all.len());
     // One after the other: each of them reads several sources at once.
     for wanted in &all {
-        results.push(wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt).await?);
+        results.push(wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &Look::First).await?);
     }
-    let hits: usize = results.iter().flatten().map(Nearest::len).sum();
+    let hits: usize = results.iter().flatten().map(Collected::len).sum();
     limits.hold(hits as u64 * HIT_BYTES)?;
     let metrics: Vec<Metric> = all.iter().map(|wanted| wanted.search.metric).collect();
     let skip = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -98,7 +99,7 @@ pub async fn hybrid(
 fn fused(
     fusion: &Fusion,
     metrics: &[Metric],
-    found: impl Iterator<Item = Nearest>,
+    found: impl Iterator<Item = Collected>,
     checkpoint: &Checkpoint,
 ) -> Result<Vec<(f32, RowPlace)>, QueryError> {
     let mixed = metrics.iter().any(|metric| metric.greater_is_nearer())
@@ -107,7 +108,7 @@ fn fused(
     let mut rows: HashMap<PrimaryKey, (f32, RowPlace)> = HashMap::new();
     for (search, (nearest, metric)) in found.zip(metrics).enumerate() {
         checkpoint.spend(nearest.len())?;
-        for (at, Hit { rank, key, place }) in nearest.into_hits().enumerate() {
+        for (at, Hit { rank, key, place }) in nearest.into_hits().into_iter().enumerate() {
             let share = fusion.share(search, *metric, mixed, at, kernel::score(*metric, rank.0));
             match rows.entry(key) {
                 Entry::Vacant(entry) => {

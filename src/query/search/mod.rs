@@ -9,7 +9,8 @@
 //! - S1 A search sees the rows that a query of the same scope counts.
 //! - S2 It finds one row per key: the nearest; of equally near ones the newest. So an answer is never shorter because a
 //!   key has several rows, and compaction changes no answer.
-//!   A grouped search finds one row per value of a field instead.
+//!   A grouped search finds one row per value of a field instead, or several: then those of the nearest group come first,
+//!   and offset and limit count groups.
 //!   A page of an iterator has all rows that are as near as its last one, beyond its limit.
 //! - S3 Rows are ordered by nearness, then by key. Offset and limit apply to that order.
 //! - S4 A vector has no rank if a component of it or of the query is no finite number, if the metric is COSINE and all are
@@ -25,6 +26,7 @@
 mod effort;
 mod exact;
 mod fusion;
+mod grouped;
 mod hybrid;
 mod indexed;
 mod kernel;
@@ -36,5 +38,6 @@ pub use effort::Effort;
 pub(in crate::query) use exact::search_until;
 pub use exact::{Found, Page, Range, Search, search};
 pub use fusion::Fusion;
+pub use grouped::Grouping;
 pub use hybrid::{Hybrid, hybrid};
 pub use vectors::QueryVectors;

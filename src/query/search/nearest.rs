@@ -155,6 +155,11 @@ impl Nearest {
         }
     }
 
+    /// The groups of the rows, the nearest first.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &PrimaryKey> {
+        self.rows.values()
+    }
+
     /// The nearest first.
     pub(super) fn into_hits(self) -> impl Iterator<Item = Hit> {
         self.rows.into_keys()

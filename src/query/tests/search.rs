@@ -13,7 +13,7 @@ use crate::{
     error::{Classify, ErrorKind},
     memory::Pool,
     model::SearchError,
-    query::{Found, QueryError, QueryLimits, Range, ReadSet, ScopedDelete, compile, search},
+    query::{Found, Grouping, QueryError, QueryLimits, Range, ReadSet, ScopedDelete, compile, search},
 };
 
 fn row(row_id: i64, ts: u64, key: i64, number: i64) -> Row {
@@ -120,12 +120,49 @@ async fn one_row_per_group_the_nearest() {
         (0.0, 2, 1, vec![(3, 9.0), (4, 16.0)]),
         (9.0, 9, 0, vec![(6, 9.0), (5, 16.0), (4, 25.0)]),
     ] {
-        let asked = Search { group: Some(NUMBER), offset, ..nearest_to(near, limit) };
+        let asked = Search { group: Some(Grouping { field: NUMBER, size: 1 }), offset, ..nearest_to(near, limit) };
         assert_eq!(found(&schema, sources(), asked).await, [expected], "{near} {limit} {offset}");
     }
-    let asked = Search { group: Some(VECTOR), ..nearest_to(0.0, 1) };
+    let asked = Search { group: Some(Grouping { field: VECTOR, size: 1 }), ..nearest_to(0.0, 1) };
     let error = search(&schema, sources(), asked, &QueryLimits::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "rows can't be grouped by field v of type FloatVector");
+}
+
+/// Groups 7, 8 and 9 in this order, from 0: rows 1, 2, 5; 3, 6; 4. Row 8 is a second one of key 2, which is found once.
+#[tokio::test]
+async fn several_rows_per_group() {
+    let schema = schema(DataType::Int64);
+    let sources = |order: [usize; 3]| {
+        let parts = [
+            vec![row(1, 10, 1, 7), row(6, 20, 6, 8)],
+            vec![row(2, 10, 2, 7), row(3, 10, 3, 8), row(8, 10, 2, 7)],
+            vec![row(4, 20, 4, 9), row(5, 20, 5, 7)],
+        ];
+        set(order.map(|at| growing(&schema, 1, 0, &[parts[at].clone()], Vec::new())).into())
+    };
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        for (near, size, limit, offset, expected) in [
+            (0.0, 1, 9, 0, vec![1, 3, 4]),
+            (0.0, 2, 9, 0, vec![1, 2, 3, 6, 4]),
+            (0.0, 10, 9, 0, vec![1, 2, 5, 3, 6, 4]),
+            (0.0, 10, 2, 0, vec![1, 2, 5, 3, 6]),
+            (0.0, 2, 2, 1, vec![3, 6, 4]),
+            (0.0, 2, 9, 3, vec![]),
+            (9.0, 2, 1, 0, vec![8, 5]),
+            // Group 8 is found by its row 6, after its row 3 has gone by.
+            (6.0, 3, 1, 0, vec![6, 3]),
+        ] {
+            let asked = Search { group: Some(Grouping { field: NUMBER, size }), offset, ..nearest_to(near, limit) };
+            let found = found(&schema, sources(order), asked).await.remove(0);
+            assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), expected, "{near} {size} {limit} {offset}");
+            assert!(found.iter().all(|(id, value)| *value == (*id as f32 - near).powi(2)), "{found:?}");
+        }
+    }
+    let both = queries(&[[0.0, 0.5], [9.0, 0.5]]);
+    let grouping = Grouping { field: NUMBER, size: 2 };
+    let asked = Search { group: Some(grouping), queries: both, ..nearest_to(0.0, 1) };
+    let found = found(&schema, sources([0, 1, 2]), asked).await;
+    assert_eq!(found, [[(1, 1.0), (2, 4.0)], [(8, 1.0), (5, 16.0)]]);
 }
 
 /// A graph finds rows, an answer has keys: several rows of a key must not push other keys out.

@@ -17,6 +17,7 @@ pub(super) fn is_newer(error: &SearchError) -> bool {
         error,
         E::Unsupported(_)
             | E::NoGroup(_)
+            | E::GroupSize { .. }
             | E::IteratorFlag
             | E::InIterator(_)
             | E::LastBound(_)
@@ -72,6 +73,10 @@ pub(super) fn text(error: &SearchError) -> String {
         }
         E::NoPartition(name) => format!("partition name {} not found", shown(name)),
         E::NoGroup(name) => format!("groupBy field not found in schema: field not found[field={}]", shown(name)),
+        E::GroupSize { got, most } if *got > 0 => {
+            format!("input group size:{got} exceeds configured max group size:{most}")
+        }
+        E::GroupSize { got, .. } => format!("input group size:{got} is negative, failed to do search_groupby"),
         E::GroupType { data_type, .. } => {
             failed(format_args!("unsupported data type {data_type} for group by operator"))
         }

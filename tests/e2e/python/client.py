@@ -313,8 +313,15 @@ def test_search_by_groups(client, book):
                          consistency_level="Strong")[0]
     assert sorted(hit["entity"]["genre"] for hit in hits) == [f"genre{n}" for n in range(4)]
     distances = {row["id"]: sum((a - b) ** 2 for a, b in zip(row["vector"], vectors([42], DIM)[0])) for row in rows}
-    nearest = [min((distances[key], key) for key in range(genre, 100, 4)) for genre in range(4)]
-    assert [(hit["distance"], hit["id"]) for hit in hits] == sorted(nearest)
+    nearest = [sorted((distances[key], key) for key in range(genre, 100, 4)) for genre in range(4)]
+    assert [(hit["distance"], hit["id"]) for hit in hits] == sorted(group[0] for group in nearest)
+    for strict in (False, True):
+        hits = client.search(book, vectors([42], DIM), limit=2, output_fields=["genre"], group_by_field="genre", offset=1,
+                             group_size=3, strict_group_size=strict, consistency_level="Strong")[0]
+        expected = [hit for group in sorted(nearest)[1:3] for hit in group[:3]]
+        assert [(hit["distance"], hit["id"]) for hit in hits] == expected
+    with pytest.raises(MilvusException, match="max group size"):
+        client.search(book, vectors([42], DIM), limit=2, group_by_field="genre", group_size=11)
 
 
 def test_schema_and_index_parameters(client, book):
