@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType as Arrow, Field as ArrowField, Schema as ArrowSchema};
 use serde::{Deserialize, Serialize};
 
-use super::FieldId;
+use super::{DefaultValue, FieldId};
 
 /// A field's type, with its Milvus number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,6 +96,9 @@ pub struct Field {
     /// As the client sent them; described unchanged.
     pub type_params: Vec<(String, String)>,
     pub index_params: Vec<(String, String)>,
+    /// The value of rows that give none; only scalars have one. The primary key may have one, and then takes no rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_value: Option<DefaultValue>,
 }
 
 impl Field {
@@ -148,6 +151,7 @@ impl Field {
             max_capacity: None,
             type_params: Vec::new(),
             index_params: Vec::new(),
+            default_value: None,
         }
     }
 }

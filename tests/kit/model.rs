@@ -27,6 +27,7 @@ pub(crate) fn field(id: i64, name: &str, data_type: DataType) -> Field {
         max_capacity: None,
         type_params: Vec::new(),
         index_params: Vec::new(),
+        default_value: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     coordinator::{CollectionCell, IndexProgress},
-    model::{Collection, IndexDef, RequestError},
+    model::{Collection, Field, IndexDef, IndexDefinition, RequestError},
     standalone::CollectionName,
     wire::status,
 };
@@ -31,7 +31,7 @@ impl MilvusApi {
     ) -> Outcome<DescribeIndexResponse> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        let index_descriptions = self.described(&cell, &request.index_name);
+        let index_descriptions = self.described(&cell, &request.index_name, |_, given| given.to_vec());
         if index_descriptions.is_empty() {
             return Err(match request.index_name.as_str() {
                 "" => RequestError::NoIndex(request.collection_name).into(),
@@ -47,7 +47,7 @@ impl MilvusApi {
     ) -> Outcome<GetIndexStatisticsResponse> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        let index_descriptions = self.described(&cell, &request.index_name);
+        let index_descriptions = self.described(&cell, &request.index_name, IndexDefinition::chosen);
         if index_descriptions.is_empty() {
             return Err(RequestError::IndexNotFound(request.index_name).into());
         }
@@ -87,16 +87,24 @@ impl MilvusApi {
         Ok(GetIndexStateResponse { state: state.into(), fail_reason, ..Default::default() })
     }
 
-    /// The index of a name, or all of them, as clients see them.
-    fn described(&self, cell: &CollectionCell, index: &str) -> Vec<IndexDescription> {
+    /// The index of a name, or all of them, as clients see them; `told` makes the parameters of a field's index out of the
+    /// stored ones.
+    fn described(
+        &self,
+        cell: &CollectionCell,
+        index: &str,
+        told: impl Fn(&Field, &[(String, String)]) -> Vec<(String, String)>,
+    ) -> Vec<IndexDescription> {
         let meta = cell.meta();
         let describe = |index: &IndexDef| {
+            let field = meta.schema.field_by_id(index.field);
+            let params = field.map(|field| told(field, &index.params)).unwrap_or_default();
             let progress = self.coordinator.index_progress(cell, index);
             IndexDescription {
                 index_name: index.name.clone(),
                 index_id: index.id,
-                params: index.params.iter().map(|(k, v)| super::system::pair(k, v)).collect(),
-                field_name: meta.schema.field_by_id(index.field).map(|f| f.name.clone()).unwrap_or_default(),
+                params: params.iter().map(|(k, v)| super::system::pair(k, v)).collect(),
+                field_name: field.map(|f| f.name.clone()).unwrap_or_default(),
                 indexed_rows: progress.indexed_rows as i64,
                 total_rows: progress.total_rows as i64,
                 pending_index_rows: (progress.total_rows - progress.indexed_rows) as i64,

@@ -11,15 +11,18 @@ use super::{
     members::{Members, shown, text_of},
     params::{extra_params, metric, pair, pairs},
 };
-use crate::wire::proto::{
-    common::{ConsistencyLevel, KeyValuePair, LoadState},
-    milvus::{
-        CreateCollectionRequest, CreateIndexRequest, DescribeCollectionRequest, DescribeIndexRequest,
-        DropCollectionRequest, FlushRequest, GetCollectionStatisticsRequest, GetLoadStateRequest,
-        GetLoadingProgressRequest, HasCollectionRequest, IndexDescription, ListAliasesRequest, LoadCollectionRequest,
-        ReleaseCollectionRequest, ShowCollectionsRequest,
+use crate::{
+    json::{Scalar, Value},
+    wire::proto::{
+        common::{ConsistencyLevel, KeyValuePair, LoadState},
+        milvus::{
+            CreateCollectionRequest, CreateIndexRequest, DescribeCollectionRequest, DescribeIndexRequest,
+            DropCollectionRequest, FlushRequest, GetCollectionStatisticsRequest, GetLoadStateRequest,
+            GetLoadingProgressRequest, HasCollectionRequest, IndexDescription, ListAliasesRequest,
+            LoadCollectionRequest, ReleaseCollectionRequest, ShowCollectionsRequest,
+        },
+        schema::{CollectionSchema, DataType, FieldSchema, ValueField, value_field},
     },
-    schema::{CollectionSchema, DataType, FieldSchema, ValueField},
 };
 
 /// The metric and the fields of a collection that is created with a dimension alone.
@@ -201,6 +204,9 @@ fn field(field: &FieldSchema) -> Tree {
         "description": field.description,
         "nullable": field.nullable,
     });
+    if let Some(value) = field.default_value.as_ref().and_then(|value| value.data.as_ref()) {
+        described["defaultValue"] = json!({"Data": value_tree(value)});
+    }
     if !field.type_params.is_empty() {
         described["params"] = pairs(&field.type_params).into();
     }
@@ -208,6 +214,21 @@ fn field(field: &FieldSchema) -> Tree {
         described["elementType"] = name(field.element_type).into();
     }
     described
+}
+
+/// A value as Go writes the structure that holds it.
+fn value_tree(value: &value_field::Data) -> Tree {
+    use value_field::Data;
+    match value {
+        Data::BoolData(value) => json!({"BoolData": value}),
+        Data::IntData(value) => json!({"IntData": value}),
+        Data::LongData(value) => json!({"LongData": value}),
+        Data::FloatData(value) => json!({"FloatData": value}),
+        Data::DoubleData(value) => json!({"DoubleData": value}),
+        Data::StringData(value) => json!({"StringData": value}),
+        // No field has one.
+        Data::BytesData(_) | Data::TimestamptzData(_) | Data::DateData(_) | Data::TimeData(_) => Tree::Null,
+    }
 }
 
 /// A definition, and the indexes that come with it.
@@ -398,6 +419,41 @@ fn defined(
     Ok(Definition { schema, partitions: partitions.filter(|number| *number > 0).unwrap_or(0), indexes })
 }
 
+/// The service checks the range of small integers and the length of texts.
+fn default_value(data_type: DataType, value: Value<'_>) -> Result<ValueField, Fault> {
+    let scalar = value.scalar();
+    let number = match &scalar {
+        Some(Scalar::Number(number)) => Some(number),
+        _ => None,
+    };
+    let (expected, data) = match data_type {
+        DataType::Bool => match scalar {
+            Some(Scalar::Bool(flag)) => ("bool", Some(value_field::Data::BoolData(flag))),
+            _ => ("bool", None),
+        },
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => {
+            let whole = number.and_then(|number| i32::try_from(number.as_i64()?).ok());
+            ("number of 32 bits", whole.map(value_field::Data::IntData))
+        }
+        DataType::Int64 => {
+            ("number of 64 bits", number.and_then(|number| number.as_i64()).map(value_field::Data::LongData))
+        }
+        DataType::Float => {
+            let near = number.and_then(|number| number.raw().parse().ok());
+            ("number of a float", near.filter(|near: &f32| near.is_finite()).map(value_field::Data::FloatData))
+        }
+        DataType::Double => ("number", number.map(|number| value_field::Data::DoubleData(number.as_f64()))),
+        DataType::VarChar => match scalar {
+            Some(Scalar::Text(text)) => ("string", Some(value_field::Data::StringData(text.into_owned()))),
+            _ => ("string", None),
+        },
+        // The service refuses it by name.
+        _ => return Ok(ValueField::default()),
+    };
+    let wrong = || invalid("Wrong defaultValue type", expected, &text_of(value));
+    Ok(ValueField { data: Some(data.ok_or_else(wrong)?) })
+}
+
 fn defined_field(field: &Members<'_>, auto_id: bool) -> Result<FieldSchema, Fault> {
     let data_type = |member: &str, what: &str| {
         let name = field.text(member)?;
@@ -426,8 +482,7 @@ fn defined_field(field: &Members<'_>, auto_id: bool) -> Result<FieldSchema, Faul
         is_clustering_key: field.flag("isClusteringKey")?,
         type_params: params,
         nullable: field.flag("nullable")?,
-        // Any value: the service refuses it by name.
-        default_value: field.value("defaultValue").map(|_| ValueField::default()),
+        default_value: field.value("defaultValue").map(|value| default_value(own_type, value)).transpose()?,
         ..Default::default()
     })
 }

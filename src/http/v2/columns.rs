@@ -1,6 +1,7 @@
 //! Rows as JSON objects to columns, as inserts carry them. Scalars may be strings in the JSON, as Milvus' server allows.
 //!
-//! Stricter than Milvus: a missing or null member is an error for every type, where Milvus stores an empty text.
+//! A missing or null member stands for the default value of its field. Stricter than Milvus: without one it is an error for
+//! every type, where Milvus stores an empty text.
 
 use std::collections::HashMap;
 
@@ -45,8 +46,8 @@ pub(super) fn columns<'b>(
                 None => rest.put(key.raw(), value.raw()),
             }
         }
-        for column in &columns {
-            column.check_given(count)?;
+        for column in &mut columns {
+            column.end_row(count)?;
         }
         if let Some(dynamic) = &mut dynamic {
             dynamic.push(rest.end());
@@ -91,8 +92,10 @@ impl Object {
 /// The values of a field so far.
 struct Column<'s> {
     field: &'s Field,
-    /// The rows that have a value.
+    /// The rows that are done.
     rows: usize,
+    /// Whether each of the rows has a value of its own, if the field has a default value.
+    valid: Option<Vec<bool>>,
     cells: Cells,
 }
 
@@ -128,7 +131,12 @@ impl Cells {
 
 impl<'s> Column<'s> {
     fn of(field: &'s Field) -> Self {
-        Self { field, rows: 0, cells: Cells::of(field.data_type) }
+        Self {
+            field,
+            rows: 0,
+            valid: field.default_value.as_ref().map(|_| Vec::new()),
+            cells: Cells::of(field.data_type),
+        }
     }
 
     /// Of equal keys of a row the first counts.
@@ -163,16 +171,28 @@ impl<'s> Column<'s> {
                 check_length(field, row, cells.len() - before, field.dim.map(|dim| dim / 8))?;
             }
         }
-        self.rows = row + 1;
+        self.done(row, true);
         Ok(())
+    }
+
+    fn done(&mut self, row: usize, valid: bool) {
+        self.rows = row + 1;
+        if let Some(rows) = &mut self.valid {
+            rows.push(valid);
+        }
     }
 
     fn is_generated(&self) -> bool {
         self.field.is_primary_key && self.field.auto_id
     }
 
-    fn check_given(&self, row: usize) -> Result<(), String> {
+    /// After the members of a row.
+    fn end_row(&mut self, row: usize) -> Result<(), String> {
         if self.rows > row || self.is_generated() {
+            return Ok(());
+        }
+        if self.valid.is_some() {
+            self.done(row, false);
             return Ok(());
         }
         let (expected, name) = (self.field.data_type.name(), &self.field.name);
@@ -205,6 +225,7 @@ impl<'s> Column<'s> {
             r#type: self.field.data_type.number(),
             field_name: self.field.name.clone(),
             field: Some(data),
+            valid_data: self.valid.unwrap_or_default(),
             ..Default::default()
         }
     }

@@ -1,16 +1,19 @@
 //! The routes over a whole process: what scripts for Milvus' REST send, and what they get.
 
+use arrow_array::{cast::AsArray as _, types::Int8Type};
 use axum::{Router, body::Body};
 use serde_json::{Value as Tree, json};
 use tower::ServiceExt as _;
 
 use super::{columns::columns, members::Members};
 use crate::{
+    config::LimitsConfig,
     http::tests::{app, read},
     json as text,
     kit::model,
-    model::{CollectionSchema, DataType, Field},
+    model::{CollectionSchema, DataType, DefaultValue, Field},
     standalone::tests::World,
+    wire::{proto::milvus::InsertRequest, rows::insert::insert_batch},
 };
 
 struct Server {
@@ -427,6 +430,69 @@ fn rows_become_columns_or_say_why_not() {
     assert_eq!(error, "has pass more field without dynamic schema, please check it: more, row 1");
     // Of equal keys the first counts.
     assert_eq!(read_rows(&plain, r#"[{"id":1,"id":"no number"}]"#), Ok(1));
+}
+
+#[test]
+fn a_member_left_out_stands_for_the_default() {
+    let default_value = Some(DefaultValue::Int(-8));
+    let schema = schema(vec![Field { default_value, ..model::field(101, "f", DataType::Int8) }]);
+    let rows = br#"[{"id":1},{"id":2,"f":7},{"id":3,"f":null}]"#;
+    let list = text::find(rows, &[]).unwrap().elements().unwrap();
+    let (count, fields) = columns(&schema, list).unwrap();
+    assert_eq!((count, fields[1].valid_data.as_slice()), (3, &[false, true, false][..]));
+    let mut request = InsertRequest { num_rows: 3, fields_data: fields, ..Default::default() };
+    let batch = insert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap();
+    assert_eq!(batch.column(1).as_primitive::<Int8Type>().values(), &[-8, 7, -8]);
+}
+
+/// Defined, described and filled in.
+#[tokio::test]
+async fn default_values_have_the_types_of_their_fields() {
+    let server = Server::new().await;
+    let defined = |data_type: &str, value: &str| {
+        format!(
+            r#"{{"collectionName":"b","schema":{{"fields":[
+                {{"fieldName":"id","dataType":"Int64","isPrimary":true}},
+                {{"fieldName":"vector","dataType":"FloatVector","elementTypeParams":{{"dim":2}}}},
+                {{"fieldName":"x","dataType":"{data_type}","elementTypeParams":{{"max_length":4}},"defaultValue":{value}}}
+            ]}}}}"#
+        )
+    };
+    for (data_type, value, code, text) in [
+        ("Bool", "1", 1100, "Wrong defaultValue type: invalid parameter[expected=bool][actual=1]"),
+        ("Int8", "1.5", 1100, "Wrong defaultValue type: invalid parameter[expected=number of 32 bits][actual=1.5]"),
+        ("Int8", "128", 1100, "default value out of range"),
+        ("Int64", "\"1\"", 1100, "[expected=number of 64 bits][actual=1]"),
+        ("Float", "1e60", 1100, "[expected=number of a float][actual=1e60]"),
+        ("Double", "null", 0, ""),
+        ("VarChar", "5", 1100, "[expected=string][actual=5]"),
+        ("VarChar", "\"abcde\"", 1100, "the length (5) of string exceeds max length (4)"),
+        ("JSON", "{}", 65535, "default_value is not supported: field x"),
+    ] {
+        let (_, answer) = server.send("collections/create", &defined(data_type, value), &[]).await;
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert_eq!(answer["code"], json!(code), "{data_type} {value}: {answer}");
+        assert!(message.contains(text), "{data_type} {value}: {message}");
+        server.send("collections/drop", r#"{"collectionName":"b"}"#, &[]).await;
+    }
+    for (data_type, value, described) in [
+        ("Bool", "true", json!({"BoolData": true})),
+        ("Int16", "-5", json!({"IntData": -5})),
+        ("Int64", "9223372036854775807", json!({"LongData": i64::MAX})),
+        ("Float", "0.5", json!({"FloatData": 0.5})),
+        ("Double", "0.1", json!({"DoubleData": 0.1})),
+        ("VarChar", "\"none\"", json!({"StringData": "none"})),
+    ] {
+        let (_, answer) = server.send("collections/create", &defined(data_type, value), &[]).await;
+        assert_eq!(answer["code"], json!(0), "{data_type}: {answer}");
+        let (_, answer) = server.send("collections/describe", r#"{"collectionName":"b"}"#, &[]).await;
+        assert_eq!(answer["data"]["fields"][2]["defaultValue"], json!({"Data": described}), "{answer}");
+        assert_eq!(answer["data"]["fields"][0].get("defaultValue"), None);
+        let rows = r#"{"collectionName":"b","data":[{"id":1,"vector":[1,2]}]}"#;
+        let (_, answer) = server.send("entities/insert", rows, &[]).await;
+        assert_eq!(answer["data"]["insertCount"], json!(1), "{answer}");
+        server.send("collections/drop", r#"{"collectionName":"b"}"#, &[]).await;
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     error::{Classify, ErrorKind},
-    model::SegmentLevel,
+    model::{DefaultValue, SegmentLevel},
 };
 
 const KEY: &str = "datacoord-meta/s/470597209892061324/470597209892061325/470597209892261333";
@@ -180,6 +180,25 @@ fn reads_records_of_older_releases() {
     assert_eq!(collection.schema.primary_key().name, "id");
     assert_eq!(collection.schema.dynamic_field().map(|f| f.id), Some(FieldId(102)));
     assert_eq!(collection.ttl(), Some(std::time::Duration::from_secs(60)));
+
+    let bytes = include_bytes!("../../../tests/golden/meta/collection-2.json");
+    let collection = decode_collection("datacoord/collection/0000000000000000007", bytes).unwrap();
+    let default = |name: &str| collection.schema.field(name).unwrap().default_value.clone();
+    assert_eq!(default("id"), None);
+    for (name, value) in [
+        ("flag", DefaultValue::Bool(true)),
+        ("tiny", DefaultValue::Int(-128)),
+        ("big", DefaultValue::Long(i64::MAX)),
+        ("ratio", DefaultValue::Float(0.5)),
+        ("exact", DefaultValue::Double(-0.25)),
+        ("title", DefaultValue::Text("none".into())),
+    ] {
+        assert_eq!(default(name), Some(value), "{name}");
+    }
+    assert!(matches!(default("nan"), Some(DefaultValue::Float(value)) if value.is_nan()));
+    let written: serde_json::Value = serde_json::from_slice(&encode_json("k", &collection).unwrap()).unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+    assert_eq!(written["schema"], stored["schema"], "the spelling of a stored schema has changed");
 
     let job = decode_job("datacoord/job/0000000000000000020", include_bytes!("../../../tests/golden/meta/job-1.json"));
     assert_eq!(job.unwrap().plans.len(), 6);

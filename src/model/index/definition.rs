@@ -7,6 +7,10 @@ use super::{
 };
 use crate::model::{DataType, Field, Metric};
 
+/// The kinds of index over texts and over numbers.
+const TRIE: &str = "Trie";
+const STL_SORT: &str = "STL_SORT";
+
 /// A checked definition: what is to be built over a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexDefinition {
@@ -28,13 +32,13 @@ impl IndexDefinition {
         let pairs = Pairs::of(pairs)?;
         match field.data_type {
             DataType::FloatVector | DataType::BinaryVector => Self::of_vectors(field, pairs),
-            DataType::VarChar => Self::of_scalars(&pairs, IndexKind::Trie, "Trie", "marisa-trie"),
+            DataType::VarChar => Self::of_scalars(&pairs, IndexKind::Trie, TRIE, "marisa-trie"),
             DataType::Int8
             | DataType::Int16
             | DataType::Int32
             | DataType::Int64
             | DataType::Float
-            | DataType::Double => Self::of_scalars(&pairs, IndexKind::StlSort, "STL_SORT", "Asceneding"),
+            | DataType::Double => Self::of_scalars(&pairs, IndexKind::StlSort, STL_SORT, "Asceneding"),
             other @ (DataType::Bool | DataType::Json | DataType::Array) => Err(IndexFault::Field(other)),
         }
     }
@@ -70,6 +74,20 @@ impl IndexDefinition {
                 vec![(INDEX_TYPE.to_owned(), AUTO_INDEX.to_owned()), (METRIC_TYPE.to_owned(), metric.name().to_owned())]
             }
             _ => given,
+        }
+    }
+
+    /// The pairs of a definition as Milvus' statistics tell them: those that it describes, or, if there are none, the kind
+    /// that it has chosen over scalars.
+    pub fn chosen(field: &Field, described: &[(String, String)]) -> Vec<(String, String)> {
+        let kind = match Self::of(field, described) {
+            Ok(Self { kind: IndexKind::Trie, .. }) => TRIE,
+            Ok(Self { kind: IndexKind::StlSort, .. }) => STL_SORT,
+            _ => return described.to_vec(),
+        };
+        match described {
+            [] => vec![(INDEX_TYPE.to_owned(), kind.to_owned())],
+            given => given.to_vec(),
         }
     }
 }

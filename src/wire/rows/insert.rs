@@ -10,7 +10,7 @@ use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 use prost::Message;
 
-use super::error::RowError;
+use super::{defaults, error::RowError};
 use crate::{
     config::LimitsConfig,
     json,
@@ -100,9 +100,10 @@ fn shown(text: &str) -> String {
     beginning
 }
 
-/// Number of values in a column of a request; each number of a vector counts. There can't be more rows than that.
+/// Number of values in a column of a request, with those that it marks as missing; each number of a vector counts. There
+/// can't be more rows than that.
 pub fn values_carried(data: &FieldData) -> usize {
-    match &data.field {
+    let values = match &data.field {
         Some(field_data::Field::Scalars(ScalarField { data: Some(data) })) => match data {
             Data::BoolData(a) => a.data.len(),
             Data::IntData(a) => a.data.len(),
@@ -120,7 +121,8 @@ pub fn values_carried(data: &FieldData) -> usize {
             _ => 0,
         },
         _ => 0,
-    }
+    };
+    values.max(data.valid_data.len())
 }
 
 fn batch(
@@ -134,6 +136,9 @@ fn batch(
             "num_rows should be greater than 0: invalid parameter[expected=invalid num_rows][actual=0]".to_owned(),
         ));
     }
+    if schema.primary_key().default_value.is_some() {
+        return Err(RowError::Parameter("primary key can't be with default value: invalid parameter".to_owned()));
+    }
     let rows = num_rows as usize;
     let wanted = wanted(schema);
     let mut given = HashMap::with_capacity(fields.len());
@@ -142,6 +147,9 @@ fn batch(
         if given.insert(field.id, data).is_some() {
             return Err(RowError::Parameter(format!("duplicated field {} found: invalid parameter", field.name)));
         }
+    }
+    if given.values().any(|data| values_carried(data) >= rows) {
+        defaults::fill(&wanted, &mut given, rows)?;
     }
     let mut columns = Vec::with_capacity(wanted.len());
     for field in &wanted {

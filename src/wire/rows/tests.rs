@@ -1,4 +1,4 @@
-use arrow_array::types::Int8Type;
+use arrow_array::types::{Int8Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
 use arrow_schema::DataType as Arrow;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use crate::{
     config::LimitsConfig,
     error::{Classify, ErrorKind},
     kit::model,
-    model::{CollectionSchema, DataType, Field},
+    model::{CollectionSchema, DataType, DefaultValue, Field},
     wire::proto::{
         milvus,
         schema::{self as proto, FieldData, ScalarField, field_data, i_ds, scalar_field::Data, vector_field},
@@ -379,6 +379,143 @@ fn valid_data_without_a_null_is_let_through() {
     let (schema, mut data) = two_columns();
     data[1].valid_data = vec![true, true];
     assert_eq!(batch_of(&schema, data, 2).unwrap().num_rows(), 2);
+}
+
+/// A key, a vector and a field of every type that has default values.
+fn schema_with_defaults() -> CollectionSchema {
+    let with = |id, name, data_type, value| Field { default_value: Some(value), ..field(id, name, data_type) };
+    model::schema(
+        "books",
+        vec![
+            with(100, "flag", DataType::Bool, DefaultValue::Bool(true)),
+            model::key(101, "id", DataType::Int64),
+            with(102, "i8", DataType::Int8, DefaultValue::Int(-8)),
+            with(103, "i16", DataType::Int16, DefaultValue::Int(-16)),
+            with(104, "i32", DataType::Int32, DefaultValue::Int(-32)),
+            with(105, "n", DataType::Int64, DefaultValue::Long(i64::MIN)),
+            with(106, "f", DataType::Float, DefaultValue::Float(0.5)),
+            with(107, "d", DataType::Double, DefaultValue::Double(0.1)),
+            with(108, "name", DataType::VarChar, DefaultValue::Text("none".into())),
+            field(109, "vec", DataType::FloatVector),
+        ],
+    )
+}
+
+/// The values of a default, or those that stand for a column without values.
+fn of_default(value: &DefaultValue, rows: usize) -> Data {
+    match value {
+        DefaultValue::Bool(value) => Data::BoolData(proto::BoolArray { data: vec![*value; rows] }),
+        DefaultValue::Int(value) => Data::IntData(proto::IntArray { data: vec![*value; rows] }),
+        DefaultValue::Long(value) => Data::LongData(proto::LongArray { data: vec![*value; rows] }),
+        DefaultValue::Float(value) => Data::FloatData(proto::FloatArray { data: vec![*value; rows] }),
+        DefaultValue::Double(value) => Data::DoubleData(proto::DoubleArray { data: vec![*value; rows] }),
+        DefaultValue::Text(value) => Data::StringData(proto::StringArray { data: vec![value.clone(); rows] }),
+    }
+}
+
+fn key_and_vector(schema: &CollectionSchema, rows: usize) -> Vec<FieldData> {
+    vec![given(schema.primary_key(), keys(rows)), given(schema.field("vec").unwrap(), floats(8 * rows))]
+}
+
+/// The ways to leave a column to its default.
+#[rstest]
+#[case::no_column(|_: &Field, _: &DefaultValue| None)]
+#[case::no_values(|f: &Field, value: &DefaultValue| Some(given(f, scalar(of_default(value, 0)))))]
+#[case::no_data(|f: &Field, _: &DefaultValue| Some(FieldData { field: None, ..given(f, ints(&[])) }))]
+#[case::no_kind(|f: &Field, _: &DefaultValue| Some(given(f, field_data::Field::Scalars(ScalarField::default()))))]
+#[case::marked(|f: &Field, _: &DefaultValue| {
+    Some(FieldData { field: None, valid_data: vec![false; 2], ..given(f, ints(&[])) })
+})]
+fn a_default_fills_what_is_left_out(#[case] column: impl Fn(&Field, &DefaultValue) -> Option<FieldData>) {
+    let schema = schema_with_defaults();
+    let mut data = key_and_vector(&schema, 2);
+    data.extend(schema.fields.iter().filter_map(|f| column(f, f.default_value.as_ref()?)));
+    let batch = batch_of(&schema, data, 2).unwrap();
+    for (field, column) in schema.fields.iter().zip(answered(&schema, &batch)) {
+        if let Some(value) = &field.default_value {
+            assert_eq!(column.field, Some(scalar(of_default(value, 2))), "{}", field.name);
+        }
+    }
+}
+
+/// Newer clients mark each row, and send either the values of the others or something in every row.
+#[rstest]
+#[case::the_others(&[7, 9], &[true, false, true], &[7, i64::MIN, 9])]
+#[case::all(&[7, 8, 9], &[true, false, true], &[7, i64::MIN, 9])]
+#[case::none_marked(&[7, 8, 9], &[true, true, true], &[7, 8, 9])]
+#[case::unmarked(&[7, 8, 9], &[], &[7, 8, 9])]
+#[case::all_marked_but_sent(&[0, 0, 0], &[false; 3], &[i64::MIN; 3])]
+fn a_default_fills_single_rows(#[case] sent: &[i64], #[case] valid: &[bool], #[case] expected: &[i64]) {
+    let schema = schema_with_defaults();
+    let mut data = key_and_vector(&schema, 3);
+    let values = scalar(Data::LongData(proto::LongArray { data: sent.to_vec() }));
+    data.push(FieldData { valid_data: valid.to_vec(), ..given(schema.field("n").unwrap(), values) });
+    let batch = batch_of(&schema, data, 3).unwrap();
+    assert_eq!(batch.column_by_name("105").unwrap().as_primitive::<Int64Type>().values(), expected);
+}
+
+#[rstest]
+#[case::too_few(&[7], &[], "the num_rows (1) of field (n) is not equal to passed num_rows (3)")]
+#[case::too_many_marks(&[7], &[true; 4], "the length of valid_data of field(n) is wrong: invalid parameter[expected=3][actual=4]")]
+#[case::marks_without_values(&[7], &[true, true, false], "the num_rows (1) of field (n)")]
+#[case::no_values(&[], &[true; 3], "the num_rows (0) of field (n)")]
+fn refuses_what_a_default_cannot_complete(#[case] sent: &[i64], #[case] valid: &[bool], #[case] says: &str) {
+    let schema = schema_with_defaults();
+    let mut data = key_and_vector(&schema, 3);
+    let values = scalar(Data::LongData(proto::LongArray { data: sent.to_vec() }));
+    data.push(FieldData { valid_data: valid.to_vec(), ..given(schema.field("n").unwrap(), values) });
+    let error = batch_of(&schema, data, 3).unwrap_err();
+    assert!(error.to_string().starts_with(says), "{error}");
+    assert_eq!(error.status().code, 1100);
+}
+
+#[test]
+fn a_column_of_another_kind_is_not_completed() {
+    let schema = schema_with_defaults();
+    for (column, says) in [
+        (given(schema.field("n").unwrap(), texts(&[])), "field n is of type Int64, the request has string_data"),
+        (
+            given(schema.field("n").unwrap(), floats(0)),
+            "field n is of type Int64, the request has another kind of vector",
+        ),
+    ] {
+        let mut data = key_and_vector(&schema, 1);
+        data.push(column);
+        assert_eq!(batch_of(&schema, data, 1).unwrap_err().to_string(), says);
+    }
+}
+
+/// Milvus 2.3.5 stores such a schema, too.
+#[test]
+fn a_key_with_a_default_takes_no_rows() {
+    let (mut schema, data) = two_columns();
+    schema.fields[0].default_value = Some(DefaultValue::Long(5));
+    let error = batch_of(&schema, data, 2).unwrap_err();
+    assert_eq!(
+        (error.status().code, error.to_string().as_str()),
+        (1100, "primary key can't be with default value: invalid parameter")
+    );
+}
+
+/// A few bytes must not become gigabytes: neither by a number of rows alone, nor by a long text.
+#[test]
+fn defaults_do_not_make_much_of_little() {
+    let mut schema = schema_with_defaults();
+    schema.fields[1].auto_id = true;
+    schema.fields.retain(|f| !f.data_type.is_vector());
+    let error = batch_of(&schema, Vec::new(), u32::MAX as usize).unwrap_err();
+    assert_eq!(error.to_string(), "field flag is missing");
+
+    let mut schema = schema_with_defaults();
+    schema.fields[8].default_value = Some(DefaultValue::Text("x".repeat(65_535)));
+    schema.fields[8].max_length = Some(65_535);
+    let error = batch_of(&schema, key_and_vector(&schema, 2_000), 2_000).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the default values of 2000 rows of field name need 131118000 bytes, and all those of a request may have \
+         67108864: send fewer rows at a time"
+    );
+    assert_eq!(batch_of(&schema, key_and_vector(&schema, 1_000), 1_000).unwrap().num_rows(), 1_000);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::{
+    defaults,
     error::{SchemaError, invalid},
     rules, sizes,
 };
@@ -87,6 +88,7 @@ fn field_schema(
         max_capacity: sizes.max_capacity,
         type_params: pairs(field.type_params),
         index_params: pairs(field.index_params),
+        default_value: field.default_value.and_then(defaults::value),
     })
 }
 
@@ -107,6 +109,7 @@ fn dynamic_field(id: FieldId) -> Field {
         max_capacity: None,
         type_params: Vec::new(),
         index_params: Vec::new(),
+        default_value: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A stored schema as a client sees it.
 
+use super::defaults;
 use crate::{
     model::{CollectionSchema, DataType, Field},
     wire::proto::{common, schema as proto},
@@ -30,6 +31,7 @@ fn describe_field(field: &Field) -> proto::FieldSchema {
         element_type: field.element_type.map_or(0, DataType::number),
         is_partition_key: field.is_partition_key,
         is_clustering_key: field.is_clustering_key,
+        default_value: field.default_value.as_ref().map(defaults::described),
         ..Default::default()
     }
 }

@@ -11,10 +11,12 @@
 //! define       a request becomes a CollectionDefinition
 //!   rules      what Milvus refuses, and its texts
 //!   sizes      dimensions, lengths and capacities
+//! defaults     default values of fields: their rules, from and to messages
 //! describe     the answer of DescribeCollection
 //! error        SchemaError and its Milvus codes
 //! ```
 
+mod defaults;
 mod define;
 mod describe;
 mod error;

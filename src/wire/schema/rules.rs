@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::{
+    defaults,
     error::{SchemaError, invalid},
     sizes::sizes,
 };
@@ -65,6 +66,9 @@ pub(super) fn check(
              [actual=don't match]",
             request.collection_name, schema.name
         )));
+    }
+    for field in &schema.fields {
+        defaults::check(&schema.name, field, limits)?;
     }
     if schema.fields.iter().any(|field| RESERVED.contains(&field.name.as_str())) {
         let [row_id, timestamp, dynamic] = RESERVED;
@@ -255,7 +259,7 @@ fn refuse_newer_features(schema: &proto::CollectionSchema) -> Result<(), SchemaE
         let name = &field.name;
         let feature = match field {
             f if f.nullable => "nullable",
-            f if f.default_value.is_some() => "default_value",
+            f if f.default_value.as_ref().is_some_and(|value| !defaults::is_known(value)) => "default_value",
             f if f.is_function_output => "is_function_output",
             f if !f.external_field.is_empty() => "external_field",
             _ => continue,

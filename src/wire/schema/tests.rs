@@ -7,7 +7,7 @@ use crate::{
     model::{DataType, FieldId, properties},
     wire::proto::{common, milvus, schema as proto},
 };
-use proto::DataType as T;
+use proto::{DataType as T, value_field::Data as Value};
 
 fn field(name: &str, data_type: proto::DataType, params: &[(&str, &str)]) -> proto::FieldSchema {
     let type_params =
@@ -117,6 +117,30 @@ fn accepts(#[case] fields: Vec<proto::FieldSchema>) {
 fn set(mut field: proto::FieldSchema, change: impl Fn(&mut proto::FieldSchema)) -> proto::FieldSchema {
     change(&mut field);
     field
+}
+
+fn with_default(field: proto::FieldSchema, value: Value) -> proto::FieldSchema {
+    proto::FieldSchema { default_value: Some(proto::ValueField { data: Some(value) }), ..field }
+}
+
+#[test]
+fn default_values_are_described_as_they_were_sent() {
+    let mut sent = schema(vec![
+        with_default(pk(), Value::LongData(5)),
+        with_default(field("flag", T::Bool, &[]), Value::BoolData(true)),
+        with_default(field("tiny", T::Int8, &[]), Value::IntData(-128)),
+        with_default(field("small", T::Int16, &[]), Value::IntData(32767)),
+        with_default(field("middle", T::Int32, &[]), Value::IntData(i32::MIN)),
+        with_default(field("ratio", T::Float, &[]), Value::FloatData(0.1)),
+        with_default(field("exact", T::Double, &[]), Value::DoubleData(0.1)),
+        with_default(field("text", T::VarChar, &[("max_length", "4")]), Value::StringData("abcd".into())),
+        field("none", T::Int64, &[]),
+    ]);
+    let described = describe(&create(&sent).unwrap().schema);
+    for (i, field) in sent.fields.iter_mut().enumerate() {
+        field.field_id = 100 + i as i64;
+    }
+    assert_eq!(described, sent);
 }
 
 /// Code, legacy code and text as Milvus 2.3.5 answers.
@@ -261,7 +285,36 @@ fn set(mut field: proto::FieldSchema, change: impl Fn(&mut proto::FieldSchema)) 
     65535,
     "there are more than one partition key, field name = a, b"
 )]
+#[case::default_of_another_type(
+    vec![pk(), with_default(field("x", T::Int64, &[]), Value::StringData("a".into()))], 1100,
+    "default value type mismatches field schema type: invalid parameter[expected=DataType_VarChar][actual=not match]"
+)]
+#[case::default_of_another_size(
+    vec![pk(), with_default(field("x", T::Int64, &[]), Value::IntData(1))], 1100,
+    "default value type mismatches field schema type: invalid parameter[expected=DataType_Int][actual=not match]"
+)]
+#[case::default_of_a_vector(
+    vec![pk(), with_default(vector(), Value::FloatData(1.0))], 1100,
+    "default value type mismatches field schema type: invalid parameter[expected=DataType_Float][actual=not match]"
+)]
+#[case::default_beyond_int8(
+    vec![pk(), with_default(field("x", T::Int8, &[]), Value::IntData(128))], 1100,
+    "default value out of range: invalid parameter[128 out of range -128 <= value <= 127]"
+)]
+#[case::default_beyond_int16(
+    vec![pk(), with_default(field("x", T::Int16, &[]), Value::IntData(-32769))], 1100,
+    "default value out of range: invalid parameter[-32769 out of range -32768 <= value <= 32767]"
+)]
+#[case::default_too_long(
+    vec![pk(), with_default(field("x", T::VarChar, &[("max_length", "4")]), Value::StringData("abcde".into()))], 1100,
+    "the length (5) of string exceeds max length (4): invalid parameter[expected=valid length string][actual=string \
+     length exceeds max length]"
+)]
 // Two faults: the order of the checks decides.
+#[case::default_before_system_name(
+    vec![pk(), with_default(field("RowID", T::Int64, &[]), Value::IntData(1))], 1100,
+    "default value type mismatches field schema type: invalid parameter[expected=DataType_Int][actual=not match]"
+)]
 #[case::same_name_before_key(vec![vector(), vector()], 65535, "duplicated field name")]
 #[case::key_before_dynamic(vec![set(vector(), |f| f.is_dynamic = true)], 65535, "primary key is not specified")]
 #[case::auto_id_before_type(
@@ -321,6 +374,10 @@ fn varchar(length: &str) -> Vec<proto::FieldSchema> {
 #[case::default_value(
     vec![pk(), set(vector(), |f| f.default_value = Some(proto::ValueField::default()))],
     "default_value is not supported: field vec"
+)]
+#[case::default_of_bytes(
+    vec![pk(), with_default(field("x", T::Json, &[]), Value::BytesData("{}".into()))],
+    "default_value is not supported: field x"
 )]
 #[case::function_output(vec![pk(), set(vector(), |f| f.is_function_output = true)], "is_function_output")]
 fn refuses_what_is_newer(#[case] fields: Vec<proto::FieldSchema>, #[case] says: &str) {

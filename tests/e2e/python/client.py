@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy
 import pytest
 from helpers import (
     GRPC,
@@ -169,6 +170,44 @@ def test_auto_id(client, book):
     compact(client, book)
     rows = client.query(book, filter="n >= 0", output_fields=["id", "n"], consistency_level="Strong")
     assert {row["id"]: row["n"] for row in rows} == dict(zip(keys, range(200)))
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client sends no default values")
+def test_default_values(client, book):
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
+    schema.add_field("pages", DataType.INT64, default_value=7)
+    schema.add_field("small", DataType.INT8, default_value=numpy.int8(-8))
+    schema.add_field("flag", DataType.BOOL, default_value=True)
+    schema.add_field("ratio", DataType.FLOAT, default_value=0.5)
+    schema.add_field("exact", DataType.DOUBLE, default_value=0.1)
+    schema.add_field("title", DataType.VARCHAR, max_length=8, default_value="none")
+    client.create_collection(book, schema=schema)
+    described = {field["name"]: field for field in client.describe_collection(book)["fields"]}
+    assert described["pages"]["default_value"].long_data == 7
+    assert described["title"]["default_value"].string_data == "none"
+    assert "default_value" not in described["id"]
+
+    first, second, third = vectors([1, 2, 3], DIM)
+    client.insert(book, [{"id": 1, "vector": first}, {"id": 2, "vector": second, "pages": 9, "title": None}])
+    client.upsert(book, {"id": 3, "vector": third, "title": "a", "flag": False})
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="L2")
+    client.create_index(book, index)
+    client.load_collection(book)
+    flush(client, book)
+    rows = client.query(book, filter="id > 0", output_fields=["*"], consistency_level="Strong")
+    left_out = {"pages": 7, "small": -8, "flag": True, "ratio": 0.5, "exact": 0.1, "title": "none"}
+    found = {row.pop("id"): {key: value for key, value in row.items() if key != "vector"} for row in rows}
+    assert found == {1: left_out, 2: {**left_out, "pages": 9}, 3: {**left_out, "title": "a", "flag": False}}
+    assert [row["id"] for row in client.query(book, filter='title == "none" and pages == 7',
+                                              output_fields=["id"], consistency_level="Strong")] == [1]
+    with pytest.raises(MilvusException, match="default value out of range"):
+        wrong = client.create_schema()
+        wrong.add_field("id", DataType.INT64, is_primary=True)
+        wrong.add_field("small", DataType.INT8, default_value=numpy.int16(128))
+        client.create_collection(f"{book}_wrong", schema=wrong)
 
 
 def test_delete_by_filter(client, book):

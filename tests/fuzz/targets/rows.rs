@@ -95,6 +95,14 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         let request = SearchRequest { nq: 2, search_input, ..Default::default() };
         seeds.push([&[2], &request.encode_to_vec()[..]].concat());
     }
+    // A row has no value of its own for fields that have a default value.
+    let mut left_out = fields_data.clone();
+    left_out.iter_mut().filter(|column| ["i8", "d", "s"].contains(&column.field_name.as_str())).for_each(|column| {
+        column.field = None;
+        column.valid_data = vec![false; 3];
+    });
+    let insert = InsertRequest { num_rows: 3, fields_data: left_out, ..Default::default() };
+    seeds.push([&[0], &insert.encode_to_vec()[..]].concat());
     // The columns of two rows, in which a change of a number gets far.
     for data in schema::cells() {
         let mut fields_data = fields_data.clone();

@@ -7,7 +7,7 @@ use arrow_array::{
     Int32Array, Int64Array, RecordBatch, StringArray,
 };
 use datacoord::{
-    model::{CollectionSchema, DataType, Field},
+    model::{CollectionSchema, DataType, DefaultValue, Field},
     wire::proto::schema::{
         BoolArray, DoubleArray, FloatArray, IntArray, LongArray, ScalarField, StringArray as Strings,
         scalar_field::Data,
@@ -17,7 +17,7 @@ use prost::Message as _;
 
 use crate::kit::model;
 
-/// Field 100 is the key, 101 to 111 have a name for each type, 112 is the dynamic field.
+/// Field 100 is the key, 101 to 112 have a name for each type, 113 is the dynamic field. Three have default values.
 pub(super) fn every_type() -> CollectionSchema {
     let field = model::field;
     let array = |id, name, element| Field {
@@ -30,12 +30,16 @@ pub(super) fn every_type() -> CollectionSchema {
         "every",
         vec![
             model::key(100, "id", DataType::Int64),
-            field(101, "i8", DataType::Int8),
+            Field { default_value: Some(DefaultValue::Int(-8)), ..field(101, "i8", DataType::Int8) },
             field(102, "i16", DataType::Int16),
             field(103, "i32", DataType::Int32),
             field(104, "f", DataType::Float),
-            field(105, "d", DataType::Double),
-            Field { max_length: Some(64), ..field(106, "s", DataType::VarChar) },
+            Field { default_value: Some(DefaultValue::Double(0.1)), ..field(105, "d", DataType::Double) },
+            Field {
+                max_length: Some(64),
+                default_value: Some(DefaultValue::Text("none".to_owned())),
+                ..field(106, "s", DataType::VarChar)
+            },
             field(107, "b", DataType::Bool),
             field(108, "js", DataType::Json),
             array(109, "arr", DataType::Int64),

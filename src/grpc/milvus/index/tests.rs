@@ -66,13 +66,17 @@ async fn state(api: &MilvusApi, index: &str) -> (Answer, i32) {
     (answer_of(answer.status), answer.state)
 }
 
-/// Names of the indexes.
-async fn statistics(api: &MilvusApi, index: &str) -> Result<Vec<String>, Answer> {
+/// Names of the indexes, and their types.
+async fn statistics(api: &MilvusApi, index: &str) -> Result<Vec<(String, String)>, Answer> {
     let (collection_name, index_name) = ("books".to_owned(), index.to_owned());
     let request = GetIndexStatisticsRequest { collection_name, index_name, ..Default::default() };
     let answer = api.get_index_statistics(Request::new(request)).await.unwrap().into_inner();
     match answer_of(answer.status) {
-        (0, ..) => Ok(answer.index_descriptions.into_iter().map(|d| d.index_name).collect()),
+        (0, ..) => {
+            let kind = |pairs: Vec<common::KeyValuePair>| pairs.into_iter().find(|pair| pair.key == "index_type");
+            let all = answer.index_descriptions.into_iter();
+            Ok(all.map(|d| (d.index_name, kind(d.params).map(|pair| pair.value).unwrap_or_default())).collect())
+        }
         refusal => Err(refusal),
     }
 }
@@ -112,8 +116,10 @@ async fn a_field_has_one_index_and_a_name_means_one() {
     let of_id = ("id".to_owned(), "id".to_owned(), Vec::new());
     assert_eq!(described(&api, "").await, Ok(vec![of_v.clone(), of_id.clone()]));
     assert_eq!(described(&api, "i1").await, Ok(vec![of_v]));
-    assert_eq!(statistics(&api, "").await, Ok(vec!["i1".to_owned(), "id".to_owned()]));
-    assert_eq!(statistics(&api, "id").await, Ok(vec!["id".to_owned()]));
+    let both = |name: &str, kind: &str| (name.to_owned(), kind.to_owned());
+    // The type that was chosen over scalars is told here alone.
+    assert_eq!(statistics(&api, "").await, Ok(vec![both("i1", "FLAT"), both("id", "STL_SORT")]));
+    assert_eq!(statistics(&api, "id").await, Ok(vec![both("id", "STL_SORT")]));
     assert_eq!(statistics(&api, "nope").await, Err(missing("indexName=nope")));
     assert_eq!(progress(&api, "").await, (702, 1, "index duplicates[indexName=]".to_owned()));
     assert_eq!((progress(&api, "i1").await, progress(&api, "nope").await), (ok(), missing("indexName=nope")));
@@ -133,7 +139,7 @@ async fn a_field_has_one_index_and_a_name_means_one() {
 
     // A name of spaces is a name.
     assert_eq!(create(&api, "vector", " ", FLAT).await, ok());
-    assert_eq!(statistics(&api, "").await, Ok(vec![" ".to_owned()]));
+    assert_eq!(statistics(&api, "").await, Ok(vec![both(" ", "FLAT")]));
     assert_eq!(drop_index(&api, "vector", " ").await, ok());
 
     assert_eq!(create(&api, "vector", "", &[]).await, ok());

@@ -171,6 +171,48 @@ def dynamic_fields(run):
     run.Insert(_note="no dynamic field", collection_name="row_static", **dynamic(b'{"a": 1}'))
 
 
+# The real server ends when the column of a default value is missing, or has no data of any kind.
+@scenario
+def default_values(run):
+    name = "row_defaults"
+    made(run, name, KEY, VECTOR, field("n", "Int64", default_value={"long_data": 5}),
+         field("small", "Int8", default_value={"int_data": -5}),
+         field("flag", "Bool", default_value={"bool_data": True}),
+         field("ratio", "Float", default_value={"float_data": 0.5}),
+         field("exact", "Double", default_value={"double_data": 0.25}),
+         field("title", "VarChar", max_length=4, default_value={"string_data": "none"}))
+
+    def rows(first, **data):
+        empty = {"n": ("Int64", "long_data"), "small": ("Int8", "int_data"), "flag": ("Bool", "bool_data"),
+                 "ratio": ("Float", "float_data"), "exact": ("Double", "double_data"),
+                 "title": ("VarChar", "string_data")}
+        columns = [scalars(name, kind, **{member: {"data": data.get(name, [])}})
+                   for name, (kind, member) in empty.items()]
+        return {"num_rows": 2, "fields_data": [longs("id", [first, first + 1]), vectors("vector", 2), *columns]}
+
+    run.Insert(_note="empty columns", collection_name=name, **rows(1))
+    run.Insert(_note="some columns", collection_name=name, **rows(3, n=[7, 8], title=["a", ""]))
+    run.Insert(_note="one value for two rows", collection_name=name, **rows(5, n=[7]))
+    run.Insert(_note="a text too long", collection_name=name, **rows(5, title=["a", "abcde"]))
+    run.Upsert(_note="empty columns", collection_name=name, **rows(1, n=[9, 10]))
+    run.quiet.CreateIndex(collection_name=name, field_name="vector", extra_params=FLAT)
+    run.quiet.LoadCollection(collection_name=name, replica_number=1)
+    run.loaded(name)
+    for expr in ("id > 0", "n == 5", "title == 'none'", "flag == true"):
+        run.Query(collection_name=name, expr=expr,
+                  output_fields=["n", "small", "flag", "ratio", "exact", "title"],
+                  query_params=pairs(limit=100))
+    made(run, "row_default_key", field("id", "Int64", key=True, default_value={"long_data": 5}), VECTOR)
+    run.Insert(_note="a key with a default", collection_name="row_default_key", num_rows=1,
+               fields_data=[longs("id", [1]), vectors("vector", 1)])
+    run.Upsert(_note="a key with a default", collection_name="row_default_key", num_rows=1,
+               fields_data=[longs("id", [1]), vectors("vector", 1)])
+    made(run, "row_default_part", KEY, VECTOR,
+         field("n", "Int64", is_partition_key=True, default_value={"long_data": 5}))
+    run.Insert(_note="an empty partition key", collection_name="row_default_part", num_rows=2,
+               fields_data=[longs("id", [1, 2]), vectors("vector", 2), scalars("n", "Int64", long_data={"data": []})])
+
+
 @scenario
 def partition_keys(run):
     name = "row_pk"
