@@ -53,7 +53,8 @@ impl Standalone {
         self.write_rows(cell, partition, rows, false).await
     }
 
-    /// Replaces rows by key: one delete and one insert of the same timestamp, atomically.
+    /// Replaces rows by key: one delete and one insert of the same timestamp, atomically. If the collection generates keys,
+    /// `rows` has a column with those to replace, and the new rows get new ones.
     pub async fn upsert(
         &self,
         cell: &CollectionCell,
@@ -78,9 +79,12 @@ impl Standalone {
         }
         let target = Target::of(&meta, partition)?;
         let count = rows.num_rows();
+        let key = schema.primary_key();
+        // Keys of rows to replace that other shards may have than the new rows.
+        let replaced = (replace && key.auto_id).then(|| all_keys(column(&rows, key.id)?)).transpose()?;
         let first_row_id = self.ids.alloc(count as u64).await?.start;
         let rows = complete(schema, rows, first_row_id)?;
-        let keys = column(&rows, schema.primary_key().id)?;
+        let keys = column(&rows, key.id)?;
         let parts = split(&meta, &target, &rows, keys)?;
         let mut write =
             Write { collection: cell.id, schema: Arc::clone(schema), deletes: Vec::new(), inserts: Vec::new() };
@@ -90,8 +94,8 @@ impl Standalone {
                 None => rows.clone(),
                 Some(indices) => take_record_batch(&rows, &UInt32Array::from(indices)).map_err(internal)?,
             };
-            if replace {
-                let keys = all_keys(column(&rows, schema.primary_key().id)?)?;
+            if replace && replaced.is_none() {
+                let keys = all_keys(column(&rows, key.id)?)?;
                 // With a partition key the old row may live in another partition: its key decided that.
                 let scope = if schema.partition_key().is_some() { None } else { Some(partition) };
                 write.deletes.push(DeleteOp {
@@ -104,6 +108,13 @@ impl Standalone {
             }
             let group = Arc::new(Group { collection: cell.id, partition, channel });
             write.inserts.push(InsertPart { group, rows });
+        }
+        if let Some(replaced) = replaced {
+            let scope = match target {
+                Target::One(partition) => Some(partition),
+                Target::ByKey { .. } => None,
+            };
+            write.deletes = deletes(&meta, scope, replaced, None);
         }
         let keys = Some(Arc::clone(keys));
         let bytes = rows.get_array_memory_size() as u64;
@@ -149,19 +160,7 @@ impl Standalone {
             }
         };
         let count = expr.listed_keys().unwrap_or(keys.len()) as u64;
-        let mut by_channel: BTreeMap<usize, Vec<PrimaryKey>> = BTreeMap::new();
-        for key in keys {
-            by_channel.entry(shard_of(&key, meta.channels.len())).or_default().push(key);
-        }
-        let deletes: Vec<_> = by_channel
-            .into_iter()
-            .map(|(shard, keys)| DeleteOp {
-                partition: scope,
-                channel: meta.channels[shard].clone(),
-                keys: keys.into(),
-                older_than,
-            })
-            .collect();
+        let deletes = deletes(&meta, scope, keys, older_than);
         if deletes.is_empty() {
             return Ok(Mutation { keys: None, count, ts: self.timestamp().await? });
         }
@@ -204,6 +203,26 @@ impl Standalone {
 
 /// How long a flush call waits for its segments before it leaves the waiting to the client.
 const FLUSH_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Deletes of keys, each in the channel of its shard. `scope` is one partition, or None: all of them.
+fn deletes(
+    meta: &Collection,
+    scope: Option<PartitionId>,
+    keys: impl IntoIterator<Item = PrimaryKey>,
+    older_than: Option<Timestamp>,
+) -> Vec<DeleteOp> {
+    let mut by_channel: BTreeMap<usize, Vec<PrimaryKey>> = BTreeMap::new();
+    for key in keys {
+        by_channel.entry(shard_of(&key, meta.channels.len())).or_default().push(key);
+    }
+    let delete = |(shard, keys): (usize, Vec<PrimaryKey>)| DeleteOp {
+        partition: scope,
+        channel: meta.channels[shard].clone(),
+        keys: keys.into(),
+        older_than,
+    };
+    by_channel.into_iter().map(delete).collect()
+}
 
 /// Where rows may go.
 enum Target {

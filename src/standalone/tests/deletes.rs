@@ -10,7 +10,7 @@ use crate::{
     coordinator::CollectionCell,
     ingest::{DeleteOp, Write},
     kit::model,
-    model::{DataType, FieldId, PrimaryKey, Timestamp},
+    model::{DataType, Field, FieldId, PrimaryKey, Timestamp},
     query::compile,
 };
 
@@ -18,7 +18,11 @@ const NAME: &str = "values";
 
 /// A key and a value.
 async fn values(world: &World, shards: u32) -> Arc<CollectionCell> {
-    let fields = vec![model::key(100, "id", DataType::Int64), model::field(101, "v", DataType::Int64)];
+    keyed_values(world, shards, model::key(100, "id", DataType::Int64)).await
+}
+
+async fn keyed_values(world: &World, shards: u32, key: Field) -> Arc<CollectionCell> {
+    let fields = vec![key, model::field(101, "v", DataType::Int64)];
     let schema = model::schema(NAME, fields);
     let new = NewCollection {
         database: "default".to_owned(),
@@ -63,6 +67,29 @@ async fn seen(coordinator: &Standalone, cell: &CollectionCell, filter: &str) -> 
     let batch = coordinator.query(cell, request).await.unwrap().rows;
     let column = |at: usize| batch.column(at).as_primitive::<Int64Type>().values().to_vec();
     column(0).into_iter().zip(column(1)).collect()
+}
+
+/// The shard of a new key need not be that of the one it replaces. A key that no row has replaces nothing.
+#[tokio::test]
+async fn an_upsert_over_generated_keys_makes_new_ones() {
+    let world = World::new().await;
+    let key = Field { auto_id: true, ..model::key(100, "id", DataType::Int64) };
+    let cell = keyed_values(&world, 4, key).await;
+    let new_values: RecordBatch = rows(&[0, 1, 2, 3, 4, 5, 6, 7].map(|n| (0, n))).project(&[1]).unwrap();
+    let done = world.standalone.insert(&cell, "", new_values).await.unwrap();
+    let before = done.keys.unwrap().as_primitive::<Int64Type>().values().to_vec();
+    world.standalone.flush(&cell).await.unwrap();
+
+    let replaced: Vec<_> = before[..6].iter().map(|key| (*key, 10 * key)).chain([(-1, 70)]).collect();
+    let done = world.standalone.upsert(&cell, "", rows(&replaced)).await.unwrap();
+    let after = done.keys.unwrap().as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!((after.len(), done.count), (7, 7));
+    assert!(after.iter().all(|key| *key != -1 && !before.contains(key)), "{after:?}, {before:?}");
+    let new = after.iter().zip(&replaced).map(|(key, (_, value))| (*key, *value));
+    let expected: BTreeMap<i64, i64> = new.chain([(before[6], 6), (before[7], 7)]).collect();
+    assert_eq!(seen(&world.standalone, &cell, "").await, expected);
+    world.standalone.flush(&cell).await.unwrap();
+    assert_eq!(seen(&world.standalone, &cell, "").await, expected);
 }
 
 /// A row that replaces a matching one between the read and the write of a delete stays: in memory, in files, and when

@@ -34,10 +34,11 @@ pub fn insert_batch(
     request: &mut milvus::InsertRequest,
     limits: &LimitsConfig,
 ) -> Result<RecordBatch, RowError> {
-    batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)
+    batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits, Keys::OfInserts)
 }
 
-/// Rows of an Upsert, like [`insert_batch`]. The client must give the keys, each only once.
+/// Rows of an Upsert, like [`insert_batch`]. The client must give the keys, each only once. If the collection generates
+/// keys, the column of the key has those of the rows to replace, as in releases after 2.3; 2.3.5 refuses them.
 pub fn upsert_batch(
     schema: &CollectionSchema,
     request: &mut milvus::UpsertRequest,
@@ -47,8 +48,8 @@ pub fn upsert_batch(
     if request.partial_update {
         return Err(RowError::Parameter("partial_update is not supported".to_owned()));
     }
-    let rows = batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits)?;
-    if key.auto_id {
+    let rows = batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits, Keys::OfUpserts)?;
+    if rows.column_by_name(&key.column_name()).is_none() {
         return Err(RowError::Parameter(format!(
             "upsert can not assign primary field data when auto id enabled {}: invalid parameter",
             key.name
@@ -125,11 +126,21 @@ pub fn values_carried(data: &FieldData) -> usize {
     values.max(data.valid_data.len())
 }
 
+/// When the key of a collection that generates keys is a column of the client.
+#[derive(Clone, Copy, PartialEq)]
+enum Keys {
+    /// Never.
+    OfInserts,
+    /// If the client gives it.
+    OfUpserts,
+}
+
 fn batch(
     schema: &CollectionSchema,
     fields: Vec<FieldData>,
     num_rows: u32,
     limits: &LimitsConfig,
+    keys: Keys,
 ) -> Result<RecordBatch, RowError> {
     if num_rows == 0 {
         return Err(RowError::Parameter(
@@ -140,10 +151,12 @@ fn batch(
         return Err(RowError::Parameter("primary key can't be with default value: invalid parameter".to_owned()));
     }
     let rows = num_rows as usize;
-    let wanted = wanted(schema);
+    let key = &schema.primary_key().name;
+    let is_keyed = keys == Keys::OfUpserts && fields.iter().any(|data| !data.is_dynamic && data.field_name == *key);
+    let wanted = wanted(schema, is_keyed);
     let mut given = HashMap::with_capacity(fields.len());
     for data in fields {
-        let field = resolve(schema, &data, wanted.len())?;
+        let field = resolve(&wanted, &data)?;
         if given.insert(field.id, data).is_some() {
             return Err(RowError::Parameter(format!("duplicated field {} found: invalid parameter", field.name)));
         }
@@ -166,9 +179,10 @@ fn batch(
         .map_err(|e| RowError::Column { field: schema.name.clone(), reason: e.to_string() })
 }
 
-/// The fields that a client gives, ascending by id.
-fn wanted(schema: &CollectionSchema) -> Vec<&Field> {
-    let mut wanted: Vec<&Field> = schema.fields.iter().filter(|f| !(f.is_primary_key && f.auto_id)).collect();
+/// The fields that a client gives, ascending by id. `is_keyed`: a generated key is one of them.
+fn wanted(schema: &CollectionSchema, is_keyed: bool) -> Vec<&Field> {
+    let mut wanted: Vec<&Field> =
+        schema.fields.iter().filter(|f| is_keyed || !(f.is_primary_key && f.auto_id)).collect();
     wanted.sort_by_key(|f| f.id);
     wanted
 }
@@ -203,11 +217,11 @@ fn illegal(field: &Field, why: &str) -> RowError {
 }
 
 /// Finds the field of a client's column. pymilvus 2.3 sends the dynamic field without a name.
-fn resolve<'a>(schema: &'a CollectionSchema, data: &FieldData, needed: usize) -> Result<&'a Field, RowError> {
+fn resolve<'a>(wanted: &[&'a Field], data: &FieldData) -> Result<&'a Field, RowError> {
     let name = if data.is_dynamic { DYNAMIC_FIELD } else { data.field_name.as_str() };
     // Neither an unknown field nor a key that the server makes is one that a client gives.
-    let given = schema.field(name).filter(|field| !(field.is_primary_key && field.auto_id));
-    given.ok_or_else(|| other_number(needed, needed + 1))
+    let given = wanted.iter().copied().find(|field| field.name == name);
+    given.ok_or_else(|| other_number(wanted.len(), wanted.len() + 1))
 }
 
 fn column(

@@ -536,6 +536,25 @@ fn a_generated_key_must_not_be_given() {
     );
 }
 
+/// Milvus 2.3.5 refuses them, later releases replace the rows.
+#[test]
+fn an_upsert_may_name_generated_keys() {
+    let (mut schema, mut data) = two_columns();
+    schema.fields[0].auto_id = true;
+    let upserted = |fields_data: Vec<FieldData>| {
+        let mut request = milvus::UpsertRequest { fields_data, num_rows: 2, ..Default::default() };
+        upsert_batch(&schema, &mut request, &LimitsConfig::default())
+    };
+    let batch = upserted(data.clone()).unwrap();
+    assert_eq!(batch.column_by_name("100").unwrap().as_primitive::<Int64Type>().values(), &[0, 1]);
+    data[0].field = Some(scalar(Data::LongData(proto::LongArray { data: vec![7, 7] })));
+    let error = upserted(data.clone()).unwrap_err();
+    assert!(error.to_string().starts_with("duplicate primary keys"), "{error}");
+    data[0].field = Some(texts(&["1", "2"]));
+    let error = upserted(data).unwrap_err();
+    assert_eq!(error.to_string(), "field id is of type Int64, the request has string_data");
+}
+
 #[test]
 fn an_upsert_of_part_of_a_row_is_refused() {
     let (schema, fields_data) = two_columns();

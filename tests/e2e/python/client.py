@@ -170,6 +170,12 @@ def test_auto_id(client, book):
     compact(client, book)
     rows = client.query(book, filter="n >= 0", output_fields=["id", "n"], consistency_level="Strong")
     assert {row["id"]: row["n"] for row in rows} == dict(zip(keys, range(200)))
+    if VERSION >= (2, 6):
+        result = client.upsert(book, [{"id": key, "vector": [0.5] * DIM, "n": 1000 + key % 2} for key in keys[:2]])
+        assert result["upsert_count"] == 2
+        rows = client.query(book, filter="n >= 0", output_fields=["id", "n"], consistency_level="Strong")
+        new = set(keys[2:]) ^ {row["id"] for row in rows}
+        assert len(rows) == 200 and len(new) == 2 and not new & set(keys)
 
 
 @pytest.mark.skipif(VERSION < (2, 6), reason="this client sends no default values")
