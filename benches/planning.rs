@@ -72,6 +72,7 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
                     ttl: None,
                     reserved: &reserved,
                     failed: &|_| None,
+                    indexed: &|_| true,
                     scope: SegmentScope::All,
                     retain_after: Timestamp::MAX,
                 },

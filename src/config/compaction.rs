@@ -13,6 +13,8 @@ pub struct CompactionConfig {
     pub enabled: bool,
     /// Switches automatic compaction: after flushes and at the global interval.
     pub auto_enabled: bool,
+    /// A segment takes part once its vectors have their index, as in Milvus; also if a client asks.
+    pub indexed_only: bool,
     /// How often automatic compaction looks at every group of segments.
     pub global_interval: Duration,
     /// Maximum segment size. Outputs are filled up to it and never exceed it.
@@ -50,6 +52,7 @@ impl Default for CompactionConfig {
         Self {
             enabled: true,
             auto_enabled: true,
+            indexed_only: false,
             global_interval: Duration::from_secs(60),
             max_segment_bytes: 512 * MIB,
             small_proportion: 0.5,

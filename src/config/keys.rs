@@ -166,6 +166,8 @@ pub(super) const KEYS: &[Key] = &[
         "Switches all compaction, also what users ask for."),
     key!("dataCoord.compaction.enableAutoCompaction", Flag, None, Flag(config.compaction.auto_enabled),
         "Switches automatic compaction."),
+    key!("dataCoord.compaction.indexBasedCompaction", Flag, None, Flag(config.compaction.indexed_only),
+        "Only segments whose vectors have their index are compacted, also when a client asks."),
     key!("dataCoord.compaction.global.interval", Seconds, TIME, Time(config.compaction.global_interval),
         "How often every group of segments is looked at."),
     Key {

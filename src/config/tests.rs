@@ -60,6 +60,7 @@ fn the_stock_profile_has_milvus_numbers() {
     // "At least 3 small ones" there is "more than 2" here.
     assert_eq!((compaction.max_small_segments, compaction.max_inputs), (2, 30));
     assert_eq!((compaction.delta_ratio, compaction.expired_ratio, compaction.inclusive_shares), (0.2, 0.2, true));
+    assert!(compaction.indexed_only);
     assert_eq!((compaction.delta_bytes, compaction.delta_logs), (2 << 20, 200));
     assert_eq!((compaction.small_proportion, compaction.full_proportion), (0.5, 0.85));
     assert_eq!((compaction.max_segment_bytes, compaction.global_interval.as_secs()), (512 << 20, 60));

@@ -61,15 +61,27 @@ impl Coordinator {
         Some((index.id, shape(meta, index)?))
     }
 
+    /// True if searches of a segment's vectors are served as the collection's definition says: by a finished graph, or
+    /// exactly. False without a definition.
+    pub(super) fn is_indexed(&self, meta: &Collection, segment: &Segment) -> bool {
+        let is_served =
+            |field: FieldId| meta.indexes.iter().any(|index| index.field == field && self.serves(meta, index, segment));
+        meta.schema.fields.iter().filter(|field| field.data_type.is_vector()).all(|field| is_served(field.id))
+    }
+
+    fn serves(&self, meta: &Collection, index: &IndexDef, segment: &Segment) -> bool {
+        let needs_graph = segment.rows >= self.core.least_rows() && shape(meta, index).is_some();
+        !needs_graph || segment.index(index.id).is_some()
+    }
+
     /// How far an index of a collection has come.
     pub(crate) fn index_progress(&self, cell: &CollectionCell, index: &IndexDef) -> IndexProgress {
-        let is_graph = shape(&cell.meta(), index).is_some();
+        let meta = cell.meta();
         let mut progress = IndexProgress::default();
         for group in cell.groups() {
             for segment in cell.live_in(&group).iter() {
                 progress.total_rows += segment.rows;
-                let is_done = !is_graph || segment.rows < self.core.least_rows() || segment.index(index.id).is_some();
-                if is_done {
+                if self.serves(&meta, index, segment) {
                     progress.indexed_rows += segment.rows;
                 } else if progress.failure.is_none() && self.core.jobs.build_of(segment.id, index.id).is_none() {
                     progress.failure = self.core.index_failures.message((segment.id, index.id));

@@ -164,6 +164,7 @@ impl Coordinator {
             let known = self.core.failures.knows(id);
             known.then(|| segments.iter().find(|s| s.id == id)).flatten().and_then(|s| self.core.failures.of(s))
         };
+        let indexed = |segment: &Segment| self.is_indexed(&meta, segment);
         planner::propose(
             &GroupView { group, segments },
             &PlanContext {
@@ -177,6 +178,7 @@ impl Coordinator {
                 ttl: meta.ttl(),
                 reserved: &reserved,
                 failed: &failed,
+                indexed: &indexed,
                 scope: if look.wanted.is_empty() { SegmentScope::All } else { SegmentScope::Segments(&look.wanted) },
                 retain_after: look.retain_after,
             },

@@ -81,6 +81,8 @@ pub struct PlanContext<'a> {
     /// How the last plan of a segment failed for good. Until the failure lapses only a client's request takes the segment:
     /// automatic triggers would repeat the failure for ever.
     pub failed: &'a dyn Fn(SegmentId) -> Option<LastFailure>,
+    /// True if the vectors of a segment have their index, or need none.
+    pub indexed: &'a dyn Fn(&Segment) -> bool,
     pub scope: SegmentScope<'a>,
     /// Deletes newer than this stay; [`Timestamp::MAX`]: no retention window.
     pub retain_after: Timestamp,

@@ -90,6 +90,10 @@ fn ineligible(segment: &Segment, policy: Policy, ctx: &PlanContext<'_>) -> Optio
     if (ctx.reserved)(segment.id) {
         return Some(SkipReason::Reserved);
     }
+    // Segments of deletes have no vectors.
+    if ctx.config.indexed_only && segment.level != SegmentLevel::L0 && !(ctx.indexed)(segment) {
+        return Some(SkipReason::NotIndexed);
+    }
     if ctx.trigger == Trigger::Manual {
         return None;
     }

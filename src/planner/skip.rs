@@ -27,6 +27,8 @@ pub enum SkipReason {
     OutOfScope,
     /// Input of an unfinished plan.
     Reserved,
+    /// Its vectors have no index yet, and the settings demand one.
+    NotIndexed,
     /// Its last plan failed for good. Automatic triggers try again from `until_ms` on (milliseconds since 1970; none:
     /// never). A client's request tries at any time.
     LastPlanFailed { kind: FailureKind, until_ms: Option<u64> },
@@ -65,6 +67,7 @@ impl SkipReason {
             Self::Level { .. } => "level",
             Self::OutOfScope => "out_of_scope",
             Self::Reserved => "reserved",
+            Self::NotIndexed => "not_indexed",
             Self::LastPlanFailed { .. } => "last_plan_failed",
             Self::Alone => "alone",
             Self::AloneCompacted => "alone_compacted",
@@ -102,6 +105,7 @@ impl SkipReason {
             | Self::Level { .. }
             | Self::OutOfScope
             | Self::Reserved
+            | Self::NotIndexed
             | Self::LastPlanFailed { .. }
             | Self::NoClusteringKey
             | Self::Clustered { .. }
@@ -132,6 +136,9 @@ impl fmt::Display for SkipReason {
             Self::Level { level: SegmentLevel::L2 } => f.write_str("clustered (level L2), not merged with others"),
             Self::OutOfScope => f.write_str("not among the segments asked for"),
             Self::Reserved => f.write_str("reserved by another plan"),
+            Self::NotIndexed => {
+                f.write_str("its vectors have no index yet, which dataCoord.compaction.indexBasedCompaction demands")
+            }
             Self::LastPlanFailed { kind, until_ms: None } => {
                 write!(f, "its last plan failed ({}), tried again on request only", kind.as_str())
             }

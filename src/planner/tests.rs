@@ -63,6 +63,7 @@ struct Case {
     retain_after: Timestamp,
     reserved: BTreeSet<SegmentId>,
     failed: BTreeMap<SegmentId, LastFailure>,
+    not_indexed: BTreeSet<SegmentId>,
     scope: Option<BTreeSet<SegmentId>>,
     collection_auto: bool,
 }
@@ -76,6 +77,7 @@ fn automatic() -> Case {
         retain_after: Timestamp::MAX,
         reserved: BTreeSet::new(),
         failed: BTreeMap::new(),
+        not_indexed: BTreeSet::new(),
         scope: None,
         collection_auto: true,
     }
@@ -89,6 +91,7 @@ impl Case {
     fn propose(&self, segments: &[Segment]) -> Proposals {
         let reserved = |id| self.reserved.contains(&id);
         let failed = |id| self.failed.get(&id).copied();
+        let indexed = |segment: &Segment| !self.not_indexed.contains(&segment.id);
         propose(
             &GroupView { group: &group(), segments },
             &PlanContext {
@@ -102,6 +105,7 @@ impl Case {
                 ttl: self.ttl,
                 reserved: &reserved,
                 failed: &failed,
+                indexed: &indexed,
                 scope: self.scope.as_ref().map_or(SegmentScope::All, SegmentScope::Segments),
                 retain_after: self.retain_after,
             },
@@ -172,6 +176,20 @@ fn small(count: i64, mb: u64) -> Vec<Segment> {
 #[case::three_of_four(small(4, 170), vec![(vec![1, 2, 3], "full_enough")])]
 fn small_segments_are_merged(#[case] segments: Vec<Segment>, #[case] drafts: Vec<(Vec<i64>, &'static str)>) {
     assert_eq!(automatic().drafts(&segments), drafts);
+}
+
+/// The rule of Milvus' `indexBasedCompaction`, which holds for requests, too.
+#[rstest]
+#[case::automatic(automatic())]
+#[case::manual(manual())]
+fn segments_wait_for_their_index_if_the_settings_say_so(#[case] case: Case) {
+    let not_indexed = BTreeSet::from([SegmentId(1)]);
+    let config = CompactionConfig { indexed_only: true, ..CompactionConfig::default() };
+    let waiting = Case { not_indexed: not_indexed.clone(), config, ..case };
+    assert_eq!(waiting.drafts(&[deleted(1, 400, 50), deleted(2, 400, 50)]), [(vec![2], "delta_rows")]);
+    assert_eq!(waiting.skips(&[deleted(1, 400, 50), deleted(2, 400, 50)]), ["not_indexed"]);
+    let free = Case { not_indexed, config: CompactionConfig::default(), ..waiting };
+    assert_eq!(free.drafts(&[deleted(1, 400, 50)]), [(vec![1], "delta_rows")]);
 }
 
 #[test]

@@ -158,6 +158,7 @@ impl Simulated {
                 ttl: self.ttl,
                 reserved: &reserved,
                 failed: &|_| None,
+                indexed: &|_| true,
                 scope: SegmentScope::All,
                 retain_after: self.retain_after,
             },

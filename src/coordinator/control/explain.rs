@@ -202,6 +202,9 @@ fn remedy(reason: &SkipReason) -> String {
         SkipReason::AutoOff { by_collection: true } => {
             "the collection's property collection.autocompaction.enabled: true, or a client's request".to_owned()
         }
+        SkipReason::NotIndexed => {
+            "a finished index of its vectors, or dataCoord.compaction.indexBasedCompaction: false".to_owned()
+        }
         SkipReason::FewDeletes { delta_rows, rows, limit } => {
             let missing = limit.least(*rows).saturating_sub(*delta_rows);
             format!("{missing} more deleted rows, or a client's request")

@@ -281,6 +281,7 @@ impl World {
                 ttl: None,
                 reserved: &reserved,
                 failed: &failed,
+                indexed: &|_| true,
                 scope: SegmentScope::All,
                 retain_after: Timestamp::MAX,
             },
