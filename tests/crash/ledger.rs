@@ -110,12 +110,20 @@ impl Ledger {
         }
     }
 
-    /// Compares rows that the server returned, while calls may be under way, with those that are known.
+    /// Neighbouring keys, at most `most`. Every key in use may be among them.
+    pub fn window(&self, most: usize, rng: &mut StdRng) -> Range<i64> {
+        let last_start = (self.next - most as i64).max(self.keys.start);
+        let start = rng.random_range(self.keys.start..=last_start);
+        start..(start + most as i64).min(self.keys.end)
+    }
+
+    /// Compares rows of a window of keys that the server returned, while calls may be under way, with those that are known.
     ///
     /// # Errors
     /// The first keys that are lost, changed or back, with the promise that this breaks.
-    pub fn compare(&self, found: &BTreeMap<i64, i64>) -> Result<()> {
-        let lost: Vec<_> = self.sure.iter().filter(|(key, value)| found.get(key) != Some(value)).take(5).collect();
+    pub fn compare(&self, window: Range<i64>, found: &BTreeMap<i64, i64>) -> Result<()> {
+        let known = self.sure.range(window);
+        let lost: Vec<_> = known.filter(|(key, value)| found.get(key) != Some(value)).take(5).collect();
         ensure!(lost.is_empty(), "acknowledged rows are lost or changed (P3): {lost:?}");
         let unexplained = |(key, value): &(&i64, &i64)| {
             !self.sure.contains_key(key) && !self.doubts.iter().any(|doubt| doubt.may_hold(**key, Some(**value)))
@@ -130,7 +138,7 @@ impl Ledger {
     /// # Errors
     /// Those of [`Self::compare`], and a call that was carried out by half.
     pub fn settle(&mut self, found: &BTreeMap<i64, i64>) -> Result<()> {
-        self.compare(found)?;
+        self.compare(self.keys.clone(), found)?;
         for doubt in std::mem::take(&mut self.doubts) {
             for key in doubt.before.keys() {
                 let value = found.get(key).copied();

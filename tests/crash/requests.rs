@@ -15,8 +15,8 @@ use crate::kit::rpc;
 pub type Client = MilvusServiceClient<Channel>;
 
 const DIM: usize = 8;
-/// Rows of one page of [`read`]; the server refuses more than 16,384.
-const PAGE: usize = 10_000;
+/// Most rows of the answer to a [`query`], and of one page of [`read`]; the server refuses more than 16,384.
+pub const PAGE: usize = 10_000;
 
 /// # Errors
 /// The server's status, unless it is success.
