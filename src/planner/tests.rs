@@ -180,16 +180,16 @@ fn small_segments_are_merged(#[case] segments: Vec<Segment>, #[case] drafts: Vec
 
 /// The rule of Milvus' `indexBasedCompaction`, which holds for requests, too.
 #[rstest]
-#[case::automatic(automatic())]
-#[case::manual(manual())]
-fn segments_wait_for_their_index_if_the_settings_say_so(#[case] case: Case) {
+#[case::automatic(automatic(), "delta_rows")]
+#[case::manual(manual(), "manual_rewrite")]
+fn segments_wait_for_their_index_if_the_settings_say_so(#[case] case: Case, #[case] reason: &'static str) {
     let not_indexed = BTreeSet::from([SegmentId(1)]);
     let config = CompactionConfig { indexed_only: true, ..CompactionConfig::default() };
     let waiting = Case { not_indexed: not_indexed.clone(), config, ..case };
-    assert_eq!(waiting.drafts(&[deleted(1, 400, 50), deleted(2, 400, 50)]), [(vec![2], "delta_rows")]);
+    assert_eq!(waiting.drafts(&[deleted(1, 400, 50), deleted(2, 400, 50)]), [(vec![2], reason)]);
     assert_eq!(waiting.skips(&[deleted(1, 400, 50), deleted(2, 400, 50)]), ["not_indexed"]);
     let free = Case { not_indexed, config: CompactionConfig::default(), ..waiting };
-    assert_eq!(free.drafts(&[deleted(1, 400, 50)]), [(vec![1], "delta_rows")]);
+    assert_eq!(free.drafts(&[deleted(1, 400, 50)]), [(vec![1], reason)]);
 }
 
 #[test]
