@@ -5,16 +5,14 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # The tests in Rust are built with the feature planted-faults, of which nothing shows until a variable of the environment asks
-# for it: the program is compiled for tests once, and the two steps after them need no build. The clients get the ordinary
+# for it: the program is compiled for tests once, and the step after them needs no build. The clients get the ordinary
 # program. The Makefile says why the folders are two.
-planted() { CARGO_BUILD_BUILD_DIR="$PWD/target" cargo test --locked --features planted-faults --target-dir target/planted "$@"; }
-
-# Not --all-targets: that would run the benches.
-planted --lib --bins --tests
+# Not --all-targets: that would run the benches. A kill is tried at some of the places between two steps of a change; `make
+# points` tries all of them.
+PLACES=12 CARGO_BUILD_BUILD_DIR="$PWD/target" cargo test --locked --features planted-faults --target-dir target/planted \
+    --lib --bins --tests
 cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model
-# The tests are tested: with each deliberate breakage one of them has to fail. Then kills at some of the places between two
-# steps of a change; `make points` tries all of them.
+# The tests are tested: with each deliberate breakage one of them has to fail.
 python3 tools/planted.py --passed
-PLACES=12 planted --test crash a_kill_at_every_place
 cargo build --locked --bins --examples
 python3 tests/e2e/run.py --binary target/debug/datacoord "$@"
