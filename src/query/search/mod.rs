@@ -16,7 +16,7 @@
 //! - S4 A vector has no rank if a component of it or of the query is no finite number, if the metric is COSINE and all are
 //!   zero, or if a structure is not contained. Such a row is never found.
 //!
-//! Several searches over the same rows become one in [`mod@hybrid`].
+//! Several searches over the same rows become one in `hybrid`.
 //!
 //! S2 is stricter than Milvus 2.3.5, which takes the nearest rows of each segment before it drops repeated keys; S4 was
 //! observed on it.
