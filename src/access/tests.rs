@@ -187,8 +187,8 @@ async fn a_dropped_role_takes_its_members_along() {
     assert!(accounts.select_roles(Some("r1"), true).unwrap().is_empty());
 }
 
-/// Milvus' rule: a script that takes the grants of its own database away may drop the role. What is left is no grant of a
-/// later role of that name.
+/// Milvus' rule: a script that takes the grants of its own database away may drop the role. Here a later role of that name
+/// does not inherit the other grants.
 #[tokio::test]
 async fn grants_in_other_databases_go_with_their_role() {
     let world = world().await;

@@ -329,7 +329,7 @@ impl Wanted {
     }
 }
 
-/// What is looked for among the rows.
+/// The rows that one look over the sources collects.
 pub(super) enum Look {
     /// The nearest, or the nearest of each group.
     First,
