@@ -8,7 +8,7 @@ use crate::{
     memory::Account,
     wire::{
         proto::{milvus::milvus_service_server::MilvusService, schema::FieldData},
-        rows::insert::values_carried,
+        rows::values::values_carried,
         status::Code,
     },
 };

@@ -12,7 +12,10 @@ use serde_json::value::RawValue;
 
 use crate::{
     json,
-    wire::proto::schema::{FieldData, IDs, ScalarField, field_data, i_ds::IdField, scalar_field::Data, vector_field},
+    wire::{
+        proto::schema::{FieldData, IDs, ScalarField, field_data, i_ds::IdField, scalar_field::Data, vector_field},
+        rows::values::scalars_in,
+    },
 };
 
 /// Rows of a query or a search.
@@ -134,17 +137,7 @@ fn json_cell(field: &FieldData, at: usize) -> Option<&[u8]> {
 /// Number of rows of a column.
 fn values(field: &FieldData) -> usize {
     match &field.field {
-        Some(field_data::Field::Scalars(ScalarField { data: Some(data) })) => match data {
-            Data::BoolData(a) => a.data.len(),
-            Data::IntData(a) => a.data.len(),
-            Data::LongData(a) => a.data.len(),
-            Data::FloatData(a) => a.data.len(),
-            Data::DoubleData(a) => a.data.len(),
-            Data::StringData(a) => a.data.len(),
-            Data::BytesData(a) => a.data.len(),
-            Data::ArrayData(a) => a.data.len(),
-            Data::JsonData(a) => a.data.len(),
-        },
+        Some(field_data::Field::Scalars(ScalarField { data: Some(data) })) => scalars_in(data),
         Some(field_data::Field::Vectors(vectors)) => {
             let dim = usize::try_from(vectors.dim).unwrap_or(0);
             match &vectors.data {

@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, BinaryArray, cast::AsArray};
 use bytes::Bytes;
 use prost::Message;
 
-use super::error::RowError;
+use super::error::{RowError, defect};
 use crate::{
     json,
     model::{DataType, Field},
@@ -26,7 +26,7 @@ pub const COUNT: &str = "count(*)";
 pub fn field_data(field: &Field, column: &ArrayRef) -> Result<FieldData, RowError> {
     if *column.data_type() != field.arrow_type() {
         let reason = format!("{} instead of {}", column.data_type(), field.arrow_type());
-        return Err(RowError::Column { field: field.name.clone(), reason });
+        return Err(defect(field, reason));
     }
     let data = match field.data_type {
         DataType::FloatVector | DataType::BinaryVector => field_data::Field::Vectors(vectors(field, column)),
@@ -40,7 +40,7 @@ pub fn field_data(field: &Field, column: &ArrayRef) -> Result<FieldData, RowErro
 pub fn dynamic_keys(field: &Field, column: &ArrayRef, keys: &[String]) -> Result<FieldData, RowError> {
     let Some(column) = column.as_binary_opt::<i32>() else {
         let reason = format!("{} instead of Binary", column.data_type());
-        return Err(RowError::Column { field: field.name.clone(), reason });
+        return Err(defect(field, reason));
     };
     let wanted: HashSet<&str> = keys.iter().map(String::as_str).collect();
     let pick = |(row, cell): (usize, &[u8])| {
@@ -70,7 +70,7 @@ pub fn ids(field: &Field, column: &ArrayRef) -> Result<IDs, RowError> {
         i_ds::IdField::StrId(proto::StringArray { data: keys.iter().flatten().map(str::to_owned).collect() })
     } else {
         let reason = format!("{} can't be a primary key", column.data_type());
-        return Err(RowError::Column { field: field.name.clone(), reason });
+        return Err(defect(field, reason));
     };
     Ok(IDs { id_field: Some(id_field) })
 }
@@ -128,7 +128,7 @@ fn scalars(field: &Field, column: &ArrayRef) -> Result<Data, RowError> {
             Data::ArrayData(proto::ArrayArray { data, element_type })
         }
         DataType::FloatVector | DataType::BinaryVector => {
-            return Err(RowError::Column { field: field.name.clone(), reason: "a vector is no scalar".to_owned() });
+            return Err(defect(field, "a vector is no scalar"));
         }
     })
 }

@@ -12,7 +12,7 @@ use datacoord::{
             milvus::{InsertRequest, SearchRequest, UpsertRequest, search_request::SearchInput},
             schema::FieldData,
         },
-        rows::{answer, insert, queries},
+        rows::{answer, insert, queries, values},
     },
 };
 use prost::Message as _;
@@ -33,11 +33,11 @@ pub(super) fn run(input: &[u8]) {
     let limits = LimitsConfig::default();
     let (rows, stated) = if kind & 1 == 1 {
         let Ok(mut request) = UpsertRequest::decode(message) else { return };
-        let _: usize = request.fields_data.iter().map(insert::values_carried).fold(0, usize::wrapping_add);
+        let _: usize = request.fields_data.iter().map(values::values_carried).fold(0, usize::wrapping_add);
         (insert::upsert_batch(&SCHEMA, &mut request, &limits), request.num_rows)
     } else {
         let Ok(mut request) = InsertRequest::decode(message) else { return };
-        let _: usize = request.fields_data.iter().map(insert::values_carried).fold(0, usize::wrapping_add);
+        let _: usize = request.fields_data.iter().map(values::values_carried).fold(0, usize::wrapping_add);
         (insert::insert_batch(&SCHEMA, &mut request, &limits), request.num_rows)
     };
     let Ok(rows) = rows else { return };
