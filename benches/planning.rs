@@ -68,6 +68,7 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
                     now_ms: 2000,
                     trigger,
                     config: &config,
+                    commit_inputs: u32::MAX,
                     collection_auto: true,
                     ttl: None,
                     reserved: &reserved,

@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
+
 use super::{
     segments::{SegmentTable, Sums},
     sync::{Mutex, RwLock},
@@ -25,6 +27,7 @@ pub struct CollectionCell {
     write_stats: Mutex<WriteStats>,
     commit: Arc<tokio::sync::Mutex<()>>,
     planning: Arc<tokio::sync::Mutex<()>>,
+    writes: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// A turn at a change that must not overlap with another one. Owned, so that a step can take it along.
@@ -44,6 +47,7 @@ impl CollectionCell {
             write_stats: Mutex::default(),
             commit: Arc::default(),
             planning: Arc::default(),
+            writes: Arc::default(),
         }
     }
 
@@ -56,6 +60,16 @@ impl CollectionCell {
     /// A turn at planning: two triggers must not reserve the same segment.
     pub(super) async fn planning_turn(&self) -> Turn {
         Arc::clone(&self.planning).lock_owned().await
+    }
+
+    /// For a write of rows or deletes, until the log has answered it. Any number of them run at once.
+    pub(crate) async fn writing(&self) -> OwnedRwLockReadGuard<()> {
+        Arc::clone(&self.writes).read_owned().await
+    }
+
+    /// Waits for the writes that are under way, and holds others back while the value lives.
+    pub(crate) async fn no_writes(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.writes).write_owned().await
     }
 
     pub fn meta(&self) -> Arc<Collection> {

@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::{CollectionCell, Collections, Coordinator, CoordinatorError, Core, Turn, steps::StepTxn};
 use crate::{
     meta::CatalogTxn,
-    model::{PartitionId, Segment, SegmentId, SegmentLevel, SegmentState},
+    model::{PartitionId, Segment, SegmentId, SegmentState},
 };
 
 impl Core {
@@ -29,12 +29,12 @@ impl Core {
 }
 
 impl Core {
-    /// Commits a change of definitions with as many dropped segments as its transaction takes, and the others after it.
+    /// Commits a change of definitions with as many dropped segments as its transaction takes, and the records of the
+    /// others after it.
     ///
-    /// The change takes the segments out of sight: it leaves a tombstone, or removes their partition. If it is followed by
-    /// no further transaction, the next start drops the segments that are left ([`Self::finish_drops`]). A truncation
-    /// changes no definition. If it is interrupted between two transactions, a part of the rows is left, and all of the
-    /// deletes that may hit them: L0 segments are dropped last (P4).
+    /// The change alone decides that all of them are gone: it leaves a tombstone, removes their partition, or raises the
+    /// collection's `truncated_before`. So memory drops all of them with it, and readers see all or none of it. If no
+    /// further transaction follows, the next start writes the records that are left ([`Self::finish_drops`]).
     async fn drop_going(
         self: &Arc<Self>,
         mut txn: StepTxn,
@@ -44,20 +44,19 @@ impl Core {
         fold: impl FnOnce(&Collections) + Send + 'static,
     ) -> Result<(), CoordinatorError> {
         let (turn, now_ms, limit) = (Arc::new(turn), self.clock.now_ms(), self.catalog.max_operations().max(1));
-        let mut dropped: Vec<Segment> = going
+        let dropped: Vec<Segment> = going
             .into_iter()
             .map(|s| Segment { state: SegmentState::Dropped, dropped_at_ms: now_ms, version: s.version + 1, ..s })
             .collect();
-        dropped.sort_by_key(|s| s.level == SegmentLevel::L0);
-        let rest = dropped.split_off(limit.saturating_sub(txn.operations()).min(dropped.len()));
-        for segment in &dropped {
+        let (first, rest) = dropped.split_at(limit.saturating_sub(txn.operations()).min(dropped.len()));
+        for segment in first {
             txn.put_segment(segment);
         }
-        let gone: HashSet<SegmentId> = dropped.iter().chain(&rest).map(|s| s.id).collect();
+        let (all, gone) = (dropped.clone(), dropped.iter().map(|s| s.id).collect::<HashSet<SegmentId>>());
         let (core, folded) = (Arc::clone(self), Arc::clone(cell));
         let fold_all = move || {
             fold(&core.collections);
-            folded.fold(dropped);
+            folded.fold(all);
             core.vector_cache.forget(|id| gone.contains(&id));
         };
         self.catalog.commit(txn, Arc::clone(&turn), fold_all).await?;
@@ -66,21 +65,24 @@ impl Core {
             for segment in chunk {
                 txn.put_segment(segment);
             }
-            let (chunk, folded) = (chunk.to_vec(), Arc::clone(cell));
-            self.catalog.commit(txn, Arc::clone(&turn), move || folded.fold(chunk)).await?;
+            self.catalog.commit(txn, Arc::clone(&turn), || ()).await?;
         }
         Ok(())
     }
 
-    /// Drops the live segments of dropped collections and partitions: the last process ended between two transactions of
-    /// a drop. To be called at start.
+    /// Drops the live segments of dropped collections and partitions and those that were truncated: the last process ended
+    /// between two transactions of a drop. To be called at start.
     pub(super) async fn finish_drops(self: &Arc<Self>) -> Result<(), CoordinatorError> {
         for cell in self.collections.with_tombstones() {
             let is_dropped = self.collections.by_id(cell.id).is_err();
-            let partitions: HashSet<PartitionId> = cell.meta().partitions.iter().map(|p| p.id).collect();
-            let is_left = |p: PartitionId| is_dropped || (p != PartitionId::ALL && !partitions.contains(&p));
-            let groups = cell.groups().into_iter().filter(|group| is_left(group.partition));
-            let left: Vec<Segment> = groups.flat_map(|group| cell.live_in(&group).to_vec()).collect();
+            let meta = cell.meta();
+            let partitions: HashSet<PartitionId> = meta.partitions.iter().map(|p| p.id).collect();
+            let is_gone = |p: PartitionId| is_dropped || (p != PartitionId::ALL && !partitions.contains(&p));
+            let mut left = Vec::new();
+            for group in cell.groups() {
+                let is_gone = is_gone(group.partition);
+                left.extend(cell.live_in(&group).iter().filter(|s| is_gone || meta.is_truncated(s.id)).cloned());
+            }
             if !left.is_empty() {
                 let turn = cell.commit_turn().await;
                 self.drop_going(self.catalog.txn(), turn, &cell, left, |_| ()).await?;

@@ -135,7 +135,12 @@ impl Core {
         write_path: &dyn WritePath,
         collected: &mut Collected,
     ) -> Result<(), CoordinatorError> {
-        let going = cell.dropped().iter().filter(|s| self.pins(s, write_path).is_empty()).cloned().collect::<Vec<_>>();
+        let going = {
+            // During a drop of many segments memory is ahead of their records, and a record that is written after its
+            // segment was collected would stay.
+            let _turn = cell.commit_turn().await;
+            cell.dropped().iter().filter(|s| self.pins(s, write_path).is_empty()).cloned().collect::<Vec<_>>()
+        };
         if !going.is_empty() && !fault::planted(Planted::CollectedBeforeNote) {
             // Without the record, only the write path can keep a restart from bringing the rows of a segment back.
             write_path.flushes_noted().await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CollectionCell, CoordinatorError, Core, HealthReport, JobBook, PinGuard, WritePath};
+use super::{CollectionCell, CoordinatorError, Core, HealthReport, JobBook, PinnedList, WritePath};
 use crate::{
     background::Background,
     binlog::PkStats,
@@ -102,8 +102,8 @@ impl Coordinator {
     }
 
     /// Live segments, pinned in the same moment: none of them can lose its files while the guard lives.
-    pub(crate) fn live_pinned(&self, cell: &CollectionCell) -> (Vec<Segment>, PinGuard) {
-        self.core.pins.live_pinned(cell)
+    pub(crate) fn pinned_list(&self, cell: &CollectionCell) -> PinnedList {
+        self.core.pins.list(cell)
     }
 
     /// The lists of a segment's logs.
@@ -123,7 +123,7 @@ impl Coordinator {
 
     /// Keeps the files of these segments until the guard is dropped.
     #[cfg(test)]
-    pub(crate) fn pin(&self, segments: impl IntoIterator<Item = SegmentId>) -> PinGuard {
+    pub(crate) fn pin(&self, segments: impl IntoIterator<Item = SegmentId>) -> super::PinGuard {
         self.core.pins.pin(segments)
     }
 

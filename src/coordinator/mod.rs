@@ -82,6 +82,7 @@ pub use health::{Ailment, Condition, HealthReport};
 pub use indexing::IndexProgress;
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use pins::PinGuard;
+pub(crate) use pins::PinnedList;
 pub use request::{CompactionOptions, CompactionRequest};
 pub(crate) use start::Loaded;
 pub use start::Parts;

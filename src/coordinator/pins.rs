@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{CollectionCell, sync::Mutex};
+use super::{CollectionCell, segments::SegmentTable, sync::Mutex};
 use crate::{
     fault::{self, Planted},
     model::{Segment, SegmentId},
@@ -34,8 +34,9 @@ impl Pins {
         guard
     }
 
-    /// Live segments, pinned in the same moment: none of them can lose its files while the guard lives.
-    pub(super) fn live_pinned(&self, cell: &CollectionCell) -> (Vec<Segment>, PinGuard) {
+    /// The segments of one moment, those that were live in it pinned: none of them can lose its files while the guard
+    /// lives.
+    pub(super) fn list(&self, cell: &CollectionCell) -> PinnedList {
         loop {
             let table = cell.segments();
             let live = table.live();
@@ -43,13 +44,30 @@ impl Pins {
             // The table is the same before and after, so every segment of the list was live when the last one was
             // pinned. A commit takes longer than this check, so there are few rounds.
             if Arc::ptr_eq(&table, &cell.segments()) {
-                return (live, guard);
+                return PinnedList { live, table, guard };
             }
         }
     }
 
     pub(super) fn is_pinned(&self, id: SegmentId) -> bool {
         self.counts.lock().contains_key(&id)
+    }
+}
+
+/// The segments of a collection as of one moment.
+#[derive(Debug)]
+pub(crate) struct PinnedList {
+    /// Ascending by id.
+    pub(crate) live: Vec<Segment>,
+    table: Arc<SegmentTable>,
+    pub(crate) guard: PinGuard,
+}
+
+impl PinnedList {
+    /// True of the segments that the catalog had in any state. A later look at the collection does not answer this: rows
+    /// that were flushed in between are in no list then.
+    pub(crate) fn knows(&self, id: SegmentId) -> bool {
+        self.table.knows(id)
     }
 }
 
@@ -73,5 +91,22 @@ impl Drop for PinGuard {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tests::definition, *};
+    use crate::kit::model;
+
+    #[test]
+    fn a_list_is_of_one_moment() {
+        let group = Arc::new(model::group_of_shard_0(1, 2));
+        let cell = CollectionCell::new(definition(1, "c", &[]));
+        cell.fold([model::segment(10, &group)]);
+        let list = Pins::default().list(&cell);
+        cell.fold([model::segment(11, &group)]);
+        assert!(cell.is_known(SegmentId(11)));
+        assert_eq!((list.live.len(), list.knows(SegmentId(10)), list.knows(SegmentId(11))), (1, true, false));
     }
 }

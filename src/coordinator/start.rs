@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     CollectionCell, Collections, Coordinator, CoordinatorError, Core, JobBook, WritePath, control::apply_controls,
     core::OutputsInFlight, events::FlushEvents, failures::Failures, gauges::show_counters, ownership::Ownership,
-    segments::SegmentTable, stats_cache::StatsCache, steps::StepCatalog,
+    plan_checks::inputs_per_commit, segments::SegmentTable, stats_cache::StatsCache, steps::StepCatalog,
 };
 use crate::{
     background::Background,
@@ -240,11 +240,4 @@ fn fill(collections: &Collections, contents: Contents<Arc<SegmentTable>>) -> Res
         }
     }
     Ok(JobBook::recovered(jobs, plans))
-}
-
-/// Most inputs of a plan, so that a transaction of so many operations takes its commit: a record of each input, two of
-/// each output, and those of the plan and the write statistics. A merge makes no more segments than it takes. A plan that
-/// divides segments may make more of them than fit; its commit is refused then (`MetaError::TooLarge`), and it fails.
-fn inputs_per_commit(operations: usize) -> u32 {
-    u32::try_from(operations.saturating_sub(2) / 3).unwrap_or(u32::MAX).max(2)
 }

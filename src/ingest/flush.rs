@@ -45,6 +45,7 @@ use super::{
     order::RowsInOrder,
     pending::{DeleteList, DeleteRun},
     shared::Shared,
+    state::WriteState,
     wal::Control,
 };
 use crate::{
@@ -152,7 +153,7 @@ impl Flusher {
         let Some(job) = self.collect(id) else { return };
         let upto = job.upto;
         if fault::planted(Planted::DroppedBeforeCommit) {
-            self.forget(id, upto);
+            self.forget_flushed(id, upto);
         }
         match self.write(job).await {
             Ok(Committed::Here) => {
@@ -160,14 +161,14 @@ impl Flusher {
                 fault::reached(Point::FlushCommitted);
                 self.note(id).await;
                 fault::reached(Point::FlushNoted);
-                self.forget(id, upto);
+                self.forget_flushed(id, upto);
             }
             Ok(Committed::Gone(what)) => {
                 tracing::warn!(segment = %id, %group, reason = %what, "discarded a segment that nothing can show any more");
                 self.note(id).await;
-                self.forget(id, upto);
+                self.forget_flushed(id, upto);
             }
-            Err(_) if fault::planted(Planted::StoreErrorDropsRows) => self.forget(id, upto),
+            Err(_) if fault::planted(Planted::StoreErrorDropsRows) => self.forget_flushed(id, upto),
             Err(refusal) => self.failed(id, refusal),
         }
     }
@@ -196,9 +197,19 @@ impl Flusher {
         self.sink.commit_flush(flushed).await
     }
 
-    /// The catalog has the segment: takes it out of memory, wakes its waiters, and lets the log shrink.
-    fn forget(&self, id: SegmentId, upto: Lsn) {
-        self.shared.state.lock().flushed(id, upto);
+    /// The catalog has the segment, with all deletes up to `upto`.
+    fn forget_flushed(&self, id: SegmentId, upto: Lsn) {
+        self.forget(&[id], |state, id| {
+            state.flushed(id, upto);
+        });
+    }
+
+    /// Takes segments out of memory, wakes their waiters, and lets the log shrink.
+    pub(super) fn forget(&self, ids: &[SegmentId], take: impl Fn(&mut WriteState, SegmentId)) {
+        {
+            let mut state = self.shared.state.lock();
+            ids.iter().for_each(|id| take(&mut state, *id));
+        }
         self.shared.wake();
         self.shared.shrink_wanted.store(true, Ordering::Release);
         if let Some(commands) = self.commands.upgrade() {

@@ -55,12 +55,6 @@ pub(super) struct Inner {
     _stop_on_drop: DropGuard,
 }
 
-/// While it lives, its channels are not flushed.
-#[must_use = "flushes go on when it is dropped"]
-pub struct FlushesHeld {
-    _locks: Vec<tokio::sync::OwnedRwLockWriteGuard<()>>,
-}
-
 /// The parts of a write path.
 pub struct IngestParts {
     pub config: IngestConfig,
@@ -198,6 +192,12 @@ impl Ingest {
                 return Ok(state.segments_of(collection).map(|s| s.id).collect());
             }
         }
+        self.seal_all(collection).await
+    }
+
+    /// [`Ingest::seal`], and every write that was queued before the call is in one of those segments: all rows of later
+    /// writes go to other ones.
+    pub async fn seal_all(&self, collection: CollectionId) -> Result<Vec<SegmentId>, IngestError> {
         Ok(self.append(Body::SealCollection(collection), None).await?.sealed)
     }
 
@@ -225,17 +225,6 @@ impl Ingest {
         self.inner.flusher.flush_deltas(collection).await
     }
 
-    /// Waits until no flush and no delta flush of these channels is under way, and keeps others from beginning while the
-    /// value lives. Needed to drop all rows of a collection that goes on living: a flush that has collected its rows before
-    /// would commit them afterwards.
-    pub async fn hold_flushes(&self, collection: CollectionId, channels: &[Channel]) -> FlushesHeld {
-        let mut locks = Vec::with_capacity(channels.len());
-        for channel in channels {
-            locks.push(self.inner.flusher.shared.channel(collection, channel).write_owned().await);
-        }
-        FlushesHeld { _locks: locks }
-    }
-
     /// The batches, one per channel, that [`Ingest::flush_deltas`] would give to the catalog's side now. Gives none.
     pub fn pending_deltas(&self, collection: CollectionId) -> Vec<DeltaBatch> {
         let state = self.inner.flusher.shared.state.lock();
@@ -259,6 +248,21 @@ impl Ingest {
     /// Drops all rows and deletes of a collection that are in memory. To be called when the catalog has dropped it.
     pub async fn forget_collection(&self, collection: CollectionId) -> Result<(), IngestError> {
         self.append(Body::Control(Control::ForgetCollection(collection)), None).await.map(drop)
+    }
+
+    /// Drops the sealed segments of a collection with smaller ids. To be called when the catalog has truncated them:
+    /// a flush of them that is under way gets [`Gone::Truncated`](super::Gone) for an answer.
+    pub async fn forget_segments(&self, collection: CollectionId, before: SegmentId) -> Result<(), IngestError> {
+        let shared = &self.inner.flusher.shared;
+        let all = shared.state.lock().segments_of(collection).map(|s| s.id).collect::<Vec<_>>();
+        let gone: Vec<SegmentId> = all.into_iter().filter(|id| *id < before).collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        // With the note a replay leaves the rows out, whatever the catalog says by then.
+        self.append(Body::Control(Control::Flushed(gone.clone())), None).await?;
+        self.inner.flusher.forget(&gone, |state, id| drop(state.remove(id)));
+        Ok(())
     }
 
     /// Drops all rows of a partition that are in memory. To be called when the catalog has dropped it.

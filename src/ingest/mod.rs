@@ -29,7 +29,7 @@
 //! A row moves from memory to a flushed segment, a delete from the waiting list to a delta log. To see each exactly once:
 //! 1. take [`Ingest::snapshot`] first;
 //! 2. then take the catalog's list of segments;
-//! 3. drop from the snapshot every segment that the catalog knows in *any* state, also as the source of a compaction.
+//! 3. drop from the snapshot every segment that this list knows in *any* state, also as the source of a compaction.
 //!
 //! A segment leaves the snapshot only after its commit, so one that is missing in 1 is found in 2. A delete leaves the
 //! waiting list only after the catalog has it in delta logs and every segment in memory that it hits carries it.
@@ -67,7 +67,7 @@ pub use chunk::Chunk;
 pub use error::{FlushError, IngestError, LogLoss};
 pub use flush::{SealedRows, SegmentWriter, WORKERS as FLUSHES_AT_ONCE};
 pub use growing::FlushAttempts;
-pub use handle::{FlushesHeld, Ingest, IngestParts};
+pub use handle::{Ingest, IngestParts};
 pub use order::RowsInOrder;
 pub use pending::{DeleteList, DeleteRun, DeltasWaiting, FlushedUpTo};
 pub use recovery::{HasSegment, RecoveredCatalog, RecoveredCollection, RecoveryReport};

@@ -50,7 +50,7 @@ pub struct RecoveredCollection {
     pub schema: Arc<CollectionSchema>,
     /// Live partitions. Rows of any other are skipped.
     pub partitions: HashSet<PartitionId>,
-    /// True of its segments in any state, Dropped included. Their rows are skipped.
+    /// True of its segments in any state, Dropped included, and of those that were truncated. Their rows are skipped.
     pub has_segment: HasSegment,
     /// Per channel: flushed segments have every delete up to this position.
     pub delta_lsn: HashMap<Channel, Lsn>,

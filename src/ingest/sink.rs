@@ -42,22 +42,24 @@ impl DeltaBatch {
     }
 }
 
-/// The catalog's answer for rows or deletes that were handed to it. Only the catalog can say that their collection or
-/// partition was dropped: an error of any kind never means that.
+/// The catalog's answer for rows or deletes that were handed to it. Only the catalog can say that a user dropped them: an
+/// error of any kind never means that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "rows of a dropped collection have to be forgotten, all others kept"]
 pub enum Committed {
     /// It has them, durably.
     Here,
-    /// Their collection or partition was dropped: no reader can ask for them any more, and they are forgotten.
+    /// A user dropped them: no reader can ask for them any more, and they are forgotten.
     Gone(Gone),
 }
 
-/// A dropped collection or partition.
+/// How a user dropped rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gone {
     Collection(CollectionId),
     Partition(PartitionId),
+    /// All rows that the collection had.
+    Truncated(CollectionId),
 }
 
 impl std::fmt::Display for Gone {
@@ -65,6 +67,7 @@ impl std::fmt::Display for Gone {
         match self {
             Self::Collection(id) => write!(f, "collection {id} was dropped"),
             Self::Partition(id) => write!(f, "partition {id} was dropped"),
+            Self::Truncated(id) => write!(f, "collection {id} was truncated"),
         }
     }
 }

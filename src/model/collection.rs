@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Channel, CollectionId, CollectionSchema, FieldId, PartitionId, Timestamp,
+    Channel, CollectionId, CollectionSchema, FieldId, PartitionId, SegmentId, Timestamp,
     properties::{self, AUTO_COMPACTION, TTL_SECONDS},
 };
 
@@ -61,6 +61,13 @@ pub struct Collection {
     /// A user dropped it. The record stays until the files of its segments are gone.
     #[serde(default)]
     pub dropped: bool,
+    /// Segments with smaller ids were truncated: they have no rows, whatever their own records still say. 0: none.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub truncated_before: SegmentId,
+}
+
+fn is_none(id: &SegmentId) -> bool {
+    *id == SegmentId::default()
 }
 
 /// Releases that did not store it loaded a new partition beside any loaded one.
@@ -69,6 +76,11 @@ fn older_releases_load_new() -> bool {
 }
 
 impl Collection {
+    /// True if a user dropped the rows of this segment with all others of the collection.
+    pub fn is_truncated(&self, segment: SegmentId) -> bool {
+        segment < self.truncated_before
+    }
+
     pub fn partition(&self, name: &str) -> Option<&Partition> {
         self.partitions.iter().find(|p| p.name == name)
     }

@@ -114,8 +114,8 @@ fn refuse_invalid(view: &GroupView<'_>, ctx: &PlanContext<'_>, proposals: &mut P
     let by_id: FxHashMap<SegmentId, &Segment> = view.segments.iter().map(|s| (s.id, s)).collect();
     let skipped = &mut proposals.skipped;
     proposals.drafts.retain(|draft| {
-        let (kind, max_inputs) = (draft.kind, ctx.config.max_inputs);
-        let rules = Rules { kind, group: view.group, max_inputs, reserved: ctx.reserved };
+        let (kind, max_inputs, commit_inputs) = (draft.kind, ctx.config.max_inputs, ctx.commit_inputs);
+        let rules = Rules { kind, group: view.group, max_inputs, commit_inputs, reserved: ctx.reserved };
         match validate(&draft.inputs, &rules, |id| by_id.get(&id).copied()) {
             Ok(()) => true,
             Err(violation) => {

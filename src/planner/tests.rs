@@ -101,6 +101,7 @@ impl Case {
                 clustering_key: Some(FieldId(101)),
                 growing_from: Timestamp::from_ms(NOW_MS),
                 config: &self.config,
+                commit_inputs: u32::MAX,
                 collection_auto: self.collection_auto,
                 ttl: self.ttl,
                 reserved: &reserved,
@@ -527,7 +528,7 @@ fn kinds_take_levels(#[case] kind: PlanKind, #[case] taken: [bool; 3]) {
     for (level, taken) in [SegmentLevel::L0, SegmentLevel::L1, SegmentLevel::L2].into_iter().zip(taken) {
         let segment = Segment { level, ..segment(1, 100) };
         let input = PlanInput { segment: segment.id, rows: segment.rows, bytes: 1, delta_rows: 0 };
-        let rules = Rules { kind, group: &group(), max_inputs: 2, reserved: &|_| false };
+        let rules = Rules { kind, group: &group(), max_inputs: 2, commit_inputs: u32::MAX, reserved: &|_| false };
         let result = validate(&[input], &rules, |_| Some(&segment));
         let refused = Violation::Level { segment: segment.id, level, kind };
         assert_eq!(result, if taken { Ok(()) } else { Err(refused) });
@@ -558,7 +559,13 @@ fn a_plan_meets_the_rules(#[case] ids: &[i64], #[case] max_inputs: u32, #[case] 
         .iter()
         .map(|id| PlanInput { segment: SegmentId(*id), rows: 100_000, bytes: 100 * MB, delta_rows: 0 })
         .collect();
-    let rules = Rules { kind: PlanKind::Mix, group: &group(), max_inputs, reserved: &|id| id == SegmentId(5) };
+    let rules = Rules {
+        kind: PlanKind::Mix,
+        group: &group(),
+        max_inputs,
+        commit_inputs: u32::MAX,
+        reserved: &|id| id == SegmentId(5),
+    };
     let result = validate(&inputs, &rules, |id| segments.iter().find(|s| s.id == id));
     assert_eq!(result.err(), violation);
 }

@@ -18,6 +18,8 @@ pub struct Rules<'a> {
     pub group: &'a Group,
     /// Ignored for clustering, which has to take all segments that share a range of keys.
     pub max_inputs: u32,
+    /// Most inputs that the commit of a plan can drop, of any kind.
+    pub commit_inputs: u32,
     /// True for inputs of unfinished plans other than the one that is checked.
     pub reserved: &'a dyn Fn(SegmentId) -> bool,
 }
@@ -81,8 +83,12 @@ pub fn validate<'s>(
     if inputs.is_empty() {
         return Err(Violation::Empty);
     }
-    if rules.kind != PlanKind::Clustering && inputs.len() > rules.max_inputs.max(1) as usize {
-        return Err(Violation::TooManyInputs { inputs: inputs.len(), limit: rules.max_inputs });
+    let limit = match rules.kind {
+        PlanKind::Clustering => rules.commit_inputs,
+        _ => rules.max_inputs.min(rules.commit_inputs),
+    };
+    if inputs.len() > limit.max(1) as usize {
+        return Err(Violation::TooManyInputs { inputs: inputs.len(), limit });
     }
     let mut seen = FxHashSet::default();
     for input in inputs {

@@ -11,7 +11,7 @@ use arrow_select::take::take_record_batch;
 use super::{Standalone, StandaloneError};
 use crate::{
     coordinator::CollectionCell,
-    ingest::{DeleteOp, InsertPart, Write},
+    ingest::{DeleteOp, InsertPart, Write, WriteAck},
     model::{
         Collection, CollectionSchema, DataType, FieldId, Group, Partition, PartitionId, PrimaryKey, RequestError,
         SegmentId, Timestamp, collection::DEFAULT_PARTITION,
@@ -118,10 +118,16 @@ impl Standalone {
         }
         let keys = Some(Arc::clone(keys));
         let bytes = rows.get_array_memory_size() as u64;
-        let ack = self.ingest.write(write).await?;
+        let ack = self.logged(cell, write).await?;
         self.metrics.ingest.inserted_rows.inc_by(count as u64);
         self.metrics.ingest.inserted_bytes.inc_by(bytes);
         Ok(Mutation { keys, count: count as u64, ts: ack.ts })
+    }
+
+    /// Has the log take a write, while no truncation of the collection is under way.
+    async fn logged(&self, cell: &CollectionCell, write: Write) -> Result<WriteAck, StandaloneError> {
+        let _writing = cell.writing().await;
+        Ok(self.ingest.write(write).await?)
     }
 
     /// The one partition that a delete is about; an empty name means all of them.
@@ -165,7 +171,7 @@ impl Standalone {
             return Ok(Mutation { keys: None, count, ts: self.timestamp().await? });
         }
         let write = Write { collection: cell.id, schema: Arc::clone(&meta.schema), deletes, inserts: Vec::new() };
-        let ack = self.ingest.write(write).await?;
+        let ack = self.logged(cell, write).await?;
         self.metrics.ingest.deleted_keys.inc_by(count);
         Ok(Mutation { keys: None, count, ts: ack.ts })
     }

@@ -15,7 +15,7 @@ use crate::{
     coordinator::{CollectionCell, CoordinatorError, PinGuard},
     fault::{self, Planted},
     memory::Account,
-    model::{Delete, FieldId, PartitionId, PrimaryKey, Timestamp},
+    model::{Delete, FieldId, PartitionId, PrimaryKey, Segment, SegmentId, Timestamp},
     query::{
         self, BoundExpr, MemorySource, Query, QueryLimits, ReadSet, RowSource, Scope, ScopedDelete, SegmentSource,
     },
@@ -160,26 +160,35 @@ impl Standalone {
         let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
         let mut listed_early = None;
         if fault::planted(Planted::ListedBeforeSnapshot) {
-            listed_early = Some(self.coordinator.live_pinned(cell));
+            listed_early = Some(self.coordinator.pinned_list(cell));
             tokio::task::yield_now().await;
         }
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
-        let (live, pins) = listed_early.unwrap_or_else(|| self.coordinator.live_pinned(cell));
+        let list = listed_early.unwrap_or_else(|| self.coordinator.pinned_list(cell));
+        // The definition last: a drop changes it before it takes segments out of the list. So rows of a drop that came
+        // in between are left out here, in memory and in files alike.
+        self.coordinator.collection(cell.id)?;
         let meta = cell.meta();
+        let existing: HashSet<PartitionId> = meta.partitions.iter().map(|p| p.id).collect();
+        let is_gone = |id: SegmentId, partition: PartitionId| {
+            meta.is_truncated(id) || (partition != PartitionId::ALL && !existing.contains(&partition))
+        };
         let schema = Arc::clone(&meta.schema);
         let graph = searched.and_then(|field| self.coordinator.index_of(&meta, field));
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for growing in memory.segments {
-            let has_moved = cell.is_known(growing.id) && !fault::planted(Planted::MovedRowsKept);
-            if rows.ignore_growing || !wanted(growing.group.partition) || has_moved {
+            let partition = growing.group.partition;
+            let has_moved = list.knows(growing.id) && !fault::planted(Planted::MovedRowsKept);
+            if rows.ignore_growing || !wanted(partition) || has_moved || is_gone(growing.id, partition) {
                 continue;
             }
             let batches = growing.chunks.iter().map(|chunk| chunk.batch.clone()).collect();
-            let source = MemorySource::new(growing.group.partition, growing.group.channel.clone(), batches);
+            let source = MemorySource::new(partition, growing.group.channel.clone(), batches);
             sources.push(Box::new(source.with_deletes(growing.deletes)));
         }
-        for segment in live.iter().filter(|s| wanted(s.group.partition)) {
+        let is_read = |s: &&Segment| wanted(s.group.partition) && !is_gone(s.id, s.group.partition);
+        for segment in list.live.iter().filter(is_read) {
             let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
             let mut source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(&schema));
             source = source.with_vectors(Arc::clone(self.coordinator.vector_cache()));
@@ -203,7 +212,7 @@ impl Standalone {
                 }));
             }
         }
-        Ok((ReadSet { sources, deletes }, pins, older_than))
+        Ok((ReadSet { sources, deletes }, list.guard, older_than))
     }
 }
 

@@ -188,10 +188,11 @@ fn known(loaded: &Loaded) -> RecoveredCatalog {
             .filter_map(|ch| contents.channel_delta_lsn.get(ch).map(|lsn| (ch.clone(), *lsn)))
             .collect();
         let segments = contents.segments.get(&c.id).cloned().unwrap_or_default();
+        let truncated_before = c.truncated_before;
         let recovered = RecoveredCollection {
             schema: Arc::clone(&c.schema),
             partitions: c.partitions.iter().map(|p| p.id).collect(),
-            has_segment: Box::new(move |id| segments.knows(id)),
+            has_segment: Box::new(move |id| id < truncated_before || segments.knows(id)),
             delta_lsn,
         };
         (c.id, recovered)

@@ -102,6 +102,7 @@ fn answer<E: Classify + std::fmt::Display>(outcome: Result<FlushOutcome, E>) -> 
         FlushOutcome::Committed => Committed::Here,
         FlushOutcome::CollectionGone(id) => Committed::Gone(Gone::Collection(id)),
         FlushOutcome::PartitionGone(id) => Committed::Gone(Gone::Partition(id)),
+        FlushOutcome::Truncated(id) => Committed::Gone(Gone::Truncated(id)),
     })
 }
 

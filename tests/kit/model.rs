@@ -86,6 +86,7 @@ pub(crate) fn collection(id: i64, schema: CollectionSchema) -> Collection {
         loaded: Vec::new(),
         loads_new: false,
         dropped: false,
+        truncated_before: SegmentId::default(),
     }
 }
 

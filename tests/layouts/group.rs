@@ -154,6 +154,7 @@ impl Simulated {
                 clustering_key: Some(CLUSTERING_KEY),
                 growing_from: Timestamp::MAX,
                 config: &self.config,
+                commit_inputs: u32::MAX,
                 collection_auto: true,
                 ttl: self.ttl,
                 reserved: &reserved,
@@ -169,7 +170,13 @@ impl Simulated {
     /// segments.
     pub fn carry_out(&mut self, draft: &PlanDraft) {
         let free = |_| false;
-        let rules = Rules { kind: draft.kind, group: &self.group, max_inputs: self.config.max_inputs, reserved: &free };
+        let rules = Rules {
+            kind: draft.kind,
+            group: &self.group,
+            max_inputs: self.config.max_inputs,
+            commit_inputs: u32::MAX,
+            reserved: &free,
+        };
         validate(&draft.inputs, &rules, |id| self.get(id)).expect("a proposal keeps the rules");
         let ids: BTreeSet<SegmentId> = draft.inputs.iter().map(|i| i.segment).collect();
         let (inputs, others): (Vec<_>, Vec<_>) = self.segments.drain(..).partition(|s| ids.contains(&s.id));

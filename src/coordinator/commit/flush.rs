@@ -1,8 +1,8 @@
 //! The commits of the write path: of a growing segment that became Flushed, and of deletes that leave memory for the
 //! delta logs of the segments that may hold their keys.
 //!
-//! Must never: answer that a collection or partition is gone unless the catalog dropped it. The write path then forgets
-//! the rows.
+//! Must never: answer that a collection, a partition or a segment is gone unless the catalog dropped it. The write path
+//! then forgets the rows.
 
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ pub enum FlushOutcome {
     Committed,
     CollectionGone(CollectionId),
     PartitionGone(PartitionId),
+    /// The segment is older than the last truncation of its collection.
+    Truncated(CollectionId),
 }
 
 impl Core {
@@ -42,7 +44,11 @@ impl Core {
         if self.collections.by_id(group.collection).is_err() {
             return gone;
         }
-        if !cell.meta().partitions.iter().any(|p| p.id == group.partition) {
+        let meta = cell.meta();
+        if meta.is_truncated(segment.id) {
+            return Ok(FlushOutcome::Truncated(cell.id));
+        }
+        if !meta.partitions.iter().any(|p| p.id == group.partition) {
             return Ok(FlushOutcome::PartitionGone(group.partition));
         }
         if cell.is_known(segment.id) && !fault::planted(Planted::RepeatedFlushRefused) {

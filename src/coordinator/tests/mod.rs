@@ -2,8 +2,11 @@
 
 mod commits;
 mod compaction;
+mod drops;
 mod execution;
+mod limits;
 mod scrub;
+mod world;
 
 use crate::{kit::model, model::Collection};
 

@@ -181,6 +181,17 @@ fn reads_records_of_older_releases() {
     assert_eq!(collection.schema.dynamic_field().map(|f| f.id), Some(FieldId(102)));
     assert_eq!(collection.ttl(), Some(std::time::Duration::from_secs(60)));
 
+    assert!(!collection.is_truncated(SegmentId(1)));
+    let written = encode_json("k", &collection).unwrap();
+    assert!(!String::from_utf8_lossy(&written).contains("truncated"), "a default is not written");
+
+    let bytes = include_bytes!("../../../tests/golden/meta/collection-3.json");
+    let collection = decode_collection("datacoord/collection/0000000000000000007", bytes).unwrap();
+    let first = SegmentId(470603386581681137);
+    assert_eq!((collection.is_truncated(SegmentId(first.0 - 1)), collection.is_truncated(first)), (true, false));
+    let written: serde_json::Value = serde_json::from_slice(&encode_json("k", &collection).unwrap()).unwrap();
+    assert_eq!(written["truncated_before"], first.0);
+
     let bytes = include_bytes!("../../../tests/golden/meta/collection-2.json");
     let collection = decode_collection("datacoord/collection/0000000000000000007", bytes).unwrap();
     let default = |name: &str| collection.schema.field(name).unwrap().default_value.clone();

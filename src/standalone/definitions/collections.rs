@@ -6,7 +6,7 @@ use crate::{
     coordinator::{CollectionCell, Collections, Turn},
     meta::CatalogTxn,
     model::{
-        Channel, Collection, CollectionId, CollectionSchema, Partition, PartitionId, RequestError,
+        Channel, Collection, CollectionId, CollectionSchema, Partition, PartitionId, RequestError, SegmentId,
         collection::DEFAULT_PARTITION,
         name::{NameKind, check_name},
         properties,
@@ -82,6 +82,7 @@ impl Standalone {
             loaded: Vec::new(),
             loads_new: false,
             dropped: false,
+            truncated_before: SegmentId::default(),
         };
         let (names, stored) = (Arc::clone(&self.names), collection.clone());
         let fold = move |collections: &Collections| {
@@ -146,11 +147,21 @@ impl Standalone {
     async fn truncate_now(&self, cell: Arc<CollectionCell>, _ddl: Turn) -> Result<(), StandaloneError> {
         let id = cell.id;
         self.coordinator.cancel_plans(|plan| plan.group.collection == id, "the collection was truncated").await;
-        // A flush that has collected its rows would commit them after this, and bring them back.
-        let _held = self.ingest.hold_flushes(id, &cell.meta().channels).await;
-        self.coordinator.drop_segments(&cell, |_| true, |_, _| (), |_| ()).await?;
-        // Last: as long as there are segments, the deletes that wait for them are needed.
-        Ok(self.ingest.forget_collection(id).await?)
+        let before = {
+            // Between the seal and the commit no row may come: it would be seen beside those that go, and stay.
+            let _alone = cell.no_writes().await;
+            self.ingest.seal_all(id).await?;
+            let before = SegmentId(self.ids.next().await?);
+            let next = Collection { truncated_before: before, ..Collection::clone(&cell.meta()) };
+            let (names, changed, stored) = (Arc::clone(&self.names), Arc::clone(&cell), next.clone());
+            let write = |txn: &mut CatalogTxn, _| {
+                txn.put_collection(&stored);
+            };
+            let fold = move |_: &Collections| names.redefine([(&*changed, next)]);
+            self.coordinator.drop_segments(&cell, |s| s.id < before, write, fold).await?;
+            before
+        };
+        Ok(self.ingest.forget_segments(id, before).await?)
     }
 
     pub async fn alter_collection(

@@ -277,6 +277,7 @@ impl World {
                 clustering_key: Some(CLUSTERING_KEY),
                 growing_from: Timestamp::MAX,
                 config: &self.config,
+                commit_inputs: u32::MAX,
                 collection_auto: true,
                 ttl: None,
                 reserved: &reserved,
@@ -395,7 +396,8 @@ impl World {
         let segments = self.segments.lock().unwrap();
         let reserved = |id: SegmentId| self.book.reserved_by(id).is_some_and(|p| p != plan.id);
         let max_inputs = self.config.max_inputs;
-        let rules = Rules { kind: plan.kind, group: &plan.group, max_inputs, reserved: &reserved };
+        let rules =
+            Rules { kind: plan.kind, group: &plan.group, max_inputs, commit_inputs: u32::MAX, reserved: &reserved };
         validate(&plan.inputs, &rules, |id| segments.get(&id))
             .map_err(|e| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() })
     }
