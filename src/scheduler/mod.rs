@@ -12,7 +12,8 @@
 //!                                   cancelled: the caller records it; shut down: the plan resumes at the next start
 //! ```
 //!
-//! `queue`, `liveness`, `retry` and `lifecycle` are values with methods and a time argument; `dispatch` is the only loop.
+//! `queue`, `liveness`, `retry`, `state` and `lifecycle` are values with methods and a time argument; `dispatch` is the only
+//! loop, and `attempt` one execution.
 //! [`worker`] is the seam to the execution: a task goes in, progress reports and one outcome come out.
 //!
 //! Invariants: (1) a plan is in the queue, in one slot, or neither; (2) no more executions than slots; (3) of two
@@ -24,17 +25,20 @@
 pub mod lifecycle;
 pub mod worker;
 
+mod attempt;
 mod dispatch;
 mod liveness;
 mod queue;
 mod retry;
 mod sink;
+mod state;
 
 #[cfg(test)]
 mod tests;
 
-pub use dispatch::{Scheduler, Stats, Totals};
+pub use dispatch::Scheduler;
 pub use lifecycle::{Event, IllegalTransition, transition};
 pub use queue::{ByClass, QueueHold};
 pub use sink::{Attempt, AttemptFailure, JobSink, SinkRefusal};
+pub use state::{Stats, Totals};
 pub use worker::{Execution, LocalWorker, Task, TaskOutcome, Worker, WorkerError};
