@@ -4,10 +4,11 @@
 //! those of the whole request. Must never drop a part of a request that would change its answer: it is refused.
 
 use super::{
-    query::{Output, read_partitions},
+    query::read_partitions,
     search::{
-        Params, check_partitions, decimals, filter, ignore_growing, number, offset, queries, refused, results,
-        unsupported, value, window,
+        Searched, filter,
+        params::{Params, decimals, ignore_growing, number, offset, value, window},
+        queries, refused, results, unsupported,
     },
     *,
 };
@@ -37,10 +38,8 @@ impl MilvusApi {
     ) -> Outcome<(SearchResults, Account)> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
-        let meta = cell.meta();
+        let Searched { meta, output } = Searched::of(&cell, &request.partition_names, &request.output_fields)?;
         let schema = &meta.schema;
-        check_partitions(schema, &request.partition_names)?;
-        let output = Output::of(schema, &request.output_fields)?;
         let count = request.requests.len();
         if !(1..=MOST_SEARCHES).contains(&count) {
             return Err(refused(SearchError::Searches { got: count, most: MOST_SEARCHES }));

@@ -2,25 +2,23 @@
 
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use futures::{
-    StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
+use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Effort, Grouping, QueryVectors,
+    Found, Page, Search,
+    found::Ranking,
     grouped::{Collected, Members},
     kernel::{self, Kernel},
-    nearest::{HIT_BYTES, Nearest},
+    nearest::{HIT_BYTES, Hit, Nearest},
+    parts::Parts,
 };
 use crate::{
-    model::{CollectionSchema, DataType, Field, FieldId, Metric, PrimaryKey, SearchError},
+    model::{CollectionSchema, DataType, Field, PrimaryKey, SearchError},
     query::{
-        QueryError, QueryLimits, ReadSet, RowSource, Scope,
+        QueryError, QueryLimits, ReadSet, RowSource,
         interrupt::{Checkpoint, Interrupt},
         scan::{CONCURRENT_SOURCES, Detail, Scan, Survivors},
-        select::{RowPlace, fetch, output_schema},
+        select::{RowPlace, output_schema},
     },
     storage::Vectors,
 };
@@ -31,65 +29,6 @@ const PIECE_BYTES: usize = 128 << 10;
 const BYTES_PER_UNIT: usize = 8;
 /// Estimated memory of the nearest rows of a query before there is one.
 const QUERY_BYTES: u64 = 128;
-
-/// A request for the rows that are nearest to each of several vectors.
-#[derive(Debug, Clone)]
-pub struct Search {
-    pub scope: Scope,
-    /// A vector field.
-    pub field: FieldId,
-    pub metric: Metric,
-    pub queries: QueryVectors,
-    /// Rows for each query vector.
-    pub limit: u64,
-    /// Nearer rows that are left out.
-    pub offset: u64,
-    /// None: any value.
-    pub range: Option<Range>,
-    /// Rows of each group are found, not one of each key.
-    pub group: Option<Grouping>,
-    /// The search is for a page of an iterator.
-    pub page: Option<Page>,
-    /// Columns of the answer, in this order. Any stored field is allowed.
-    pub output: Vec<FieldId>,
-    pub effort: Effort,
-}
-
-/// A page of an iterator: the rows behind those of the page before. A page ends between two values, so it has all rows that
-/// are as near as its last one, and no row is missed or found twice.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Page {
-    /// The value of the last row of the page before. None: this is the first page.
-    pub after: Option<f32>,
-}
-
-/// Bounds of the values that rows may have.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Range {
-    /// The far end, not included.
-    pub radius: f32,
-    /// The near end, included. None: there is none.
-    pub near: Option<f32>,
-}
-
-impl Range {
-    /// The same as bounds of ranks: from, and below.
-    fn ranks(self, metric: Metric) -> std::ops::Range<f32> {
-        let rank = |value| kernel::rank(metric, value);
-        self.near.map_or(f32::NEG_INFINITY, rank)..rank(self.radius)
-    }
-}
-
-/// The rows that were found, those of the first query vector first, the nearest of each first.
-#[derive(Debug)]
-pub struct Found {
-    /// Number of rows of each query vector.
-    pub counts: Vec<usize>,
-    /// Value of each row in the metric of the search.
-    pub scores: Vec<f32>,
-    /// The output columns, named and typed as in `CollectionSchema::arrow_schema`.
-    pub rows: RecordBatch,
-}
 
 /// Finds the nearest rows of each query vector.
 ///
@@ -129,21 +68,10 @@ pub(in crate::query) async fn search_until(
         skip = 0;
     }
     let hits = nearest.iter().map(Collected::len).sum();
-    let ordered = interrupt.sized(hits, move |_| {
-        let (mut counts, mut scores, mut places) = (Vec::with_capacity(nearest.len()), Vec::new(), Vec::new());
-        for nearest in nearest {
-            let before = places.len();
-            for hit in nearest.into_hits().into_iter().skip(skip) {
-                scores.push(kernel::score(metric, hit.rank.0));
-                places.push(hit.place);
-            }
-            counts.push(places.len() - before);
-        }
-        Ok((counts, scores, Arc::<[RowPlace]>::from(places)))
-    });
-    let (counts, scores, places) = ordered.await?;
-    let rows = fetch(answer_schema, &sources, &output, places, limits, &interrupt).await?;
-    Ok(Found { counts, scores, rows })
+    let scored = move |hit: Hit| (kernel::score(metric, hit.rank.0), hit.place);
+    let rows = move |nearest: Collected| Ok(nearest.into_hits().into_iter().skip(skip).map(scored));
+    let ranking = interrupt.sized(hits, move |_| Ranking::of(nearest.into_iter().map(rows))).await?;
+    ranking.read((answer_schema, &output), &sources, limits, &interrupt).await
 }
 
 /// A search whose parts fit each other.
@@ -265,7 +193,7 @@ impl Wanted {
             let mut done = 0;
             while let Some(place) = batch.places.get(done) {
                 parts.find(*place)?;
-                if parts.vectors.is_none() {
+                if !parts.is_open() {
                     parts.open(self.search.field, &mut |bytes| {
                         let has_room = limits.hold(bytes.saturating_sub(held_bytes)).is_ok();
                         held_bytes = if has_room { held_bytes.max(bytes) } else { held_bytes };
@@ -341,63 +269,4 @@ pub(super) enum Look {
 fn can_group(data_type: DataType) -> bool {
     use DataType as D;
     matches!(data_type, D::Bool | D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::VarChar)
-}
-
-/// The vectors of a source, read part by part.
-struct Parts<'s> {
-    source: &'s dyn RowSource,
-    rows: Vec<u64>,
-    /// The current part, and the place of its first row.
-    part: usize,
-    start: u64,
-    /// The current part, if it is open.
-    vectors: Option<OpenPart>,
-}
-
-/// Some vectors of a part, those behind them, and the place of the first.
-struct OpenPart {
-    start: u64,
-    here: Arc<[Vectors]>,
-    rest: BoxStream<'static, Result<Arc<[Vectors]>, QueryError>>,
-}
-
-impl<'s> Parts<'s> {
-    fn of(source: &'s dyn RowSource) -> Self {
-        Self { rows: source.vector_parts(), source, part: 0, start: 0, vectors: None }
-    }
-
-    /// Goes to the part that has a place, which is not before the current part.
-    fn find(&mut self, place: u64) -> Result<(), QueryError> {
-        loop {
-            let Some(rows) = self.rows.get(self.part) else {
-                return Err(QueryError::Short { got: self.start as usize, wanted: place as usize + 1 });
-            };
-            let end = self.start + rows;
-            if place < end {
-                return Ok(());
-            }
-            (self.part, self.start, self.vectors) = (self.part + 1, end, None);
-        }
-    }
-
-    /// Opens the current part. See [`RowSource::vectors`].
-    fn open(&mut self, field: FieldId, reserve: &mut dyn FnMut(u64) -> bool) {
-        let rest = self.source.vectors(field, self.part, reserve);
-        self.vectors = Some(OpenPart { start: self.start, here: Arc::new([]), rest });
-    }
-
-    /// The vectors around a place of the open part, not before those that were returned last; and the place of the first.
-    async fn reach(&mut self, place: u64) -> Result<(u64, Arc<[Vectors]>), QueryError> {
-        let short = |got: u64| QueryError::Short { got: got as usize, wanted: place as usize + 1 };
-        let Some(open) = &mut self.vectors else { return Err(short(self.start)) };
-        loop {
-            let end = open.start + open.here.iter().map(|vectors| vectors.len() as u64).sum::<u64>();
-            if place < end {
-                return Ok((open.start, Arc::clone(&open.here)));
-            }
-            // First, so that they are not held twice.
-            (open.start, open.here) = (end, Arc::new([]));
-            open.here = open.rest.try_next().await?.ok_or_else(|| short(end))?;
-        }
-    }
 }

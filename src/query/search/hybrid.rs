@@ -14,6 +14,7 @@ use std::{
 use super::{
     Found, Fusion, Search,
     exact::{Look, Wanted},
+    found::Ranking,
     grouped::Collected,
     kernel,
     nearest::{HIT_BYTES, Hit},
@@ -23,7 +24,7 @@ use crate::{
     query::{
         QueryError, QueryLimits, ReadSet,
         interrupt::{Checkpoint, Interrupt},
-        select::{RowPlace, fetch, output_schema},
+        select::{RowPlace, output_schema},
     },
 };
 
@@ -76,23 +77,14 @@ pub async fn hybrid(
     let skip = usize::try_from(offset).unwrap_or(usize::MAX);
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let fuse = move |checkpoint: &Checkpoint| {
-        let (mut counts, mut scores, mut places) = (Vec::with_capacity(queries), Vec::new(), Vec::new());
         let mut results: Vec<_> = results.into_iter().map(Vec::into_iter).collect();
-        for _ in 0..queries {
+        Ranking::of((0..queries).map(|_| {
             let found = results.iter_mut().filter_map(Iterator::next);
-            let rows = fused(&fusion, &metrics, found, checkpoint)?;
-            let before = places.len();
-            for (score, place) in rows.into_iter().skip(skip).take(most) {
-                scores.push(score);
-                places.push(place);
-            }
-            counts.push(places.len() - before);
-        }
-        Ok((counts, scores, Arc::<[RowPlace]>::from(places)))
+            Ok(fused(&fusion, &metrics, found, checkpoint)?.into_iter().skip(skip).take(most))
+        }))
     };
-    let (counts, scores, places) = interrupt.sized(hits, fuse).await?;
-    let rows = fetch(answer_schema, &sources, &output, places, limits, &interrupt).await?;
-    Ok(Found { counts, scores, rows })
+    let ranking = interrupt.sized(hits, fuse).await?;
+    ranking.read((answer_schema, &output), &sources, limits, &interrupt).await
 }
 
 /// The rows of one query vector, the best first. `found` has the result of each search.

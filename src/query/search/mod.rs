@@ -25,19 +25,24 @@
 
 mod effort;
 mod exact;
+mod found;
 mod fusion;
 mod grouped;
 mod hybrid;
 mod indexed;
 mod kernel;
 mod nearest;
+mod parts;
+mod request;
 mod vectors;
 
 pub use effort::Effort;
+pub use exact::search;
 #[cfg(test)]
 pub(in crate::query) use exact::search_until;
-pub use exact::{Found, Page, Range, Search, search};
+pub use found::Found;
 pub use fusion::Fusion;
 pub use grouped::Grouping;
 pub use hybrid::{Hybrid, hybrid};
+pub use request::{Page, Range, Search};
 pub use vectors::QueryVectors;
