@@ -28,7 +28,7 @@ use super::{
     first_pass::{DECODE_BYTES, scan_values},
     inputs::Inputs,
     merge_run::MergeRun,
-    second_pass::Selections,
+    piece_work::Selections,
     selection::{Keep, RowIds, Selection, TimeRange},
 };
 use crate::{

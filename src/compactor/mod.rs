@@ -31,6 +31,7 @@
 //! the range that its task brings.
 
 mod clustering;
+mod copied;
 mod cut;
 mod deletes;
 mod error;
@@ -43,6 +44,7 @@ mod l0_delete;
 mod memory;
 mod merge_run;
 mod order;
+mod piece_work;
 mod progress;
 mod ranges;
 mod reserve;
@@ -50,6 +52,7 @@ mod run;
 mod second_pass;
 mod selection;
 mod sink;
+mod survivors;
 mod task;
 mod throttle;
 mod write;

@@ -8,7 +8,7 @@ use super::{
     clustering::{self, KeySurvey},
     inputs::Inputs,
     merge_run::MergeRun,
-    second_pass::Selections,
+    piece_work::Selections,
     write::{Cuts, OutputDraft, arrange, largest, merge_order, next_aim, units_of_ranges, write_units},
 };
 

@@ -14,9 +14,8 @@ use super::{
     l0_delete,
     memory::MemoryBudget,
     merge_run::{Cores, MergeRun, Shared},
-    ranges,
-    second_pass::Selections,
-    write,
+    piece_work::Selections,
+    ranges, write,
 };
 use crate::{
     config::{BinlogConfig, WorkerConfig},

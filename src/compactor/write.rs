@@ -14,7 +14,8 @@ use super::{
     inputs::Inputs,
     memory::run_units,
     merge_run::MergeRun,
-    second_pass::{ColumnTarget, PieceWork, Selections, Written, write_column, write_columns},
+    piece_work::{PieceWork, Selections},
+    second_pass::{ColumnTarget, Written, write_column, write_columns},
 };
 use crate::{
     binlog::PkStatsBuilder,

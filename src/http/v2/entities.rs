@@ -28,6 +28,23 @@ pub(super) const DEFAULT_LIMIT: i64 = 100;
 const ALL_FIELDS: &str = "*";
 const COUNT: &str = "count(*)";
 
+/// The rows of a write, and where they go.
+struct Writing {
+    target: Target,
+    partition: String,
+    num_rows: u32,
+    columns: Vec<FieldData>,
+}
+
+impl Writing {
+    fn read(call: &Call, members: &Members<'_>, privilege: Privilege) -> Result<Self, Fault> {
+        let target = call.target(members)?;
+        let meta = call.definition(&target, privilege)?;
+        let (num_rows, columns) = data(members, &meta.schema)?;
+        Ok(Self { target, partition: members.text("partitionName")?, num_rows, columns })
+    }
+}
+
 /// The columns that a write carries.
 fn data(members: &Members<'_>, schema: &CollectionSchema) -> Result<(u32, Vec<FieldData>), Fault> {
     let bad = |why: String| Fault::Coded(BAD_ROWS, format!("fail to deal the insert data, error: {why}"));
@@ -52,14 +69,12 @@ fn bad_key(why: &str) -> Fault {
 pub(in crate::http) async fn insert(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = Members::read("CollectionDataReq", &body)?;
-    let target = call.target(&members)?;
-    let meta = call.definition(&target, Privilege::Insert)?;
-    let (num_rows, fields_data) = data(&members, &meta.schema)?;
+    let Writing { target, partition, num_rows, columns } = Writing::read(&call, &members, Privilege::Insert)?;
     let request = InsertRequest {
         db_name: target.database,
         collection_name: target.name,
-        partition_name: members.text("partitionName")?,
-        fields_data,
+        partition_name: partition,
+        fields_data: columns,
         num_rows,
         ..Default::default()
     };
@@ -71,14 +86,12 @@ pub(in crate::http) async fn upsert(call: Call, body: Body) -> Result<Response, 
     let body = call.whole(body)?;
     let members = Members::read("CollectionDataReq", &body)?;
     members.refuse(&["partialUpdate", "fieldOps"])?;
-    let target = call.target(&members)?;
-    let meta = call.definition(&target, Privilege::Upsert)?;
-    let (num_rows, fields_data) = data(&members, &meta.schema)?;
+    let Writing { target, partition, num_rows, columns } = Writing::read(&call, &members, Privilege::Upsert)?;
     let request = UpsertRequest {
         db_name: target.database,
         collection_name: target.name,
-        partition_name: members.text("partitionName")?,
-        fields_data,
+        partition_name: partition,
+        fields_data: columns,
         num_rows,
         ..Default::default()
     };
