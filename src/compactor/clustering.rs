@@ -15,16 +15,12 @@
 
 use std::cmp::Ordering;
 
-use arrow_array::{
-    Array, ArrayRef,
-    cast::AsArray,
-    types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
-};
+use arrow_array::Array;
 use arrow_buffer::BooleanBufferBuilder;
-use arrow_schema::DataType as Arrow;
 
 use super::{
     CompactError,
+    cluster_keys::ClusterKeys,
     first_pass::{DECODE_BYTES, scan_values},
     inputs::Inputs,
     merge_run::MergeRun,
@@ -141,19 +137,14 @@ pub(super) async fn survey(
             let (mut range, mut taken): (Option<(Scalar, Scalar)>, _) = (None, Vec::new());
             column.scan(&column.open(bytes)?, &stop, |row, array| {
                 let array = selection.keep.slice(row, array.len()).apply(array)?;
-                let keys = Keys::of(&array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;
+                let keys = ClusterKeys::of(&array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;
                 for row in 0..array.len() {
                     if skip == 0 {
                         taken.push((keys.get(row), weight));
                         skip = every;
                     }
                     skip -= 1;
-                    match &mut range {
-                        None => range = Some((keys.get(row), keys.get(row))),
-                        Some((min, _)) if keys.compare(row, min).is_lt() => *min = keys.get(row),
-                        Some((_, max)) if keys.compare(row, max).is_gt() => *max = keys.get(row),
-                        Some(_) => {}
-                    }
+                    keys.widen(&mut range, row);
                 }
                 Ok(())
             })?;
@@ -278,16 +269,12 @@ async fn part_of(
         let mut bits = BooleanBufferBuilder::new(column.file.rows as usize);
         let mut range: Option<(Scalar, Scalar)> = None;
         column.scan(&column.open(bytes)?, &stop, |first, array| {
-            let keys = Keys::of(array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;
+            let keys = ClusterKeys::of(array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;
             for row in 0..array.len() {
                 let here = all.has(first + row) && slice.holds(|value| keys.compare(row, value));
                 bits.append(here);
-                match &mut range {
-                    _ if !here => {}
-                    None => range = Some((keys.get(row), keys.get(row))),
-                    Some((min, _)) if keys.compare(row, min).is_lt() => *min = keys.get(row),
-                    Some((_, max)) if keys.compare(row, max).is_gt() => *max = keys.get(row),
-                    Some(_) => {}
+                if here {
+                    keys.widen(&mut range, row);
                 }
             }
             Ok(())
@@ -358,47 +345,6 @@ fn slices(sample: &[(Scalar, u64)], most: u64) -> Vec<Slice> {
     let from = std::iter::once(None).chain(bounds.iter().cloned().map(Some));
     let to = bounds.iter().cloned().map(Some).chain([None]);
     from.zip(to).map(|(from, to)| Slice { from, to }).collect()
-}
-
-/// A column of keys.
-enum Keys {
-    Int(arrow_array::Int64Array),
-    Float(arrow_array::Float64Array),
-    Str(arrow_array::StringArray),
-}
-
-impl Keys {
-    /// None if rows can't be clustered by such a column.
-    fn of(array: &ArrayRef) -> Option<Self> {
-        match array.data_type() {
-            Arrow::Int8 => Some(Self::Int(array.as_primitive_opt::<Int8Type>()?.unary(i64::from))),
-            Arrow::Int16 => Some(Self::Int(array.as_primitive_opt::<Int16Type>()?.unary(i64::from))),
-            Arrow::Int32 => Some(Self::Int(array.as_primitive_opt::<Int32Type>()?.unary(i64::from))),
-            Arrow::Int64 => Some(Self::Int(array.as_primitive_opt::<Int64Type>()?.clone())),
-            Arrow::Float32 => Some(Self::Float(array.as_primitive_opt::<Float32Type>()?.unary(f64::from))),
-            Arrow::Float64 => Some(Self::Float(array.as_primitive_opt::<Float64Type>()?.clone())),
-            Arrow::Utf8 => Some(Self::Str(array.as_string_opt::<i32>()?.clone())),
-            _ => None,
-        }
-    }
-
-    fn get(&self, row: usize) -> Scalar {
-        match self {
-            Self::Int(keys) => Scalar::Int(keys.value(row)),
-            Self::Float(keys) => Scalar::Float(keys.value(row)),
-            Self::Str(keys) => Scalar::Str(keys.value(row).into()),
-        }
-    }
-
-    /// How the key of a row compares with a value.
-    fn compare(&self, row: usize, value: &Scalar) -> Ordering {
-        match (self, value) {
-            (Self::Int(keys), Scalar::Int(value)) => keys.value(row).cmp(value),
-            (Self::Float(keys), Scalar::Float(value)) => keys.value(row).total_cmp(value),
-            (Self::Str(keys), Scalar::Str(value)) => keys.value(row).cmp(value),
-            (_, value) => self.get(row).cmp(value),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::{CompactError, Compactor, ProgressSink, memory::Reservation, merge_run::SIGN_OF_LIFE};
+use super::{
+    CompactError, Compactor, ProgressSink,
+    waits::{reserve, unless_stopped},
+};
 use crate::{
     graph::{GraphBuilder, GraphShape},
     model::{CollectionSchema, FieldId, IndexPart, Plan, Segment, SegmentIndex, SegmentLogs},
@@ -117,11 +120,11 @@ impl Build<'_> {
         let width = (task.shape.dim as usize * size_of::<f32>()).max(1);
         let batch_rows = (BATCH_BYTES / width).clamp(1, BATCH_ROWS);
         let memory = 2 * part_rows.min(rows) * task.shape.row_bytes() + 2 * (batch_rows * width) as u64;
-        let _memory = self.reserve(memory).await?;
+        let _memory = reserve(&shared.budget, memory, &self.stop, self.progress).await?;
         let ids = task.segment.log_ids();
         let mut batches = read_columns(&shared.store, ids, &task.logs, &task.schema, &[task.field], batch_rows);
         let (mut place, mut builder, mut left) = (0u64, None, 0u64);
-        while let Some(batch) = self.unless_stopped(batches.try_next()).await?? {
+        while let Some(batch) = unless_stopped(&self.stop, batches.try_next()).await?? {
             let column = batch.columns().first().and_then(|column| column.as_fixed_size_binary_opt());
             let Some(column) = column else {
                 return Err(CompactError::Internal(format!("field {} has no vectors", task.field)));
@@ -129,7 +132,7 @@ impl Build<'_> {
             let vectors = Vectors::of(column);
             if let Some(throttle) = &shared.throttle {
                 let bytes = vectors.bytes_in_memory();
-                self.unless_stopped(throttle.take(bytes, || self.progress.alive())).await?;
+                unless_stopped(&self.stop, throttle.take(bytes, || self.progress.alive())).await?;
             }
             let mut at = 0;
             while at < vectors.len() {
@@ -211,29 +214,6 @@ impl Build<'_> {
         self.compactor.shared.store.put_all_paced(&self.pace, vec![(path, bytes)]).await?;
         self.progress.alive();
         Ok(())
-    }
-
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, CompactError> {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(CompactError::Cancelled),
-            value = work => Ok(value),
-        }
-    }
-
-    /// Memory for the whole build, with signs of life during the wait.
-    async fn reserve(&self, bytes: u64) -> Result<Reservation, CompactError> {
-        let reservation = self.compactor.shared.budget.reserve(bytes);
-        tokio::pin!(reservation);
-        self.unless_stopped(async {
-            loop {
-                match tokio::time::timeout(SIGN_OF_LIFE, &mut reservation).await {
-                    Ok(reservation) => return reservation,
-                    Err(_elapsed) => self.progress.alive(),
-                }
-            }
-        })
-        .await
     }
 
     async fn clean_up(&self) {

@@ -10,7 +10,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,6 +21,7 @@ use super::{
     CompactError, CompactionTask, ProgressSink, Throttle,
     ids::OutputIds,
     memory::{MemoryBudget, Reservation},
+    waits::{reserve, unless_stopped},
 };
 use crate::{
     background::{ComputePool, cores},
@@ -30,8 +30,6 @@ use crate::{
     storage::{Fetched, LogPath, Paced, RangedObject, Reading, RunningCheck, SegmentStore, StoredObject, fetch},
 };
 
-/// How often a plan that waits for memory says that it lives; the shortest time-out that can be configured is a second.
-pub(super) const SIGN_OF_LIFE: Duration = Duration::from_millis(250);
 /// An object of this size is worth its own write.
 pub(super) const SMALL_BYTES: u64 = 1 << 20;
 
@@ -141,29 +139,13 @@ impl<'a> MergeRun<'a> {
         self.cores.count + 1
     }
 
-    /// Ends with [`CompactError::Cancelled`] as soon as the run is stopped. `work` has to be safe to drop.
-    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, CompactError> {
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(CompactError::Cancelled),
-            value = work => Ok(value),
-        }
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, CompactError> {
+        unless_stopped(&self.stop, work).await
     }
 
-    /// Memory for the next step. A plan that waits for the memory of others has not stalled, so it reports signs of life:
-    /// otherwise its time without progress would run out.
+    /// [`reserve`] of this run.
     pub(super) async fn reserve(&self, bytes: u64) -> Result<Reservation, CompactError> {
-        let reservation = self.budget.reserve(bytes);
-        tokio::pin!(reservation);
-        self.unless_stopped(async {
-            loop {
-                match tokio::time::timeout(SIGN_OF_LIFE, &mut reservation).await {
-                    Ok(reservation) => return reservation,
-                    Err(_elapsed) => self.progress.alive(),
-                }
-            }
-        })
-        .await
+        reserve(self.budget, bytes, &self.stop, self.progress).await
     }
 
     /// Fetches an object to be decoded: whole if it is small, in windows otherwise. A whole object is checked when it is

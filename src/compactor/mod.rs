@@ -16,7 +16,8 @@
 //! copied, not rewritten.
 //!
 //! `run` is the whole of it; `first_pass` selects, `write` and `ranges` cut and write by means of `second_pass`, `finish`
-//! completes the outputs.
+//! completes the outputs. Below `second_pass`, `piece_work` has the state of a piece, `survivors` its rows, `copied` the
+//! columns that are copied.
 //!
 //! Beside merges it builds indexes of segments (`index`).
 //!
@@ -30,6 +31,7 @@
 //! budget of all plans; (5) after an error no object of the failed run is left, as far as the store lets us delete; (6) all ids of a run lie in
 //! the range that its task brings.
 
+mod cluster_keys;
 mod clustering;
 mod copied;
 mod cut;
@@ -55,6 +57,7 @@ mod sink;
 mod survivors;
 mod task;
 mod throttle;
+mod waits;
 mod write;
 
 pub use error::CompactError;

@@ -134,12 +134,13 @@ impl Field {
         self.id.to_string()
     }
 
-    fn system(id: FieldId, name: &str) -> Self {
+    /// A field without parameters and without a role.
+    pub fn new(id: FieldId, name: &str, data_type: DataType) -> Self {
         Self {
             id,
             name: name.to_owned(),
             description: String::new(),
-            data_type: DataType::Int64,
+            data_type,
             element_type: None,
             is_primary_key: false,
             auto_id: false,
@@ -195,7 +196,7 @@ impl CollectionSchema {
 
     /// All stored fields ascending by id: RowID (0), Timestamp (1), then the user's.
     pub fn stored_fields(&self) -> Vec<Field> {
-        let mut fields = vec![Field::system(FieldId::ROW_ID, "RowID"), Field::system(FieldId::TIMESTAMP, "Timestamp")];
+        let mut fields = vec![Field::new(FieldId::ROW_ID, "RowID", DataType::Int64), Field::new(FieldId::TIMESTAMP, "Timestamp", DataType::Int64)];
         fields.extend(self.fields.iter().cloned());
         fields.sort_by_key(|f| f.id);
         fields

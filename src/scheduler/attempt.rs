@@ -5,33 +5,33 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::{sync::watch, time};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, watch},
+    time,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Attempt, AttemptFailure, Execution, SinkRefusal, TaskOutcome, WorkerError,
-    dispatch::{STOP_GRACE, Shared},
+    Attempt, AttemptFailure, Execution, JobSink, TaskOutcome, Worker, WorkerError,
     queue::Ticket,
+    retry::RetryPolicy,
+    state::{AttemptEnd, SchedulerState, Stop},
 };
-use crate::{error::ErrorKind, model::ProgressReport};
+use crate::{clock::Clock, error::ErrorKind, model::ProgressReport};
 
-/// Why an execution has to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    Cancelled,
-    Stalled { idle: Duration },
-    Shutdown,
-}
+/// How long a stopped execution may take to clean up before it is dropped.
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(800);
 
-/// How an attempt has ended.
-pub(super) enum AttemptEnd {
-    Completed,
-    /// The plan ended without us.
-    Ended,
-    Failed(WorkerError),
-    /// It panicked instead of answering.
-    Died(String),
-    Stopped(Stop),
+/// The parts that the loop and its executions share.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) sink: Arc<dyn JobSink>,
+    pub(super) worker: Arc<dyn Worker>,
+    pub(super) retry: RetryPolicy,
+    pub(super) state: Mutex<SchedulerState>,
+    /// Wakes the loop.
+    pub(super) changed: Notify,
 }
 
 impl Shared {
@@ -139,21 +139,6 @@ impl Shared {
             ended.cancel();
         }
         self.changed.notify_one();
-    }
-}
-
-impl AttemptEnd {
-    fn failed(kind: ErrorKind, message: String) -> Self {
-        Self::Failed(WorkerError { kind, message })
-    }
-}
-
-impl From<SinkRefusal> for AttemptEnd {
-    fn from(refusal: SinkRefusal) -> Self {
-        match refusal {
-            SinkRefusal::Ended => Self::Ended,
-            SinkRefusal::Failed { kind, message } => Self::failed(kind, message),
-        }
     }
 }
 

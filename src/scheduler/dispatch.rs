@@ -16,6 +16,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::{
     JobSink, Worker,
+    attempt::{STOP_GRACE, Shared},
     queue::{QueueHold, Ticket},
     retry::RetryPolicy,
     state::{SchedulerState, Stats},
@@ -25,9 +26,6 @@ use crate::{
     config::WorkerConfig,
     model::{JobId, Plan, PlanId, Progress, Trigger},
 };
-
-/// How long a stopped execution may take to clean up before it is dropped.
-pub(super) const STOP_GRACE: Duration = Duration::from_millis(800);
 
 /// Handle to the queue and its executions; cheap to clone. [`Scheduler::run`] has to be running for anything to happen.
 #[derive(Clone)]
@@ -39,17 +37,6 @@ impl std::fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Scheduler").field("stats", &self.stats()).finish_non_exhaustive()
     }
-}
-
-/// The parts that the loop and its executions share.
-pub(super) struct Shared {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) sink: Arc<dyn JobSink>,
-    pub(super) worker: Arc<dyn Worker>,
-    pub(super) retry: RetryPolicy,
-    pub(super) state: Mutex<SchedulerState>,
-    /// Wakes the loop.
-    pub(super) changed: Notify,
 }
 
 impl Scheduler {

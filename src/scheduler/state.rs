@@ -11,16 +11,50 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Attempt,
-    attempt::{AttemptEnd, Stop},
+    Attempt, SinkRefusal, WorkerError,
     liveness::Liveness,
     queue::{ByClass, FairQueue, Slots, Ticket},
 };
 use crate::{
     config::WorkerConfig,
+    error::ErrorKind,
     fault::{self, Planted},
     model::{PlanId, Progress, ProgressReport},
 };
+
+/// Why an execution has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    Cancelled,
+    Stalled { idle: Duration },
+    Shutdown,
+}
+
+/// How an attempt has ended.
+pub(super) enum AttemptEnd {
+    Completed,
+    /// The plan ended without us.
+    Ended,
+    Failed(WorkerError),
+    /// It panicked instead of answering.
+    Died(String),
+    Stopped(Stop),
+}
+
+impl AttemptEnd {
+    pub(super) fn failed(kind: ErrorKind, message: String) -> Self {
+        Self::Failed(WorkerError { kind, message })
+    }
+}
+
+impl From<SinkRefusal> for AttemptEnd {
+    fn from(refusal: SinkRefusal) -> Self {
+        match refusal {
+            SinkRefusal::Ended => Self::Ended,
+            SinkRefusal::Failed { kind, message } => Self::failed(kind, message),
+        }
+    }
+}
 
 /// Counts since the process began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

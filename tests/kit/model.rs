@@ -11,24 +11,7 @@ use datacoord::model::{
 
 /// A plain field without parameters.
 pub(crate) fn field(id: i64, name: &str, data_type: DataType) -> Field {
-    Field {
-        id: FieldId(id),
-        name: name.to_owned(),
-        description: String::new(),
-        data_type,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: false,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-        default_value: None,
-    }
+    Field::new(FieldId(id), name, data_type)
 }
 
 /// A primary key. A VarChar key may have 64 bytes.

@@ -1,8 +1,3 @@
-use std::sync::Arc;
-
-use arrow_array::{
-    BooleanArray, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, StringArray,
-};
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -32,28 +27,6 @@ fn draw(slices: &[Slice]) -> String {
 #[case::heavy_neighbours(&[(1, 300), (2, 300)], 100, "..1 1..=1 >1..2 2..=2 >2..")]
 fn ranges_are_even(#[case] weights: &[(i64, u64)], #[case] most: u64, #[case] expected: &str) {
     assert_eq!(draw(&slices(&ints(weights), most)), expected);
-}
-
-#[test]
-fn every_type_of_key_is_read() {
-    let ascending: [ArrayRef; 5] = [
-        Arc::new(Int8Array::from(vec![-1, 2])),
-        Arc::new(Int16Array::from(vec![-1, 2])),
-        Arc::new(Int32Array::from(vec![-1, 2])),
-        Arc::new(Int64Array::from(vec![-1, 2])),
-        Arc::new(Float32Array::from(vec![-1.0, 2.0])),
-    ];
-    for array in ascending {
-        let keys = Keys::of(&array).unwrap();
-        assert_eq!([keys.get(0).to_string(), keys.get(1).to_string()], ["-1", "2"]);
-        assert!(keys.compare(0, &keys.get(1)).is_lt() && keys.compare(1, &keys.get(1)).is_eq());
-    }
-    let floats: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN]));
-    assert!(Keys::of(&floats).unwrap().compare(0, &Scalar::Float(f64::INFINITY)).is_gt());
-    let texts: ArrayRef = Arc::new(StringArray::from(vec!["b"]));
-    assert!(Keys::of(&texts).unwrap().compare(0, &Scalar::Str("a".into())).is_gt());
-    let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
-    assert!(Keys::of(&flags).is_none());
 }
 
 proptest! {

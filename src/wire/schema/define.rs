@@ -93,24 +93,8 @@ fn field_schema(
 }
 
 fn dynamic_field(id: FieldId) -> Field {
-    Field {
-        id,
-        name: rules::DYNAMIC_FIELD.to_owned(),
-        description: "dynamic schema".to_owned(),
-        data_type: DataType::Json,
-        element_type: None,
-        is_primary_key: false,
-        auto_id: false,
-        is_partition_key: false,
-        is_clustering_key: false,
-        is_dynamic: true,
-        dim: None,
-        max_length: None,
-        max_capacity: None,
-        type_params: Vec::new(),
-        index_params: Vec::new(),
-        default_value: None,
-    }
+    let field = Field::new(id, rules::DYNAMIC_FIELD, DataType::Json);
+    Field { is_dynamic: true, description: "dynamic schema".to_owned(), ..field }
 }
 
 fn data_type(number: i32, field: &str) -> Result<DataType, SchemaError> {
