@@ -28,11 +28,11 @@ impl Classify for Fenced {
 /// A fence. Its clones share the state.
 #[derive(Debug, Clone, Default)]
 pub struct Fence {
-    inner: Arc<Inner>,
+    inner: Arc<FenceState>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct FenceState {
     fenced: OnceLock<Fenced>,
     raised: CancellationToken,
 }

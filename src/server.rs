@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, LoadError},
+    config::{Config, ConfigError},
     connections::{self, HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     fault::{self, Point},
@@ -50,9 +50,9 @@ const HTTP_SHARE: usize = 8;
 ///
 /// # Errors
 /// A file that can't be used, with the key that names it.
-pub fn load_tls(config: &Config) -> Result<Option<ServerTls>, LoadError> {
+pub fn load_tls(config: &Config) -> Result<Option<ServerTls>, ConfigError> {
     let now_s = SystemClock::new().now_ms() / 1000;
-    ServerTls::load(&config.tls, now_s).map_err(|error| LoadError::Contradiction(error.to_string()))
+    ServerTls::load(&config.tls, now_s).map_err(|error| ConfigError::Contradiction(error.to_string()))
 }
 
 /// Serves until SIGTERM or SIGINT, then stops gracefully. `ready_file` is written once calls are answered.
@@ -185,7 +185,7 @@ fn bounded(
     let for_http = (most / HTTP_SHARE).max(1);
     info!(connections = most, descriptors, "limits of connections");
     let idle = config.server.idle_timeout;
-    let watched = |port| Arc::new(Counted::of(metrics, port));
+    let watched = |port| Arc::new(PortCounters::of(metrics, port));
     let (grpc_tls, http_tls) = (tls.and_then(ServerTls::grpc).cloned(), tls.and_then(ServerTls::http).cloned());
     (
         Listener::new(grpc, (most - for_http).max(1), idle, RefusalProtocol::Http2, grpc_tls, watched("grpc")),
@@ -194,14 +194,14 @@ fn bounded(
 }
 
 /// Counts the connections of one port in the metrics.
-struct Counted {
+struct PortCounters {
     open: IntGauge,
     refused: IntCounter,
     /// By fault, all of them from the start on.
     failed: [(HandshakeFault, IntCounter); HandshakeFault::ALL.len()],
 }
 
-impl Counted {
+impl PortCounters {
     fn of(metrics: &Metrics, port: &'static str) -> Self {
         let connections = &metrics.connections;
         let failed = HandshakeFault::ALL;
@@ -213,7 +213,7 @@ impl Counted {
     }
 }
 
-impl Watched for Counted {
+impl Watched for PortCounters {
     fn opened(&self) {
         self.open.inc();
     }

@@ -8,7 +8,7 @@ use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 use tokio::sync::OwnedMutexGuard;
 use tracing::info;
 
-use super::{AccessFailure, Caller, Gatekeeper, book::Book, logins::Logins, names};
+use super::{AccessFailure, Caller, Gatekeeper, book::AccountBook, logins::Logins, names};
 use crate::{
     clock::Clock,
     config::AccessConfig,
@@ -82,7 +82,7 @@ pub struct RoleMembers {
 
 /// Users, roles and grants of one process.
 pub struct Accounts {
-    book: Arc<Book>,
+    book: Arc<AccountBook>,
     logins: Arc<Logins>,
     gatekeeper: Gatekeeper,
     coordinator: Arc<Coordinator>,
@@ -110,7 +110,7 @@ impl Accounts {
         let settings = coordinator.config().access.clone();
         let longest_name = coordinator.config().limits.max_name_length;
         let root_password = Some(settings.root_password.expose()).filter(|text| !text.is_empty());
-        let book = Arc::new(Book::of(users, roles, root_password.unwrap_or(ROOT_PASSWORD)));
+        let book = Arc::new(AccountBook::of(users, roles, root_password.unwrap_or(ROOT_PASSWORD)));
         let logins = Arc::new(Logins::new(settings.hashes_at_once(), clock, Arc::clone(&metrics)));
         let gatekeeper = Gatekeeper::new(settings.enabled, Arc::clone(&book), Arc::clone(&logins), metrics);
         Self { book, logins, gatekeeper, coordinator, ids, settings, longest_name, changes: Arc::default() }

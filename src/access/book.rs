@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::{
     decision::{self, Need},
-    logins::{CurrentPassword, Secret},
+    logins::{CurrentPassword, LoginSecret},
 };
 use crate::model::{
     Grant, Granted, ObjectType, Privilege, Role, RoleId, User,
@@ -22,33 +22,33 @@ const PUBLIC_ID: RoleId = RoleId(2);
 
 /// A user and the version of its password.
 #[derive(Debug, Clone)]
-struct Account {
+struct StoredUser {
     user: User,
     password: CurrentPassword,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    accounts: BTreeMap<String, Account>,
+    accounts: BTreeMap<String, StoredUser>,
     roles: BTreeMap<String, Role>,
     versions: u64,
 }
 
 /// All users and roles.
-pub(super) struct Book {
+pub(super) struct AccountBook {
     state: RwLock<State>,
     root_password: Arc<str>,
     /// Told of every user that is changed or goes.
     changed: watch::Sender<()>,
 }
 
-impl std::fmt::Debug for Book {
+impl std::fmt::Debug for AccountBook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Book").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("AccountBook").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
-impl Book {
+impl AccountBook {
     /// `root_password` is that of `root` until it is changed.
     pub(super) fn of(users: Vec<User>, roles: Vec<Role>, root_password: &str) -> Self {
         let changed = watch::Sender::default();
@@ -120,13 +120,13 @@ impl Book {
         let mut state = self.state.write();
         state.versions += 1;
         let secret = match &user.password {
-            Some(hash) => Secret::Hash(Arc::new(hash.clone())),
-            None => Secret::Default(Arc::clone(&self.root_password)),
+            Some(hash) => LoginSecret::Hash(Arc::new(hash.clone())),
+            None => LoginSecret::Default(Arc::clone(&self.root_password)),
         };
         // A login stays valid while the password does.
         let kept = state.accounts.get(&user.name).filter(|old| old.user.password == user.password);
         let version = kept.map_or(state.versions, |old| old.password.version);
-        state.accounts.insert(user.name.clone(), Account { user, password: CurrentPassword { secret, version } });
+        state.accounts.insert(user.name.clone(), StoredUser { user, password: CurrentPassword { secret, version } });
         self.changed.send_replace(());
     }
 

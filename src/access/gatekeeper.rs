@@ -6,7 +6,7 @@ use std::{future, net::IpAddr, sync::Arc};
 
 use tracing::warn;
 
-use super::{Caller, Credentials, Need, book::Book, error::AccessFailure, logins::Logins};
+use super::{Caller, Credentials, Need, book::AccountBook, error::AccessFailure, logins::Logins};
 use crate::{
     model::{
         AccessRefusal, ObjectType,
@@ -19,13 +19,13 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Gatekeeper {
     is_on: bool,
-    book: Arc<Book>,
+    book: Arc<AccountBook>,
     logins: Arc<Logins>,
     metrics: Arc<Metrics>,
 }
 
 impl Gatekeeper {
-    pub(super) fn new(is_on: bool, book: Arc<Book>, logins: Arc<Logins>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(is_on: bool, book: Arc<AccountBook>, logins: Arc<Logins>, metrics: Arc<Metrics>) -> Self {
         let gatekeeper = Self { is_on, book, logins, metrics };
         if gatekeeper.has_known_password() {
             warn!("user root has the password that everybody knows: change it (UpdateCredential) before others do");

@@ -25,7 +25,7 @@ const MOST: usize = 8192;
 const MANY_REFUSED: u32 = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
+enum GuessKey {
     /// A digest of the name: a client can send long ones.
     User(u64),
     /// Of an IPv6 address its network: one client has as many addresses as it likes.
@@ -33,7 +33,7 @@ enum Key {
     Both(u64, IpAddr),
 }
 
-impl Key {
+impl GuessKey {
     fn longest(self) -> Duration {
         match self {
             Self::User(_) => LONGEST_USER_DELAY,
@@ -43,7 +43,7 @@ impl Key {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Entry {
+struct GuessCount {
     failures: u32,
     /// Attempts that were refused since the last one that was tried.
     refused: u32,
@@ -53,13 +53,13 @@ struct Entry {
 
 #[derive(Debug, Default)]
 pub(super) struct Guesses {
-    entries: HashMap<Key, Entry>,
+    entries: HashMap<GuessKey, GuessCount>,
 }
 
 /// A login that is being tried.
 #[derive(Debug)]
-pub(super) struct Attempt {
-    counted: Vec<(Key, u32)>,
+pub(super) struct Guess {
+    counted: Vec<(GuessKey, u32)>,
 }
 
 impl Guesses {
@@ -67,10 +67,10 @@ impl Guesses {
     ///
     /// # Errors
     /// `TooManyGuesses` while the user or the peer has to wait; that is not counted.
-    pub(super) fn begin(&mut self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<Attempt, AccessRefusal> {
+    pub(super) fn begin(&mut self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<Guess, AccessRefusal> {
         let peer = peer.map(network);
-        let keys = [Some(Key::User(user)), peer.map(Key::Peer), peer.map(|peer| Key::Both(user, peer))];
-        let keys: Vec<Key> = keys.into_iter().flatten().collect();
+        let keys = [Some(GuessKey::User(user)), peer.map(GuessKey::Peer), peer.map(|peer| GuessKey::Both(user, peer))];
+        let keys: Vec<GuessKey> = keys.into_iter().flatten().collect();
         for key in &keys {
             if self.entries.get(key).is_some_and(|entry| now.saturating_sub(entry.last) >= FORGET) {
                 self.entries.remove(key);
@@ -92,7 +92,7 @@ impl Guesses {
             entry.until = now + delay(entry.failures, key.longest());
             (key, entry.failures)
         });
-        Ok(Attempt { counted: counted.collect() })
+        Ok(Guess { counted: counted.collect() })
     }
 
     /// Asked before a remembered login is let in.
@@ -100,7 +100,7 @@ impl Guesses {
     /// # Errors
     /// `TooManyGuesses` while somebody at the same address tries one password after the other.
     pub(super) fn check_remembered(&self, user: u64, peer: Option<IpAddr>, now: Duration) -> Result<(), AccessRefusal> {
-        let entry = peer.map(network).and_then(|peer| self.entries.get(&Key::Both(user, peer)));
+        let entry = peer.map(network).and_then(|peer| self.entries.get(&GuessKey::Both(user, peer)));
         match entry {
             Some(entry) if entry.refused > MANY_REFUSED && entry.until > now => {
                 Err(AccessRefusal::TooManyGuesses { wait: entry.until - now })
@@ -110,7 +110,7 @@ impl Guesses {
     }
 
     /// The password was right.
-    pub(super) fn succeeded(&mut self, attempt: Attempt, now: Duration) {
+    pub(super) fn succeeded(&mut self, attempt: Guess, now: Duration) {
         for (key, failures) in attempt.counted {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             // Another attempt that began meanwhile keeps its delay.
@@ -248,8 +248,8 @@ mod tests {
             guesses.begin(user, None, Duration::from_millis(user)).unwrap();
             assert!(guesses.entries.len() <= MOST);
         }
-        assert!(guesses.entries.contains_key(&Key::User(MOST as u64 * 2 - 1)));
-        assert!(!guesses.entries.contains_key(&Key::User(0)));
+        assert!(guesses.entries.contains_key(&GuessKey::User(MOST as u64 * 2 - 1)));
+        assert!(!guesses.entries.contains_key(&GuessKey::User(0)));
     }
 
     #[test]

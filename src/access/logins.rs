@@ -39,13 +39,13 @@ const RESULTS: [&str; 5] = ["cached", "right", "wrong", "delayed", "failed"];
 
 /// What a password is compared with. Never printed.
 #[derive(Clone)]
-pub(super) enum Secret {
+pub(super) enum LoginSecret {
     /// The default password of `root`, in plain text, from the settings.
     Default(Arc<str>),
     Hash(Arc<PasswordHash>),
 }
 
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for LoginSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(***)")
     }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Secret {
 /// The password of a user as it is now.
 #[derive(Debug, Clone)]
 pub(super) struct CurrentPassword {
-    pub(super) secret: Secret,
+    pub(super) secret: LoginSecret,
     /// Another number for each password that any user had in this process.
     pub(super) version: u64,
 }
@@ -188,10 +188,10 @@ impl Logins {
     }
 }
 
-fn is_right(secret: Option<Secret>, given: &str) -> Result<bool, AccessFailure> {
+fn is_right(secret: Option<LoginSecret>, given: &str) -> Result<bool, AccessFailure> {
     match secret {
-        Some(Secret::Hash(hash)) => password::is_right(Some(&hash), given),
-        Some(Secret::Default(default)) if password::is_same(&default, given) => Ok(true),
-        Some(Secret::Default(_)) | None => password::is_right(None, given),
+        Some(LoginSecret::Hash(hash)) => password::is_right(Some(&hash), given),
+        Some(LoginSecret::Default(default)) if password::is_same(&default, given) => Ok(true),
+        Some(LoginSecret::Default(_)) | None => password::is_right(None, given),
     }
 }

@@ -4,7 +4,7 @@
 //!   edges ── credentials, peer ──▶ Gatekeeper ── is the password right? ──▶ Logins ── argon2, cache, back-off
 //!     │                               │ what do the caller's roles allow? (decision)
 //!     │                               ▼
-//!     └── calls about users ──▶ Accounts ── check, one step of the catalog ──▶ Book (users and roles in memory)
+//!     └── calls about users ──▶ Accounts ── check, one step of the catalog ──▶ AccountBook (users and roles in memory)
 //! ```
 //!
 //! Users and roles are stored whether authorization is on or not; only the gatekeeper looks at the switch. `root` and the

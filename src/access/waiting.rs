@@ -26,7 +26,7 @@ pub(super) struct Waiting(Mutex<Taken>);
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct WaitingPlace<'a> {
     waiting: &'a Waiting,
     peer: Option<IpAddr>,
 }
@@ -34,7 +34,7 @@ pub(super) struct Place<'a> {
 impl Waiting {
     /// # Errors
     /// `Busy`.
-    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Result<Place<'_>, AccessRefusal> {
+    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Result<WaitingPlace<'_>, AccessRefusal> {
         let peer = peer.map(network);
         let mut taken = self.0.lock();
         let own = taken.of.get(&peer).copied().unwrap_or_default();
@@ -43,11 +43,11 @@ impl Waiting {
         }
         taken.of.insert(peer, own + 1);
         taken.all += 1;
-        Ok(Place { waiting: self, peer })
+        Ok(WaitingPlace { waiting: self, peer })
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for WaitingPlace<'_> {
     fn drop(&mut self) {
         let mut taken = self.waiting.0.lock();
         taken.all = taken.all.saturating_sub(1);
@@ -64,7 +64,7 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
-    fn fill(waiting: &Waiting, peer: Option<IpAddr>) -> Vec<Place<'_>> {
+    fn fill(waiting: &Waiting, peer: Option<IpAddr>) -> Vec<WaitingPlace<'_>> {
         std::iter::from_fn(|| waiting.begin(peer).ok()).collect()
     }
 

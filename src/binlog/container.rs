@@ -55,7 +55,7 @@ pub struct Descriptor {
 impl Descriptor {
     /// Reads only the descriptor of an insert or delta log.
     pub fn read(bytes: &[u8]) -> Result<Self, BinlogError> {
-        read_descriptor(&mut Cursor { bytes, base: 0, len: bytes.len(), pos: 0 })
+        read_descriptor(&mut FileCursor { bytes, base: 0, len: bytes.len(), pos: 0 })
     }
 }
 
@@ -72,10 +72,10 @@ pub(super) struct Container {
 pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogError> {
     let len = log.len();
     let first: Bytes = log.read(0, MAGIC.len() + HEADER_LEN)?;
-    let mut at = Cursor { bytes: &first, base: 0, len, pos: 0 };
+    let mut at = FileCursor { bytes: &first, base: 0, len, pos: 0 };
     at.take::<4>("magic")?;
     let head = log.read(0, at.header()?.end)?;
-    let mut at = Cursor { bytes: &head, base: 0, len, pos: 0 };
+    let mut at = FileCursor { bytes: &head, base: 0, len, pos: 0 };
     let descriptor = read_descriptor(&mut at)?;
     let mut pos = at.pos;
     let mut prefix_checksum = crc32c::crc32c(&head);
@@ -86,7 +86,7 @@ pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogE
         if payloads.is_empty() {
             prefix_checksum = crc32c::crc32c_append(prefix_checksum, &event);
         }
-        let mut at = Cursor { bytes: &event, base: start, len, pos: start };
+        let mut at = FileCursor { bytes: &event, base: start, len, pos: start };
         let header = at.header()?;
         if header.code != event_code {
             let what = format!("event has type {}, this kind of log has {event_code}", header.code);
@@ -106,7 +106,7 @@ pub(super) fn parse(log: &LogBytes, event_code: u8) -> Result<Container, BinlogE
 }
 
 /// Reads magic and descriptor event; the cursor ends behind them.
-fn read_descriptor(at: &mut Cursor<'_>) -> Result<Descriptor, BinlogError> {
+fn read_descriptor(at: &mut FileCursor<'_>) -> Result<Descriptor, BinlogError> {
     if at.take::<4>("magic")? != MAGIC {
         return Err(BinlogError::corrupt(0, "magic is not BC FA FF 00"));
     }
@@ -221,14 +221,14 @@ fn push_header(out: &mut Vec<u8>, written_at: u64, code: u8, len: usize) {
     out.extend_from_slice(&(next as i32).to_le_bytes());
 }
 
-struct Header {
+struct EventHeader {
     code: u8,
     /// Offset of the byte behind the event; lies within the file.
     end: usize,
 }
 
 /// Reads a part of a file. Positions count from the start of the file.
-struct Cursor<'a> {
+struct FileCursor<'a> {
     bytes: &'a [u8],
     /// Position at which the part begins.
     base: usize,
@@ -237,7 +237,7 @@ struct Cursor<'a> {
     pos: usize,
 }
 
-impl Cursor<'_> {
+impl FileCursor<'_> {
     fn take<const N: usize>(&mut self, what: &str) -> Result<[u8; N], BinlogError> {
         match self.bytes.get(self.pos - self.base..).and_then(|rest| rest.first_chunk::<N>()) {
             Some(chunk) => {
@@ -261,7 +261,7 @@ impl Cursor<'_> {
     }
 
     /// Reads an event header. Checks its length and next position against each other and the file.
-    fn header(&mut self) -> Result<Header, BinlogError> {
+    fn header(&mut self) -> Result<EventHeader, BinlogError> {
         let start = self.pos;
         self.u64("event header")?;
         let [code] = self.take::<1>("event header")?;
@@ -275,7 +275,7 @@ impl Cursor<'_> {
         if usize::try_from(next).ok() != Some(end) {
             return Err(BinlogError::corrupt(start, format!("next position {next}, event ends at {end}")));
         }
-        Ok(Header { code, end })
+        Ok(EventHeader { code, end })
     }
 }
 

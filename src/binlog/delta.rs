@@ -144,7 +144,7 @@ impl Iterator for DeltaReader {
 
 fn parse_row(text: &str) -> Result<Delete, String> {
     if text.trim_start().starts_with('{') {
-        let row: Row = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        let row: DeltaRow = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let matches = match row.pk {
             PrimaryKey::Int(_) => row.pk_type == DataType::Int64.number(),
             PrimaryKey::Str(_) => row.pk_type == DataType::VarChar.number(),
@@ -163,7 +163,7 @@ fn parse_row(text: &str) -> Result<Delete, String> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+struct DeltaRow {
     #[serde(deserialize_with = "key")]
     pk: PrimaryKey,
     ts: u64,

@@ -40,16 +40,16 @@ const MAX_DEPTH: u8 = 8;
 /// A payload whose page headers are checked before they are read.
 pub(super) struct Pages {
     bytes: LogBytes,
-    chunks: Vec<Chunk>,
+    chunks: Vec<ColumnChunk>,
 }
 
 /// Where a column chunk is, and its bytes before compression, by the footer.
-struct Chunk {
+struct ColumnChunk {
     range: Range<u64>,
     uncompressed: u64,
 }
 
-impl Chunk {
+impl ColumnChunk {
     fn of(metadata: &ColumnChunkMetaData) -> Self {
         let first = metadata.dictionary_page_offset().unwrap_or_else(|| metadata.data_page_offset());
         // Nothing is in a chunk with a negative number.
@@ -62,7 +62,7 @@ impl Chunk {
 impl Pages {
     /// `metadata` is the footer of these bytes.
     pub(super) fn new(bytes: LogBytes, metadata: &ParquetMetaData) -> Self {
-        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns()).map(Chunk::of).collect();
+        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns()).map(ColumnChunk::of).collect();
         Self { bytes, chunks }
     }
 }
@@ -78,7 +78,7 @@ impl ChunkReader for Pages {
 
     fn get_read(&self, start: u64) -> ParquetResult<PageStart> {
         let chunk = self.chunks.iter().find(|chunk| chunk.range.contains(&start));
-        let limits = chunk.map_or(Limits { header: 0, page: 0 }, |chunk| Limits {
+        let limits = chunk.map_or(HeaderLimits { header: 0, page: 0 }, |chunk| HeaderLimits {
             header: chunk.range.end - start,
             page: chunk.uncompressed.min(MAX_PAGE_BYTES),
         });
@@ -92,7 +92,7 @@ impl ChunkReader for Pages {
 
 /// Most bytes of a header, and of its page before compression.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct HeaderLimits {
     header: u64,
     page: u64,
 }
@@ -101,7 +101,7 @@ struct Limits {
 pub(super) struct PageStart {
     peek: Peek,
     /// Until the first call.
-    unread: Option<Limits>,
+    unread: Option<HeaderLimits>,
 }
 
 impl Read for PageStart {
@@ -117,7 +117,7 @@ impl Read for PageStart {
 
 impl PageStart {
     /// Reads ahead until the header is there.
-    fn claims(&mut self, limits: Limits) -> io::Result<Claims> {
+    fn claims(&mut self, limits: HeaderLimits) -> io::Result<Claims> {
         let at = self.peek.position();
         let mut wanted = PEEK_BYTES;
         loop {
@@ -147,7 +147,7 @@ struct Claims {
 }
 
 impl Claims {
-    fn check(self, at: u64, limits: Limits) -> io::Result<()> {
+    fn check(self, at: u64, limits: HeaderLimits) -> io::Result<()> {
         let Self { bytes, values } = self;
         if bytes > limits.page {
             let most = limits.page;
@@ -181,7 +181,7 @@ impl std::fmt::Display for NoHeader {
 /// Structures of a header, as far as the decoder knows them. It takes the fields that it knows for what they should be,
 /// whatever type they claim, so another type is refused here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum HeaderPart {
     Page,
     Data,
     Index,
@@ -205,26 +205,29 @@ mod kind {
     pub(super) const STRUCT: u8 = 12;
 }
 
-impl Part {
+impl HeaderPart {
     /// Whether a field that the decoder knows has its type, and the structure that is in it.
-    fn field(self, id: i16, kind: u8) -> Option<Part> {
+    fn field(self, id: i16, kind: u8) -> Option<HeaderPart> {
         let (is_right, inner) = match (self, id) {
-            (Part::Page, 1..=4) | (Part::Data, 1..=4) | (Part::Dictionary, 1..=2) | (Part::DataV2, 1..=6) => {
-                (kind == kind::I32, Part::Other)
+            (HeaderPart::Page, 1..=4)
+            | (HeaderPart::Data, 1..=4)
+            | (HeaderPart::Dictionary, 1..=2)
+            | (HeaderPart::DataV2, 1..=6) => (kind == kind::I32, HeaderPart::Other),
+            (HeaderPart::Page, 5) => (kind == kind::STRUCT, HeaderPart::Data),
+            (HeaderPart::Page, 6) => (kind == kind::STRUCT, HeaderPart::Index),
+            (HeaderPart::Page, 7) => (kind == kind::STRUCT, HeaderPart::Dictionary),
+            (HeaderPart::Page, 8) => (kind == kind::STRUCT, HeaderPart::DataV2),
+            (HeaderPart::Dictionary, 3) | (HeaderPart::DataV2, 7) => {
+                (matches!(kind, kind::TRUE | kind::FALSE), HeaderPart::Other)
             }
-            (Part::Page, 5) => (kind == kind::STRUCT, Part::Data),
-            (Part::Page, 6) => (kind == kind::STRUCT, Part::Index),
-            (Part::Page, 7) => (kind == kind::STRUCT, Part::Dictionary),
-            (Part::Page, 8) => (kind == kind::STRUCT, Part::DataV2),
-            (Part::Dictionary, 3) | (Part::DataV2, 7) => (matches!(kind, kind::TRUE | kind::FALSE), Part::Other),
-            _ => (true, Part::Other),
+            _ => (true, HeaderPart::Other),
         };
         is_right.then_some(inner)
     }
 }
 
 /// Reads Thrift's compact form.
-struct Cursor<'a> {
+struct ThriftCursor<'a> {
     rest: &'a [u8],
     claims: Claims,
 }
@@ -232,13 +235,13 @@ struct Cursor<'a> {
 impl Claims {
     /// The claims of the header at the beginning of these bytes.
     fn of(bytes: &[u8]) -> Result<Self, NoHeader> {
-        let mut cursor = Cursor { rest: bytes, claims: Self::default() };
-        cursor.structure(Part::Page, MAX_DEPTH)?;
+        let mut cursor = ThriftCursor { rest: bytes, claims: Self::default() };
+        cursor.structure(HeaderPart::Page, MAX_DEPTH)?;
         Ok(cursor.claims)
     }
 }
 
-impl Cursor<'_> {
+impl ThriftCursor<'_> {
     fn byte(&mut self) -> Result<u8, NoHeader> {
         let (byte, rest) = self.rest.split_first().ok_or(NoHeader::Cut)?;
         self.rest = rest;
@@ -269,7 +272,7 @@ impl Cursor<'_> {
         Ok(())
     }
 
-    fn structure(&mut self, part: Part, depth: u8) -> Result<(), NoHeader> {
+    fn structure(&mut self, part: HeaderPart, depth: u8) -> Result<(), NoHeader> {
         let depth = depth.checked_sub(1).ok_or(NoHeader::Wrong("it is nested too deep"))?;
         let mut id = 0i16;
         loop {
@@ -298,12 +301,12 @@ impl Cursor<'_> {
     }
 
     /// Of a field that is there twice the larger number counts.
-    fn i32(&mut self, part: Part, id: i16) -> Result<(), NoHeader> {
+    fn i32(&mut self, part: HeaderPart, id: i16) -> Result<(), NoHeader> {
         let number = i32::try_from(self.signed()?).map_err(|_| NoHeader::Wrong("a number is too large"))?;
         let claim = match (part, id) {
-            (Part::Page, 2) => &mut self.claims.bytes,
-            (Part::Dictionary, 1) => &mut self.claims.values,
-            (Part::Data, 2) | (Part::DataV2, 4) if REFUSED_ENCODINGS.contains(&number) => {
+            (HeaderPart::Page, 2) => &mut self.claims.bytes,
+            (HeaderPart::Dictionary, 1) => &mut self.claims.values,
+            (HeaderPart::Data, 2) | (HeaderPart::DataV2, 4) if REFUSED_ENCODINGS.contains(&number) => {
                 return Err(NoHeader::Wrong("its values are lengths and parts of texts, which Milvus never writes"));
             }
             _ => return Ok(()),

@@ -57,17 +57,17 @@ fn spanned(offsets: &[i32]) -> u64 {
 /// field 1, packed or not. A broken cell counts up to the break; writing and reading do not depend on this.
 fn cell_size(element: DataType, cell: &[u8]) -> u64 {
     let mut size = 0;
-    for list in Fields(cell).filter_map(Member::bytes) {
+    for list in Fields(cell).filter_map(WireMember::bytes) {
         for member in Fields(list).filter(|m| m.number == 1) {
             size += match (element, member.value) {
-                (DataType::VarChar, Value::Bytes(text)) => text.len() as u64 + VALUE_HEADER,
-                (DataType::Float, Value::Bytes(packed)) => packed.len() as u64,
-                (DataType::Double, Value::Bytes(packed)) => packed.len() as u64,
+                (DataType::VarChar, WireValue::Bytes(text)) => text.len() as u64 + VALUE_HEADER,
+                (DataType::Float, WireValue::Bytes(packed)) => packed.len() as u64,
+                (DataType::Double, WireValue::Bytes(packed)) => packed.len() as u64,
                 // A packed list of varints: the last byte of each has its high bit clear.
-                (_, Value::Bytes(packed)) => {
+                (_, WireValue::Bytes(packed)) => {
                     element_width(element) * packed.iter().filter(|byte| **byte < 0x80).count() as u64
                 }
-                (_, Value::Number) => element_width(element),
+                (_, WireValue::Number) => element_width(element),
             };
         }
     }
@@ -83,21 +83,21 @@ fn element_width(element: DataType) -> u64 {
     }
 }
 
-enum Value<'a> {
+enum WireValue<'a> {
     Bytes(&'a [u8]),
     Number,
 }
 
-struct Member<'a> {
+struct WireMember<'a> {
     number: u64,
-    value: Value<'a>,
+    value: WireValue<'a>,
 }
 
-impl<'a> Member<'a> {
+impl<'a> WireMember<'a> {
     fn bytes(self) -> Option<&'a [u8]> {
         match self.value {
-            Value::Bytes(bytes) => Some(bytes),
-            Value::Number => None,
+            WireValue::Bytes(bytes) => Some(bytes),
+            WireValue::Number => None,
         }
     }
 }
@@ -127,21 +127,21 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Iterator for Fields<'a> {
-    type Item = Member<'a>;
+    type Item = WireMember<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let tag = self.varint()?;
         let value = match tag & 7 {
-            0 => self.varint().map(|_| Value::Number)?,
-            1 => self.skip(8).map(|_| Value::Number)?,
+            0 => self.varint().map(|_| WireValue::Number)?,
+            1 => self.skip(8).map(|_| WireValue::Number)?,
             2 => {
                 let len = self.varint()?;
-                Value::Bytes(self.skip(len)?)
+                WireValue::Bytes(self.skip(len)?)
             }
-            5 => self.skip(4).map(|_| Value::Number)?,
+            5 => self.skip(4).map(|_| WireValue::Number)?,
             _ => return None,
         };
-        Some(Member { number: tag >> 3, value })
+        Some(WireMember { number: tag >> 3, value })
     }
 }
 

@@ -25,10 +25,10 @@ pub trait ReadRange: Send + Sync {
 
 /// An object, or a part of one.
 #[derive(Clone)]
-pub struct LogBytes(Place);
+pub struct LogBytes(LogPlace);
 
 #[derive(Clone)]
-enum Place {
+enum LogPlace {
     Memory(Bytes),
     Store { reader: Arc<dyn ReadRange>, range: Range<u64> },
 }
@@ -41,31 +41,31 @@ impl std::fmt::Debug for LogBytes {
 
 impl From<Bytes> for LogBytes {
     fn from(bytes: Bytes) -> Self {
-        Self(Place::Memory(bytes))
+        Self(LogPlace::Memory(bytes))
     }
 }
 
 impl LogBytes {
     /// A whole object of `len` bytes behind a reader.
     pub fn in_store(reader: Arc<dyn ReadRange>, len: u64) -> Self {
-        Self(Place::Store { reader, range: 0..len })
+        Self(LogPlace::Store { reader, range: 0..len })
     }
 
     pub(super) fn len(&self) -> usize {
         match &self.0 {
-            Place::Memory(bytes) => bytes.len(),
+            LogPlace::Memory(bytes) => bytes.len(),
             // No log is longer; the check of its lengths will fail.
-            Place::Store { range, .. } => usize::try_from(range.end - range.start).unwrap_or(usize::MAX),
+            LogPlace::Store { range, .. } => usize::try_from(range.end - range.start).unwrap_or(usize::MAX),
         }
     }
 
     /// The part in a range, which must lie inside.
     pub(super) fn part(&self, part: Range<usize>) -> Self {
         Self(match &self.0 {
-            Place::Memory(bytes) => Place::Memory(bytes.slice(part)),
-            Place::Store { reader, range } => {
+            LogPlace::Memory(bytes) => LogPlace::Memory(bytes.slice(part)),
+            LogPlace::Store { reader, range } => {
                 let range = range.start + part.start as u64..range.start + part.end as u64;
-                Place::Store { reader: Arc::clone(reader), range }
+                LogPlace::Store { reader: Arc::clone(reader), range }
             }
         })
     }
@@ -84,8 +84,8 @@ impl LogBytes {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
         };
         match &self.0 {
-            Place::Memory(bytes) => Ok(bytes.slice(at as usize..end as usize)),
-            Place::Store { reader, range } => reader.read_range(range.start + at..range.start + end),
+            LogPlace::Memory(bytes) => Ok(bytes.slice(at as usize..end as usize)),
+            LogPlace::Store { reader, range } => reader.read_range(range.start + at..range.start + end),
         }
     }
 }

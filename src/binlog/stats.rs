@@ -80,12 +80,12 @@ pub fn encode_compound_stats(stats: &[PkStats]) -> Bytes {
 
 /// Reads a statistics log: an array if `compound` (log id 1), a single object otherwise.
 pub fn decode_stats(bytes: &[u8], compound: bool) -> Result<Vec<PkStats>, BinlogError> {
-    let entries: Vec<Entry> = if compound {
+    let entries: Vec<StatsEntry> = if compound {
         serde_json::from_slice(bytes).map_err(|e| json_error(bytes, &e))?
     } else {
         vec![serde_json::from_slice(bytes).map_err(|e| json_error(bytes, &e))?]
     };
-    entries.into_iter().map(Entry::stats).collect()
+    entries.into_iter().map(StatsEntry::stats).collect()
 }
 
 fn json_error(bytes: &[u8], error: &serde_json::Error) -> BinlogError {
@@ -96,14 +96,14 @@ fn json_error(bytes: &[u8], error: &serde_json::Error) -> BinlogError {
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct StatsEntry {
     #[serde(rename = "fieldID")]
     field: i64,
     #[serde(default)]
     max: i64,
     #[serde(default)]
     min: i64,
-    bf: Filter,
+    bf: StoredFilter,
     #[serde(rename = "pkType", default = "int64")]
     key_type: i32,
     #[serde(rename = "maxPk", default, deserialize_with = "optional_key")]
@@ -113,7 +113,7 @@ struct Entry {
 }
 
 #[derive(Deserialize)]
-struct Filter {
+struct StoredFilter {
     m: u64,
     k: u32,
     b: String,
@@ -128,7 +128,7 @@ fn optional_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Pri
     key(deserializer).map(Some)
 }
 
-impl Entry {
+impl StatsEntry {
     fn stats(self) -> Result<PkStats, BinlogError> {
         let corrupt = |what: String| BinlogError::corrupt(0, what);
         let key_type = match DataType::from_number(self.key_type) {

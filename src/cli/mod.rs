@@ -24,11 +24,11 @@ use clap::Parser as _;
 
 use self::{
     args::{Cli, Command, LayerFlags},
-    reach::Known,
+    reach::KnownPort,
 };
 use crate::{
     background::blocking_threads,
-    config::{self, LoadError, Loaded, layers},
+    config::{self, ConfigError, LoadedConfig, layers},
     server::{self, ready::Addresses},
     telemetry,
 };
@@ -38,7 +38,7 @@ const CONFIGURATION: u8 = 78;
 
 /// How a command can fail; it decides the exit code.
 enum CommandError {
-    Configuration(LoadError),
+    Configuration(ConfigError),
     Running(anyhow::Error),
 }
 
@@ -48,8 +48,8 @@ impl From<anyhow::Error> for CommandError {
     }
 }
 
-impl From<LoadError> for CommandError {
-    fn from(e: LoadError) -> Self {
+impl From<ConfigError> for CommandError {
+    fn from(e: ConfigError) -> Self {
         Self::Configuration(e)
     }
 }
@@ -125,8 +125,8 @@ fn addresses(flags: &LayerFlags) -> Result<Addresses, CommandError> {
 }
 
 /// What is known about the server at `endpoint`: something only if it is the one that was found at `own`.
-fn known(endpoint: &str, own: &str, tls: bool, found: &Addresses) -> Known {
-    if endpoint == own { Known { tls, certificates: found.certificates.clone() } } else { Known::default() }
+fn known(endpoint: &str, own: &str, tls: bool, found: &Addresses) -> KnownPort {
+    if endpoint == own { KnownPort { tls, certificates: found.certificates.clone() } } else { KnownPort::default() }
 }
 
 /// Lets a closed pipe end the process, as in `… | head`. Not for the server: it writes to connections that clients may
@@ -137,7 +137,7 @@ fn end_with_a_closed_pipe() {
 }
 
 /// Logs the ignored keys of the file in one line, because a whole milvus.yaml has many of them. Warns of likely mistakes.
-fn report_ignored(loaded: &Loaded) {
+fn report_ignored(loaded: &LoadedConfig) {
     if !loaded.ignored.is_empty() {
         tracing::info!(count = loaded.ignored.len(), "keys of the configuration file that mean nothing here");
         tracing::debug!(keys = ?loaded.ignored, "ignored keys");

@@ -23,7 +23,7 @@ const MAX_PASSWORD_BYTES: u64 = 4096;
 
 /// What is known about the port of a server before it is asked.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Known {
+pub(super) struct KnownPort {
     pub(super) tls: bool,
     /// SHA-256 of the certificates that it may show. Empty: not known.
     pub(super) certificates: Vec<String>,
@@ -33,7 +33,7 @@ pub(super) struct Known {
 ///
 /// # Errors
 /// A file that can't be used.
-pub(super) fn tls(flags: &ReachFlags, known: &Known) -> anyhow::Result<Option<ClientTls>> {
+pub(super) fn tls(flags: &ReachFlags, known: &KnownPort) -> anyhow::Result<Option<ClientTls>> {
     if !known.tls && !flags.say_tls() {
         return Ok(None);
     }
@@ -62,7 +62,7 @@ pub(super) fn tls(flags: &ReachFlags, known: &Known) -> anyhow::Result<Option<Cl
 pub(super) fn access(
     flags: &ReachFlags,
     environment: &[(String, String)],
-    known: &Known,
+    known: &KnownPort,
     endpoint: &str,
 ) -> anyhow::Result<Access> {
     let access = Access { tls: tls(flags, known)?, login: login(flags, environment)? };
@@ -132,11 +132,11 @@ mod tests {
 
     #[test]
     fn tls_is_on_when_a_flag_or_the_server_says_so() {
-        let known = Known { tls: true, certificates: vec!["00".to_owned()] };
-        assert!(tls(&ReachFlags::default(), &Known::default()).unwrap().is_none());
+        let known = KnownPort { tls: true, certificates: vec!["00".to_owned()] };
+        assert!(tls(&ReachFlags::default(), &KnownPort::default()).unwrap().is_none());
         assert!(tls(&ReachFlags::default(), &known).unwrap().is_some());
         let flags = ReachFlags { ca_file: Some("/nowhere/ca.pem".into()), ..ReachFlags::default() };
-        let error = format!("{:#}", tls(&flags, &Known::default()).unwrap_err());
+        let error = format!("{:#}", tls(&flags, &KnownPort::default()).unwrap_err());
         assert!(error.contains("--ca-file is /nowhere/ca.pem: "), "{error}");
     }
 

@@ -137,7 +137,8 @@ pub(super) async fn survey(
             let (mut range, mut taken): (Option<(Scalar, Scalar)>, _) = (None, Vec::new());
             column.scan(&column.open(bytes)?, &stop, |row, array| {
                 let array = selection.keep.slice(row, array.len()).apply(array)?;
-                let keys = ClusterKeys::of(&array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;
+                let keys =
+                    ClusterKeys::of(&array).ok_or_else(|| column.mismatch("is not a column of numbers or texts"))?;
                 for row in 0..array.len() {
                     if skip == 0 {
                         taken.push((keys.get(row), weight));

@@ -4,7 +4,7 @@
 
 use super::{
     CompactError,
-    cut::Part,
+    cut::BatchPart,
     inputs::Inputs,
     merge_run::{MergeRun, SMALL_BYTES},
     piece_work::PieceWork,
@@ -30,7 +30,7 @@ pub(super) async fn copy(
     exec: &MergeRun<'_>,
     inputs: &Inputs,
     work: &PieceWork,
-    part: &Part,
+    part: &BatchPart,
     field: usize,
 ) -> Result<Option<ColumnObject>, CompactError> {
     let column = inputs.column(part.batch, field)?;

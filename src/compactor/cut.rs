@@ -63,7 +63,7 @@ impl BatchSize {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(super) struct CutLimits {
     /// Bytes of a piece in memory.
     pub(super) binlog_bytes: u64,
     /// The same for a copied piece, which is never in memory. Not less.
@@ -76,7 +76,7 @@ pub(super) struct Limits {
 
 /// Surviving rows `kept` (counted among the survivors, not among all rows) of input batch `batch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct BatchPart {
     pub(super) batch: usize,
     pub(super) kept: Range<u64>,
 }
@@ -84,7 +84,7 @@ pub(super) struct Part {
 /// The rows of one binlog of every field. At least one row.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Piece {
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<BatchPart>,
     pub(super) rows: u64,
     /// Estimates.
     pub(super) memory_bytes: u64,
@@ -106,7 +106,7 @@ impl OutputCut {
 }
 
 /// Cuts the surviving rows of `batches`, in this order. Empty if no row survives.
-pub(super) fn cut(batches: &[BatchSize], limits: Limits) -> Vec<OutputCut> {
+pub(super) fn cut(batches: &[BatchSize], limits: CutLimits) -> Vec<OutputCut> {
     let single = Cutter::new(limits, Level { outputs: 1, left: 0, limit: u64::MAX }).run(batches);
     if single.first().is_none_or(|output| output.object_bytes() <= limits.output_bytes) {
         return single;
@@ -149,7 +149,7 @@ impl Level {
 }
 
 struct Cutter {
-    limits: Limits,
+    limits: CutLimits,
     level: Level,
     output_limit: u64,
     done: Vec<OutputCut>,
@@ -159,7 +159,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn new(limits: Limits, level: Level) -> Self {
+    fn new(limits: CutLimits, level: Level) -> Self {
         Self {
             limits,
             level,
@@ -256,7 +256,7 @@ impl Cutter {
         self.piece.memory_bytes += share(memory, batch.kept, &kept);
         self.piece.object_bytes += share(payload, batch.kept, &kept);
         self.output.source_rows += batch.source_rows(&kept);
-        self.piece.parts.push(Part { batch: index, kept });
+        self.piece.parts.push(BatchPart { batch: index, kept });
     }
 
     fn close_piece(&mut self) {

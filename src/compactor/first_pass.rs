@@ -25,7 +25,7 @@ use crate::{
 pub(super) const DECODE_BYTES: u64 = 4 << 20;
 
 /// A batch between two shards of deletes.
-struct Pending {
+struct PendingBatch {
     index: usize,
     mask: Mask,
     deleted: u64,
@@ -59,11 +59,11 @@ pub(super) async fn survey(exec: &MergeRun<'_>, inputs: &Inputs) -> Result<RowSu
     let _memory = exec.reserve(map_bytes + mask_bytes + largest).await?;
 
     let mut retained = 0;
-    let mut pending: Vec<Pending> = inputs
+    let mut pending: Vec<PendingBatch> = inputs
         .batches
         .iter()
         .enumerate()
-        .map(|(index, batch)| Pending { index, mask: Mask::new(batch.rows as usize), deleted: 0 })
+        .map(|(index, batch)| PendingBatch { index, mask: Mask::new(batch.rows as usize), deleted: 0 })
         .collect();
     let mut selections: Vec<Option<Selection>> = inputs.batches.iter().map(|_| None).collect();
     for shard in shards {
@@ -76,7 +76,7 @@ pub(super) async fn survey(exec: &MergeRun<'_>, inputs: &Inputs) -> Result<RowSu
             exec.parallel(),
             |batch| examine(exec, inputs, batch, map.clone(), last),
             |examined| match examined {
-                Examined::Pending(batch) => pending.push(batch),
+                Examined::PendingBatch(batch) => pending.push(batch),
                 Examined::Selected(index, selection) => {
                     if let Some(slot) = selections.get_mut(index) {
                         *slot = Some(selection);
@@ -143,18 +143,18 @@ async fn load(
 }
 
 enum Examined {
-    Pending(Pending),
+    PendingBatch(PendingBatch),
     Selected(usize, Selection),
 }
 
 async fn examine(
     exec: &MergeRun<'_>,
     inputs: &Inputs,
-    batch: Pending,
+    batch: PendingBatch,
     deletes: Arc<DeleteMap>,
     last: bool,
 ) -> Result<Examined, CompactError> {
-    let Pending { index, mut mask, mut deleted } = batch;
+    let PendingBatch { index, mut mask, mut deleted } = batch;
     let known = inputs.batches.get(index).map_or(TimeRange::default(), |b| TimeRange { from: b.ts_from, to: b.ts_to });
     let rows = inputs.batches.get(index).map_or(0, |batch| batch.rows);
 
@@ -168,7 +168,7 @@ async fn examine(
         (mask, deleted, expired, range) = (judge.mask, judge.deleted, judge.expired, judge.range);
     }
     if !last {
-        return Ok(Examined::Pending(Pending { index, mask, deleted }));
+        return Ok(Examined::PendingBatch(PendingBatch { index, mask, deleted }));
     }
 
     let TimeRange { from: ts_from, to: ts_to } = range.unwrap_or_default();

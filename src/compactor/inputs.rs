@@ -150,12 +150,16 @@ impl Inputs {
     }
 
     /// One column of one batch, not read yet.
-    pub(super) fn column(&self, batch: usize, field: usize) -> Result<Column, CompactError> {
+    pub(super) fn column(&self, batch: usize, field: usize) -> Result<InputColumn, CompactError> {
         let found = self.batches.get(batch).and_then(|b| Some((b, b.files.get(field)?, self.fields.get(field)?)));
         let Some((batch, file, field)) = found else {
             return Err(CompactError::Internal(format!("no column {field} of batch {batch}")));
         };
-        Ok(Column { path: LogPath::insert(batch.ids, field.id, file.id), field: field.clone(), file: file.clone() })
+        Ok(InputColumn {
+            path: LogPath::insert(batch.ids, field.id, file.id),
+            field: field.clone(),
+            file: file.clone(),
+        })
     }
 }
 
@@ -212,13 +216,13 @@ pub(super) struct OpenLog {
 
 /// An insert log with its metadata.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(super) struct InputColumn {
     pub(super) path: LogPath,
     pub(super) field: Field,
     pub(super) file: LogFile,
 }
 
-impl Column {
+impl InputColumn {
     pub(super) fn object(&self) -> StoredObject {
         StoredObject { path: self.path, bytes: self.file.bytes, checksum: self.file.checksum }
     }
@@ -254,11 +258,11 @@ impl Column {
     }
 
     /// The values of a column of Int64 from the first row on, to be read beside another column.
-    pub(super) fn values<'a>(&'a self, open: &'a OpenLog) -> Result<Values<'a>, CompactError> {
+    pub(super) fn values<'a>(&'a self, open: &'a OpenLog) -> Result<ColumnValues<'a>, CompactError> {
         let object = open.object.as_deref();
         let arrays = open.log.read_rows(&self.field, self.step(), 0..self.file.rows);
         let arrays = arrays.map_err(|e| self.unreadable(object, e))?;
-        Ok(Values { column: self, object, arrays, array: None, taken: 0, next: Vec::new() })
+        Ok(ColumnValues { column: self, object, arrays, array: None, taken: 0, next: Vec::new() })
     }
 
     /// Damage, unless the store has not answered.
@@ -312,8 +316,8 @@ impl Column {
 }
 
 /// Values of a column, taken as many at a time as another column has rows.
-pub(super) struct Values<'a> {
-    column: &'a Column,
+pub(super) struct ColumnValues<'a> {
+    column: &'a InputColumn,
     object: Option<&'a RangedObject>,
     arrays: ColumnReader,
     array: Option<ArrayRef>,
@@ -322,7 +326,7 @@ pub(super) struct Values<'a> {
     next: Vec<i64>,
 }
 
-impl Values<'_> {
+impl ColumnValues<'_> {
     /// The next `rows` values, which have to be there.
     pub(super) fn next(&mut self, rows: usize) -> Result<&[i64], CompactError> {
         self.next.clear();

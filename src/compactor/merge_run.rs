@@ -68,7 +68,7 @@ impl Cores {
 
 /// Shared by all runs of a compactor.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct CompactorParts {
     pub(super) store: SegmentStore,
     /// As configured, with sizes reduced to what the memory limit allows.
     pub(super) binlog: BinlogConfig,
@@ -104,7 +104,7 @@ pub(super) struct MergeRun<'a> {
 
 impl<'a> MergeRun<'a> {
     pub(super) fn new(
-        shared: &'a Shared,
+        shared: &'a CompactorParts,
         task: &'a CompactionTask,
         progress: &'a ProgressSink,
         stop: CancellationToken,

@@ -9,7 +9,7 @@ use arrow_array::ArrayRef;
 use arrow_schema::ArrowError;
 
 use super::{
-    cut::{Part, Piece},
+    cut::{BatchPart, Piece},
     selection::Selection,
 };
 use crate::fault::{self, Planted};
@@ -17,9 +17,9 @@ use crate::fault::{self, Planted};
 /// True if the rows of a piece may be out of order. Judges by the ranges of the whole batches, so that a piece with a
 /// part of a batch may be taken for unordered when it is not, never the other way round.
 pub(super) fn may_be_unordered(piece: &Piece, selections: &[Selection]) -> bool {
-    let ids = |part: &Part| selections.get(part.batch).and_then(|s| s.row_ids);
+    let ids = |part: &BatchPart| selections.get(part.batch).and_then(|s| s.row_ids);
     let ascending = piece.parts.iter().all(|part| ids(part).is_some_and(|ids| ids.ascending));
-    let follows = |pair: &[Part]| match pair {
+    let follows = |pair: &[BatchPart]| match pair {
         [a, b] => ids(a).zip(ids(b)).is_some_and(|(a, b)| a.max <= b.min),
         _ => false,
     };
@@ -115,7 +115,8 @@ mod tests {
     #[case::wrong_way_round([[3, 4], [1, 2]], true)]
     fn sees_disorder(#[case] batches: [[i64; 2]; 2], #[case] expected: bool) {
         let selections: Vec<Selection> = batches.iter().map(|ids| selection(ids)).collect();
-        let parts = batches.iter().enumerate().map(|(batch, ids)| Part { batch, kept: 0..ids.len() as u64 }).collect();
+        let parts =
+            batches.iter().enumerate().map(|(batch, ids)| BatchPart { batch, kept: 0..ids.len() as u64 }).collect();
         assert_eq!(may_be_unordered(&Piece { parts, ..Piece::default() }, &selections), expected);
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     CompactError,
-    cut::{Part, Piece},
+    cut::{BatchPart, Piece},
     inputs::{Batch, Inputs},
     merge_run::{MergeRun, SMALL_BYTES},
     order::{may_be_unordered, permutation},
@@ -59,7 +59,7 @@ impl PieceWork {
     }
 
     /// The one part, if it is a whole batch as it stands in its objects.
-    pub(super) fn copied(&self, selections: &[Selection]) -> Option<&Part> {
+    pub(super) fn copied(&self, selections: &[Selection]) -> Option<&BatchPart> {
         let [part] = self.piece.parts.as_slice() else { return None };
         let selection = selections.get(part.batch)?;
         let whole = selection.keep == Keep::All && part.kept == (0..selection.kept);
@@ -88,7 +88,7 @@ impl PieceWork {
         let vector = inputs.fields.get(field).is_some_and(|f| f.data_type.is_vector());
         let written = if vector { written } else { 2 * written };
         let rearranged = if self.unordered {
-            let share = |(part, batch): (&Part, &Batch)| portion(batch.file_memory_bytes(field), part, selections);
+            let share = |(part, batch): (&BatchPart, &Batch)| portion(batch.file_memory_bytes(field), part, selections);
             files().map(share).sum::<u64>() + self.piece.rows * ORDER_BYTES_PER_ROW
         } else {
             0
@@ -99,13 +99,13 @@ impl PieceWork {
 
     /// Bytes that the object of a field will probably have.
     pub(super) fn written_bytes(&self, inputs: &Inputs, selections: &[Selection], field: usize) -> u64 {
-        let bytes = |part: &Part| inputs.batches.get(part.batch).map_or(0, |batch| batch.file_bytes(field));
+        let bytes = |part: &BatchPart| inputs.batches.get(part.batch).map_or(0, |batch| batch.file_bytes(field));
         self.piece.parts.iter().map(|part| portion(bytes(part), part, selections)).sum()
     }
 }
 
 /// Share of `total` that the rows of a part make up in their batch, dead rows included in the batch.
-fn portion(total: u64, part: &Part, selections: &[Selection]) -> u64 {
+fn portion(total: u64, part: &BatchPart, selections: &[Selection]) -> u64 {
     let rows = selections.get(part.batch).map_or(0, |s| s.kept + s.deleted + s.expired);
     (u128::from(total) * u128::from(part.kept.end - part.kept.start) / u128::from(rows.max(1))) as u64
 }
@@ -119,7 +119,7 @@ pub(super) async fn shape(
 ) -> Result<Arc<Shape>, CompactError> {
     let find = || async {
         // Of a part of a batch only the batch's range is known.
-        let whole = |part: &Part| selections.get(part.batch).filter(|s| part.kept == (0..s.kept));
+        let whole = |part: &BatchPart| selections.get(part.batch).filter(|s| part.kept == (0..s.kept));
         let ranges: Option<Vec<_>> =
             work.piece.parts.iter().map(|part| whole(part).map(|s| (s.ts_from, s.ts_to))).collect();
         let ranges = match ranges {

@@ -13,7 +13,7 @@ use super::{
     inputs::Inputs,
     l0_delete,
     memory::MemoryBudget,
-    merge_run::{Cores, MergeRun, Shared},
+    merge_run::{CompactorParts, Cores, MergeRun},
     piece_work::Selections,
     ranges, write,
 };
@@ -26,7 +26,7 @@ use crate::{
 /// Executes plans, several at once if asked. Cheap to clone; clones share the memory budget and the cores.
 #[derive(Clone)]
 pub struct Compactor {
-    pub(super) shared: Shared,
+    pub(super) shared: CompactorParts,
 }
 
 impl Compactor {
@@ -40,7 +40,7 @@ impl Compactor {
             ..binlog
         };
         let cores = Cores::of_machine();
-        Self { shared: Shared { store, binlog, copied_bytes, budget, cores, throttle: None } }
+        Self { shared: CompactorParts { store, binlog, copied_bytes, budget, cores, throttle: None } }
     }
 
     /// Bytes of the memory limit that are taken.
@@ -50,7 +50,7 @@ impl Compactor {
 
     /// Reads and writes no more than this allows.
     pub fn throttled(self, throttle: Arc<Throttle>) -> Self {
-        Self { shared: Shared { throttle: Some(throttle), ..self.shared } }
+        Self { shared: CompactorParts { throttle: Some(throttle), ..self.shared } }
     }
 
     /// Merges the inputs of a task into new segments. Waits for memory first if other plans hold it.

@@ -7,12 +7,12 @@ use std::sync::{Arc, atomic::Ordering::AcqRel};
 use super::{
     CompactError,
     copied::{ColumnObject, copy},
-    cut::{Part, share},
+    cut::{BatchPart, share},
     inputs::Inputs,
     merge_run::MergeRun,
     piece_work::{PieceWork, Selections, shape},
     sink::{Shape, Sink},
-    survivors::{Cursor, survivors},
+    survivors::{PartCursor, survivors},
 };
 use crate::{
     binlog::Encoded,
@@ -75,7 +75,7 @@ async fn store(
         }
     };
 
-    let source = |part: &Part, total: u64| {
+    let source = |part: &BatchPart, total: u64| {
         let survivors = selections.get(part.batch).map_or(0, |s| s.survivors);
         share(total, survivors, &part.kept)
     };
@@ -125,8 +125,8 @@ pub(super) struct ColumnTarget {
 struct Feed {
     target: usize,
     selections: Selections,
-    part: Part,
-    cursor: Cursor,
+    part: BatchPart,
+    cursor: PartCursor,
     sink: Sink,
 }
 
@@ -139,7 +139,7 @@ pub(super) async fn write_columns(
     order: &[usize],
     field: usize,
 ) -> Result<Vec<Written>, CompactError> {
-    let mut takers: Vec<Vec<(usize, Part)>> = vec![Vec::new(); inputs.batches.len()];
+    let mut takers: Vec<Vec<(usize, BatchPart)>> = vec![Vec::new(); inputs.batches.len()];
     let mut batches_left = vec![0usize; targets.len()];
     for (target, left) in batches_left.iter_mut().enumerate() {
         for part in &targets[target].work.piece.parts {
@@ -170,7 +170,7 @@ pub(super) async fn write_columns(
                     open_sink(exec, inputs, selections, work, field, &shape)?
                 }
             };
-            let (selections, cursor) = (selections.clone(), Cursor::of(&part));
+            let (selections, cursor) = (selections.clone(), PartCursor::of(&part));
             feeds.push(Feed { target, selections, part, cursor, sink });
         }
         let column = inputs.column(*batch, field)?;

@@ -5,20 +5,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     CompactError,
-    cut::Part,
-    inputs::{Column, OpenLog},
+    cut::BatchPart,
+    inputs::{InputColumn, OpenLog},
     selection::{Keep, Selection},
 };
 
 /// Where in the survivors of a batch the rows of a part are.
-pub(super) struct Cursor {
+pub(super) struct PartCursor {
     first: usize,
     last: usize,
     passed: usize,
 }
 
-impl Cursor {
-    pub(super) fn of(part: &Part) -> Self {
+impl PartCursor {
+    pub(super) fn of(part: &BatchPart) -> Self {
         Self { first: part.kept.start as usize, last: part.kept.end as usize, passed: 0 }
     }
 
@@ -46,10 +46,10 @@ impl Cursor {
 
 /// Hands over the decoded arrays of a batch, each with the rows of it that belong to the part.
 pub(super) fn survivors(
-    column: &Column,
+    column: &InputColumn,
     log: &OpenLog,
     selections: &[Selection],
-    part: &Part,
+    part: &BatchPart,
     stop: &CancellationToken,
     mut each: impl FnMut(Keep, &ArrayRef) -> Result<(), CompactError>,
 ) -> Result<(), CompactError> {
@@ -57,7 +57,7 @@ pub(super) fn survivors(
         return Err(CompactError::Internal(format!("batch {} was not examined", part.batch)));
     };
     // Rows before the part are not decoded. They count as passed.
-    let mut cursor = Cursor { passed: part.kept.start as usize, ..Cursor::of(part) };
+    let mut cursor = PartCursor { passed: part.kept.start as usize, ..PartCursor::of(part) };
     let rows = selection.rows_of(&part.kept, column.file.rows);
     column.scan_rows(log, rows, stop, |row, array| match cursor.take(selection, row, array)? {
         Some((keep, rows)) => each(keep, &rows),

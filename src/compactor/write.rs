@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::{
     CompactError,
-    cut::{Limits, cut},
+    cut::{CutLimits, cut},
     inputs::Inputs,
     memory::run_units,
     merge_run::MergeRun,
@@ -116,7 +116,7 @@ pub(super) fn arrange(
 ) -> Result<(Vec<OutputDraft>, Vec<PieceWork>), CompactError> {
     let sizes = batches.iter().filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?)));
     let (copied_bytes, overhead_bytes) = (exec.copied_bytes, OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64);
-    let limits = Limits { binlog_bytes, copied_bytes, output_bytes, overhead_bytes };
+    let limits = CutLimits { binlog_bytes, copied_bytes, output_bytes, overhead_bytes };
     let (mut drafts, mut works) = (Vec::new(), Vec::new());
     for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
         let group = &exec.task.plan.group;
@@ -141,7 +141,7 @@ pub(super) fn arrange(
 }
 
 /// Columns that are written together because they need the same batches.
-pub(super) struct Unit {
+pub(super) struct WriteUnit {
     field: usize,
     pieces: Vec<ColumnTarget>,
     /// Memory that writing takes at most.
@@ -154,7 +154,7 @@ fn units_of_pieces(
     inputs: &Inputs,
     selections: &Selections,
     works: Vec<PieceWork>,
-) -> Result<Vec<Unit>, CompactError> {
+) -> Result<Vec<WriteUnit>, CompactError> {
     let mut units = Vec::with_capacity(works.len() * inputs.fields.len());
     for work in works.into_iter().map(Arc::new) {
         let mut columns: Vec<(u64, usize)> =
@@ -163,7 +163,7 @@ fn units_of_pieces(
         columns.sort_unstable_by_key(|(bytes, field)| (Reverse(*bytes), *field));
         for (bytes, field) in columns {
             let target = ColumnTarget { work: work.clone(), selections: selections.clone(), log: exec.ids.next_log()? };
-            units.push(Unit { field, pieces: vec![target], bytes });
+            units.push(WriteUnit { field, pieces: vec![target], bytes });
         }
     }
     Ok(units)
@@ -175,7 +175,7 @@ pub(super) fn units_of_ranges(
     exec: &MergeRun<'_>,
     inputs: &Inputs,
     ranges: Vec<(Selections, Vec<PieceWork>)>,
-) -> Result<Vec<Unit>, CompactError> {
+) -> Result<Vec<WriteUnit>, CompactError> {
     let (mut alone, mut together) = (Vec::new(), Vec::new());
     for (selections, works) in ranges {
         let (copied, others): (Vec<_>, Vec<_>) = works.into_iter().partition(|w| w.copied(&selections).is_some());
@@ -189,7 +189,7 @@ pub(super) fn units_of_ranges(
         for (work, selections) in &alone {
             let target = ColumnTarget { work: work.clone(), selections: selections.clone(), log: exec.ids.next_log()? };
             let bytes = work.memory_bytes(inputs, selections, field, exec);
-            units.push(Unit { field, pieces: vec![target], bytes });
+            units.push(WriteUnit { field, pieces: vec![target], bytes });
         }
         let (mut pieces, mut bytes) = (Vec::new(), 0u64);
         for (selections, works) in &together {
@@ -200,7 +200,7 @@ pub(super) fn units_of_ranges(
             }
         }
         if !pieces.is_empty() {
-            units.push(Unit { field, pieces, bytes });
+            units.push(WriteUnit { field, pieces, bytes });
         }
     }
     units.sort_by_key(|unit| Reverse(unit.bytes));
@@ -214,7 +214,7 @@ pub(super) async fn write_units(
     inputs: &Inputs,
     order: &[usize],
     mut drafts: Vec<OutputDraft>,
-    units: Vec<Unit>,
+    units: Vec<WriteUnit>,
 ) -> Result<Vec<OutputDraft>, CompactError> {
     let largest = units.iter().map(|unit| unit.bytes).max().unwrap_or(0);
     // Masks, and the filters of the keys: less than two bytes a row.
@@ -224,7 +224,7 @@ pub(super) async fn write_units(
         exec.budget,
         units.into_iter().map(|unit| (unit.bytes, unit)),
         exec.parallel(),
-        |Unit { field, pieces, .. }| async move {
+        |WriteUnit { field, pieces, .. }| async move {
             match pieces.as_slice() {
                 [ColumnTarget { work, selections, log }] => {
                     Ok(vec![write_column(exec, inputs, selections, work, (field, *log)).await?])

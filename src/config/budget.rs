@@ -78,7 +78,7 @@ impl MemoryConfig {
 }
 
 /// How the share of a part is computed.
-struct Rule {
+struct ShareRule {
     part: Part,
     key: &'static str,
     /// Share of the memory that the parts without a setting divide, relative to their other weights.
@@ -92,8 +92,8 @@ struct Rule {
 /// Growing segments are sealed at the setting. Writers wait only at twice that, so that they can go on during the flush.
 pub(super) const GROWING_TIMES: u64 = 2;
 
-const RULES: [Rule; 7] = [
-    Rule {
+const RULES: [ShareRule; 7] = [
+    ShareRule {
         part: Part::Growing,
         key: "datacoord.ingest.memoryLimit",
         weight: 36,
@@ -101,7 +101,7 @@ const RULES: [Rule; 7] = [
         most: 2048 * MIB,
         times: GROWING_TIMES,
     },
-    Rule {
+    ShareRule {
         part: Part::Merges,
         key: "datacoord.compaction.memoryLimit",
         weight: 16,
@@ -109,7 +109,7 @@ const RULES: [Rule; 7] = [
         most: 256 * MIB,
         times: 1,
     },
-    Rule {
+    ShareRule {
         part: Part::Queries,
         key: "datacoord.query.memoryLimit",
         weight: 14,
@@ -117,7 +117,7 @@ const RULES: [Rule; 7] = [
         most: 1024 * MIB,
         times: 1,
     },
-    Rule {
+    ShareRule {
         part: Part::Requests,
         key: "datacoord.grpc.memoryLimit",
         weight: 16,
@@ -125,7 +125,7 @@ const RULES: [Rule; 7] = [
         most: 512 * MIB,
         times: 1,
     },
-    Rule {
+    ShareRule {
         part: Part::Flushes,
         key: "datacoord.flush.memoryLimit",
         weight: 12,
@@ -133,7 +133,7 @@ const RULES: [Rule; 7] = [
         most: 384 * MIB,
         times: 1,
     },
-    Rule {
+    ShareRule {
         part: Part::Caches,
         key: "datacoord.cache.memoryLimit",
         weight: 6,
@@ -141,7 +141,7 @@ const RULES: [Rule; 7] = [
         most: 128 * MIB,
         times: 1,
     },
-    Rule {
+    ShareRule {
         part: Part::Vectors,
         key: "datacoord.vectorCache.memoryLimit",
         weight: 12,
@@ -262,7 +262,7 @@ fn fixed_text(fixed: &[(&'static str, u64)]) -> String {
 pub(super) fn divide(total: u64, settings: &MemoryConfig) -> Result<Division, DoesNotFit> {
     let base = base(total);
     let mut division = Division { total, base, ..Division::default() };
-    let mut free: Vec<&Rule> = Vec::new();
+    let mut free: Vec<&ShareRule> = Vec::new();
     let (mut fixed, mut taken) = (Vec::new(), 0u64);
     let mut left = total.saturating_sub(base);
     for rule in &RULES {
@@ -285,8 +285,8 @@ pub(super) fn divide(total: u64, settings: &MemoryConfig) -> Result<Division, Do
     // minimum come first, because raising them takes memory from the others.
     while !free.is_empty() {
         let weights: u64 = free.iter().map(|rule| rule.weight).sum();
-        let share = |rule: &Rule| left / weights * rule.weight + left % weights * rule.weight / weights;
-        let bound = |at: usize, rule: &Rule| {
+        let share = |rule: &ShareRule| left / weights * rule.weight + left % weights * rule.weight / weights;
+        let bound = |at: usize, rule: &ShareRule| {
             let share = share(rule);
             if share < rule.least {
                 Some((0, at, rule.least))

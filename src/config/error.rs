@@ -4,7 +4,7 @@ use crate::error::{Classify, ErrorKind};
 
 /// An error of the settings. Names the key, the value and what was expected.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum ConfigError {
     #[error("configuration file {path}: {message}")]
     File { path: String, message: String },
     #[error("{origin}: unknown key {key}{}", did_you_mean(*nearest))]
@@ -21,7 +21,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|key| format!(": did you mean {key}?")).unwrap_or_default()
 }
 
-impl Classify for LoadError {
+impl Classify for ConfigError {
     fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::{
-    error::LoadError,
+    error::ConfigError,
     key::Key,
     keys::{KEYS, REFUSED},
     milvus_yaml::{self, Note},
@@ -25,7 +25,7 @@ const PREFIX: &str = "DATACOORD__";
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     Default,
     /// Path of the file.
     File(String),
@@ -33,7 +33,7 @@ pub enum Origin {
     Flag,
 }
 
-impl std::fmt::Display for Origin {
+impl std::fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
@@ -68,7 +68,7 @@ impl Sources {
 
 /// The settings, and how they were found.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     pub config: Config,
     /// Keys of the file without a meaning here, in the order of their names. A whole milvus.yaml is allowed.
     pub ignored: Vec<String>,
@@ -77,10 +77,10 @@ pub struct Loaded {
     /// The value of `localStorage.path` if a flag with the data directory overrides it.
     pub unused_local_path: Option<String>,
     raw: RawConfig,
-    origins: Vec<Origin>,
+    origins: Vec<ValueOrigin>,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// Every key with its value and its origin, as YAML. Masks secrets.
     pub fn render(&self) -> String {
         milvus_yaml::render(KEYS.iter().zip(&self.origins).map(|(key, origin)| {
@@ -91,7 +91,7 @@ impl Loaded {
 }
 
 /// Reads and merges all layers.
-pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
+pub fn load(sources: &Sources) -> Result<LoadedConfig, ConfigError> {
     let mut ignored = Vec::new();
     let mut builder = config::Config::builder();
     if let Some(path) = &sources.file {
@@ -99,7 +99,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         builder = builder.add_source(file_layer(path, entries, &mut ignored)?);
     }
     builder = builder.add_source(environment_layer(&sources.environment)?);
-    let mut flags = Layer::new(Origin::Flag);
+    let mut flags = Layer::new(ValueOrigin::Flag);
     for (name, value) in &sources.flags {
         flags.put(name, ValueKind::String(value.clone()))?;
     }
@@ -107,13 +107,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         .add_source(flags)
         .build()
         .and_then(|merged| merged.collect())
-        .map_err(|e| LoadError::Contradiction(e.to_string()))?;
+        .map_err(|e| ConfigError::Contradiction(e.to_string()))?;
 
     let mut raw = RawConfig::default();
     let mut origins = Vec::with_capacity(KEYS.len());
     for key in KEYS {
         let Some(value) = merged.get(&normal(key.name)) else {
-            origins.push(Origin::Default);
+            origins.push(ValueOrigin::Default);
             continue;
         };
         let origin = origin_of(value, sources);
@@ -126,35 +126,35 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
     raw.config.ingest.max_segment_bytes = raw.config.compaction.max_segment_bytes;
     let config = raw.clone().finish()?;
     validate(&config)?;
-    Ok(Loaded { config, ignored, misspelt, unused_local_path, raw, origins })
+    Ok(LoadedConfig { config, ignored, misspelt, unused_local_path, raw, origins })
 }
 
 /// A stock file has `localStorage.path`. The flag for the data directory covers all stored files, so it overrides a path of
 /// a lower layer. Returns that path.
-fn data_dir_wins(raw: &mut RawConfig, origins: &mut [Origin]) -> Option<String> {
+fn data_dir_wins(raw: &mut RawConfig, origins: &mut [ValueOrigin]) -> Option<String> {
     let at = |name: &str| KEYS.iter().position(|key| key.name == name);
     let (data_dir, local) = (at("datacoord.dataDir")?, at("localStorage.path")?);
-    let is_flag = |at: usize| origins.get(at) == Some(&Origin::Flag);
+    let is_flag = |at: usize| origins.get(at) == Some(&ValueOrigin::Flag);
     if !is_flag(data_dir) || is_flag(local) || raw.storage.local_path.is_empty() {
         return None;
     }
     if let Some(origin) = origins.get_mut(local) {
-        *origin = Origin::Flag;
+        *origin = ValueOrigin::Flag;
     }
     Some(std::mem::take(&mut raw.storage.local_path))
 }
 
-fn origin_of(value: &Value, sources: &Sources) -> Origin {
+fn origin_of(value: &Value, sources: &Sources) -> ValueOrigin {
     match value.origin() {
-        Some("environment") => Origin::Environment,
-        Some("flag") => Origin::Flag,
-        _ => Origin::File(sources.file.as_deref().unwrap_or(Path::new("")).display().to_string()),
+        Some("environment") => ValueOrigin::Environment,
+        Some("flag") => ValueOrigin::Flag,
+        _ => ValueOrigin::File(sources.file.as_deref().unwrap_or(Path::new("")).display().to_string()),
     }
 }
 
 /// Converts one value, checks its range and stores it.
-fn apply(raw: &mut RawConfig, key: &Key, value: &Value, origin: &Origin) -> Result<(), LoadError> {
-    let fail = |expected: String| LoadError::Value {
+fn apply(raw: &mut RawConfig, key: &Key, value: &Value, origin: &ValueOrigin) -> Result<(), ConfigError> {
+    let fail = |expected: String| ConfigError::Value {
         origin: origin.to_string(),
         key: key.name.to_owned(),
         value: shown(key.unit, &value.kind),
@@ -209,17 +209,17 @@ impl std::fmt::Debug for Layer {
 }
 
 impl Layer {
-    fn new(origin: Origin) -> Self {
+    fn new(origin: ValueOrigin) -> Self {
         Self { origin: origin.to_string(), values: Map::new(), named: Vec::new() }
     }
 
     /// Stores a value if the key is known; returns whether it is. An empty value counts as unset, as in Milvus.
-    fn put(&mut self, name: &str, value: ValueKind) -> Result<bool, LoadError> {
+    fn put(&mut self, name: &str, value: ValueKind) -> Result<bool, ConfigError> {
         let empty = matches!(&value, ValueKind::Nil) || matches!(&value, ValueKind::String(text) if text.is_empty());
         if let Some(refused) = REFUSED.iter().find(|refused| normal(refused.name) == normal(name)) {
             let given = value.to_string();
             if !empty && !refused.accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(given.trim())) {
-                return Err(LoadError::Refused {
+                return Err(ConfigError::Refused {
                     origin: self.origin.clone(),
                     key: refused.name,
                     value: given,
@@ -233,7 +233,7 @@ impl Layer {
         let proper = normal(name) == canonical;
         let named = self.named.contains(&canonical);
         if !empty && proper && named {
-            return Err(LoadError::Contradiction(format!("{}: {} is given twice", self.origin, key.name)));
+            return Err(ConfigError::Contradiction(format!("{}: {} is given twice", self.origin, key.name)));
         }
         if !empty && (proper || !named) {
             self.values.insert(canonical.clone(), Value::new(Some(&self.origin), value));
@@ -256,8 +256,8 @@ impl Source for Layer {
 }
 
 /// All leaves of a YAML file, by dotted name.
-fn read_file(path: &Path) -> Result<Vec<(String, ValueKind)>, LoadError> {
-    let fail = |message: String| LoadError::File { path: path.display().to_string(), message };
+fn read_file(path: &Path) -> Result<Vec<(String, ValueKind)>, ConfigError> {
+    let fail = |message: String| ConfigError::File { path: path.display().to_string(), message };
     let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
     let root = File::from_str(&text, FileFormat::Yaml).collect().map_err(|e| fail(e.to_string()))?;
     let mut entries = Vec::new();
@@ -276,15 +276,15 @@ fn flatten(prefix: String, table: Map<String, Value>, into: &mut Vec<(String, Va
     }
 }
 
-fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<String>) -> Result<Layer, LoadError> {
-    let mut layer = Layer::new(Origin::File(path.display().to_string()));
+fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<String>) -> Result<Layer, ConfigError> {
+    let mut layer = Layer::new(ValueOrigin::File(path.display().to_string()));
     for (name, value) in entries {
         if layer.put(&name, value)? {
             continue;
         }
         // The section in lower case is ours. Milvus' own is `dataCoord:`, which may hold keys that are unknown here.
         if name == "datacoord" || name.starts_with("datacoord.") {
-            return Err(LoadError::UnknownKey { origin: layer.origin, nearest: nearest(&name), key: name });
+            return Err(ConfigError::UnknownKey { origin: layer.origin, nearest: nearest(&name), key: name });
         }
         ignored.push(name);
     }
@@ -293,8 +293,8 @@ fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<
 
 /// Variables in two spellings. Ours: `DATACOORD__` and a key, with or without `datacoord.`; unknown ones are refused. Milvus':
 /// a key with underscores for dots; other variables are ignored. Ours override Milvus'.
-fn environment_layer(variables: &[(String, String)]) -> Result<Layer, LoadError> {
-    let mut layer = Layer::new(Origin::Environment);
+fn environment_layer(variables: &[(String, String)]) -> Result<Layer, ConfigError> {
+    let mut layer = Layer::new(ValueOrigin::Environment);
     for (name, value) in variables.iter().filter(|(name, _)| !name.starts_with(PREFIX)) {
         // Kubernetes sets MINIO_PORT to a URL when a service is called minio.
         if !value.starts_with("tcp://") && !value.starts_with("udp://") {
@@ -307,7 +307,7 @@ fn environment_layer(variables: &[(String, String)]) -> Result<Layer, LoadError>
         let value = ValueKind::String(value.clone());
         if !layer.put(&format!("datacoord.{rest}"), value.clone())? && !layer.put(rest, value)? {
             let nearest = nearest(&format!("datacoord.{rest}")).or_else(|| nearest(rest));
-            return Err(LoadError::UnknownKey { origin: layer.origin, key: name.clone(), nearest });
+            return Err(ConfigError::UnknownKey { origin: layer.origin, key: name.clone(), nearest });
         }
     }
     Ok(layer)

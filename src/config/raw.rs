@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    error::LoadError,
+    error::ConfigError,
     secret::{MASK, Secret},
     settings::Config,
     storage::{S3Config, StorageKind},
@@ -66,7 +66,7 @@ impl RawConfig {
     ///
     /// # Errors
     /// `Contradiction` when keys of the object store contradict each other or `minio.address` is no address.
-    pub fn finish(self) -> Result<Config, LoadError> {
+    pub fn finish(self) -> Result<Config, ConfigError> {
         let Self { mut config, storage } = self;
         // A limit that was set does not depend on the machine.
         if config.memory.growing_bytes > 0 {
@@ -84,7 +84,7 @@ impl RawConfig {
                 if address.contains(':') { address.to_owned() } else { format!("{address}:{}", storage.port) };
             let use_ssl = is_https.unwrap_or(storage.s3.use_ssl);
             if use_ssl != storage.s3.use_ssl && storage.names_ssl {
-                return Err(LoadError::Contradiction(format!(
+                return Err(ConfigError::Contradiction(format!(
                     "minio.address is {:?} and minio.useSSL is {}: leave out the scheme, or let both say the same",
                     without_user(&storage.address),
                     storage.s3.use_ssl
@@ -105,7 +105,7 @@ fn without_user(address: &str) -> String {
 }
 
 /// Host and optional port of an address that may be a URL, and whether its scheme, if any, is HTTPS.
-fn endpoint(address: &str) -> Result<(&str, Option<bool>), LoadError> {
+fn endpoint(address: &str) -> Result<(&str, Option<bool>), ConfigError> {
     let (scheme, host) = match address.split_once("://") {
         None => (None, address),
         Some((scheme, host)) => (Some(scheme), host.strip_suffix('/').unwrap_or(host)),
@@ -117,14 +117,14 @@ fn endpoint(address: &str) -> Result<(&str, Option<bool>), LoadError> {
         Some(_) => {
             let shown = without_user(address);
             let text = format!("minio.address is {shown:?}: a scheme must be http or https");
-            return Err(LoadError::Contradiction(text));
+            return Err(ConfigError::Contradiction(text));
         }
     };
     if host.is_empty() || host.contains(['/', '?', '#', '@']) || host.contains(char::is_whitespace) {
         let shown = without_user(address);
         let text =
             format!("minio.address is {shown:?}: must be a host, host:port, or either behind http:// or https://");
-        return Err(LoadError::Contradiction(text));
+        return Err(ConfigError::Contradiction(text));
     }
     Ok((host, is_https))
 }

@@ -13,14 +13,14 @@ fn root(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn from_yaml(text: &str) -> Result<Loaded, LoadError> {
+fn from_yaml(text: &str) -> Result<LoadedConfig, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("milvus.yaml");
     std::fs::write(&path, text).unwrap();
     load(&Sources { file: Some(path), ..Sources::default() })
 }
 
-fn from_variables(variables: &[(&str, &str)]) -> Result<Loaded, LoadError> {
+fn from_variables(variables: &[(&str, &str)]) -> Result<LoadedConfig, ConfigError> {
     let environment = variables.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     load(&Sources { environment, ..Sources::default() })
 }
@@ -420,7 +420,7 @@ fn the_flag_of_the_data_directory_wins_over_a_path_of_a_file() {
     let with = |flags: Vec<(&'static str, String)>| {
         load(&Sources { file: Some(path.clone()), flags, ..Sources::default() }).unwrap()
     };
-    let root = |loaded: &Loaded| match &loaded.config.storage.kind {
+    let root = |loaded: &LoadedConfig| match &loaded.config.storage.kind {
         StorageKind::Local { root } => root.clone(),
         StorageKind::S3(_) => panic!("not local"),
     };

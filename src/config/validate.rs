@@ -2,7 +2,7 @@
 
 use super::{
     budget::Part,
-    error::LoadError,
+    error::ConfigError,
     settings::Config,
     storage::StorageKind,
     tls::TlsMode::{Mutual, OneWay},
@@ -12,8 +12,8 @@ use super::{
 const LEAST_MEMORY: u64 = 16 << 20;
 
 /// Refuses settings that contradict each other; the error names both keys and both values.
-pub(super) fn validate(config: &Config) -> Result<(), LoadError> {
-    let contradiction = |text: String| Err(LoadError::Contradiction(text));
+pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
+    let contradiction = |text: String| Err(ConfigError::Contradiction(text));
 
     let (small, full) = (config.compaction.small_proportion, config.compaction.full_proportion);
     if small > full {

@@ -7,7 +7,7 @@ const DAY_MINUTES: u32 = 24 * 60;
 
 /// Minutes of the day, `to` excluded. Spans midnight if `from` is the larger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
+struct DailyWindow {
     from: u32,
     to: u32,
 }
@@ -15,7 +15,7 @@ struct Window {
 /// A list of windows. An empty list, the default, is always open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Windows {
-    list: Vec<Window>,
+    list: Vec<DailyWindow>,
 }
 
 impl Windows {
@@ -28,7 +28,7 @@ impl Windows {
         let window = |part: &str| {
             let both = part.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
             match both {
-                Some((from, to)) if from != to => Ok(Window { from, to: to % DAY_MINUTES }),
+                Some((from, to)) if from != to => Ok(DailyWindow { from, to: to % DAY_MINUTES }),
                 _ => Err(format!("expected windows of two different times of the day, e.g. 22:00-06:00, not {part:?}")),
             }
         };
@@ -76,7 +76,7 @@ fn minute(text: &str) -> Option<u32> {
 
 impl fmt::Display for Windows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, Window { from, to }) in self.list.iter().enumerate() {
+        for (n, DailyWindow { from, to }) in self.list.iter().enumerate() {
             let comma = if n == 0 { "" } else { "," };
             write!(f, "{comma}{:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)?;
         }
@@ -130,8 +130,8 @@ mod tests {
     proptest! {
         #[test]
         fn text_and_change(list in prop::collection::vec((0..1440u32, 0..1440u32), 0..4), now in 0..3 * DAY_MS) {
-            let list: Vec<Window> =
-                list.into_iter().filter(|(from, to)| from != to).map(|(from, to)| Window { from, to }).collect();
+            let list: Vec<DailyWindow> =
+                list.into_iter().filter(|(from, to)| from != to).map(|(from, to)| DailyWindow { from, to }).collect();
             let windows = Windows { list };
             prop_assert_eq!(Windows::parse(&windows.to_string()), Ok(windows.clone()));
             let open = windows.is_open(now);

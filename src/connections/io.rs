@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{place::Place, stream::Peer};
+use super::{place::ConnectionPlace, stream::Peer};
 
 /// A connection with time limits. Dropping it frees its place.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub struct Guarded<S> {
     reading: Option<Pin<Box<Sleep>>>,
     /// Runs while a write waits.
     writing: Option<Pin<Box<Sleep>>>,
-    _place: Place,
+    _place: ConnectionPlace,
 }
 
 impl<S> Guarded<S> {
-    pub(super) fn new(stream: S, peer: Peer, awaited: usize, idle: Duration, place: Place) -> Self {
+    pub(super) fn new(stream: S, peer: Peer, awaited: usize, idle: Duration, place: ConnectionPlace) -> Self {
         Self { stream, peer, awaited, idle, reading: None, writing: None, _place: place }
     }
 
@@ -159,7 +159,7 @@ mod tests {
     fn guarded(buffer: usize) -> (tokio::io::DuplexStream, Guarded<tokio::io::DuplexStream>) {
         let (client, server) = duplex(buffer);
         let peer = Peer { address: ([127, 0, 0, 1], 1).into(), has_certificate: false };
-        (client, Guarded::new(server, peer, 24, IDLE, Place::none()))
+        (client, Guarded::new(server, peer, 24, IDLE, ConnectionPlace::none()))
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     handshake::handshake,
     io::Guarded,
-    place::{Place, Watched},
+    place::{ConnectionPlace, Watched},
     refusal::{Refusal, RefusalProtocol, Refuser},
     stream::{Peer, Stream},
 };
@@ -146,12 +146,12 @@ impl Listener {
         })
     }
 
-    fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<ConnectionPlace> {
         // Only this task opens connections, so a place that is free stays free.
         if self.open.load(Relaxed) >= self.limit {
             return None;
         }
-        Some(Place::taken(Arc::clone(&self.open), Arc::clone(&self.watched)))
+        Some(ConnectionPlace::taken(Arc::clone(&self.open), Arc::clone(&self.watched)))
     }
 }
 

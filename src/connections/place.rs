@@ -16,17 +16,17 @@ pub trait Watched: Send + Sync {
 }
 
 /// One of the connections that may be open. Dropping it frees the place.
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     of: Option<(Arc<AtomicUsize>, Arc<dyn Watched>)>,
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for ConnectionPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Place").field("counted", &self.of.is_some()).finish()
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Takes a place: counts it in `open` and notifies `watched`.
     pub(super) fn taken(open: Arc<AtomicUsize>, watched: Arc<dyn Watched>) -> Self {
         open.fetch_add(1, Relaxed);
@@ -40,7 +40,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         if let Some((open, watched)) = self.of.take() {
             open.fetch_sub(1, Relaxed);

@@ -18,11 +18,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(960);
 
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    by_segment: Mutex<HashMap<SegmentId, Known>>,
+    by_segment: Mutex<HashMap<SegmentId, KnownFailure>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct KnownFailure {
     /// Of the segment that failed.
     version: u64,
     failure: LastFailure,
@@ -38,7 +38,7 @@ impl Failures {
             let before = failed.get(&segment.id).map_or(0, |known| known.in_a_row);
             let in_a_row = if kind.may_pass() { before.saturating_add(1) } else { 0 };
             let until_ms = kind.may_pass().then(|| now_ms.saturating_add(pause(in_a_row).as_millis() as u64));
-            let known = Known { version: segment.version, failure: LastFailure { kind, until_ms }, in_a_row };
+            let known = KnownFailure { version: segment.version, failure: LastFailure { kind, until_ms }, in_a_row };
             failed.insert(segment.id, known);
         }
     }

@@ -58,7 +58,7 @@ pub struct Collected {
 }
 
 /// Whose objects are looked at together: those of a segment, or of one build of its index.
-type Owner = (SegmentId, Option<i64>);
+type ObjectOwner = (SegmentId, Option<i64>);
 
 impl Core {
     /// One round over dropped segments and unreferenced objects.
@@ -207,7 +207,7 @@ impl Core {
     /// an unreferenced object stays unreferenced.
     async fn unreferenced(&self, write_path: &dyn WritePath, age_ms: u64) -> Result<Vec<ListedLog>, CoordinatorError> {
         let mut found = Vec::new();
-        let mut named: Option<(Owner, HashSet<LogPath>)> = None;
+        let mut named: Option<(ObjectOwner, HashSet<LogPath>)> = None;
         let mut objects = self.store.list("");
         while let Some(object) = objects.try_next().await? {
             let is_young = self.clock.now_ms().saturating_sub(object.modified_ms) < age_ms

@@ -25,7 +25,7 @@ const PAGE: usize = 64;
 /// All jobs and plans that are kept.
 #[derive(Debug)]
 pub struct JobBook {
-    inner: RwLock<Inner>,
+    inner: RwLock<Records>,
     changes: broadcast::Sender<PlanId>,
 }
 
@@ -37,7 +37,7 @@ impl Default for JobBook {
 
 /// Trees, because a hash table of a hundred thousand records would block all readers while it grows.
 #[derive(Debug, Default)]
-struct Inner {
+struct Records {
     jobs: BTreeMap<JobId, Arc<Job>>,
     of_collections: BTreeSet<(CollectionId, JobId)>,
     plans: BTreeMap<PlanId, Arc<Plan>>,
@@ -63,12 +63,12 @@ impl JobView {
 }
 
 /// The records behind a [`JobView`], which is copied after the lock is released.
-struct Shared {
+struct ViewRecords {
     job: Arc<Job>,
     plans: Vec<Arc<Plan>>,
 }
 
-impl Shared {
+impl ViewRecords {
     fn view(&self) -> JobView {
         JobView { job: Job::clone(&self.job), plans: self.plans.iter().map(|p| Plan::clone(p)).collect() }
     }
@@ -76,7 +76,7 @@ impl Shared {
 
 /// The result of one look into the history.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(super) struct HistoryPage {
     /// Newest first.
     pub(super) found: Vec<JobView>,
     /// The last job looked at; none: the oldest job has been reached.
@@ -86,7 +86,7 @@ pub(super) struct Scan {
 impl JobBook {
     /// The book as a start finds it.
     pub(super) fn recovered(jobs: Vec<Job>, plans: Vec<Plan>) -> Self {
-        let mut inner = Inner::default();
+        let mut inner = Records::default();
         plans.iter().for_each(|plan| inner.reserve(plan));
         inner.plans = plans.into_iter().map(|plan| (plan.id, Arc::new(plan))).collect();
         inner.of_collections = jobs.iter().map(|job| (job.collection, job.id)).collect();
@@ -147,7 +147,7 @@ impl JobBook {
         look: usize,
         find: usize,
         which: impl Fn(&Job, &JobCounts) -> bool,
-    ) -> Scan {
+    ) -> HistoryPage {
         let (mut found, mut reached) = (Vec::new(), None);
         {
             let inner = self.inner.read();
@@ -166,7 +166,7 @@ impl JobBook {
                 reached = None;
             }
         }
-        Scan { found: found.iter().map(Shared::view).collect(), reached }
+        HistoryPage { found: found.iter().map(ViewRecords::view).collect(), reached }
     }
 
     pub fn plan(&self, id: PlanId) -> Option<Plan> {
@@ -217,7 +217,7 @@ impl JobBook {
 
     /// Jobs of one collection, newest first.
     pub fn of_collection(&self, collection: CollectionId) -> Vec<JobView> {
-        let mut found: Vec<Shared> = Vec::new();
+        let mut found: Vec<ViewRecords> = Vec::new();
         loop {
             let end = found.last().map_or(Bound::Included((collection, JobId(i64::MAX))), |last| {
                 Bound::Excluded((collection, last.job.id))
@@ -228,7 +228,7 @@ impl JobBook {
             found.extend(older.take(PAGE).filter_map(|(_, id)| inner.jobs.get(id)).map(|job| inner.shared(job)));
             drop(inner);
             if found.len() == before {
-                return found.iter().map(Shared::view).collect();
+                return found.iter().map(ViewRecords::view).collect();
             }
         }
     }
@@ -293,10 +293,10 @@ impl JobBook {
     }
 }
 
-impl Inner {
-    fn shared(&self, job: &Arc<Job>) -> Shared {
+impl Records {
+    fn shared(&self, job: &Arc<Job>) -> ViewRecords {
         let plans = job.plans.iter().filter_map(|p| self.plans.get(p).map(Arc::clone)).collect();
-        Shared { job: Arc::clone(job), plans }
+        ViewRecords { job: Arc::clone(job), plans }
     }
 
     fn counts(&self, job: &Job) -> JobCounts {
@@ -337,10 +337,10 @@ impl Inner {
         }
     }
 
-    fn forget(&mut self, id: JobId) -> Option<Shared> {
+    fn forget(&mut self, id: JobId) -> Option<ViewRecords> {
         let job = self.jobs.remove(&id)?;
         self.of_collections.remove(&(job.collection, id));
-        let mut gone = Shared { plans: Vec::new(), job };
+        let mut gone = ViewRecords { plans: Vec::new(), job };
         for plan in &gone.job.plans {
             // A plan that another job adopted belongs to the job that made it.
             if self.plans.get(plan).is_some_and(|p| p.job == id) {

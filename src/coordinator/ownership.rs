@@ -54,13 +54,13 @@ const STILL_WAITING: Duration = Duration::from_secs(5);
 
 /// The owner that the store names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Found {
+enum FoundMark {
     Nothing,
     Mark(Mark),
     Unreadable(String),
 }
 
-impl Found {
+impl FoundMark {
     fn of(bytes: Option<&Bytes>) -> Self {
         let Some(bytes) = bytes else { return Self::Nothing };
         let text = String::from_utf8_lossy(bytes);
@@ -96,15 +96,15 @@ enum MarkClaim {
 }
 
 /// The rule of every start.
-fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<MarkClaim, OwnershipError> {
+fn judge(place: &str, found: &FoundMark, claimant: &Claimant<'_>) -> Result<MarkClaim, OwnershipError> {
     let Claimant { identity, marks, has_segments, take_over } = claimant;
     let is_own = match found {
         // Nothing that this catalog names can be missing, and of several that find it so one is let in.
-        Found::Nothing => !has_segments,
+        FoundMark::Nothing => !has_segments,
         // Before there were runs, the identity was all there was.
-        Found::Mark(mark) if mark.is_old() && marks.settled.is_none() => mark.catalog == *identity,
-        Found::Mark(mark) => marks.know(mark),
-        Found::Unreadable(_) => false,
+        FoundMark::Mark(mark) if mark.is_old() && marks.settled.is_none() => mark.catalog == *identity,
+        FoundMark::Mark(mark) => marks.know(mark),
+        FoundMark::Unreadable(_) => false,
     };
     if is_own || fault::planted(Planted::ForeignMarkTaken) {
         return Ok(MarkClaim::Own);
@@ -114,9 +114,9 @@ fn judge(place: &str, found: &Found, claimant: &Claimant<'_>) -> Result<MarkClai
     }
     let (place, ours) = (place.to_owned(), *identity);
     Err(match found {
-        Found::Nothing => OwnershipError::Missing { place, ours },
-        Found::Mark(found) => OwnershipError::Foreign { place, found: *found, ours },
-        Found::Unreadable(text) => OwnershipError::Unreadable { place, text: text.clone(), ours },
+        FoundMark::Nothing => OwnershipError::Missing { place, ours },
+        FoundMark::Mark(found) => OwnershipError::Foreign { place, found: *found, ours },
+        FoundMark::Unreadable(text) => OwnershipError::Unreadable { place, text: text.clone(), ours },
     })
 }
 
@@ -192,13 +192,13 @@ impl Ownership {
             error: error.to_string(),
         };
         let bytes = read.map_err(unreachable)?;
-        let found = Found::of(bytes.as_ref());
+        let found = FoundMark::of(bytes.as_ref());
         let identity = catalog.identity().await?;
         let marks = catalog.marks().await?;
         let claimant = Claimant { identity, marks: marks.clone(), has_segments, take_over };
         let verdict = judge(store.place(), &found, &claimant)?;
         let before = match (&found, verdict) {
-            (Found::Mark(mark), MarkClaim::Own) => Some(*mark),
+            (FoundMark::Mark(mark), MarkClaim::Own) => Some(*mark),
             // A mark that is replaced on purpose never becomes one's own.
             _ => marks.settled,
         };
@@ -270,17 +270,17 @@ impl Ownership {
         let before = *self.current.lock();
         let bytes = self.store.mark().await?;
         let after = *self.current.lock();
-        let found = Found::of(bytes.as_ref());
+        let found = FoundMark::of(bytes.as_ref());
         match &found {
-            Found::Mark(mark) if Self::is_current(before, *mark) || Self::is_current(after, *mark) => Ok(()),
-            Found::Nothing => Err(OwnershipError::Lost { place: self.store.place().to_owned() }.into()),
-            Found::Mark(_) | Found::Unreadable(_) => Err(self.fence_off(&found, after.mark)),
+            FoundMark::Mark(mark) if Self::is_current(before, *mark) || Self::is_current(after, *mark) => Ok(()),
+            FoundMark::Nothing => Err(OwnershipError::Lost { place: self.store.place().to_owned() }.into()),
+            FoundMark::Mark(_) | FoundMark::Unreadable(_) => Err(self.fence_off(&found, after.mark)),
         }
     }
 
-    fn fence_off(&self, found: &Found, ours: Mark) -> CoordinatorError {
+    fn fence_off(&self, found: &FoundMark, ours: Mark) -> CoordinatorError {
         let found = match found {
-            Found::Mark(mark) => mark.to_string(),
+            FoundMark::Mark(mark) => mark.to_string(),
             other => other.name(),
         };
         let place = self.store.place();
@@ -298,9 +298,9 @@ impl Ownership {
         let Current { mark, next } = *self.current.lock();
         // A turn whose answer never came may have been taken, or not.
         let bytes = self.store.mark().await?;
-        let found = match Found::of(bytes.as_ref()) {
-            Found::Mark(found) if found == mark || Some(found) == next => found,
-            Found::Nothing => return Err(OwnershipError::Lost { place: self.store.place().to_owned() }.into()),
+        let found = match FoundMark::of(bytes.as_ref()) {
+            FoundMark::Mark(found) if found == mark || Some(found) == next => found,
+            FoundMark::Nothing => return Err(OwnershipError::Lost { place: self.store.place().to_owned() }.into()),
             found => return Err(self.fence_off(&found, mark)),
         };
         let following = Mark { turn: next.map_or(mark.turn, |next| next.turn) + 1, ..mark };

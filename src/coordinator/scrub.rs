@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::{Coordinator, Core, scrubber::Turn};
+use super::{Coordinator, Core, scrubber::ScrubTurn};
 use crate::{
     compactor::ProgressSink,
     error::{Classify, ErrorKind},
@@ -36,7 +36,7 @@ impl Core {
         }
     }
 
-    async fn scrub(&self, turn: Turn, stop: &CancellationToken) {
+    async fn scrub(&self, turn: ScrubTurn, stop: &CancellationToken) {
         // Before it is looked whether the segment is live: one that is keeps its files from now on.
         let _pin = self.pins.pin([turn.segment]);
         let Ok(cell) = self.collections.by_id(turn.collection) else { return };

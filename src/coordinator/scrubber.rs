@@ -18,7 +18,7 @@ pub(super) struct Scrubber {
 
 /// A segment and the weight of reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct ScrubTurn {
     pub(super) collection: CollectionId,
     pub(super) segment: SegmentId,
     weight: u64,
@@ -34,7 +34,7 @@ pub(super) struct Round {
     done: u64,
     /// The collection whose segments are in the queue, or were.
     collection: Option<CollectionId>,
-    queue: VecDeque<Turn>,
+    queue: VecDeque<ScrubTurn>,
 }
 
 fn weight(segment: &Segment) -> u64 {
@@ -43,7 +43,7 @@ fn weight(segment: &Segment) -> u64 {
 
 impl Round {
     /// The next segment, if its turn has come. `cells` are all collections, ascending by id.
-    pub(super) fn next(&mut self, cells: &[Arc<CollectionCell>], interval: Duration, now_ms: u64) -> Option<Turn> {
+    pub(super) fn next(&mut self, cells: &[Arc<CollectionCell>], interval: Duration, now_ms: u64) -> Option<ScrubTurn> {
         let interval_ms = interval.as_millis() as u64;
         let is_over = self.began_ms.is_none_or(|began| now_ms >= began.saturating_add(interval_ms));
         if !self.fill(cells) {
@@ -74,7 +74,7 @@ impl Round {
             let after = cells.partition_point(|cell| self.collection.is_some_and(|last| cell.id <= last));
             let Some(cell) = cells.get(after) else { return false };
             self.collection = Some(cell.id);
-            let turn = |s: Segment| Turn { collection: cell.id, segment: s.id, weight: weight(&s) };
+            let turn = |s: Segment| ScrubTurn { collection: cell.id, segment: s.id, weight: weight(&s) };
             self.queue = cell.live().into_iter().map(turn).collect();
         }
         true

@@ -10,9 +10,9 @@ use crate::{binlog::PkStats, model::SegmentId};
 const EXPECTED: usize = 10_000;
 
 #[derive(Debug, Clone)]
-struct ByBytes;
+struct StatsWeight;
 
-impl Weighter<SegmentId, Arc<Vec<PkStats>>> for ByBytes {
+impl Weighter<SegmentId, Arc<Vec<PkStats>>> for StatsWeight {
     fn weight(&self, _id: &SegmentId, stats: &Arc<Vec<PkStats>>) -> u64 {
         stats.iter().map(|s| s.filter.bits() / 8 + 128).sum()
     }
@@ -20,13 +20,13 @@ impl Weighter<SegmentId, Arc<Vec<PkStats>>> for ByBytes {
 
 #[derive(Debug)]
 pub(super) struct StatsCache {
-    cache: Cache<SegmentId, Arc<Vec<PkStats>>, ByBytes>,
+    cache: Cache<SegmentId, Arc<Vec<PkStats>>, StatsWeight>,
 }
 
 impl StatsCache {
     /// Filters take about 0.8 bytes a key: 64 MB hold those of some 80 million rows.
     pub(super) fn new(capacity_bytes: u64) -> Self {
-        Self { cache: Cache::with_weighter(EXPECTED, capacity_bytes, ByBytes) }
+        Self { cache: Cache::with_weighter(EXPECTED, capacity_bytes, StatsWeight) }
     }
 
     pub(super) fn used_bytes(&self) -> u64 {

@@ -30,7 +30,7 @@ pub struct Triggered {
 }
 
 /// The inputs of one look of the planner that do not depend on the group.
-pub(super) struct Look<'a> {
+pub(super) struct PlanningRound<'a> {
     trigger: Trigger,
     request: &'a CompactionRequest,
     now_ms: u64,
@@ -39,7 +39,7 @@ pub(super) struct Look<'a> {
     wanted: BTreeSet<SegmentId>,
 }
 
-impl Look<'_> {
+impl PlanningRound<'_> {
     pub(super) fn covers(&self, group: &Group) -> bool {
         self.request.covers(group)
     }
@@ -143,17 +143,17 @@ impl Coordinator {
     }
 
     /// How the planner would look at this collection now.
-    pub(super) fn look<'a>(&self, trigger: Trigger, request: &'a CompactionRequest) -> Look<'a> {
+    pub(super) fn look<'a>(&self, trigger: Trigger, request: &'a CompactionRequest) -> PlanningRound<'a> {
         let now_ms = self.core.clock.now_ms();
         let retain_after = self.core.retain_after(request.terms.timetravel, now_ms);
-        Look { trigger, request, now_ms, retain_after, wanted: request.segments.iter().copied().collect() }
+        PlanningRound { trigger, request, now_ms, retain_after, wanted: request.segments.iter().copied().collect() }
     }
 
     /// Asks the planner about one group. Changes nothing.
     pub(super) fn propose(
         &self,
         cell: &CollectionCell,
-        look: &Look<'_>,
+        look: &PlanningRound<'_>,
         group: &Arc<Group>,
         segments: &[Segment],
     ) -> Proposals {
@@ -187,7 +187,7 @@ impl Coordinator {
     }
 
     /// Unfinished plans that a request would share instead of making new ones.
-    pub(super) fn shared_plans(&self, look: &Look<'_>, segments: &[Segment]) -> Vec<PlanId> {
+    pub(super) fn shared_plans(&self, look: &PlanningRound<'_>, segments: &[Segment]) -> Vec<PlanId> {
         if look.trigger != Trigger::Manual {
             return Vec::new();
         }

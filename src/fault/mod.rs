@@ -23,7 +23,7 @@ mod point;
 pub use environment::{CLOCK_SHIFT_MS, PLANTED, POINT, clock_shift_ms, warn_if_chosen};
 pub use planted::{Planted, planted};
 #[cfg(feature = "planted-faults")]
-pub use point::Phase;
+pub use point::PointPhase;
 pub use point::{Point, reached};
 
 /// Milliseconds that the wall clock is ahead of the machine's: none in a build for users.

@@ -13,7 +13,7 @@ macro_rules! points {
 
         #[cfg(feature = "planted-faults")]
         impl Point {
-            pub const ALL: &'static [(Self, Phase)] = &[$((Self::$name, Phase::$phase)),+];
+            pub const ALL: &'static [(Self, PointPhase)] = &[$((Self::$name, PointPhase::$phase)),+];
 
             pub fn name(self) -> &'static str {
                 match self {
@@ -27,7 +27,7 @@ macro_rules! points {
 /// When a server comes to a point.
 #[cfg(feature = "planted-faults")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum PointPhase {
     /// Before it serves.
     Start,
     /// While clients write, flush, compact and collect.

@@ -21,12 +21,12 @@ use crate::memory::Account;
 
 /// The body of an answer with an account.
 pub(super) struct Counted {
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<UnsentAnswer>>,
     idle: Duration,
     _watch: AbortOnDropHandle<()>,
 }
 
-struct Held {
+struct UnsentAnswer {
     /// None: given up, or told so.
     answer: Option<(Body, Account)>,
     /// When bytes were last asked for.
@@ -38,7 +38,7 @@ impl Counted {
     /// Keeps only the memory that the answer takes, and that for no longer than `idle` without progress.
     pub(super) fn new(body: Body, memory: Account, idle: Duration) -> Self {
         memory.settle();
-        let held = Held { answer: Some((body, memory)), moved: Instant::now(), is_given_up: false };
+        let held = UnsentAnswer { answer: Some((body, memory)), moved: Instant::now(), is_given_up: false };
         let held = Arc::new(Mutex::new(held));
         let watch = tokio::spawn(give_up(Arc::downgrade(&held), idle));
         Self { held, idle, _watch: AbortOnDropHandle::new(watch) }
@@ -46,7 +46,7 @@ impl Counted {
 }
 
 /// Drops the answer once nothing of it was asked for during `idle`.
-async fn give_up(held: Weak<Mutex<Held>>, idle: Duration) {
+async fn give_up(held: Weak<Mutex<UnsentAnswer>>, idle: Duration) {
     loop {
         let until = {
             let Some(held) = held.upgrade() else { return };

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::{
     BoundError, BoundStore,
-    range::{Ledger, Request},
+    range::{BoundRequest, Ledger},
 };
 use crate::{
     clock::Clock,
@@ -46,7 +46,7 @@ pub(super) struct Keeper {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<Ledger>,
     pub(super) tso: Arc<Ledger>,
-    pub(super) requests: mpsc::UnboundedReceiver<Request>,
+    pub(super) requests: mpsc::UnboundedReceiver<BoundRequest>,
 }
 
 impl Keeper {
@@ -69,7 +69,7 @@ impl Keeper {
                 () = stop.cancelled() => return,
                 request = self.requests.recv() => match request {
                     // A caller that stopped waiting needs no answer; its bound serves the next one.
-                    Some(Request { range, need, answer }) => drop(answer.send(self.cover(&range, need).await)),
+                    Some(BoundRequest { range, need, answer }) => drop(answer.send(self.cover(&range, need).await)),
                     None => return,
                 },
                 // A process that may not write any more would only repeat the warning.

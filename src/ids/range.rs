@@ -10,13 +10,13 @@ use super::{BoundError, IdError};
 use crate::background;
 
 /// A caller that needs every number below `need`.
-pub(super) struct Request {
+pub(super) struct BoundRequest {
     pub(super) range: Arc<Ledger>,
     pub(super) need: u64,
     pub(super) answer: oneshot::Sender<Result<(), BoundError>>,
 }
 
-struct Cursor {
+struct RangeCursor {
     next: u64,
     /// Everything below may be given out.
     bound: u64,
@@ -29,13 +29,13 @@ pub(super) struct Ledger {
     pub(super) name: &'static str,
     /// Numbers beyond the need at hand that one stored bound covers.
     window: u64,
-    cursor: Mutex<Cursor>,
+    cursor: Mutex<RangeCursor>,
 }
 
 impl Ledger {
     /// Begins at the stored bound, or at `floor` if that is higher.
     pub(super) fn new(name: &'static str, window: u64, stored: u64, floor: u64) -> Arc<Self> {
-        let cursor = Mutex::new(Cursor { next: stored.max(floor), bound: stored, used: false });
+        let cursor = Mutex::new(RangeCursor { next: stored.max(floor), bound: stored, used: false });
         Arc::new(Self { name, window, cursor })
     }
 
@@ -67,11 +67,11 @@ impl Ledger {
 /// The giving side of a range.
 pub(super) struct BoundedRange {
     ledger: Arc<Ledger>,
-    keeper: mpsc::UnboundedSender<Request>,
+    keeper: mpsc::UnboundedSender<BoundRequest>,
 }
 
 impl BoundedRange {
-    pub(super) fn new(ledger: Arc<Ledger>, keeper: mpsc::UnboundedSender<Request>) -> Self {
+    pub(super) fn new(ledger: Arc<Ledger>, keeper: mpsc::UnboundedSender<BoundRequest>) -> Self {
         Self { ledger, keeper }
     }
 
@@ -114,7 +114,7 @@ impl BoundedRange {
     async fn ask(&self, need: u64) -> Result<(), IdError> {
         let name = self.name();
         let (answer, answered) = oneshot::channel();
-        let request = Request { range: Arc::clone(&self.ledger), need, answer };
+        let request = BoundRequest { range: Arc::clone(&self.ledger), need, answer };
         self.keeper.send(request).map_err(|_| IdError::Stopped { name })?;
         answered.await.map_err(|_| IdError::Stopped { name })?.map_err(|source| IdError::Bound { name, source })
     }

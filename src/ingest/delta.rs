@@ -35,14 +35,14 @@ use crate::{
 };
 
 /// A segment in memory that waiting deletes may hit.
-pub(super) struct Target {
+pub(super) struct DeltaTarget {
     pub(super) id: SegmentId,
     pub(super) partition: PartitionId,
     pub(super) schema: Arc<CollectionSchema>,
     pub(super) chunks: Vec<Arc<Chunk>>,
 }
 
-impl Target {
+impl DeltaTarget {
     pub(super) fn of(segment: &Unflushed) -> Self {
         Self {
             id: segment.id,
@@ -54,8 +54,8 @@ impl Target {
 }
 
 /// For each target, the deletes of `list` that hit it.
-pub(super) fn route(targets: Vec<Target>, list: &DeleteList) -> HashMap<SegmentId, Vec<Delete>> {
-    let of = |target: &Target| {
+pub(super) fn route(targets: Vec<DeltaTarget>, list: &DeleteList) -> HashMap<SegmentId, Vec<Delete>> {
+    let of = |target: &DeltaTarget| {
         let runs = list.iter().filter(|r| r.covers(target.partition));
         let deletes = runs.flat_map(|r| r.keys.iter().map(|key| Delete { key: key.clone(), ts: r.ts })).collect();
         hits(&target.schema, target.chunks.iter().map(AsRef::as_ref), deletes)
@@ -119,7 +119,7 @@ impl Flusher {
             let state = self.shared.state.lock();
             let Some((deletes, flushed)) = state.pending(collection, channel) else { return Ok(()) };
             let on_channel = state.segments_of(collection).filter(|s| s.group.channel == *channel);
-            let targets = on_channel.map(Target::of).collect::<Vec<_>>();
+            let targets = on_channel.map(DeltaTarget::of).collect::<Vec<_>>();
             let channel = channel.clone();
             (DeltaBatch { collection, channel, deletes, upto: state.last_lsn, flushed }, targets)
         };
@@ -155,7 +155,7 @@ impl Flusher {
     }
 
     /// Steps 2 and 3.
-    async fn give(&self, batch: DeltaBatch, targets: Vec<Target>) -> Result<Committed, FlushError> {
+    async fn give(&self, batch: DeltaBatch, targets: Vec<DeltaTarget>) -> Result<Committed, FlushError> {
         let list = batch.deletes.clone();
         let routed = blocking(move || Ok::<_, FlushError>(route(targets, &list))).await?;
         if !fault::planted(Planted::DeltasMissMemory) {
@@ -174,7 +174,7 @@ impl Flusher {
         self.shared.shrink_wanted.store(true, Ordering::Release);
         if let Some(commands) = self.commands.upgrade() {
             // A full queue is as good as a wake-up.
-            let _ = commands.try_send(super::log_thread::Command::Barrier(None));
+            let _ = commands.try_send(super::log_thread::LogCommand::Barrier(None));
         }
     }
 }

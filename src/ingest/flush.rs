@@ -41,7 +41,7 @@ use super::{
     Committed, FlushError, FlushSink, FlushedSegment,
     chunk::Chunk,
     hits::hits,
-    log_thread::{Append, Body, Command},
+    log_thread::{Append, LogBody, LogCommand},
     order::RowsInOrder,
     pending::{DeleteList, DeleteRun},
     shared::Shared,
@@ -91,7 +91,7 @@ pub(super) struct Flusher {
     pub(super) sink: Arc<dyn FlushSink>,
     pub(super) clock: Arc<dyn Clock>,
     /// Weak, so that the log thread ends when the last handle is gone.
-    pub(super) commands: mpsc::WeakSender<Command>,
+    pub(super) commands: mpsc::WeakSender<LogCommand>,
     /// Flushes that run, also those whose worker has stopped waiting.
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -214,7 +214,7 @@ impl Flusher {
         self.shared.shrink_wanted.store(true, Ordering::Release);
         if let Some(commands) = self.commands.upgrade() {
             // A full queue is as good as a wake-up.
-            let _ = commands.try_send(Command::Barrier(None));
+            let _ = commands.try_send(LogCommand::Barrier(None));
         }
     }
 
@@ -223,9 +223,9 @@ impl Flusher {
     /// here, so that `flushes_noted` covers every segment that a caller can see to be flushed.
     async fn note(&self, id: SegmentId) {
         let Some(commands) = self.commands.upgrade() else { return };
-        let body = Body::Control(Control::Flushed(vec![id]));
+        let body = LogBody::Control(Control::Flushed(vec![id]));
         // A failure means that the log thread has ended, and then nothing is shrunk either.
-        let _ = commands.send(Command::Append(Box::new(Append { body, reply: None, permit: None }))).await;
+        let _ = commands.send(LogCommand::Append(Box::new(Append { body, reply: None, permit: None }))).await;
     }
 
     fn failed(&self, id: SegmentId, refusal: FlushError) {

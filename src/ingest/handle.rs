@@ -14,7 +14,7 @@ use super::{
     assign::Assigner,
     chunk::row_bytes,
     flush::{Flusher, WORKERS},
-    log_thread::{Append, Appended, Body, Command, EncodedInsert, EncodedWrite, LogThread},
+    log_thread::{Append, Appended, EncodedInsert, EncodedWrite, LogBody, LogCommand, LogThread},
     recovery::{Recovered, recover},
     seal::size_threshold,
     shared::Shared,
@@ -47,7 +47,7 @@ pub struct Ingest {
 }
 
 pub(super) struct Inner {
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<LogCommand>,
     queue: Arc<Semaphore>,
     pub(super) flusher: Flusher,
     pub(super) tasks: TaskTracker,
@@ -131,7 +131,7 @@ impl Ingest {
         let inner = Inner { commands, queue, flusher, tasks, _stop_on_drop: stop.clone().drop_guard(), stop };
         let ingest = Self { inner: Arc::new(inner) };
         if !unnoted.is_empty() {
-            ingest.append(Body::Control(Control::Flushed(unnoted)), None).await?;
+            ingest.append(LogBody::Control(Control::Flushed(unnoted)), None).await?;
         }
         Ok((ingest, report))
     }
@@ -180,7 +180,7 @@ impl Ingest {
             Ok::<_, IngestError>(EncodedWrite { record, collection, layout, inserts: parts, deletes: ops })
         };
         let encoded = if bytes > INLINE_BYTES { blocking(encode).await? } else { encode()? };
-        Ok(self.append(Body::Write(encoded), Some(permit)).await?.ack)
+        Ok(self.append(LogBody::Write(encoded), Some(permit)).await?.ack)
     }
 
     /// Seals the growing segments of a collection. Returns all of its segments that are sealed and not yet flushed, those
@@ -198,7 +198,7 @@ impl Ingest {
     /// [`Ingest::seal`], and every write that was queued before the call is in one of those segments: all rows of later
     /// writes go to other ones.
     pub async fn seal_all(&self, collection: CollectionId) -> Result<Vec<SegmentId>, IngestError> {
-        Ok(self.append(Body::SealCollection(collection), None).await?.sealed)
+        Ok(self.append(LogBody::SealCollection(collection), None).await?.sealed)
     }
 
     /// Waits until each of these segments is flushed and committed, or dropped.
@@ -247,7 +247,7 @@ impl Ingest {
 
     /// Drops all rows and deletes of a collection that are in memory. To be called when the catalog has dropped it.
     pub async fn forget_collection(&self, collection: CollectionId) -> Result<(), IngestError> {
-        self.append(Body::Control(Control::ForgetCollection(collection)), None).await.map(drop)
+        self.append(LogBody::Control(Control::ForgetCollection(collection)), None).await.map(drop)
     }
 
     /// Drops the sealed segments of a collection with smaller ids. To be called when the catalog has truncated them:
@@ -260,14 +260,14 @@ impl Ingest {
             return Ok(());
         }
         // With the note a replay leaves the rows out, whatever the catalog says by then.
-        self.append(Body::Control(Control::Flushed(gone.clone())), None).await?;
+        self.append(LogBody::Control(Control::Flushed(gone.clone())), None).await?;
         self.inner.flusher.forget(&gone, |state, id| drop(state.remove(id)));
         Ok(())
     }
 
     /// Drops all rows of a partition that are in memory. To be called when the catalog has dropped it.
     pub async fn forget_partition(&self, collection: CollectionId, partition: PartitionId) -> Result<(), IngestError> {
-        self.append(Body::Control(Control::ForgetPartition(collection, partition)), None).await.map(drop)
+        self.append(LogBody::Control(Control::ForgetPartition(collection, partition)), None).await.map(drop)
     }
 
     /// Waits until the log itself notes every segment that was committed before this call as flushed. To be called
@@ -275,7 +275,7 @@ impl Ingest {
     /// can tell a restart that their rows are not to be brought back.
     pub async fn flushes_noted(&self) -> Result<(), IngestError> {
         let (reply, answered) = oneshot::channel();
-        self.inner.commands.send(Command::Barrier(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
+        self.inner.commands.send(LogCommand::Barrier(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
         answered.await.map_err(|_| IngestError::Stopped)?;
         let shared = &self.inner.flusher.shared;
         if shared.failure().is_some() { Err(shared.log_failed()) } else { Ok(()) }
@@ -292,7 +292,7 @@ impl Ingest {
     /// Applies the rules that depend on time at once instead of at the next tick.
     pub async fn tick(&self) -> Result<(), IngestError> {
         let (reply, answered) = oneshot::channel();
-        self.inner.commands.send(Command::Tick(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
+        self.inner.commands.send(LogCommand::Tick(Some(reply))).await.map_err(|_| IngestError::Stopped)?;
         answered.await.map_err(|_| IngestError::Stopped)
     }
 
@@ -300,7 +300,7 @@ impl Ingest {
     /// `Stopped` from now on.
     pub async fn stop(self) {
         let (reply, answered) = oneshot::channel();
-        if self.inner.commands.send(Command::Stop(reply)).await.is_ok() {
+        if self.inner.commands.send(LogCommand::Stop(reply)).await.is_ok() {
             // When this is answered, all queued requests are durable. An error means that the thread has ended.
             let _ = answered.await;
         }
@@ -311,12 +311,12 @@ impl Ingest {
 
     async fn append(
         &self,
-        body: Body,
+        body: LogBody,
         permit: Option<tokio::sync::OwnedSemaphorePermit>,
     ) -> Result<Appended, IngestError> {
         let (reply, answered) = oneshot::channel();
         let append = Box::new(Append { body, reply: Some(reply), permit });
-        self.inner.commands.send(Command::Append(append)).await.map_err(|_| IngestError::Stopped)?;
+        self.inner.commands.send(LogCommand::Append(append)).await.map_err(|_| IngestError::Stopped)?;
         answered.await.map_err(|_| IngestError::Stopped)?
     }
 
@@ -359,7 +359,7 @@ fn key_bytes(key: &PrimaryKey) -> u64 {
 }
 
 /// Has the log thread apply the rules that depend on time once a second, while there is something to apply them to.
-async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>, stop: CancellationToken) {
+async fn tick(commands: mpsc::WeakSender<LogCommand>, shared: Arc<Shared>, stop: CancellationToken) {
     #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -374,6 +374,6 @@ async fn tick(commands: mpsc::WeakSender<Command>, shared: Arc<Shared>, stop: Ca
             continue;
         }
         // A full queue means that the log thread is busy: the next tick comes in a second.
-        let _ = commands.try_send(Command::Tick(None));
+        let _ = commands.try_send(LogCommand::Tick(None));
     }
 }

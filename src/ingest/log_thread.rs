@@ -19,7 +19,7 @@ use super::{
     seal::{SealReason, decide, deltas_due, size_threshold},
     shared::Shared,
     state::{Effect, Insert, Record},
-    wal::{Control, EncodedRecord, Header, LogWriter, Part},
+    wal::{Control, EncodedRecord, FrameHeader, FramePart, LogWriter},
 };
 use crate::{
     background::wait,
@@ -33,7 +33,7 @@ use crate::{
 const GROUP_BYTES: u64 = 32 << 20;
 const GROUP_FRAMES: usize = 4_096;
 
-pub(super) enum Command {
+pub(super) enum LogCommand {
     Append(Box<Append>),
     /// Apply the rules that depend on time. Answered when their decisions are in the state.
     Tick(Option<oneshot::Sender<()>>),
@@ -44,13 +44,13 @@ pub(super) enum Command {
 }
 
 pub(super) struct Append {
-    pub(super) body: Body,
+    pub(super) body: LogBody,
     pub(super) reply: Option<oneshot::Sender<Result<Appended, IngestError>>>,
     /// Its share of the queue, given back when the record is applied or refused.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-pub(super) enum Body {
+pub(super) enum LogBody {
     Write(EncodedWrite),
     /// Seals the growing segments of a collection.
     SealCollection(CollectionId),
@@ -82,7 +82,7 @@ pub(super) struct Appended {
 }
 
 /// A record with everything but durability.
-struct Prepared {
+struct PreparedRecord {
     header: Vec<u8>,
     encoded: EncodedRecord,
     record: Record,
@@ -95,7 +95,7 @@ struct Prepared {
 }
 
 pub(super) struct LogThread {
-    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) commands: mpsc::Receiver<LogCommand>,
     pub(super) shared: Arc<Shared>,
     pub(super) writer: LogWriter,
     pub(super) assigner: Assigner,
@@ -116,18 +116,18 @@ impl LogThread {
             let mut next = Some(first);
             while let Some(command) = next.take() {
                 match command {
-                    Command::Append(append) => {
-                        if let Body::Write(write) = &append.body {
+                    LogCommand::Append(append) => {
+                        if let LogBody::Write(write) = &append.body {
                             bytes += write.record.bytes();
                         }
                         group.push(*append);
                     }
-                    Command::Tick(reply) => {
+                    LogCommand::Tick(reply) => {
                         ticked = true;
                         waiting.extend(reply);
                     }
-                    Command::Barrier(reply) => waiting.extend(reply),
-                    Command::Stop(reply) => {
+                    LogCommand::Barrier(reply) => waiting.extend(reply),
+                    LogCommand::Stop(reply) => {
                         self.commands.close();
                         stopped = Some(reply);
                     }
@@ -157,7 +157,7 @@ impl LogThread {
         if group.is_empty() {
             return;
         }
-        let mut prepared: Vec<Prepared> = Vec::with_capacity(group.len());
+        let mut prepared: Vec<PreparedRecord> = Vec::with_capacity(group.len());
         let mut log_offset = self.writer.end_offset();
         for Append { body, reply, permit } in group {
             if self.shared.failure().is_some() {
@@ -198,11 +198,11 @@ impl LogThread {
     }
 
     /// Gives a record its position, timestamp and segments. Also the bytes of its frame.
-    fn prepare(&mut self, body: Body, lsn: Lsn, log_offset: u64) -> Result<(Prepared, u64), IngestError> {
+    fn prepare(&mut self, body: LogBody, lsn: Lsn, log_offset: u64) -> Result<(PreparedRecord, u64), IngestError> {
         let ts = self.tso.next_blocking()?;
         let (mut filled, mut seals, mut parts) = (Vec::new(), None, Vec::new());
         let (encoded, effect) = match body {
-            Body::Write(write) => {
+            LogBody::Write(write) => {
                 let EncodedWrite { record, collection, layout, inserts, deletes } = write;
                 if let Some(newer) = deletes.iter().filter_map(|op| op.older_than).find(|t| *t > ts) {
                     // It would kill rows that are not written yet, and a replay would refuse the frame.
@@ -214,17 +214,17 @@ impl LogThread {
                     let chunk = chunk.map_err(|e| IngestError::Internal(format!("can't stamp rows: {e}")))?;
                     let to = self.assigner.assign(&insert.group, insert.bytes)?;
                     filled.extend(to.filled.map(|bytes| (to.segment, bytes)));
-                    parts.push(Part { segment: to.segment, rows: part.rows, bytes: part.bytes });
+                    parts.push(FramePart { segment: to.segment, rows: part.rows, bytes: part.bytes });
                     assigned.push(Insert { segment: to.segment, group: to.group, layout: layout.clone(), chunk });
                 }
                 (record, Effect::Write { collection, inserts: assigned, deletes })
             }
-            Body::SealCollection(collection) => {
+            LogBody::SealCollection(collection) => {
                 seals = Some(collection);
                 let control = Control::Seal(self.assigner.close_collection(collection));
                 (EncodedRecord::control(&control)?, Effect::Control(control))
             }
-            Body::Control(control) => {
+            LogBody::Control(control) => {
                 match &control {
                     Control::ForgetCollection(c) => drop(self.assigner.close_collection(*c)),
                     Control::ForgetPartition(c, p) => drop(self.assigner.close_partition(*c, *p)),
@@ -233,7 +233,7 @@ impl LogThread {
                 (EncodedRecord::control(&control)?, Effect::Control(control))
             }
         };
-        let header = Header {
+        let header = FrameHeader {
             kind: encoded.kind,
             lsn,
             ts,
@@ -246,17 +246,17 @@ impl LogThread {
         let bytes = header.len() as u64 + encoded.bytes();
         let record = Record { lsn, ts, log_offset, effect };
         let ack = WriteAck { ts, lsn };
-        Ok((Prepared { header, encoded, record, ack, filled, seals, reply: None, _permit: None }, bytes))
+        Ok((PreparedRecord { header, encoded, record, ack, filled, seals, reply: None, _permit: None }, bytes))
     }
 
     /// Folds durable records into the state and answers their callers.
-    fn apply(&mut self, prepared: Vec<Prepared>) {
+    fn apply(&mut self, prepared: Vec<PreparedRecord>) {
         let mut answers = Vec::with_capacity(prepared.len());
         let mut touched = BTreeSet::new();
         let mut forgotten = Vec::new();
         {
             let mut state = self.shared.state.lock();
-            for Prepared { record, ack, filled, seals, reply, _permit, encoded: _, header: _ } in prepared {
+            for PreparedRecord { record, ack, filled, seals, reply, _permit, encoded: _, header: _ } in prepared {
                 match &record.effect {
                     Effect::Write { inserts, .. } => touched.extend(inserts.iter().map(|i| i.segment)),
                     Effect::Control(Control::ForgetCollection(c)) => forgotten.push(*c),

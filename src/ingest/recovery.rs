@@ -19,12 +19,15 @@ use uuid::Uuid;
 use super::{
     DeleteOp, IngestError, LogLoss,
     chunk::{RowLayout, merge, row_bytes},
-    delta::{Target, route},
+    delta::{DeltaTarget, route},
     growing::Unflushed,
     pending::{DeleteList, DeleteRun},
     seal::SealReason,
     state::{Effect, Insert, Record, WriteState},
-    wal::{Control, Frame, Header, KnownLog, Owner, Preamble, Replayed, TornTail, decode_rows, disk, identity, replay},
+    wal::{
+        Control, Frame, FrameHeader, KnownLog, LogOwner, Preamble, Replayed, TornTail, decode_rows, disk, identity,
+        replay,
+    },
 };
 use crate::{
     error::{Classify, ErrorKind},
@@ -80,7 +83,7 @@ pub struct RecoveryReport {
 /// The state as the log and the catalog together have it.
 pub(super) struct Recovered {
     /// The owner of the log from now on.
-    pub(super) owner: Owner,
+    pub(super) owner: LogOwner,
     pub(super) state: WriteState,
     pub(super) log: Replayed,
     /// Segments that go on growing, with their bytes in memory.
@@ -103,7 +106,7 @@ pub(super) fn recover(
     let (end_lsn, known) = (catalog.end_lsn, catalog.log);
     match read_back(dir, catalog, full_bytes) {
         Err(error) if error.kind() == ErrorKind::Corrupt && accepted == Some(known.name()) => {
-            let owner = Owner { catalog: known.catalog, log: ids::unique_name() };
+            let owner = LogOwner { catalog: known.catalog, log: ids::unique_name() };
             tracing::warn!(%error, log = %known.name(), "begin a new write-ahead log: the loss was accepted");
             set_aside(dir, owner.log)?;
             let mut log = replay(dir, |_| Ok(()))?;
@@ -141,7 +144,7 @@ fn read_back(dir: &Path, catalog: RecoveredCatalog, full_bytes: u64) -> Result<R
     let found = identity::check(&known, identity::read(dir)?.as_ref(), &files);
     let found =
         if fault::planted(Planted::LogUnidentified) { found.unwrap_or_default() } else { found.map_err(lost)? };
-    let owner = found.unwrap_or_else(|| Owner { catalog: known.catalog, log: ids::unique_name() });
+    let owner = found.unwrap_or_else(|| LogOwner { catalog: known.catalog, log: ids::unique_name() });
     let mut rebuild = Rebuild { catalog, ..Rebuild::default() };
     let log = replay(dir, |frame| rebuild.visit(frame))?;
     if let Some(torn) = &log.torn {
@@ -245,7 +248,13 @@ impl Rebuild {
     }
 
     /// The deletes that wait again. Deletes that flushed segments have are set aside.
-    fn wanted_deletes(&mut self, id: CollectionId, deletes: Vec<DeleteOp>, header: &Header, at: u64) -> Vec<DeleteOp> {
+    fn wanted_deletes(
+        &mut self,
+        id: CollectionId,
+        deletes: Vec<DeleteOp>,
+        header: &FrameHeader,
+        at: u64,
+    ) -> Vec<DeleteOp> {
         let Some(collection) = self.catalog.collections.get(&id) else { return Vec::new() };
         let live = |op: &DeleteOp| op.partition.is_none_or(|p| collection.partitions.contains(&p));
         let (given, waiting): (Vec<_>, Vec<_>) = deletes
@@ -269,10 +278,10 @@ impl Rebuild {
         self.groups.entry(key).or_insert_with(|| Arc::new(Group { collection, partition, channel })).clone()
     }
 
-    fn finish(mut self, log: Replayed, full_bytes: u64, owner: Owner) -> Recovered {
+    fn finish(mut self, log: Replayed, full_bytes: u64, owner: LogOwner) -> Recovered {
         for ((collection, channel), list) in std::mem::take(&mut self.given) {
             let on_channel = self.state.segments_of(collection).filter(|s| s.group.channel == channel);
-            let targets = on_channel.map(Target::of).collect();
+            let targets = on_channel.map(DeltaTarget::of).collect();
             for (segment, deletes) in route(targets, &list) {
                 self.state.attach_deletes(segment, deletes);
             }

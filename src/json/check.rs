@@ -85,23 +85,23 @@ fn refusal(text: &str, at: usize, why: JsonDefect) -> JsonRefusal {
 
 /// Path of the last value that begins before `at`, or of its container.
 fn path(text: &[u8], at: usize) -> String {
-    enum Place<'t> {
+    enum PathPlace<'t> {
         Member(Option<Cow<'t, str>>),
         Element(Option<usize>),
     }
     let mut places = Vec::new();
     let mut reader = Reader::new(text);
     while let Ok(Some(event)) = reader.event() {
-        if let (Some(Place::Element(index)), true) = (places.last_mut(), event != Event::End) {
+        if let (Some(PathPlace::Element(index)), true) = (places.last_mut(), event != Event::End) {
             *index = Some(index.map_or(0, |index| index + 1));
         }
         if reader.start() >= at {
             break;
         }
         match (event, places.last_mut()) {
-            (Event::ObjectStart, _) => places.push(Place::Member(None)),
-            (Event::ArrayStart, _) => places.push(Place::Element(None)),
-            (Event::Key(key), Some(Place::Member(name))) => *name = Some(key.decode()),
+            (Event::ObjectStart, _) => places.push(PathPlace::Member(None)),
+            (Event::ArrayStart, _) => places.push(PathPlace::Element(None)),
+            (Event::Key(key), Some(PathPlace::Member(name))) => *name = Some(key.decode()),
             (Event::End, _) => {
                 places.pop();
             }
@@ -111,12 +111,12 @@ fn path(text: &[u8], at: usize) -> String {
     let mut path = "$".to_owned();
     for place in places {
         match place {
-            Place::Member(Some(key)) => {
+            PathPlace::Member(Some(key)) => {
                 path.push('.');
                 path.push_str(&key);
             }
-            Place::Element(Some(index)) => path.push_str(&format!("[{index}]")),
-            Place::Member(None) | Place::Element(None) => {}
+            PathPlace::Element(Some(index)) => path.push_str(&format!("[{index}]")),
+            PathPlace::Member(None) | PathPlace::Element(None) => {}
         }
     }
     path

@@ -90,7 +90,7 @@ pub(super) async fn contents<S: Send + 'static>(
 }
 
 /// Makes values of the pairs of a span.
-trait Reader: Send + 'static {
+trait PairReader: Send + 'static {
     type Value: Send + 'static;
 
     fn pair(&mut self, key: &str, bytes: &[u8]) -> Result<(), MetaError>;
@@ -107,7 +107,7 @@ struct Decoded<T> {
     values: Vec<T>,
 }
 
-impl<T: Send + 'static> Reader for Decoded<T> {
+impl<T: Send + 'static> PairReader for Decoded<T> {
     type Value = T;
 
     fn pair(&mut self, key: &str, bytes: &[u8]) -> Result<(), MetaError> {
@@ -141,7 +141,7 @@ impl<S, G: Fn(&mut Vec<Segment>) -> S> Gathered<S, G> {
     }
 }
 
-impl<S: Send + 'static, G: Fn(&mut Vec<Segment>) -> S + Send + Sync + 'static> Reader for Gathered<S, G> {
+impl<S: Send + 'static, G: Fn(&mut Vec<Segment>) -> S + Send + Sync + 'static> PairReader for Gathered<S, G> {
     type Value = (CollectionId, S);
 
     fn pair(&mut self, key: &str, bytes: &[u8]) -> Result<(), MetaError> {
@@ -197,7 +197,11 @@ impl Load {
 
     /// Reads spans that are a whole class together. Fails unless every pair of the class is there, which the store's
     /// tally tells: only this finds a record that was lost.
-    async fn read<R: Reader>(&self, spans: Vec<Span>, reader: impl Fn() -> R) -> Result<Vec<Vec<R::Value>>, MetaError> {
+    async fn read<R: PairReader>(
+        &self,
+        spans: Vec<Span>,
+        reader: impl Fn() -> R,
+    ) -> Result<Vec<Vec<R::Value>>, MetaError> {
         let class = spans.first().map_or_else(String::new, |span| span.prefix.clone());
         let reads: Vec<SpanRead<R::Value>> =
             spans.into_iter().map(|span| read_span(Arc::clone(&self.store), span, reader()).boxed()).collect();
@@ -226,7 +230,7 @@ impl Load {
     }
 }
 
-async fn read_span<R: Reader>(
+async fn read_span<R: PairReader>(
     store: Arc<dyn MetaStore>,
     span: Span,
     mut reader: R,

@@ -37,7 +37,7 @@ use self::{
     error::{RedbFailure, open_error},
     file::{File, create},
     read::{check_small_classes, incomplete, read_one, read_tallies, scan},
-    write::{Request, move_unchecked, write_loop},
+    write::{WriteRequest, move_unchecked, write_loop},
 };
 use super::{MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn};
 use crate::background::blocking;
@@ -54,7 +54,7 @@ const CHECKED_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct RedbStore {
     file: Arc<File>,
-    queue: Option<mpsc::Sender<Request>>,
+    queue: Option<mpsc::Sender<WriteRequest>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -140,7 +140,7 @@ impl MetaStore for RedbStore {
         txn.check(self.max_operations())?;
         let (answer, answered) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or(MetaError::Closed)?;
-        queue.send(Request { txn, answer }).await.map_err(|_| MetaError::Closed)?;
+        queue.send(WriteRequest { txn, answer }).await.map_err(|_| MetaError::Closed)?;
         answered.await.map_err(|_| MetaError::Closed)?
     }
 

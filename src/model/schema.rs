@@ -196,7 +196,10 @@ impl CollectionSchema {
 
     /// All stored fields ascending by id: RowID (0), Timestamp (1), then the user's.
     pub fn stored_fields(&self) -> Vec<Field> {
-        let mut fields = vec![Field::new(FieldId::ROW_ID, "RowID", DataType::Int64), Field::new(FieldId::TIMESTAMP, "Timestamp", DataType::Int64)];
+        let mut fields = vec![
+            Field::new(FieldId::ROW_ID, "RowID", DataType::Int64),
+            Field::new(FieldId::TIMESTAMP, "Timestamp", DataType::Int64),
+        ];
         fields.extend(self.fields.iter().cloned());
         fields.sort_by_key(|f| f.id);
         fields

@@ -41,6 +41,6 @@ pub use deletes::ScopedDelete;
 pub use error::QueryError;
 pub use expr::{BoundExpr, ExprError, PkFilter, compile, is_key_name};
 pub use scan::{ReadSet, Scope, expire_before};
-pub use search::{Effort, Found, Fusion, Grouping, Hybrid, Page, QueryVectors, Range, Search, hybrid, search};
+pub use search::{Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryVectors, Range, Search, hybrid, search};
 pub use select::{Query, QueryLimits, query};
 pub use source::{MemorySource, RowSource, SegmentSource};

@@ -188,7 +188,7 @@ impl Scan {
     }
 
     /// The conditions on the rows of a source. None: it has no row that could match.
-    pub(super) async fn gate(&self, source: &dyn RowSource) -> Result<Option<Gate>, QueryError> {
+    pub(super) async fn gate(&self, source: &dyn RowSource) -> Result<Option<RowConditions>, QueryError> {
         let context = &self.context;
         if let Some(keys) = self.pk_filter.keys()
             && !source.may_contain(keys).await?
@@ -199,7 +199,7 @@ impl Scan {
         let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
         let deletes = context.pending.for_source(own, source.channel(), source.partition());
         let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
-        Ok(Some(Gate { has_filter: context.filter.is_some(), deletes, expiry }))
+        Ok(Some(RowConditions { has_filter: context.filter.is_some(), deletes, expiry }))
     }
 
     /// Survivors of one source, batch by batch in the order of their places. `index` is its position in the read set.
@@ -209,7 +209,9 @@ impl Scan {
         source: &dyn RowSource,
     ) -> Result<stream::BoxStream<'static, Result<Survivors, QueryError>>, QueryError> {
         let context = Arc::clone(&self.context);
-        let Some(Gate { deletes, expiry, .. }) = self.gate(source).await? else { return Ok(stream::empty().boxed()) };
+        let Some(RowConditions { deletes, expiry, .. }) = self.gate(source).await? else {
+            return Ok(stream::empty().boxed());
+        };
         let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
         let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
         let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
@@ -228,7 +230,7 @@ impl Scan {
         }
         fields.sort_unstable();
         fields.dedup();
-        let pass = Arc::new(Pass { context, index, deletes, expiry });
+        let pass = Arc::new(SourcePass { context, index, deletes, expiry });
         let found = stream::try_unfold((source.read(&fields), 0u64), move |(mut batches, offset)| {
             let pass = pass.clone();
             async move {
@@ -245,13 +247,13 @@ impl Scan {
 }
 
 /// The conditions on the rows of one source beside the filter.
-pub(super) struct Gate {
+pub(super) struct RowConditions {
     has_filter: bool,
     deletes: SourceDeletes,
     expiry: Option<Timestamp>,
 }
 
-impl Gate {
+impl RowConditions {
     pub(super) fn is_filtered(&self) -> bool {
         self.has_filter
     }
@@ -272,14 +274,14 @@ impl Gate {
 }
 
 /// The conditions that the rows of one source must pass.
-struct Pass {
+struct SourcePass {
     context: Arc<Context>,
     index: usize,
     deletes: SourceDeletes,
     expiry: Option<Timestamp>,
 }
 
-impl Pass {
+impl SourcePass {
     fn sift(&self, batch: &RecordBatch, offset: u64, checkpoint: &Checkpoint) -> Result<Survivors, QueryError> {
         let mut live = BooleanBufferBuilder::new(batch.num_rows());
         for piece in pieces(batch) {

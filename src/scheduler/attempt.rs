@@ -24,7 +24,7 @@ use crate::{clock::Clock, error::ErrorKind, model::ProgressReport};
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(800);
 
 /// The parts that the loop and its executions share.
-pub(super) struct Shared {
+pub(super) struct Executor {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) sink: Arc<dyn JobSink>,
     pub(super) worker: Arc<dyn Worker>,
@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) changed: Notify,
 }
 
-impl Shared {
+impl Executor {
     /// One execution, from slot to report. A panic below is a failed attempt, not a lost slot. An execution that died or
     /// hung is repeated while attempts are left.
     pub(super) async fn execute(self: Arc<Self>, ticket: Ticket) {

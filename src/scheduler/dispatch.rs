@@ -16,7 +16,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::{
     JobSink, Worker,
-    attempt::{STOP_GRACE, Shared},
+    attempt::{Executor, STOP_GRACE},
     queue::{QueueHold, Ticket},
     retry::RetryPolicy,
     state::{SchedulerState, Stats},
@@ -30,7 +30,7 @@ use crate::{
 /// Handle to the queue and its executions; cheap to clone. [`Scheduler::run`] has to be running for anything to happen.
 #[derive(Clone)]
 pub struct Scheduler {
-    shared: Arc<Shared>,
+    shared: Arc<Executor>,
 }
 
 impl std::fmt::Debug for Scheduler {
@@ -44,7 +44,7 @@ impl Scheduler {
         let state = SchedulerState::new(config);
         let retry = RetryPolicy::of(config);
         Self {
-            shared: Arc::new(Shared { clock, sink, worker, retry, state: Mutex::new(state), changed: Notify::new() }),
+            shared: Arc::new(Executor { clock, sink, worker, retry, state: Mutex::new(state), changed: Notify::new() }),
         }
     }
 
@@ -140,7 +140,7 @@ impl Scheduler {
     }
 }
 
-impl Shared {
+impl Executor {
     fn begin(&self) -> Option<Ticket> {
         let now_ms = self.clock.now_ms();
         self.state.lock().begin(now_ms)

@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-struct Watch {
+struct Heartbeat {
     beat: u64,
     /// Since when it shows this beat, on the monotonic clock.
     since: Duration,
@@ -20,7 +20,7 @@ struct Watch {
 #[derive(Debug)]
 pub(super) struct Liveness {
     timeout: Duration,
-    watched: HashMap<PlanId, Watch>,
+    watched: HashMap<PlanId, Heartbeat>,
 }
 
 impl Liveness {
@@ -38,7 +38,7 @@ impl Liveness {
     }
 
     pub(super) fn begin(&mut self, plan: PlanId, beat: u64, now: Duration) {
-        self.watched.insert(plan, Watch { beat, since: now });
+        self.watched.insert(plan, Heartbeat { beat, since: now });
     }
 
     pub(super) fn end(&mut self, plan: PlanId) {
@@ -49,7 +49,7 @@ impl Liveness {
     pub(super) fn observe(&mut self, plan: PlanId, beat: u64, now: Duration) -> Option<Duration> {
         let watch = self.watched.get_mut(&plan)?;
         if watch.beat != beat {
-            *watch = Watch { beat, since: now };
+            *watch = Heartbeat { beat, since: now };
         }
         let idle = now.saturating_sub(watch.since);
         (idle >= self.timeout && !fault::planted(Planted::HangUnnoticed)).then_some(idle)

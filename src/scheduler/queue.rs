@@ -95,11 +95,11 @@ impl QueueHold {
 }
 
 /// Order inside a collection: class, urgency, arrival.
-type Rank = (Class, Reverse<i32>, u64);
+type QueueRank = (Class, Reverse<i32>, u64);
 
 #[derive(Debug, Clone, Copy)]
-enum Place {
-    Ready(CollectionId, Rank),
+enum TicketPlace {
+    Ready(CollectionId, QueueRank),
     Delayed(u64, u64),
     Held(u64),
 }
@@ -107,7 +107,7 @@ enum Place {
 #[derive(Debug, Default)]
 pub(super) struct FairQueue {
     /// Tickets that are due. A collection in `ring` has a lane, which may have been emptied by cancelling.
-    lanes: HashMap<CollectionId, BTreeMap<Rank, Ticket>>,
+    lanes: HashMap<CollectionId, BTreeMap<QueueRank, Ticket>>,
     /// Whose turn it is; each collection with a lane once.
     ring: VecDeque<CollectionId>,
     /// By due time and arrival.
@@ -115,7 +115,7 @@ pub(super) struct FairQueue {
     held: QueueHold,
     /// Tickets that `held` covers, by arrival.
     aside: BTreeMap<u64, Ticket>,
-    places: HashMap<PlanId, Place>,
+    places: HashMap<PlanId, TicketPlace>,
     arrivals: u64,
     waiting: ByClass,
 }
@@ -127,12 +127,12 @@ impl FairQueue {
         self.arrivals += 1;
         *self.waiting.of(ticket.class) += 1;
         if self.held.covers(&ticket) {
-            place.insert(Place::Held(self.arrivals));
+            place.insert(TicketPlace::Held(self.arrivals));
             self.aside.insert(self.arrivals, ticket);
             return;
         }
         let key = (ticket.not_before_ms, self.arrivals);
-        place.insert(Place::Delayed(key.0, key.1));
+        place.insert(TicketPlace::Delayed(key.0, key.1));
         self.delayed.insert(key, ticket);
     }
 
@@ -144,14 +144,14 @@ impl FairQueue {
         let taken: Vec<PlanId> = ready.filter(|t| self.held.covers(t)).map(|t| t.plan).collect();
         for plan in taken {
             let (arrival, ticket) = match self.places.get(&plan) {
-                Some(Place::Ready(collection, rank)) => {
+                Some(TicketPlace::Ready(collection, rank)) => {
                     (rank.2, self.lanes.get_mut(collection).and_then(|lane| lane.remove(rank)))
                 }
-                Some(Place::Delayed(due, arrival)) => (*arrival, self.delayed.remove(&(*due, *arrival))),
-                Some(Place::Held(_)) | None => continue,
+                Some(TicketPlace::Delayed(due, arrival)) => (*arrival, self.delayed.remove(&(*due, *arrival))),
+                Some(TicketPlace::Held(_)) | None => continue,
             };
             if let Some(ticket) = ticket {
-                self.places.insert(plan, Place::Held(arrival));
+                self.places.insert(plan, TicketPlace::Held(arrival));
                 self.aside.insert(arrival, ticket);
             }
         }
@@ -159,7 +159,7 @@ impl FairQueue {
             if self.held.covers(&ticket) {
                 self.aside.insert(arrival, ticket);
             } else {
-                self.places.insert(ticket.plan, Place::Delayed(ticket.not_before_ms, arrival));
+                self.places.insert(ticket.plan, TicketPlace::Delayed(ticket.not_before_ms, arrival));
                 self.delayed.insert((ticket.not_before_ms, arrival), ticket);
             }
         }
@@ -201,9 +201,9 @@ impl FairQueue {
 
     pub(super) fn remove(&mut self, plan: PlanId) -> Option<Ticket> {
         let ticket = match self.places.remove(&plan)? {
-            Place::Ready(collection, rank) => self.lanes.get_mut(&collection)?.remove(&rank)?,
-            Place::Delayed(due, arrival) => self.delayed.remove(&(due, arrival))?,
-            Place::Held(arrival) => self.aside.remove(&arrival)?,
+            TicketPlace::Ready(collection, rank) => self.lanes.get_mut(&collection)?.remove(&rank)?,
+            TicketPlace::Delayed(due, arrival) => self.delayed.remove(&(due, arrival))?,
+            TicketPlace::Held(arrival) => self.aside.remove(&arrival)?,
         };
         *self.waiting.of(ticket.class) -= 1;
         Some(ticket)
@@ -238,7 +238,7 @@ impl FairQueue {
                 class => class,
             };
             let (collection, rank) = (ticket.collection, (class, Reverse(ticket.priority), arrival));
-            self.places.insert(ticket.plan, Place::Ready(collection, rank));
+            self.places.insert(ticket.plan, TicketPlace::Ready(collection, rank));
             let lane = self.lanes.entry(collection).or_insert_with(|| {
                 self.ring.push_back(collection);
                 BTreeMap::new()

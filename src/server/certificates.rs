@@ -15,7 +15,7 @@ use crate::{
     coordinator::{Ailment, Condition},
     standalone::Standalone,
     telemetry::Metrics,
-    tls::{Candidate, Look, ServerTls, TlsError},
+    tls::{FileChange, LoadedFiles, ServerTls, TlsError},
 };
 
 const DAY_SECONDS: u64 = 86_400;
@@ -50,9 +50,9 @@ impl Certificates {
             let (tls, now_s) = (Arc::clone(&self.tls), self.now_s());
             let looked = blocking(move || Ok::<_, tokio::task::JoinError>(tls.look(now_s))).await;
             let outcome = match looked {
-                Ok(Look::Same) => Ok(()),
-                Ok(Look::New(candidate)) => self.replace(candidate, &replaced),
-                Ok(Look::Unusable(error)) => Err(error.to_string()),
+                Ok(FileChange::Same) => Ok(()),
+                Ok(FileChange::New(candidate)) => self.replace(candidate, &replaced),
+                Ok(FileChange::Unusable(error)) => Err(error.to_string()),
                 // The runtime is ending.
                 Err(died) => Err(died.to_string()),
             };
@@ -67,7 +67,7 @@ impl Certificates {
     }
 
     /// The file of addresses comes first: a command that reads it must know a certificate before it meets it.
-    fn replace(&mut self, candidate: Candidate, replaced: &IntCounter) -> Result<(), String> {
+    fn replace(&mut self, candidate: LoadedFiles, replaced: &IntCounter) -> Result<(), String> {
         let old = self.tls.in_use().fingerprint;
         self.addresses.certificates = vec![candidate.shown().fingerprint.clone(), old];
         self.addresses

@@ -4,7 +4,7 @@ use anyhow::Result;
 use tracing::info;
 
 use crate::{
-    config::{Config, LoadError, Part, machine},
+    config::{Config, ConfigError, Part, machine},
     telemetry::Metrics,
 };
 
@@ -15,13 +15,13 @@ const MIB: u64 = 1 << 20;
 ///
 /// # Errors
 /// Settings that together need more than the total.
-pub fn divide(config: &mut Config) -> Result<(), LoadError> {
+pub fn divide(config: &mut Config) -> Result<(), ConfigError> {
     let (total, from) = match (config.memory.limit_bytes, machine::memory()) {
         (0, None) => return Ok(()),
         (0, Some(found)) => (found.bytes, found.from.display().to_string()),
         (set, _) => (set, "datacoord.memory.limit".to_owned()),
     };
-    config.divide_memory(total).map_err(|error| LoadError::Contradiction(error.to_string()))?;
+    config.divide_memory(total).map_err(|error| ConfigError::Contradiction(error.to_string()))?;
     let budget = &config.budget;
     info!(
         total_mb = total / MIB,

@@ -77,7 +77,7 @@ impl Standalone {
         if !partition.is_empty() && schema.partition_key().is_none() {
             self.check_partition(partition)?;
         }
-        let target = Target::of(&meta, partition)?;
+        let target = RowTarget::of(&meta, partition)?;
         let count = rows.num_rows();
         let key = schema.primary_key();
         // Keys of rows to replace that other shards may have than the new rows.
@@ -111,8 +111,8 @@ impl Standalone {
         }
         if let Some(replaced) = replaced {
             let scope = match target {
-                Target::One(partition) => Some(partition),
-                Target::ByKey { .. } => None,
+                RowTarget::One(partition) => Some(partition),
+                RowTarget::ByKey { .. } => None,
             };
             write.deletes = deletes(&meta, scope, replaced, None);
         }
@@ -231,7 +231,7 @@ fn deletes(
 }
 
 /// Where rows may go.
-enum Target {
+enum RowTarget {
     One(PartitionId),
     /// By hash of the partition key.
     ByKey {
@@ -240,7 +240,7 @@ enum Target {
     },
 }
 
-impl Target {
+impl RowTarget {
     fn of(meta: &Collection, partition: &str) -> Result<Self, StandaloneError> {
         if let Some(field) = meta.schema.partition_key() {
             if !partition.is_empty() {
@@ -285,7 +285,7 @@ fn complete(schema: &CollectionSchema, rows: RecordBatch, first_row_id: i64) -> 
     RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns).map_err(internal)
 }
 
-type Part = (PartitionId, usize);
+type RoutedPart = (PartitionId, usize);
 
 /// The rows of a request that one part takes, in their order; None means all of them.
 type RowIndices = Option<Vec<u32>>;
@@ -293,25 +293,27 @@ type RowIndices = Option<Vec<u32>>;
 /// Rows per partition and shard.
 fn split(
     meta: &Collection,
-    target: &Target,
+    target: &RowTarget,
     rows: &RecordBatch,
     keys: &ArrayRef,
-) -> Result<Vec<(Part, RowIndices)>, StandaloneError> {
+) -> Result<Vec<(RoutedPart, RowIndices)>, StandaloneError> {
     let shards = meta.channels.len();
-    if let (Target::One(partition), 1) = (target, shards) {
+    if let (RowTarget::One(partition), 1) = (target, shards) {
         return Ok(vec![((*partition, 0), None)]);
     }
     let shard_hashes = hashes(keys)?;
     let partition_hashes = match target {
-        Target::One(_) => None,
-        Target::ByKey { field, .. } => Some(hashes(column(rows, *field)?)?),
+        RowTarget::One(_) => None,
+        RowTarget::ByKey { field, .. } => Some(hashes(column(rows, *field)?)?),
     };
-    let mut parts: BTreeMap<Part, Vec<u32>> = BTreeMap::new();
+    let mut parts: BTreeMap<RoutedPart, Vec<u32>> = BTreeMap::new();
     for row in 0..rows.num_rows() {
         let partition = match (target, &partition_hashes) {
-            (Target::ByKey { partitions, .. }, Some(hashes)) => partitions[hashes[row] as usize % partitions.len()],
-            (Target::One(partition), _) => *partition,
-            (Target::ByKey { .. }, None) => return Err(StandaloneError::Internal("partition key not hashed".into())),
+            (RowTarget::ByKey { partitions, .. }, Some(hashes)) => partitions[hashes[row] as usize % partitions.len()],
+            (RowTarget::One(partition), _) => *partition,
+            (RowTarget::ByKey { .. }, None) => {
+                return Err(StandaloneError::Internal("partition key not hashed".into()));
+            }
         };
         parts.entry((partition, shard_hashes[row] as usize % shards)).or_default().push(row as u32);
     }

@@ -13,7 +13,7 @@ use crate::{
     coordinator::CollectionCell,
     memory::Account,
     model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
-    query::{self, Effort, Found, Fusion, Grouping, Hybrid, Page, QueryError, QueryVectors, Range, Search},
+    query::{self, Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryError, QueryVectors, Range, Search},
 };
 
 /// A client's search.
@@ -31,7 +31,7 @@ pub struct SearchRequest {
     /// Rows of each group are found, not one of each key.
     pub group: Option<Grouping>,
     /// The search is for a page of an iterator, which is exact.
-    pub page: Option<Page>,
+    pub page: Option<IteratorPage>,
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
     pub asked: AskedEffort,

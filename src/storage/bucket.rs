@@ -41,7 +41,7 @@ pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// Prefix of every name, without slashes at its ends; may be empty.
     root: String,
-    place: Place,
+    place: BucketPlace,
     /// A request is given up when the server is silent for this long. `None`: never.
     request_timeout: Option<Duration>,
     /// Creates the bucket. `None`: that is not allowed.
@@ -50,7 +50,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn in_memory() -> Self {
-        let place = Place { text: Arc::from("(memory)"), secrets: Arc::default() };
+        let place = BucketPlace { text: Arc::from("(memory)"), secrets: Arc::default() };
         Self { store: Arc::new(InMemory::new()), root: String::new(), place, request_timeout: None, creator: None }
     }
 
@@ -97,7 +97,7 @@ impl Bucket {
         };
         let root = config.root_path.trim_matches('/').to_owned();
         let secrets = [&config.secret_key, &config.access_key].map(Secret::clone);
-        let place = Place { text: config.place().into(), secrets: Arc::new(secrets) };
+        let place = BucketPlace { text: config.place().into(), secrets: Arc::new(secrets) };
         Ok(Self { store: Arc::new(store), root, place, request_timeout, creator })
     }
 
@@ -201,21 +201,21 @@ impl BucketCreator {
 
 /// The bucket in log lines and errors.
 #[derive(Debug, Clone)]
-struct Place {
+struct BucketPlace {
     /// The location.
     text: Arc<str>,
     /// Keys that an answer of the server may repeat.
     secrets: Arc<[Secret; 2]>,
 }
 
-impl Place {
+impl BucketPlace {
     fn without_secrets(&self, text: String) -> String {
         self.secrets.iter().fold(text, |text, secret| secret.removed_from(text))
     }
 }
 
 /// Converts an error of the client. Tells a missing bucket from a missing object.
-fn failure(place: &Place, operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
+fn failure(place: &BucketPlace, operation: &'static str, name: &str, error: object_store::Error) -> StorageError {
     if matches!(error, object_store::Error::NotFound { .. }) && causes(&error).contains("NoSuchBucket") {
         return StorageError::NoBucket { place: place.text.to_string() };
     }

@@ -67,13 +67,13 @@ pub(super) struct LocalFiles {
     buffers: Arc<Buffers>,
     /// Syncs and renames in their order, for the test of durability: only a loss of power shows them otherwise.
     #[cfg(test)]
-    pub(super) steps: Arc<parking_lot::Mutex<Vec<Step>>>,
+    pub(super) steps: Arc<parking_lot::Mutex<Vec<DurableStep>>>,
 }
 
 /// A step that durability depends on.
 #[cfg(test)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum DurableStep {
     Synced(PathBuf),
     Named(PathBuf),
 }
@@ -115,7 +115,7 @@ impl LocalFiles {
     fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
         file.sync_all().map_err(|e| io::Error::new(e.kind(), format!("sync of {}: {e}", path.display())))?;
         #[cfg(test)]
-        self.steps.lock().push(Step::Synced(path.to_path_buf()));
+        self.steps.lock().push(DurableStep::Synced(path.to_path_buf()));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl LocalFiles {
     fn rename(&self, staged: &Path, target: &Path) -> io::Result<()> {
         fs::rename(staged, target)?;
         #[cfg(test)]
-        self.steps.lock().push(Step::Named(target.to_path_buf()));
+        self.steps.lock().push(DurableStep::Named(target.to_path_buf()));
         Ok(())
     }
 

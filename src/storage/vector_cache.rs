@@ -22,14 +22,14 @@ const ENTRY_BYTES: u64 = 256;
 const HOT_SHARE: f64 = 0.95;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
+enum CachedObject {
     /// The vectors of one log: segment, field, and number of the log.
     Log(SegmentId, FieldId, usize),
     /// The index of one build.
     Index(SegmentId, i64),
 }
 
-impl Key {
+impl CachedObject {
     fn segment(&self) -> SegmentId {
         match *self {
             Self::Log(segment, ..) | Self::Index(segment, _) => segment,
@@ -44,10 +44,10 @@ enum Kept {
 }
 
 #[derive(Debug, Clone)]
-struct ByBytes;
+struct VectorWeight;
 
-impl Weighter<Key, Kept> for ByBytes {
-    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+impl Weighter<CachedObject, Kept> for VectorWeight {
+    fn weight(&self, _: &CachedObject, kept: &Kept) -> u64 {
         let bytes = match kept {
             Kept::Vectors(vectors) => vectors.iter().map(Vectors::bytes_in_memory).sum::<u64>(),
             Kept::Index(index) => index.bytes_in_memory(),
@@ -58,7 +58,7 @@ impl Weighter<Key, Kept> for ByBytes {
 
 #[derive(Debug)]
 pub struct VectorCache {
-    cache: Cache<Key, Kept, ByBytes>,
+    cache: Cache<CachedObject, Kept, VectorWeight>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -74,10 +74,10 @@ impl VectorCache {
             .build();
         let cache = match options {
             Ok(options) => {
-                Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DefaultLifecycle::default())
+                Cache::with_options(options, VectorWeight, DefaultHashBuilder::default(), DefaultLifecycle::default())
             }
             // The options lack nothing, so this is never reached.
-            Err(_) => Cache::with_weighter(EXPECTED, capacity_bytes, ByBytes),
+            Err(_) => Cache::with_weighter(EXPECTED, capacity_bytes, VectorWeight),
         };
         Self { cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
@@ -92,7 +92,7 @@ impl VectorCache {
     }
 
     pub fn get(&self, segment: SegmentId, field: FieldId, log: usize) -> Option<Arc<[Vectors]>> {
-        let found = match self.cache.get(&Key::Log(segment, field, log)) {
+        let found = match self.cache.get(&CachedObject::Log(segment, field, log)) {
             Some(Kept::Vectors(vectors)) => Some(vectors),
             Some(Kept::Index(_)) | None => None,
         };
@@ -107,7 +107,7 @@ impl VectorCache {
 
     /// An index that is open.
     pub fn open_index(&self, segment: SegmentId, index: &SegmentIndex) -> Option<Arc<OpenIndex>> {
-        let found = match self.cache.get(&Key::Index(segment, index.build)) {
+        let found = match self.cache.get(&CachedObject::Index(segment, index.build)) {
             Some(Kept::Index(index)) => Some(index),
             Some(Kept::Vectors(_)) | None => None,
         };
@@ -123,7 +123,7 @@ impl VectorCache {
         open: impl Future<Output = Result<OpenIndex, StorageError>>,
     ) -> Result<Option<Arc<OpenIndex>>, StorageError> {
         let open = async { open.await.map(|index| Kept::Index(Arc::new(index))) };
-        match self.cache.get_or_insert_async(&Key::Index(segment, index.build), open).await? {
+        match self.cache.get_or_insert_async(&CachedObject::Index(segment, index.build), open).await? {
             Kept::Index(index) => Ok(Some(index)),
             Kept::Vectors(_) => Ok(None),
         }
@@ -135,7 +135,7 @@ impl VectorCache {
     }
 
     pub fn put(&self, segment: SegmentId, field: FieldId, log: usize, vectors: Arc<[Vectors]>) {
-        self.cache.insert(Key::Log(segment, field, log), Kept::Vectors(vectors));
+        self.cache.insert(CachedObject::Log(segment, field, log), Kept::Vectors(vectors));
     }
 
     /// Frees the vectors of segments that nobody will search. A search that holds one of them may put some back. They are

@@ -22,7 +22,7 @@ pub use client::{ClientTls, ConnectError, Trust};
 pub use error::TlsError;
 pub use identity::InUse;
 pub use pem::PemFile;
-pub use server::{Candidate, Look, PortTls, ServerTls};
+pub use server::{FileChange, LoadedFiles, PortTls, ServerTls};
 
 #[cfg(test)]
 mod tests;

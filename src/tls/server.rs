@@ -40,24 +40,24 @@ impl PortTls {
 
 /// What [`ServerTls::look`] found.
 #[derive(Debug)]
-pub enum Look {
+pub enum FileChange {
     /// The files hold what is in use.
     Same,
     /// The files hold something else, and it can be used.
-    New(Candidate),
+    New(LoadedFiles),
     /// The files can't be used. What is in use stays.
     Unusable(TlsError),
 }
 
 /// What the files of TLS hold, ready to be used.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct LoadedFiles {
     identity: Identity,
     authorities: Option<Arc<RootCertStore>>,
     digest: [u8; 32],
 }
 
-impl Candidate {
+impl LoadedFiles {
     pub fn shown(&self) -> &InUse {
         &self.identity.shown
     }
@@ -127,23 +127,23 @@ impl ServerTls {
     }
 
     /// Reads the files again. Blocks as long as the disk takes.
-    pub fn look(&self, now_s: u64) -> Look {
+    pub fn look(&self, now_s: u64) -> FileChange {
         let contents = match self.files.read() {
             Ok(contents) => contents,
-            Err(error) => return Look::Unusable(error),
+            Err(error) => return FileChange::Unusable(error),
         };
         // Before anything is checked: the certificate in use may have expired, and still nothing is new.
         if contents.digest == self.in_use.lock().1 {
-            return Look::Same;
+            return FileChange::Same;
         }
-        contents.candidate(&self.files, &self.provider, now_s).map_or_else(Look::Unusable, Look::New)
+        contents.candidate(&self.files, &self.provider, now_s).map_or_else(FileChange::Unusable, FileChange::New)
     }
 
     /// Uses `candidate` for all further handshakes.
     ///
     /// # Errors
     /// Nothing changes if a port can't use it.
-    pub fn replace(&self, candidate: Candidate) -> Result<(), TlsError> {
+    pub fn replace(&self, candidate: LoadedFiles) -> Result<(), TlsError> {
         let ports = [&self.grpc, &self.http].into_iter().flatten();
         let next: Result<Vec<_>, TlsError> = ports
             .map(|port| Ok((port, candidate.config(port.mode, port.alpn, port.optional, &self.provider)?)))
@@ -157,7 +157,7 @@ impl ServerTls {
 }
 
 /// The bytes of all files.
-struct Contents {
+struct FileBytes {
     certificate: Zeroizing<Vec<u8>>,
     key: Zeroizing<Vec<u8>>,
     authorities: Zeroizing<Vec<u8>>,
@@ -165,7 +165,7 @@ struct Contents {
 }
 
 impl Files {
-    fn read(&self) -> Result<Contents, TlsError> {
+    fn read(&self) -> Result<FileBytes, TlsError> {
         let (certificate, key) = (self.certificate.read()?, self.key.read()?);
         let authorities = match &self.authorities {
             Some(file) => file.read()?,
@@ -176,19 +176,19 @@ impl Files {
             digest.update((bytes.len() as u64).to_le_bytes());
             digest.update(bytes.as_slice());
         }
-        Ok(Contents { certificate, key, authorities, digest: digest.finalize().into() })
+        Ok(FileBytes { certificate, key, authorities, digest: digest.finalize().into() })
     }
 }
 
-impl Contents {
-    fn candidate(&self, files: &Files, provider: &CryptoProvider, now_s: u64) -> Result<Candidate, TlsError> {
+impl FileBytes {
+    fn candidate(&self, files: &Files, provider: &CryptoProvider, now_s: u64) -> Result<LoadedFiles, TlsError> {
         let certificate = (&files.certificate, self.certificate.as_slice());
         let identity = Identity::new(certificate, (&files.key, &self.key), provider, now_s)?;
         let authorities = match &files.authorities {
             Some(file) => Some(Arc::new(file.authorities(&self.authorities)?)),
             None => None,
         };
-        Ok(Candidate { identity, authorities, digest: self.digest })
+        Ok(LoadedFiles { identity, authorities, digest: self.digest })
     }
 }
 
@@ -203,7 +203,7 @@ impl PemFile {
     }
 }
 
-impl Candidate {
+impl LoadedFiles {
     /// The configuration of one port.
     fn config(
         &self,

@@ -198,17 +198,17 @@ async fn new_files_are_used_by_the_next_handshake_and_bad_ones_never() {
     let tls = world.load().unwrap();
     let first = tls.in_use();
     let pinned = |fingerprint: &str| client(&Trust::Exactly(vec![fingerprint.to_owned()]), None);
-    assert!(matches!(tls.look(NOW_S), Look::Same));
+    assert!(matches!(tls.look(NOW_S), FileChange::Same));
 
     let next = world.authority.server();
     std::fs::write(&world.config.certificate, &next.certificate).unwrap();
     // The key is still the old one.
-    assert!(matches!(tls.look(NOW_S), Look::Unusable(TlsError::Mismatch { .. })));
+    assert!(matches!(tls.look(NOW_S), FileChange::Unusable(TlsError::Mismatch { .. })));
     assert_eq!(tls.in_use(), first);
     shake(tls.grpc().unwrap(), &pinned(&first.fingerprint), "localhost", b"h2").await.unwrap();
 
     std::fs::write(&world.config.key, &next.key).unwrap();
-    let Look::New(candidate) = tls.look(NOW_S) else { panic!("the files are new") };
+    let FileChange::New(candidate) = tls.look(NOW_S) else { panic!("the files are new") };
     let second = candidate.shown().clone();
     assert_eq!(tls.in_use(), first, "not before it is said");
     tls.replace(candidate).unwrap();
@@ -218,7 +218,7 @@ async fn new_files_are_used_by_the_next_handshake_and_bad_ones_never() {
     assert!(shake(tls.grpc().unwrap(), &pinned(&first.fingerprint), "localhost", b"h2").await.is_err());
     shake(tls.http().unwrap(), &pinned(&second.fingerprint), "localhost", b"http/1.1").await.unwrap();
     // The end of the certificate in use changes nothing; an expired one never comes into use.
-    assert!(matches!(tls.look(u64::MAX / 2), Look::Same));
+    assert!(matches!(tls.look(u64::MAX / 2), FileChange::Same));
     world.put(&world.authority.server_for((2020, 2021)));
-    assert!(matches!(tls.look(NOW_S), Look::Unusable(TlsError::Expired { .. })));
+    assert!(matches!(tls.look(NOW_S), FileChange::Unusable(TlsError::Expired { .. })));
 }

@@ -50,8 +50,8 @@ pub fn fill<'e>(
         let value = values.get(name).ok_or_else(|| TemplateError::Missing(name.to_owned()))?;
         filled.push_str(before);
         write_value(&mut filled, value, most).map_err(|fault| match fault {
-            Fault::TooLong => TemplateError::TooLong { most },
-            Fault::Value(what) => TemplateError::Value { name: name.to_owned(), what },
+            TemplateFault::TooLong => TemplateError::TooLong { most },
+            TemplateFault::Value(what) => TemplateError::Value { name: name.to_owned(), what },
         })?;
         rest = from.get(end + 1..).unwrap_or_default();
     }
@@ -76,32 +76,32 @@ fn first_placeholder(expr: &str) -> Option<usize> {
     None
 }
 
-enum Fault {
+enum TemplateFault {
     TooLong,
     Value(&'static str),
 }
 
 /// Stops as soon as the text is too long, because a large value may stand in many places.
-fn write_value(filled: &mut String, value: &TemplateValue, most: usize) -> Result<(), Fault> {
+fn write_value(filled: &mut String, value: &TemplateValue, most: usize) -> Result<(), TemplateFault> {
     match &value.val {
         Some(Val::BoolVal(value)) => filled.push_str(&value.to_string()),
         Some(Val::Int64Val(value)) => filled.push_str(&value.to_string()),
         Some(Val::FloatVal(value)) => write_float(filled, *value)?,
         Some(Val::StringVal(value)) => write_text(filled, value),
         Some(Val::ArrayVal(list)) => write_list(filled, list, most)?,
-        Some(Val::BytesVal(_)) => return Err(Fault::Value("bytes")),
-        None => return Err(Fault::Value("empty")),
+        Some(Val::BytesVal(_)) => return Err(TemplateFault::Value("bytes")),
+        None => return Err(TemplateFault::Value("empty")),
     }
     within(filled, most)
 }
 
-fn within(filled: &str, most: usize) -> Result<(), Fault> {
-    if filled.len() > most { Err(Fault::TooLong) } else { Ok(()) }
+fn within(filled: &str, most: usize) -> Result<(), TemplateFault> {
+    if filled.len() > most { Err(TemplateFault::TooLong) } else { Ok(()) }
 }
 
-fn write_float(filled: &mut String, value: f64) -> Result<(), Fault> {
+fn write_float(filled: &mut String, value: f64) -> Result<(), TemplateFault> {
     if !value.is_finite() {
-        return Err(Fault::Value("no finite number"));
+        return Err(TemplateFault::Value("no finite number"));
     }
     // With a point or an exponent, so that it stays a float.
     filled.push_str(&format!("{value:?}"));
@@ -122,7 +122,7 @@ fn write_text(filled: &mut String, text: &str) {
     filled.push('"');
 }
 
-fn write_list(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Result<(), Fault> {
+fn write_list(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Result<(), TemplateFault> {
     match &list.data {
         Some(Data::BoolData(list)) => write_items(filled, &list.data, most, |filled, value| {
             filled.push_str(&value.to_string());
@@ -149,9 +149,9 @@ fn write_list(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Re
 }
 
 /// A list within a list. A third level has no meaning, and so there is no depth that a client could choose.
-fn write_flat(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Result<(), Fault> {
+fn write_flat(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Result<(), TemplateFault> {
     match &list.data {
-        Some(Data::ArrayData(_)) => Err(Fault::Value("a list of lists of lists")),
+        Some(Data::ArrayData(_)) => Err(TemplateFault::Value("a list of lists of lists")),
         _ => write_list(filled, list, most),
     }
 }
@@ -160,8 +160,8 @@ fn write_items<T>(
     filled: &mut String,
     items: &[T],
     most: usize,
-    write: impl Fn(&mut String, &T) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+    write: impl Fn(&mut String, &T) -> Result<(), TemplateFault>,
+) -> Result<(), TemplateFault> {
     filled.push('[');
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
@@ -174,12 +174,12 @@ fn write_items<T>(
     Ok(())
 }
 
-fn write_json(filled: &mut String, json: &[u8]) -> Result<(), Fault> {
+fn write_json(filled: &mut String, json: &[u8]) -> Result<(), TemplateFault> {
     match serde_json::from_slice(json) {
         Ok(serde_json::Value::String(text)) => write_text(filled, &text),
         Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => filled.push_str(&value.to_string()),
-        Ok(_) => return Err(Fault::Value("a list with null, lists or objects beside other values")),
-        Err(_) => return Err(Fault::Value("a list with a value that is no JSON")),
+        Ok(_) => return Err(TemplateFault::Value("a list with null, lists or objects beside other values")),
+        Err(_) => return Err(TemplateFault::Value("a list with a value that is no JSON")),
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use datacoord::fault::{POINT, Phase, Point};
+use datacoord::fault::{POINT, PointPhase, Point};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{
@@ -35,7 +35,7 @@ enum Load {
 /// A place for a round of many clients, in half of the rounds.
 pub fn any(rng: &mut StdRng) -> Option<String> {
     let (point, phase) = *Point::ALL.choose(rng)?;
-    let times = if phase == Phase::Start { 1 } else { rng.random_range(1..40) };
+    let times = if phase == PointPhase::Start { 1 } else { rng.random_range(1..40) };
     rng.random_bool(0.5).then(|| format!("{}:{times}", point.name()))
 }
 
@@ -46,9 +46,9 @@ pub fn was_killed(status: ExitStatus) -> bool {
 /// The load that leads to a place, and how often the server comes there until it is killed: what comes later meets a server
 /// that has done everything once. In 40 s on two busy cores the load led to each place ten times or more, apart from those
 /// that are named here.
-fn way(point: Point, phase: Phase) -> (Load, &'static [u64]) {
+fn way(point: Point, phase: PointPhase) -> (Load, &'static [u64]) {
     match (phase, point) {
-        (Phase::Start, _) => (Load::Start, &[1]),
+        (PointPhase::Start, _) => (Load::Start, &[1]),
         // A turn is taken every ten seconds.
         (_, Point::TurnIntended | Point::TurnReplaced) => (Load::Mixed, &[1]),
         (_, Point::OrphanGone) => (Load::Orphan, &[1]),
@@ -57,11 +57,11 @@ fn way(point: Point, phase: Phase) -> (Load, &'static [u64]) {
 }
 
 /// The places to be tried, in the order of the list.
-fn chosen(rng: &mut StdRng) -> Vec<(Point, Phase)> {
+fn chosen(rng: &mut StdRng) -> Vec<(Point, PointPhase)> {
     #[allow(clippy::disallowed_methods, reason = "a test's own switch")]
     let only = std::env::var("POINT").ok();
     let all = Point::ALL.iter().copied().filter(|(point, _)| only.as_deref().is_none_or(|name| name == point.name()));
-    let all: Vec<(Point, Phase)> = all.collect();
+    let all: Vec<(Point, PointPhase)> = all.collect();
     let places = setting("PLACES", all.len() as u64) as usize;
     let mut some = rand::seq::index::sample(rng, all.len(), places.min(all.len())).into_vec();
     some.sort_unstable();

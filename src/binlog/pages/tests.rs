@@ -60,10 +60,10 @@ fn forged(payload: &Bytes, change: impl FnOnce(Forged<'_>) -> Vec<u8>) -> Bytes 
     let chunk = group.column(0).clone();
     let (first, length) = chunk.byte_range();
     let chunk_bytes = payload.slice(first as usize..(first + length) as usize);
-    let mut cursor = Cursor { rest: &chunk_bytes, claims: Claims::default() };
-    cursor.structure(Part::Page, MAX_DEPTH).unwrap();
+    let mut cursor = ThriftCursor { rest: &chunk_bytes, claims: Claims::default() };
+    cursor.structure(HeaderPart::Page, MAX_DEPTH).unwrap();
     let body = cursor.rest;
-    let mut fields = Cursor { rest: &chunk_bytes, claims: Claims::default() };
+    let mut fields = ThriftCursor { rest: &chunk_bytes, claims: Claims::default() };
     let [kind, uncompressed, compressed] = [0; 3].map(|_: i64| {
         assert_eq!(fields.byte().unwrap(), 0x15);
         fields.signed().unwrap()

@@ -11,13 +11,13 @@ fn copyable(bytes: u64) -> BatchSize {
     BatchSize { copyable: true, ..batch(bytes, bytes, bytes) }
 }
 
-fn limits(binlog_bytes: u64, output_bytes: u64) -> Limits {
-    Limits { binlog_bytes, copied_bytes: binlog_bytes, output_bytes, overhead_bytes: 0 }
+fn limits(binlog_bytes: u64, output_bytes: u64) -> CutLimits {
+    CutLimits { binlog_bytes, copied_bytes: binlog_bytes, output_bytes, overhead_bytes: 0 }
 }
 
 /// Drawn as `0[0..90] 1[0..10] | 2[0..5] || 3[0..7]`: pieces between bars, outputs between double bars.
 fn draw(outputs: &[OutputCut]) -> String {
-    let part = |p: &Part| format!("{}[{}..{}]", p.batch, p.kept.start, p.kept.end);
+    let part = |p: &BatchPart| format!("{}[{}..{}]", p.batch, p.kept.start, p.kept.end);
     let piece = |p: &Piece| p.parts.iter().map(part).collect::<Vec<_>>().join(" ");
     let output = |o: &OutputCut| o.pieces.iter().map(piece).collect::<Vec<_>>().join(" | ");
     outputs.iter().map(output).collect::<Vec<_>>().join(" || ")
@@ -49,7 +49,7 @@ fn draw(outputs: &[OutputCut]) -> String {
 #[case::room_is_worth_a_small_binlog(vec![batch(55, 55, 55), batch(40, 40, 40)], limits(64, 64),
     "0[0..55] 1[0..8] || 1[8..40]")]
 #[case::a_row_is_never_refused(vec![batch(3, 3, 300)], limits(10, 10), "0[0..1] || 0[1..2] || 0[2..3]")]
-fn cuts(#[case] batches: Vec<BatchSize>, #[case] limits: Limits, #[case] expected: &str) {
+fn cuts(#[case] batches: Vec<BatchSize>, #[case] limits: CutLimits, #[case] expected: &str) {
     assert_eq!(draw(&cut(&batches, limits)), expected);
 }
 
@@ -62,7 +62,7 @@ fn a_plan_that_just_fits_is_one_output() {
 
 #[test]
 fn objects_without_rows_count_once_per_piece() {
-    let limits = Limits { overhead_bytes: 10, ..limits(1000, 40) };
+    let limits = CutLimits { overhead_bytes: 10, ..limits(1000, 40) };
     let outputs = cut(&[batch(10, 5, 30), batch(10, 10, 20)], limits);
     assert_eq!(draw(&outputs), "0[0..5] 1[0..10]");
     assert_eq!(outputs[0].pieces[0].object_bytes, 10 + 20 / 2 + 10);
@@ -70,7 +70,7 @@ fn objects_without_rows_count_once_per_piece() {
 
 #[test]
 fn rows_that_weigh_nothing_still_need_objects() {
-    let limits = Limits { overhead_bytes: 10, ..limits(10, 25) };
+    let limits = CutLimits { overhead_bytes: 10, ..limits(10, 25) };
     let light = BatchSize { object_bytes: 5, ..batch(10, 10, 10) };
     assert_eq!(draw(&cut(&[light, light, light], limits)), "0[0..10] | 1[0..10] || 2[0..10]");
 }
@@ -103,11 +103,11 @@ proptest! {
         overhead_bytes in 0u64..200,
         copied in 1u64..20,
     ) {
-        let limits = Limits { overhead_bytes, copied_bytes: binlog_bytes * copied, ..limits(binlog_bytes, output_bytes) };
+        let limits = CutLimits { overhead_bytes, copied_bytes: binlog_bytes * copied, ..limits(binlog_bytes, output_bytes) };
         let outputs = cut(&batches, limits);
         let pieces: Vec<&Piece> = outputs.iter().flat_map(|o| &o.pieces).collect();
 
-        let rows = |part: &Part| part.kept.clone().map(|row| (part.batch, row)).collect::<Vec<_>>();
+        let rows = |part: &BatchPart| part.kept.clone().map(|row| (part.batch, row)).collect::<Vec<_>>();
         let got: Vec<(usize, u64)> = pieces.iter().flat_map(|p| p.parts.iter().flat_map(rows)).collect();
         let all: Vec<(usize, u64)> =
             batches.iter().enumerate().flat_map(|(i, b)| (0..b.kept).map(move |row| (i, row))).collect();
@@ -124,7 +124,7 @@ proptest! {
             // A piece of several parts obeys the limit; one part alone may use the slack, and a row's share is rounded.
             let slack = if piece.parts.len() > 1 { 0 } else { binlog_bytes / SPLIT_SLACK + 50 };
             // A whole batch that is copied has a limit of its own.
-            let is_copied = |part: &Part| batches[part.batch].copyable && part.kept == (0..batches[part.batch].kept);
+            let is_copied = |part: &BatchPart| batches[part.batch].copyable && part.kept == (0..batches[part.batch].kept);
             let factor = if matches!(&piece.parts[..], [part] if is_copied(part)) { copied } else { 1 };
             prop_assert!(piece.memory_bytes <= (binlog_bytes + slack) * factor, "{piece:?}");
         }

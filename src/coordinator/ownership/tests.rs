@@ -28,41 +28,41 @@ fn old(catalog: u128) -> Mark {
 }
 
 #[rstest]
-#[case::fresh(Found::Nothing, Marks::default(), false, Ok(MarkClaim::Own))]
-#[case::own(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)), true, Ok(MarkClaim::Own))]
-#[case::intended(Found::Mark(mark(1, 6)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(MarkClaim::Own))]
-#[case::before_the_intended(Found::Mark(mark(1, 5)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(MarkClaim::Own))]
+#[case::fresh(FoundMark::Nothing, Marks::default(), false, Ok(MarkClaim::Own))]
+#[case::own(FoundMark::Mark(mark(1, 5)), Marks::settled(mark(1, 5)), true, Ok(MarkClaim::Own))]
+#[case::intended(FoundMark::Mark(mark(1, 6)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(MarkClaim::Own))]
+#[case::before_the_intended(FoundMark::Mark(mark(1, 5)), Marks::settled(mark(1, 5)).intending(Some(mark(1, 5)), mark(1, 6)), true, Ok(MarkClaim::Own))]
 #[case::a_copy_ran_since(
-    Found::Mark(mark(1, 7)),
+    FoundMark::Mark(mark(1, 7)),
     Marks::settled(mark(1, 5)),
     true,
     Err("run 00000000-0000-0000-0000-000000000007")
 )]
 #[case::another_catalog(
-    Found::Mark(mark(2, 5)),
+    FoundMark::Mark(mark(2, 5)),
     Marks::settled(mark(1, 5)),
     true,
     Err("catalog 00000000-0000-0000-0000-000000000002")
 )]
-#[case::of_an_older_release(Found::Mark(old(1)), Marks::default(), true, Ok(MarkClaim::Own))]
-#[case::of_an_older_release_interrupted(Found::Mark(old(1)), Marks::default().intending(None, mark(1, 5)), true, Ok(MarkClaim::Own))]
+#[case::of_an_older_release(FoundMark::Mark(old(1)), Marks::default(), true, Ok(MarkClaim::Own))]
+#[case::of_an_older_release_interrupted(FoundMark::Mark(old(1)), Marks::default().intending(None, mark(1, 5)), true, Ok(MarkClaim::Own))]
 #[case::an_older_store_restored(
-    Found::Mark(old(1)),
+    FoundMark::Mark(old(1)),
     Marks::settled(mark(1, 5)),
     true,
     Err("--take-over 00000000-0000-0000-0000-000000000001")
 )]
 #[case::an_older_release_of_another(
-    Found::Mark(old(2)),
+    FoundMark::Mark(old(2)),
     Marks::default(),
     false,
     Err("00000000-0000-0000-0000-000000000002")
 )]
-#[case::a_folder_that_is_away(Found::Nothing, Marks::settled(mark(1, 5)), true, Err("--take-over none"))]
-#[case::an_empty_folder_of_an_older_release(Found::Nothing, Marks::default(), true, Err("here (its key)"))]
-#[case::torn(Found::Unreadable("datac".to_owned()), Marks::settled(mark(1, 5)), true, Err("--take-over unreadable"))]
+#[case::a_folder_that_is_away(FoundMark::Nothing, Marks::settled(mark(1, 5)), true, Err("--take-over none"))]
+#[case::an_empty_folder_of_an_older_release(FoundMark::Nothing, Marks::default(), true, Err("here (its key)"))]
+#[case::torn(FoundMark::Unreadable("datac".to_owned()), Marks::settled(mark(1, 5)), true, Err("--take-over unreadable"))]
 fn a_start_goes_on_with_marks_of_its_own_only(
-    #[case] found: Found,
+    #[case] found: FoundMark,
     #[case] marks: Marks,
     #[case] has_segments: bool,
     #[case] expected: Result<MarkClaim, &str>,
@@ -387,7 +387,7 @@ proptest! {
                     }
                     Step::TakeOver(i) if lives[i].owner.is_none() => {
                         let bytes = backend.get("datacoord-owner").await.unwrap();
-                        let name = Found::of(Some(&bytes)).name();
+                        let name = FoundMark::of(Some(&bytes)).name();
                         let owner = start_over(Arc::clone(&backend), &lives[i].file, &name).await;
                         lives[i].owner = Some(owner.unwrap());
                         (turned, fresh) = (lives[i].has.clone(), BTreeSet::new());

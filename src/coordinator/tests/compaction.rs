@@ -1,6 +1,6 @@
 //! Compaction as a client sees it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
@@ -9,8 +9,8 @@ use super::{super::*, world::*};
 use crate::{
     compactor::{Compactor, ProgressSink},
     model::{
-        Channel, Delete, PartitionId, Plan, PlanKind, PlanState, PrimaryKey, Scalar, SegmentId, SegmentLevel,
-        SegmentState, Timestamp,
+        Channel, Delete, PartitionId, Plan, PlanKind, PlanState, Scalar, SegmentId, SegmentLevel, SegmentState,
+        Timestamp,
     },
     planner::Policy,
     scheduler::{Attempt, JobSink, Task, TaskOutcome},
@@ -267,10 +267,6 @@ async fn clustering_needs_a_key() {
     let error = process.coordinator().manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap_err();
     assert!(error.to_string().contains("collection c has no clustering key"), "{error}");
     process.shutdown().await;
-}
-
-fn delete(key: i64, ts: Timestamp) -> Delete {
-    Delete { key: PrimaryKey::Int(key), ts }
 }
 
 #[rstest]

@@ -14,8 +14,8 @@ use crate::{
     kit::model as fixture,
     meta::{MetaStore, memory::MemoryStore},
     model::{
-        CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, PlanState, Segment,
-        SegmentId, SegmentLevel, SegmentLogs,
+        CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, PlanState, PrimaryKey,
+        Segment, SegmentId, SegmentLevel, SegmentLogs, Timestamp,
     },
     planner::Policy,
     query,
@@ -70,7 +70,7 @@ pub(super) fn rows(keys: std::ops::Range<i64>) -> RecordBatch {
 pub(super) struct World {
     _folder: tempfile::TempDir,
     pub(super) meta: Arc<MemoryStore>,
-    store: SegmentStore,
+    pub(super) store: SegmentStore,
     /// Of the next start.
     pub(super) config: Config,
 }
@@ -186,6 +186,10 @@ impl Standalone {
         cell.fold([segment]);
         id
     }
+}
+
+pub(super) fn delete(key: i64, ts: Timestamp) -> Delete {
+    Delete { key: PrimaryKey::Int(key), ts }
 }
 
 pub(super) fn asked(policy: Policy) -> CompactionRequest {

@@ -39,20 +39,20 @@ pub(crate) struct AccessLayer {
 }
 
 impl<S> Layer<S> for AccessLayer {
-    type Service = Access<S>;
+    type Service = AccessService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Access { inner, gatekeeper: self.gatekeeper.clone() }
+        AccessService { inner, gatekeeper: self.gatekeeper.clone() }
     }
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct Access<S> {
+pub(crate) struct AccessService<S> {
     inner: S,
     gatekeeper: Gatekeeper,
 }
 
-impl<S> Service<Request<Body>> for Access<S>
+impl<S> Service<Request<Body>> for AccessService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Status};
 
-use super::{call_error::CallError, names::Names};
+use super::{call_error::CallError, names::MessageNames};
 use crate::{
     coordinator::{CollectionCell, Coordinator},
     grpc::access::{Named, admit},
@@ -31,7 +31,7 @@ impl MilvusApi {
     }
 
     /// Splits a request whose names the rules allow.
-    pub(super) fn read<T: Names>(&self, request: Request<T>) -> Outcome<(CallContext, T)> {
+    pub(super) fn read<T: MessageNames>(&self, request: Request<T>) -> Outcome<(CallContext, T)> {
         let (call, request) = CallContext::split(request);
         request.check_names(self.standalone.config().limits.max_name_length).map_err(RequestError::BadName)?;
         Ok((call, request))

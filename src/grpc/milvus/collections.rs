@@ -2,7 +2,7 @@
 
 use super::{
     call_error::rejected,
-    names::Names,
+    names::MessageNames,
     system::{pair, pairs_to_map},
     *,
 };

@@ -7,7 +7,7 @@ use super::{
     query::read_partitions,
     search::{
         Searched, filter,
-        params::{Params, decimals, ignore_growing, number, offset, value, window},
+        params::{SearchParams, decimals, ignore_growing, number, offset, value, window},
         queries, refused, results, unsupported,
     },
     *,
@@ -81,7 +81,7 @@ fn wanted(
     if value(&pairs, "topk").is_none() {
         pairs.push(KeyValuePair { key: "topk".to_owned(), value: (rank.limit + rank.offset).to_string() });
     }
-    let params = Params::read(&pairs).map_err(refused)?;
+    let params = SearchParams::read(&pairs).map_err(refused)?;
     if params.is_grouped() {
         return Err(unsupported(GROUPS));
     }

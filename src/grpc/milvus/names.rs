@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The names of a message, each with its kind, in the order of Milvus' checks.
-pub(super) trait Names {
+pub(super) trait MessageNames {
     fn names(&self) -> Vec<(NameKind, &str)>;
 
     /// # Errors
@@ -26,7 +26,7 @@ pub(super) trait Names {
 
 macro_rules! names {
     ($($message:ty: |$request:ident| $names:expr;)*) => {
-        $(impl Names for $message {
+        $(impl MessageNames for $message {
             fn names(&self) -> Vec<(NameKind, &str)> {
                 let $request = self;
                 $names

@@ -36,7 +36,7 @@ impl MilvusApi {
         let meta = cell.meta();
         let schema = &meta.schema;
         self.standalone.check_queried(&request.partition_names)?;
-        let params = Params::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
+        let params = QueryParams::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
         let expr = with_values(&request.expr, &request.expr_template_values)?;
         let filter = compile_filter(&expr, schema).map_err(|e| rejected(e.to_string()))?;
         let is_count = is_count(&request.output_fields);
@@ -172,14 +172,14 @@ fn is_count(output_fields: &[String]) -> bool {
 
 /// The parameters of a query that mean something here.
 #[derive(Debug)]
-struct Params {
+struct QueryParams {
     /// None: all rows.
     limit: Option<u64>,
     offset: u64,
     ignore_growing: bool,
 }
 
-impl Params {
+impl QueryParams {
     /// Codes, texts and order of the checks are those of Milvus 2.3.5. Without a limit the offset means nothing; a
     /// negative one is refused all the same.
     fn of(params: &[KeyValuePair], max_rows: u64) -> Outcome<Self> {
@@ -301,7 +301,7 @@ mod tests {
     fn a_page_has_a_beginning_and_rows() {
         let params = |pairs: &[(&str, &str)]| {
             let pair = |(key, value): &(&str, &str)| KeyValuePair { key: (*key).into(), value: (*value).into() };
-            Params::of(&pairs.iter().map(pair).collect::<Vec<_>>(), 16_384)
+            QueryParams::of(&pairs.iter().map(pair).collect::<Vec<_>>(), 16_384)
                 .map(|params| (params.limit, params.offset, params.ignore_growing))
                 .map_err(|CallError(status)| (status.code, status.reason))
         };

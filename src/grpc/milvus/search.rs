@@ -4,7 +4,7 @@ pub(super) mod params;
 
 use arrow_array::RecordBatch;
 
-use self::params::Params;
+use self::params::SearchParams;
 use super::{
     call_error::rejected,
     query::{Output, read_partitions, with_values},
@@ -36,7 +36,7 @@ impl MilvusApi {
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let Searched { meta, output } = Searched::of(&cell, &request.partition_names, &request.output_fields)?;
         let schema = &meta.schema;
-        let params = Params::of(&request.search_params)?;
+        let params = SearchParams::of(&request.search_params)?;
         let field = params.field(schema)?;
         let group = params.group(schema)?;
         let mut fields = output.fields.clone();

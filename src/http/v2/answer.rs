@@ -123,18 +123,18 @@ impl<T: Serialize> Done<T> {
         if let Some(memory) = &memory {
             memory.grow(text.len() as u64).map_err(|full| Fault::Coded(UNEXPECTED, full.to_string()))?;
         }
-        let body = Bytes::from_owner(Held { text, _memory: memory });
+        let body = Bytes::from_owner(AccountedText { text, _memory: memory });
         Ok((StatusCode::OK, [(header::CONTENT_TYPE, JSON)], Body::from(body)).into_response())
     }
 }
 
 /// A text, and the memory that it counts as.
-struct Held {
+struct AccountedText {
     text: Vec<u8>,
     _memory: Option<Account>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for AccountedText {
     fn as_ref(&self) -> &[u8] {
         &self.text
     }

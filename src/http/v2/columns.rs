@@ -25,13 +25,14 @@ pub(super) fn columns<'b>(
     schema: &CollectionSchema,
     rows: impl Iterator<Item = Value<'b>>,
 ) -> Result<(u32, Vec<FieldData>), String> {
-    let mut columns: Vec<Column<'_>> = schema.fields.iter().filter(|field| !field.is_dynamic).map(Column::of).collect();
+    let mut columns: Vec<JsonColumn<'_>> =
+        schema.fields.iter().filter(|field| !field.is_dynamic).map(JsonColumn::of).collect();
     let places: HashMap<&str, usize> = columns.iter().enumerate().map(|(at, c)| (c.field.name.as_str(), at)).collect();
     let mut dynamic = schema.dynamic_field().map(|_| Vec::new());
     let mut count = 0;
     for row in rows {
         let not_an_object = || format!("row {count} is {}, expected an object", shown(&text_of(row)));
-        let mut rest = Object::default();
+        let mut rest = ObjectText::default();
         for (key, value) in row.members().ok_or_else(not_an_object)? {
             let name = key.decode();
             match places.get(name.as_ref()).and_then(|at| columns.get_mut(*at)) {
@@ -55,7 +56,7 @@ pub(super) fn columns<'b>(
         count += 1;
     }
     drop(places);
-    let mut fields: Vec<FieldData> = columns.into_iter().filter(Column::is_sent).map(Column::end).collect();
+    let mut fields: Vec<FieldData> = columns.into_iter().filter(JsonColumn::is_sent).map(JsonColumn::end).collect();
     if let Some(data) = dynamic {
         fields.push(FieldData {
             r#type: DataType::Json.number(),
@@ -69,9 +70,9 @@ pub(super) fn columns<'b>(
 
 /// The text of an object.
 #[derive(Default)]
-struct Object(Vec<u8>);
+struct ObjectText(Vec<u8>);
 
-impl Object {
+impl ObjectText {
     fn put(&mut self, key: &[u8], value: &[u8]) {
         self.0.push(if self.0.is_empty() { b'{' } else { b',' });
         self.0.push(b'"');
@@ -90,16 +91,16 @@ impl Object {
 }
 
 /// The values of a field so far.
-struct Column<'s> {
+struct JsonColumn<'s> {
     field: &'s Field,
     /// The rows that are done.
     rows: usize,
     /// Whether each of the rows has a value of its own, if the field has a default value.
     valid: Option<Vec<bool>>,
-    cells: Cells,
+    cells: JsonCells,
 }
 
-enum Cells {
+enum JsonCells {
     Bool(Vec<bool>),
     Int(Vec<i32>),
     Long(Vec<i64>),
@@ -112,7 +113,7 @@ enum Cells {
     Bits(Vec<u8>),
 }
 
-impl Cells {
+impl JsonCells {
     fn of(data_type: DataType) -> Self {
         match data_type {
             DataType::Bool => Self::Bool(Vec::new()),
@@ -129,13 +130,13 @@ impl Cells {
     }
 }
 
-impl<'s> Column<'s> {
+impl<'s> JsonColumn<'s> {
     fn of(field: &'s Field) -> Self {
         Self {
             field,
             rows: 0,
             valid: field.default_value.as_ref().map(|_| Vec::new()),
-            cells: Cells::of(field.data_type),
+            cells: JsonCells::of(field.data_type),
         }
     }
 
@@ -150,22 +151,24 @@ impl<'s> Column<'s> {
             format!("invalid parameter[expected={expected}][actual={}]: field {name}, row {row}", shown(&text))
         };
         match &mut self.cells {
-            Cells::Bool(cells) => cells.push(flag(&text).ok_or_else(wrong)?),
-            Cells::Int(cells) => cells.push(small(field.data_type, &text).ok_or_else(wrong)?),
-            Cells::Long(cells) => cells.push(text.parse().map_err(|_| wrong())?),
-            Cells::Float(cells) => cells.push(text.parse().ok().filter(|n: &f32| n.is_finite()).ok_or_else(wrong)?),
-            Cells::Double(cells) => cells.push(text.parse().ok().filter(|n: &f64| n.is_finite()).ok_or_else(wrong)?),
-            Cells::Text(cells) => cells.push(text.into_owned()),
-            Cells::Json(cells) => cells.push(text.into_owned().into_bytes().into()),
-            Cells::Array(cells) => cells.push(array(field, text.as_bytes()).ok_or_else(wrong)?),
-            Cells::Floats(cells) => {
+            JsonCells::Bool(cells) => cells.push(flag(&text).ok_or_else(wrong)?),
+            JsonCells::Int(cells) => cells.push(small(field.data_type, &text).ok_or_else(wrong)?),
+            JsonCells::Long(cells) => cells.push(text.parse().map_err(|_| wrong())?),
+            JsonCells::Float(cells) => cells.push(text.parse().ok().filter(|n: &f32| n.is_finite()).ok_or_else(wrong)?),
+            JsonCells::Double(cells) => {
+                cells.push(text.parse().ok().filter(|n: &f64| n.is_finite()).ok_or_else(wrong)?)
+            }
+            JsonCells::Text(cells) => cells.push(text.into_owned()),
+            JsonCells::Json(cells) => cells.push(text.into_owned().into_bytes().into()),
+            JsonCells::Array(cells) => cells.push(array(field, text.as_bytes()).ok_or_else(wrong)?),
+            JsonCells::Floats(cells) => {
                 let before = cells.len();
                 if !numbers(text.as_bytes(), |number| cells.push(number)) {
                     return Err(wrong());
                 }
                 check_length(field, row, cells.len() - before, field.dim)?;
             }
-            Cells::Bits(cells) => {
+            JsonCells::Bits(cells) => {
                 let before = cells.len();
                 bits(value, &text, cells).ok_or_else(wrong)?;
                 check_length(field, row, cells.len() - before, field.dim.map(|dim| dim / 8))?;
@@ -207,19 +210,19 @@ impl<'s> Column<'s> {
         let dim = i64::from(self.field.dim.unwrap_or(0));
         let vectors = |data| field_data::Field::Vectors(VectorField { dim, data: Some(data) });
         let data = match self.cells {
-            Cells::Bool(data) => scalars(Data::BoolData(proto::BoolArray { data })),
-            Cells::Int(data) => scalars(Data::IntData(proto::IntArray { data })),
-            Cells::Long(data) => scalars(Data::LongData(proto::LongArray { data })),
-            Cells::Float(data) => scalars(Data::FloatData(proto::FloatArray { data })),
-            Cells::Double(data) => scalars(Data::DoubleData(proto::DoubleArray { data })),
-            Cells::Text(data) => scalars(Data::StringData(proto::StringArray { data })),
-            Cells::Json(data) => scalars(Data::JsonData(proto::JsonArray { data })),
-            Cells::Array(data) => {
+            JsonCells::Bool(data) => scalars(Data::BoolData(proto::BoolArray { data })),
+            JsonCells::Int(data) => scalars(Data::IntData(proto::IntArray { data })),
+            JsonCells::Long(data) => scalars(Data::LongData(proto::LongArray { data })),
+            JsonCells::Float(data) => scalars(Data::FloatData(proto::FloatArray { data })),
+            JsonCells::Double(data) => scalars(Data::DoubleData(proto::DoubleArray { data })),
+            JsonCells::Text(data) => scalars(Data::StringData(proto::StringArray { data })),
+            JsonCells::Json(data) => scalars(Data::JsonData(proto::JsonArray { data })),
+            JsonCells::Array(data) => {
                 let element_type = self.field.element_type.map_or(0, DataType::number);
                 scalars(Data::ArrayData(proto::ArrayArray { data, element_type }))
             }
-            Cells::Floats(data) => vectors(vector_field::Data::FloatVector(proto::FloatArray { data })),
-            Cells::Bits(data) => vectors(vector_field::Data::BinaryVector(data.into())),
+            JsonCells::Floats(data) => vectors(vector_field::Data::FloatVector(proto::FloatArray { data })),
+            JsonCells::Bits(data) => vectors(vector_field::Data::BinaryVector(data.into())),
         };
         FieldData {
             r#type: self.field.data_type.number(),

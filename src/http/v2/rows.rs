@@ -62,18 +62,18 @@ impl Serialize for Rows<'_> {
         let count = self.count();
         let mut rows = serializer.serialize_seq(Some(count))?;
         for at in 0..count {
-            rows.serialize_element(&Row { rows: self, at })?;
+            rows.serialize_element(&JsonRow { rows: self, at })?;
         }
         rows.end()
     }
 }
 
-struct Row<'a> {
+struct JsonRow<'a> {
     rows: &'a Rows<'a>,
     at: usize,
 }
 
-impl Serialize for Row<'_> {
+impl Serialize for JsonRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Rows { fields, keys, scores, allows_int64 } = *self.rows;
         let at = self.at;
@@ -205,8 +205,8 @@ impl Serialize for Array<'_> {
         fn is_empty<T>(data: &&[T]) -> bool {
             data.is_empty()
         }
-        struct Inner<'a>(&'a Data);
-        impl Serialize for Inner<'_> {
+        struct ArrayElements<'a>(&'a Data);
+        impl Serialize for ArrayElements<'_> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut inner = serializer.serialize_map(Some(1))?;
                 match self.0 {
@@ -222,7 +222,7 @@ impl Serialize for Array<'_> {
             }
         }
         let mut outer = serializer.serialize_map(Some(1))?;
-        outer.serialize_entry("Data", &self.0.data.as_ref().map(Inner))?;
+        outer.serialize_entry("Data", &self.0.data.as_ref().map(ArrayElements))?;
         outer.end()
     }
 }

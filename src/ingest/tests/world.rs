@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::super::{
-    wal::{DiskFiles, WalFiles, files::WalFile, identity::Identity},
+    wal::{DiskFiles, WalFiles, files::WalFile, identity::LogIdentity},
     *,
 };
 use crate::{
@@ -338,7 +338,7 @@ impl WalFiles for FaultyFiles {
         Ok(())
     }
 
-    fn note(&mut self, identity: &Identity) -> io::Result<()> {
+    fn note(&mut self, identity: &LogIdentity) -> io::Result<()> {
         self.disk.note(identity)
     }
 }

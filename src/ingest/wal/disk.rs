@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     files::{WalFile, WalFiles},
-    identity::{self, Identity, sync_dir},
+    identity::{self, LogIdentity, sync_dir},
 };
 use crate::model::Lsn;
 
@@ -43,7 +43,7 @@ impl WalFiles for DiskFiles {
         }
     }
 
-    fn note(&mut self, identity: &Identity) -> io::Result<()> {
+    fn note(&mut self, identity: &LogIdentity) -> io::Result<()> {
         identity::write(&self.dir, identity)
     }
 }

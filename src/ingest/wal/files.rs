@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use super::identity::Identity;
+use super::identity::LogIdentity;
 use crate::model::Lsn;
 
 /// Where log files are made and removed: a directory, or a fake that fails.
@@ -12,7 +12,7 @@ pub trait WalFiles: Send {
     /// Removes a file; absent is fine.
     fn remove(&mut self, first: Lsn) -> io::Result<()>;
     /// Stores the owner and the outer files of the log, durably.
-    fn note(&mut self, identity: &Identity) -> io::Result<()>;
+    fn note(&mut self, identity: &LogIdentity) -> io::Result<()>;
 }
 
 /// A log file that is being written.

@@ -14,7 +14,7 @@ pub(in crate::ingest) const MAX_PARTS: usize = 1 << 20;
 
 /// The kind of record in the body of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ingest) enum Kind {
+pub(in crate::ingest) enum FrameKind {
     /// Deletes and rows of one request.
     Write = 1,
     /// Segments that take no more rows because a client asked.
@@ -27,7 +27,7 @@ pub(in crate::ingest) enum Kind {
     ForgetPartition = 5,
 }
 
-impl Kind {
+impl FrameKind {
     fn from_number(number: u32) -> Option<Self> {
         Some(match number {
             1 => Self::Write,
@@ -42,24 +42,24 @@ impl Kind {
 
 /// Rows of one group: their segment, their number, and the bytes that they take in the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ingest) struct Part {
+pub(in crate::ingest) struct FramePart {
     pub(in crate::ingest) segment: SegmentId,
     pub(in crate::ingest) rows: u32,
     pub(in crate::ingest) bytes: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::ingest) struct Header {
-    pub(in crate::ingest) kind: Kind,
+pub(in crate::ingest) struct FrameHeader {
+    pub(in crate::ingest) kind: FrameKind,
     pub(in crate::ingest) lsn: Lsn,
     pub(in crate::ingest) ts: Timestamp,
     pub(in crate::ingest) durable: Lsn,
     pub(in crate::ingest) preamble_bytes: u32,
     pub(in crate::ingest) body_crc: u32,
-    pub(in crate::ingest) parts: Vec<Part>,
+    pub(in crate::ingest) parts: Vec<FramePart>,
 }
 
-impl Header {
+impl FrameHeader {
     pub(in crate::ingest) fn encoded_bytes(&self) -> usize {
         FIXED_BYTES + self.parts.len() * PART_BYTES
     }
@@ -113,13 +113,13 @@ impl Header {
         if sum.is_none() || sum != u32_at(bytes, 4) {
             return Err("checksum of the header is wrong");
         }
-        let kind = u32_at(bytes, 8).and_then(Kind::from_number).ok_or("kind of the frame is unknown")?;
+        let kind = u32_at(bytes, 8).and_then(FrameKind::from_number).ok_or("kind of the frame is unknown")?;
         let parts = bytes
             .get(FIXED_BYTES..)
             .unwrap_or(&[])
             .chunks_exact(PART_BYTES)
             .map(|part| {
-                Some(Part {
+                Some(FramePart {
                     segment: SegmentId(u64_at(part, 0)? as i64),
                     rows: u32_at(part, 8)?,
                     bytes: u32_at(part, 12)?,

@@ -43,7 +43,7 @@ impl KnownLog {
 
 /// Tells a log from every other one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Owner {
+pub struct LogOwner {
     /// The catalog that its rows belong to.
     pub catalog: Uuid,
     pub log: Uuid,
@@ -51,8 +51,8 @@ pub struct Owner {
 
 /// The name of a log and of its outer files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    pub owner: Owner,
+pub struct LogIdentity {
+    pub owner: LogOwner,
     /// Position that the oldest file begins with; there may be older ones that were to be removed.
     pub oldest: Lsn,
     /// Position that the newest file begins with; there may be a newer one that was just made.
@@ -61,7 +61,7 @@ pub struct Identity {
 
 /// The same as the file has it: JSON.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredIdentity {
     catalog: String,
     log: String,
     oldest: u64,
@@ -69,25 +69,26 @@ struct Stored {
 }
 
 /// The identity in the folder; None: there is no such file. A file that can't be read as one is damage.
-pub(in crate::ingest) fn read(dir: &Path) -> Result<Option<Identity>, IngestError> {
+pub(in crate::ingest) fn read(dir: &Path) -> Result<Option<LogIdentity>, IngestError> {
     let path = dir.join(NAME);
     let bytes = match std::fs::read(&path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(IngestError::Io { action: "read", path, source }),
     };
-    let parsed = serde_json::from_slice::<Stored>(&bytes).map_err(|e| e.to_string()).and_then(|stored| {
+    let parsed = serde_json::from_slice::<StoredIdentity>(&bytes).map_err(|e| e.to_string()).and_then(|stored| {
         let uuid = |text: &str| Uuid::try_parse(text).map_err(|e| e.to_string());
-        let owner = Owner { catalog: uuid(&stored.catalog)?, log: uuid(&stored.log)? };
-        Ok(Identity { owner, oldest: Lsn(stored.oldest), newest: Lsn(stored.newest) })
+        let owner = LogOwner { catalog: uuid(&stored.catalog)?, log: uuid(&stored.log)? };
+        Ok(LogIdentity { owner, oldest: Lsn(stored.oldest), newest: Lsn(stored.newest) })
     });
     parsed.map(Some).map_err(|detail| IngestError::Corrupt { path, offset: 0, detail })
 }
 
 /// Durable when it returns.
-pub(in crate::ingest) fn write(dir: &Path, identity: &Identity) -> io::Result<()> {
-    let Identity { owner: Owner { catalog, log }, oldest, newest } = *identity;
-    let stored = Stored { catalog: catalog.to_string(), log: log.to_string(), oldest: oldest.0, newest: newest.0 };
+pub(in crate::ingest) fn write(dir: &Path, identity: &LogIdentity) -> io::Result<()> {
+    let LogIdentity { owner: LogOwner { catalog, log }, oldest, newest } = *identity;
+    let stored =
+        StoredIdentity { catalog: catalog.to_string(), log: log.to_string(), oldest: oldest.0, newest: newest.0 };
     let unfinished = dir.join(UNFINISHED);
     let mut file = File::create(&unfinished)?;
     file.write_all(&serde_json::to_vec(&stored)?)?;
@@ -105,10 +106,10 @@ pub(in crate::ingest) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// ascending. Returns the owner of the log, None for a log that has no name yet.
 pub(in crate::ingest) fn check(
     known: &KnownLog,
-    found: Option<&Identity>,
+    found: Option<&LogIdentity>,
     files: &[Lsn],
-) -> Result<Option<Owner>, LogLoss> {
-    let expected = known.noted.map(|log| Owner { catalog: known.catalog, log: log.id });
+) -> Result<Option<LogOwner>, LogLoss> {
+    let expected = known.noted.map(|log| LogOwner { catalog: known.catalog, log: log.id });
     let (owner, identity) = match (expected, found) {
         // An older release wrote it, which gave logs no names, or there is none yet.
         (None, None) if !files.is_empty() || !known.had_log => return Ok(None),
@@ -145,12 +146,12 @@ mod tests {
         KnownLog { catalog: CATALOG, noted, had_log }
     }
 
-    fn identity(catalog: Uuid, log: Uuid, oldest: u64, newest: u64) -> Identity {
-        Identity { owner: Owner { catalog, log }, oldest: Lsn(oldest), newest: Lsn(newest) }
+    fn identity(catalog: Uuid, log: Uuid, oldest: u64, newest: u64) -> LogIdentity {
+        LogIdentity { owner: LogOwner { catalog, log }, oldest: Lsn(oldest), newest: Lsn(newest) }
     }
 
-    fn of(log: Uuid) -> Result<Option<Owner>, LogLoss> {
-        Ok(Some(Owner { catalog: CATALOG, log }))
+    fn of(log: Uuid) -> Result<Option<LogOwner>, LogLoss> {
+        Ok(Some(LogOwner { catalog: CATALOG, log }))
     }
 
     #[rstest]
@@ -189,9 +190,9 @@ mod tests {
     fn the_log_must_be_the_known_one_and_whole(
         #[case] noted: Option<(Uuid, u64)>,
         #[case] had_log: bool,
-        #[case] found: Option<Identity>,
+        #[case] found: Option<LogIdentity>,
         #[case] files: &[u64],
-        #[case] expected: Result<Option<Owner>, LogLoss>,
+        #[case] expected: Result<Option<LogOwner>, LogLoss>,
     ) {
         let files: Vec<Lsn> = files.iter().map(|first| Lsn(*first)).collect();
         assert_eq!(check(&known(noted, had_log), found.as_ref(), &files), expected);

@@ -46,8 +46,8 @@ mod tests;
 
 pub use disk::DiskFiles;
 pub use files::{WalFile, WalFiles};
-pub(super) use frame::{Header, Part};
-pub use identity::{Identity, KnownLog, Owner};
+pub(super) use frame::{FrameHeader, FramePart};
+pub use identity::{KnownLog, LogIdentity, LogOwner};
 pub(super) use record::{Control, EncodedRecord, MAX_BODY_BYTES, Preamble, decode_rows};
 pub use replay::TornTail;
 pub(super) use replay::{Frame, Replayed, replay};

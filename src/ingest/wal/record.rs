@@ -27,7 +27,7 @@ use arrow_ipc::{reader::StreamDecoder, writer::StreamEncoder};
 
 use super::{
     super::{DeleteOp, IngestError},
-    frame::Kind,
+    frame::FrameKind,
 };
 use crate::model::{Channel, CollectionId, Group, PartitionId, PrimaryKey, SegmentId, Timestamp};
 
@@ -49,7 +49,7 @@ pub(in crate::ingest) struct EncodedPart {
 /// A body that is ready to be written: only the header is missing.
 #[derive(Debug, Clone)]
 pub(in crate::ingest) struct EncodedRecord {
-    pub(in crate::ingest) kind: Kind,
+    pub(in crate::ingest) kind: FrameKind,
     pub(in crate::ingest) preamble: Vec<u8>,
     pub(in crate::ingest) crc: u32,
     pub(in crate::ingest) parts: Vec<EncodedPart>,
@@ -87,7 +87,7 @@ impl EncodedRecord {
         if total > MAX_BODY_BYTES {
             return Err(IngestError::TooLarge { bytes: total, limit: MAX_BODY_BYTES });
         }
-        Ok(Self { kind: Kind::Write, preamble, crc, parts })
+        Ok(Self { kind: FrameKind::Write, preamble, crc, parts })
     }
 
     pub(in crate::ingest) fn control(control: &Control) -> Result<Self, IngestError> {
@@ -96,16 +96,16 @@ impl EncodedRecord {
             Control::Seal(segments) | Control::Flushed(segments) => {
                 put_len(&mut preamble, segments.len())?;
                 segments.iter().for_each(|s| put_i64(&mut preamble, s.0));
-                if matches!(control, Control::Seal(_)) { Kind::Seal } else { Kind::Flushed }
+                if matches!(control, Control::Seal(_)) { FrameKind::Seal } else { FrameKind::Flushed }
             }
             Control::ForgetCollection(collection) => {
                 put_i64(&mut preamble, collection.0);
-                Kind::ForgetCollection
+                FrameKind::ForgetCollection
             }
             Control::ForgetPartition(collection, partition) => {
                 put_i64(&mut preamble, collection.0);
                 put_i64(&mut preamble, partition.0);
-                Kind::ForgetPartition
+                FrameKind::ForgetPartition
             }
         };
         let crc = crc32c::crc32c(&preamble);
@@ -146,19 +146,19 @@ pub(in crate::ingest) enum Preamble {
 
 impl Preamble {
     /// Reads a preamble. The error is a text that names the fault.
-    pub(in crate::ingest) fn decode(kind: Kind, bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(in crate::ingest) fn decode(kind: FrameKind, bytes: &[u8]) -> Result<Self, &'static str> {
         let mut input = Input { bytes };
         let preamble = match kind {
-            Kind::Write => {
+            FrameKind::Write => {
                 let collection = CollectionId(input.i64()?);
                 let groups = input.list(12, |i| Ok((PartitionId(i.i64()?), Channel::new(i.str()?))))?;
                 let deletes = input.list(18, Input::delete)?;
                 Self::Write { collection, groups, deletes }
             }
-            Kind::Seal => Self::Control(Control::Seal(input.list(8, |i| Ok(SegmentId(i.i64()?)))?)),
-            Kind::Flushed => Self::Control(Control::Flushed(input.list(8, |i| Ok(SegmentId(i.i64()?)))?)),
-            Kind::ForgetCollection => Self::Control(Control::ForgetCollection(CollectionId(input.i64()?))),
-            Kind::ForgetPartition => {
+            FrameKind::Seal => Self::Control(Control::Seal(input.list(8, |i| Ok(SegmentId(i.i64()?)))?)),
+            FrameKind::Flushed => Self::Control(Control::Flushed(input.list(8, |i| Ok(SegmentId(i.i64()?)))?)),
+            FrameKind::ForgetCollection => Self::Control(Control::ForgetCollection(CollectionId(input.i64()?))),
+            FrameKind::ForgetPartition => {
                 Self::Control(Control::ForgetPartition(CollectionId(input.i64()?), PartitionId(input.i64()?)))
             }
         };

@@ -14,7 +14,7 @@ use arrow_buffer::{Buffer, MutableBuffer};
 use super::{
     super::error::IngestError,
     disk,
-    frame::{FIXED_BYTES, Header, MAGIC},
+    frame::{FIXED_BYTES, FrameHeader, MAGIC},
     identity::sync_dir,
     record::MAX_BODY_BYTES,
 };
@@ -25,7 +25,7 @@ use crate::{
 
 /// A frame whose sums are right.
 pub(in crate::ingest) struct Frame {
-    pub(in crate::ingest) header: Header,
+    pub(in crate::ingest) header: FrameHeader,
     pub(in crate::ingest) preamble: Vec<u8>,
     /// One aligned allocation per part, so that rows kept from one don't hold the memory of the others.
     pub(in crate::ingest) parts: Vec<Buffer>,
@@ -168,14 +168,14 @@ impl FrameReader {
         }
         let mut header = vec![0; FIXED_BYTES];
         self.input.read_exact(&mut header)?;
-        let announced = match Header::announced_bytes(&header) {
+        let announced = match FrameHeader::announced_bytes(&header) {
             Ok(bytes) if bytes as u64 > rest => return Ok(Err("header is cut short")),
             Ok(bytes) => bytes,
             Err(reason) => return Ok(Err(reason)),
         };
         header.resize(announced, 0);
         self.input.read_exact(header.get_mut(FIXED_BYTES..).unwrap_or(&mut []))?;
-        let header = match Header::decode(&header) {
+        let header = match FrameHeader::decode(&header) {
             Ok(header) => header,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -215,8 +215,8 @@ fn acknowledged_after(path: &Path, offset: u64, bad: Lsn) -> io::Result<Option<u
     while let Some(found) = rest.get(at..).and_then(|r| find(r, MAGIC)) {
         at += found;
         let header = rest.get(at..).and_then(|bytes| {
-            let announced = Header::announced_bytes(bytes).ok()?;
-            Header::decode(bytes.get(..announced)?).ok()
+            let announced = FrameHeader::announced_bytes(bytes).ok()?;
+            FrameHeader::decode(bytes.get(..announced)?).ok()
         });
         if let Some(header) = header
             && header.durable >= bad

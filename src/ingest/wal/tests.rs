@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{
     super::{DeleteOp, IngestError},
     disk,
-    frame::{Header, Kind, Part},
+    frame::{FrameHeader, FrameKind, FramePart},
     replay::{Frame, replay},
     *,
 };
@@ -54,7 +54,7 @@ fn write(dir: &Path, groups: &[Vec<Plan>], roll_bytes: u64) -> Vec<(Lsn, u64)> {
     let replayed = replay(dir, |_| Ok(())).unwrap();
     let (mut file, mut offset) = (replayed.next, 0);
     let mut writer =
-        LogWriter::begin(Box::new(DiskFiles::new(dir.to_owned())), replayed, roll_bytes, Owner::default()).unwrap();
+        LogWriter::begin(Box::new(DiskFiles::new(dir.to_owned())), replayed, roll_bytes, LogOwner::default()).unwrap();
     let mut ends = Vec::new();
     for group in groups {
         let frames: Vec<(Vec<u8>, EncodedRecord)> = group
@@ -64,8 +64,9 @@ fn write(dir: &Path, groups: &[Vec<Plan>], roll_bytes: u64) -> Vec<(Lsn, u64)> {
                 let record = encode(plan);
                 let lsn = Lsn(writer.next().0 + n as u64);
                 let parts = record.parts.iter().enumerate();
-                let parts = parts.map(|(n, p)| Part { segment: SegmentId(n as i64), rows: p.rows, bytes: p.bytes });
-                let header = Header {
+                let parts =
+                    parts.map(|(n, p)| FramePart { segment: SegmentId(n as i64), rows: p.rows, bytes: p.bytes });
+                let header = FrameHeader {
                     kind: record.kind,
                     lsn,
                     ts: Timestamp(lsn.0 * 10),
@@ -191,9 +192,9 @@ proptest! {
 
     #[test]
     fn decoding_never_panics(kind in 1u32..6, bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let kinds = [Kind::Write, Kind::Seal, Kind::Flushed, Kind::ForgetCollection, Kind::ForgetPartition];
+        let kinds = [FrameKind::Write, FrameKind::Seal, FrameKind::Flushed, FrameKind::ForgetCollection, FrameKind::ForgetPartition];
         let _ = Preamble::decode(kinds[kind as usize - 1], &bytes);
-        let _ = Header::decode(&bytes);
+        let _ = FrameHeader::decode(&bytes);
     }
 
     #[test]
@@ -236,7 +237,7 @@ fn deletes_of_older_logs_are_read() {
                    00 0000000000000000 02000000 6368 00 01000000 0700000000000000 \
                    01 fdffffffffffffff 02000000 6368 01 01000000 02000000 c3bc";
     let bytes = hex::decode(written.replace(' ', "")).unwrap();
-    let Ok(Preamble::Write { collection, deletes, .. }) = Preamble::decode(Kind::Write, &bytes) else { panic!() };
+    let Ok(Preamble::Write { collection, deletes, .. }) = Preamble::decode(FrameKind::Write, &bytes) else { panic!() };
     let op = |partition, key| DeleteOp { channel: Channel::new("ch"), partition, keys: [key].into(), older_than: None };
     let expected = [op(None, PrimaryKey::Int(7)), op(Some(PartitionId(-3)), PrimaryKey::Str("ü".into()))];
     assert_eq!((collection, &deletes[..]), (CollectionId(1), &expected[..]));
@@ -244,14 +245,15 @@ fn deletes_of_older_logs_are_read() {
     assert_eq!(EncodedRecord::write(CollectionId(1), &expected, &[]).unwrap().preamble, bytes);
     let mut unknown = bytes;
     unknown[16] = 4;
-    assert_eq!(Preamble::decode(Kind::Write, &unknown), Err("scope of a delete is unknown"));
+    assert_eq!(Preamble::decode(FrameKind::Write, &unknown), Err("scope of a delete is unknown"));
 }
 
 #[test]
 fn a_header_is_as_drawn() {
-    let part = Part { segment: SegmentId(0x0102), rows: 3, bytes: 4 };
+    let part = FramePart { segment: SegmentId(0x0102), rows: 3, bytes: 4 };
     let (lsn, ts, durable) = (Lsn(5), Timestamp(6), Lsn(4));
-    let header = Header { kind: Kind::Flushed, lsn, ts, durable, preamble_bytes: 7, body_crc: 8, parts: vec![part] };
+    let header =
+        FrameHeader { kind: FrameKind::Flushed, lsn, ts, durable, preamble_bytes: 7, body_crc: 8, parts: vec![part] };
     let bytes = header.encode().unwrap();
     let drawn = "44435731 -------- 03000000 01000000 0500000000000000 0600000000000000 0400000000000000 \
                  07000000 08000000 0201000000000000 03000000 04000000";
@@ -259,7 +261,7 @@ fn a_header_is_as_drawn() {
     assert_eq!(hex::encode(&bytes[..4]), drawn[..8]);
     assert_eq!(hex::encode(&bytes[8..]), drawn[16..]);
     assert_eq!(bytes[4..8], crc32c::crc32c(&bytes[8..]).to_le_bytes());
-    assert_eq!(Header::decode(&bytes), Ok(header));
+    assert_eq!(FrameHeader::decode(&bytes), Ok(header));
 }
 
 fn three_files() -> (tempfile::TempDir, Vec<Plan>) {
@@ -296,7 +298,7 @@ fn shrinking_removes_whole_files_below_the_mark_and_keeps_the_newest() {
     let (dir, _) = three_files();
     let replayed = replay(dir.path(), |_| Ok(())).unwrap();
     let mut writer =
-        LogWriter::begin(Box::new(DiskFiles::new(dir.path().to_owned())), replayed, 1, Owner::default()).unwrap();
+        LogWriter::begin(Box::new(DiskFiles::new(dir.path().to_owned())), replayed, 1, LogOwner::default()).unwrap();
     assert_eq!(writer.shrink(Lsn(1)).unwrap(), 0);
     assert_eq!(writer.shrink(Lsn(3)).unwrap(), 2);
     assert_eq!(disk::list(dir.path()).unwrap(), [Lsn(3), Lsn(4)]);

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, io, io::IoSlice};
 
 use super::{
     files::{WalFile, WalFiles},
-    identity::{Identity, Owner},
+    identity::{LogIdentity, LogOwner},
     record::EncodedRecord,
     replay::{ClosedFile, Replayed},
 };
@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub(in crate::ingest) struct LogWriter {
-    owner: Owner,
+    owner: LogOwner,
     files: Box<dyn WalFiles>,
     closed: VecDeque<ClosedFile>,
     current: Box<dyn WalFile>,
@@ -41,13 +41,13 @@ impl LogWriter {
         mut files: Box<dyn WalFiles>,
         replayed: Replayed,
         roll_bytes: u64,
-        owner: Owner,
+        owner: LogOwner,
     ) -> io::Result<Self> {
         let Replayed { files: closed, next, last_ts, .. } = replayed;
         let current = files.create(next)?;
         fault::reached(Point::StartLogFileMade);
         let oldest = closed.first().map_or(next, |f| f.first);
-        files.note(&Identity { owner, oldest, newest: next })?;
+        files.note(&LogIdentity { owner, oldest, newest: next })?;
         let end_offset = closed.iter().map(|f| f.bytes).sum();
         Ok(Self {
             owner,
@@ -130,7 +130,7 @@ impl LogWriter {
         }
         // Before any goes: from now on they need not be there.
         let oldest = self.closed.get(going).map_or(self.current_first, |file| file.first);
-        self.files.note(&Identity { owner: self.owner, oldest, newest: self.current_first })?;
+        self.files.note(&LogIdentity { owner: self.owner, oldest, newest: self.current_first })?;
         self.oldest = oldest;
         fault::reached(Point::LogTrimNoted);
         for _ in 0..going {
@@ -146,7 +146,7 @@ impl LogWriter {
         let next = self.files.create(self.next)?;
         fault::reached(Point::LogFileMade);
         // Before anything in it is acknowledged: from now on it has to be there.
-        self.files.note(&Identity { owner: self.owner, oldest: self.oldest, newest: self.next })?;
+        self.files.note(&LogIdentity { owner: self.owner, oldest: self.oldest, newest: self.next })?;
         fault::reached(Point::LogFileNamed);
         self.closed.push_back(ClosedFile {
             first: self.current_first,

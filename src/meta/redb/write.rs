@@ -20,7 +20,7 @@ use crate::{
 /// Transactions of one group, so that the first of many is not kept waiting for all of them.
 const MAX_GROUP: usize = 1024;
 
-pub(super) struct Request {
+pub(super) struct WriteRequest {
     pub(super) txn: Txn,
     pub(super) answer: oneshot::Sender<Result<(), MetaError>>,
 }
@@ -43,7 +43,7 @@ pub(super) fn move_unchecked(database: &Database) -> Result<Tallies, RedbFailure
     Ok(tallies)
 }
 
-pub(super) fn write_loop(file: &File, mut tallies: Tallies, mut requests: mpsc::Receiver<Request>) {
+pub(super) fn write_loop(file: &File, mut tallies: Tallies, mut requests: mpsc::Receiver<WriteRequest>) {
     let mut group = Vec::new();
     while requests.blocking_recv_many(&mut group, MAX_GROUP) > 0 {
         let (txns, answers): (Vec<Txn>, Vec<_>) = group.drain(..).map(|r| (r.txn, r.answer)).unzip();

@@ -24,11 +24,11 @@ const WORDS: usize = MAX_FLOATING / 64;
 #[derive(Debug, Clone)]
 pub(in crate::query) struct Pattern {
     /// The piece before the first `%`.
-    first: Piece,
+    first: PatternPiece,
     /// The pieces between two `%`s; none is empty.
     middle: Vec<Floating>,
     /// The piece behind the last `%`; None: there is no `%`.
-    last: Option<Piece>,
+    last: Option<PatternPiece>,
     /// Length of the shortest text that can match.
     min_bytes: usize,
 }
@@ -37,14 +37,14 @@ pub(in crate::query) struct Pattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TooLong {
     Pattern(usize),
-    Piece(usize),
+    PatternPiece(usize),
 }
 
 impl fmt::Display for TooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pattern(bytes) => write!(f, "pattern of like has {bytes} bytes, more than {MAX_PATTERN}"),
-            Self::Piece(chars) => {
+            Self::PatternPiece(chars) => {
                 write!(f, "pattern of like has {chars} characters with '_' between two '%', more than {MAX_FLOATING}")
             }
         }
@@ -57,7 +57,7 @@ impl Pattern {
             return Err(TooLong::Pattern(text.len()));
         }
         let mut pieces = pieces(text);
-        let min_bytes = pieces.iter().map(Piece::min_bytes).sum();
+        let min_bytes = pieces.iter().map(PatternPiece::min_bytes).sum();
         let last = if pieces.len() > 1 { pieces.pop() } else { None };
         let mut pieces = pieces.into_iter();
         let first = pieces.next().unwrap_or_default();
@@ -80,12 +80,12 @@ impl Pattern {
 }
 
 /// The pieces between the `%`s, one more than there are `%`s.
-fn pieces(text: &str) -> Vec<Piece> {
-    let mut pieces = vec![Piece::default()];
+fn pieces(text: &str) -> Vec<PatternPiece> {
+    let mut pieces = vec![PatternPiece::default()];
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c == '%' {
-            pieces.push(Piece::default());
+            pieces.push(PatternPiece::default());
         } else if let Some(piece) = pieces.last_mut() {
             match c {
                 '_' => piece.push_any(),
@@ -99,39 +99,39 @@ fn pieces(text: &str) -> Vec<Piece> {
 
 /// Text with wildcards for single characters.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Piece(Vec<Part>);
+struct PatternPiece(Vec<PatternPart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum PatternPart {
     Text(String),
     /// Any text of so many characters.
     Any(usize),
 }
 
-impl Piece {
+impl PatternPiece {
     fn push(&mut self, c: char) {
         match self.0.last_mut() {
-            Some(Part::Text(text)) => text.push(c),
-            _ => self.0.push(Part::Text(c.to_string())),
+            Some(PatternPart::Text(text)) => text.push(c),
+            _ => self.0.push(PatternPart::Text(c.to_string())),
         }
     }
 
     fn push_any(&mut self) {
         match self.0.last_mut() {
-            Some(Part::Any(count)) => *count += 1,
-            _ => self.0.push(Part::Any(1)),
+            Some(PatternPart::Any(count)) => *count += 1,
+            _ => self.0.push(PatternPart::Any(1)),
         }
     }
 
     fn min_bytes(&self) -> usize {
-        self.0.iter().map(|part| if let Part::Text(text) = part { text.len() } else { part.chars() }).sum()
+        self.0.iter().map(|part| if let PatternPart::Text(text) = part { text.len() } else { part.chars() }).sum()
     }
 
     /// The rest of `text` behind the piece, if the piece is at its beginning.
     fn strip<'t>(&self, text: &'t str) -> Option<&'t str> {
         self.0.iter().try_fold(text, |text, part| match part {
-            Part::Text(wanted) => text.strip_prefix(wanted.as_str()),
-            Part::Any(count) => {
+            PatternPart::Text(wanted) => text.strip_prefix(wanted.as_str()),
+            PatternPart::Any(count) => {
                 let mut chars = text.chars();
                 for _ in 0..*count {
                     chars.next()?;
@@ -144,8 +144,8 @@ impl Piece {
     /// True if `text` ends with the piece.
     fn ends(&self, text: &str) -> bool {
         let rest = self.0.iter().rev().try_fold(text, |text, part| match part {
-            Part::Text(wanted) => text.strip_suffix(wanted.as_str()),
-            Part::Any(count) => {
+            PatternPart::Text(wanted) => text.strip_suffix(wanted.as_str()),
+            PatternPart::Any(count) => {
                 let mut chars = text.chars();
                 for _ in 0..*count {
                     chars.next_back()?;
@@ -157,7 +157,7 @@ impl Piece {
     }
 }
 
-impl Part {
+impl PatternPart {
     fn chars(&self) -> usize {
         match self {
             Self::Text(text) => text.chars().count(),
@@ -174,8 +174,8 @@ enum Floating {
 }
 
 impl Floating {
-    fn new(piece: Piece) -> Result<Self, TooLong> {
-        if let [Part::Text(text)] = piece.0.as_slice() {
+    fn new(piece: PatternPiece) -> Result<Self, TooLong> {
+        if let [PatternPart::Text(text)] = piece.0.as_slice() {
             return Ok(Self::Text(Box::new(memmem::Finder::new(text).into_owned())));
         }
         Wild::new(&piece).map(|wild| Self::Wild(Box::new(wild)))
@@ -207,10 +207,10 @@ struct Wild {
 }
 
 impl Wild {
-    fn new(piece: &Piece) -> Result<Self, TooLong> {
-        let length = piece.0.iter().map(Part::chars).sum();
+    fn new(piece: &PatternPiece) -> Result<Self, TooLong> {
+        let length = piece.0.iter().map(PatternPart::chars).sum();
         if length > MAX_FLOATING {
-            return Err(TooLong::Piece(length));
+            return Err(TooLong::PatternPiece(length));
         }
         let mut any = Bits::default();
         let mut exact: HashMap<char, Bits> = HashMap::new();
@@ -222,13 +222,13 @@ impl Wild {
         };
         for part in &piece.0 {
             match part {
-                Part::Text(text) => {
+                PatternPart::Text(text) => {
                     for c in text.chars() {
                         set(exact.entry(c).or_default(), at);
                         at += 1;
                     }
                 }
-                Part::Any(count) => {
+                PatternPart::Any(count) => {
                     for _ in 0..*count {
                         set(&mut any, at);
                         at += 1;
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn long_patterns_are_refused() {
         let floating = format!("%_{}%", "a".repeat(MAX_FLOATING));
-        assert_eq!(Pattern::new(&floating).unwrap_err(), TooLong::Piece(MAX_FLOATING + 1));
+        assert_eq!(Pattern::new(&floating).unwrap_err(), TooLong::PatternPiece(MAX_FLOATING + 1));
         assert!(Pattern::new(&floating[..MAX_FLOATING + 1]).unwrap().matches(&"a".repeat(MAX_FLOATING)));
         // At a fixed place a piece may be as long as the pattern.
         assert!(Pattern::new(&floating[1..]).unwrap().matches(&"a".repeat(MAX_FLOATING + 1)));

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Found, Page, Search,
+    Found, IteratorPage, Search,
     found::Ranking,
-    grouped::{Collected, Members},
+    grouped::{FoundRows, GroupMembers},
     kernel::{self, Kernel},
     nearest::{HIT_BYTES, Hit, Nearest},
-    parts::Parts,
+    parts::VectorParts,
 };
 use crate::{
     model::{CollectionSchema, DataType, Field, PrimaryKey, SearchError},
@@ -57,19 +57,20 @@ pub(in crate::query) async fn search_until(
     let ReadSet { sources, deletes } = read_set;
     let metric = wanted.search.metric;
     let mut skip = usize::try_from(wanted.search.offset).unwrap_or(usize::MAX);
-    let mut nearest = wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &Look::First).await?;
+    let mut nearest =
+        wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &SearchRound::First).await?;
     if let Some(size) = wanted.search.group.map(|group| group.size).filter(|size| *size > 1) {
-        let groups = |found: &Collected| match found {
-            Collected::Nearest(nearest) => nearest.groups().skip(skip).cloned().collect(),
-            Collected::Members(_) => Vec::new(),
+        let groups = |found: &FoundRows| match found {
+            FoundRows::Nearest(nearest) => nearest.groups().skip(skip).cloned().collect(),
+            FoundRows::Members(_) => Vec::new(),
         };
-        let look = Look::Members { groups: nearest.iter().map(groups).collect(), size };
+        let look = SearchRound::Members { groups: nearest.iter().map(groups).collect(), size };
         nearest = wanted.nearest(schema, &sources, deletes, limits, &interrupt, &look).await?;
         skip = 0;
     }
-    let hits = nearest.iter().map(Collected::len).sum();
+    let hits = nearest.iter().map(FoundRows::len).sum();
     let scored = move |hit: Hit| (kernel::score(metric, hit.rank.0), hit.place);
-    let rows = move |nearest: Collected| Ok(nearest.into_hits().into_iter().skip(skip).map(scored));
+    let rows = move |nearest: FoundRows| Ok(nearest.into_hits().into_iter().skip(skip).map(scored));
     let ranking = interrupt.sized(hits, move |_| Ranking::of(nearest.into_iter().map(rows))).await?;
     ranking.read((answer_schema, &output), &sources, limits, &interrupt).await
 }
@@ -102,7 +103,7 @@ impl Wanted {
         }
         let most = usize::try_from(search.limit.saturating_add(search.offset)).unwrap_or(usize::MAX);
         let mut ranks = search.range.map(|range| range.ranks(search.metric));
-        if let Some(Page { after: Some(after) }) = search.page {
+        if let Some(IteratorPage { after: Some(after) }) = search.page {
             let ranks = ranks.get_or_insert(f32::NEG_INFINITY..f32::INFINITY);
             ranks.start = ranks.start.max(kernel::rank(search.metric, after).next_up());
         }
@@ -124,12 +125,12 @@ impl Wanted {
     }
 
     /// Places for the rows of a look.
-    fn places(&self, look: &Look) -> Vec<Collected> {
+    fn places(&self, look: &SearchRound) -> Vec<FoundRows> {
         match look {
-            Look::First => self.empty().into_iter().map(Collected::Nearest).collect(),
-            Look::Members { groups, size } => {
+            SearchRound::First => self.empty().into_iter().map(FoundRows::Nearest).collect(),
+            SearchRound::Members { groups, size } => {
                 let size = usize::try_from(*size).unwrap_or(usize::MAX);
-                groups.iter().map(|order| Collected::Members(Members::of(order.clone(), size))).collect()
+                groups.iter().map(|order| FoundRows::Members(GroupMembers::of(order.clone(), size))).collect()
             }
         }
     }
@@ -142,11 +143,11 @@ impl Wanted {
         deletes: Vec<crate::query::ScopedDelete>,
         limits: &QueryLimits,
         interrupt: &Interrupt,
-        look: &Look,
-    ) -> Result<Vec<Collected>, QueryError> {
+        look: &SearchRound,
+    ) -> Result<Vec<FoundRows>, QueryError> {
         let places = match look {
-            Look::First => self.search.queries.len(),
-            Look::Members { groups, .. } => groups.iter().map(Vec::len).sum(),
+            SearchRound::First => self.search.queries.len(),
+            SearchRound::Members { groups, .. } => groups.iter().map(Vec::len).sum(),
         };
         limits.hold(places as u64 * QUERY_BYTES * (CONCURRENT_SOURCES as u64 + 1))?;
         let scope = self.search.scope.clone();
@@ -158,7 +159,7 @@ impl Wanted {
         let mut parts = stream::iter(parts).buffer_unordered(CONCURRENT_SOURCES);
         let mut nearest = self.places(look);
         while let Some(part) = parts.try_next().await? {
-            let hits = part.iter().map(Collected::len).sum();
+            let hits = part.iter().map(FoundRows::len).sum();
             let merge = move |checkpoint: &Checkpoint| {
                 for (all, part) in nearest.iter_mut().zip(part) {
                     checkpoint.spend(part.len())?;
@@ -179,14 +180,14 @@ impl Wanted {
         source: &dyn RowSource,
         limits: &QueryLimits,
         interrupt: &Interrupt,
-        look: &Look,
-    ) -> Result<Vec<Collected>, QueryError> {
+        look: &SearchRound,
+    ) -> Result<Vec<FoundRows>, QueryError> {
         if let Some(found) = self.nearest_by_index(scan, index, source, limits, interrupt).await? {
-            return Ok(found.into_iter().map(Collected::Nearest).collect());
+            return Ok(found.into_iter().map(FoundRows::Nearest).collect());
         }
         let mut nearest = self.places(look);
         let mut found = scan.open(index, source).await?;
-        let mut parts = Parts::of(source);
+        let mut parts = VectorParts::of(source);
         let (mut held_hits, mut held_bytes) = (0, 0);
         while let Some(batch) = found.try_next().await? {
             let batch = Arc::new(batch);
@@ -221,7 +222,7 @@ impl Wanted {
     /// Ranks some rows of a batch. `vectors` are those from place `start` on.
     fn compare(
         &self,
-        nearest: &mut [Collected],
+        nearest: &mut [FoundRows],
         batch: &Survivors,
         rows: std::ops::Range<usize>,
         mut start: u64,
@@ -258,7 +259,7 @@ impl Wanted {
 }
 
 /// The rows that one look over the sources collects.
-pub(super) enum Look {
+pub(super) enum SearchRound {
     /// The nearest, or the nearest of each group.
     First,
     /// For each query vector, the nearest rows of these groups, which the first look has found.

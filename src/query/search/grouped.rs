@@ -22,13 +22,13 @@ pub struct Grouping {
 
 /// Rows of one query vector.
 #[derive(Debug)]
-pub(super) enum Collected {
+pub(super) enum FoundRows {
     /// The nearest, or the nearest of each group.
     Nearest(Nearest),
-    Members(Members),
+    Members(GroupMembers),
 }
 
-impl Collected {
+impl FoundRows {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Nearest(nearest) => nearest.len(),
@@ -86,7 +86,7 @@ impl Collected {
     pub(super) fn into_hits(self) -> Vec<Hit> {
         match self {
             Self::Nearest(nearest) => nearest.into_hits().collect(),
-            Self::Members(Members { order, mut groups }) => {
+            Self::Members(GroupMembers { order, mut groups }) => {
                 let groups = order.iter().filter_map(|group| groups.remove(group));
                 groups.flat_map(Nearest::into_hits).collect()
             }
@@ -96,14 +96,14 @@ impl Collected {
 
 /// The nearest rows of each of some groups.
 #[derive(Debug)]
-pub(super) struct Members {
+pub(super) struct GroupMembers {
     /// The groups, the nearest first.
     order: Vec<PrimaryKey>,
     /// Clients choose the values, so the hash function is one whose collisions they can't provoke.
     groups: HashMap<PrimaryKey, Nearest>,
 }
 
-impl Members {
+impl GroupMembers {
     /// Places for the rows of groups.
     pub(super) fn of(order: Vec<PrimaryKey>, size: usize) -> Self {
         let groups = order.iter().map(|group| (group.clone(), Nearest::new(size))).collect();

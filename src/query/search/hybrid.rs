@@ -13,9 +13,9 @@ use std::{
 
 use super::{
     Found, Fusion, Search,
-    exact::{Look, Wanted},
+    exact::{SearchRound, Wanted},
     found::Ranking,
-    grouped::Collected,
+    grouped::FoundRows,
     kernel,
     nearest::{HIT_BYTES, Hit},
 };
@@ -69,9 +69,9 @@ pub async fn hybrid(
     let mut results = Vec::with_capacity(all.len());
     // One after the other: each of them reads several sources at once.
     for wanted in &all {
-        results.push(wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &Look::First).await?);
+        results.push(wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &SearchRound::First).await?);
     }
-    let hits: usize = results.iter().flatten().map(Collected::len).sum();
+    let hits: usize = results.iter().flatten().map(FoundRows::len).sum();
     limits.hold(hits as u64 * HIT_BYTES)?;
     let metrics: Vec<Metric> = all.iter().map(|wanted| wanted.search.metric).collect();
     let skip = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -91,7 +91,7 @@ pub async fn hybrid(
 fn fused(
     fusion: &Fusion,
     metrics: &[Metric],
-    found: impl Iterator<Item = Collected>,
+    found: impl Iterator<Item = FoundRows>,
     checkpoint: &Checkpoint,
 ) -> Result<Vec<(f32, RowPlace)>, QueryError> {
     let mixed = metrics.iter().any(|metric| metric.greater_is_nearer())

@@ -22,7 +22,7 @@ use crate::{
     query::{
         QueryError, QueryLimits, RowSource,
         interrupt::{Checkpoint, Interrupt},
-        scan::{Gate, KeyColumn, Scan},
+        scan::{KeyColumn, RowConditions, Scan},
         select::RowPlace,
     },
     storage::{OpenIndex, Vectors},
@@ -41,7 +41,7 @@ const RANKED: usize = 256;
 enum Passing {
     All,
     /// Those that are not dead.
-    Live(Gate),
+    Live(RowConditions),
     /// Those of these places.
     Places(BooleanBuffer),
 }
@@ -107,7 +107,7 @@ impl Wanted {
         passing: &Passing,
         checkpoint: &Checkpoint,
     ) -> Result<Option<Vec<Nearest>>, QueryError> {
-        let rows = Rows::of(number, index)?;
+        let rows = IndexedRows::of(number, index)?;
         let keep = |place: u64| rows.passes(passing, place);
         let keep: Option<&dyn Fn(u64) -> bool> = if matches!(passing, Passing::All) { None } else { Some(&keep) };
         let matching = match passing {
@@ -155,7 +155,7 @@ impl Wanted {
 }
 
 /// Keys and timestamps of a segment's rows, by place.
-struct Rows<'i> {
+struct IndexedRows<'i> {
     number: usize,
     index: &'i OpenIndex,
     keys: KeyColumn,
@@ -164,7 +164,7 @@ struct Rows<'i> {
     times: &'i Int64Array,
 }
 
-impl<'i> Rows<'i> {
+impl<'i> IndexedRows<'i> {
     fn of(number: usize, index: &'i OpenIndex) -> Result<Self, QueryError> {
         let wrong = || QueryError::Batch { field: FieldId::TIMESTAMP, wanted: "keys and timestamps".to_owned() };
         let [key, time] = index.rows.columns() else { return Err(wrong()) };

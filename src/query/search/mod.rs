@@ -44,5 +44,5 @@ pub use found::Found;
 pub use fusion::Fusion;
 pub use grouped::Grouping;
 pub use hybrid::{Hybrid, hybrid};
-pub use request::{Page, Range, Search};
+pub use request::{IteratorPage, Range, Search};
 pub use vectors::QueryVectors;

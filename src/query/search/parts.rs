@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The vectors of a source, read part by part.
-pub(super) struct Parts<'s> {
+pub(super) struct VectorParts<'s> {
     source: &'s dyn RowSource,
     rows: Vec<u64>,
     /// The current part, and the place of its first row.
@@ -28,7 +28,7 @@ struct OpenPart {
     rest: BoxStream<'static, Result<Arc<[Vectors]>, QueryError>>,
 }
 
-impl<'s> Parts<'s> {
+impl<'s> VectorParts<'s> {
     pub(super) fn of(source: &'s dyn RowSource) -> Self {
         Self { rows: source.vector_parts(), source, part: 0, start: 0, vectors: None }
     }

@@ -23,7 +23,7 @@ pub struct Search {
     /// Rows of each group are found, not one of each key.
     pub group: Option<Grouping>,
     /// The search is for a page of an iterator.
-    pub page: Option<Page>,
+    pub page: Option<IteratorPage>,
     /// Columns of the answer, in this order. Any stored field is allowed.
     pub output: Vec<FieldId>,
     pub effort: Effort,
@@ -32,7 +32,7 @@ pub struct Search {
 /// A page of an iterator: the rows behind those of the page before. A page ends between two values, so it has all rows that
 /// are as near as its last one, and no row is missed or found twice.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Page {
+pub struct IteratorPage {
     /// The value of the last row of the page before. None: this is the first page.
     pub after: Option<f32>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rstest::rstest;
 
 use super::*;
-use crate::query::{Page, QueryLimits, Range, ReadSet, search};
+use crate::query::{IteratorPage, QueryLimits, Range, ReadSet, search};
 
 /// The rows of a page, and the value behind which the next one begins.
 async fn page(schema: &Arc<CollectionSchema>, parts: &[Vec<Row>], asked: Search) -> (Vec<i64>, Option<f32>) {
@@ -40,7 +40,7 @@ async fn pages_have_every_row_once(#[case] metric: Metric, #[case] query: [f32; 
     for limit in [1, 2, 3, 7, 100] {
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page_of = Search { page: Some(Page { after }), ..asked(limit) };
+            let page_of = Search { page: Some(IteratorPage { after }), ..asked(limit) };
             let (keys, end) = page(&schema, &parts, page_of).await;
             let Some(end) = end else { break };
             let is_last = seen.len() + keys.len() == whole.len();
@@ -59,7 +59,8 @@ async fn a_page_is_longer_only_by_what_is_equally_near() {
     let row = |row_id: i64, key: i64| Row { row_id, ts: 10, key, number: 0 };
     let rows: Vec<Row> = (1..11).map(|key| row(if key % 2 == 0 { 4 } else { 6 }, key)).chain([row(9, 11)]).collect();
     let parts: Vec<Vec<Row>> = rows.chunks(3).map(<[Row]>::to_vec).collect();
-    let asked = |after, limit| Search { page: Some(Page { after }), output: vec![KEY], ..nearest_to(5.0, limit) };
+    let asked =
+        |after, limit| Search { page: Some(IteratorPage { after }), output: vec![KEY], ..nearest_to(5.0, limit) };
     assert_eq!(page(&schema, &parts, asked(None, 1)).await, ((1..11).collect(), Some(1.0)));
     assert_eq!(page(&schema, &parts, asked(Some(1.0), 1)).await, (vec![11], Some(16.0)));
     assert_eq!(page(&schema, &parts, asked(Some(16.0), 1)).await, (vec![], None));
@@ -77,7 +78,7 @@ async fn pages_are_exact_in_a_segment_with_an_index() {
         let source = flushed(&store, &schema, 9, 1, 0, &rows, &[]).await;
         let source = indexed(&store, source, (1, 9), &rows, Metric::L2).await;
         let set = ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() };
-        let asked = Search { page: Some(Page { after }), output: vec![KEY], ..nearest_to(-1.0, 1_000) };
+        let asked = Search { page: Some(IteratorPage { after }), output: vec![KEY], ..nearest_to(-1.0, 1_000) };
         let found = search(&schema, set, asked, &QueryLimits::default()).await.unwrap();
         assert_eq!(int_column(&found.rows, 0), expected.collect::<Vec<_>>());
         after = found.scores.last().copied();

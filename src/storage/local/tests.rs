@@ -132,17 +132,18 @@ async fn local_files_are_synced_before_a_write_returns() {
     let files = LocalFiles::open(dir.path()).unwrap();
     let root = dir.path().canonicalize().unwrap();
     let take = || std::mem::take(&mut *files.steps.lock());
-    let check = |steps: &[Step], names: &[&str]| {
+    let check = |steps: &[DurableStep], names: &[&str]| {
         for name in names {
             let target = root.join(name);
-            let named = steps.iter().position(|s| *s == Step::Named(target.clone())).unwrap();
+            let named = steps.iter().position(|s| *s == DurableStep::Named(target.clone())).unwrap();
             for parent in target.ancestors().skip(1).take_while(|a| a.starts_with(&root)) {
-                let synced = steps.iter().rposition(|s| *s == Step::Synced(parent.to_owned()));
+                let synced = steps.iter().rposition(|s| *s == DurableStep::Synced(parent.to_owned()));
                 assert!(synced.is_some_and(|at| at > named), "{} after {name}", parent.display());
             }
         }
-        let first_named = steps.iter().position(|s| matches!(s, Step::Named(_))).unwrap();
-        let staged = |s: &&Step| matches!(s, Step::Synced(path) if path.starts_with(root.join(".staging")));
+        let first_named = steps.iter().position(|s| matches!(s, DurableStep::Named(_))).unwrap();
+        let staged =
+            |s: &&DurableStep| matches!(s, DurableStep::Synced(path) if path.starts_with(root.join(".staging")));
         assert_eq!(steps.iter().take(first_named).filter(staged).count(), names.len());
         let synced: std::collections::BTreeSet<String> = steps.iter().map(|s| format!("{s:?}")).collect();
         assert_eq!(synced.len(), steps.len(), "nothing is synced twice");

@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, sync::Mutex};
 
-use datacoord::config::{LoadError, Loaded, Sources, layers};
+use datacoord::config::{ConfigError, LoadedConfig, Sources, layers};
 
 use super::choices::Choices;
 
@@ -53,7 +53,7 @@ fn is_repeated(environment: &[(String, String)], text: &[u8]) -> bool {
     all.contains(SECRET) || all.contains("**") || all.to_lowercase().replace(['_', '.'], "").contains("accesskey")
 }
 
-fn load(environment: &[(String, String)], text: &[u8]) -> Result<Loaded, LoadError> {
+fn load(environment: &[(String, String)], text: &[u8]) -> Result<LoadedConfig, ConfigError> {
     static FILE: Mutex<Option<tempfile::NamedTempFile>> = Mutex::new(None);
     let mut held = FILE.lock().expect("no run has failed");
     let file = held.get_or_insert_with(|| tempfile::NamedTempFile::with_suffix(".yaml").expect("a temporary file"));

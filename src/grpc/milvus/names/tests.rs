@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-fn faults<T: Names>(request: &T) -> Option<(NameKind, NameFault)> {
+fn faults<T: MessageNames>(request: &T) -> Option<(NameKind, NameFault)> {
     request.check_names(255).err().map(|bad| (bad.kind, bad.fault))
 }
 

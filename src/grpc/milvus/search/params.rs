@@ -4,7 +4,7 @@
 use super::{super::query::go_bool, Outcome, refused};
 use crate::{
     model::{CollectionSchema, Field, SearchError},
-    standalone::{AskedEffort, Page, Range},
+    standalone::{AskedEffort, IteratorPage, Range},
     wire::proto::common::KeyValuePair,
 };
 
@@ -14,7 +14,7 @@ const MOST_ROWS: u64 = 16_384;
 const MOST_MEMBERS: u64 = 10;
 /// The parameters of a search.
 #[derive(Debug, PartialEq)]
-pub(in crate::grpc::milvus) struct Params<'r> {
+pub(in crate::grpc::milvus) struct SearchParams<'r> {
     /// Empty: the only vector field.
     anns_field: &'r str,
     /// Empty: that of the index.
@@ -39,7 +39,7 @@ pub(in crate::grpc::milvus) struct Params<'r> {
 pub(super) struct Iteration<'r> {
     /// The name of the iterator; empty: this is its first page.
     pub(super) token: &'r str,
-    pub(super) page: Page,
+    pub(super) page: IteratorPage,
 }
 
 impl<'r> Iteration<'r> {
@@ -65,12 +65,13 @@ impl<'r> Iteration<'r> {
             let number = bound.parse::<f32>().ok().filter(|number| number.is_finite());
             number.ok_or_else(|| SearchError::LastBound(bound.to_owned()))
         });
-        let iterator = Self { token: get("search_iter_id").unwrap_or(""), page: Page { after: after.transpose()? } };
+        let iterator =
+            Self { token: get("search_iter_id").unwrap_or(""), page: IteratorPage { after: after.transpose()? } };
         Ok(Some((iterator, size)))
     }
 }
 
-impl<'r> Params<'r> {
+impl<'r> SearchParams<'r> {
     pub(super) fn of(pairs: &'r [KeyValuePair]) -> Outcome<Self> {
         Self::read(pairs).map_err(refused)
     }

@@ -38,19 +38,19 @@ fn refusals_of_parameters() {
             "fail to search: radius: type must be number, but is null".to_owned(),
         ),
     ] {
-        let CallError(status) = Params::of(&pairs(given)).unwrap_err();
+        let CallError(status) = SearchParams::of(&pairs(given)).unwrap_err();
         assert_eq!((status.code, status.error_code, status.reason), (65535, 1, reason), "{given:?}");
     }
     for params in ["{", "{]", "1e999", &"[".repeat(1 << 20)] {
         let given = pairs(&[("topk", "1"), ("params", params)]);
-        let CallError(status) = Params::of(&given).unwrap_err();
+        let CallError(status) = SearchParams::of(&given).unwrap_err();
         assert!(status.reason.starts_with("fail to search: params: "), "{}", status.reason);
     }
 }
 
 #[test]
 fn parameters_as_clients_send_them() {
-    let plain = Params {
+    let plain = SearchParams {
         anns_field: "",
         metric: "",
         limit: 10,
@@ -64,7 +64,7 @@ fn parameters_as_clients_send_them() {
         asked: AskedEffort::default(),
     };
     let given = pairs(&[("topk", "10")]);
-    assert_eq!(Params::of(&given).unwrap(), plain);
+    assert_eq!(SearchParams::of(&given).unwrap(), plain);
     let given = pairs(&[
         ("anns_field", "v"),
         ("topk", "10"),
@@ -75,7 +75,7 @@ fn parameters_as_clients_send_them() {
         ("offset", "5"),
     ]);
     let range = Some(Range { radius: 2.0, near: Some(0.5) });
-    let full = Params {
+    let full = SearchParams {
         anns_field: "v",
         metric: "L2",
         offset: 5,
@@ -85,11 +85,11 @@ fn parameters_as_clients_send_them() {
         asked: AskedEffort { nprobe: Some(10), ..AskedEffort::default() },
         ..plain
     };
-    assert_eq!(Params::of(&given).unwrap(), full);
+    assert_eq!(SearchParams::of(&given).unwrap(), full);
     // None of these is an error in Milvus.
     for params in ["", "{}", "[]", "7", r#"{"range_filter": 1, "ef": "x"}"#] {
         let given = pairs(&[("topk", "10"), ("params", params), ("round_decimal", "-1"), ("offset", "0")]);
-        assert_eq!(Params::of(&given).unwrap().range, None, "{params}");
+        assert_eq!(SearchParams::of(&given).unwrap().range, None, "{params}");
     }
 }
 
@@ -110,8 +110,8 @@ fn pages_of_iterators() {
         ),
     ] {
         let given = page(more);
-        let params = Params::of(&given).unwrap();
-        assert_eq!(params.iterator, Some(Iteration { token, page: Page { after } }), "{more:?}");
+        let params = SearchParams::of(&given).unwrap();
+        assert_eq!(params.iterator, Some(Iteration { token, page: IteratorPage { after } }), "{more:?}");
         assert_eq!(params.limit, limit);
     }
     let batch = ("search_iter_batch_size", "20");
@@ -125,13 +125,13 @@ fn pages_of_iterators() {
         (&[batch, ("search_iter_last_bound", "x")], 1100, "failed to parse input last bound: [x] is no number"),
         (&[batch, ("search_iter_last_bound", "nan")], 1100, "failed to parse input last bound: [nan] is no number"),
     ] {
-        let CallError(status) = Params::of(&page(more)).unwrap_err();
+        let CallError(status) = SearchParams::of(&page(more)).unwrap_err();
         assert!(status.code == code && status.reason.starts_with(text), "{more:?}: {} {}", status.code, status.reason);
     }
-    let CallError(status) = Params::of(&pairs(&[set[1], batch])).unwrap_err();
+    let CallError(status) = SearchParams::of(&pairs(&[set[1], batch])).unwrap_err();
     assert_eq!(status.reason, "both iterator and search_iter_v2 must be set in the SDK");
     // The iterator of older clients, which counts by ranges.
-    assert_eq!(Params::of(&pairs(&[set[0], ("topk", "5")])).unwrap().iterator, None);
+    assert_eq!(SearchParams::of(&pairs(&[set[0], ("topk", "5")])).unwrap().iterator, None);
 }
 
 /// Texts of Milvus 2.6.
@@ -147,7 +147,7 @@ fn groups_have_a_size() {
     ] {
         let given =
             pairs(&[("topk", "1"), ("group_by_field", "f"), ("group_size", size), ("strict_group_size", "True")]);
-        let found = Params::of(&given).map(|params| params.group_size);
+        let found = SearchParams::of(&given).map(|params| params.group_size);
         let found = found.map_err(|CallError(status)| (status.code, status.reason));
         assert_eq!(found, expected.map_err(|(code, text)| (code, text.to_owned())), "{size}");
     }
