@@ -13,7 +13,7 @@
 //! - P2 a plan takes effect exactly once, or not at all
 //! - P3 no acknowledged row is lost
 //! - P4 no deleted row comes back
-//! - P5 garbage collection never removes what a live segment, reader or plan names
+//! - P5 garbage collection never removes an object that a live segment, a reader or a plan names
 //! - P6 a process that lost its ownership can't write
 //! - P7 job ids, states, counts and reasons are durable and true
 //! - P8 memory for merging is bounded, and every class of work makes progress

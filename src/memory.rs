@@ -139,7 +139,7 @@ impl Account {
         Ok(())
     }
 
-    /// Returns what is reserved and not counted: the work has ended, and its result stays.
+    /// Returns memory that is reserved and not counted: the work has ended, and its result stays.
     pub fn settle(&self) {
         let mut state = self.state.lock();
         let AccountState { used, covered, held } = &mut *state;

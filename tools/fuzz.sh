@@ -10,7 +10,7 @@ TIME=${TIME:-60}
 SANITIZER=${SANITIZER:-none}
 targets=${TARGET:-$(cargo +nightly fuzz list)}
 
-# The inputs to begin from: seeds of the targets and what earlier runs have found.
+# The inputs to begin from: seeds of the targets and finds of earlier runs.
 cargo test --locked --test fuzz -- --ignored --exact seeds_are_written
 
 failed=

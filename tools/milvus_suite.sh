@@ -35,7 +35,7 @@ suite=$1; shift
 [ $# -gt 0 ] || set -- test_compaction.py test_collection.py test_index.py test_partition.py test_query.py \
     test_alias.py test_insert.py test_delete.py test_database.py test_partition_key.py
 
-# The suite's own list of packages asks for old releases that no longer build; these are what its tests import.
+# The suite's own list of packages asks for old releases that no longer build; its tests import these.
 environment=$here/.envs/milvus-suite
 if [ ! -f "$environment/.made" ]; then
     python3 -m venv "$environment"
@@ -56,7 +56,7 @@ status=0
 "$environment/bin/python" -W ignore -m pytest -o addopts= -q -p no:cacheprovider --tb=no \
     --host "${server%:*}" --port "${server##*:}" --tag "$level" ${only:+-k "$only"} --timeout "$seconds" \
     --junit-xml "$report" "$@" >"$out.log" 2>&1 || status=$?
-# 1 says that tests failed, which is what this is here to tell.
+# 1 says that tests failed, and that is the result here.
 if [ "$status" -gt 1 ]; then
     tail -n 30 "$out.log" >&2
     exit "$status"

@@ -1,4 +1,4 @@
-//! What grants allow: a plain function of values.
+//! The decision by grants: a plain function of values.
 
 use crate::model::{Grant, Granted, ObjectType, Privilege, access::ANY};
 
@@ -35,7 +35,7 @@ pub(super) fn allows<'a>(mut grants: impl Iterator<Item = &'a Grant>, need: Need
             return false;
         }
         match grant.privilege {
-            // Every privilege on every object of the database, whatever the kind of the object.
+            // Every privilege on every object of the database, of any kind.
             Granted::One(Privilege::All) => true,
             granted => {
                 let is_granted = granted == Granted::Every || granted == Granted::One(need.privilege);

@@ -1,4 +1,4 @@
-//! The gatekeeper: lets a caller in, and allows or refuses what it asks for.
+//! The gatekeeper: lets a caller in, and allows or refuses its requests.
 //!
 //! While authorization is off everybody may do everything, and names are only the clients' claims.
 

@@ -124,7 +124,7 @@ impl Guesses {
         }
     }
 
-    /// Drops what is forgotten, and then the entries whose last attempt is oldest.
+    /// Drops entries that are forgotten, and then those whose last attempt is oldest.
     fn make_room(&mut self, wanted: usize, now: Duration) {
         if self.entries.len() + wanted <= MOST {
             return;

@@ -37,7 +37,7 @@ const CACHED: usize = 1024;
 /// Labels of the metric of logins.
 const RESULTS: [&str; 5] = ["cached", "right", "wrong", "delayed", "failed"];
 
-/// What a password is compared with. Never printed.
+/// The secret that a password is compared with. Never printed.
 #[derive(Clone)]
 pub(super) enum LoginSecret {
     /// The default password of `root`, in plain text, from the settings.

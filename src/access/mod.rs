@@ -1,4 +1,4 @@
-//! Users, roles and grants: which caller is known, and what each may do.
+//! Users, roles and grants: which caller is known, and the rights of each.
 //!
 //! ```text
 //!   edges ── credentials, peer ──▶ Gatekeeper ── is the password right? ──▶ Logins ── argon2, cache, back-off

@@ -1,4 +1,4 @@
-//! Rules for the names of users, roles and what is granted; they are Milvus' own.
+//! Rules for the names of users, roles, privileges and objects; they are Milvus' own.
 
 use super::error::AccessFailure;
 use crate::model::{

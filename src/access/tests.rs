@@ -1,4 +1,4 @@
-//! Users, roles and grants over a whole process: what the calls do, what a restart keeps, which logins are right.
+//! Users, roles and grants over a whole process: the effects of the calls, over restarts too, and which logins are right.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -79,7 +79,7 @@ mod tests {
         };
         assert_eq!(counts, [32, 16, 8, 4]);
         assert_eq!(fill(&waiting, address(1)).len(), 32, "places come back");
-        assert!(waiting.0.lock().of.is_empty(), "and nothing is kept of who had them");
+        assert!(waiting.0.lock().of.is_empty(), "and no former holder is kept");
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn a_thread_gives_way_as_far_as_the_one_that_started_it_and_no_further() {
     assert_eq!(both, (expected, expected));
 }
 
-/// Has threads of its own and counts what it is asked for.
+/// Has threads of its own and counts requests for them.
 #[derive(Debug, Default)]
 struct Counting {
     begun: AtomicU64,

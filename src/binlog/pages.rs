@@ -165,7 +165,7 @@ impl Claims {
 enum NoHeader {
     /// More bytes are needed.
     Cut,
-    /// It can't be one, whatever follows.
+    /// It can't be one with any continuation.
     Wrong(&'static str),
 }
 
@@ -178,8 +178,8 @@ impl std::fmt::Display for NoHeader {
     }
 }
 
-/// Structures of a header, as far as the decoder knows them. It takes the fields that it knows for what they should be,
-/// whatever type they claim, so another type is refused here.
+/// Structures of a header, as far as the decoder knows them. It reads the fields that it knows as their right type,
+/// and ignores the type that they claim, so another type is refused here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HeaderPart {
     Page,

@@ -124,7 +124,7 @@ fn addresses(flags: &LayerFlags) -> Result<Addresses, CommandError> {
     Ok(running.unwrap_or_else(configured))
 }
 
-/// What is known about the server at `endpoint`: something only if it is the one that was found at `own`.
+/// Knowledge of the server at `endpoint`: none unless it is the one that was found at `own`.
 fn known(endpoint: &str, own: &str, tls: bool, found: &Addresses) -> KnownPort {
     if endpoint == own { KnownPort { tls, certificates: found.certificates.clone() } } else { KnownPort::default() }
 }

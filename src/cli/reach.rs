@@ -21,7 +21,7 @@ const PASSWORD: &str = "DATACOORD_PASSWORD";
 /// A longer file is no password.
 const MAX_PASSWORD_BYTES: u64 = 4096;
 
-/// What is known about the port of a server before it is asked.
+/// Knowledge of a server's port before the server is asked.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KnownPort {
     pub(super) tls: bool,

@@ -56,7 +56,7 @@ impl Client {
         succeeded(call, Some(status))
     }
 
-    /// Creates an index that compares every vector, which is what a load asks for.
+    /// Creates an index that compares every vector: a load needs one.
     ///
     /// # Errors
     /// Those of a call.

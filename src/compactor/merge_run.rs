@@ -70,7 +70,7 @@ impl Cores {
 #[derive(Clone)]
 pub(super) struct CompactorParts {
     pub(super) store: SegmentStore,
-    /// As configured, with sizes reduced to what the memory limit allows.
+    /// As configured, with sizes reduced to fit the memory limit.
     pub(super) binlog: BinlogConfig,
     /// Bytes of a binlog as configured. A copied binlog may be that large, because it is never in memory.
     pub(super) copied_bytes: u64,

@@ -50,7 +50,7 @@ impl AccessConfig {
         if self.enabled { 2 } else { 1 }
     }
 
-    /// Memory that logins need beyond what the base of the process has room for.
+    /// Memory that logins need beyond their room in the base of the process.
     pub(super) fn login_bytes(&self) -> u64 {
         if self.enabled { HASH_BYTES * self.hashes_at_once() as u64 } else { 0 }
     }

@@ -1,6 +1,6 @@
 //! Divides the memory that the process may use over everything that holds much of it.
 //!
-//! A pure function of numbers; [`super::machine`] reads what the machine has. The parts and the base never add up to more
+//! A pure function of numbers; [`super::machine`] reads the machine's memory. The parts and the base never add up to more
 //! than the total, so the process slows its work down before the kernel kills it.
 
 const MIB: u64 = 1 << 20;

@@ -163,7 +163,7 @@ pub(super) const KEYS: &[Key] = &[
     key!("dataCoord.segment.compactableProportion", Ratio, SHARE, Ratio(config.compaction.full_proportion),
         "Few small segments are merged if they fill this share of the maximum size together."),
     key!("dataCoord.enableCompaction", Flag, None, Flag(config.compaction.enabled),
-        "Switches all compaction, also what users ask for."),
+        "Switches all compaction, also on request."),
     key!("dataCoord.compaction.enableAutoCompaction", Flag, None, Flag(config.compaction.auto_enabled),
         "Switches automatic compaction."),
     key!("dataCoord.compaction.indexBasedCompaction", Flag, None, Flag(config.compaction.indexed_only),
@@ -359,7 +359,7 @@ pub(super) const KEYS: &[Key] = &[
     key!("datacoord.http.openMetrics", Flag, None, Flag(config.server.open_metrics),
         "/metrics needs neither a login nor, in mutual TLS, a certificate."),
     key!("datacoord.tls.reloadInterval", Seconds, Some((0.1, 86_400.0)), Time(config.tls.reload_interval),
-        "How often the files of tls are compared with what is in use; new ones are used at once."),
+        "How often the files of tls are compared with those in use; new ones are used at once."),
     key!("datacoord.connections.max", Count, Some((0.0, 1_000_000.0)), Count(config.server.max_connections),
         "Connections at once, of both ports; one more is refused. 0: as many as descriptors and memory allow."),
     key!("datacoord.connections.idleTimeout", Seconds, Some((1.0, 86_400.0)), Time(config.server.idle_timeout),
@@ -381,7 +381,7 @@ pub(super) const KEYS: &[Key] = &[
     key!("datacoord.binlog.dictionary", Flag, None, Flag(config.binlog.dictionary),
         "Columns whose values may repeat begin with a dictionary."),
     key!("datacoord.memory.limit", Megabytes, Some((0.0, MAX_MB)), Bytes(config.memory.limit_bytes),
-        "Memory that the process may use; 0: what its cgroup gives, or three quarters of the machine's."),
+        "Memory that the process may use; 0: the limit of its cgroup, or three quarters of the machine's."),
     key!("datacoord.memory.hugePages", Flag, None, Flag(config.memory.huge_pages),
         "Let the allocator take huge pages, which make inserts and merges faster. A process that may use less than 1 GB \
          never takes them."),
@@ -389,7 +389,7 @@ pub(super) const KEYS: &[Key] = &[
         "Growing segments are sealed, largest first, while they hold more than this; writers wait at twice that. \
          0: a share of memory.limit."),
     key!("datacoord.flush.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.flushes_bytes),
-        "What flushes encode and write holds no more than this; 0: a share of memory.limit."),
+        "Memory of flushes for encoding and writing; 0: a share of memory.limit."),
     key!("datacoord.query.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.queries_bytes),
         "Memory for running queries and their answers, all together; 0: a share of memory.limit."),
     key!("datacoord.query.maxConcurrency", Count, Some((0.0, 1024.0)), Count(config.query.max_concurrency),
@@ -408,7 +408,7 @@ pub(super) const KEYS: &[Key] = &[
         unit: Text,
         range: None,
         choices: &[],
-        doc: "Name of a write-ahead log that is lost, as the refused start has it: a new one is begun without what only that one had.",
+        doc: "Name of a write-ahead log that is lost, as the refused start has it: a new one is begun without the rows that only that one had.",
         get: |draft| {
             Setting::Text(draft.config.ingest.accept_lost_log.map(|name| name.to_string()).unwrap_or_default())
         },
@@ -433,7 +433,7 @@ pub(super) const KEYS: &[Key] = &[
     key!("datacoord.compaction.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.merges_bytes),
         "Memory for merging, all plans together; 0: a share of memory.limit."),
     key!("datacoord.compaction.throttle", Megabytes, Some((0.0, MAX_MB)), Bytes(config.worker.throttle_bytes),
-        "What merges may read and write per second, all together, until SetThrottle says otherwise; 0: no limit."),
+        "Bytes that merges may read and write per second, all together, until SetThrottle says otherwise; 0: no limit."),
     Key {
         name: "datacoord.compaction.windows",
         aliases: &[],

@@ -96,7 +96,7 @@ impl RawConfig {
     }
 }
 
-/// An address for an error: what stands before an @ may be a password.
+/// An address for an error: text before an @ may be a password.
 fn without_user(address: &str) -> String {
     match address.rsplit_once('@') {
         Some((_, host)) => format!("{MASK}@{host}"),

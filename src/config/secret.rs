@@ -25,7 +25,7 @@ impl Secret {
 
     /// `text` without this secret, for texts of others that may repeat it.
     pub fn removed_from(&self, text: String) -> String {
-        // A secret of few letters is in every text by chance; taking it out would say what it is.
+        // A secret of few letters is in every text by chance; taking it out would tell it.
         if self.0.len() < SHORTEST_REMOVED || !text.contains(self.expose()) {
             return text;
         }

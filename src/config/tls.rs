@@ -51,7 +51,7 @@ pub struct TlsConfig {
     pub key: PathBuf,
     /// PEM file with the authorities whose certificates clients may have.
     pub authorities: PathBuf,
-    /// How often the files are compared with what is in use.
+    /// How often the files are compared with those in use.
     pub reload_interval: Duration,
 }
 

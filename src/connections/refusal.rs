@@ -1,4 +1,4 @@
-//! What a client hears that can't be served, in the words of the protocol that it speaks.
+//! The answer to a client that can't be served, in the protocol that it speaks.
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

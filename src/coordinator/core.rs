@@ -1,4 +1,4 @@
-//! What the coordinator's parts share: the truth in memory, the catalog, the store, ids and time.
+//! The state that the coordinator's parts share: the truth in memory, the catalog, the store, ids and time.
 //!
 //! The log's flushes and the scheduler's results come back through here ([`super::commit`], [`super::execution`]);
 //! therefore this part knows neither of them.

@@ -17,7 +17,7 @@ const MOST: usize = 1_000;
 /// Objects of the scrubber that health names.
 const MOST_NAMED: usize = 5;
 
-/// One object and what its finders said. At least one of them did.
+/// One object and the reports of its finders, at least one.
 #[derive(Debug, Clone)]
 struct DamagedObject {
     collection: CollectionId,

@@ -108,7 +108,7 @@ impl Core {
         }
     }
 
-    /// Loads what a build needs, and has garbage collection spare its objects.
+    /// Loads the inputs of a build, and has garbage collection spare its objects.
     async fn index_task(&self, plan: Plan) -> Result<IndexTask, CoordinatorError> {
         let cell = self.collections.by_id(plan.group.collection)?;
         let (id, index) = plan.builds().ok_or_else(|| CoordinatorError::Internal("a build of nothing".to_owned()))?;

@@ -49,7 +49,7 @@ pub struct Garbage {
     pub pins: Vec<Pin>,
 }
 
-/// What one round removed.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Collected {
     pub segments: u64,
@@ -78,7 +78,7 @@ impl Core {
         Ok(collected)
     }
 
-    /// All garbage, with what pins it. Removes nothing.
+    /// All garbage, with its pins. Removes nothing.
     pub(super) async fn find_garbage(&self, write_path: &dyn WritePath) -> Result<Vec<Garbage>, CoordinatorError> {
         let _alone = self.collecting.lock().await;
         let mut found = Vec::new();

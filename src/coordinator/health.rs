@@ -34,7 +34,7 @@ pub struct Ailment {
     pub reason: String,
 }
 
-/// Whether the process does its work, and what is wrong if not.
+/// Whether the process does its work, and the reasons if not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HealthReport {
     /// The worst first.

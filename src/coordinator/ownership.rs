@@ -203,7 +203,7 @@ impl Ownership {
             _ => marks.settled,
         };
         if verdict == MarkClaim::TakenOver {
-            warn!(store = store.place(), from = found.name(), "taking the store over: whoever had it is fenced");
+            warn!(store = store.place(), from = found.name(), "taking the store over: its owner before is fenced");
         }
         let mut txn = catalog.txn();
         let next = Mark { catalog: identity, epoch: catalog.epoch().0, run: ids::unique_name(), turn: 0 };

@@ -47,7 +47,7 @@ pub struct CompactionOptions {
 }
 
 impl CompactionOptions {
-    /// Reads what the members alone can tell.
+    /// Reads the members, without a look at a collection.
     ///
     /// # Errors
     /// `Invalid` for a size or time below 0, a priority out of range, and two policies at once.
@@ -75,7 +75,7 @@ impl CompactionOptions {
         })
     }
 
-    /// The policy that the options name: at most one of them. The largest number is what clients send for "any size". A
+    /// The policy that the options name: at most one of them. Clients send the largest number for "any size". A
     /// size above [`MAX_TARGET_MB`] is lowered to it; the reasons of the plans name the size that they use.
     fn policy(&self) -> Result<Policy, CoordinatorError> {
         let &Self { is_clustering, is_l0, target_size_mb, .. } = self;

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use super::CollectionCell;
 use crate::model::{CollectionId, Segment, SegmentId};
 
-/// Added to the bytes of a segment: what opening its objects costs.
+/// Added to the bytes of a segment: the cost of opening its objects.
 const SEGMENT_BYTES: u64 = 64 << 10;
 
 /// The scrubber between two looks.
@@ -81,7 +81,7 @@ impl Round {
     }
 }
 
-/// When a segment has its turn, given what had it before.
+/// When a segment has its turn, given the segments before it.
 fn due_ms(began_ms: u64, interval_ms: u64, done: u64, total: u64) -> u64 {
     let part = u128::from(interval_ms) * u128::from(done.min(total)) / u128::from(total.max(1));
     began_ms.saturating_add(u64::try_from(part).unwrap_or(interval_ms))

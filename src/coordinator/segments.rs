@@ -15,7 +15,7 @@ use crate::model::{Group, Lsn, PartitionId, Segment, SegmentId, SegmentLevel, Se
 /// Ascending by id, no id twice.
 type List = Arc<[Segment]>;
 
-/// What the catalog knows.
+/// The segments that the catalog knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SegmentTable {
     /// Live segments; no list is empty.
@@ -26,7 +26,7 @@ pub(crate) struct SegmentTable {
     sums: Sums,
 }
 
-/// What segments of one state and level add up to.
+/// Sums over the segments of one state and level.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct StateSum {
     pub(super) segments: u64,

@@ -182,7 +182,7 @@ impl StepCatalog {
         answered.await.unwrap_or_else(|_| Err(CoordinatorError::Stopping.into()))
     }
 
-    /// Whether memory can be relied on to be what the catalog holds.
+    /// Whether memory is certain to agree with the catalog.
     pub(super) fn check(&self) -> Result<(), CoordinatorError> {
         self.steps.check()
     }

@@ -1,6 +1,6 @@
 //! Breakages of a promise, one name each.
 //!
-//! Must never: hold what a breakage does. That is where the code decides, one line beside what is right.
+//! Must never: hold the code of a breakage. That stands where the code decides, one line beside the right one.
 
 /// One list, so that the suite can be shown to catch every one of them.
 macro_rules! faults {
@@ -122,7 +122,7 @@ faults! {
     /// Segments are forgotten before the log has noted that they are flushed.
     CollectedBeforeNote: P4,
 
-    /// A reader does not pin what it reads.
+    /// A reader does not pin the segments that it reads.
     ReaderNotPinned: P5,
     /// Garbage collection ignores the pins of readers.
     GarbageIgnoresReaders: P5,

@@ -35,7 +35,7 @@ impl Graph {
     /// Memory of a node beside the bytes of the graph: where its vector is, and the place that it belongs to.
     pub const TABLE_BYTES: u64 = 40;
 
-    /// Opens what [`super::GraphBuilder::to_bytes`] made, and has been checked since.
+    /// Opens the bytes of [`super::GraphBuilder::to_bytes`], which have been checked since.
     ///
     /// # Errors
     /// Bytes of another shape; no memory.

@@ -1,4 +1,4 @@
-//! Bounds on the bodies of requests. Must never: grow with what a client claims.
+//! Bounds on the bodies of requests. Must never: grow with a number that a client claims.
 
 use std::time::Duration;
 

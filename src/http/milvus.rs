@@ -1,4 +1,4 @@
-//! The Milvus service as the REST edge gets it from the one place that knows both edges. Must never: know who serves it.
+//! The Milvus service as the REST edge gets it from the one place that knows both edges. Must never: know its implementation.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The routes, and what surrounds every request: limits, the checks of its origin and its caller, the count.
+//! The routes, and the layers around every request: limits, the checks of its origin and its caller, the count.
 
 use std::sync::Arc;
 

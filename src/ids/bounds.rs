@@ -1,4 +1,4 @@
-//! Where bounds are kept, and what can go wrong with ids. Says nothing about when a bound is moved.
+//! Where bounds are kept, and the errors of ids. Says nothing about when a bound is moved.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! A range of numbers with a durable upper bound. Gives out what is below the bound; must never move the bound itself,
+//! A range of numbers with a durable upper bound. Gives out numbers below the bound; must never move the bound itself,
 //! which is the keeper's task.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Errors of the write path, and what a caller can do about each.
+//! Errors of the write path, each with a kind that tells the caller what to do.
 //!
 //! Never keeps the bytes of a request; texts name the field, the value and the limit, or the file and the offset.
 

@@ -259,7 +259,7 @@ impl Ingest {
         if gone.is_empty() {
             return Ok(());
         }
-        // With the note a replay leaves the rows out, whatever the catalog says by then.
+        // With the note a replay leaves the rows out without a look into the catalog.
         self.append(LogBody::Control(Control::Flushed(gone.clone())), None).await?;
         self.inner.flusher.forget(&gone, |state, id| drop(state.remove(id)));
         Ok(())

@@ -28,7 +28,7 @@ pub struct DeltaBatch {
     /// Every delete of the channel up to here is in `deletes` or was in an earlier batch. To be stored with the commit:
     /// [`super::RecoveredCollection::delta_lsn`].
     pub upto: Lsn,
-    /// Segments whose own delta logs hold everything that hits them up to a position: they need only what is later.
+    /// Segments whose own delta logs hold everything that hits them up to a position: they need only later deletes.
     pub flushed: Vec<FlushedUpTo>,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with metadata. Never holds a value that could be secret: keys only.
+//! Errors of metadata. Never hold a value that could be secret: keys only.
 
 use crate::{
     error::{Classify, ErrorKind},

@@ -31,7 +31,7 @@ const PAGE: PageLimit = PageLimit::new(4096, 512 << 10);
 /// Decoding more than this would hold up an async thread.
 const INLINE_BYTES: usize = 32 << 10;
 
-/// Everything the catalog knew when it was loaded, except log lists. `S` is what the callback made of a collection's
+/// Everything the catalog knew when it was loaded, except log lists. `S` is the value that the callback made of a collection's
 /// segments.
 #[derive(Debug)]
 pub struct Contents<S> {

@@ -22,7 +22,7 @@ pub trait MetaStore: Send + Sync + Debug {
     async fn commit(&self, txn: Txn) -> Result<(), MetaError>;
 
     /// The first pairs of the span, ascending by key, as of one moment: sees every transaction whose `commit` has
-    /// returned. [`Page::rest`] is what to scan next; only a page without it is the last one.
+    /// returned. [`Page::rest`] is the next span to scan; only a page without it is the last one.
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError>;
 
     /// The tally of all pairs of a class (`tally::class`), kept by a store that can lose some. None: it can't lose any.

@@ -21,7 +21,7 @@ pub const ROOT_PASSWORD: &str = "Milvus";
 /// Stands for every database, every object, or every privilege of an object type.
 pub const ANY: &str = "*";
 
-/// What a stored password is compared with. Its parameters are stored beside it, so that later releases may raise them.
+/// The hash that a password is compared with. Its parameters are stored beside it, so that later releases may raise them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordHash {
     /// Always `argon2id`, version 19.
@@ -88,7 +88,7 @@ impl Grant {
     }
 }
 
-/// What a grant allows on its object.
+/// The right that a grant gives on its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Granted {
     /// Every privilege of the object type.
@@ -192,7 +192,7 @@ impl ObjectType {
 
 macro_rules! privileges {
     ($($name:ident),* $(,)?) => {
-        /// What can be granted, by the names that Milvus 2.3.5 has.
+        /// Privileges, by the names that Milvus 2.3.5 has.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Privilege {
             $($name),*

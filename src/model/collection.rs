@@ -61,7 +61,7 @@ pub struct Collection {
     /// A user dropped it. The record stays until the files of its segments are gone.
     #[serde(default)]
     pub dropped: bool,
-    /// Segments with smaller ids were truncated: they have no rows, whatever their own records still say. 0: none.
+    /// Segments with smaller ids were truncated: they have no rows, also if their own records are still live. 0: none.
     #[serde(default, skip_serializing_if = "is_none")]
     pub truncated_before: SegmentId,
 }

@@ -1,4 +1,4 @@
-//! A job: one trigger's work. Its id is what SDKs call the compaction id.
+//! A job: one trigger's work. SDKs call its id the compaction id.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
-//! Why a load is refused, and what a collection's load state refuses, as values. `wire::status` has Milvus' words.
+//! Refusals of loads, and of calls that need a loaded collection, as values. `wire::status` has Milvus' words.
 
 use super::{Channel, CollectionId, PartitionId, SegmentId};
 use crate::error::{Classify, ErrorKind};
 
-/// What a client asked to load or release.
+/// The object of a load or a release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadUnit {
     Collection,
@@ -30,7 +30,7 @@ pub enum LoadError {
     /// There is one group, the default one.
     #[error("there is no resource group {group}")]
     NoResourceGroup { unit: LoadUnit, group: String },
-    /// The same of what is loaded already, in the default one.
+    /// The same for a load of something loaded, in the default one.
     #[error("there is no resource group {group}, and {unit:?} is loaded in the default one")]
     OtherResourceGroup { unit: LoadUnit, group: String },
     #[error("the default resource group and others are asked for at once")]

@@ -19,7 +19,7 @@ pub struct Attempt {
 /// one at a time for a plan.
 #[async_trait]
 pub trait JobSink: Send + Sync {
-    /// Marks the plan as executing, with this attempt counted, checks its inputs and loads what the worker needs.
+    /// Marks the plan as executing, with this attempt counted, checks its inputs and loads the worker's task.
     async fn prepare(&self, attempt: Attempt) -> Result<Task, SinkRefusal>;
 
     /// Commits the outcome. After an error nothing has changed, and the attempt counts as failed.

@@ -1,4 +1,4 @@
-//! What waits, what runs, and how often each has ended: the scheduler's state as a value. Times are arguments.
+//! The scheduler's state as a value: waiting plans, running plans, and counts of their ends. Times are arguments.
 //!
 //! Must never: call the sink or the worker, or wait. It is behind a lock.
 

@@ -20,7 +20,7 @@ use crate::{
     model::{CollectionId, JobId, Plan, PlanId, PlanState, Progress, ProgressReport, Trigger},
 };
 
-/// What an execution does.
+/// The behaviour of an execution.
 #[derive(Debug, Clone, PartialEq)]
 enum Step {
     Succeed,

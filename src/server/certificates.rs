@@ -1,6 +1,6 @@
 //! Keeps the certificates of both ports as the files have them, and says so when they can't be used.
 //!
-//! What is in use stays in use until there is something better: a bad file, or a certificate that has expired, never
+//! A certificate stays in use until there is a better one: a bad file, or a certificate that has expired, never
 //! ends a connection or closes a port.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -1,4 +1,4 @@
-//! What listens where, and what that means: one line of the log for each port at the start, and warnings about what
+//! The ports and who may reach them: one line of the log for each port at the start, and warnings about what
 //! others could do.
 
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ impl Exposed {
         }
     }
 
-    /// What others could do, and the keys that change it. Nothing where only this machine can connect.
+    /// The rights of others, and the keys that change them. Nothing where only this machine can connect.
     fn warning(&self) -> Option<String> {
         if self.address.ip().is_loopback() {
             return None;

@@ -73,7 +73,7 @@ impl Addresses {
         data_dir.join("addresses.json")
     }
 
-    /// Writes `{"pid": …, "grpc": "host:port", "http": "host:port"}`, with TLS also what a client has to know, beside `path` and renames it into place.
+    /// Writes `{"pid": …, "grpc": "host:port", "http": "host:port"}`, with TLS also the certificates that a client has to know, beside `path` and renames it into place.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         name.push(".tmp");

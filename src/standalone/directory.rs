@@ -1,4 +1,4 @@
-//! The directory of names: what each name of each database means.
+//! The directory of names: the meaning of each name of each database.
 //!
 //! A name means one thing: a collection, or an alias of a collection of the same database. [`Directory::check`] alone says
 //! whether a call may add, move or drop a name, and every such call asks it. [`settle`] holds a catalog to the same rule
@@ -23,7 +23,7 @@ impl<'a> CollectionName<'a> {
     }
 }
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Collection(CollectionId),
@@ -39,7 +39,7 @@ impl Meaning {
     }
 }
 
-/// What a call wants to do with names.
+/// A change of names that a call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameChange<'a> {
     /// `most` is how many databases there may be.
@@ -74,7 +74,7 @@ pub(super) enum NameChange<'a> {
     },
 }
 
-/// What a call that may go on has before it.
+/// The situation of a call that may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
     /// It is as the call wants it: nothing is left to do.
@@ -101,7 +101,7 @@ impl Space {
     }
 }
 
-/// What every name means.
+/// The meaning of every name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Directory {
     spaces: BTreeMap<String, Space>,
@@ -346,7 +346,7 @@ impl std::fmt::Display for Settled {
 }
 
 /// Makes every name of a catalog mean one thing. An older release may have stored a name twice: a collection's own
-/// name then wins over an alias, and the older collection over the newer one. The caller stores what has changed, so that
+/// name then wins over an alias, and the older collection over the newer one. The caller stores the changes, so that
 /// the losing meaning does not come back when the winner is dropped.
 ///
 /// `collections` ascend by id; those that were dropped have no names. `longest` is the longest name, in bytes.

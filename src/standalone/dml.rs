@@ -19,7 +19,7 @@ use crate::{
     query::BoundExpr,
 };
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug, Clone)]
 pub struct Mutation {
     /// Keys of inserted rows, in the order of the request; none for a delete.
@@ -29,7 +29,7 @@ pub struct Mutation {
     pub ts: Timestamp,
 }
 
-/// What a flush sealed.
+/// The result of a flush.
 #[derive(Debug, Clone)]
 pub struct FlushedCollection {
     /// Sealed by this call.

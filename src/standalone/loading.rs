@@ -1,6 +1,6 @@
-//! Load state: what may be loaded, and what a loaded or an unloaded collection allows. The only place that decides it.
+//! Load state: which loads are allowed, and which calls a collection allows by its load state. The only place that decides it.
 //!
-//! Rows are on this node whether or not they are loaded: a load only changes what a client may do, as in Milvus. It is
+//! Rows are on this node whether or not they are loaded: a load only changes a client's rights, as in Milvus. It is
 //! done at once and kept in the definition, so it outlives a restart. There is one node, and so one replica in one
 //! resource group.
 //!
@@ -20,7 +20,7 @@ pub struct LoadRequest<'a> {
     pub replicas: i32,
     /// Empty: the default one.
     pub resource_groups: &'a [String],
-    /// Only reads again what is loaded, which needs nothing here.
+    /// Only reads loaded rows again, which needs nothing here.
     pub refresh: bool,
 }
 

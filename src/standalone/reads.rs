@@ -127,7 +127,7 @@ impl Standalone {
 
     pub(super) fn query_limits(&self, admitted: &RunningQuery) -> QueryLimits {
         let config = &self.config;
-        // The account refuses what the memory of all queries can't hold, and names the setting.
+        // The account refuses rows that the memory of all queries can't hold, and names the setting.
         QueryLimits {
             max_window: config.limits.max_query_rows,
             max_rows: u64::MAX,

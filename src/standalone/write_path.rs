@@ -106,7 +106,7 @@ fn answer<E: Classify + std::fmt::Display>(outcome: Result<FlushOutcome, E>) -> 
     })
 }
 
-/// What is wrong with the write path, for the health report.
+/// Faults of the write path, for the health report.
 fn ailments(health: &Health) -> Vec<Ailment> {
     match health {
         Health::Healthy => Vec::new(),

@@ -90,7 +90,7 @@ pub trait Backend: Send + Sync + std::fmt::Debug {
     fn batch(&self) -> usize;
 
     /// Replaces an object by `next` if it is exactly `expected` (`None`: absent), as durably as `put`. One step where the
-    /// store has conditional writes: of several concurrent calls one is done, and the others learn what is there instead.
+    /// store has conditional writes: of several concurrent calls one is done, and the others get the object that is there instead.
     /// An answer may get lost, so a retry may find the caller's own bytes.
     ///
     /// The default compares and then writes. That is not atomic, and enough for tests with one writer.

@@ -154,7 +154,7 @@ pub struct ParsePathError(pub String);
 impl FromStr for LogPath {
     type Err = ParsePathError;
 
-    /// Accepts exactly what `Display` prints, so that no object has two names.
+    /// Accepts exactly the output of `Display`, so that no object has two names.
     fn from_str(name: &str) -> Result<Self, ParsePathError> {
         parse(name).filter(|path| path.to_string() == name).ok_or_else(|| ParsePathError(name.to_owned()))
     }

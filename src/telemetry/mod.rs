@@ -1,4 +1,4 @@
-//! What the process reports about itself: log lines and metrics.
+//! Reports of the process about itself: log lines and metrics.
 //!
 //! Must never: use a global, except the one subscriber that [`init`] installs. Must never make an id or a user's name a
 //! label of a metric, because every new value costs a series for ever: labels are closed sets (states, kinds, reasons,

@@ -24,7 +24,7 @@ pub enum Trust {
     Authorities(PemFile),
     /// Those with a certificate of an authority that the machine trusts.
     Machine,
-    /// Those that show one of these certificates, whatever its name, authority and age: SHA-256 in hexadecimal digits. For
+    /// Those that show one of these certificates, of any name, authority and age: SHA-256 in hexadecimal digits. For
     /// a server on the same machine that has written down which ones it uses.
     Exactly(Vec<String>),
 }

@@ -1,4 +1,4 @@
-//! Why files of TLS can't be used. Names the setting and the file, and never repeats what is in the file.
+//! Why files of TLS can't be used. Names the setting and the file, and never repeats its content.
 
 use std::{io, path::PathBuf};
 

@@ -8,8 +8,8 @@
 //! ```text
 //! pem        files: certificates and keys in PEM
 //! identity   a certificate and its key that fit each other and are valid now
-//! server     what both ports show and demand, and its replacement
-//! client     what a client trusts: an authority, the machine's, or the certificates of a running server
+//! server     certificates that both ports show and demand, and their replacement
+//! client     the trust of a client: in an authority, the machine's, or the certificates of a running server
 //! ```
 
 mod client;

@@ -1,4 +1,4 @@
-//! What both ports show and demand, and its replacement when the files change.
+//! Certificates that both ports show and demand, and their replacement when the files change.
 
 use std::sync::Arc;
 
@@ -38,18 +38,18 @@ impl PortTls {
     }
 }
 
-/// What [`ServerTls::look`] found.
+/// The result of [`ServerTls::look`].
 #[derive(Debug)]
 pub enum FileChange {
-    /// The files hold what is in use.
+    /// The files hold the certificates in use.
     Same,
     /// The files hold something else, and it can be used.
     New(LoadedFiles),
-    /// The files can't be used. What is in use stays.
+    /// The files can't be used. The certificates in use stay.
     Unusable(TlsError),
 }
 
-/// What the files of TLS hold, ready to be used.
+/// The content of the files of TLS, ready to be used.
 #[derive(Debug)]
 pub struct LoadedFiles {
     identity: Identity,
@@ -63,7 +63,7 @@ impl LoadedFiles {
     }
 }
 
-/// The files of TLS, and what is in use of them.
+/// The files of TLS, and the certificates in use.
 #[derive(Debug)]
 pub struct ServerTls {
     files: Files,

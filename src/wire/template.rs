@@ -32,7 +32,7 @@ impl Classify for TemplateError {
 /// The expression with its values. Without values it is left as it is, placeholders too. `most` is in bytes.
 ///
 /// # Errors
-/// [`TemplateError`]; what else is wrong with an expression is for its parser to say.
+/// [`TemplateError`]; the parser of expressions finds all other faults.
 pub fn fill<'e>(
     expr: &'e str,
     values: &HashMap<String, TemplateValue>,

@@ -228,7 +228,7 @@ fn end_of_text(chars: &[char], mut at: usize) -> usize {
     at
 }
 
-/// Behind `r#"…"#`, if that is what begins here.
+/// Behind `r#"…"#`, if one begins here.
 fn end_of_raw_text(chars: &[char], mut at: usize) -> Option<usize> {
     while matches!(chars.get(at), Some('b' | 'r')) {
         at += 1;

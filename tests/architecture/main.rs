@@ -1,5 +1,5 @@
 //! Holds the direction of dependencies: a module uses only modules of rows above its own, and in its own row only what
-//! is drawn here. Reads the source text; what counts is every path that begins with `crate::`.
+//! is drawn here. Reads the source text; every path that begins with `crate::` counts.
 
 mod imports;
 mod reliability;
@@ -70,7 +70,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("http", "query"),
 ];
 
-/// Uses that only test files have: they start a whole process, and look at what a client would see.
+/// Uses that only test files have: they start a whole process, and look at it as a client.
 const IN_TESTS: &[(&str, &str)] =
     &[("coordinator", "standalone"), ("coordinator", "query"), ("access", "standalone"), ("http", "grpc")];
 

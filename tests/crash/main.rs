@@ -1,7 +1,7 @@
 //! The real binary, killed and crowded (P1, P2, P3, P4, P7, P8).
 //!
 //! `nothing_acknowledged_is_lost_to_kill_9`: `kill -9` at random moments of inserting, flushing and compacting. A journal
-//! keeps what was acknowledged. After every kill the server is started again on the same data and asked for everything:
+//! keeps acknowledged writes. After every kill the server is started again on the same data and asked for everything:
 //! acknowledged rows must be there, acknowledged deletes must have stayed, an unacknowledged request must
 //! have happened as a whole or not at all, and every job id that was ever returned must still be known.
 //!

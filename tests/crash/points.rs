@@ -43,7 +43,7 @@ pub fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(libc::SIGKILL)
 }
 
-/// The load that leads to a place, and how often the server comes there until it is killed: what comes later meets a server
+/// The load that leads to a place, and how often the server comes there until it is killed: later calls meet a server
 /// that has done everything once. In 40 s on two busy cores the load led to each place ten times or more, apart from those
 /// that are named here.
 fn way(point: Point, phase: PointPhase) -> (Load, &'static [u64]) {
@@ -83,7 +83,7 @@ async fn a_kill_at_every_place_loses_nothing() -> Result<()> {
     for (point, phase) in &chosen {
         let (load, times) = way(*point, *phase);
         for at in times {
-            // What it leaves: a plan under way, segments, rows in the log.
+            // It leaves a plan under way, segments, and rows in the log.
             if matches!(load, Load::Start | Load::Orphan) {
                 let events = rng.random_range(5..25);
                 workload::run_until_killed(&mut server, workload::Work::Compact, events, &mut rng, &mut journal)

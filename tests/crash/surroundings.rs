@@ -164,7 +164,7 @@ async fn a_full_disk_costs_nothing_that_was_acknowledged() -> Result<()> {
     let mut journal = filled(&server).await?;
     for round in 0..3 {
         disk.fill()?;
-        // Until a write is refused: what is left in the newest page of the log may hold a few.
+        // Until a write is refused: the rest of the newest page of the log may hold a few.
         let mut client = server.client();
         let why = loop {
             let rows: Vec<(i64, i64)> = journal.fresh_keys(500).into_iter().map(|key| (key, key)).collect();
@@ -176,7 +176,7 @@ async fn a_full_disk_costs_nothing_that_was_acknowledged() -> Result<()> {
             journal.acknowledge(Doubt::Insert(rows));
         };
         ensure!(why.contains("No space left"), "{why}");
-        // What is stored can be read, and nothing dies.
+        // Stored rows can be read, and nothing dies.
         requests::count(&mut client, COLLECTION).await.context("a query on a full disk")?;
         let flushed = client.flush(requests::flush(COLLECTION)).await?.into_inner().status;
         ensure!(check(flushed, "flush").is_err(), "a flush cannot have succeeded");

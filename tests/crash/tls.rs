@@ -222,7 +222,7 @@ async fn changed_files_are_used_without_ending_a_connection() -> Result<()> {
     version(&server, Some(tls)).await?;
     let probe = files.command(&["healthcheck"]).await?;
     ensure!(probe.status.success(), "it knows the new certificate: {probe:?}");
-    // The certificate of another authority comes into use too: clients decide what they trust.
+    // The certificate of another authority comes into use too: trust is the clients' decision.
     let other = Authority::new("another one");
     other.server().write(files.path(), "server");
     std::fs::write(&files.ca, other.pem())?;

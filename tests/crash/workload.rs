@@ -141,7 +141,7 @@ fn begin(
     tasks
 }
 
-/// Waits for the clients of a server that is gone, and notes what they know.
+/// Waits for the clients of a server that is gone, and notes their knowledge.
 async fn note(mut tasks: JoinSet<Vec<Entry>>, journal: &mut Journal) -> Result<()> {
     while let Some(done) = tasks.join_next().await {
         for entry in done? {

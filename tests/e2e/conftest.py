@@ -1,4 +1,4 @@
-"""What every Python suite shares: the connection, and collections that are gone when their test ends."""
+"""Shared by every Python suite: the connection, and collections that are gone when their test ends."""
 
 import itertools
 import os

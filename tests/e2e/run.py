@@ -39,7 +39,7 @@ STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
 HISTORY_SECONDS = 25  # of concurrent clients whose history is checked
 FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
-# Everything about binlogs that can be set, far from what it usually is.
+# All settings of binlogs, far from their usual values.
 UNUSUAL_BINLOGS = """
 datacoord:
   binlog: {zstdLevel: 9, pageSize: 4096, rowGroupRows: 100, dictionary: false}
@@ -55,7 +55,7 @@ USERS_TOKEN = {"E2E_TOKEN": "root:Milvus"}
 
 
 class Failure(Exception):
-    """A suite, an environment or a server did not do what it should."""
+    """A suite, an environment or a server has failed."""
 
 
 class Skip(Exception):
@@ -140,7 +140,7 @@ def maven_env(name, folder):
 
 @dataclass
 class Environment:
-    """What a client needs to run: made once, reused while its stamp is unchanged."""
+    """The environment of a client: made once, reused while its stamp is unchanged."""
 
     name: str
     pins: list

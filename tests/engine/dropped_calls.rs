@@ -257,7 +257,7 @@ async fn done<T: Debug>(call: impl Future<Output = Result<tonic::Response<T>, to
 }
 
 impl Rpc {
-    /// Prepares what the call needs.
+    /// Prepares the objects of the call.
     async fn prepare(self, process: &Process, world: &World, name: &str) {
         let api = &process.api;
         let collection_name = name.to_owned();

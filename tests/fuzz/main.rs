@@ -35,7 +35,7 @@ fn kept(target: Target) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target.name)
 }
 
-/// Inputs that once failed, or that reach what the seeds do not.
+/// Inputs that once failed, or that reach code which the seeds do not reach.
 fn corpus(target: Target) -> Vec<Vec<u8>> {
     let Ok(files) = fs::read_dir(kept(target)) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();

@@ -24,7 +24,7 @@ use crate::{
 };
 
 const STATUS: &str = ".milvus.proto.common.Status";
-/// What the server and this test may hold at once, above the memory before the first call: the pools of a server with
+/// Memory that the server and this test may hold at once, above that before the first call: the pools of a server with
 /// little memory, and copies of a message on its way.
 const MOST_MEMORY: usize = 192 << 20;
 

@@ -34,7 +34,7 @@ const END_HEADERS: u8 = 4;
 const INITIAL_WINDOW: u16 = 4;
 /// A peer that asks to be left alone.
 const ENHANCE_YOUR_CALM: u32 = 11;
-/// What a flood may make the server and this test hold.
+/// Memory that a flood may make the server and this test hold.
 const MOST_MEMORY: usize = 64 << 20;
 
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -89,7 +89,7 @@ impl Raw {
         self.0.write_all(&frame(DATA, END_STREAM, stream, &body)).await
     }
 
-    /// Sends what `next` makes, until it makes no more or the server has had enough. True: the server closed.
+    /// Sends the frames of `next`, until it makes no more or the server has had enough. True: the server closed.
     async fn flood(&mut self, mut next: impl FnMut() -> Option<Vec<u8>>) -> Result<bool> {
         let flood = async {
             while let Some(bytes) = next() {

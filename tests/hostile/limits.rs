@@ -1,5 +1,5 @@
 //! Each limit of docs/operations.md, met for real: its code, and a text that names the limit, and its key where the words
-//! are ours. The table of the document is compared with what the server does.
+//! are ours. The table of the document is compared with the server.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Writers that are faster than the store: they are slowed, then refused with a code after which clients try again, and
-//! what they wrote stays within its budget.
+//! memory stays within its budget.
 
 use std::sync::Arc;
 
@@ -120,7 +120,7 @@ async fn writers_wait_for_a_slow_store_and_are_refused_without_one() {
     assert_eq!((refusal.code, refusal.retriable), (RATE_LIMIT, true), "{refusal:?}");
     assert!(refusal.reason.contains("datacoord.ingest.memoryLimit"), "{}", refusal.reason);
     assert!(unflushed(&served) <= most, "{}", unflushed(&served));
-    // What was refused is not there, what was accepted is.
+    // Refused rows are not there, accepted ones are.
     assert_eq!(rows(&served).await, (WRITERS * 4 + written) * ROWS_AT_ONCE as i64);
     gate.heal();
     within("a write after the store is back", async {

@@ -174,7 +174,7 @@ proptest! {
                 let clusters = draft.kind == PlanKind::Clustering
                     && (inputs.iter().any(|s| s.level != SegmentLevel::L2) || overlap(inputs.clone()));
                 let has_work = inputs.iter().all(|s| has_work(s, &group));
-                // Or it is the one rewrite of what a flush wrote and nothing joins.
+                // Or it is the one rewrite of a flushed segment that nothing joins.
                 let first = group.segments.len() == 1 && inputs.iter().all(|s| s.compaction_from.is_empty());
                 let first = first && draft.reason == PlanReason::ManualFirst;
                 prop_assert!(inputs.len() > 1 || too_large || clusters || has_work || first, "{draft:?}");

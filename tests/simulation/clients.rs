@@ -1,6 +1,6 @@
 //! Calls of clients, each a task of its own: writes, deletes, reads, flushes and compactions, as the edges hand them over.
 //!
-//! A call tells the oracle what it is about to do before it begins, and how it ended. Some callers stop waiting.
+//! A call announces itself to the oracle before it begins, and reports its end. Some callers stop waiting.
 
 use std::{
     sync::{
@@ -77,7 +77,7 @@ impl Write {
     }
 }
 
-/// What a read answers.
+/// The answer to a read.
 enum Answer {
     Count(u64),
     Rows(Vec<(Key, Version)>),
@@ -190,7 +190,7 @@ impl Client {
         }
     }
 
-    /// Some question about rows, whose answer is compared with what it may be.
+    /// Some question about rows, whose answer is compared with the possible ones.
     pub async fn read(mut self, table: usize, cell: Arc<CollectionCell>) {
         let schema = Arc::clone(&cell.meta().schema);
         let strings = self.oracle.with(table, |table| table.strings);

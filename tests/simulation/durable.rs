@@ -1,4 +1,4 @@
-//! The invariants of what is durable, by number. They hold at every moment, so they are checked after every step, over a
+//! The invariants of durable state, by number. They hold at every moment, so they are checked after every step, over a
 //! copy of the metadata and the objects as they are.
 //!
 //! 1. No segment is an input of two unfinished plans (P2).

@@ -1,4 +1,4 @@
-//! The disk of the write-ahead log: a folder of which only what was synced survives a loss of power.
+//! The disk of the write-ahead log: a folder of which only synced bytes survive a loss of power.
 //!
 //! The files are real, because a start reads them with the product's own code. Syncs are not: [`LogDisk`] notes how far
 //! each file is durable, and after a loss of power cuts it there, or at some byte behind it.
@@ -86,7 +86,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "log")).collect()
 }
 
-/// What all handles of one process share.
+/// Shared by all handles of one process.
 #[derive(Debug)]
 struct Cable {
     disk: Arc<LogDisk>,

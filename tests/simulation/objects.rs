@@ -1,9 +1,9 @@
 //! An object store in memory: slow, failing, and durable once a put has returned.
 //!
 //! It keeps the promise of every backend: an object appears whole or not at all, and after an error any object of the
-//! request may exist. It also notes what no store can refuse and no process may do: give one name to other bytes. Only the
+//! request may exist. It also notes a fault that no store can refuse and no process may make: one name for other bytes. Only the
 //! compound statistics of a segment have the same name in every attempt to flush it, and a process that was taken over may
-//! not know it yet: what counts for them is that a live segment's have its checksum (invariant 7).
+//! not know it yet: they count if a live segment's object has its checksum (invariant 7).
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,7 @@
 //! The truth about every key, as far as clients can know it: the states that its row may have.
 //!
 //! A call that was answered leaves one state. A call that failed, that was cut off, or whose process ended leaves two: it
-//! has happened or not. Calls of one key never overlap, so each later call begins with what the one before may have left.
+//! has happened or not. Calls of one key never overlap, so each later call begins with a state that the one before may have left.
 //! A read may see every state that a key could have at any moment between its beginning and its end.
 
 use std::{
@@ -32,7 +32,7 @@ pub enum Standing {
     Gone,
 }
 
-/// What a call does to a key.
+/// The effect of a call on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     Set(Version),
@@ -248,7 +248,7 @@ impl Oracle {
         self.tables.lock().unwrap().iter().filter(|(_, table)| which(table)).map(|(number, _)| *number).collect()
     }
 
-    /// Takes what a quiet process shows for the truth from now on.
+    /// Takes the rows of a quiet process for the truth from now on.
     pub fn settle(&self, table: usize, found: &[(Key, Version)]) {
         let found = found.iter().copied().collect();
         self.with(table, |table| table.settle(&found));

@@ -68,7 +68,7 @@ pub struct Weather {
     pub latency_ms: u64,
 }
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Done,

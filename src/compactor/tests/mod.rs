@@ -153,7 +153,7 @@ impl World {
         file
     }
 
-    /// As if Milvus or an older release had written the inputs: what is in them is found by decoding it.
+    /// As if Milvus or an older release had written the inputs: their contents are found by decoding.
     fn forget_checksums(&mut self) {
         for input in &mut self.inputs {
             let insert = input.logs.insert.iter_mut().flat_map(|(_, files)| files);

@@ -1,4 +1,4 @@
-//! Why a segment is not compacted, what would change that, and when planning looks at it again.
+//! Why a segment is not compacted, the change that would help, and when planning looks at it again.
 //!
 //! Asks the planner anew each time: an answer is about the current state, not about the last round.
 

@@ -8,7 +8,7 @@ use crate::{
     scheduler::{QueueHold, Scheduler},
 };
 
-/// What to pause or resume.
+/// The target of a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PauseScope {
     Everything,

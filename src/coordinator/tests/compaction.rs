@@ -66,7 +66,7 @@ async fn every_policy_refuses_a_scope_that_is_not_there_by_name() {
     process.shutdown().await;
 }
 
-/// Two partitions of two segments each; only what the scope covers is an input.
+/// Two partitions of two segments each; only segments in the scope are inputs.
 #[rstest]
 #[case(Policy::Standard, PlanKind::Mix)]
 #[case(Policy::ForceMerge { target_bytes: MIB }, PlanKind::Mix)]
@@ -200,7 +200,7 @@ async fn after_a_step_that_died_nothing_is_changed_or_collected_and_health_says_
     let compaction = process.coordinator().manual_compaction(&cell, CompactionRequest::default()).await;
     assert_eq!(compaction.unwrap_err().to_string(), why);
     assert_eq!(process.coordinator().collect_garbage().await.unwrap_err().to_string(), why);
-    // What is acknowledged is in the log, and reads go on.
+    // Acknowledged rows are in the log, and reads go on.
     process.insert(&cell, "", rows(10..15)).await.unwrap();
     assert_eq!(process.rows_of(&cell).await, 15);
     process.shutdown().await;

@@ -1,4 +1,4 @@
-//! A whole process over stores in memory, automatic compaction off, and short forms of what tests ask of it.
+//! A whole process over stores in memory, automatic compaction off, and short forms of common calls.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -66,7 +66,7 @@ pub(super) fn rows(keys: std::ops::Range<i64>) -> RecordBatch {
     RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns.into_iter().map(|(_, c)| c).collect()).unwrap()
 }
 
-/// What outlives a restart.
+/// The parts that outlive a restart.
 pub(super) struct World {
     _folder: tempfile::TempDir,
     pub(super) meta: Arc<MemoryStore>,

@@ -16,7 +16,7 @@ use crate::{
     wire::status::of_refusal,
 };
 
-/// What the layer found out about a call; it travels with the request.
+/// The layer's findings about a call; they travel with the request.
 #[derive(Debug, Clone)]
 pub(super) struct Pass {
     pub(super) rule: Rule,

@@ -1,6 +1,6 @@
-//! What a message names: its database, and the objects whose privileges count.
+//! The names in a message: its database, and the objects whose privileges count.
 //!
-//! Must name what the handler of the message will look up, in the same order of precedence.
+//! Must give the names that the handler of the message will look up, in the same order of precedence.
 
 use crate::{
     model::{CollectionId, access::ANY, collection::DEFAULT_DATABASE},

@@ -1,4 +1,4 @@
-//! The table: what each method needs.
+//! The table: the need of each method.
 //!
 //! Rows of `MilvusService` are those of Milvus 2.3.5, as its protocol files declare them. It declares nothing for
 //! AlterAlias, so that every user may move every alias; here it needs what CreateAlias needs. Calls that are newer need
@@ -7,14 +7,14 @@
 
 use crate::{access::Need, model::Privilege as P};
 
-/// What a caller of a method needs.
+/// The need of a caller of a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
     /// Nothing.
     Open,
     /// To be a user.
     Login,
-    /// A privilege on what the message names.
+    /// A privilege on the objects that the message names.
     Holds(Need),
     /// To be `root`, or to have the role `admin`.
     Admin,

@@ -249,7 +249,7 @@ async fn bad_credentials_are_refused_in_milvus_words() {
     call(&channel, path, Some("cm9vdDpNaWx2dXM=")).await.unwrap();
 }
 
-/// The code of the gRPC status, if it is one: what an admitted call answers does not matter here.
+/// The code of the gRPC status, if it is one: the answer of an admitted call does not matter here.
 fn denied<T>(outcome: Result<T, Status>) -> bool {
     outcome.is_err_and(|status| status.code() == Code::PermissionDenied)
 }

@@ -1,4 +1,4 @@
-//! The handle that all calls share, and what a call carries besides its message.
+//! The handle that all calls share, and the context of a call besides its message.
 
 use std::sync::Arc;
 

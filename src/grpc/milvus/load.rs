@@ -1,4 +1,4 @@
-//! Load states: what is loaded, and calls that change it. `standalone::loading` decides.
+//! Load states, and the calls that change them. `standalone::loading` decides.
 
 use super::*;
 use crate::{
@@ -78,7 +78,7 @@ impl MilvusApi {
         Ok(GetLoadStateResponse { state: state.into(), ..Default::default() })
     }
 
-    /// Moves segments between query nodes. There is one, so nothing ever moves; what can't be meant is refused.
+    /// Moves segments between query nodes. There is one, so nothing ever moves; a request without a meaning is refused.
     pub(super) async fn do_load_balance(&self, request: Request<LoadBalanceRequest>) -> Outcome<()> {
         let (call, request) = CallContext::split(request);
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;

@@ -1,4 +1,4 @@
-//! A call of the Milvus service from inside the process, in the name of the caller who was let in.
+//! A call of the Milvus service from inside the process, in the name of its caller.
 
 use std::sync::Arc;
 

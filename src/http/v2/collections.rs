@@ -144,7 +144,7 @@ pub(in crate::http) async fn describe(call: Call, body: Body) -> Result<Response
     let schema = found.schema.clone().unwrap_or_default();
     let auto_id = schema.fields.iter().any(|field| field.is_primary_key && field.auto_id);
     let level = ConsistencyLevel::try_from(found.consistency_level).unwrap_or(ConsistencyLevel::Bounded);
-    // What the caller may not see is left out, and says so, as in Milvus.
+    // Collections that the caller may not see are left out, and the answer says so, as in Milvus.
     let mut message = String::new();
     let load = state(&call, target.clone()).await.map(|state| state.as_str_name());
     let load = load.unwrap_or_else(|fault| note(&mut message, &fault, ""));

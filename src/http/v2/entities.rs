@@ -24,7 +24,7 @@ use crate::{
 
 /// Rows of a query or a search that gives no limit.
 pub(super) const DEFAULT_LIMIT: i64 = 100;
-/// All fields: what a query without output fields answers.
+/// All fields: the answer of a query without output fields.
 const ALL_FIELDS: &str = "*";
 const COUNT: &str = "count(*)";
 

@@ -1,4 +1,4 @@
-//! The routes over a whole process: what scripts for Milvus' REST send, and what they get.
+//! The routes over a whole process: requests of scripts for Milvus' REST, and the answers.
 
 use arrow_array::{cast::AsArray as _, types::Int8Type};
 use axum::{Router, body::Body};

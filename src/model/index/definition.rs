@@ -11,7 +11,7 @@ use crate::model::{DataType, Field, Metric};
 const TRIE: &str = "Trie";
 const STL_SORT: &str = "STL_SORT";
 
-/// A checked definition: what is to be built over a field.
+/// A checked definition of an index over a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexDefinition {
     pub kind: IndexKind,
@@ -67,7 +67,7 @@ impl IndexDefinition {
         Ok(Self { kind, metric: Some(metric), is_auto })
     }
 
-    /// The pairs that Milvus describes and compares: those of the client, except that it writes out what it has chosen.
+    /// The pairs that Milvus describes and compares: those of the client, with its own choices written out.
     pub fn described(&self, given: Vec<(String, String)>) -> Vec<(String, String)> {
         match (self.is_auto, self.metric) {
             (true, Some(metric)) => {

@@ -1,7 +1,7 @@
 //! Index definitions: the pairs that a client gives become typed parameters, or a fault that says why not.
 //!
 //! The rules and their order are those of Milvus 2.3.5. The pairs are stored as they came, because clients ask for them
-//! again; whatever builds an index reads them through [`IndexDefinition::of`]. Must never build or store anything.
+//! again; builders of indexes read them through [`IndexDefinition::of`]. Must never build or store anything.
 
 mod definition;
 mod fault;

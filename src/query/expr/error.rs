@@ -37,7 +37,7 @@ impl ExprError {
         Self { expr: shorten(text, QUOTED_BYTES), column, message: fault.message, is_syntax: false }
     }
 
-    /// The reason that Milvus gives if it refuses the expression of a delete. It does not tell what is wrong.
+    /// The reason that Milvus gives if it refuses the expression of a delete. It does not tell the fault.
     pub fn delete_reason(&self) -> String {
         format!("failed to create expr plan, expr = {}", self.expr)
     }

@@ -15,7 +15,7 @@ pub enum Fusion {
     Weighted {
         /// One for each search.
         weights: Vec<f32>,
-        /// Values are brought into 0 to 1 first, where more is nearer, whatever their metric.
+        /// Values of any metric are brought into 0 to 1 first, where more is nearer.
         normalized: bool,
     },
 }

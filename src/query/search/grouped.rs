@@ -36,7 +36,7 @@ impl FoundRows {
         }
     }
 
-    /// False if a row of this rank is not among them, whatever its key. Only a finite number is a rank.
+    /// False if a row of this rank is not among them with any key. Only a finite number is a rank.
     pub(super) fn may_take(&self, rank: f32) -> bool {
         match self {
             Self::Nearest(nearest) => nearest.may_take(rank),

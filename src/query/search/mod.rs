@@ -21,7 +21,7 @@
 //! S2 is stricter than Milvus 2.3.5, which takes the nearest rows of each segment before it drops repeated keys; S4 was
 //! observed on it.
 //!
-//! Must never hold more vectors than those of a few logs, beside what the cache holds.
+//! Must never hold more vectors than those of a few logs, beside those in the cache.
 
 mod effort;
 mod exact;

@@ -77,7 +77,7 @@ impl Nearest {
         self.rows.len()
     }
 
-    /// False if a row of this rank is not among the nearest, whatever its key. Only a finite number is a
+    /// False if a row of this rank is not among the nearest with any key. Only a finite number is a
     /// rank.
     pub(super) fn may_take(&self, rank: f32) -> bool {
         rank.is_finite() && self.worst.is_none_or(|worst| Rank(rank) <= worst)

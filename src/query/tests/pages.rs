@@ -1,4 +1,4 @@
-//! Pages of iterators: every row once, whatever is equally near.
+//! Pages of iterators: every row once, however many are equally near.
 
 use std::sync::Arc;
 

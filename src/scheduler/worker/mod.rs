@@ -27,7 +27,7 @@ pub trait Worker: Send + Sync {
     /// `done` ends once, with the outcome or an error. It ends soon after `cancel` fires; the scheduler ignores the answer
     /// then. Dropping `done` ends the execution too, polled or not: nothing of it runs on after [`Self::rest_ended`].
     ///
-    /// `reports` receives the progress. Within one execution neither the beat nor a count of what is done falls. The beat
+    /// `reports` receives the progress. Within one execution neither the beat nor a count of work done falls. The beat
     /// has to change while the execution lives, also when it only waits for memory.
     fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution;
 

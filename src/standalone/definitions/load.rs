@@ -1,4 +1,4 @@
-//! Loads and releases, which are stored in the definition. `standalone::loading` says what they allow.
+//! Loads and releases, which are stored in the definition. `standalone::loading` has their rules.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Standalone {
-    /// Loads a collection, or partitions of it; done when it returns. What is loaded already stays loaded.
+    /// Loads a collection, or partitions of it; done when it returns. Loaded partitions stay loaded.
     pub async fn load(&self, name: CollectionName<'_>, request: LoadRequest<'_>) -> Result<(), StandaloneError> {
         let ddl = self.ddl_turn().await;
         let cell = self.resolve(name)?;

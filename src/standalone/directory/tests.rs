@@ -108,7 +108,7 @@ proptest! {
         prop_assert_eq!(held, given);
     }
 
-    /// Taking a definition's names back leaves what was there before, whichever was given first.
+    /// Taking a definition's names back restores the state before, in any order.
     #[test]
     fn names_taken_back_leave_no_trace(mut all in catalog(), at in any::<prop::sample::Index>()) {
         let mut databases = vec![database("default"), database("other")];

@@ -1,4 +1,4 @@
-//! Objects and stores that are not there: what was acknowledged stays, and health names the missing object.
+//! Objects and stores that are not there: acknowledged rows stay, and health names the missing object.
 
 use std::{collections::BTreeMap, sync::Arc};
 

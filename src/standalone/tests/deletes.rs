@@ -1,4 +1,4 @@
-//! Deletes by expression read first and write later: they take what they have read, and nothing that came after it.
+//! Deletes by expression read first and write later: they take the rows that they have read, and no later ones.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -56,7 +56,7 @@ async fn delete(coordinator: &Standalone, cell: &Arc<CollectionCell>, filter: &s
     coordinator.delete(cell, None, &filter, None).await.unwrap()
 }
 
-/// What a client sees: every key with its value.
+/// Every key that a client sees, with its value.
 async fn seen(coordinator: &Standalone, cell: &CollectionCell, filter: &str) -> BTreeMap<i64, i64> {
     let request = ReadRequest {
         rows: Rows::matching(compile(filter, &cell.meta().schema).unwrap()),

@@ -1,4 +1,4 @@
-//! Garbage collection beside a flush, a merge and a log that is behind: it takes what nobody needs and nothing else (P5).
+//! Garbage collection beside a flush, a merge and a log that is behind: it takes garbage and nothing else (P5).
 //! No tolerance hides a mistake here: every object is old enough at once.
 
 use std::{sync::Arc, time::Duration};

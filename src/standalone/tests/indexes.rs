@@ -154,7 +154,7 @@ async fn small_segments_and_definitions_without_a_graph_count_as_indexed() {
     world.segment(&cell, 0..99).await;
     indexed(&world, &cell).await;
     assert_eq!(world.coordinator.jobs().of_collection(cell.id).len(), 0);
-    // An index that is defined later covers what is there.
+    // An index that is defined later covers the rows before it.
     let name = CollectionName::new("", NAME);
     world.standalone.release_collection(name).await.unwrap();
     world.standalone.drop_index(name, "vector", "").await.unwrap();

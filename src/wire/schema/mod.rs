@@ -1,6 +1,6 @@
-//! Collection schemas: what a client may define, and how it is described back.
+//! Collection schemas: as clients define them, and as they are described back.
 //!
-//! Rules and limits are those of Milvus 2.3.5, so that a described schema shows exactly what is enforced. Features of
+//! Rules and limits are those of Milvus 2.3.5, so that a described schema shows exactly the rules that are enforced. Features of
 //! later releases that would change how rows are stored or read are refused by name. Settings that change nothing here
 //! (memory mapping, unknown type parameters) are accepted, and type and index parameters are described as the client sent
 //! them.
@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! define       a request becomes a CollectionDefinition
-//!   rules      what Milvus refuses, and its texts
+//!   rules      refusals of Milvus, and their texts
 //!   sizes      dimensions, lengths and capacities
 //! defaults     default values of fields: their rules, from and to messages
 //! describe     the answer of DescribeCollection

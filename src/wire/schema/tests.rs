@@ -356,7 +356,7 @@ fn varchar(length: &str) -> Vec<proto::FieldSchema> {
     vec![pk(), field("s", T::VarChar, &[("max_length", length)])]
 }
 
-/// Milvus 2.3.5 has none of these, or stores what it can't read.
+/// Milvus 2.3.5 has none of these, or stores a value that it can't read.
 #[rstest]
 #[case::clustering_key_type(vec![pk(), set(vector(), |f| f.is_clustering_key = true)], "vec is FloatVector")]
 #[case::two_clustering_keys(

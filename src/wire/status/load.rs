@@ -1,4 +1,4 @@
-//! What load state refuses, in Milvus' words and codes.
+//! Refusals by load state, in Milvus' words and codes.
 
 use super::code::{Code, unexpected};
 use crate::{

@@ -1,6 +1,6 @@
 //! Refused searches in Milvus' words.
 //!
-//! Milvus 2.3.5 refuses every one with code 65535; what it does not have has the texts of newer releases. Where its text is the failed assertion of a C++ file, with names of nodes
+//! Milvus 2.3.5 refuses every one with code 65535; those that it does not have carry the texts of newer releases. Where its text is the failed assertion of a C++ file, with names of nodes
 //! and channels around it, only the part that speaks of the request is kept.
 
 use std::fmt::Display;

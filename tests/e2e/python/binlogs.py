@@ -131,7 +131,7 @@ def log_ids(folder):
 
 
 def memory_size(data_type, values):
-    """§9.4 of the format: what the column takes in memory; not worked out for arrays."""
+    """§9.4 of the format: bytes of the column in memory; not worked out for arrays."""
     if data_type in FIXED_SIZES:
         return FIXED_SIZES[data_type] * len(values)
     if data_type in (binlog.VARCHAR, binlog.JSON):

@@ -1,4 +1,4 @@
-"""The error catalogue: what a wrong request is answered, through pymilvus and, where pymilvus checks first, raw.
+"""The error catalogue: answers to wrong requests, through pymilvus and, where pymilvus checks first, raw.
 
 Codes are `Status.code` / `Status.error_code`. After each test the collection it was aimed at must be as before.
 """

@@ -1,4 +1,4 @@
-"""Shared by the Python suites: where the server is, waiting, raw calls, and what every compaction must fulfil."""
+"""Shared by the Python suites: where the server is, waiting, raw calls, and the rules of every compaction."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ SECONDS = 30
 """How long anything the server does in the background may take."""
 
 MANUAL = {"collection.autocompaction.enabled": "false"}
-"""Collection properties under which nothing compacts but what a test asks for."""
+"""Collection properties under which only requests of a test compact."""
 
 _stub = None
 

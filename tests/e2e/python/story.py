@@ -15,7 +15,7 @@ class Plan:
 
 
 class Story:
-    """Three flushed segments with deletes; what they must look like after a compaction."""
+    """Three flushed segments with deletes, and their right form after a compaction."""
 
     def __init__(self, name):
         self.name = name

@@ -1,4 +1,4 @@
-"""Users, roles and grants with authorization on: the answers of Milvus 2.3.5, and what the clients make of them.
+"""Users, roles and grants with authorization on: the answers of Milvus 2.3.5, and their effect in the clients.
 
 The answers below were recorded from the real server. `run.py --endpoint HOST:PORT --only pymilvus-2.3.7/users` compares
 it again: start one with COMMON_SECURITY_AUTHORIZATIONENABLED=true.

@@ -102,7 +102,7 @@ def comparable(message):
     if kind == "DescribeIndexResponse" and "index_descriptions" in plain:
         plain["index_descriptions"].sort(key=lambda index: index.get("index_name", ""))
     if kind == "QueryResults" and "fields_data" in plain:
-        # Columns come in any order; their names are the sum of what was asked for.
+        # Columns come in any order; their names are the sum of the requested ones.
         plain["fields_data"].sort(key=lambda column: column.get("field_name", ""))
         plain["output_fields"] = sorted(plain.get("output_fields", []))
     if kind == "DescribeCollectionResponse":
@@ -196,7 +196,7 @@ class Run(Calls):
             unique, count = f"{label} #{count}", count + 1
         return unique
 
-    # --- what a scenario leaves behind
+    # --- cleaning up after a scenario
 
     def note_made(self, method, fields, metadata, answer):
         if isinstance(answer, grpc.RpcError):
@@ -217,12 +217,12 @@ class Run(Calls):
             self.made.append(("DropRole", {"role_name": fields["entity"]["name"]}, ()))
 
     def clean(self):
-        """Drops what the scenario has made, the newest first; what is gone already is no fault."""
+        """Drops the things that the scenario has made, the newest first; one that is gone already is no fault."""
         for method, fields, database in reversed(self.made):
             metadata = (("dbname", database),) if database else ()
             self.call(method, fields, False, metadata, "")
 
-    # --- what many scenarios do
+    # --- steps of many scenarios
 
     def wait(self, what, holds):
         deadline = time.monotonic() + WAIT_SECONDS

@@ -26,7 +26,7 @@ def grpcurl(*arguments, check=True):
 
 
 def call(method, request=None, check=True):
-    """-> the answer as JSON (int64 as text), or what grpcurl said when it failed."""
+    """-> the answer as JSON (int64 as text), or the message of grpcurl when it failed."""
     source = [] if is_datacoord() else ["-import-path", str(PROTO), "-proto", "milvus.proto"]
     done = grpcurl(*source, "-emit-defaults", "-d", json.dumps(request or {}), GRPC, method, check=check)
     return json.loads(done.stdout) if check else done.stderr

@@ -1,4 +1,4 @@
-"""Real Milvus 2.3.5 reads what we wrote: insert logs, statistics and delta logs, flushed and compacted.
+"""Real Milvus 2.3.5 reads our files: insert logs, statistics and delta logs, flushed and compacted.
 
 The same rows are written to both. Then the files of one segment of the real server are exchanged for ours, of which only
 the ids in the header are changed. Its reader in C++ loads them (a query), its reader in Go compacts them.
@@ -139,7 +139,7 @@ def exchange_stats(root, theirs, ours):
     (_, old), = files_of(root, "stats_log", theirs).items()
     (_, new), = files_of(FILES, "stats_log", ours).items()
     ours_by_shape = {file.name == "1": file.read_bytes() for file in new}
-    # A compaction leaves a single one; the list of it is what a flush would have written.
+    # A compaction leaves a single one; a flush would have written the list of it.
     ours_by_shape.setdefault(True, b"[" + ours_by_shape[False] + b"]")
     for target in old:
         target.write_bytes(ours_by_shape[target.name == "1"])
@@ -176,7 +176,7 @@ def check_rows(collection, expected):
 
 
 def compact_stock(collection):
-    """Compacts with the real server's reader in Go, and waits for what it wrote."""
+    """Compacts with the real server's reader in Go, and waits for its output."""
     before = only_segment(collection, STOCK)
     wait_until("its index is finished", lambda: utility.index_building_progress(
         collection.name, using=STOCK)["pending_index_rows"] == 0)

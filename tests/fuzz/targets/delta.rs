@@ -15,7 +15,7 @@ pub(super) fn run(input: &[u8]) {
     let Some(deletes) = read(Bytes::copy_from_slice(input)) else { return };
     match encode_delta(IDS, &deletes, &BinlogConfig::default(), 7) {
         Ok(written) => assert_eq!(decode_delta(written.bytes).expect("a log of our own"), deletes),
-        // Logs of Milvus may have what ours never have.
+        // Logs of Milvus may have forms that ours never have.
         Err(BinlogError::Empty { .. } | BinlogError::TimeRange { .. }) => {}
         Err(error) => panic!("{error}"),
     }

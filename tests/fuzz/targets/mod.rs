@@ -1,4 +1,4 @@
-//! What strangers, disks and older releases can hand to the program as bytes: one target for each kind.
+//! Bytes from strangers, disks and older releases: one target for each kind.
 //!
 //! A target takes any bytes and must end without a panic, within a stated amount of memory, and with a value that survives
 //! being written and read again where there is one to write. Two runners share the targets: `cargo test --test fuzz` on the
@@ -95,7 +95,7 @@ pub(crate) fn named(name: &str) -> Target {
 }
 
 impl Target {
-    /// Makes what all runs share, so that it does not count as memory of the first one.
+    /// Makes the state that all runs share, so that it does not count as memory of the first one.
     pub(crate) fn prepare(self) {
         panics::watch();
         if self.name == "rest" {

@@ -61,7 +61,7 @@ pub(super) fn run(input: &[u8]) {
         let name = *choices.pick(&HEADERS);
         request = request.header(name, choices.bytes());
     }
-    // The parser of heads refuses what can't be built here.
+    // The parser of heads refuses requests that can't be built here.
     let Ok(request) = request.body(Body::from(choices.rest().to_vec())) else { return };
     let (status, is_json, body) = world::with(|world| {
         world.runtime.block_on(async {

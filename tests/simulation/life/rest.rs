@@ -42,7 +42,7 @@ impl Life {
         Remote { objects: Arc::clone(&self.objects), sky, plug: Arc::new(Plug::default()) }
     }
 
-    /// Nothing is under way: every table shows what the oracle knows. From then on only that is possible.
+    /// Nothing is under way: every table agrees with the oracle. From then on only that is possible.
     pub(super) async fn check_everything(&mut self, process: &Process) -> Result<(), End> {
         self.inspect().await;
         for table in self.oracle.which(|table| table.standing != Standing::Gone) {

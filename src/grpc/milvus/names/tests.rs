@@ -123,7 +123,7 @@ fn other_names_are_checked_as_what_they_are() {
     assert_eq!(faults(&renamed), Some((NameKind::Collection, NameFault::First)));
 }
 
-/// What Milvus leaves out: names that may be missing, names beside an id, and lists that only a kind of question reads.
+/// Names that Milvus does not check: those that may be missing, names beside an id, and lists that only a kind of question reads.
 #[test]
 fn names_that_do_not_count_are_not_checked() {
     let bad = || "12-s".to_owned();

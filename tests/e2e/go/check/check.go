@@ -1,4 +1,4 @@
-// Package check is what the Go suites share: assertions that end the program, waiting, and the rows of the test.
+// Package check is shared by the Go suites: assertions that end the program, waiting, and the rows of the test.
 package check
 
 import (
@@ -31,7 +31,7 @@ func That(holds bool, format string, values ...any) {
 	}
 }
 
-// Equal compares what two values print as.
+// Equal compares the printed forms of two values.
 func Equal(what string, got, want any) {
 	That(fmt.Sprint(got) == fmt.Sprint(want), "%s: got %v, want %v", what, got, want)
 }

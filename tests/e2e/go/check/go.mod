@@ -1,4 +1,4 @@
-// What the Go suites share.
+// Shared by the Go suites.
 module datacoord.test/e2e/check
 
 go 1.21

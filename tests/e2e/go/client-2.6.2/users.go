@@ -9,7 +9,7 @@ import (
 	"github.com/milvus-io/milvus/client/v2/milvusclient"
 )
 
-// Users: a user may do what a role of it may. Wants a server that asks for a user, and root's password in E2E_TOKEN.
+// Users: a user has the rights of its roles. Wants a server that asks for a user, and root's password in E2E_TOKEN.
 func users(ctx context.Context, address string) {
 	const name, role, password = "go_user", "go_role", "secret1"
 	rootName, rootPassword, _ := strings.Cut(os.Getenv("E2E_TOKEN"), ":")

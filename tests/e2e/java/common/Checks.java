@@ -1,4 +1,4 @@
-// What the Java suites share: assertions, waiting, and the rows of the test.
+// Shared by the Java suites: assertions, waiting, and the rows of the test.
 
 import java.util.ArrayList;
 import java.util.List;

@@ -1,4 +1,4 @@
-"""What is asked of a server. Each module has one topic; each function marked with `@scenario` is one scenario.
+"""The questions to a server. Each module has one topic; each function marked with `@scenario` is one scenario.
 
 A scenario makes what it needs, asks, and leaves the rest to the run: what it has made is dropped after it. Its names are
 its own, so that scenarios can't disturb each other.

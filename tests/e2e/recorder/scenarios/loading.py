@@ -1,4 +1,4 @@
-"""Load state: what needs it, what it forbids, and who has it."""
+"""Load state: calls that need it, calls that it forbids, and its answers."""
 
 from calls import BOOK, FLAT, books, pairs, schema
 from scenarios import scenario

@@ -1,4 +1,4 @@
-"""Queries: expressions, output fields, windows, and what is refused."""
+"""Queries: expressions, output fields, windows, and refusals."""
 
 from calls import BOOK, FLAT, KEY, VECTOR, books, field, longs, pairs, schema, vectors
 from pymilvus.grpc_gen import schema_pb2

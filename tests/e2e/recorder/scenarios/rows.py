@@ -1,4 +1,4 @@
-"""Insert, upsert, delete: what is refused, and how."""
+"""Insert, upsert, delete, and their refusals."""
 
 from calls import BOOK, FLAT, KEY, PAGES, TITLE, VECTOR, books, field, longs, pairs, schema, texts, vectors
 from pymilvus.grpc_gen import schema_pb2
