@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_account_that_is_settled_keeps_what_it_counts_and_can_grow_again() {
+    async fn an_account_that_is_settled_keeps_its_counted_bytes_and_can_grow_again() {
         let pool = pool(64);
         let account = pool.account(32 * KIB).await;
         account.grow(5 * KIB).unwrap();

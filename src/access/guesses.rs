@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_keeps_what_is_newest() {
+    fn the_table_is_bounded_and_keeps_the_newest_entries() {
         let mut guesses = Guesses::default();
         for user in 0..MOST as u64 * 2 {
             guesses.begin(user, None, Duration::from_millis(user)).unwrap();

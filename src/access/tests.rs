@@ -206,7 +206,7 @@ async fn grants_in_other_databases_go_with_their_role() {
 }
 
 #[tokio::test]
-async fn roles_decide_what_a_user_may_do() {
+async fn roles_decide_over_the_rights_of_a_user() {
     let world = world().await;
     let accounts = world.standalone.accounts();
     let gatekeeper = world.standalone.gatekeeper();

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_gets_the_new_limit() {
+    async fn a_waiter_gets_the_new_limit() {
         let clock = Arc::new(ManualClock::at(1000));
         let throttle = Arc::new(Throttle::new(clock.clone() as Arc<dyn Clock>, 1));
         throttle.take(1 << 30, || ()).await;

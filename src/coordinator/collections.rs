@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_whole_whatever_the_number_of_pages() {
+    fn lists_of_any_number_of_pages_are_whole() {
         for many in [0, 1, PAGE as i64, 2 * PAGE as i64 + 1] {
             let collections = with(many);
             assert_eq!(ids(&collections.all()), (1..=many).collect::<Vec<_>>());

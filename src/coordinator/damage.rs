@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_or_mended_is_no_damage_any_more() {
+    fn a_replaced_or_mended_object_is_no_damage_any_more() {
         let damage = Damage::default();
         assert!(damage.note_unreadable(&segment(1), "a", "object a".to_owned()));
         assert!(!damage.note_unreadable(&segment(1), "b", "object b".to_owned()), "known");

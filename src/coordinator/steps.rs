@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_catalog_refuses_is_not_folded() {
+    async fn a_refused_transaction_is_not_folded() {
         let catalog = catalog().await;
         let mut txn = a_change(&catalog);
         let group = Group { collection: CollectionId(1), partition: PartitionId(2), channel: Channel::new("c_1v0") };

@@ -52,7 +52,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
 }
 
-pub(super) async fn reads_what_was_written(store: Arc<dyn MetaStore>) {
+pub(super) async fn reads_written_values(store: Arc<dyn MetaStore>) {
     assert_eq!(store.get("a").await.unwrap(), None);
     store.commit(ops(vec![put("a", "1"), put("b", "")])).await.unwrap();
     store.commit(ops(vec![put("a", "2")])).await.unwrap();
@@ -112,7 +112,7 @@ pub(super) async fn pages_are_bounded(store: Arc<dyn MetaStore>) {
 }
 
 /// Each page is of a moment of its own, and the pages together have every key that was there throughout exactly once.
-pub(super) async fn a_scan_over_pages_sees_what_stays_exactly_once(store: Arc<dyn MetaStore>) {
+pub(super) async fn a_scan_over_pages_sees_staying_pairs_exactly_once(store: Arc<dyn MetaStore>) {
     let staying = ["b", "d", "h"];
     store.commit(ops(staying.iter().chain(&["c", "f", "g"]).map(|key| put(key, "old")).collect())).await.unwrap();
     let first = store.scan(&Span::of(""), SMALL).await.unwrap();
@@ -259,10 +259,10 @@ pub(super) async fn more_than_the_limit_is_refused(store: Arc<dyn MetaStore>) {
 macro_rules! conformance {
     ($make:expr) => {
         crate::meta::conformance::conformance!($make,
-            reads_what_was_written,
+            reads_written_values,
             scans_are_ordered_and_cut,
             pages_are_bounded,
-            a_scan_over_pages_sees_what_stays_exactly_once,
+            a_scan_over_pages_sees_staying_pairs_exactly_once,
             prefixes_are_deleted_whole_and_alone,
             guards_decide,
             a_failed_guard_undoes_everything,

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_says_what_happens_at_the_limit() {
+    fn the_text_tells_the_effect_of_the_limit() {
         let text = |inclusive| ShareLimit { ratio: 0.2, inclusive }.to_string();
         assert_eq!((text(false), text(true)), ("above 20 %".to_owned(), "from 20 % on".to_owned()));
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_keeps_what_the_event_brings() {
+    fn a_state_keeps_the_data_of_its_event() {
         let [queued, executing, ..] = &states()[..] else { unreachable!() };
         let next = |state, event: usize| transition(state, events().remove(event)).unwrap();
         assert_eq!(next(queued, 0), PlanState::Executing { started_at_ms: 7 });

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_executing_is_not_stuck() {
+    fn a_plan_that_does_not_execute_is_not_stuck() {
         let mut liveness = Liveness::new(seconds(10));
         assert_eq!(liveness.observe(PLAN, 0, seconds(1000)), None);
         liveness.begin(PLAN, 5, seconds(1000));

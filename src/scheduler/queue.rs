@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_more_urgent_first_but_never_before_what_a_client_asked_for() {
+    fn the_more_urgent_first_but_never_before_requests() {
         let mut queue = FairQueue::default();
         for (plan, class, priority) in [
             (1, Class::Manual, 0),
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_waits_and_keeps_its_place() {
+    fn held_plans_wait_and_keep_their_place() {
         let mut queue = FairQueue::default();
         let of = |collections: &[i64], jobs: &[i64]| QueueHold {
             collections: collections.iter().copied().map(CollectionId).collect(),
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_not_added_again() {
+    fn a_waiting_plan_is_not_added_again() {
         let mut queue = FairQueue::default();
         queue.push(ticket(1, 1, Class::Manual, 0));
         queue.push(ticket(1, 1, Class::Manual, 7));

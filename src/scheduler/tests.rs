@@ -227,7 +227,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn runs_what_is_queued() {
+async fn runs_queued_plans() {
     let bench = Bench::new(2, &[]);
     bench.enqueue(1, 1);
     bench.enqueue(2, 1);
@@ -392,7 +392,7 @@ async fn the_sink_may_refuse_before_and_after() {
 }
 
 #[tokio::test]
-async fn stuck_is_who_does_not_get_on() {
+async fn an_execution_without_progress_is_stuck() {
     let bench = Bench::new(2, &[(1, &[Step::Work]), (2, &[Step::Work])]);
     // Waits in the queue first: that time does not count.
     bench.scheduler.hold(QueueHold { everything: true, ..QueueHold::default() });
@@ -415,7 +415,7 @@ async fn stuck_is_who_does_not_get_on() {
 }
 
 #[tokio::test]
-async fn who_hangs_is_dispatched_again_and_times_out_when_attempts_are_used_up() {
+async fn a_plan_that_hangs_is_dispatched_again_and_times_out_when_attempts_are_used_up() {
     let bench = Bench::new(1, &[(1, &[Step::Work, Step::Late]), (2, &[Step::Late, Step::Late, Step::Late])]);
     bench.enqueue(1, 1);
     assert_eq!(bench.settle().await, ["1 begins 1"]);
@@ -439,7 +439,7 @@ async fn who_hangs_is_dispatched_again_and_times_out_when_attempts_are_used_up()
 }
 
 #[tokio::test]
-async fn who_dies_is_dispatched_again_a_bounded_number_of_times() {
+async fn a_plan_whose_worker_dies_is_dispatched_again_a_bounded_number_of_times() {
     let bench = Bench::new(1, &[(1, &[Step::Panic]), (2, &[Step::Panic, Step::Panic, Step::Panic])]);
     bench.enqueue(1, 1);
     assert_eq!(bench.settle().await, ["1 begins 1", "1 failed 1: panicked: oops, again at 1001000"]);
@@ -464,7 +464,7 @@ async fn cancelling_beats_the_repetition_of_a_hang() {
 }
 
 #[tokio::test]
-async fn cancels_what_waits_and_what_runs() {
+async fn cancels_waiting_and_running_plans() {
     let bench = Bench::new(1, &[(1, &[Step::Work])]);
     bench.enqueue(1, 1);
     bench.enqueue(2, 1);
@@ -503,7 +503,7 @@ async fn a_result_after_the_stop_is_refused() {
 }
 
 #[tokio::test]
-async fn who_does_not_listen_is_dropped() {
+async fn an_execution_that_ignores_its_stop_is_dropped() {
     let bench = Bench::new(1, &[(1, &[Step::Deaf])]);
     bench.enqueue(1, 1);
     bench.settle().await;

@@ -65,7 +65,7 @@ mod tests {
     #[case::clear_text("10.0.0.1:1", TlsMode::Off, true, Some("clear text"))]
     #[case::users_and_tls("10.0.0.1:1", TlsMode::OneWay, true, None)]
     #[case::certificates_instead_of_users("10.0.0.1:1", TlsMode::Mutual, false, None)]
-    fn what_others_could_do_is_said(
+    fn the_rights_of_others_are_named(
         #[case] address: &str,
         #[case] tls: TlsMode,
         #[case] users: bool,

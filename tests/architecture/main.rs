@@ -184,7 +184,7 @@ fn all_uses() -> BTreeMap<(String, String), Vec<String>> {
 }
 
 #[test]
-fn modules_use_only_what_is_above_them() {
+fn modules_use_only_rows_above_them() {
     let all = all_uses();
     assert!(all.contains_key(&("cli".to_owned(), "server".to_owned())), "the search finds nothing: {all:?}");
     let broken: Vec<String> = all

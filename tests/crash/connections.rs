@@ -27,7 +27,7 @@ async fn until_closed(address: &str, bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_half_sent_does_not_stay() -> Result<()> {
+async fn half_sent_requests_do_not_stay() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let server = Server::start_with(dir.path(), &[("DATACOORD__CONNECTIONS__IDLETIMEOUT", "1")]).await?;
     for half in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {

@@ -78,7 +78,7 @@ async fn with_a_query_that_hangs(data: &Path, stop_seconds: &str) -> Result<(Ser
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_does_not_wait_for_what_nothing_can_end() -> Result<()> {
+async fn a_stop_does_not_wait_for_work_that_nothing_can_end() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let (server, _pipe) = with_a_query_that_hangs(dir.path(), "1").await?;
     server.stop().await?;
@@ -104,7 +104,7 @@ async fn a_second_signal_ends_at_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_stored_is_for_the_owner_alone() -> Result<()> {
+async fn stored_files_are_for_the_owner_alone() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let server = Server::start(dir.path()).await?;
     workload::create(&mut server.client()).await?;

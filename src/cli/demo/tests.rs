@@ -14,7 +14,7 @@ fn written() -> Books {
 }
 
 #[test]
-fn the_model_knows_what_is_left() {
+fn the_model_knows_the_remaining_rows() {
     let books = written();
     assert_eq!((books.inserted, books.deleted, books.upserted), (200, 20, 2));
     assert_eq!(books.live.len(), 182);

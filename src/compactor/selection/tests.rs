@@ -88,7 +88,7 @@ fn row_ids_know_their_range_and_order() {
 proptest! {
     /// Against the rule written down naively, with the key column in slices of any length.
     #[test]
-    fn selects_what_the_rule_says(
+    fn selects_rows_by_the_rule(
         rows in prop::collection::vec((0i64..20, 0u64..50), 0..300),
         deletes in prop::collection::vec((0i64..20, 0u64..50), 0..30),
         ttl in prop::option::of(0u64..50),

@@ -148,7 +148,7 @@ async fn more_than_a_thousand_small_segments_have_ranges_apart() {
 }
 
 #[tokio::test]
-async fn what_is_in_order_already_is_copied() {
+async fn pieces_in_order_are_copied() {
     let (mut world, expected) = spread_world(|id| id).await;
     world.binlog.max_bytes = world.inputs[0].logs.memory_bytes() / 2;
     let outcome = world.run().await.unwrap();

@@ -134,7 +134,7 @@ async fn an_object_that_ends_early_is_named() {
 
 /// A column in two events: we read it, stock readers do not, so it is written anew, and the batch is cut for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_column_that_must_not_be_copied_is_cut_to_what_memory_takes() {
+async fn a_large_column_that_must_not_be_copied_is_cut_to_fit_the_memory() {
     /// Header of an event and the two timestamps in front of its payload, and where the header has the end of the event.
     const EVENT_BYTES: usize = 33;
     const NEXT: Range<usize> = 13..17;

@@ -241,7 +241,7 @@ async fn a_turn_that_overtakes_a_commit_is_followed_by_another() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_taken_over_fences_whoever_had_it_for_good() {
+async fn a_store_that_is_taken_over_fences_its_former_owner_for_good() {
     let (backend, file) = owned().await;
     let first = start_over(Arc::clone(&backend), &file, "").await.unwrap();
     let copy = file.copy();
@@ -330,7 +330,7 @@ proptest! {
     /// However they are started, killed and copied: at most one can commit or collect, and none that was let in by itself
     /// is without something that was committed before the last turn.
     #[test]
-    fn of_all_copies_at_most_one_writes_and_it_has_what_was_committed(steps in prop::collection::vec(step(), 1..60)) {
+    fn of_all_copies_at_most_one_writes_and_it_has_all_commits(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (backend, file) = owned().await;

@@ -91,7 +91,7 @@ async fn an_identity_is_given_once() {
 }
 
 #[tokio::test]
-async fn loads_what_was_put() {
+async fn loads_stored_records() {
     let (store, catalog) = memory().await;
     let (g, h) = (group(1, 2), group(1, 3));
     let collection = stored_collection();

@@ -344,7 +344,7 @@ impl ::redb::StorageBackend for Disk {
 /// P1: the power may fail at any step, and any of the unsynced writes may reach the disk. Every acknowledged transaction
 /// is there, and every transaction is there whole or not at all, in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_at_any_step_keeps_what_was_acknowledged() {
+async fn a_crash_at_any_step_keeps_acknowledged_writes() {
     const TXNS: usize = 12;
     let disk = Disk::default();
     let mut acknowledged = BTreeMap::new();

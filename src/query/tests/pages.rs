@@ -54,7 +54,7 @@ async fn pages_have_every_row_once(#[case] metric: Metric, #[case] query: [f32; 
 
 /// Ten rows are equally near, one is farther, and the page asks for one row.
 #[tokio::test]
-async fn a_page_is_longer_only_by_what_is_equally_near() {
+async fn a_page_is_longer_only_by_equally_near_rows() {
     let schema = schema(DataType::Int64);
     let row = |row_id: i64, key: i64| Row { row_id, ts: 10, key, number: 0 };
     let rows: Vec<Row> = (1..11).map(|key| row(if key % 2 == 0 { 4 } else { 6 }, key)).chain([row(9, 11)]).collect();

@@ -228,7 +228,7 @@ fn names(parts: &[&str]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn only_what_is_needed_is_read() {
+async fn only_needed_columns_are_read() {
     let schema = schema(DataType::Int64);
     let (store, backend) = watched();
     let rows: Vec<Row> = (0..400).map(|i| row(i, 10, i, i % 10)).collect();

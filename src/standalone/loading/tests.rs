@@ -98,7 +98,7 @@ fn a_partition_key_allows_no_load_of_partitions() {
 }
 
 #[test]
-fn a_read_sees_what_is_loaded() {
+fn a_read_sees_loaded_partitions_alone() {
     let not_loaded = LoadError::CollectionNotLoaded(CollectionId(5));
     assert_eq!(readable(&collection(&[], &[]), None), Err(not_loaded.clone()));
     assert_eq!(readable(&collection(&[], &[]), Some(&[P])), Err(not_loaded.clone()));
@@ -114,7 +114,7 @@ fn a_read_sees_what_is_loaded() {
 }
 
 #[test]
-fn what_is_loaded_can_not_be_dropped() {
+fn loaded_partitions_and_indexes_can_not_be_dropped() {
     assert_eq!(check_partition_drop(&collection(&[], &[P]), P), Err(LoadError::PartitionInUse));
     assert_eq!(check_partition_drop(&collection(&[], &[P]), Q), Ok(()));
     assert_eq!(check_index_drop(&collection(&[VECTOR], &[P])), Err(LoadError::IndexInUse));

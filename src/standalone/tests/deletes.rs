@@ -95,7 +95,7 @@ async fn an_upsert_over_generated_keys_makes_new_ones() {
 /// A row that replaces a matching one between the read and the write of a delete stays: in memory, in files, and when
 /// the log is replayed.
 #[tokio::test]
-async fn a_delete_by_expression_spares_what_came_after_its_read() {
+async fn a_delete_by_expression_spares_rows_written_after_its_read() {
     let world = World::new().await;
     let cell = values(&world, 1).await;
     world.standalone.upsert(&cell, "", rows(&[(1, 0), (2, 0), (3, 7)])).await.unwrap();
@@ -202,7 +202,7 @@ async fn concurrent_upserts_lose_no_row_to_deletes_that_it_does_not_match() {
 
 /// A flush under way has its rows in hand already.
 #[tokio::test]
-async fn a_truncation_takes_along_what_is_being_flushed() {
+async fn a_truncation_takes_along_rows_of_a_running_flush() {
     let world = World::new().await;
     let cell = values(&world, 1).await;
     world.standalone.upsert(&cell, "", rows(&[(1, 0), (2, 7)])).await.unwrap();

@@ -64,7 +64,7 @@ fn objects(cell: &CollectionCell, segment: SegmentId) -> String {
 }
 
 #[tokio::test]
-async fn every_live_row_once_whatever_moves() {
+async fn every_live_row_once_while_segments_move() {
     let world = World::new().await;
     let cell = loaded(&world).await;
     let mut live: BTreeSet<i64> = BTreeSet::new();

@@ -15,7 +15,7 @@ fn row(metric: &Described) -> String {
 }
 
 #[test]
-fn the_inventory_lists_exactly_what_is_registered() {
+fn the_inventory_lists_exactly_the_registered_metrics() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
     let documented: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
     let registered: Vec<String> = metrics().inventory().iter().map(row).collect();

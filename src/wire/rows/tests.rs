@@ -426,7 +426,7 @@ fn key_and_vector(schema: &CollectionSchema, rows: usize) -> Vec<FieldData> {
 #[case::marked(|f: &Field, _: &DefaultValue| {
     Some(FieldData { field: None, valid_data: vec![false; 2], ..given(f, ints(&[])) })
 })]
-fn a_default_fills_what_is_left_out(#[case] column: impl Fn(&Field, &DefaultValue) -> Option<FieldData>) {
+fn a_default_fills_missing_values(#[case] column: impl Fn(&Field, &DefaultValue) -> Option<FieldData>) {
     let schema = schema_with_defaults();
     let mut data = key_and_vector(&schema, 2);
     data.extend(schema.fields.iter().filter_map(|f| column(f, f.default_value.as_ref()?)));
@@ -459,7 +459,7 @@ fn a_default_fills_single_rows(#[case] sent: &[i64], #[case] valid: &[bool], #[c
 #[case::too_many_marks(&[7], &[true; 4], "the length of valid_data of field(n) is wrong: invalid parameter[expected=3][actual=4]")]
 #[case::marks_without_values(&[7], &[true, true, false], "the num_rows (1) of field (n)")]
 #[case::no_values(&[], &[true; 3], "the num_rows (0) of field (n)")]
-fn refuses_what_a_default_cannot_complete(#[case] sent: &[i64], #[case] valid: &[bool], #[case] says: &str) {
+fn refuses_columns_that_a_default_cannot_complete(#[case] sent: &[i64], #[case] valid: &[bool], #[case] says: &str) {
     let schema = schema_with_defaults();
     let mut data = key_and_vector(&schema, 3);
     let values = scalar(Data::LongData(proto::LongArray { data: sent.to_vec() }));

@@ -380,7 +380,7 @@ fn varchar(length: &str) -> Vec<proto::FieldSchema> {
     "default_value is not supported: field x"
 )]
 #[case::function_output(vec![pk(), set(vector(), |f| f.is_function_output = true)], "is_function_output")]
-fn refuses_what_is_newer(#[case] fields: Vec<proto::FieldSchema>, #[case] says: &str) {
+fn refuses_newer_features(#[case] fields: Vec<proto::FieldSchema>, #[case] says: &str) {
     let status = create(&schema(fields)).unwrap_err().status();
     assert!(status.reason.contains(says), "{}", status.reason);
     assert_eq!((status.code, status.error_code), (65535, 1));

@@ -87,7 +87,7 @@ fn plans_that_want_one_segment_take_turns() {
 }
 
 #[test]
-fn a_reader_reads_what_it_has_pinned() {
+fn a_reader_reads_its_pinned_segments() {
     holds("a reader", reading(), &[BOTH_DONE, COLLECTED, READ]);
 }
 
@@ -127,7 +127,7 @@ fn a_commit_in_the_moment_of_its_look_is_the_owners() {
 }
 
 #[test]
-fn a_catalog_that_is_forced_in_may_name_what_was_collected() {
+fn a_catalog_that_is_forced_in_may_name_collected_objects() {
     let budget = Budget { starts: 3, copies: 1, turns: 1, take_overs: 1, ..Budget::default() };
     breaks(Protocol::new(Catalogs::Copied, APART, budget), FORCED);
 }

@@ -102,7 +102,7 @@ fn names_of_collections_are_checked_first() {
 }
 
 #[test]
-fn other_names_are_checked_as_what_they_are() {
+fn other_names_are_checked_by_their_kind() {
     let aliases =
         |name: &str| each!(name, alias: CreateAliasRequest, AlterAliasRequest, DropAliasRequest, DescribeAliasRequest);
     for (message, fault) in aliases("12-s") {
