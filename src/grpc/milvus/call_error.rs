@@ -6,7 +6,7 @@ use tonic::Response;
 
 use crate::{
     coordinator::CoordinatorError,
-    model::RequestError,
+    model::{RequestError, SearchError},
     standalone::StandaloneError,
     wire::{
         proto::{common, milvus},
@@ -56,6 +56,16 @@ pub(crate) fn invalid(text: impl AsRef<str>) -> CallError {
 /// Refused for another reason: code 65535.
 pub(crate) fn rejected(text: impl AsRef<str>) -> CallError {
     CallError(status::unexpected(text.as_ref()))
+}
+
+/// A search that is refused.
+pub(super) fn refused(error: SearchError) -> CallError {
+    RequestError::from(error).into()
+}
+
+/// A search that asks for something that is not served.
+pub(super) fn unsupported(what: &str) -> CallError {
+    refused(SearchError::Unsupported(what.to_owned()))
 }
 
 /// An answer that can carry a failure.

@@ -4,11 +4,12 @@
 //! those of the whole request. Must never drop a part of a request that would change its answer: it is refused.
 
 use super::{
+    call_error::{refused, unsupported},
     query::read_partitions,
     search::{
         Searched, filter,
         params::{SearchParams, decimals, ignore_growing, number, offset, value, window},
-        queries, refused, results, unsupported,
+        queries, results,
     },
     *,
 };

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 
 use self::params::SearchParams;
 use super::{
-    call_error::rejected,
+    call_error::{refused, rejected, unsupported},
     query::{Output, read_partitions, with_values},
     *,
 };
@@ -82,14 +82,6 @@ impl MilvusApi {
         answer.results = Some(results);
         Ok((answer, found.memory))
     }
-}
-
-pub(super) fn refused(error: SearchError) -> CallError {
-    RequestError::from(error).into()
-}
-
-pub(super) fn unsupported(what: &str) -> CallError {
-    refused(SearchError::Unsupported(what.to_owned()))
 }
 
 /// The definition of the collection that is searched, and the columns of the answer.

@@ -1,8 +1,8 @@
 //! The parameters of a search, which clients send as pairs of texts: checked, and with the texts of Milvus where they are
 //! wrong.
 
-use super::{super::query::go_bool, Outcome, refused};
 use crate::{
+    grpc::milvus::{api::Outcome, call_error::refused, query::go_bool},
     model::{CollectionSchema, Field, SearchError},
     standalone::{AskedEffort, IteratorPage, Range},
     wire::proto::common::KeyValuePair,
