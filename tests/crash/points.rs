@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use datacoord::fault::{POINT, PointPhase, Point};
+use datacoord::fault::{POINT, Point, PointPhase};
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{
