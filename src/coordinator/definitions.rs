@@ -103,16 +103,17 @@ impl Coordinator {
         self.core.redefine(held, write, fold).await
     }
 
-    /// Drops the live segments that `which` picks, with the change of definitions that drops them. `write` also learns
-    /// whether the collection has any segments whose files have to be collected.
+    /// Drops the live segments that `which` picks, with the change of definitions that drops them. `turn` is the
+    /// collection's commit turn. `write` also learns whether the collection has any segments whose files have to be
+    /// collected.
     pub(crate) async fn drop_segments(
         &self,
+        turn: Turn,
         cell: &Arc<CollectionCell>,
         which: impl Fn(&Segment) -> bool,
         write: impl FnOnce(&mut CatalogTxn, bool),
         fold: impl FnOnce(&Collections) + Send + 'static,
     ) -> Result<(), CoordinatorError> {
-        let turn = cell.commit_turn().await;
         let going: Vec<Segment> = cell.live().into_iter().filter(|s| which(s)).collect();
         let mut txn = self.core.catalog.txn();
         write(&mut txn, !going.is_empty() || !cell.dropped().is_empty());

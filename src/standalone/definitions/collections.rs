@@ -131,7 +131,8 @@ impl Standalone {
                 collections.leave_tombstone(id);
             });
         };
-        self.coordinator.drop_segments(&cell, |_| true, write, fold).await?;
+        let turn = cell.commit_turn().await;
+        self.coordinator.drop_segments(turn, &cell, |_| true, write, fold).await?;
         Ok(self.ingest.forget_collection(id).await?)
     }
 
@@ -151,6 +152,8 @@ impl Standalone {
             // Between the seal and the commit no row may come: it would be seen beside those that go, and stay.
             let _alone = cell.no_writes().await;
             self.ingest.seal_all(id).await?;
+            let turn = cell.commit_turn().await;
+            // In the turn: all segments of the collection are older, also the outputs of the last compaction.
             let before = SegmentId(self.ids.next().await?);
             let next = Collection { truncated_before: before, ..Collection::clone(&cell.meta()) };
             let (names, changed, stored) = (Arc::clone(&self.names), Arc::clone(&cell), next.clone());
@@ -158,7 +161,7 @@ impl Standalone {
                 txn.put_collection(&stored);
             };
             let fold = move |_: &Collections| names.redefine([(&*changed, next)]);
-            self.coordinator.drop_segments(&cell, |s| s.id < before, write, fold).await?;
+            self.coordinator.drop_segments(turn, &cell, |s| s.id < before, write, fold).await?;
             before
         };
         Ok(self.ingest.forget_segments(id, before).await?)

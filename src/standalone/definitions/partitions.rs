@@ -81,7 +81,8 @@ impl Standalone {
             txn.put_collection(&stored);
         };
         let fold = move |_: &Collections| names.redefine([(&*changed, next)]);
-        self.coordinator.drop_segments(&cell, |s| s.group.partition == id, write, fold).await?;
+        let turn = cell.commit_turn().await;
+        self.coordinator.drop_segments(turn, &cell, |s| s.group.partition == id, write, fold).await?;
         Ok(self.ingest.forget_partition(cell.id, id).await?)
     }
 
