@@ -11,6 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Classify, ErrorKind};
 
+mod growth;
+
+pub use growth::{Extra, Growth};
+
 /// Bytes of one permit of a pool.
 const UNIT: u64 = 1 << 10;
 

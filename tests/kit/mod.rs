@@ -16,6 +16,7 @@ pub(crate) mod authority;
 pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod numbers;
+pub(crate) mod pools;
 pub(crate) mod rpc;
 
 use std::{future::Future, time::Duration};
