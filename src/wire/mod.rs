@@ -5,6 +5,7 @@
 //! Must never: decide anything beyond that.
 
 pub mod compaction;
+pub mod footprint;
 pub mod rows;
 pub mod schema;
 pub mod segment;

@@ -10,8 +10,13 @@ use super::{
 use crate::{
     config::LimitsConfig,
     model::{CollectionSchema, DataType, Field, FieldId},
-    wire::proto::{common, milvus, schema as proto},
+    wire::{
+        footprint,
+        proto::{common, milvus, schema as proto},
+    },
 };
+
+const SCHEMA: &str = ".milvus.proto.schema.CollectionSchema";
 
 /// A checked definition: the collection may be created unless its name is taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,13 +34,21 @@ pub fn define(
     request: &milvus::CreateCollectionRequest,
     limits: &LimitsConfig,
 ) -> Result<CollectionDefinition, SchemaError> {
-    let schema = proto::CollectionSchema::decode(request.schema.as_slice())
-        .map_err(|e| invalid(format!("schema can't be parsed: {e}")))?;
+    let schema = parse(&request.schema)?;
     rules::check(request, &schema, limits)?;
     let schema = collection_schema(schema, limits)?;
     let has_partition_key = schema.partition_key().is_some();
     let partitions = rules::partitions(request, has_partition_key, limits)?;
     Ok(CollectionDefinition { schema, shards: rules::shards(request.shards_num), partitions })
+}
+
+/// The schema in a request. The memory that it takes was admitted with the request, if it is a message; one that is none
+/// must not reach the decoder, which could make more of it than was counted.
+fn parse(bytes: &[u8]) -> Result<proto::CollectionSchema, SchemaError> {
+    let unreadable = |why: String| invalid(format!("schema can't be parsed: {why}"));
+    let shape = footprint::shape_of(SCHEMA).ok_or_else(|| unreadable(format!("{SCHEMA} is not known")))?;
+    footprint::decoded_bytes(shape, bytes).map_err(|fault| unreadable(fault.to_string()))?;
+    proto::CollectionSchema::decode(bytes).map_err(|error| unreadable(error.to_string()))
 }
 
 /// For a schema that the rules allow.
