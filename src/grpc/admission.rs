@@ -5,13 +5,20 @@
 //! state calls and health checks never queue behind large inserts. A call's memory is given back when the call is
 //! answered, that of a query's answer when the answer is sent or its client does not take it (`answer`).
 //!
+//! The length of a message does not tell its memory once it is decoded, so it is measured as it arrives (`measure`). Memory
+//! beyond its admission is added at once, or the call is refused before anything is decoded.
+//!
 //! ```text
-//!   limit of requests = windows of waiting calls (1/4) + small messages (1/16) + large messages (11/16)
+//!   limit of requests = windows of waiting calls (3/16) + small messages (1/16) + large messages (11/16)
+//!                     + growth of calls under way (1/16)
 //! ```
 //!
 //! A call that waits longer than `datacoord.grpc.queueTimeout` is refused; beyond a number of waiting calls the next
 //! one is refused at once. A refused write or query gets Milvus' rate limit, after which its clients wait and retry;
 //! any other call gets RESOURCE_EXHAUSTED.
+
+mod body;
+mod measure;
 
 use std::{
     pin::Pin,
@@ -19,14 +26,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
+use body::Admitted;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::Semaphore;
@@ -36,9 +44,9 @@ use tower::{Layer, Service};
 use super::answer::Counted;
 use crate::{
     config::{Config, Part},
-    connections::Deadline,
-    memory::{Account, Full, Pool, Reserved},
+    memory::{Account, Extra, Full, Growth, Pool, Reserved},
     wire::{
+        footprint,
         proto::milvus::{MutationResult, QueryResults},
         status,
     },
@@ -48,6 +56,9 @@ use crate::{
 const SMALL_BYTES: u64 = 64 << 10;
 /// Memory of a call beside its message.
 const CALL_BYTES: u64 = 4 << 10;
+/// Structures of the columns of a large message. A row of numbers and vectors takes no more when it is decoded than on the
+/// wire, so ordinary inserts of them never need more than they were admitted with.
+const STRUCTURE_BYTES: u64 = 20 << 10;
 /// Copies of a message in memory: as it arrives, and decoded.
 const COPIES: u64 = 2;
 /// Calls that may wait for memory at once; each may have a window of its body in memory meanwhile.
@@ -60,6 +71,7 @@ const WINDOW_BYTES: (u64, u64) = (64 << 10, 8 << 20);
 pub struct Requests {
     small: Pool,
     large: Pool,
+    growth: Growth,
     waiting: Arc<Semaphore>,
     window_bytes: u32,
     max_message_bytes: usize,
@@ -71,15 +83,18 @@ pub struct Requests {
 impl Requests {
     pub fn new(config: &Config) -> Self {
         let (bytes, key) = (config.budget.requests, Part::Requests.key());
-        let window = (bytes / 4 / WAITING).clamp(WINDOW_BYTES.0, WINDOW_BYTES.1);
+        let windows = bytes / 16 * 3;
+        let window = (windows / WAITING).clamp(WINDOW_BYTES.0, WINDOW_BYTES.1);
         let large = Pool::new(key, bytes / 16 * 11);
-        let most = usize::try_from(large.limit_bytes() / COPIES).unwrap_or(usize::MAX);
+        let room = large.limit_bytes().saturating_sub(CALL_BYTES + STRUCTURE_BYTES) / COPIES;
+        let most = usize::try_from(room).unwrap_or(usize::MAX);
         Self {
             small: Pool::new(key, bytes / 16),
             max_message_bytes: config.server.max_request_bytes.min(most),
             size_key: if config.server.max_request_bytes > most { key } else { "proxy.grpc.serverMaxRecvSize" },
+            growth: Growth::new(Pool::new(key, bytes / 16), large.clone()),
             large,
-            waiting: Arc::new(Semaphore::new((bytes / 4 / window).clamp(1, WAITING) as usize)),
+            waiting: Arc::new(Semaphore::new((windows / window).clamp(1, WAITING) as usize)),
             window_bytes: window as u32,
             queue_timeout: config.server.admission_timeout,
             idle_timeout: config.server.idle_timeout,
@@ -111,8 +126,13 @@ impl Requests {
         &self.large
     }
 
+    /// Where calls under way take more.
+    pub fn growth(&self) -> &Growth {
+        &self.growth
+    }
+
     pub fn used_bytes(&self) -> u64 {
-        self.small.used_bytes() + self.large.used_bytes()
+        self.small.used_bytes() + self.large.used_bytes() + self.growth.used_bytes()
     }
 
     /// Takes the memory of messages with `bytes` bytes in all, if it is free now.
@@ -134,151 +154,23 @@ impl Requests {
 }
 
 fn charge(bytes: u64) -> u64 {
-    bytes.saturating_mul(COPIES).saturating_add(CALL_BYTES)
+    let structures = if bytes <= SMALL_BYTES { 0 } else { STRUCTURE_BYTES };
+    bytes.saturating_mul(COPIES).saturating_add(CALL_BYTES + structures)
 }
 
 /// Memory that a call holds until it is answered.
 #[derive(Debug, Default)]
 struct Call {
-    held: Mutex<Vec<Reserved>>,
+    held: Mutex<Held>,
     is_refused: AtomicBool,
 }
 
-/// Where the messages of a body begin: each has five bytes in front, of which the last four are its length.
 #[derive(Debug, Default)]
-struct Heads {
-    head: [u8; 5],
-    /// Bytes of the head that have arrived.
-    known: usize,
-    /// Bytes of the message that are still to come.
-    rest: u64,
-    any: bool,
-}
-
-impl Heads {
-    /// Follows the bytes of the body. Returns the summed lengths of the messages that begin in them, if one does.
-    fn pass(&mut self, mut bytes: &[u8]) -> Option<u64> {
-        let mut begun = None;
-        while !bytes.is_empty() {
-            if self.rest > 0 {
-                let skipped = self.rest.min(bytes.len() as u64);
-                self.rest -= skipped;
-                bytes = bytes.get(skipped as usize..).unwrap_or_default();
-                continue;
-            }
-            let (now, later) = bytes.split_at(bytes.len().min(self.head.len() - self.known));
-            for byte in now {
-                if let Some(place) = self.head.get_mut(self.known) {
-                    *place = *byte;
-                }
-                self.known += 1;
-            }
-            bytes = later;
-            if self.known == self.head.len() {
-                let [_, a, b, c, d] = self.head;
-                self.rest = u32::from_be_bytes([a, b, c, d]).into();
-                (self.known, self.any) = (0, true);
-                begun = Some(begun.unwrap_or(0u64).saturating_add(self.rest));
-            }
-        }
-        begun
-    }
-
-    /// True between two messages.
-    fn is_between(&self) -> bool {
-        self.any && self.rest == 0 && self.known == 0
-    }
-}
-
-/// A body whose messages take their memory before they are passed on.
-struct Admitted {
-    body: Body,
-    requests: Requests,
-    call: Arc<Call>,
-    heads: Heads,
-    /// A stream of messages may rest between them.
-    is_stream: bool,
-    idle: Deadline,
-    /// Bytes that wait for memory.
-    waiting: Option<(Bytes, BoxFuture<'static, Result<Reserved, Full>>)>,
-    is_over: bool,
-}
-
-impl Admitted {
-    fn end(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.is_over = true;
-        Poll::Ready(Some(Err(status)))
-    }
-
-    fn admit(&mut self, held: Reserved) {
-        self.call.held.lock().push(held);
-        self.idle.moved();
-    }
-}
-
-impl HttpBody for Admitted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = &mut *self;
-        if this.is_over {
-            return Poll::Ready(None);
-        }
-        if let Some((_, taking)) = &mut this.waiting {
-            let taken = ready!(taking.as_mut().poll(cx));
-            let data = this.waiting.take().map(|(data, _)| data).unwrap_or_default();
-            return match taken {
-                Ok(held) => {
-                    this.admit(held);
-                    Poll::Ready(Some(Ok(Frame::data(data))))
-                }
-                Err(full) => {
-                    this.call.is_refused.store(true, Relaxed);
-                    this.end(Status::resource_exhausted(refusal(&full)))
-                }
-            };
-        }
-        let frame = match Pin::new(&mut this.body).poll_frame(cx) {
-            Poll::Pending => {
-                if this.is_stream && this.heads.is_between() {
-                    return Poll::Pending;
-                }
-                ready!(this.idle.poll(cx));
-                let after = this.requests.idle_timeout;
-                return this.end(Status::deadline_exceeded(format!(
-                    "nothing of the request arrived for {after:?} (datacoord.connections.idleTimeout)"
-                )));
-            }
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(other) => return Poll::Ready(other),
-        };
-        this.idle.moved();
-        let begun = frame.data_ref().and_then(|data| this.heads.pass(data));
-        // The decoder refuses an oversized message by its head alone, so it takes no memory.
-        let Some(bytes) = begun.filter(|bytes| *bytes <= this.requests.max_message_bytes as u64) else {
-            return Poll::Ready(Some(Ok(frame)));
-        };
-        match this.requests.try_take(bytes) {
-            Ok(held) => {
-                this.admit(held);
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Err(_) => {
-                let data = frame.into_data().unwrap_or_default();
-                this.waiting = Some((data, Box::pin(this.requests.clone().take(bytes))));
-                self.poll_frame(cx)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.is_over || (self.waiting.is_none() && self.body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+struct Held {
+    /// The admissions of its messages.
+    messages: Vec<Reserved>,
+    /// Memory of the decoded messages beyond that.
+    decoded: Option<Extra>,
 }
 
 fn refusal(full: &Full) -> String {
@@ -359,23 +251,12 @@ where
         let (requests, admitted) = (self.requests.clone(), Arc::clone(&call));
         let idle_timeout = requests.idle_timeout;
         let is_stream = path.starts_with("/grpc.reflection.");
-        let request = request.map(move |body| {
-            let idle = Deadline::new(requests.idle_timeout);
-            Body::new(Admitted {
-                body,
-                requests,
-                call: admitted,
-                heads: Heads::default(),
-                is_stream,
-                idle,
-                waiting: None,
-                is_over: false,
-            })
-        });
+        let input = footprint::input_of(&path);
+        let request = request.map(|body| Body::new(Admitted::new(body, requests, admitted, input, is_stream)));
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
-            call.held.lock().clear();
+            *call.held.lock() = Held::default();
             if call.is_refused.load(Relaxed)
                 && let Some(refused) = Status::from_header_map(response.headers())
                 && let Some(answer) = rate_limited(&path, refused.message())

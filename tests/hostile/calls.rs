@@ -30,7 +30,7 @@ const MOST_MEMORY: usize = 192 << 20;
 
 /// Passes bytes through, so that a message need not be one.
 #[derive(Debug, Clone, Default)]
-struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;
@@ -67,7 +67,7 @@ impl Decoder for Raw {
 }
 
 /// The answer's message; of a stream none, because it may be silent for ever.
-async fn call(channel: &Channel, method: &Method, message: Vec<u8>) -> Result<Vec<u8>, Status> {
+pub async fn call(channel: &Channel, method: &Method, message: Vec<u8>) -> Result<Vec<u8>, Status> {
     let call = async {
         let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
         grpc.ready().await.map_err(|e| Status::unavailable(e.to_string()))?;
@@ -82,7 +82,7 @@ async fn call(channel: &Channel, method: &Method, message: Vec<u8>) -> Result<Ve
 }
 
 /// The status of Milvus in an answer, if its message has one.
-fn outcome(protocol: &Protocol, method: &Method, answer: &[u8]) -> Option<Outcome> {
+pub fn outcome(protocol: &Protocol, method: &Method, answer: &[u8]) -> Option<Outcome> {
     if method.output == STATUS {
         return Some(Outcome::decode(answer).expect("a status"));
     }

@@ -2,6 +2,7 @@
 //! status, keeps its memory within bounds, and serves others all the while.
 
 mod calls;
+mod decoding;
 mod frames;
 #[path = "../kit/mod.rs"]
 mod kit;

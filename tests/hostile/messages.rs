@@ -1,13 +1,16 @@
 //! Messages of any type of the protocol with hostile content, made from the descriptors that the server itself serves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use datacoord::wire::proto;
 use prost::{
     Message as _,
     encoding::{WireType, encode_key, encode_varint},
 };
-use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet, field_descriptor_proto::Type};
+use prost_types::{
+    DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
+    field_descriptor_proto::{Label, Type},
+};
 
 use crate::kit::numbers::Numbers;
 
@@ -76,6 +79,13 @@ const FILTERS: [&str; 16] = [
     "\u{0}",
 ];
 
+/// A value with its length in front.
+fn put(bytes: &mut Vec<u8>, field: u32, value: &[u8]) {
+    encode_key(field, WireType::LengthDelimited, bytes);
+    encode_varint(value.len() as u64, bytes);
+    bytes.extend_from_slice(value);
+}
+
 /// A method that is served.
 #[derive(Debug, Clone)]
 pub struct Method {
@@ -121,6 +131,59 @@ impl Protocol {
         fields.iter().find(|f| f.name() == field && f.type_name() == of_type).map(FieldDescriptorProto::number)
     }
 
+    /// For each list in a message, or in a message within it, a message whose `bytes` bytes are the smallest elements of
+    /// that list alone. `seen` are the lists of inner messages that other messages have shown already.
+    pub fn crowded(&self, name: &str, bytes: usize, seen: &mut HashSet<String>) -> Vec<(String, Vec<u8>)> {
+        let mut found = Vec::new();
+        let Some(message) = self.messages.get(name) else { return found };
+        for field in &message.field {
+            let path = format!("{name}.{}", field.name());
+            let is_list = field.label() == Label::Repeated;
+            if is_list {
+                found.push((path.clone(), self.crowd(field, bytes)));
+            }
+            let is_message = field.r#type() == Type::Message && !self.is_map(field);
+            if is_message && seen.insert(field.type_name().to_owned()) {
+                for (path, inner) in self.crowded(field.type_name(), bytes, seen) {
+                    let mut outer = Vec::with_capacity(inner.len() + 12);
+                    put(&mut outer, field.number() as u32, &inner);
+                    found.push((path, outer));
+                }
+            }
+        }
+        found
+    }
+
+    fn is_map(&self, field: &FieldDescriptorProto) -> bool {
+        let options = self.messages.get(field.type_name()).and_then(|message| message.options.as_ref());
+        options.is_some_and(|options| options.map_entry())
+    }
+
+    fn crowd(&self, field: &FieldDescriptorProto, bytes: usize) -> Vec<u8> {
+        let tag = field.number() as u32;
+        let mut crowd = Vec::with_capacity(bytes + 32);
+        match field.r#type() {
+            Type::Message if self.is_map(field) => {
+                // Of entries with equal keys one is left.
+                let mut key = 0_u32;
+                while crowd.len() < bytes {
+                    let mut entry = Vec::new();
+                    put(&mut entry, 1, format!("{key:x}").as_bytes());
+                    put(&mut crowd, tag, &entry);
+                    key += 1;
+                }
+            }
+            Type::Message | Type::Group | Type::String | Type::Bytes => {
+                while crowd.len() < bytes {
+                    put(&mut crowd, tag, &[]);
+                }
+            }
+            // Packed; a number of eight bytes is no smaller than its element.
+            _ => put(&mut crowd, tag, &vec![0; bytes.next_multiple_of(8)]),
+        }
+        crowd
+    }
+
     /// A message with fields of any value.
     pub fn message(&self, numbers: &mut Numbers, name: &str) -> Vec<u8> {
         let mut bytes = self.nested(numbers, name, 0);
@@ -141,7 +204,7 @@ impl Protocol {
         let mut bytes = Vec::new();
         let Some(message) = self.messages.get(name) else { return bytes };
         for field in &message.field {
-            let is_list = field.label() == prost_types::field_descriptor_proto::Label::Repeated;
+            let is_list = field.label() == Label::Repeated;
             let times = match numbers.below(12) {
                 0..=3 => 0,
                 4..=9 => 1,
@@ -156,11 +219,7 @@ impl Protocol {
 
     fn field(&self, numbers: &mut Numbers, field: &FieldDescriptorProto, depth: usize, bytes: &mut Vec<u8>) {
         let tag = field.number() as u32;
-        let mut put = |value: &[u8]| {
-            encode_key(tag, WireType::LengthDelimited, bytes);
-            encode_varint(value.len() as u64, bytes);
-            bytes.extend_from_slice(value);
-        };
+        let mut put = |value: &[u8]| put(bytes, tag, value);
         match field.r#type() {
             Type::Message | Type::Group => {
                 let inner =
