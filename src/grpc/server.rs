@@ -60,7 +60,11 @@ impl GrpcServer {
 
     /// The Milvus service itself.
     pub fn milvus(&self) -> impl MilvusService + use<> {
-        MilvusApi::new(Arc::clone(&self.standalone))
+        self.api()
+    }
+
+    fn api(&self) -> MilvusApi {
+        MilvusApi::new(Arc::clone(&self.standalone), self.requests.growth().clone())
     }
 
     /// Writes down that the caller of a request inside the process may make calls, as the layer does for those from
@@ -71,7 +75,7 @@ impl GrpcServer {
 
     /// The compaction calls of Milvus' DataCoord.
     pub fn data_coord(&self) -> impl DataCoord + use<> {
-        DataCoordApi::new(MilvusApi::new(Arc::clone(&self.standalone)))
+        DataCoordApi::new(self.api())
     }
 
     /// Our own service.
@@ -94,7 +98,7 @@ impl GrpcServer {
         let window = self.requests.window_bytes();
         let reporting = AbortOnDropHandle::new(tokio::spawn(report(health, Arc::clone(&self.standalone))));
         let gatekeeper = self.standalone.gatekeeper().clone();
-        let milvus = MilvusApi::new(Arc::clone(&self.standalone));
+        let milvus = self.api();
         let milvus_service = MilvusServiceServer::new(milvus.clone())
             .max_decoding_message_size(self.requests.max_message_bytes())
             .max_encoding_message_size(usize::MAX);

@@ -8,6 +8,7 @@ use super::{call_error::CallError, names::MessageNames};
 use crate::{
     coordinator::{CollectionCell, Coordinator},
     grpc::access::{Named, admit},
+    memory::Growth,
     model::RequestError,
     standalone::{CollectionName, Standalone},
 };
@@ -18,11 +19,13 @@ pub(crate) struct MilvusApi {
     pub(super) standalone: Arc<Standalone>,
     /// Its DataCoord.
     pub(super) coordinator: Arc<Coordinator>,
+    /// Where calls take memory beyond that of their message.
+    pub(super) growth: Growth,
 }
 
 impl MilvusApi {
-    pub(crate) fn new(standalone: Arc<Standalone>) -> Self {
-        Self { coordinator: Arc::clone(standalone.coordinator()), standalone }
+    pub(crate) fn new(standalone: Arc<Standalone>, growth: Growth) -> Self {
+        Self { coordinator: Arc::clone(standalone.coordinator()), standalone, growth }
     }
 
     /// The request, if its caller may make it.

@@ -15,7 +15,9 @@ impl MilvusApi {
         let (call, mut request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
-        let rows = insert::insert_batch(&schema, &mut request, &self.standalone.config().limits)
+        // Held until the call is answered.
+        let mut memory = self.growth.of_call(0);
+        let rows = insert::insert_batch(&schema, &mut request, &self.standalone.config().limits, &mut memory)
             .map_err(|e| CallError(e.status()))?;
         let done = self.standalone.insert(&cell, &request.partition_name, rows).await?;
         Ok(MutationResult { insert_cnt: done.count as i64, ..written(&schema, done)? })
@@ -25,7 +27,9 @@ impl MilvusApi {
         let (call, mut request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         let schema = Arc::clone(&cell.meta().schema);
-        let rows = insert::upsert_batch(&schema, &mut request, &self.standalone.config().limits)
+        // Held until the call is answered.
+        let mut memory = self.growth.of_call(0);
+        let rows = insert::upsert_batch(&schema, &mut request, &self.standalone.config().limits, &mut memory)
             .map_err(|e| CallError(e.status()))?;
         let done = self.standalone.upsert(&cell, &request.partition_name, rows).await?;
         let count = done.count as i64;
@@ -73,3 +77,6 @@ fn written(schema: &CollectionSchema, done: Mutation) -> Outcome<MutationResult>
         ..Default::default()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::{
+    kit::pools,
     standalone::tests::World,
     wire::proto::{common::Status as Outcome, milvus::milvus_service_server::MilvusService as _, schema},
 };
@@ -108,7 +109,7 @@ async fn aliases(api: &MilvusApi, database: &str) -> (i32, Vec<String>) {
 
 async fn api_with(calls: &[Call]) -> (World, MilvusApi) {
     let world = World::new().await;
-    let api = MilvusApi::new(world.standalone.clone());
+    let api = MilvusApi::new(world.standalone.clone(), pools::growth(64 << 20));
     for call in calls {
         assert_eq!(ask(&api, call).await, Outcome::default(), "{call:?}");
     }
@@ -222,7 +223,7 @@ async fn a_collection_without_aliases_moves_to_another_database_and_a_name_is_fr
     .await;
     drop(api);
     let world = world.restarted().await;
-    let api = MilvusApi::new(world.standalone.clone());
+    let api = MilvusApi::new(world.standalone.clone(), pools::growth(64 << 20));
     assert_eq!(meaning(&api, "other", "tomes").await.as_deref(), Some("first"));
     assert_eq!(meaning(&api, "other", "books").await.as_deref(), Some("first"));
     assert_eq!(meaning(&api, "default", "books").await.as_deref(), Some("third"));
@@ -428,7 +429,7 @@ proptest! {
             model.check(&api).await;
             drop(api);
             let world = world.restarted().await;
-            model.check(&MilvusApi::new(world.standalone.clone())).await;
+            model.check(&MilvusApi::new(world.standalone.clone(), pools::growth(64 << 20))).await;
             drop(world);
         });
     }

@@ -3,24 +3,35 @@
 //! A row has no value of its own if its column is missing or empty, as in Milvus 2.3.5, or if `valid_data` says so, as
 //! newer clients do it row by row.
 //!
-//! Must never: make more of a small request than [`MOST_FILLED_BYTES`].
+//! Must never: make more of a small request than [`MOST_FILLED_BYTES`], or anything before there is memory for it.
 
 use std::collections::HashMap;
 
 use super::error::RowError;
 use crate::{
+    memory::Extra,
     model::{DefaultValue, Field, FieldId},
     wire::proto::schema::{self as proto, FieldData, ScalarField, field_data, scalar_field::Data},
 };
 
 /// Bytes in memory of the default values in all rows of a request. A text has a few bytes more than its letters.
 pub(super) const MOST_FILLED_BYTES: usize = 64 << 20;
+/// Copies of the values: as the request would have had them, and as a column of the batch.
+const COPIES: u64 = 2;
 
 /// Puts the default value wherever a row has none; the caller knows that a column of the client has this many rows. Columns
 /// that can't be completed stay as they are, for the checks of columns to refuse: those of another type or of another number
 /// of values.
-pub(super) fn fill(fields: &[&Field], given: &mut HashMap<FieldId, FieldData>, rows: usize) -> Result<(), RowError> {
-    let mut left = MOST_FILLED_BYTES;
+///
+/// # Errors
+/// Values that are more than a request may have, or than `memory` has room for.
+pub(super) fn fill(
+    fields: &[&Field],
+    given: &mut HashMap<FieldId, FieldData>,
+    rows: usize,
+    memory: &mut Extra,
+) -> Result<(), RowError> {
+    let mut room = Room { left: MOST_FILLED_BYTES, memory };
     for field in fields {
         let Some(default) = &field.default_value else { continue };
         let data = given.entry(field.id).or_insert_with(|| FieldData {
@@ -28,7 +39,7 @@ pub(super) fn fill(fields: &[&Field], given: &mut HashMap<FieldId, FieldData>, r
             field_name: field.name.clone(),
             ..Default::default()
         });
-        complete(field, default, data, rows, &mut left)?;
+        complete(field, default, data, rows, &mut room)?;
     }
     Ok(())
 }
@@ -38,7 +49,7 @@ fn complete(
     default: &DefaultValue,
     column: &mut FieldData,
     rows: usize,
-    left: &mut usize,
+    room: &mut Room<'_>,
 ) -> Result<(), RowError> {
     let sent = match column.field.take() {
         None => None,
@@ -56,7 +67,7 @@ fn complete(
         )));
     }
     let sent = sent.unwrap_or_else(|| empty(default));
-    let mut places = Places { valid: &valid, rows, left, field };
+    let mut places = Places { valid: &valid, rows, room, field };
     let data = match (default, sent) {
         (DefaultValue::Bool(value), Data::BoolData(a)) => {
             Data::BoolData(proto::BoolArray { data: places.spread(a.data, value, 1)? })
@@ -94,29 +105,53 @@ fn empty(default: &DefaultValue) -> Data {
     }
 }
 
+/// Room for values that are still to be filled in.
+struct Room<'a> {
+    /// Bytes of this request.
+    left: usize,
+    memory: &'a mut Extra,
+}
+
+impl Room<'_> {
+    fn take(&mut self, field: &Field, rows: usize, each: usize) -> Result<(), RowError> {
+        let needed = rows.saturating_mul(each);
+        let Some(left) = self.left.checked_sub(needed) else {
+            return Err(RowError::Parameter(format!(
+                "the default values of {rows} rows of field {} need {needed} bytes, and all those of a request may have \
+                 {MOST_FILLED_BYTES}: send fewer rows at a time",
+                field.name
+            )));
+        };
+        let taken = self.memory.take(needed as u64 * COPIES);
+        let what = || format!("the default values of {rows} rows of field {}", field.name);
+        taken.map_err(|full| RowError::Memory { what: what(), full })?;
+        self.left = left;
+        Ok(())
+    }
+}
+
 /// The rows of a column that have a value of their own.
-struct Places<'a> {
+struct Places<'a, 'm> {
     field: &'a Field,
     /// True for each row with a value; empty: no row has one if there are no values, else all.
     valid: &'a [bool],
     rows: usize,
-    /// Bytes that may still be filled in.
-    left: &'a mut usize,
+    room: &'a mut Room<'m>,
 }
 
-impl Places<'_> {
+impl Places<'_, '_> {
     /// One value for each row. Clients send the values of the other rows alone, or something in every row. `each` is the
     /// bytes of a default value.
     fn spread<T: Clone>(&mut self, values: Vec<T>, default: &T, each: usize) -> Result<Vec<T>, RowError> {
         let own = self.valid.iter().filter(|valid| **valid).count();
         if values.is_empty() && own == 0 {
-            self.take(self.rows, each)?;
+            self.room.take(self.field, self.rows, each)?;
             return Ok(vec![default.clone(); self.rows]);
         }
         if own == self.valid.len() {
             return Ok(values);
         }
-        self.take(self.rows - own, each)?;
+        self.room.take(self.field, self.rows - own, each)?;
         if values.len() == self.rows {
             let chosen = values.into_iter().zip(self.valid);
             return Ok(chosen.map(|(value, valid)| if *valid { value } else { default.clone() }).collect());
@@ -127,20 +162,5 @@ impl Places<'_> {
         let mut values = values.into_iter();
         let next = |valid: &bool| valid.then(|| values.next()).flatten().unwrap_or_else(|| default.clone());
         Ok(self.valid.iter().map(next).collect())
-    }
-
-    fn take(&mut self, count: usize, each: usize) -> Result<(), RowError> {
-        let needed = count.saturating_mul(each);
-        match self.left.checked_sub(needed) {
-            Some(left) => {
-                *self.left = left;
-                Ok(())
-            }
-            None => Err(RowError::Parameter(format!(
-                "the default values of {count} rows of field {} need {needed} bytes, and all those of a request may have \
-                 {MOST_FILLED_BYTES}: send fewer rows at a time",
-                self.field.name
-            ))),
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Classify, ErrorKind},
+    memory::Full,
     model::{DataType, Field},
     wire::{
         proto::{
@@ -21,6 +22,9 @@ pub enum RowError {
     /// Errors that Milvus finds only later: vectors of the wrong length, values that are not numbers, keys that are taken.
     #[error("{0}")]
     Value(String),
+    /// No memory for values that the server adds to the rows.
+    #[error("{what}: {full}")]
+    Memory { what: String, full: Full },
     /// A stored cell that does not decode.
     #[error("cell {row} of field {field} can't be decoded: {reason}")]
     Cell { field: String, row: usize, reason: String },
@@ -34,6 +38,9 @@ impl RowError {
     pub fn code(&self) -> Code {
         match self {
             Self::Parameter(_) => Code::PARAMETER_INVALID,
+            // More than all requests may have never fits; clients wait for the rest and try again.
+            Self::Memory { full, .. } if full.kind() == ErrorKind::Invalid => Code::PARAMETER_INVALID,
+            Self::Memory { .. } => Code::RATE_LIMIT,
             Self::Value(_) | Self::Cell { .. } | Self::Column { .. } => Code::UNEXPECTED,
         }
     }
@@ -48,6 +55,7 @@ impl Classify for RowError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Parameter(_) | Self::Value(_) => ErrorKind::Invalid,
+            Self::Memory { full, .. } => full.kind(),
             Self::Cell { .. } => ErrorKind::Corrupt,
             Self::Column { .. } => ErrorKind::Internal,
         }

@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Field as ArrowField, Schema as ArrowSchema};
 
 use super::{
+    carried,
     columns::{binary, column},
     defaults,
     distinct::check_distinct,
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     config::LimitsConfig,
+    memory::Extra,
     model::{CollectionSchema, Field},
     wire::{
         proto::{milvus, schema::FieldData},
@@ -23,13 +25,16 @@ use crate::{
 };
 
 /// Rows of an Insert: every stored column except RowID and Timestamp, ascending by field id; without the primary key if the
-/// collection generates it. Takes `fields_data` out of the request.
+/// collection generates it. Takes `fields_data` out of the request, and memory for the default values that it fills in: hold
+/// `memory` as long as the rows.
 pub fn insert_batch(
     schema: &CollectionSchema,
     request: &mut milvus::InsertRequest,
     limits: &LimitsConfig,
+    memory: &mut Extra,
 ) -> Result<RecordBatch, RowError> {
-    batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits, Keys::OfInserts)
+    let fields = std::mem::take(&mut request.fields_data);
+    batch(schema, fields, request.num_rows, limits, memory, Keys::OfInserts)
 }
 
 /// Rows of an Upsert, like [`insert_batch`]. The client must give the keys, each only once. If the collection generates
@@ -38,12 +43,14 @@ pub fn upsert_batch(
     schema: &CollectionSchema,
     request: &mut milvus::UpsertRequest,
     limits: &LimitsConfig,
+    memory: &mut Extra,
 ) -> Result<RecordBatch, RowError> {
     let key = schema.primary_key();
     if request.partial_update {
         return Err(RowError::Parameter("partial_update is not supported".to_owned()));
     }
-    let rows = batch(schema, std::mem::take(&mut request.fields_data), request.num_rows, limits, Keys::OfUpserts)?;
+    let fields = std::mem::take(&mut request.fields_data);
+    let rows = batch(schema, fields, request.num_rows, limits, memory, Keys::OfUpserts)?;
     if rows.column_by_name(&key.column_name()).is_none() {
         return Err(RowError::Parameter(format!(
             "upsert can not assign primary field data when auto id enabled {}: invalid parameter",
@@ -68,6 +75,7 @@ fn batch(
     fields: Vec<FieldData>,
     num_rows: u32,
     limits: &LimitsConfig,
+    memory: &mut Extra,
     keys: Keys,
 ) -> Result<RecordBatch, RowError> {
     if num_rows == 0 {
@@ -89,8 +97,10 @@ fn batch(
             return Err(RowError::Parameter(format!("duplicated field {} found: invalid parameter", field.name)));
         }
     }
+    // Another column may have a wrong number of values, which the checks of columns refuse.
     if given.values().any(|data| values_carried(data) >= rows) {
-        defaults::fill(&wanted, &mut given, rows)?;
+        carried::take_row_bytes(given.values(), rows, memory)?;
+        defaults::fill(&wanted, &mut given, rows, memory)?;
     }
     let mut columns = Vec::with_capacity(wanted.len());
     for field in &wanted {

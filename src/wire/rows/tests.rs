@@ -9,7 +9,8 @@ use super::{answer, insert::*, *};
 use crate::{
     config::LimitsConfig,
     error::{Classify, ErrorKind},
-    kit::model,
+    kit::{model, pools},
+    memory::Extra,
     model::{CollectionSchema, DataType, DefaultValue, Field},
     wire::proto::{
         milvus,
@@ -144,7 +145,7 @@ fn row(field: &Field, rows: &[(i64, i8)]) -> field_data::Field {
 
 fn batch_of(schema: &CollectionSchema, fields_data: Vec<FieldData>, num_rows: usize) -> Result<RecordBatch, RowError> {
     let mut request = milvus::InsertRequest { fields_data, num_rows: num_rows as u32, ..Default::default() };
-    insert_batch(schema, &mut request, &LimitsConfig::default())
+    insert_batch(schema, &mut request, &LimitsConfig::default(), &mut pools::ample())
 }
 
 /// The values that a client would read back.
@@ -469,6 +470,35 @@ fn refuses_columns_that_a_default_cannot_complete(#[case] sent: &[i64], #[case] 
     assert_eq!(error.status().code, 1100);
 }
 
+/// Values that the server fills in take memory like those of a message, before there are any.
+#[test]
+fn default_values_take_memory() {
+    let schema = schema_with_defaults();
+    let rows = 10_000;
+    let batch = |memory: &mut Extra| {
+        let fields_data = key_and_vector(&schema, rows);
+        let mut request = milvus::InsertRequest { fields_data, num_rows: rows as u32, ..Default::default() };
+        insert_batch(&schema, &mut request, &LimitsConfig::default(), memory)
+    };
+    // The values of a row twice, a text with its `String`.
+    let least = (rows * 2 * (1 + 3 * 4 + 8 + 4 + 8 + size_of::<String>() + "none".len())) as u64;
+    let growth = pools::growth(8 << 20);
+    let mut memory = growth.of_call(0);
+    batch(&mut memory).unwrap();
+    assert!(growth.used_bytes() >= least, "{} of {least}", growth.used_bytes());
+    drop(memory);
+    assert_eq!(growth.used_bytes(), 0);
+    // More than all calls may have never fits. Memory that others have now is worth another try.
+    let error = batch(&mut pools::growth(64 << 10).of_call(0)).unwrap_err();
+    assert_eq!((error.kind(), error.status().code), (ErrorKind::Invalid, 1100), "{error}");
+    assert!(error.to_string().ends_with("(some.key)"), "{error}");
+    let shared = pools::growth(2 << 20);
+    let mut others = [shared.of_call(0), shared.of_call(0)];
+    others.iter_mut().for_each(|other| other.take(2 << 20).unwrap());
+    let status = batch(&mut shared.of_call(0)).unwrap_err().status();
+    assert_eq!((status.code, status.retriable), (8, true), "{status:?}");
+}
+
 #[test]
 fn a_column_of_another_kind_is_not_completed() {
     let schema = schema_with_defaults();
@@ -529,7 +559,7 @@ fn a_generated_key_must_not_be_given() {
     assert_eq!(batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>(), ["101"]);
 
     let mut request = milvus::UpsertRequest { fields_data: data, num_rows: 2, ..Default::default() };
-    let error = upsert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap_err();
+    let error = upsert_batch(&schema, &mut request, &LimitsConfig::default(), &mut pools::ample()).unwrap_err();
     assert_eq!(
         (error.status().code, error.to_string().as_str()),
         (1100, "upsert can not assign primary field data when auto id enabled id: invalid parameter")
@@ -543,7 +573,7 @@ fn an_upsert_may_name_generated_keys() {
     schema.fields[0].auto_id = true;
     let upserted = |fields_data: Vec<FieldData>| {
         let mut request = milvus::UpsertRequest { fields_data, num_rows: 2, ..Default::default() };
-        upsert_batch(&schema, &mut request, &LimitsConfig::default())
+        upsert_batch(&schema, &mut request, &LimitsConfig::default(), &mut pools::ample())
     };
     let batch = upserted(data.clone()).unwrap();
     assert_eq!(batch.column_by_name("100").unwrap().as_primitive::<Int64Type>().values(), &[0, 1]);
@@ -559,10 +589,13 @@ fn an_upsert_may_name_generated_keys() {
 fn an_upsert_of_part_of_a_row_is_refused() {
     let (schema, fields_data) = two_columns();
     let mut request = milvus::UpsertRequest { fields_data, num_rows: 2, partial_update: true, ..Default::default() };
-    let error = upsert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap_err();
+    let error = upsert_batch(&schema, &mut request, &LimitsConfig::default(), &mut pools::ample()).unwrap_err();
     assert!(error.to_string().contains("partial_update"), "{error}");
     request.partial_update = false;
-    assert_eq!(upsert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap().num_rows(), 2);
+    assert_eq!(
+        upsert_batch(&schema, &mut request, &LimitsConfig::default(), &mut pools::ample()).unwrap().num_rows(),
+        2
+    );
 }
 
 fn dynamic_schema() -> CollectionSchema {
@@ -608,13 +641,13 @@ fn an_upsert_with_a_key_twice_is_refused(#[case] data_type: DataType, #[case] ke
     let insert = milvus::InsertRequest { fields_data: vec![keys.clone()], num_rows: 3, ..Default::default() };
     let mut upsert = milvus::UpsertRequest { fields_data: vec![keys], num_rows: 3, ..Default::default() };
     let limits = LimitsConfig::default();
-    let error = upsert_batch(&schema, &mut upsert, &limits).unwrap_err();
+    let error = upsert_batch(&schema, &mut upsert, &limits, &mut pools::ample()).unwrap_err();
     assert_eq!((error.kind(), error.code().code), (ErrorKind::Invalid, 1100));
     let text = error.to_string();
     assert!(text.starts_with("duplicate primary keys are not allowed in the same batch"), "{text}");
     assert!(text.contains("id") && text.contains(value) && text.contains("rows 0 and 2"), "{text}");
     // An insert may repeat a key, as in Milvus.
-    assert_eq!(insert_batch(&schema, &mut insert.clone(), &limits).unwrap().num_rows(), 3);
+    assert_eq!(insert_batch(&schema, &mut insert.clone(), &limits, &mut pools::ample()).unwrap().num_rows(), 3);
 }
 
 #[test]
@@ -629,7 +662,8 @@ fn a_long_key_is_cut_in_the_answer() {
         ..Default::default()
     };
     let mut upsert = milvus::UpsertRequest { fields_data: vec![keys], num_rows: 2, ..Default::default() };
-    let text = upsert_batch(&schema, &mut upsert, &LimitsConfig::default()).unwrap_err().to_string();
+    let text =
+        upsert_batch(&schema, &mut upsert, &LimitsConfig::default(), &mut pools::ample()).unwrap_err().to_string();
     assert!(text.len() < 400 && text.contains("10000 bytes"), "{text}");
 }
 

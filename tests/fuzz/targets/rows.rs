@@ -18,6 +18,7 @@ use datacoord::{
 use prost::Message as _;
 
 use super::schema;
+use crate::kit::pools;
 
 static SCHEMA: LazyLock<CollectionSchema> = LazyLock::new(schema::every_type);
 
@@ -34,16 +35,17 @@ pub(super) fn run(input: &[u8]) {
     let (rows, stated) = if kind & 1 == 1 {
         let Ok(mut request) = UpsertRequest::decode(message) else { return };
         let _: usize = request.fields_data.iter().map(values::values_carried).fold(0, usize::wrapping_add);
-        (insert::upsert_batch(&SCHEMA, &mut request, &limits), request.num_rows)
+        (insert::upsert_batch(&SCHEMA, &mut request, &limits, &mut pools::ample()), request.num_rows)
     } else {
         let Ok(mut request) = InsertRequest::decode(message) else { return };
         let _: usize = request.fields_data.iter().map(values::values_carried).fold(0, usize::wrapping_add);
-        (insert::insert_batch(&SCHEMA, &mut request, &limits), request.num_rows)
+        (insert::insert_batch(&SCHEMA, &mut request, &limits, &mut pools::ample()), request.num_rows)
     };
     let Ok(rows) = rows else { return };
     assert_eq!(rows.num_rows(), stated as usize);
     let mut request = InsertRequest { num_rows: stated, fields_data: answered(&rows), ..Default::default() };
-    let again = insert::insert_batch(&SCHEMA, &mut request, &limits).expect("accepted rows are accepted again");
+    let again = insert::insert_batch(&SCHEMA, &mut request, &limits, &mut pools::ample())
+        .expect("accepted rows are accepted again");
     assert!(is_same(&again, &rows), "{again:?}, {rows:?}");
 }
 

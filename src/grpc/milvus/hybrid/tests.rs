@@ -7,6 +7,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::{
+    kit::pools,
     standalone::{
         LoadRequest,
         tests::{World, rows},
@@ -60,7 +61,7 @@ async fn books() -> (World, MilvusApi) {
     world.standalone.load(name, LoadRequest::WHOLE).await.unwrap();
     world.segment(&cell, 0..5).await;
     world.standalone.insert(&cell, "", rows(5..10)).await.unwrap();
-    let api = MilvusApi::new(world.standalone.clone());
+    let api = MilvusApi::new(world.standalone.clone(), pools::growth(64 << 20));
     (world, api)
 }
 

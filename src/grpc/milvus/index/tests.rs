@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    kit::pools,
     standalone::tests::World,
     wire::proto::{
         common::{KeyValuePair, Status as Outcome},
@@ -90,7 +91,7 @@ const FINISHED: i32 = 3;
 async fn a_field_has_one_index_and_a_name_means_one() {
     let world = World::new().await;
     world.collection("books").await;
-    let api = MilvusApi::new(world.standalone.clone());
+    let api = MilvusApi::new(world.standalone.clone(), pools::growth(64 << 20));
     let refused = |reason: &str| (65535, 1, reason.to_owned());
     let missing = |of: &str| (700, 25, format!("index not found[{of}]"));
     assert_eq!(described(&api, "").await, Err(missing("collection=books")));

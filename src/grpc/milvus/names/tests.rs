@@ -5,6 +5,7 @@ use tonic::Request;
 
 use super::{super::MilvusApi, *};
 use crate::{
+    kit::pools,
     model::name::NameFault,
     standalone::tests::World,
     wire::proto::{
@@ -168,7 +169,7 @@ macro_rules! ask {
 async fn calls_are_refused_in_milvus_words() {
     let world = World::new().await;
     world.collection("books").await;
-    let api = MilvusApi::new(world.standalone.clone());
+    let api = MilvusApi::new(world.standalone.clone(), pools::growth(64 << 20));
     let (books, name) = (|| "books".to_owned(), |name: &str| name.to_owned());
     let first = refused(
         1100,
