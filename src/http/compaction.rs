@@ -9,9 +9,10 @@ use axum::{
 
 use super::{
     answer::{self, Plans, Started, StartedV2, StateV2, V2},
+    bounds::MAX_BODY_BYTES,
     guard::permit_compaction,
     request::{Kind, Message, Values},
-    shared::{MAX_BODY_BYTES, Shared},
+    shared::Shared,
 };
 use crate::{
     access::Caller,

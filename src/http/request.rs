@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use axum::{extract::Query, http::Uri};
+use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use crate::json;
 
 /// Type of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,41 +99,43 @@ impl Message {
     }
 
     fn read_body(&self, body: &[u8], values: &mut Values) -> Result<(), String> {
-        let root: Value = serde_json::from_slice(body).map_err(|e| syntax(body, &e))?;
-        let members = match root {
-            Value::Null => return Ok(()),
-            Value::Object(members) => members,
-            other => {
-                return Err(format!(
-                    "json: cannot unmarshal {} into Go value of type milvuspb.{}",
-                    describe(&other),
-                    self.name
-                ));
-            }
+        // The body is checked as a whole, and read a value at a time: as a tree it would take many times its bytes.
+        serde_json::from_slice::<IgnoredAny>(body).map_err(|e| syntax(body, &e))?;
+        let Some(root) = json::find(body, &[]) else { return Err("unexpected EOF".to_owned()) };
+        let Some(members) = root.members() else {
+            return match self::value(root)? {
+                Value::Null => Ok(()),
+                other => {
+                    let (what, name) = (describe(&other), self.name);
+                    Err(format!("json: cannot unmarshal {what} into Go value of type milvuspb.{name}"))
+                }
+            };
         };
-        for (name, value) in members {
-            if let Some((name, kind)) = self.member(&name)
-                && !value.is_null()
+        for (name, given) in members {
+            if let Some((name, kind)) = self.member(&name.decode())
+                && given.raw() != b"null"
             {
-                values.0.insert(name, self.json_member(name, kind, value)?);
+                values.0.insert(name, self.json_member(name, kind, given)?);
             }
         }
         Ok(())
     }
 
-    fn json_member(&self, name: &str, kind: Kind, value: Value) -> Result<Member, String> {
+    fn json_member(&self, name: &str, kind: Kind, given: json::Value<'_>) -> Result<Member, String> {
         let refusal = |value: &Value, kind: Kind| {
             let (what, field) = (describe(value), format!("{}.{name}", self.name));
             format!("json: cannot unmarshal {what} into Go struct field {field} of type {}", kind.name())
         };
-        match (kind, value) {
+        if let (Kind::Ints, Some(list)) = (kind, given.elements()) {
+            let number = |entry: json::Value<'_>| {
+                let entry = self::value(entry)?;
+                entry.as_i64().ok_or_else(|| refusal(&entry, Kind::Int))
+            };
+            return list.map(number).collect::<Result<_, _>>().map(Member::Ints);
+        }
+        match (kind, self::value(given)?) {
             (Kind::Flag, Value::Bool(flag)) => Ok(Member::Flag(flag)),
             (Kind::Text, Value::String(text)) => Ok(Member::Text(text)),
-            (Kind::Ints, Value::Array(list)) => list
-                .iter()
-                .map(|entry| entry.as_i64().ok_or_else(|| refusal(entry, Kind::Int)))
-                .collect::<Result<_, _>>()
-                .map(Member::Ints),
             (Kind::Int, value) => value.as_i64().map(Member::Int).ok_or_else(|| refusal(&value, kind)),
             (Kind::Uint, value) => value.as_u64().map(Member::Uint).ok_or_else(|| refusal(&value, kind)),
             (kind, value) => Err(refusal(&value, kind)),
@@ -151,6 +156,15 @@ impl Message {
                 .collect::<Result<_, _>>()
                 .map(Member::Ints),
         }
+    }
+}
+
+/// A value that is no list and no object; of those an empty one.
+fn value(given: json::Value<'_>) -> Result<Value, String> {
+    match given.raw().first() {
+        Some(b'[') => Ok(Value::Array(Vec::new())),
+        Some(b'{') => Ok(Value::Object(serde_json::Map::new())),
+        _ => serde_json::from_slice(given.raw()).map_err(|e| syntax(given.raw(), &e)),
     }
 }
 

@@ -33,7 +33,8 @@ pub fn router(
     refresh: impl Fn() + Send + Sync + 'static,
     bounds: Bounds,
 ) -> Router {
-    let shared = Shared { standalone, metrics, milvus, large: bounds.large.clone(), refresh: Arc::new(refresh) };
+    let (large, growth) = (bounds.large.clone(), bounds.growth.clone());
+    let shared = Shared { standalone, metrics, milvus, large, growth, refresh: Arc::new(refresh) };
     Router::new()
         .route(COMPACTION, post(compaction::start))
         .route(COMPACTION_STATE, get(compaction::state))

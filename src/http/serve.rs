@@ -20,11 +20,7 @@ use hyper_util::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use super::{
-    bounds::{Bounds, COPIES},
-    paths::LARGE,
-    shared::MAX_BODY_BYTES,
-};
+use super::bounds::{self, Bounds, Entry};
 use crate::connections::Listener;
 
 /// Largest head, and largest unread part of a body, in bytes.
@@ -68,14 +64,14 @@ pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop:
 /// for ever.
 pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let Bounds { idle, memory, large } = bounds;
-    let (memory, most, copies, key) = match LARGE.contains(&parts.uri.path()) {
-        true => (large.memory, large.most, COPIES, format!(" ({})", large.key)),
-        false => (memory, MAX_BODY_BYTES, 1, String::new()),
-    };
+    let (idle, path) = (bounds.idle, parts.uri.path());
+    let Entry { memory, copies, most, key } = bounds.entry(path);
+    let key = key.map(|key| format!(" ({key})")).unwrap_or_default();
+    let more = bounds::copies(path) - copies;
     let bytes = body.size_hint().upper().unwrap_or(u64::MAX).min(most as u64);
     // Given back when the request is answered.
     let mut held = None;
+    let mut extra = bounds.growth.of_call(0);
     let read = async {
         if bytes > 0 {
             held = Some(memory.reserve(bytes * copies).await);
@@ -83,7 +79,16 @@ pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> R
         http_body_util::Limited::new(body, most).collect().await
     };
     match tokio::time::timeout(idle, read).await {
-        Ok(Ok(collected)) => next.run(Request::from_parts(parts, Body::from(collected.to_bytes()))).await,
+        Ok(Ok(collected)) => {
+            let body = collected.to_bytes();
+            match extra.take(body.len() as u64 * more) {
+                Ok(()) => next.run(Request::from_parts(parts, Body::from(body))).await,
+                Err(full) => {
+                    let text = format!("too many requests are in flight, try again later: {full}");
+                    (StatusCode::TOO_MANY_REQUESTS, text).into_response()
+                }
+            }
+        }
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
             (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {most} bytes{key}")).into_response()
         }

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::{bounds::LargeBodies, milvus::Milvus};
-use crate::{standalone::Standalone, telemetry::Metrics};
-
-/// Limit of a body without rows: a few names and numbers.
-pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+use crate::{memory::Growth, standalone::Standalone, telemetry::Metrics};
 
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -14,6 +11,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     pub(super) milvus: Milvus,
     pub(super) large: LargeBodies,
+    pub(super) growth: Growth,
     /// Brings the gauges up to date.
     pub(super) refresh: Arc<dyn Fn() + Send + Sync>,
 }

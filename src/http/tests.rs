@@ -15,18 +15,18 @@ use tower::ServiceExt as _;
 
 use super::{
     answer::{self, Plans, Started, StartedV2, StateV2},
-    bounds::{Bounds, LargeBodies},
+    bounds::{Bounds, LargeBodies, MAX_BODY_BYTES},
     compaction::{MANUAL, MANUAL_V2, PLANS, Target, options, options_v2, plans_of},
     health::{health_answer, ready_answer},
     milvus::Milvus,
     paths::*,
     router::router,
     serve,
-    shared::MAX_BODY_BYTES,
 };
 use crate::{
     coordinator::{Ailment, CompactionOptions, Condition, HealthReport},
     grpc::GrpcServer,
+    kit::pools,
     standalone::tests::World,
     telemetry::Metrics,
     wire::proto::{
@@ -46,7 +46,7 @@ const TARGET: i64 = 470_596_398_631_554_541;
 fn bounds() -> Bounds {
     let memory = crate::memory::Pool::new("some.key", 4 << 20);
     let large = LargeBodies::new(memory.clone(), 64 << 10, "some.key");
-    Bounds { idle: std::time::Duration::from_secs(30), memory, large }
+    Bounds { idle: std::time::Duration::from_secs(30), memory, growth: pools::growth(64 << 20), large }
 }
 
 pub(super) struct Answer {

@@ -18,6 +18,7 @@
 
 mod check;
 mod reader;
+mod tree;
 mod value;
 
 #[cfg(test)]
@@ -25,4 +26,5 @@ mod tests;
 
 pub use check::{JsonDefect, JsonRefusal, MAX_DEPTH, check, check_object};
 pub use reader::{Event, JsonFault, Number, Reader, Text};
+pub use tree::{MAX_TREE_BYTES, TreeFault, tree};
 pub use value::{Scalar, Step, Value, find};

@@ -175,7 +175,9 @@ fn write_items<T>(
 }
 
 fn write_json(filled: &mut String, json: &[u8]) -> Result<(), TemplateFault> {
-    match serde_json::from_slice(json) {
+    // Lists and objects are refused, and may be large as a tree.
+    let is_scalar = !matches!(json.trim_ascii_start().first(), Some(b'[' | b'{'));
+    match if is_scalar { serde_json::from_slice(json) } else { Ok(serde_json::Value::Null) } {
         Ok(serde_json::Value::String(text)) => write_text(filled, &text),
         Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => filled.push_str(&value.to_string()),
         Ok(_) => return Err(TemplateFault::Value("a list with null, lists or objects beside other values")),

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     kit::rpc,
-    served::{BOOK, Served, insertion, query},
+    served::{BOOK, DIM, Served, insertion, query, search},
 };
 
 /// A limit as the document has it.
@@ -46,6 +46,13 @@ fn table() -> Vec<Limit> {
             mib(server.max_request_bytes),
             "RESOURCE_EXHAUSTED",
             "1048576",
+        ),
+        limit(
+            "message once it is decoded",
+            "datacoord.grpc.memoryLimit",
+            "11/16 of it".to_owned(),
+            "RESOURCE_EXHAUSTED",
+            "of 11534336 bytes",
         ),
         milvus(
             "rows of an answer",
@@ -91,6 +98,13 @@ fn table() -> Vec<Limit> {
         limit("JSON value", "common.JSONMaxLength", format!("{} bytes", limits.max_json_bytes), "1100", "65536"),
         limit("depth of a JSON value", "", datacoord::json::MAX_DEPTH.to_string(), "1100", "1024"),
         limit("value of a property, description", "", "65535 bytes".to_owned(), "1100", "65535"),
+        limit(
+            "parameters of a search, an index or a ranking, as JSON",
+            "",
+            format!("{} bytes", datacoord::json::MAX_TREE_BYTES),
+            "65535",
+            "65535",
+        ),
         limit("expression", "", mib(datacoord::query::expr::MAX_BYTES), "65535", "16777216"),
         limit("depth of an expression", "", datacoord::query::expr::MAX_DEPTH.to_string(), "65535", "100"),
         limit("head of a gRPC call", "", "16 KB".to_owned(), "431", ""),
@@ -132,6 +146,19 @@ async fn exceed(served: &Served, what: &str) -> (String, String) {
             Err(status) => grpc(&status),
             Ok(answer) => milvus(answer.into_inner().status),
         },
+        "message once it is decoded" => {
+            let fields_data = vec![datacoord::wire::proto::schema::FieldData::default(); 250_000];
+            match api.insert(InsertRequest { fields_data, ..Default::default() }).await {
+                Err(status) => grpc(&status),
+                Ok(answer) => milvus(answer.into_inner().status),
+            }
+        }
+        "parameters of a search, an index or a ranking, as JSON" => {
+            let params = format!("{{\"ef\": [{}]}}", vec!["1"; 40_000].join(","));
+            let search_params = rpc::pairs(&[("topk", "10"), ("params", &params)]);
+            let request = SearchRequest { search_params, ..search(&[[1.0; DIM]], "") };
+            milvus(api.search(request).await.unwrap().into_inner().status)
+        }
         "rows of an answer" => {
             let query_params = rpc::pairs(&[("limit", "16385")]);
             milvus(api.query(QueryRequest { query_params, ..query("id > 0") }).await.unwrap().into_inner().status)
@@ -270,6 +297,7 @@ async fn each_limit_is_as_the_document_says() {
     .await;
     let narrow = Served::beside(|config| {
         config.server.max_request_bytes = 1 << 20;
+        config.budget.requests = 16 << 20;
         config.limits.max_collections = 6;
         config.limits.max_database_collections = 4;
     })
@@ -282,11 +310,8 @@ async fn each_limit_is_as_the_document_says() {
     let table = table();
     for limit in &table {
         let Limit { what, key, default, code, text, is_milvus } = limit;
-        let of = if ["message", "collections", "collections of a database", ROWS_BODY].contains(what) {
-            &narrow
-        } else {
-            &served
-        };
+        let narrowed = ["message", "message once it is decoded", "collections", "collections of a database", ROWS_BODY];
+        let of = if narrowed.contains(what) { &narrow } else { &served };
         let (found, said) = exceed(of, what).await;
         let names_key = *is_milvus || said.contains(key);
         if found != *code || !names_key || !said.contains(text) {

@@ -14,6 +14,7 @@ use super::{
     *,
 };
 use crate::{
+    json::tree,
     memory::Account,
     model::{CollectionSchema, PartitionId, SearchError},
     standalone::{Fusion, HybridRequest, MOST_SEARCHES, Rows, SearchRequest as Wanted},
@@ -136,7 +137,7 @@ impl RankParams {
 fn strategy(pairs: &[KeyValuePair]) -> Result<Fusion, SearchError> {
     let Some(name) = value(pairs, "strategy") else { return reciprocal(None) };
     let params = value(pairs, "params").unwrap_or("{}");
-    let params: serde_json::Value = serde_json::from_str(params).map_err(|e| SearchError::RankParams(e.to_string()))?;
+    let params: serde_json::Value = tree(params.as_bytes()).map_err(|e| SearchError::RankParams(e.to_string()))?;
     if !params.is_object() {
         return Err(SearchError::RankParams("they are no object".to_owned()));
     }
@@ -159,7 +160,7 @@ fn function(score: &FunctionScore) -> Outcome<Result<Fusion, SearchError>> {
     let parsed = |key: &str| {
         let text = named(key)?.value.as_str();
         let flag = query::go_bool(text).filter(|_| key == NORM_SCORE).map(serde_json::Value::from);
-        Some(flag.or_else(|| serde_json::from_str(text).ok()).unwrap_or_else(|| text.into()))
+        Some(flag.or_else(|| tree(text.as_bytes()).ok()).unwrap_or_else(|| text.into()))
     };
     Ok(fusion(named("reranker").map_or("", |pair| pair.value.as_str()), parsed))
 }

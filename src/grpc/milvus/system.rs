@@ -53,8 +53,8 @@ impl MilvusApi {
     /// Only `system_info` is known: one node that is this process.
     pub(super) async fn do_get_metrics(&self, request: Request<GetMetricsRequest>) -> Outcome<GetMetricsResponse> {
         let request = request.into_inner().request;
-        let asked: serde_json::Value =
-            serde_json::from_str(&request).map_err(|e| rejected(format!("failed to decode the request: {e}")))?;
+        let asked: serde_json::Value = crate::json::tree(request.as_bytes())
+            .map_err(|e| rejected(format!("failed to decode the request: {e}")))?;
         let Some(kind) = asked.get("metric_type") else { return Err(rejected("metric_type not found in request")) };
         let kind = kind.as_str().ok_or_else(|| rejected("metric_type is no text"))?;
         if kind != "system_info" {

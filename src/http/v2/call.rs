@@ -11,10 +11,13 @@ use axum::{
 use futures::future::BoxFuture;
 use tonic::Request;
 
-use super::{answer::Fault, members::Members};
+use super::{
+    answer::Fault,
+    members::{Members, Room},
+};
 use crate::{
     access::{Caller, Need},
-    http::{answer::too_large, guard, shared::Shared},
+    http::{answer::too_large, bounds::copies, guard, shared::Shared},
     memory::Account,
     model::{AccessRefusal, Collection, Privilege, collection::DEFAULT_DATABASE},
     standalone::CollectionName,
@@ -45,6 +48,8 @@ pub(super) struct Call {
     caller: Caller,
     /// Empty: none.
     database: String,
+    /// Memory that the body was let in with, for each of its bytes.
+    copies: u64,
     pub(super) allows_int64: bool,
 }
 
@@ -57,6 +62,7 @@ impl FromRequestParts<Shared> for Call {
         Ok(Self {
             caller: caller.ok_or_else(|| guard::refused(&AccessRefusal::NotLookedAt))?,
             database: header(DATABASE).to_owned(),
+            copies: copies(parts.uri.path()),
             allows_int64: matches!(header(ALLOW_INT64), "1" | "t" | "T" | "true" | "TRUE" | "True"),
             shared: shared.clone(),
         })
@@ -69,6 +75,19 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 impl Call {
     pub(super) fn whole(&self, body: Body) -> Result<Bytes, Fault> {
         body.map_err(|_| Fault::Answered(Box::new(too_large(self.shared.large.most))))
+    }
+
+    /// The members of the body. They hold memory for their values.
+    ///
+    /// # Errors
+    /// A body that is no JSON object, or whose values find no memory.
+    pub(super) fn members<'b>(&self, request: &'static str, body: &'b [u8]) -> Result<Members<'b>, Fault> {
+        let length = body.len() as u64;
+        let room = Room {
+            admitted: length.saturating_mul(self.copies - 1),
+            extra: self.shared.growth.of_call(length.saturating_mul(self.copies)),
+        };
+        Members::read(request, body, room)
     }
 
     /// The database that a request is about.

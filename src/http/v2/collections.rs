@@ -38,7 +38,7 @@ fn nothing() -> Response {
 
 pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("DatabaseReq", &body)?;
+    let members = call.members("DatabaseReq", &body)?;
     let request = ShowCollectionsRequest { db_name: call.database(&members)?, ..Default::default() };
     let (shown, _) =
         call.ask("ShowCollections", request, |service, request| service.show_collections(request).boxed()).await?;
@@ -47,7 +47,7 @@ pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fa
 
 /// The collection of a request that has no other members.
 fn named(call: &Call, body: &[u8]) -> Result<Target, Fault> {
-    call.target(&Members::read("CollectionNameReq", body)?)
+    call.target(&call.members("CollectionNameReq", body)?)
 }
 
 pub(in crate::http) async fn has(call: Call, body: Body) -> Result<Response, Fault> {
@@ -110,7 +110,7 @@ async fn state(call: &Call, Target { database, name }: Target) -> Result<LoadSta
 
 pub(in crate::http) async fn load_state(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("CollectionNameReq", &body)?;
+    let members = call.members("CollectionNameReq", &body)?;
     let target = call.target(&members)?;
     match state(&call, target.clone()).await? {
         LoadState::NotExist => {
@@ -240,7 +240,7 @@ struct Definition {
 
 pub(in crate::http) async fn create(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("CollectionReq", &body)?;
+    let members = call.members("CollectionReq", &body)?;
     members.refuse(&["externalSource", "externalSpec"])?;
     let target = call.target(&members)?;
     let params = members.object("params", "params")?;

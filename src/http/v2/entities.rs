@@ -68,7 +68,7 @@ fn bad_key(why: &str) -> Fault {
 
 pub(in crate::http) async fn insert(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("CollectionDataReq", &body)?;
+    let members = call.members("CollectionDataReq", &body)?;
     let Writing { target, partition, num_rows, columns } = Writing::read(&call, &members, Privilege::Insert)?;
     let request = InsertRequest {
         db_name: target.database,
@@ -84,7 +84,7 @@ pub(in crate::http) async fn insert(call: Call, body: Body) -> Result<Response, 
 
 pub(in crate::http) async fn upsert(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("CollectionDataReq", &body)?;
+    let members = call.members("CollectionDataReq", &body)?;
     members.refuse(&["partialUpdate", "fieldOps"])?;
     let Writing { target, partition, num_rows, columns } = Writing::read(&call, &members, Privilege::Upsert)?;
     let request = UpsertRequest {
@@ -101,7 +101,7 @@ pub(in crate::http) async fn upsert(call: Call, body: Body) -> Result<Response, 
 
 pub(in crate::http) async fn delete(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("CollectionFilterReq", &body)?;
+    let members = call.members("CollectionFilterReq", &body)?;
     members.refuse(&["exprParams"])?;
     let target = call.target(&members)?;
     let request = DeleteRequest {
@@ -131,7 +131,7 @@ pub(super) fn consistency(members: &Members<'_>) -> Result<(i32, bool), Fault> {
 
 pub(in crate::http) async fn query(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("QueryReqV2", &body)?;
+    let members = call.members("QueryReqV2", &body)?;
     members.refuse(&["exprParams", "orderByFields"])?;
     let Target { database, name } = call.target(&members)?;
     let output_fields = members.texts("outputFields")?.unwrap_or_else(|| vec![ALL_FIELDS.to_owned()]);
@@ -161,7 +161,7 @@ pub(in crate::http) async fn query(call: Call, body: Body) -> Result<Response, F
 
 pub(in crate::http) async fn get(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("CollectionIDReq", &body)?;
+    let members = call.members("CollectionIDReq", &body)?;
     let id = members.value("id").ok_or_else(|| members.missing("id"))?;
     let target = call.target(&members)?;
     let meta = call.definition(&target, Privilege::Query)?;

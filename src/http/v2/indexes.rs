@@ -7,7 +7,6 @@ use serde_json::json;
 use super::{
     answer::{Done, Fault},
     call::{Body, Call, Target},
-    members::Members,
     params::{extra_params, metric, pairs, param},
 };
 use crate::wire::proto::milvus::{CreateIndexRequest, DescribeIndexRequest, DropIndexRequest, IndexDescription};
@@ -27,7 +26,7 @@ async fn described(call: &Call, target: Target, index: String) -> Result<Vec<Ind
 /// Names; a collection without an index has none.
 pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let target = call.target(&Members::read("CollectionNameReq", &body)?)?;
+    let target = call.target(&call.members("CollectionNameReq", &body)?)?;
     let found = match described(&call, target, String::new()).await {
         Err(Fault::Coded(NO_INDEX, _)) => Vec::new(),
         found => found?,
@@ -37,7 +36,7 @@ pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fa
 
 pub(in crate::http) async fn describe(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("IndexReq", &body)?;
+    let members = call.members("IndexReq", &body)?;
     let found = described(&call, call.target(&members)?, members.required("indexName")?).await?;
     let described = found.iter().map(|index| {
         json!({
@@ -58,7 +57,7 @@ pub(in crate::http) async fn describe(call: Call, body: Body) -> Result<Response
 
 pub(in crate::http) async fn create(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("IndexParamReq", &body)?;
+    let members = call.members("IndexParamReq", &body)?;
     let Target { database, name } = call.target(&members)?;
     let indexes = members.objects("indexParams", "IndexParam")?;
     if indexes.is_empty() {
@@ -80,7 +79,7 @@ pub(in crate::http) async fn create(call: Call, body: Body) -> Result<Response, 
 
 pub(in crate::http) async fn drop_one(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("IndexReq", &body)?;
+    let members = call.members("IndexReq", &body)?;
     let Target { database, name } = call.target(&members)?;
     let request = DropIndexRequest {
         db_name: database,

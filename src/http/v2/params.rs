@@ -7,7 +7,7 @@ use super::{
     members::{Members, not_json, text_of},
 };
 use crate::{
-    json::Value,
+    json::{self, TreeFault, Value},
     wire::proto::{common::KeyValuePair, milvus::IndexDescription},
 };
 
@@ -49,6 +49,6 @@ pub(super) fn extra_params(index: &Members<'_>) -> Result<Vec<KeyValuePair>, Fau
 }
 
 /// The members of an object as a tree, for parameters that are stored as JSON.
-fn tree(value: Value<'_>) -> Result<Map<String, Tree>, serde_json::Error> {
-    serde_json::from_slice(value.raw())
+fn tree(value: Value<'_>) -> Result<Map<String, Tree>, TreeFault> {
+    json::tree(value.raw())
 }

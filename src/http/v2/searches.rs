@@ -15,7 +15,7 @@ use super::{
     rows::Rows,
 };
 use crate::{
-    json::Value,
+    json::{MAX_TREE_BYTES, Value},
     memory::Account,
     model::{CollectionSchema, DataType, Field, Privilege},
     wire::proto::{
@@ -26,7 +26,7 @@ use crate::{
 
 pub(in crate::http) async fn search(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("SearchReqV2", &body)?;
+    let members = call.members("SearchReqV2", &body)?;
     members.refuse(&UNSUPPORTED)?;
     let target = call.target(&members)?;
     let meta = call.definition(&target, Privilege::Search)?;
@@ -70,7 +70,7 @@ const UNSUPPORTED: [&str; 5] = ["exprParams", "ids", "functionScore", "functionC
 
 pub(in crate::http) async fn hybrid_search(call: Call, body: Body) -> Result<Response, Fault> {
     let body = call.whole(body)?;
-    let members = Members::read("HybridSearchReq", &body)?;
+    let members = call.members("HybridSearchReq", &body)?;
     members.refuse(&UNSUPPORTED)?;
     let target = call.target(&members)?;
     let meta = call.definition(&target, Privilege::Search)?;
@@ -210,6 +210,10 @@ fn placeholder<'b>(vectors: impl Iterator<Item = Value<'b>>, field: &Field) -> R
 /// the index.
 fn search_params(members: &Members<'_>, name: &'static str) -> Result<Vec<KeyValuePair>, Fault> {
     const PARAMS: &str = "params";
+    let length = members.value(name).map_or(0, |given| given.raw().len());
+    if length > MAX_TREE_BYTES {
+        return Err(Fault::invalid(format!("{name} has {length} bytes, the limit is {MAX_TREE_BYTES}")));
+    }
     let given = members.object(name, "SearchParams")?;
     let inner = match given.as_ref().and_then(|given| given.value(PARAMS)) {
         None => None,

@@ -5,12 +5,17 @@ use axum::{Router, body::Body};
 use serde_json::{Value as Tree, json};
 use tower::ServiceExt as _;
 
-use super::{columns::columns, members::Members};
+use super::{
+    answer::Fault,
+    columns::columns,
+    members::{Members, Room},
+};
 use crate::{
     config::LimitsConfig,
     http::tests::{app, read},
     json as text,
-    kit::model,
+    kit::{model, pools},
+    memory::Growth,
     model::{CollectionSchema, DataType, DefaultValue, Field},
     standalone::tests::World,
     wire::{proto::milvus::InsertRequest, rows::insert::insert_batch},
@@ -441,7 +446,7 @@ fn a_member_left_out_stands_for_the_default() {
     let (count, fields) = columns(&schema, list).unwrap();
     assert_eq!((count, fields[1].valid_data.as_slice()), (3, &[false, true, false][..]));
     let mut request = InsertRequest { num_rows: 3, fields_data: fields, ..Default::default() };
-    let batch = insert_batch(&schema, &mut request, &LimitsConfig::default()).unwrap();
+    let batch = insert_batch(&schema, &mut request, &LimitsConfig::default(), &mut pools::ample()).unwrap();
     assert_eq!(batch.column(1).as_primitive::<Int8Type>().values(), &[-8, 7, -8]);
 }
 
@@ -498,11 +503,47 @@ async fn default_values_have_the_types_of_their_fields() {
 #[test]
 fn members_are_found_as_go_finds_them() {
     let body = br#" {"DBNAME": "a", "dbName": "b", "x": null, "Limit": 5, "unknown": {}} "#;
-    let members = Members::read("Req", body).unwrap();
+    let room = || Room { admitted: 0, extra: pools::ample() };
+    let members = Members::read("Req", body, room()).unwrap();
     assert_eq!(members.text("dbName").unwrap(), "b", "the exact name wins");
     assert_eq!((members.text("x").unwrap(), members.int("limit").unwrap()), (String::new(), Some(5)));
     assert!(members.refuse(&["unknown", "x"]).is_ok(), "nothing is said");
-    assert!(Members::read("Req", b"\xff{}").is_err());
+    assert!(Members::read("Req", b"\xff{}", room()).is_err());
+}
+
+/// An empty list has two bytes in a body, and a hundred once it is a part of a request.
+#[test]
+fn what_a_body_becomes_takes_memory() {
+    let many = |value: &str| format!(r#"{{"data":[{}]}}"#, vec![value; 1000].join(","));
+    let code = |body: &str, admitted: u64, growth: &Growth| {
+        let room = Room { admitted, extra: growth.of_call(0) };
+        match Members::read("Req", body.as_bytes(), room).err()? {
+            Fault::Coded(code, text) => Some((code, text)),
+            Fault::Answered(_) => None,
+        }
+    };
+    for value in ["{}", "[]", "\"\"", "null"] {
+        let body = many(value);
+        let (code, text) = code(&body, body.len() as u64, &pools::growth(40 << 10)).expect(value);
+        assert_eq!(code, 1100, "{text}");
+        assert!(text.starts_with("the values of the body are too many") && text.ends_with("(some.key)"), "{text}");
+    }
+    // Others have the memory now.
+    let growth = pools::growth(1 << 20);
+    let mut others = [growth.of_call(0), growth.of_call(0)];
+    others.iter_mut().for_each(|other| other.take(1 << 20).unwrap());
+    let body = many("{}");
+    assert_eq!(code(&body, 0, &growth).unwrap().0, 8, "the rate limit");
+    drop(others);
+    assert_eq!(code(&body, 0, &growth), None);
+    assert_eq!(growth.used_bytes(), 0, "it was given back");
+    // Rows of vectors need nothing beyond four times their bytes.
+    let vector = vec!["0.12345678"; 64].join(",");
+    let rows = many(&format!(r#"{{"id":1,"v":[{vector}]}}"#));
+    assert_eq!(code(&rows, 3 * rows.len() as u64, &pools::growth(1024)), None);
+    // Deep values stay text.
+    let deep = format!(r#"{{"a":[[[[[{}]]]]]}}"#, vec!["[]"; 10_000].join(","));
+    assert_eq!(code(&deep, 3 * deep.len() as u64, &pools::growth(1024)), None);
 }
 
 /// Distances by hand; the places of both searches are 1/(1 + n) each.

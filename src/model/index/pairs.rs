@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fault::IndexFault;
+use crate::model::properties::MAX_VALUE_BYTES;
 
 /// The type that leaves the choice to the server.
 pub const AUTO_INDEX: &str = "AUTOINDEX";
@@ -52,6 +53,11 @@ impl Pairs {
 }
 
 fn inner(text: &str) -> Result<BTreeMap<String, String>, IndexFault> {
+    // Read as a tree, which takes many times the memory of its text.
+    if text.len() > MAX_VALUE_BYTES {
+        let length = text.len();
+        return Err(IndexFault::Params(format!("they have {length} bytes, the limit is {MAX_VALUE_BYTES}")));
+    }
     let object: Option<BTreeMap<String, Value>> =
         serde_json::from_str(text).map_err(|error| IndexFault::Params(error.to_string()))?;
     Ok(object.unwrap_or_default().into_iter().map(|(key, value)| (key, plain(&value))).collect())

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tonic::Request;
 
-use crate::kit::rpc;
+use crate::kit::{pools, rpc};
 
 /// The collection that is there.
 pub(super) const BOOK: &str = "book";
@@ -69,7 +69,8 @@ impl World {
             assert_eq!(answer.into_inner().code, 0);
             let memory = Pool::new("some.key", 4 << 20);
             let large = LargeBodies::new(memory.clone(), 1 << 20, "some.key");
-            let bounds = Bounds { idle: std::time::Duration::from_secs(30), memory, large };
+            let growth = pools::growth(64 << 20);
+            let bounds = Bounds { idle: std::time::Duration::from_secs(30), memory, growth, large };
             let milvus = Milvus { service: Arc::new(services.milvus()), let_in: datacoord::grpc::GrpcServer::let_in };
             let refreshed = Arc::clone(&standalone);
             http::router(standalone, metrics, milvus, move || refreshed.refresh_metrics(), bounds)

@@ -3,6 +3,7 @@
 
 use crate::{
     grpc::milvus::{api::Outcome, call_error::refused, query::go_bool},
+    json::tree,
     model::{CollectionSchema, Field, SearchError},
     standalone::{AskedEffort, IteratorPage, Range},
     wire::proto::common::KeyValuePair,
@@ -179,7 +180,7 @@ pub(in crate::grpc::milvus) fn window(what: &'static str, got: i64) -> Result<u6
 
 /// The parameters of the index.
 fn json(text: &str) -> Result<serde_json::Value, SearchError> {
-    serde_json::from_str(text).map_err(|e| SearchError::Params(e.to_string()))
+    tree(text.as_bytes()).map_err(|e| SearchError::Params(e.to_string()))
 }
 
 /// How thoroughly the index is to be searched. A parameter that is no number is ignored.
