@@ -397,7 +397,7 @@ pub(super) const KEYS: &[Key] = &[
     key!("datacoord.cache.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.caches_bytes),
         "Memory for the caches of the catalog and of filters over keys; 0: a share of memory.limit."),
     key!("datacoord.vectorCache.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.vectors_bytes),
-        "Vectors and indexes of flushed segments that searches keep; 0: a share of memory.limit."),
+        "Columns and indexes of flushed segments that reads keep; 0: a share of memory.limit."),
     key!("datacoord.wal.maxSize", Megabytes, Some((1.0, MAX_MB)), Bytes(config.ingest.wal_max_bytes),
         "The oldest growing segments are sealed while the write-ahead log is longer than this."),
     key!("datacoord.wal.fileSize", Megabytes, Some((0.0625, 65_536.0)), Bytes(config.ingest.wal_file_bytes),

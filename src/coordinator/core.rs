@@ -37,7 +37,7 @@ use crate::{
     fence::Fence,
     ids::{BoundKeeper, IdAllocator, Tso},
     model::{CollectionId, Controls, PlanId, SegmentId},
-    storage::{SegmentStore, VectorCache},
+    storage::{SegmentCache, SegmentStore},
     telemetry::Metrics,
 };
 
@@ -61,7 +61,7 @@ pub struct Core {
     pub(super) outputs_in_flight: OutputsInFlight,
     pub(super) stats_cache: StatsCache,
     /// Of searches; here, because segments are dropped here.
-    pub(super) vector_cache: Arc<VectorCache>,
+    pub(super) segment_cache: Arc<SegmentCache>,
     pub(super) damage: Damage,
     pub(super) merge_rate: MergeRate,
     pub(super) throttle: Arc<Throttle>,

@@ -57,7 +57,7 @@ impl Core {
         let fold_all = move || {
             fold(&core.collections);
             folded.fold(all);
-            core.vector_cache.forget(|id| gone.contains(&id));
+            core.segment_cache.forget(|id| gone.contains(&id));
         };
         self.catalog.commit(txn, Arc::clone(&turn), fold_all).await?;
         for chunk in rest.chunks(limit) {

@@ -73,10 +73,10 @@ impl Coordinator {
         self.core.metrics.scrub.damaged.set(self.core.damage.scrubbed() as i64);
         let used = &self.core.metrics.memory.used;
         used.with([Part::Merges.as_str()]).set(self.merges.memory_used() as i64);
-        let (hits, misses) = self.core.vector_cache.looked_up();
+        let (hits, misses) = self.core.segment_cache.looked_up();
         catch_up(&self.core.metrics.search.cache_hits, hits);
         catch_up(&self.core.metrics.search.cache_misses, misses);
-        used.with([Part::Vectors.as_str()]).set(self.core.vector_cache.used_bytes() as i64);
+        used.with([Part::Vectors.as_str()]).set(self.core.segment_cache.used_bytes() as i64);
         used.with([Part::Caches.as_str()]).set(self.core.stats_cache.used_bytes() as i64);
         let jobs = &self.core.metrics.compaction.kept_jobs;
         let executing = self.core.jobs.executing();

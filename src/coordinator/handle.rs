@@ -16,7 +16,7 @@ use crate::{
     fence::Fenced,
     model::{CollectionId, Segment, SegmentId, SegmentLogs},
     scheduler::{Scheduler, Stats},
-    storage::{SegmentStore, VectorCache},
+    storage::{SegmentCache, SegmentStore},
 };
 
 /// A running DataCoord. Made by `Prepared::start`.
@@ -117,8 +117,8 @@ impl Coordinator {
     }
 
     /// The vectors of live segments that searches keep.
-    pub(crate) fn vector_cache(&self) -> &Arc<VectorCache> {
-        &self.core.vector_cache
+    pub(crate) fn segment_cache(&self) -> &Arc<SegmentCache> {
+        &self.core.segment_cache
     }
 
     /// Keeps the files of these segments until the guard is dropped.

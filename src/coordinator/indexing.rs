@@ -169,7 +169,7 @@ impl Coordinator {
             info!(collection = %cell.id, segments = changed.len(), "indexes without a definition forgotten");
             let (core, folded) = (Arc::clone(&self.core), Arc::clone(cell));
             let fold = move || {
-                core.vector_cache.forget(|id| changed.iter().any(|segment| segment.id == id));
+                core.segment_cache.forget(|id| changed.iter().any(|segment| segment.id == id));
                 folded.fold(changed);
             };
             self.core.catalog.commit(txn, turn, fold).await?;

@@ -30,7 +30,7 @@ use crate::{
     meta::{Catalog, Contents, MetaStore},
     model::{JobId, PlanId, PlanState, Terms, Trigger, WriteAheadLog},
     scheduler::{Event, JobSink, LocalWorker, Scheduler},
-    storage::{SegmentStore, VectorCache},
+    storage::{SegmentCache, SegmentStore},
     telemetry::Metrics,
 };
 
@@ -120,7 +120,7 @@ impl Loaded {
             outputs_in_flight: OutputsInFlight::default(),
             // The other half is the cache of the catalog's file.
             stats_cache: StatsCache::new(config.budget.caches / 2),
-            vector_cache: Arc::new(VectorCache::new(config.budget.vectors)),
+            segment_cache: Arc::new(SegmentCache::new(config.budget.vectors)),
             damage: Default::default(),
             merge_rate: Default::default(),
             throttle: Arc::new(Throttle::new(clock, config.worker.throttle_bytes)),

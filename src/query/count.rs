@@ -27,7 +27,7 @@ pub(super) async fn count_until(
 ) -> Result<u64, QueryError> {
     let _ends_with_the_caller = interrupt.on_drop();
     let ReadSet { sources, deletes } = read_set;
-    let found = survivors(schema, &sources, deletes, scope, Detail::Count, &interrupt).await?;
+    let found = survivors(schema, &sources, deletes, scope, Detail::Count, None, &interrupt).await?;
     pin_mut!(found);
     let mut rows = 0;
     while let Some(batch) = found.try_next().await? {
@@ -55,7 +55,7 @@ pub(super) async fn matching_keys_until(
 ) -> Result<Vec<PrimaryKey>, QueryError> {
     let _ends_with_the_caller = interrupt.on_drop();
     let ReadSet { sources, deletes } = read_set;
-    let found = survivors(schema, &sources, deletes, scope, Detail::Key, &interrupt).await?;
+    let found = survivors(schema, &sources, deletes, scope, Detail::Key, Some(limits), &interrupt).await?;
     pin_mut!(found);
     let mut keys = BTreeSet::new();
     while let Some(batch) = found.try_next().await? {

@@ -18,7 +18,8 @@
 //!
 //! R3 and R4 were observed on Milvus 2.3.5. The rules of searches are in [`mod@search`].
 //!
-//! Must never hold a whole segment, decode vectors that are neither searched nor returned, or block a thread that serves requests.
+//! Must never hold a whole column of a segment outside the cache, decode vectors that are neither searched nor returned, or
+//! block a thread that serves requests.
 //! Dropping a read ends it: its work on other threads ends at the next checkpoint (`interrupt`), after a few kilobytes of
 //! text at most.
 

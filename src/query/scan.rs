@@ -14,7 +14,7 @@ use arrow_schema::DataType as Arrow;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 
 use super::{
-    BoundExpr, PkFilter, QueryError, RowSource, ScopedDelete,
+    BoundExpr, PkFilter, QueryError, QueryLimits, RowSource, ScopedDelete,
     deletes::{DeleteIndex, PendingDeletes, SourceDeletes},
     interrupt::{Checkpoint, Interrupt},
 };
@@ -121,6 +121,8 @@ struct Context {
     /// The column by which rows are grouped.
     group: Option<Field>,
     pending: PendingDeletes,
+    /// Memory for columns that are kept for later reads. None: this read keeps none.
+    keeping: Option<QueryLimits>,
     interrupt: Interrupt,
 }
 
@@ -131,9 +133,10 @@ pub(super) async fn survivors<'a>(
     deletes: Vec<ScopedDelete>,
     scope: Scope,
     detail: Detail,
+    keeping: Option<&QueryLimits>,
     interrupt: &Interrupt,
 ) -> Result<impl Stream<Item = Result<Survivors, QueryError>> + Send + use<'a>, QueryError> {
-    let scan = Arc::new(Scan::begin(schema, deletes, scope, detail, None, interrupt).await?);
+    let scan = Arc::new(Scan::begin(schema, deletes, scope, detail, None, keeping, interrupt).await?);
     let chosen = scan.chosen(sources);
     let found = stream::iter(chosen)
         .map(move |i| {
@@ -159,6 +162,7 @@ impl Scan {
         scope: Scope,
         detail: Detail,
         group: Option<Field>,
+        keeping: Option<&QueryLimits>,
         interrupt: &Interrupt,
     ) -> Result<Self, QueryError> {
         let pk_filter = scope.filter.as_ref().map_or(PkFilter::All, |filter| filter.pk_filter());
@@ -169,6 +173,7 @@ impl Scan {
             detail,
             group,
             pending: interrupt.sized(deletes.len(), |checkpoint| PendingDeletes::of(deletes, checkpoint)).await?,
+            keeping: keeping.cloned(),
             interrupt: interrupt.clone(),
         });
         let partitions = scope.partitions.map(|wanted| wanted.into_iter().collect());
@@ -230,6 +235,9 @@ impl Scan {
         }
         fields.sort_unstable();
         fields.dedup();
+        if let Some(limits) = &context.keeping {
+            limits.keep(source, &fields).await;
+        }
         let pass = Arc::new(SourcePass { context, index, deletes, expiry });
         let found = stream::try_unfold((source.read(&fields), 0u64), move |(mut batches, offset)| {
             let pass = pass.clone();

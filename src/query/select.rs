@@ -49,6 +49,22 @@ impl QueryLimits {
     pub(super) fn hold(&self, bytes: u64) -> Result<(), QueryError> {
         Ok(self.memory.as_ref().map_or(Ok(()), |account| account.grow(bytes))?)
     }
+
+    /// Lets a source keep columns in memory. One column is made at a time, so the largest counts.
+    pub(super) async fn keep(&self, source: &dyn RowSource, fields: &[FieldId]) {
+        let mut held = 0;
+        let mut reserve = |bytes| self.reserve(&mut held, bytes);
+        source.keep(fields, &mut reserve).await;
+    }
+
+    /// Counts memory that is used again and again, if there is room: `held` bytes were counted for it so far.
+    pub(super) fn reserve(&self, held: &mut u64, bytes: u64) -> bool {
+        let has_room = self.hold(bytes.saturating_sub(*held)).is_ok();
+        if has_room {
+            *held = bytes.max(*held);
+        }
+        has_room
+    }
 }
 
 /// Estimated memory of a chosen row: its key in the tree, and its place.
@@ -110,7 +126,8 @@ pub(super) async fn query_until(
     let mut chosen = Chosen { rows: BTreeMap::new(), window, max_rows: limits.max_rows };
     let ReadSet { sources, deletes } = read_set;
     {
-        let found = survivors(schema, &sources, deletes, query.scope, Detail::KeyAndTime, &interrupt).await?;
+        let found =
+            survivors(schema, &sources, deletes, query.scope, Detail::KeyAndTime, Some(limits), &interrupt).await?;
         pin_mut!(found);
         while let Some(batch) = found.try_next().await? {
             let before = chosen.rows.len();
@@ -205,6 +222,7 @@ pub(super) async fn fetch(
     let mut given = 0;
     for group in order.chunk_by(|a, b| places[*a].source == places[*b].source) {
         let source = &sources[places[group[0]].source];
+        limits.keep(source.as_ref(), output).await;
         let mut taken = source.take(output, group.iter().map(|i| places[*i].row).collect());
         let end = given + group.len();
         while let Some(batch) = taken.try_next().await? {

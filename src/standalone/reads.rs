@@ -191,7 +191,7 @@ impl Standalone {
         for segment in list.live.iter().filter(is_read) {
             let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
             let mut source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(&schema));
-            source = source.with_vectors(Arc::clone(self.coordinator.vector_cache()));
+            source = source.with_cache(Arc::clone(self.coordinator.segment_cache()));
             if let Some((id, shape)) = graph
                 && let Some(index) = segment.index(id)
             {

@@ -12,7 +12,7 @@
 //!        pace  outage  counters
 //!     local     bucket                backends: files (local/direct: past the page cache), S3
 //!
-//! vectors ── vector_cache             decoded vectors and open indexes, and those that were searched lately
+//! vectors ── segment_cache             decoded vectors and open indexes, and those that were searched lately
 //!  open_index
 //! ```
 
@@ -30,10 +30,10 @@ mod outage;
 mod pace;
 mod path;
 mod ranged;
+mod segment_cache;
 mod segment_reader;
 mod segment_writer;
 mod store;
-mod vector_cache;
 mod vectors;
 
 pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped};
@@ -46,8 +46,8 @@ pub use outage::Outage;
 pub use pace::{Pace, Paced};
 pub use path::{LogKind, LogPath, ParsePathError};
 pub use ranged::{RangedObject, Reading};
+pub use segment_cache::SegmentCache;
 pub use segment_reader::{read_columns, read_delete_parts, read_deletes, read_stats};
 pub use segment_writer::{SegmentOutput, SegmentTarget, StatsLayout, write_segment};
 pub use store::{ListedLog, SegmentStore};
-pub use vector_cache::VectorCache;
 pub use vectors::Vectors;

@@ -275,8 +275,8 @@ area! {
     /// Searches.
     SearchMetrics {
         vectors: counter "datacoord_search_query_vectors_total", "Query vectors of searches that were answered.";
-        cache_hits: counter "datacoord_search_cache_hits_total", "Logs of vectors that a search found in memory.";
-        cache_misses: counter "datacoord_search_cache_misses_total", "Logs of vectors that a search read.";
+        cache_hits: counter "datacoord_search_cache_hits_total", "Logs of vectors and indexes that a search found in memory.";
+        cache_misses: counter "datacoord_search_cache_misses_total", "Logs of vectors, other columns and indexes that were read to be kept in memory.";
     }
 }
 

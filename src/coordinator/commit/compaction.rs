@@ -92,7 +92,7 @@ impl Core {
             // reader of the plan's state finds its targets.
             core.fold_and_raise(&cell, changed);
             gone.iter().for_each(|id| core.stats_cache.forget(*id));
-            core.vector_cache.forget(|id| gone.contains(&id));
+            core.segment_cache.forget(|id| gone.contains(&id));
             core.failures.forget(&gone);
             moves.fold(&core);
             let metrics = &core.metrics.compaction;

@@ -151,7 +151,8 @@ impl Wanted {
         };
         limits.hold(places as u64 * QUERY_BYTES * (CONCURRENT_SOURCES as u64 + 1))?;
         let scope = self.search.scope.clone();
-        let scan = &Scan::begin(schema, deletes, scope, Detail::KeyAndTime, self.group.clone(), interrupt).await?;
+        let group = self.group.clone();
+        let scan = &Scan::begin(schema, deletes, scope, Detail::KeyAndTime, group, Some(limits), interrupt).await?;
         let parts = scan.chosen(sources).into_iter().map(|index| {
             let source = sources[index].as_ref();
             async move { self.nearest_in(scan, index, source, limits, interrupt, look).await }
@@ -195,11 +196,7 @@ impl Wanted {
             while let Some(place) = batch.places.get(done) {
                 parts.find(*place)?;
                 if !parts.is_open() {
-                    parts.open(self.search.field, &mut |bytes| {
-                        let has_room = limits.hold(bytes.saturating_sub(held_bytes)).is_ok();
-                        held_bytes = if has_room { held_bytes.max(bytes) } else { held_bytes };
-                        has_room
-                    });
+                    parts.open(self.search.field, &mut |bytes| limits.reserve(&mut held_bytes, bytes));
                 }
                 let (start, vectors) = parts.reach(*place).await?;
                 let rows: u64 = vectors.iter().map(|vectors| vectors.len() as u64).sum();

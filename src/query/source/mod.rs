@@ -44,6 +44,11 @@ pub trait RowSource: Send + Sync {
     /// Deletes that are stored with the rows.
     async fn deletes(&self) -> Result<Vec<Delete>, QueryError>;
 
+    /// Brings columns without vectors into memory, for this read and later ones. The source reserves their bytes first;
+    /// false: there is no memory. It only saves work: a column that can't be kept is read as it always was, and that read
+    /// meets the error.
+    async fn keep(&self, _fields: &[FieldId], _reserve: &mut (dyn FnMut(u64) -> bool + Send)) {}
+
     /// All rows, in batches. `fields` must not be empty.
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
 

@@ -1,26 +1,40 @@
-//! Rows of a flushed segment, read through `storage` binlog by binlog.
+//! Rows of a flushed segment: columns that the cache has, others read through `storage` binlog by binlog.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use arrow_array::{RecordBatch, cast::AsArray};
+use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
+use arrow_schema::{Field as ArrowField, Schema};
 use async_trait::async_trait;
-use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use futures::{
+    future,
+    stream::{self, BoxStream, StreamExt, TryStreamExt},
+};
 
 use super::{RowSource, take_from_batch};
 use crate::{
+    background::blocking,
     binlog::{LogIds, PkStats},
     error::{Classify, ErrorKind},
     graph::GraphShape,
     model::{
-        Channel, CollectionSchema, Delete, Field, FieldId, PartitionId, PkRange, PrimaryKey, Segment, SegmentIndex,
-        SegmentLogs, Timestamp,
+        Channel, CollectionSchema, Delete, Field, FieldId, LogFile, PartitionId, PkRange, PrimaryKey, Segment,
+        SegmentIndex, SegmentLogs, Timestamp,
     },
     query::QueryError,
-    storage::{OpenIndex, SegmentStore, VectorCache, Vectors, read_columns, read_deletes, read_stats},
+    storage::{OpenIndex, SegmentCache, SegmentStore, StorageError, Vectors, read_columns, read_deletes, read_stats},
 };
 
 /// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
 const BATCH_ROWS: usize = 8_192;
+
+/// Rows of a batch that is in memory already.
+const KEPT_BATCH_ROWS: usize = 64 << 10;
+
+/// Memory of a value beside its bytes, at most.
+const ROW_BYTES: u64 = 8;
+
+/// Copies of a column while it becomes one array: its parts, and the whole.
+const COPIES: u64 = 2;
 
 /// About the bytes of a batch of vectors.
 const VECTOR_BATCH_BYTES: usize = 4 << 20;
@@ -40,7 +54,7 @@ pub struct SegmentSource {
     logs: Arc<SegmentLogs>,
     schema: Arc<CollectionSchema>,
     stats: Option<Arc<Vec<PkStats>>>,
-    vectors: Option<Arc<VectorCache>>,
+    cache: Option<Arc<SegmentCache>>,
     index: Option<(SegmentIndex, GraphShape)>,
 }
 
@@ -57,7 +71,7 @@ impl SegmentSource {
             logs,
             schema,
             stats: None,
-            vectors: None,
+            cache: None,
             index: None,
         }
     }
@@ -68,9 +82,9 @@ impl SegmentSource {
         self
     }
 
-    /// Adds the cache of the vectors of segments.
-    pub fn with_vectors(mut self, cache: Arc<VectorCache>) -> Self {
-        self.vectors = Some(cache);
+    /// Adds the cache of decoded columns and open indexes.
+    pub fn with_cache(mut self, cache: Arc<SegmentCache>) -> Self {
+        self.cache = Some(cache);
         self
     }
 
@@ -80,18 +94,43 @@ impl SegmentSource {
         self
     }
 
-    /// All rows with these columns, if they are keys and timestamps and an open index has them.
-    fn rows_in_memory(&self, fields: &[FieldId]) -> Option<Result<RecordBatch, QueryError>> {
-        let key = self.schema.primary_key().id;
-        let place = |field: &FieldId| match *field {
-            field if field == key => Some(0),
-            FieldId::TIMESTAMP => Some(1),
-            _ => None,
+    /// The values of a field in all rows, if they are in memory: in the cache, or as keys and timestamps of an open index.
+    fn in_memory(&self, field: FieldId) -> Option<ArrayRef> {
+        let cache = self.cache.as_ref()?;
+        if let Some(column) = cache.column(self.ids.segment, field) {
+            return Some(column);
+        }
+        let place = match field {
+            field if field == self.schema.primary_key().id => 0,
+            FieldId::TIMESTAMP => 1,
+            _ => return None,
         };
-        let places: Vec<usize> = fields.iter().map(place).collect::<Option<_>>()?;
         let (index, _) = self.index.as_ref()?;
-        let open = self.vectors.as_ref()?.open_index(self.ids.segment, index)?;
-        Some(open.rows.project(&places).map_err(QueryError::from))
+        cache.open_index(self.ids.segment, index)?.rows.columns().get(place).cloned()
+    }
+
+    /// All rows with these columns, if they are in memory.
+    fn rows_in_memory(&self, fields: &[FieldId]) -> Option<Result<RecordBatch, QueryError>> {
+        let columns: Vec<ArrayRef> = fields.iter().map(|field| self.in_memory(*field)).collect::<Option<_>>()?;
+        let stored = self.schema.stored_fields();
+        let named = fields.iter().map(|id| {
+            let field = stored.iter().find(|field| field.id == *id)?;
+            Some(ArrowField::new(field.column_name(), field.arrow_type(), false))
+        });
+        let schema = Arc::new(Schema::new(named.collect::<Option<Vec<_>>>()?));
+        Some(RecordBatch::try_new(schema, columns).map_err(QueryError::from))
+    }
+
+    /// The values of a field in all rows.
+    async fn read_column(&self, field: FieldId) -> Result<ArrayRef, StorageError> {
+        let batches = read_columns(&self.store, self.ids, &self.logs, &self.schema, &[field], BATCH_ROWS);
+        let parts: Vec<ArrayRef> =
+            batches.map_ok(|batch| batch.columns().first().cloned()).try_filter_map(future::ok).try_collect().await?;
+        blocking(move || {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            arrow_select::concat::concat(&parts).map_err(|error| StorageError::Task(format!("a whole column: {error}")))
+        })
+        .await
     }
 
     /// The vectors of one log, a few at a time.
@@ -189,7 +228,37 @@ impl RowSource for SegmentSource {
         Ok(read_deletes(&self.store, self.ids, &self.logs).await?)
     }
 
+    async fn keep(&self, fields: &[FieldId], reserve: &mut (dyn FnMut(u64) -> bool + Send)) {
+        let Some(cache) = &self.cache else { return };
+        let segment = self.ids.segment;
+        for id in fields {
+            let has_vectors = self.schema.field_by_id(*id).is_some_and(|field| field.data_type.is_vector());
+            if has_vectors || self.in_memory(*id).is_some() {
+                continue;
+            }
+            let bytes = |log: &LogFile| log.memory_bytes.max(log.bytes) + log.rows * ROW_BYTES;
+            let bytes = self.logs.field(*id).iter().map(bytes).sum();
+            // An array of texts has no more than this.
+            if bytes > i32::MAX as u64 || !cache.fits(bytes) || !reserve(bytes.saturating_mul(COPIES)) {
+                continue;
+            }
+            if let Err(error) = cache.keep_column(segment, *id, self.read_column(*id)).await {
+                tracing::debug!(%segment, field = %id, %error, "a column is not kept in memory");
+            }
+        }
+    }
+
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
+        if let Some(rows) = self.rows_in_memory(fields) {
+            let cut = |rows: RecordBatch| {
+                let starts = (0..rows.num_rows()).step_by(KEPT_BATCH_ROWS);
+                starts.map(move |at| Ok(rows.slice(at, KEPT_BATCH_ROWS.min(rows.num_rows() - at))))
+            };
+            return match rows {
+                Ok(rows) => stream::iter(cut(rows)).boxed(),
+                Err(error) => stream::iter([Err(error)]).boxed(),
+            };
+        }
         read_columns(&self.store, self.ids, &self.logs, &self.schema, fields, BATCH_ROWS)
             .map_err(QueryError::from)
             .boxed()
@@ -206,7 +275,7 @@ impl RowSource for SegmentSource {
         reserve: &mut dyn FnMut(u64) -> bool,
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
         let segment = self.ids.segment;
-        let Some(cache) = self.vectors.clone() else { return self.read_vectors(field, part) };
+        let Some(cache) = self.cache.clone() else { return self.read_vectors(field, part) };
         if let Some(vectors) = cache.get(segment, field, part) {
             return stream::iter([Ok(vectors)]).boxed();
         }
@@ -227,7 +296,7 @@ impl RowSource for SegmentSource {
 
     async fn index(&self, field: FieldId, reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {
         let (index, shape) = self.index.as_ref().filter(|(index, _)| index.field == field)?;
-        let (cache, segment) = (self.vectors.as_ref()?, self.ids.segment);
+        let (cache, segment) = (self.cache.as_ref()?, self.ids.segment);
         if let Some(open) = cache.open_index(segment, index) {
             return Some(open);
         }

@@ -23,7 +23,7 @@ use crate::{
         Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, IndexPart, LogId, Lsn,
         Metric, PartitionId, PrimaryKey, Segment, SegmentId, SegmentIndex, SegmentLevel, SegmentState, Timestamp,
     },
-    storage::{LogPath, SegmentStore, SegmentTarget, StatsLayout, VectorCache, write_segment},
+    storage::{LogPath, SegmentCache, SegmentStore, SegmentTarget, StatsLayout, write_segment},
 };
 
 const KEY: FieldId = FieldId(100);
@@ -181,7 +181,7 @@ async fn indexed(
     let index = SegmentIndex { index: 1, field: VECTOR, build: segment, version: 1, parts: vec![part] };
     let ids = LogIds { collection: CollectionId(1), partition: PartitionId(partition), segment: SegmentId(segment) };
     store.put(&LogPath::index(ids, &index, 0), bytes).await.unwrap();
-    source.with_vectors(Arc::new(VectorCache::new(4 << 20))).with_index(index, shape)
+    source.with_cache(Arc::new(SegmentCache::new(4 << 20))).with_index(index, shape)
 }
 
 fn int_column(batch: &RecordBatch, index: usize) -> Vec<i64> {

@@ -151,14 +151,33 @@ pub(super) fn scope(case: &Case, schema: &CollectionSchema) -> Scope {
     }
 }
 
+/// Where flushed segments are kept.
+pub(super) struct Backing {
+    store: SegmentStore,
+    /// None: nothing of them stays in memory.
+    cache: Option<Arc<SegmentCache>>,
+}
+
+impl Backing {
+    /// In the store alone; with a cache that keeps little; with one that keeps all.
+    pub(super) fn ways() -> [Self; 3] {
+        let caches = [None, Some(1 << 10), Some(4 << 20)];
+        caches.map(|bytes| Self {
+            store: SegmentStore::in_memory(),
+            cache: bytes.map(|bytes| Arc::new(SegmentCache::new(bytes))),
+        })
+    }
+}
+
 /// With a metric, flushed segments have an index.
 pub(super) async fn read_set(
     case: &Case,
     schema: &Arc<CollectionSchema>,
     rows: &[Vec<Vec<Row>>],
-    store: &SegmentStore,
+    backing: &Backing,
     metric: Option<Metric>,
 ) -> ReadSet {
+    let store = &backing.store;
     let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
     for (i, (source, chunks)) in case.sources.iter().zip(rows).enumerate() {
         let deletes: Vec<Delete> = source.deletes.iter().map(|(key, ts)| delete(schema, *key, *ts)).collect();
@@ -166,8 +185,12 @@ pub(super) async fn read_set(
         sources.push(if source.flushed && !all.is_empty() {
             let id = 10 + i as i64;
             let flushed = flushed(store, schema, id, source.partition, source.channel, &all, &deletes).await;
-            Box::new(match metric {
+            let flushed = match metric {
                 Some(metric) => indexed(store, flushed, (source.partition, id), &all, metric).await,
+                None => flushed,
+            };
+            Box::new(match &backing.cache {
+                Some(cache) => flushed.with_cache(Arc::clone(cache)),
                 None => flushed,
             })
         } else {
@@ -182,14 +205,13 @@ pub(super) async fn read_set(
     ReadSet { sources, deletes: deletes.collect() }
 }
 
-async fn check(case: Case) -> Result<(), TestCaseError> {
+async fn check(case: &Case, backing: &Backing) -> Result<(), TestCaseError> {
     let schema = schema(if case.text_keys { DataType::VarChar } else { DataType::Int64 });
     let rows = rows_of(&case.sources);
-    let live = expected(&case, &schema, &rows);
-    let store = SegmentStore::in_memory();
+    let live = expected(case, &schema, &rows);
     let limits = QueryLimits::default();
 
-    let counted = count(&schema, read_set(&case, &schema, &rows, &store, None).await, scope(&case, &schema)).await;
+    let counted = count(&schema, read_set(case, &schema, &rows, backing, None).await, scope(case, &schema)).await;
     prop_assert_eq!(counted.unwrap(), live.len() as u64);
 
     // The newest row of each key; of equal timestamps the first.
@@ -200,16 +222,16 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
             *best = row;
         }
     }
-    let set = read_set(&case, &schema, &rows, &store, None).await;
-    let keys = matching_keys(&schema, set, scope(&case, &schema), &limits).await.unwrap();
+    let set = read_set(case, &schema, &rows, backing, None).await;
+    let keys = matching_keys(&schema, set, scope(case, &schema), &limits).await.unwrap();
     prop_assert_eq!(keys, newest.keys().cloned().collect::<Vec<_>>());
 
     let skip = if case.limit.is_some() { case.offset } else { 0 };
     let window = newest.values().skip(skip as usize).take(case.limit.unwrap_or(u64::MAX) as usize);
     let window: Vec<&Row> = window.copied().collect();
-    let set = read_set(&case, &schema, &rows, &store, None).await;
+    let set = read_set(case, &schema, &rows, backing, None).await;
     let output = vec![VECTOR, NUMBER, FieldId::TIMESTAMP, FieldId::ROW_ID];
-    let asked = Query { scope: scope(&case, &schema), output, limit: case.limit, offset: case.offset };
+    let asked = Query { scope: scope(case, &schema), output, limit: case.limit, offset: case.offset };
     let answer = query(&schema, set, asked, &limits).await.unwrap();
     let ids: Vec<i64> = window.iter().map(|row| row.row_id).collect();
     prop_assert_eq!(int_column(&answer, 3), ids.clone());
@@ -220,10 +242,15 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn reads_agree_with_a_linear_search(case in case()) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(check(case))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for backing in Backing::ways() {
+            // The second time, what the first one has kept is there.
+            runtime.block_on(check(&case, &backing))?;
+            runtime.block_on(check(&case, &backing))?;
+        }
     }
 }

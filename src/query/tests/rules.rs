@@ -9,6 +9,7 @@ use crate::{
     config::StorageConfig,
     error::{Classify, ErrorKind},
     kit::gate::{Fault, Gate, Operation},
+    memory::Pool,
     model::RequestError,
     query::{
         Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, expire_before, matching_keys,
@@ -225,6 +226,42 @@ fn read_since(backend: &Gate, from: usize) -> BTreeSet<String> {
 
 fn names(parts: &[&str]) -> BTreeSet<String> {
     parts.iter().map(|p| (*p).to_owned()).collect()
+}
+
+/// With room in the cache, columns without vectors are read once, and by whole columns.
+#[tokio::test]
+async fn columns_are_read_once() {
+    let schema = schema(DataType::Int64);
+    let (store, backend) = watched();
+    let rows: Vec<Row> = (0..400).map(|i| row(i, 10, i, i % 10)).collect();
+    let source = flushed(&store, &schema, 10, 1, 0, &rows, &[]).await;
+    let cache = Arc::new(SegmentCache::new(4 << 20));
+    let read = async |number: i64, output: Vec<FieldId>, cache: &Arc<SegmentCache>, limits: &QueryLimits| {
+        let from = backend.calls().len();
+        let source = source.clone().with_cache(Arc::clone(cache));
+        let set = ReadSet { sources: vec![Box::new(source)], deletes: Vec::new() };
+        let asked = Query { output, ..ask(&schema, &format!("n == {number}")) };
+        let answer = query(&schema, set, asked, limits).await.unwrap();
+        // Keys and row ids are the same.
+        let found: Vec<i64> = (0..400).filter(|i| i % 10 == number).collect();
+        assert_eq!(int_column(&answer, 0), found);
+        read_since(&backend, from)
+    };
+    let limits = QueryLimits::default();
+    assert_eq!(read(3, vec![KEY], &cache, &limits).await, names(&["1", "100", "101"]));
+    assert_eq!(read(4, vec![KEY, NUMBER], &cache, &limits).await, names(&[]));
+    assert_eq!(read(4, vec![KEY, VECTOR], &cache, &limits).await, names(&["100", "102"]), "vectors are not kept");
+    assert_eq!(read(4, vec![FieldId::ROW_ID], &cache, &limits).await, names(&["0"]));
+    assert_eq!(read(4, vec![FieldId::ROW_ID], &cache, &limits).await, names(&[]));
+    cache.forget(|_| true);
+    let small = Arc::new(SegmentCache::new(1 << 10));
+    for _ in 0..2 {
+        assert_eq!(read(3, vec![KEY], &small, &limits).await, names(&["1", "100", "101"]), "no room in the cache");
+        // Twice a column of 400 numbers is more.
+        let memory = Some(Pool::new("", 12 << 10).account(0).await);
+        let scarce = QueryLimits { memory, ..QueryLimits::default() };
+        assert_eq!(read(3, vec![KEY], &cache, &scarce).await, names(&["1", "100", "101"]), "no memory");
+    }
 }
 
 #[tokio::test]

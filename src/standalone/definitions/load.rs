@@ -82,6 +82,6 @@ impl Standalone {
         let live = cell.live();
         let gone: HashSet<SegmentId> =
             live.iter().filter(|s| partitions.contains(&s.group.partition)).map(|s| s.id).collect();
-        self.coordinator.vector_cache().forget(|id| gone.contains(&id));
+        self.coordinator.segment_cache().forget(|id| gone.contains(&id));
     }
 }

@@ -57,10 +57,10 @@ async fn fault(world: &World, cell: &CollectionCell, request: SearchRequest) -> 
     }
 }
 
-/// The objects with the vectors of a segment.
+/// The objects with the rows of a segment.
 fn objects(cell: &CollectionCell, segment: SegmentId) -> String {
     let group = &cell.segment(segment).unwrap().group;
-    format!("insert_log/{}/{}/{segment}/{VECTOR}/", cell.id, group.partition)
+    format!("insert_log/{}/{}/{segment}/", cell.id, group.partition)
 }
 
 #[tokio::test]
@@ -142,31 +142,32 @@ async fn a_search_keeps_to_load_state_and_metric() {
 }
 
 #[tokio::test]
-async fn vectors_are_read_once_and_freed_with_their_segment() {
+async fn columns_are_read_once_and_freed_with_their_segment() {
     let world = World::new().await;
     let cell = loaded(&world).await;
     let segments = [world.segment(&cell, 0..100).await, world.segment(&cell, 100..200).await];
-    let used = || world.coordinator.vector_cache().used_bytes();
+    let used = || world.coordinator.segment_cache().used_bytes();
     assert_eq!(used(), 0);
-    let vectors = 200 * u64::from(super::DIM) * 4;
+    // Vectors, keys and timestamps.
+    let columns = 200 * (u64::from(super::DIM) * 4 + 8 + 8);
     assert_eq!(found(&world, &cell, near(150, 1)).await, [150]);
-    assert!((vectors..vectors + 1024).contains(&used()), "{}", used());
-    // No vector of a segment can be read any more, and none is.
+    assert!((columns..columns + 6 * 512).contains(&used()), "{}", used());
+    // Nothing of a segment can be read any more, and nothing is.
     segments.iter().for_each(|id| world.gate.hold(Operation::Get, &objects(&cell, *id)));
     assert_eq!(found(&world, &cell, near(150, 1)).await, [150]);
-    assert_eq!(world.coordinator.vector_cache().looked_up(), (2, 2));
+    assert_eq!(world.coordinator.segment_cache().looked_up(), (2, 6));
     world.release();
     let job = world.compact(&cell).await;
     world.ended(job).await;
     assert_eq!(used(), 0, "both are compacted away");
     assert_eq!(found(&world, &cell, near(150, 1)).await, [150]);
-    assert!(used() > vectors);
+    assert!(used() > columns);
     let name = CollectionName::new("", NAME);
     world.standalone.release_collection(name).await.unwrap();
     assert_eq!(used(), 0, "released");
     world.standalone.load(name, LoadRequest::WHOLE).await.unwrap();
     assert_eq!(found(&world, &cell, near(150, 1)).await, [150]);
-    assert!(used() > vectors);
+    assert!(used() > columns);
     world.standalone.drop_collection(name).await.unwrap();
     assert_eq!(used(), 0, "dropped");
 }
@@ -179,7 +180,7 @@ async fn a_search_needs_no_room_in_the_cache() {
     world.segment(&cell, 0..5_000).await;
     for _ in 0..2 {
         assert_eq!(found(&world, &cell, near(3_000, 3)).await, [3_000, 2_999, 3_001]);
-        assert_eq!(world.coordinator.vector_cache().used_bytes(), 0);
+        assert_eq!(world.coordinator.segment_cache().used_bytes(), 0);
     }
 }
 

@@ -1,14 +1,15 @@
-//! Decoded vectors and open indexes of flushed segments that were searched lately, bounded by bytes together. The least
+//! Decoded columns and open indexes of flushed segments that were read lately, bounded by bytes together. The least
 //! recently used go first.
 //!
-//! Reading and decoding a log takes some twenty times as long as comparing its vectors. Must never hold rows that are not
-//! flushed: a log in the cache never changes.
+//! Reading and decoding a log takes some twenty times as long as comparing its vectors, or as evaluating a filter. Must
+//! never hold rows that are not flushed: a log in the cache never changes.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use arrow_array::ArrayRef;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 
 use super::{OpenIndex, StorageError, Vectors};
@@ -25,6 +26,8 @@ const HOT_SHARE: f64 = 0.95;
 enum CachedObject {
     /// The vectors of one log: segment, field, and number of the log.
     Log(SegmentId, FieldId, usize),
+    /// A column without vectors, of all rows.
+    Column(SegmentId, FieldId),
     /// The index of one build.
     Index(SegmentId, i64),
 }
@@ -32,7 +35,7 @@ enum CachedObject {
 impl CachedObject {
     fn segment(&self) -> SegmentId {
         match *self {
-            Self::Log(segment, ..) | Self::Index(segment, _) => segment,
+            Self::Log(segment, ..) | Self::Column(segment, _) | Self::Index(segment, _) => segment,
         }
     }
 }
@@ -40,16 +43,18 @@ impl CachedObject {
 #[derive(Debug, Clone)]
 enum Kept {
     Vectors(Arc<[Vectors]>),
+    Column(ArrayRef),
     Index(Arc<OpenIndex>),
 }
 
 #[derive(Debug, Clone)]
-struct VectorWeight;
+struct SegmentWeight;
 
-impl Weighter<CachedObject, Kept> for VectorWeight {
+impl Weighter<CachedObject, Kept> for SegmentWeight {
     fn weight(&self, _: &CachedObject, kept: &Kept) -> u64 {
         let bytes = match kept {
             Kept::Vectors(vectors) => vectors.iter().map(Vectors::bytes_in_memory).sum::<u64>(),
+            Kept::Column(column) => column.get_array_memory_size() as u64,
             Kept::Index(index) => index.bytes_in_memory(),
         };
         ENTRY_BYTES + bytes
@@ -57,13 +62,13 @@ impl Weighter<CachedObject, Kept> for VectorWeight {
 }
 
 #[derive(Debug)]
-pub struct VectorCache {
-    cache: Cache<CachedObject, Kept, VectorWeight>,
+pub struct SegmentCache {
+    cache: Cache<CachedObject, Kept, SegmentWeight>,
     hits: AtomicU64,
     misses: AtomicU64,
 }
 
-impl VectorCache {
+impl SegmentCache {
     pub fn new(capacity_bytes: u64) -> Self {
         // One shard: an entry may take nearly all of a small cache.
         let options = OptionsBuilder::new()
@@ -74,10 +79,10 @@ impl VectorCache {
             .build();
         let cache = match options {
             Ok(options) => {
-                Cache::with_options(options, VectorWeight, DefaultHashBuilder::default(), DefaultLifecycle::default())
+                Cache::with_options(options, SegmentWeight, DefaultHashBuilder::default(), DefaultLifecycle::default())
             }
             // The options lack nothing, so this is never reached.
-            Err(_) => Cache::with_weighter(EXPECTED, capacity_bytes, VectorWeight),
+            Err(_) => Cache::with_weighter(EXPECTED, capacity_bytes, SegmentWeight),
         };
         Self { cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
@@ -94,10 +99,32 @@ impl VectorCache {
     pub fn get(&self, segment: SegmentId, field: FieldId, log: usize) -> Option<Arc<[Vectors]>> {
         let found = match self.cache.get(&CachedObject::Log(segment, field, log)) {
             Some(Kept::Vectors(vectors)) => Some(vectors),
-            Some(Kept::Index(_)) | None => None,
+            _ => None,
         };
         self.count(found.is_some());
         found
+    }
+
+    /// The values of a field in all rows of a segment. Counts as no lookup: [`SegmentCache::keep_column`] does.
+    pub fn column(&self, segment: SegmentId, field: FieldId) -> Option<ArrayRef> {
+        match self.cache.get(&CachedObject::Column(segment, field)) {
+            Some(Kept::Column(column)) => Some(column),
+            _ => None,
+        }
+    }
+
+    /// Reads a column and keeps it, unless it is there. Of concurrent calls for one column only one reads it.
+    pub async fn keep_column(
+        &self,
+        segment: SegmentId,
+        field: FieldId,
+        read: impl Future<Output = Result<ArrayRef, StorageError>>,
+    ) -> Result<(), StorageError> {
+        let read = async {
+            self.count(false);
+            read.await.map(Kept::Column)
+        };
+        self.cache.get_or_insert_async(&CachedObject::Column(segment, field), read).await.map(|_| ())
     }
 
     fn count(&self, hit: bool) {
@@ -109,7 +136,7 @@ impl VectorCache {
     pub fn open_index(&self, segment: SegmentId, index: &SegmentIndex) -> Option<Arc<OpenIndex>> {
         let found = match self.cache.get(&CachedObject::Index(segment, index.build)) {
             Some(Kept::Index(index)) => Some(index),
-            Some(Kept::Vectors(_)) | None => None,
+            _ => None,
         };
         self.count(found.is_some());
         found
@@ -125,11 +152,11 @@ impl VectorCache {
         let open = async { open.await.map(|index| Kept::Index(Arc::new(index))) };
         match self.cache.get_or_insert_async(&CachedObject::Index(segment, index.build), open).await? {
             Kept::Index(index) => Ok(Some(index)),
-            Kept::Vectors(_) => Ok(None),
+            Kept::Vectors(_) | Kept::Column(_) => Ok(None),
         }
     }
 
-    /// Logs and indexes that were found, and those that were not.
+    /// Logs, columns and indexes that were found, and those that were not.
     pub fn looked_up(&self) -> (u64, u64) {
         (self.hits.load(Relaxed), self.misses.load(Relaxed))
     }
@@ -138,7 +165,7 @@ impl VectorCache {
         self.cache.insert(CachedObject::Log(segment, field, log), Kept::Vectors(vectors));
     }
 
-    /// Frees the vectors of segments that nobody will search. A search that holds one of them may put some back. They are
+    /// Frees all of segments that nobody will read. A search that holds one of them may put some back. They are
     /// never asked for again, so they are the next to go.
     pub fn forget(&self, is_gone: impl Fn(SegmentId) -> bool) {
         self.cache.retain(|key, _| !is_gone(key.segment()));
@@ -158,13 +185,13 @@ mod tests {
         Arc::new([Vectors::dense(Buffer::from_vec(vec![0u8; (kib * KIB) as usize]), 1024)])
     }
 
-    fn kept(cache: &VectorCache, segment: i64) -> usize {
+    fn kept(cache: &SegmentCache, segment: i64) -> usize {
         (0..100).filter(|log| cache.get(SegmentId(segment), FIELD, *log).is_some()).count()
     }
 
     #[test]
     fn never_more_than_its_bytes() {
-        let cache = VectorCache::new(100 * KIB);
+        let cache = SegmentCache::new(100 * KIB);
         for log in 0..100 {
             cache.put(SegmentId(1), FIELD, log, vectors(8));
             assert!(cache.used_bytes() <= 100 * KIB, "{}", cache.used_bytes());
@@ -174,11 +201,11 @@ mod tests {
 
     #[test]
     fn a_log_beyond_the_cache_is_not_kept_and_pushes_nothing_out() {
-        let cache = VectorCache::new(100 * KIB);
+        let cache = SegmentCache::new(100 * KIB);
         for (kib, fits) in [(8, true), (90, true), (100, false), (1 << 20, false)] {
             assert_eq!(cache.fits(kib * KIB), fits, "{kib}");
         }
-        assert!(!cache.fits(u64::MAX) && !VectorCache::new(0).fits(0));
+        assert!(!cache.fits(u64::MAX) && !SegmentCache::new(0).fits(0));
         cache.put(SegmentId(1), FIELD, 0, vectors(8));
         cache.put(SegmentId(1), FIELD, 1, vectors(100));
         assert!(cache.get(SegmentId(1), FIELD, 0).is_some() && cache.get(SegmentId(1), FIELD, 1).is_none());
@@ -189,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_vectors_of_a_segment_that_is_gone_are_freed() {
-        let cache = VectorCache::new(1 << 20);
+        let cache = SegmentCache::new(1 << 20);
         for segment in 1..4 {
             (0..5).for_each(|log| cache.put(SegmentId(segment), FIELD, log, vectors(8)));
         }
