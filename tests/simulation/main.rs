@@ -52,7 +52,7 @@ use std::{
 use life::Life;
 
 /// Lives of a plain run of all tests.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 1000;
 /// So many lives meet everything that a life can meet.
 const ENOUGH: u64 = 60;
 /// Lines of a journal that a failure prints.
