@@ -7,12 +7,13 @@ use super::{
     connection::{answered, poll, succeeded},
 };
 use crate::wire::proto::{
-    common::KeyValuePair,
+    common::{DslType, IndexState, KeyValuePair, PlaceholderGroup, PlaceholderType, PlaceholderValue},
     milvus::{
-        CreateCollectionRequest, CreateIndexRequest, DeleteRequest, DescribeCollectionRequest, DropCollectionRequest,
-        FlushRequest, GetFlushStateRequest, InsertRequest, LoadCollectionRequest, QueryRequest, UpsertRequest,
+        CreateCollectionRequest, CreateIndexRequest, DeleteRequest, DescribeCollectionRequest, DescribeIndexRequest,
+        DropCollectionRequest, FlushRequest, GetFlushStateRequest, InsertRequest, LoadCollectionRequest, QueryRequest,
+        SearchRequest, UpsertRequest, search_request::SearchInput,
     },
-    schema::{CollectionSchema, FieldData},
+    schema::{CollectionSchema, FieldData, i_ds::IdField},
 };
 
 /// Milvus' code for a collection that is not there.
@@ -56,7 +57,7 @@ impl Client {
         succeeded(call, Some(status))
     }
 
-    /// Creates an index that compares every vector: a load needs one.
+    /// Creates an index of a vector field, which a load needs: a graph, with distances by L2.
     ///
     /// # Errors
     /// Those of a call.
@@ -66,11 +67,33 @@ impl Client {
         let request = CreateIndexRequest {
             collection_name: collection.to_owned(),
             field_name: field.to_owned(),
-            extra_params: vec![pair("index_type", "FLAT"), pair("metric_type", "L2")],
+            extra_params: vec![
+                pair("index_type", "HNSW"),
+                pair("metric_type", "L2"),
+                pair("params", r#"{"M": 16, "efConstruction": 100}"#),
+            ],
             ..Default::default()
         };
         let status = answered(call, self.milvus.clone().create_index(request).await)?;
         succeeded(call, Some(status))
+    }
+
+    /// Waits until every segment that gets an index has it.
+    ///
+    /// # Errors
+    /// Those of a call, and `TooLong`.
+    pub async fn wait_indexed(&self, collection: &str) -> Result<(), ClientError> {
+        poll("the index", || {
+            let mut milvus = self.milvus.clone();
+            async move {
+                let call = "DescribeIndex";
+                let request = DescribeIndexRequest { collection_name: collection.to_owned(), ..Default::default() };
+                let answer = answered(call, milvus.describe_index(request).await)?;
+                succeeded(call, answer.status)?;
+                Ok(answer.index_descriptions.iter().all(|index| index.state() == IndexState::Finished).then_some(()))
+            }
+        })
+        .await
     }
 
     /// Loads a collection, so that it can be queried.
@@ -167,6 +190,48 @@ impl Client {
             }
         })
         .await
+    }
+
+    /// Keys and distances of the rows that are nearest to a vector, the nearest first. The keys are whole numbers.
+    ///
+    /// # Errors
+    /// Those of a call.
+    pub async fn search(
+        &self,
+        collection: &str,
+        field: &str,
+        vector: &[f32],
+        limit: usize,
+    ) -> Result<Vec<(i64, f32)>, ClientError> {
+        let call = "Search";
+        let value = PlaceholderValue {
+            tag: "$0".to_owned(),
+            r#type: PlaceholderType::FloatVector.into(),
+            values: vec![vector.iter().flat_map(|number| number.to_le_bytes()).collect()],
+            ..Default::default()
+        };
+        let group = PlaceholderGroup { placeholders: vec![value] }.encode_to_vec();
+        let pair = |key: &str, value: String| KeyValuePair { key: key.to_owned(), value };
+        let request = SearchRequest {
+            collection_name: collection.to_owned(),
+            dsl_type: DslType::BoolExprV1.into(),
+            search_input: Some(SearchInput::PlaceholderGroup(group.into())),
+            search_params: vec![
+                pair("anns_field", field.to_owned()),
+                pair("topk", limit.to_string()),
+                pair("params", "{}".to_owned()),
+            ],
+            nq: 1,
+            ..Default::default()
+        };
+        let answer = answered(call, self.milvus.clone().search(request).await)?;
+        succeeded(call, answer.status)?;
+        let found = answer.results.unwrap_or_default();
+        let keys = match found.ids.and_then(|ids| ids.id_field) {
+            Some(IdField::IntId(keys)) => keys.data,
+            Some(IdField::StrId(_)) | None => Vec::new(),
+        };
+        Ok(keys.into_iter().zip(found.scores).collect())
     }
 
     /// Columns of the rows that match an expression; an empty one matches all, for `count(*)`.

@@ -1,17 +1,21 @@
 //! `datacoord demo`: makes a collection of many small, partly deleted segments through the public API, compacts it,
-//! and checks that exactly the right rows are left.
+//! and checks that exactly the right rows are left. The same searches before and after it tell what it is worth.
 //!
 //! Uses the calls of stock clients, and the typed API for listings alone. Must never touch a collection that an earlier
 //! demo has not made, and must be right while the server compacts by itself too.
 
 mod books;
+mod searches;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::time::Instant;
 
-use self::books::{Book, Books};
+use self::{
+    books::{Book, Books},
+    searches::Searches,
+};
 use super::{
     args::{DemoFlags, ReachFlags},
     show,
@@ -44,7 +48,10 @@ pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> a
     let client = Client::connect(&grpc, access).await?;
     println!("datacoord {} at {grpc}", client.version().await?);
 
-    step("1", &format!("Collection {COLLECTION}: id, title, 8-d vector; one shard, automatic compaction off"));
+    step(
+        "1",
+        &format!("Collection {COLLECTION}: id, title, 8-d vector with HNSW; one shard, automatic compaction off"),
+    );
     recreate(&client, &books::schema(COLLECTION, DESCRIPTION)).await?;
 
     let (flushes, rows) = (u32::from(flags.flushes), flags.rows);
@@ -59,11 +66,15 @@ pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> a
     );
     let before = live(client.segments(COLLECTION).await?);
     print!("\n{}", show::segments_table(&before));
+    let searches = Searches::of(&written);
+    println!("  {}", searches.run(&client, &written, before.len()).await?);
 
     step("3", "ManualCompaction, as any Milvus client would ask for it");
     let after = compact(&client, &before, flushes as usize).await?;
     print!("{}", show::segments_table(&after));
     println!("{}", show::difference(&before, &after));
+    client.wait_indexed(COLLECTION).await?;
+    println!("  {}", searches.run(&client, &written, after.len()).await?);
 
     step("4", "Every surviving row, by query");
     check(&client, &written).await?;

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use super::*;
+use super::{searches::distance, *};
 
 /// The changes that `write` makes with two flushes of 100 rows, without a server.
 fn written() -> Books {
@@ -49,4 +49,33 @@ fn dropped_segments_are_left_out_and_the_rest_is_sorted() {
     let segment = |segment_id, state: &str| Segment { segment_id, state: state.to_owned(), ..Segment::default() };
     let segments = live(vec![segment(2, "Flushed"), segment(3, "Dropped"), segment(1, "Flushed")]);
     assert_eq!(segments.iter().map(|segment| segment.segment_id).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn searches_are_held_against_the_rows() {
+    let books = written();
+    let searches = Searches::of(&books);
+    let nearest_first = |vector: &[f32]| {
+        let of = |(id, edition): (&i64, &u32)| (*id, distance(vector, &books::row(*id, *edition).vector));
+        let mut rows: Vec<(i64, f32)> = books.live.iter().map(of).collect();
+        rows.sort_by(|a, b| a.1.total_cmp(&b.1));
+        rows
+    };
+    let ranks = |ranks: std::ops::Range<usize>| -> Vec<Vec<(i64, f32)>> {
+        searches.vectors.iter().map(|vector| nearest_first(vector)[ranks.clone()].to_vec()).collect()
+    };
+    let recall = |answers: &[Vec<(i64, f32)>]| searches.recall(&books, answers);
+    assert_eq!(recall(&ranks(0..10)).unwrap(), 1.0);
+    // One row of ten is missing. A few rows are equally far.
+    assert!((0.9..0.91).contains(&recall(&ranks(1..11)).unwrap()));
+    assert_eq!(recall(&ranks(100..110)).unwrap(), 0.0);
+    assert_eq!(recall(&ranks(0..9)).unwrap_err().to_string(), "a search found 9 rows");
+    let changed = |id: i64, more: f32| {
+        let mut answers = ranks(0..10);
+        answers[3][9].0 += id;
+        answers[3][9].1 += more;
+        recall(&answers).unwrap_err().to_string()
+    };
+    assert!(changed(1_000, 0.0).ends_with(", which is deleted"));
+    assert!(changed(0, 0.5).contains(" away, a search says "));
 }
