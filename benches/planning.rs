@@ -74,6 +74,7 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
                     reserved: &reserved,
                     failed: &|_| None,
                     indexed: &|_| true,
+                    sized: &|_| false,
                     scope: SegmentScope::All,
                     retain_after: Timestamp::MAX,
                 },

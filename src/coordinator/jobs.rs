@@ -14,7 +14,7 @@ use tokio::sync::broadcast;
 use super::sync::RwLock;
 use crate::{
     fault::{self, Planted},
-    model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanState, SegmentId, Terms, Trigger},
+    model::{CollectionId, Job, JobCounts, JobId, Plan, PlanId, PlanReason, PlanState, SegmentId, Terms, Trigger},
 };
 
 /// Changes that a listener may lag behind before it misses some: enough for a job of a thousand plans.
@@ -231,6 +231,16 @@ impl JobBook {
                 return found.iter().map(ViewRecords::view).collect();
             }
         }
+    }
+
+    /// Segments of a collection that plans for segments of a size have written.
+    pub fn targets_of_a_size(&self, collection: CollectionId) -> BTreeSet<SegmentId> {
+        let plans = self.of_collection(collection).into_iter().flat_map(|view| view.plans);
+        let targets = plans.filter_map(|plan| match (plan.reason, plan.state) {
+            (PlanReason::ForceMerge { .. }, PlanState::Completed { targets, .. }) => Some(targets),
+            _ => None,
+        });
+        targets.flatten().collect()
     }
 
     /// Plans that are queued or executing, oldest first.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use tracing::{Instrument, info, info_span, warn};
@@ -29,7 +29,7 @@ pub struct Triggered {
     pub nothing_to_do: Option<String>,
 }
 
-/// The inputs of one look of the planner that do not depend on the group.
+/// The inputs of one look of the planner at a collection that do not depend on the group.
 pub(super) struct PlanningRound<'a> {
     trigger: Trigger,
     request: &'a CompactionRequest,
@@ -37,6 +37,8 @@ pub(super) struct PlanningRound<'a> {
     retain_after: Timestamp,
     /// Segments of the request; empty: all.
     wanted: BTreeSet<SegmentId>,
+    /// Segments that requests of a size have written, once the planner asks.
+    sized: OnceLock<BTreeSet<SegmentId>>,
 }
 
 impl PlanningRound<'_> {
@@ -146,7 +148,8 @@ impl Coordinator {
     pub(super) fn look<'a>(&self, trigger: Trigger, request: &'a CompactionRequest) -> PlanningRound<'a> {
         let now_ms = self.core.clock.now_ms();
         let retain_after = self.core.retain_after(request.terms.timetravel, now_ms);
-        PlanningRound { trigger, request, now_ms, retain_after, wanted: request.segments.iter().copied().collect() }
+        let wanted = request.segments.iter().copied().collect();
+        PlanningRound { trigger, request, now_ms, retain_after, wanted, sized: OnceLock::new() }
     }
 
     /// Asks the planner about one group. Changes nothing.
@@ -165,6 +168,9 @@ impl Coordinator {
             known.then(|| segments.iter().find(|s| s.id == id)).flatten().and_then(|s| self.core.failures.of(s))
         };
         let indexed = |segment: &Segment| self.is_indexed(&meta, segment);
+        let sized = |segment: &Segment| {
+            look.sized.get_or_init(|| self.core.jobs.targets_of_a_size(cell.id)).contains(&segment.id)
+        };
         planner::propose(
             &GroupView { group, segments },
             &PlanContext {
@@ -180,6 +186,7 @@ impl Coordinator {
                 reserved: &reserved,
                 failed: &failed,
                 indexed: &indexed,
+                sized: &sized,
                 scope: if look.wanted.is_empty() { SegmentScope::All } else { SegmentScope::Segments(&look.wanted) },
                 retain_after: look.retain_after,
             },

@@ -85,6 +85,8 @@ pub struct PlanContext<'a> {
     pub failed: &'a dyn Fn(SegmentId) -> Option<LastFailure>,
     /// True if the vectors of a segment have their index, or need none.
     pub indexed: &'a dyn Fn(&Segment) -> bool,
+    /// True if a plan of [`Policy::ForceMerge`] has written the segment, as far as plans are remembered.
+    pub sized: &'a dyn Fn(&Segment) -> bool,
     pub scope: SegmentScope<'a>,
     /// Deletes newer than this stay; [`Timestamp::MAX`]: no retention window.
     pub retain_after: Timestamp,

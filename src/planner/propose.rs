@@ -34,7 +34,8 @@ pub fn propose(view: &GroupView<'_>, ctx: &PlanContext<'_>) -> Proposals {
     match (policy, ctx.clustering_key) {
         (Policy::Standard, _) => standard(candidates, alone, ctx, &mut proposals),
         (Policy::ForceMerge { .. }, _) => {
-            policy::force_merge::propose(&candidates, alone, max_output_bytes, max_inputs, &mut proposals);
+            let lone = alone.then_some(ctx.sized);
+            policy::force_merge::propose(&candidates, lone, max_output_bytes, max_inputs, &mut proposals);
         }
         (Policy::Clustering, Some(key)) => {
             policy::clustering::propose(&candidates, key, &mut proposals);

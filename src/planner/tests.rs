@@ -64,6 +64,7 @@ struct Case {
     reserved: BTreeSet<SegmentId>,
     failed: BTreeMap<SegmentId, LastFailure>,
     not_indexed: BTreeSet<SegmentId>,
+    sized: BTreeSet<SegmentId>,
     scope: Option<BTreeSet<SegmentId>>,
     collection_auto: bool,
 }
@@ -78,6 +79,7 @@ fn automatic() -> Case {
         reserved: BTreeSet::new(),
         failed: BTreeMap::new(),
         not_indexed: BTreeSet::new(),
+        sized: BTreeSet::new(),
         scope: None,
         collection_auto: true,
     }
@@ -92,6 +94,7 @@ impl Case {
         let reserved = |id| self.reserved.contains(&id);
         let failed = |id| self.failed.get(&id).copied();
         let indexed = |segment: &Segment| !self.not_indexed.contains(&segment.id);
+        let sized = |segment: &Segment| self.sized.contains(&segment.id);
         propose(
             &GroupView { group: &group(), segments },
             &PlanContext {
@@ -107,6 +110,7 @@ impl Case {
                 reserved: &reserved,
                 failed: &failed,
                 indexed: &indexed,
+                sized: &sized,
                 scope: self.scope.as_ref().map_or(SegmentScope::All, SegmentScope::Segments),
                 retain_after: self.retain_after,
             },
@@ -362,12 +366,24 @@ fn force(mb: u64) -> Case {
     Case { policy: Policy::ForceMerge { target_bytes: mb * MB }, ..manual() }
 }
 
+/// The same, after an earlier request of a size wrote a segment.
+fn sized(id: i64, mb: u64) -> Case {
+    Case { sized: [SegmentId(id)].into(), ..force(mb) }
+}
+
+/// A segment that a compaction wrote.
+fn merged(id: i64, mb: u64) -> Segment {
+    Segment { compaction_from: [SegmentId(id + 100)].into(), ..segment(id, mb) }
+}
+
 #[rstest]
 #[case::below_four_fifths_is_merged(
     force(100), vec![segment(1, 79), segment(2, 20), segment(3, 80)], vec![(vec![1, 2], "force_merge")], vec!["already_full"]
 )]
 #[case::too_large_is_split(force(100), vec![segment(1, 101)], vec![(vec![1], "force_merge")], vec![])]
-#[case::of_that_size_stays(force(100), vec![segment(1, 100)], vec![], vec!["already_full"])]
+#[case::of_that_size_stays(
+    force(100), vec![segment(1, 100), segment(2, 80)], vec![], vec!["already_full", "already_full"]
+)]
 #[case::of_that_size_with_deletes(force(100), vec![deleted(1, 100, 10)], vec![(vec![1], "manual_rewrite")], vec![])]
 #[case::deletes_make_it_fit(force(100), vec![deleted(1, 120, 20)], vec![(vec![1], "manual_rewrite")], vec![])]
 #[case::no_two_fit_but_together_they_fill_two(
@@ -377,7 +393,14 @@ fn force(mb: u64) -> Case {
     force(100), vec![segment(1, 250), segment(2, 10)], vec![(vec![1, 2], "force_merge")], vec![]
 )]
 #[case::a_rest_beside_full_ones(force(100), vec![segment(1, 90), segment(2, 10)], vec![], vec!["already_full", "nothing_fits"])]
-#[case::alone(force(100), vec![segment(1, 10)], vec![], vec!["alone"])]
+#[case::alone(force(100), vec![segment(1, 10)], vec![(vec![1], "force_merge")], vec![])]
+#[case::alone_of_that_size(force(100), vec![segment(1, 100)], vec![(vec![1], "force_merge")], vec![])]
+#[case::alone_and_merged(force(100), vec![merged(1, 10)], vec![(vec![1], "force_merge")], vec![])]
+#[case::alone_and_asked_for_before(sized(1, 100), vec![merged(1, 10)], vec![], vec!["alone_compacted"])]
+#[case::alone_too_large_again(sized(1, 100), vec![merged(1, 101)], vec![(vec![1], "force_merge")], vec![])]
+#[case::alone_with_deletes_again(
+    sized(1, 100), vec![deleted(1, 10, 10)], vec![(vec![1], "manual_rewrite")], vec![]
+)]
 #[case::dead_ones_keep_to_themselves(
     force(100), vec![deleted(1, 300, 100), segment(2, 90)], vec![(vec![1], "manual_rewrite")], vec!["already_full"]
 )]

@@ -57,7 +57,7 @@ pub fn persistent_info(segment: &Segment) -> milvus::PersistentSegmentInfo {
         num_rows: signed(segment.rows),
         state: state_number(segment.state),
         level: level_number(segment.level),
-        is_sorted: false,
+        is_sorted: is_sorted(segment.state),
         // In releases that have this field, 0 means storage v1.
         storage_version: 0,
         insert_channel: segment.group.channel.as_str().to_owned(),
@@ -84,7 +84,17 @@ pub fn query_info(segment: &Segment, definitions: &[IndexDef], node: i64) -> mil
         state: state_number(state),
         node_ids: vec![node],
         level: level_number(segment.level),
+        is_sorted: is_sorted(segment.state),
         ..Default::default()
+    }
+}
+
+/// True if no step that sorts the rows of a segment is still to come. Newer releases have such a step after a flush, and
+/// clients wait for its end. Here a flush writes the rows in their final order, that of their row ids, and not of their keys.
+fn is_sorted(state: SegmentState) -> bool {
+    match state {
+        SegmentState::Flushed | SegmentState::Dropped => true,
+        SegmentState::Growing | SegmentState::Sealed | SegmentState::Flushing => false,
     }
 }
 
@@ -165,17 +175,18 @@ mod tests {
 
     /// Numbers of the published enumeration, with which SDKs compare.
     #[rstest]
-    #[case(SegmentState::Growing, 2, 2)]
-    #[case(SegmentState::Sealed, 3, 3)]
-    #[case(SegmentState::Flushed, 4, 3)]
-    #[case(SegmentState::Flushing, 5, 3)]
-    #[case(SegmentState::Dropped, 6, 6)]
-    fn states(#[case] state: SegmentState, #[case] number: i32, #[case] queried: i32) {
+    #[case(SegmentState::Growing, 2, 2, false)]
+    #[case(SegmentState::Sealed, 3, 3, false)]
+    #[case(SegmentState::Flushed, 4, 3, true)]
+    #[case(SegmentState::Flushing, 5, 3, false)]
+    #[case(SegmentState::Dropped, 6, 6, true)]
+    fn states(#[case] state: SegmentState, #[case] number: i32, #[case] queried: i32, #[case] sorted: bool) {
         assert_eq!(state_number(state), number);
         assert_eq!(super::state(number), Some(state));
         let segment = segment(state, SegmentLevel::L1);
-        assert_eq!(persistent_info(&segment).state, number);
-        assert_eq!(query_info(&segment, &[], 1).state, queried);
+        let (kept, loaded) = (persistent_info(&segment), query_info(&segment, &[], 1));
+        assert_eq!((kept.state, kept.is_sorted), (number, sorted));
+        assert_eq!((loaded.state, loaded.is_sorted), (queried, sorted));
     }
 
     #[rstest]

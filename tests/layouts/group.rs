@@ -9,7 +9,8 @@ use std::{
 use datacoord::{
     config::CompactionConfig,
     model::{
-        ClusterRange, FieldId, Group, PlanKind, Scalar, Segment, SegmentId, SegmentLevel, Timestamp, Trigger, segment,
+        ClusterRange, FieldId, Group, PlanKind, PlanReason, Scalar, Segment, SegmentId, SegmentLevel, Timestamp,
+        Trigger, segment,
     },
     planner::{GroupView, PlanContext, PlanDraft, Policy, Proposals, Rules, SegmentScope, propose, validate},
 };
@@ -31,6 +32,8 @@ pub struct Simulated {
     pub now_ms: u64,
     pub segments: Vec<Segment>,
     pub reserved: BTreeSet<SegmentId>,
+    /// Written by requests of a size.
+    pub sized: BTreeSet<SegmentId>,
     pub flushed_bytes: u64,
     /// Bytes written by plans, by reason.
     pub rewritten: BTreeMap<&'static str, u64>,
@@ -72,6 +75,7 @@ impl Simulated {
             now_ms: 1_000_000_000,
             segments: Vec::new(),
             reserved: BTreeSet::new(),
+            sized: BTreeSet::new(),
             flushed_bytes: 0,
             rewritten: BTreeMap::new(),
             last_id: 0,
@@ -160,6 +164,7 @@ impl Simulated {
                 reserved: &reserved,
                 failed: &|_| None,
                 indexed: &|_| true,
+                sized: &|segment| self.sized.contains(&segment.id),
                 scope: SegmentScope::All,
                 retain_after: self.retain_after,
             },
@@ -200,6 +205,9 @@ impl Simulated {
             let id = self.add(bytes.div_ceil(1024), bytes, from, to);
             if let Some(output) = self.segments.last_mut() {
                 output.compaction_from = sources.clone();
+            }
+            if matches!(draft.reason, PlanReason::ForceMerge { .. }) {
+                self.sized.insert(id);
             }
             let retained = retained.min(bytes.div_ceil(1024));
             if let Some(output) = self.segments.last_mut().filter(|_| clustered) {

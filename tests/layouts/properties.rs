@@ -148,6 +148,7 @@ proptest! {
             // 2: in any order.
             let mut shuffled = case.group();
             shuffled.segments = group.segments.clone();
+            shuffled.sized = group.sized.clone();
             let mut keyed: Vec<_> = shuffled.segments.drain(..).zip(case.order.iter().cycle()).collect();
             keyed.sort_by_key(|(_, key)| **key);
             shuffled.segments = keyed.into_iter().map(|(s, _)| s).collect();
@@ -174,9 +175,13 @@ proptest! {
                 let clusters = draft.kind == PlanKind::Clustering
                     && (inputs.iter().any(|s| s.level != SegmentLevel::L2) || overlap(inputs.clone()));
                 let has_work = inputs.iter().all(|s| has_work(s, &group));
-                // Or it is the one rewrite of a flushed segment that nothing joins.
-                let first = group.segments.len() == 1 && inputs.iter().all(|s| s.compaction_from.is_empty());
-                let first = first && draft.reason == PlanReason::ManualFirst;
+                // Or it is the one rewrite of a segment that nothing joins: of a flushed one, or by a request of a size.
+                let first = group.segments.len() == 1
+                    && inputs.iter().all(|s| match draft.reason {
+                        PlanReason::ManualFirst => s.compaction_from.is_empty(),
+                        PlanReason::ForceMerge { .. } => !group.sized.contains(&s.id),
+                        _ => false,
+                    });
                 prop_assert!(inputs.len() > 1 || too_large || clusters || has_work || first, "{draft:?}");
                 // L0 segments have a policy of their own; clustered segments are not mixed with others.
                 let levels = |level| inputs.iter().filter(|s| s.level == level).count();

@@ -131,6 +131,29 @@ async fn force_merge_packs_and_splits_once() {
     process.shutdown().await;
 }
 
+/// Clients check that every segment was a source of such a request, also one that another request has written.
+#[tokio::test]
+async fn force_merge_rewrites_a_lone_segment_once() {
+    let world = World::new();
+    let (process, cell) = world.with_collection(false).await;
+    process.flushed(&cell, "", 0..100).await;
+    let written = process.compacted(&cell, asked(Policy::Standard)).await;
+    let force = asked(Policy::ForceMerge { target_bytes: MIB });
+    let view = process.compacted(&cell, force.clone()).await;
+    assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), targets(&written));
+    assert_eq!(process.rows_of(&cell).await, 100);
+
+    let again = process.coordinator().manual_compaction(&cell, force.clone()).await.unwrap();
+    let why = again.nothing_to_do.unwrap();
+    assert!(again.plans == 0 && why.contains("a compaction has written it already"), "{why}");
+    // A plain request is another one.
+    process.flushed(&cell, "", 100..200).await;
+    let merged = process.compacted(&cell, asked(Policy::Standard)).await;
+    let view = process.compacted(&cell, force).await;
+    assert_eq!(view.plans[0].input_ids().collect::<Vec<_>>(), targets(&merged));
+    process.shutdown().await;
+}
+
 /// A delete between the read of the inputs and the commit is on every output that may hold its key, and on no other.
 /// The outputs of force merge have keys apart, those of clustering all span the same ones.
 #[rstest]

@@ -1,12 +1,15 @@
 //! The policy of a request for segments of a given size: merge smaller segments, split larger ones.
 //!
-//! A segment of nearly that size with nothing to drop is left alone, so a repeated request leads to no plan. A plan may
-//! have several outputs, and all but the last are full (`compactor::cut`). Therefore a plan can take segments of any
-//! sizes, and it leaves at most one segment that is too small.
+//! A segment of nearly that size with nothing to drop is left alone. One that is alone in its group is rewritten, unless
+//! such a request wrote it: Milvus makes a plan for each segment, and its clients check that each of theirs was a source.
+//! So a repeated request leads to no plan.
+//!
+//! A plan may have several outputs, and all but the last are full (`compactor::cut`). Therefore a plan can take segments of
+//! any sizes, and it leaves at most one segment that is too small.
 
 use super::rewrite;
 use crate::{
-    model::PlanReason,
+    model::{PlanReason, Segment},
     planner::{Proposals, SkipReason, estimate::share_of, measure::Candidate, packing},
 };
 
@@ -15,16 +18,30 @@ const FULL: f64 = 0.8;
 /// Soft cap on the outputs of a plan, which bounds the work lost by a failure. One input alone may make more.
 const OUTPUTS: u64 = 16;
 
-/// `candidates` ascending by live bytes and id; `alone`: the group has no other live segment.
+/// `candidates` ascending by live bytes and id. `lone`, if the group has no other live segment, tells whether such a
+/// request wrote the candidate.
 pub(in crate::planner) fn propose(
     candidates: &[Candidate<'_>],
-    alone: bool,
+    lone: Option<&dyn Fn(&Segment) -> bool>,
     target_bytes: u64,
     max_inputs: usize,
     proposals: &mut Proposals,
 ) {
     let full_bytes = share_of(target_bytes, FULL);
     let force = PlanReason::ForceMerge { target_bytes };
+    if let ([one], Some(sized)) = (candidates, lone)
+        && one.live_bytes <= target_bytes
+        && !one.has_work()
+    {
+        if one.is_held_back() {
+            proposals.skip(one.segment, SkipReason::Retained { delta_rows: one.segment.delta_rows });
+        } else if sized(one.segment) {
+            proposals.skip(one.segment, SkipReason::AloneCompacted);
+        } else {
+            proposals.draft(force, &[one]);
+        }
+        return;
+    }
     let (dead, pool): (Vec<&Candidate<'_>>, Vec<_>) = candidates.iter().partition(|c| c.is_dead());
     rewrite::dead(&dead, target_bytes, max_inputs, rewrite::asked_for, proposals);
 
@@ -58,7 +75,7 @@ pub(in crate::planner) fn propose(
                 proposals.draft(rewrite::asked_for(members), members);
             }
             [one] if one.live_bytes <= target_bytes => {
-                proposals.skip(one.segment, left_alone(one, alone, target_bytes));
+                proposals.skip(one.segment, left_alone(one, target_bytes));
             }
             _ => proposals.draft(force.clone(), members),
         }
@@ -81,11 +98,9 @@ fn chunks<'a, 'c, 's>(mut list: &'a [&'c Candidate<'s>], bytes: u64, items: usiz
     chunks
 }
 
-fn left_alone(candidate: &Candidate<'_>, alone: bool, target_bytes: u64) -> SkipReason {
+fn left_alone(candidate: &Candidate<'_>, target_bytes: u64) -> SkipReason {
     if candidate.is_held_back() {
         SkipReason::Retained { delta_rows: candidate.segment.delta_rows }
-    } else if alone {
-        SkipReason::Alone
     } else {
         SkipReason::NothingFits { bytes: candidate.live_bytes, max_bytes: target_bytes }
     }

@@ -268,6 +268,7 @@ impl World {
             let failure = LastFailure { kind: *kind, until_ms: None };
             segments.iter().any(|s| s.id == id && s.version == *version).then_some(failure)
         };
+        let sized = |segment: &Segment| self.book.targets_of_a_size(group.collection).contains(&segment.id);
         propose(
             &GroupView { group, segments: &segments },
             &PlanContext {
@@ -283,6 +284,7 @@ impl World {
                 reserved: &reserved,
                 failed: &failed,
                 indexed: &|_| true,
+                sized: &sized,
                 scope: SegmentScope::All,
                 retain_after: Timestamp::MAX,
             },
