@@ -9,7 +9,14 @@ use prost_types::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["common.proto", "schema.proto", "milvus.proto", "data_coord.proto", "datacoord/v1/datacoord.proto"];
+    let files = [
+        "common.proto",
+        "rg.proto",
+        "schema.proto",
+        "milvus.proto",
+        "data_coord.proto",
+        "datacoord/v1/datacoord.proto",
+    ];
     let mut descriptors: FileDescriptorSet = protox::compile(files, ["proto/milvus", "proto"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;

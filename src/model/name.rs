@@ -13,6 +13,7 @@ pub enum NameKind {
     Field,
     Index,
     Database,
+    ResourceGroup,
 }
 
 /// A name that the rules refuse.
@@ -60,8 +61,9 @@ pub fn check_asked(kind: NameKind, name: &str, most: usize) -> Result<(), BadNam
 
 /// The part of [`check_asked`] that Milvus checks of the partitions of a query.
 pub fn check_length(kind: NameKind, name: &str, most: usize) -> Result<(), BadName> {
-    // Spaces alone are an empty name, except for a database: Milvus asks for its first character.
-    let name = if kind != NameKind::Database && name.trim().is_empty() { "" } else { name };
+    // Spaces alone are an empty name, except for a database and a resource group: Milvus asks for their first character.
+    let is_trimmed = !matches!(kind, NameKind::Database | NameKind::ResourceGroup);
+    let name = if is_trimmed && name.trim().is_empty() { "" } else { name };
     let fault = match name.len() {
         0 => NameFault::Empty,
         bytes if bytes > most => NameFault::TooLong(most),
@@ -97,6 +99,7 @@ mod tests {
         }
         let of_database = if name == "  " { Some(NameFault::First) } else { fault };
         assert_eq!(of(NameKind::Database), of_database);
+        assert_eq!(of(NameKind::ResourceGroup), of_database);
         assert_eq!(of(NameKind::Partition), of_partition);
     }
 

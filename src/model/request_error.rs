@@ -1,7 +1,10 @@
 //! Why a client's request is refused: names, ids and limits, and no wire code. `wire::status` words it for clients of
 //! Milvus; the texts here are for logs, and for our own API where Milvus has no words.
 
-use super::{CollectionId, IndexFault, JobId, LoadError, PartitionId, PlanId, SearchError, SegmentId, name::BadName};
+use super::{
+    CollectionId, IndexFault, JobId, LoadError, PartitionId, PlanId, ResourceGroupError, SearchError, SegmentId,
+    name::BadName,
+};
 use crate::error::{Classify, ErrorKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +60,8 @@ pub enum RequestError {
     NothingToAlter,
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error(transparent)]
+    ResourceGroup(#[from] ResourceGroupError),
 
     #[error("there is no alias {alias} in database {database}")]
     AliasNotFound { database: String, alias: String },
@@ -144,6 +149,7 @@ impl Classify for RequestError {
             | Self::Search(_) => ErrorKind::Invalid,
             Self::CompactionDisabled => ErrorKind::Precondition,
             Self::Load(error) => error.kind(),
+            Self::ResourceGroup(error) => error.kind(),
             Self::DatabaseExists(_)
             | Self::DefaultDatabase
             | Self::DatabaseNotEmpty { .. }

@@ -6,10 +6,7 @@
 //!
 //! Plain functions of definitions. Must never change one.
 
-use crate::model::{Collection, LoadError, PartitionId, load_error::LoadUnit};
-
-/// The only resource group there is.
-pub const RESOURCE_GROUP: &str = "__default_resource_group";
+use crate::model::{Collection, LoadError, PartitionId, RESOURCE_GROUP, load_error::LoadUnit};
 
 /// How a client wants something loaded.
 #[derive(Debug, Clone, Copy)]

@@ -26,6 +26,9 @@ pub mod proto {
     pub mod common {
         tonic::include_proto!("milvus.proto.common");
     }
+    pub mod rg {
+        tonic::include_proto!("milvus.proto.rg");
+    }
     pub mod schema {
         tonic::include_proto!("milvus.proto.schema");
     }

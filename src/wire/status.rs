@@ -9,6 +9,7 @@ mod code;
 mod index;
 mod load;
 mod names;
+mod resource_groups;
 mod search;
 
 use std::fmt::Display;
@@ -19,7 +20,7 @@ use crate::{
     model::{
         Channel, RequestError,
         collection::DEFAULT_DATABASE,
-        name::{BadName, NameKind},
+        name::{BadName, NameFault, NameKind},
     },
 };
 
@@ -92,6 +93,7 @@ pub fn of_request(error: &RequestError) -> common::Status {
         }
         E::NothingToAlter => unexpected("only support alter collection properties, but collection properties is empty"),
         E::Load(error) => of_load_error(error),
+        E::ResourceGroup(error) => resource_groups::of_resource_group_error(error),
         E::AliasNotFound { database, alias } => alias_not_found(database, alias),
         E::AliasIsCollection { database, alias } => alias_conflict(database, alias),
         E::AliasTaken { database, alias, owner } => alias_taken(database, alias, owner),
@@ -136,6 +138,8 @@ pub fn bad_name(bad: &BadName) -> common::Status {
         NameKind::Partition | NameKind::Index => Code::UNEXPECTED,
         NameKind::Field => Code::FIELD_NAME_INVALID,
         NameKind::Database => Code::DATABASE_NAME_INVALID,
+        NameKind::ResourceGroup if bad.fault == NameFault::Empty => Code::UNEXPECTED,
+        NameKind::ResourceGroup => Code::PARAMETER_INVALID,
     };
     code.with(names::text(bad))
 }

@@ -71,6 +71,11 @@ about_the_server!(
     GetPersistentSegmentInfoRequest,
     GetQuerySegmentInfoRequest,
     GetReplicasRequest,
+    ListResourceGroupsRequest,
+    DescribeResourceGroupRequest,
+    CreateResourceGroupRequest,
+    DropResourceGroupRequest,
+    TransferNodeRequest,
     ours::GetCompactionStateRequest,
     ours::GetCompactionPlansRequest,
     ours::ListCompactionsRequest,
@@ -114,6 +119,7 @@ in_a_database!(
     GetFlushAllStateRequest,
     GetPartitionStatisticsRequest,
     GetCompactionPlansRequest,
+    TransferReplicaRequest,
 );
 
 /// Messages about one collection.

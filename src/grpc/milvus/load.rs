@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    model::{Collection, CollectionId, LoadError, PartitionId, RequestError, SegmentId},
-    standalone::{CollectionName, LoadRequest, RESOURCE_GROUP, StandaloneError, check_loaded, partition_ids},
+    model::{Collection, CollectionId, LoadError, PartitionId, RESOURCE_GROUP, RequestError, SegmentId},
+    standalone::{CollectionName, LoadRequest, StandaloneError, check_loaded, partition_ids},
 };
 
 /// Of the only node: this process.

@@ -13,6 +13,7 @@ mod index;
 mod load;
 mod names;
 mod query;
+mod resource_groups;
 mod rows;
 mod search;
 mod segments;

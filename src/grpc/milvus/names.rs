@@ -18,7 +18,7 @@ pub(super) trait MessageNames {
     fn check_names(&self, most: usize) -> Result<(), BadName> {
         self.names().into_iter().try_for_each(|(kind, name)| match kind {
             // Spaces around it are a fault, as in Milvus.
-            NameKind::Database => check_name(kind, name, most),
+            NameKind::Database | NameKind::ResourceGroup => check_name(kind, name, most),
             kind => check_asked(kind, name, most),
         })
     }
@@ -128,10 +128,17 @@ names!(
     GetFlushStateRequest: |request| given(NameKind::Collection, &request.collection_name).collect();
     CreateDatabaseRequest: |request| vec![(NameKind::Database, &request.db_name)];
     DropDatabaseRequest: |request| vec![(NameKind::Database, &request.db_name)];
+    CreateResourceGroupRequest: |request| vec![(NameKind::ResourceGroup, &request.resource_group)];
+    TransferNodeRequest: |request| groups(&request.source_resource_group, &request.target_resource_group);
+    TransferReplicaRequest: |request| groups(&request.source_resource_group, &request.target_resource_group);
 );
 
 fn of_kind(kind: NameKind, names: &[String]) -> impl Iterator<Item = (NameKind, &str)> {
     names.iter().map(move |name| (kind, name.as_str()))
+}
+
+fn groups<'r>(source: &'r str, target: &'r str) -> Vec<(NameKind, &'r str)> {
+    vec![(NameKind::ResourceGroup, source), (NameKind::ResourceGroup, target)]
 }
 
 /// A name that a client may leave out.

@@ -466,6 +466,46 @@ impl MilvusService for MilvusApi {
         answer(self.do_get_replicas(self.admit(request)?).await)
     }
 
+    async fn list_resource_groups(
+        &self,
+        request: Request<ListResourceGroupsRequest>,
+    ) -> Result<Response<ListResourceGroupsResponse>, Status> {
+        self.admit(request)?;
+        answer(Ok(self.resource_groups()))
+    }
+
+    async fn describe_resource_group(
+        &self,
+        request: Request<DescribeResourceGroupRequest>,
+    ) -> Result<Response<DescribeResourceGroupResponse>, Status> {
+        answer(self.do_describe_resource_group(self.admit(request)?))
+    }
+
+    async fn create_resource_group(
+        &self,
+        request: Request<CreateResourceGroupRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        self.do_create_resource_group(self.admit(request)?)
+    }
+
+    async fn drop_resource_group(
+        &self,
+        request: Request<DropResourceGroupRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_drop_resource_group(self.admit(request)?))
+    }
+
+    async fn transfer_node(&self, request: Request<TransferNodeRequest>) -> Result<Response<common::Status>, Status> {
+        done(self.do_transfer_node(self.admit(request)?))
+    }
+
+    async fn transfer_replica(
+        &self,
+        request: Request<TransferReplicaRequest>,
+    ) -> Result<Response<common::Status>, Status> {
+        done(self.do_transfer_replica(self.admit(request)?))
+    }
+
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResults>, Status> {
         let (outcome, memory) = match self.do_query(self.admit(request)?).await {
             Ok((answer, memory)) => (Ok(answer), memory),

@@ -3,14 +3,14 @@
 use super::code::{Code, unexpected};
 use crate::{
     error::cut,
-    model::{Channel, LoadError, PartitionId, load_error::LoadUnit},
+    model::{Channel, LoadError, PartitionId, RESOURCE_GROUP, load_error::LoadUnit},
     wire::proto::common::{self, ErrorCode},
 };
 
 const NOT_FULLY_LOADED: Code = Code::new(103, ErrorCode::UnexpectedError);
 const NO_NODE: Code = Code::new(901, ErrorCode::UnexpectedError);
 const PARTITION_NOT_LOADED: Code = Code::new(201, ErrorCode::UnexpectedError);
-const NO_RESOURCE_GROUP: Code = Code::new(300, ErrorCode::UnexpectedError);
+pub(super) const NO_RESOURCE_GROUP: Code = Code::new(300, ErrorCode::UnexpectedError);
 const NO_REPLICA: Code = Code::new(400, ErrorCode::MetaFailed);
 
 /// A refusal, in every call but `Query`.
@@ -53,7 +53,7 @@ pub fn of_load_error(error: &LoadError) -> common::Status {
         }
         E::MixedResourceGroups(unit) => Code::PARAMETER_INVALID.with(format_args!(
             "{}: invalid parameter[expected=no default resource group mixed with the other resource \
-             group(s)][actual=__default_resource_group]",
+             group(s)][actual={RESOURCE_GROUP}]",
             failed(*unit)
         )),
         E::KeyedPartitions { release } => unexpected(format_args!(

@@ -40,6 +40,21 @@ pub(super) fn text(bad: &BadName) -> String {
             };
             format!("{why}: invalid database name[database={name}]")
         }
+        NameKind::ResourceGroup => {
+            let why = match fault {
+                NameFault::Empty => return "resource group name couldn't be empty".to_owned(),
+                NameFault::TooLong(most) => {
+                    format!("the length of a resource group name must be less than {most} characters")
+                }
+                NameFault::First => {
+                    "the first character of a resource group name must be an underscore or letter".to_owned()
+                }
+                NameFault::Characters => {
+                    "resource group name can only contain numbers, letters and underscores".to_owned()
+                }
+            };
+            format!("Invalid resource group name {name}. {why}: invalid parameter")
+        }
     }
 }
 

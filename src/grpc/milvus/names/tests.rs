@@ -115,6 +115,18 @@ fn other_names_are_checked_by_their_kind() {
             assert_eq!(fault, Some((NameKind::Database, expected)), "{message} {name:?}");
         }
     }
+    for (name, expected) in [("", NameFault::Empty), (" ", NameFault::First), ("a-b", NameFault::Characters)] {
+        let group = || "fine".to_owned();
+        let expected = Some((NameKind::ResourceGroup, expected));
+        let new = CreateResourceGroupRequest { resource_group: name.to_owned(), ..Default::default() };
+        assert_eq!(faults(&new), expected);
+        let (source_resource_group, target_resource_group) = (name.to_owned(), group());
+        let source = TransferNodeRequest { source_resource_group, target_resource_group, ..Default::default() };
+        assert_eq!(faults(&source), expected);
+        let (source_resource_group, target_resource_group) = (group(), name.to_owned());
+        let target = TransferReplicaRequest { source_resource_group, target_resource_group, ..Default::default() };
+        assert_eq!(faults(&target), expected);
+    }
     let name = "12-s";
     let has = HasPartitionRequest { partition_name: name.to_owned(), ..valid() };
     assert_eq!(faults(&has), Some((NameKind::Partition, NameFault::Characters)));
