@@ -5,6 +5,7 @@
 
 use super::{
     call_error::{refused, unsupported},
+    members::{check_namespace, check_search},
     query::read_partitions,
     search::{
         Searched, filter,
@@ -40,6 +41,7 @@ impl MilvusApi {
     ) -> Outcome<(SearchResults, Account)> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        check_namespace(request.namespace.as_ref())?;
         let Searched { meta, output } = Searched::of(&cell, &request.partition_names, &request.output_fields)?;
         let schema = &meta.schema;
         let count = request.requests.len();
@@ -77,6 +79,7 @@ fn wanted(
     rank: &RankParams,
     partitions: &[PartitionId],
 ) -> Outcome<Wanted> {
+    check_search(request)?;
     // Milvus ignores the offset of a search. Without a limit of its own it finds the rows that the whole request needs.
     let mut pairs: Vec<KeyValuePair> = Vec::with_capacity(request.search_params.len() + 1);
     pairs.extend(request.search_params.iter().filter(|pair| pair.key != "offset").cloned());

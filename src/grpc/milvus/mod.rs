@@ -11,6 +11,7 @@ mod flush;
 mod hybrid;
 mod index;
 mod load;
+mod members;
 mod names;
 mod query;
 mod resource_groups;

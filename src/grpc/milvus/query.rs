@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 
 use super::{
     call_error::{invalid, rejected},
+    members::check_namespace,
     *,
 };
 use crate::{
@@ -33,6 +34,7 @@ impl MilvusApi {
     pub(super) async fn do_query(&self, request: Request<QueryRequest>) -> Outcome<(QueryResults, Option<Account>)> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        check_namespace(request.namespace.as_ref())?;
         let meta = cell.meta();
         let schema = &meta.schema;
         self.standalone.check_queried(&request.partition_names)?;

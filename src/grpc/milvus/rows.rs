@@ -1,6 +1,6 @@
 //! Insert, upsert, delete.
 
-use super::{call_error::rejected, query::with_values, *};
+use super::{call_error::rejected, members::check_namespace, query::with_values, *};
 use crate::{
     model::{CollectionSchema, RequestError},
     standalone::{Mutation, compile_filter, readable},
@@ -14,6 +14,7 @@ impl MilvusApi {
     pub(super) async fn do_insert(&self, request: Request<InsertRequest>) -> Outcome<MutationResult> {
         let (call, mut request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        check_namespace(request.namespace.as_ref())?;
         let schema = Arc::clone(&cell.meta().schema);
         // Held until the call is answered.
         let mut memory = self.growth.of_call(0);
@@ -26,6 +27,7 @@ impl MilvusApi {
     pub(super) async fn do_upsert(&self, request: Request<UpsertRequest>) -> Outcome<MutationResult> {
         let (call, mut request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        check_namespace(request.namespace.as_ref())?;
         let schema = Arc::clone(&cell.meta().schema);
         // Held until the call is answered.
         let mut memory = self.growth.of_call(0);
@@ -42,6 +44,7 @@ impl MilvusApi {
         let cell = self
             .collection(&call, &request.db_name, &request.collection_name)
             .map_err(|error| error.within("Failed to get collection id"))?;
+        check_namespace(request.namespace.as_ref())?;
         if cell.meta().schema.partition_key().is_some() && !request.partition_name.is_empty() {
             return Err(RequestError::PartitionByKey(request.partition_name).into());
         }

@@ -7,6 +7,7 @@ use arrow_array::RecordBatch;
 use self::params::SearchParams;
 use super::{
     call_error::{refused, rejected, unsupported},
+    members::check_search,
     query::{Output, read_partitions, with_values},
     *,
 };
@@ -34,6 +35,7 @@ impl MilvusApi {
     pub(super) async fn do_search(&self, request: Request<SearchRequest>) -> Outcome<(SearchResults, Account)> {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
+        check_search(&request)?;
         let Searched { meta, output } = Searched::of(&cell, &request.partition_names, &request.output_fields)?;
         let schema = &meta.schema;
         let params = SearchParams::of(&request.search_params)?;

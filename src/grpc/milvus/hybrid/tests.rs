@@ -132,6 +132,9 @@ async fn refusals_of_requests() {
     let by_keys = SearchRequest { search_by_primary_keys: true, ..search() };
     let refused = ask(&api, hybrid(vec![by_keys], &limit)).await;
     assert_eq!(refused, newer("a search by primary keys is not supported"));
+    let scored = SearchRequest { function_score: Some(FunctionScore::default()), ..search() };
+    let refused = ask(&api, hybrid(vec![search(), scored], &limit)).await;
+    assert_eq!(refused, newer("function_score in a search is not supported"));
     let weights = [limit[0], ("strategy", "weighted"), ("params", r#"{"weights": [0.1]}"#)];
     let (code, reason) = ask(&api, hybrid(vec![search(); 2], &weights)).await.unwrap_err();
     assert!(code == 1100 && reason.contains("[expected=2][actual=1]"), "{reason}");
