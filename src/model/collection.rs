@@ -19,6 +19,14 @@ pub struct Database {
     pub created_at: Timestamp,
 }
 
+impl Database {
+    /// The number that newer clients are told. Milvus' default database has 1; another one is known by the time of its
+    /// creation, which no other has.
+    pub fn number(&self) -> i64 {
+        if self.name == DEFAULT_DATABASE { 1 } else { self.created_at.0 as i64 }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
     pub id: PartitionId,

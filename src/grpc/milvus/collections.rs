@@ -75,7 +75,10 @@ impl MilvusApi {
                 name => status::collection_not_described(database, name),
             })
         })?;
-        Ok(describe(&cell.meta(), request.collection_name))
+        let meta = cell.meta();
+        // None: the collection has moved meanwhile, and the database that it left is gone.
+        let db_id = process.database(&meta.database).map_or(0, |database| database.number());
+        Ok(DescribeCollectionResponse { db_id, ..describe(&meta, request.collection_name) })
     }
 
     /// The part of the question that a refused description repeats. A refusal of the name repeats nothing.

@@ -7,9 +7,12 @@ use super::{
     load::NODE,
     *,
 };
-use crate::wire::{
-    status,
-    system::{ROLES, component_state},
+use crate::{
+    model::Database,
+    wire::{
+        status,
+        system::{ROLES, component_state},
+    },
 };
 
 /// The server's version for clients: the release whose behaviour we keep, then our own.
@@ -93,6 +96,7 @@ impl MilvusApi {
         let databases = self.standalone.databases();
         Ok(ListDatabasesResponse {
             created_timestamp: databases.iter().map(|d| d.created_at.0).collect(),
+            db_ids: databases.iter().map(Database::number).collect(),
             db_names: databases.into_iter().map(|d| d.name).collect(),
             ..Default::default()
         })
@@ -117,6 +121,7 @@ impl MilvusApi {
     ) -> Outcome<DescribeDatabaseResponse> {
         let database = self.standalone.database(&request.into_inner().db_name)?;
         Ok(DescribeDatabaseResponse {
+            db_id: database.number(),
             db_name: database.name,
             created_timestamp: database.created_at.0,
             ..Default::default()

@@ -155,6 +155,31 @@ test('a second compaction has an id of its own, and a search still finds the nea
   assert.equal(nearest.title, 'title 777');
 });
 
+test('descriptions of a loaded collection of one segment', async () => {
+  const described = await ok(client.describeCollection({ collection_name: BOOK }));
+  assert.equal(Number(described.shards_num), 1);
+  assert.equal(BigInt(described.created_utc_timestamp), BigInt(described.created_timestamp) >> 18n);
+  await waitIndexed(BOOK, 1080);
+  const { index_descriptions: [index] } = await ok(client.describeIndex({ collection_name: BOOK }));
+  const group = '__default_resource_group';
+  assert.deepEqual((await ok(client.listResourceGroups())).resource_groups, [group]);
+  const { resource_group: one } = await ok(client.describeResourceGroup({ resource_group: group }));
+  assert.deepEqual([one.name, one.capacity, one.num_available_node], [group, 1000000, 1]);
+  assert.deepEqual(one.num_loaded_replica, { [BOOK]: 1 });
+  if (!datacoord) return;
+  const { infos: [info] } = await ok(client.getPersistentSegmentInfo({ collectionName: BOOK }));
+  // Older SDKs do not read these.
+  if ('is_sorted' in info) assert.deepEqual([info.is_sorted, info.level], [true, 'L1']);
+  if ('db_id' in described) assert.deepEqual([described.db_name, described.db_id], ['default', '1']);
+  if ('pending_index_rows' in index) assert.equal(Number(index.pending_index_rows), 0);
+  if (client.describeDatabase) {
+    const database = await ok(client.describeDatabase({ db_name: 'default' }));
+    assert.deepEqual([database.db_name, database.dbID, database.properties], ['default', '1', []]);
+    const databases = await ok(client.listDatabases());
+    assert.deepEqual(databases.db_ids, ['1']);
+  }
+});
+
 test('missing collections and unknown ids', async () => {
   assert.equal((await client.hasCollection({ collection_name: 'no_such_book' })).value, false);
   // On stock, the SDK's missing collection is id 0, and that is every collection.

@@ -12,12 +12,14 @@ from helpers import (
     check_plans,
     is_datacoord,
     own_plans,
+    raw,
     segments,
     vectors,
     wait_indexed,
     wait_until,
 )
 from pymilvus import Collection, DataType, MilvusClient, MilvusException
+from pymilvus.grpc_gen import milvus_pb2 as pb
 
 DIM = 8
 HAS_COMPACTION = VERSION >= (2, 6)
@@ -428,6 +430,103 @@ def test_optimize(client, book, datacoord):
     result = client.optimize(book, timeout=30)
     assert result.status == "success", result
     assert len(segments(book)) == 1 and keys_of(client, book) == list(range(1, 600))
+
+
+LARGEST_MB = (2**63 - 1) // 2**20
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client has no target_size")
+@pytest.mark.parametrize("flushes", [1, 4])
+def test_optimize_as_vector_db_bench_does(client, book, datacoord, flushes):
+    """Between loading and searching it waits until all segments are sorted and indexed, compacts, waits again, and
+    demands that a request of the largest size has every segment as a source."""
+    schema = client.create_schema()
+    schema.add_field("pk", DataType.INT64, is_primary=True)
+    schema.add_field("id", DataType.INT64)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
+    index = client.prepare_index_params()
+    index.add_index("vector", index_name="vector_idx", index_type="HNSW", metric_type="L2",
+                    params={"M": 8, "efConstruction": 50})
+    index.add_index("id", index_name="id_sort_idx", index_type="STL_SORT")
+    client.create_collection(book, schema=schema, num_shards=1, consistency_level="Session")
+    client.create_index(book, index)
+    client.load_collection(book, replica_number=1)
+    for flush_number in range(flushes):
+        keys = range(flush_number * 1200, (flush_number + 1) * 1200)
+        client.insert(book, [{"pk": key, "id": key, "vector": vector} for key, vector in zip(keys, vectors(keys, DIM))])
+        client.flush(book)
+
+    def ready():
+        return all(info.is_sorted for info in client.list_persistent_segments(book)) and \
+            client.describe_index(book, "vector_idx")["pending_index_rows"] == 0
+
+    wait_until("the segments are sorted and indexed", ready)
+    completed(client, book)
+    wait_until("the compacted segments are sorted and indexed", ready)
+    sources = {info.segment_id for info in client.list_persistent_segments(book)
+               if info.state_name == "Flushed" and info.level_name not in ("L0", "L2")}
+    plans = completed(client, book, target_size=LARGEST_MB)
+    assert sources and sources <= {source for plan in plans for source in plan.sources}
+    wait_until("the merged segment is sorted and indexed", ready)
+    client.refresh_load(book)
+    assert len(segments(book)) == 1 and keys_of(client, book, "id >= 0") == list(range(flushes * 1200))
+    # The same rows are not written again and again.
+    assert completed(client, book, target_size=LARGEST_MB) == []
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client reads fewer members")
+def test_descriptions(client, book, datacoord):
+    write_book(client, book, [(0, 100)])
+    described = client.describe_collection(book)
+    assert (described["num_shards"], described["num_partitions"], described["enable_dynamic_field"]) == (1, 1, True)
+    assert described["update_timestamp"] >= described["created_timestamp"] > 0
+    assert described["functions"] == described["aliases"] == [] and described["consistency_level"] == 0
+    raw_description = raw().DescribeCollection(pb.DescribeCollectionRequest(collection_name=book))
+    assert (raw_description.db_name, raw_description.db_id) == ("default", 1)
+    assert raw_description.created_utc_timestamp == described["created_timestamp"] >> 18
+    client.alter_collection_properties(book, {"collection.ttl.seconds": 1800})
+    assert client.describe_collection(book)["update_timestamp"] > described["update_timestamp"]
+    index = client.describe_index(book, "vector")
+    assert (index["total_rows"], index["indexed_rows"], index["pending_index_rows"]) == (100, 100, 0)
+    assert (index["state"], index["field_name"]) == ("Finished", "vector")
+    info, = client.list_persistent_segments(book)
+    assert (info.level_name, info.is_sorted, info.storage_version) == ("L1", True, 0)
+    loaded, = client.list_loaded_segments(book)
+    assert loaded.is_sorted and loaded.level_name == "L1"
+    assert client.describe_database("default") == {"name": "default"}
+    databases = raw().ListDatabases(pb.ListDatabasesRequest())
+    assert dict(zip(databases.db_names, databases.db_ids))["default"] == 1
+
+
+@pytest.mark.skipif(VERSION < (2, 6), reason="this client has no resource groups")
+def test_resource_groups(client, book, datacoord):
+    group = "__default_resource_group"
+    write_book(client, book, [(0, 10)])
+    assert client.list_resource_groups() == [group]
+    described = client.describe_resource_group(group)
+    assert (described.name, described.capacity, described.num_available_node) == (group, 1_000_000, 1)
+    assert dict(described.num_loaded_replica) == {book: 1}
+    assert not described.num_outgoing_node and not described.num_incoming_node
+    assert described.config.limits.node_num == 1_000_000 and len(described.nodes) == 1
+    client.drop_resource_group("not_there")
+    with pytest.raises(MilvusException, match="loaded"):
+        client.drop_resource_group(group)
+    with pytest.raises(MilvusException, match="not found"):
+        client.describe_resource_group("not_there")
+    with pytest.raises(MilvusException, match="not found"):
+        client.transfer_replica(group, "not_there", book, 1)
+
+
+@pytest.mark.skipif(VERSION < (3, 0), reason="this client sends no such members")
+def test_members_of_a_search_that_are_not_served(client, book, datacoord):
+    from pymilvus import Function, FunctionType, LexicalHighlighter
+
+    write_book(client, book, [(0, 10)])
+    decay = Function("f", FunctionType.RERANK, ["pages"],
+                     params={"reranker": "decay", "function": "gauss", "origin": 0, "scale": 10})
+    for member, options in [("function_score", {"ranker": decay}), ("highlighter", {"highlighter": LexicalHighlighter()})]:
+        with pytest.raises(MilvusException, match=f"{member} in a search is not supported"):
+            client.search(book, vectors([1], DIM), limit=1, **options)
 
 
 WIDE = 128

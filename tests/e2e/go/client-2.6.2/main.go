@@ -38,6 +38,9 @@ func main() {
 	check.OK(c.DropCollection(ctx, milvusclient.NewDropCollectionOption(book)))
 
 	compaction(ctx, c)
+	if datacoord {
+		descriptions(ctx, c)
+	}
 	errors(ctx, c, datacoord)
 	check.OK(c.DropCollection(ctx, milvusclient.NewDropCollectionOption(book)))
 	check.OK(c.Close(ctx))
@@ -101,6 +104,29 @@ func compaction(ctx context.Context, c *milvusclient.Client) {
 	slices.Sort(keys)
 	check.Equal("surviving keys", keys, kept)
 	search(ctx, c, kept[700])
+}
+
+// What the server says about a loaded collection of one segment.
+func descriptions(ctx context.Context, c *milvusclient.Client) {
+	collection, err := c.DescribeCollection(ctx, milvusclient.NewDescribeCollectionOption(book))
+	check.OK(err)
+	check.Equal("shards", collection.ShardNum, 1)
+	check.That(collection.UpdateTimestamp > 0, "no update timestamp")
+	check.WaitUntil("the index is finished", func() bool {
+		description, err := c.DescribeIndex(ctx, milvusclient.NewDescribeIndexOption(book, "book_intro"))
+		check.OK(err)
+		check.Equal("rows", description.IndexedRows+description.PendingIndexRows, description.TotalRows)
+		return description.State == index.IndexState(3) && description.PendingIndexRows == 0
+	})
+	const group = "__default_resource_group"
+	groups, err := c.ListResourceGroups(ctx, milvusclient.NewListResourceGroupsOption())
+	check.OK(err)
+	check.Equal("resource groups", groups, []string{group})
+	described, err := c.DescribeResourceGroup(ctx, milvusclient.NewDescribeResourceGroupOption(group))
+	check.OK(err)
+	check.Equal("capacity", described.Capacity, 1000000)
+	check.Equal("nodes", described.NumAvailableNode, 1)
+	check.Equal("replicas", described.NumLoadedReplica[book], 1)
 }
 
 // A search finds a row by its own vector, and no row that was deleted.

@@ -9,13 +9,21 @@ import io.milvus.v2.client.MilvusClientV2;
 import io.milvus.v2.common.CompactionState;
 import io.milvus.v2.common.ConsistencyLevel;
 import io.milvus.v2.common.DataType;
+import io.milvus.v2.common.IndexBuildState;
 import io.milvus.v2.common.IndexParam;
 import io.milvus.v2.service.collection.request.AddFieldReq;
 import io.milvus.v2.service.collection.request.CreateCollectionReq;
+import io.milvus.v2.service.collection.request.DescribeCollectionReq;
 import io.milvus.v2.service.collection.request.DropCollectionReq;
 import io.milvus.v2.service.collection.request.GetCollectionStatsReq;
 import io.milvus.v2.service.collection.request.LoadCollectionReq;
+import io.milvus.v2.service.collection.response.DescribeCollectionResp;
 import io.milvus.v2.service.index.request.CreateIndexReq;
+import io.milvus.v2.service.index.request.DescribeIndexReq;
+import io.milvus.v2.service.index.response.DescribeIndexResp.IndexDesc;
+import io.milvus.v2.service.resourcegroup.request.DescribeResourceGroupReq;
+import io.milvus.v2.service.resourcegroup.request.ListResourceGroupsReq;
+import io.milvus.v2.service.resourcegroup.response.DescribeResourceGroupResp;
 import io.milvus.v2.service.utility.request.CompactReq;
 import io.milvus.v2.service.utility.request.FlushReq;
 import io.milvus.v2.service.utility.request.GetCompactionStateReq;
@@ -93,6 +101,37 @@ public final class CompactionTest {
                 .map(row -> row.getEntity().get("book_id")).sorted().collect(Collectors.toList());
         Checks.equal("surviving keys", keys, Checks.kept());
         search(Checks.kept().get(700));
+        if (datacoord) {
+            descriptions(after.get(0));
+        }
+    }
+
+    /** What the server says about a loaded collection of one segment. */
+    private void descriptions(Long segment) {
+        DescribeCollectionResp described = client.describeCollection(
+                DescribeCollectionReq.builder().collectionName(Checks.BOOK).build());
+        Checks.equal("database", described.getDatabaseName(), "default");
+        Checks.equal("shards", described.getShardsNum(), 1);
+        Checks.equal("partitions", described.getNumOfPartitions(), 1L);
+        Checks.equal("time", described.getCreateUtcTime(), described.getCreateTime() >> 18);
+        Checks.waitUntil("the index is finished", () -> {
+            IndexDesc index = client.describeIndex(DescribeIndexReq.builder().collectionName(Checks.BOOK)
+                    .fieldName("book_intro").build()).getIndexDescriptions().get(0);
+            return index.getIndexState() == IndexBuildState.Finished && index.getPendingIndexRows() == 0;
+        });
+        PersistentSegmentInfo info = client.getPersistentSegmentInfo(GetPersistentSegmentInfoReq.builder()
+                .collectionName(Checks.BOOK).build()).getSegmentInfos().get(0);
+        Checks.equal("segment", info.getSegmentID(), segment);
+        Checks.equal("level", info.getLevel(), "L1");
+        Checks.equal("sorted", info.getIsSorted(), true);
+        String group = "__default_resource_group";
+        Checks.equal("groups", client.listResourceGroups(ListResourceGroupsReq.builder().build()).getGroupNames(),
+                List.of(group));
+        DescribeResourceGroupResp loadedGroup = client.describeResourceGroup(
+                DescribeResourceGroupReq.builder().groupName(group).build());
+        Checks.equal("capacity", loadedGroup.getCapacity(), 1_000_000);
+        Checks.equal("nodes", loadedGroup.getNumberOfAvailableNode(), 1);
+        Checks.equal("replicas", loadedGroup.getNumberOfLoadedReplica(), Map.of(Checks.BOOK, 1));
     }
 
     /** A search finds a row by its own vector, and no row that was deleted. */
