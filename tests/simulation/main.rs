@@ -51,8 +51,9 @@ use std::{
 
 use life::Life;
 
-/// Lives of a plain run of all tests.
+/// Lives of a plain run of all tests, and the time after which it begins no more of them: slow machines live fewer.
 const SEEDS: u64 = 1000;
+const MINUTES: u64 = 10;
 /// So many lives meet everything that a life can meet.
 const ENOUGH: u64 = 60;
 /// Lines of a journal that a failure prints.
@@ -169,9 +170,11 @@ fn promises_hold_in_every_life() {
         }
         return;
     }
-    let (first, limit) =
-        (number("FIRST").unwrap_or(1), number("MINUTES").map(|minutes| Duration::from_secs(60 * minutes)));
-    let last = if limit.is_some() { u64::MAX } else { first + number("SEEDS").unwrap_or(SEEDS) - 1 };
+    let first = number("FIRST").unwrap_or(1);
+    let (seeds, minutes) = (number("SEEDS"), number("MINUTES"));
+    let last = if minutes.is_some() && seeds.is_none() { u64::MAX } else { first + seeds.unwrap_or(SEEDS) - 1 };
+    let minutes = minutes.or(if seeds.is_none() { Some(MINUTES) } else { None });
+    let limit = minutes.map(|minutes| Duration::from_secs(60 * minutes));
     let (begun, next) = (Instant::now(), AtomicU64::new(first));
     let (seen, failures) = (Mutex::<BTreeMap<String, u64>>::default(), Mutex::<Vec<String>>::default());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
