@@ -1,7 +1,9 @@
 //! The truth about every key, as far as clients can know it: the states that its row may have.
 //!
 //! A call that was answered leaves one state. A call that failed, that was cut off, or whose process ended leaves two: it
-//! has happened or not. Calls of one key never overlap, so each later call begins with a state that the one before may have left.
+//! has happened or not. Clients never make two calls of one key at once, so each later call begins with a state that the one
+//! before may have left. A write whose client has given up goes on: it comes before every later call by key, which the log
+//! takes in order, and it may come after the read of a delete by expression, which spares its row then.
 //! A read may see every state that a key could have at any moment between its beginning and its end.
 
 use std::{
@@ -54,6 +56,8 @@ impl Change {
 #[derive(Debug)]
 struct Row {
     states: States,
+    /// The version of a write that was not answered, and that may still be under way.
+    late: Option<Version>,
     /// A call that changes it is under way.
     is_busy: bool,
 }
@@ -79,7 +83,7 @@ pub fn partition_of(key: Key) -> usize {
 
 impl Table {
     fn new(name: String, strings: bool) -> Self {
-        let row = || Row { states: States::from([None]), is_busy: false };
+        let row = || Row { states: States::from([None]), late: None, is_busy: false };
         Self {
             name,
             strings,
@@ -143,12 +147,22 @@ impl Table {
     /// `before`: the states when the call began. `done`: it was answered with success.
     pub fn end(&mut self, changes: &[(Key, Change)], done: bool) {
         for (key, change) in changes {
+            let late = self.rows[key].late;
             if done {
                 // States that the change makes are unchanged by it once more.
-                let after = self.states(*key).into_iter().map(|state| change.of(state)).collect();
+                let mut after: States = self.states(*key).into_iter().map(|state| change.of(state)).collect();
+                if matches!(change, Change::DeleteUpTo(_)) {
+                    after.extend(late.map(Some));
+                }
                 self.set(*key, after);
             }
-            self.rows.get_mut(key).unwrap().is_busy = false;
+            let row = self.rows.get_mut(key).unwrap();
+            row.late = match (change, done) {
+                (Change::Set(version), false) => Some(*version),
+                (Change::Set(_) | Change::Delete, true) => None,
+                _ => late,
+            };
+            row.is_busy = false;
         }
         self.calls -= 1;
     }
@@ -178,6 +192,7 @@ impl Table {
     fn settle(&mut self, found: &BTreeMap<Key, Version>) {
         for (key, row) in &mut self.rows {
             row.states = States::from([found.get(key).copied()]);
+            row.late = None;
         }
     }
 
