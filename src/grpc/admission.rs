@@ -19,15 +19,12 @@
 
 mod body;
 mod measure;
+mod requests;
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use body::Admitted;
@@ -35,147 +32,21 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
-use parking_lot::Mutex;
 use prost::Message;
-use tokio::sync::Semaphore;
+pub use requests::Requests;
+use requests::{Call, Held};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
 use super::answer::Counted;
 use crate::{
-    config::{Config, Part},
-    memory::{Account, Extra, Full, Growth, Pool, Reserved},
+    memory::Account,
     wire::{
         footprint,
         proto::milvus::{MutationResult, QueryResults},
         status,
     },
 };
-
-/// The largest small message.
-const SMALL_BYTES: u64 = 64 << 10;
-/// Memory of a call beside its message.
-const CALL_BYTES: u64 = 4 << 10;
-/// Structures of the columns of a large message. A row of numbers and vectors takes no more when it is decoded than on the
-/// wire, so ordinary inserts of them never need more than they were admitted with.
-const STRUCTURE_BYTES: u64 = 20 << 10;
-/// Copies of a message in memory: as it arrives, and decoded.
-const COPIES: u64 = 2;
-/// Calls that may wait for memory at once; each may have a window of its body in memory meanwhile.
-const WAITING: u64 = 128;
-/// Smallest and largest number of unread bytes that a client may send ahead.
-const WINDOW_BYTES: (u64, u64) = (64 << 10, 8 << 20);
-
-/// The memory of the calls in flight. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Requests {
-    small: Pool,
-    large: Pool,
-    growth: Growth,
-    waiting: Arc<Semaphore>,
-    window_bytes: u32,
-    max_message_bytes: usize,
-    size_key: &'static str,
-    queue_timeout: Duration,
-    idle_timeout: Duration,
-}
-
-impl Requests {
-    pub fn new(config: &Config) -> Self {
-        let (bytes, key) = (config.budget.requests, Part::Requests.key());
-        let windows = bytes / 16 * 3;
-        let window = (windows / WAITING).clamp(WINDOW_BYTES.0, WINDOW_BYTES.1);
-        let large = Pool::new(key, bytes / 16 * 11);
-        let room = large.limit_bytes().saturating_sub(CALL_BYTES + STRUCTURE_BYTES) / COPIES;
-        let most = usize::try_from(room).unwrap_or(usize::MAX);
-        Self {
-            small: Pool::new(key, bytes / 16),
-            max_message_bytes: config.server.max_request_bytes.min(most),
-            size_key: if config.server.max_request_bytes > most { key } else { "proxy.grpc.serverMaxRecvSize" },
-            growth: Growth::new(Pool::new(key, bytes / 16), large.clone()),
-            large,
-            waiting: Arc::new(Semaphore::new((windows / window).clamp(1, WAITING) as usize)),
-            window_bytes: window as u32,
-            queue_timeout: config.server.admission_timeout,
-            idle_timeout: config.server.idle_timeout,
-        }
-    }
-
-    /// A larger message is refused.
-    pub fn max_message_bytes(&self) -> usize {
-        self.max_message_bytes
-    }
-
-    /// The setting that this limit comes from.
-    pub fn size_key(&self) -> &'static str {
-        self.size_key
-    }
-
-    /// Unread bytes of a body that a client may send ahead.
-    pub fn window_bytes(&self) -> u32 {
-        self.window_bytes
-    }
-
-    /// Where small messages take their memory.
-    pub fn small(&self) -> &Pool {
-        &self.small
-    }
-
-    /// Where large messages take theirs.
-    pub fn large(&self) -> &Pool {
-        &self.large
-    }
-
-    /// Where calls under way take more.
-    pub fn growth(&self) -> &Growth {
-        &self.growth
-    }
-
-    pub fn used_bytes(&self) -> u64 {
-        self.small.used_bytes() + self.large.used_bytes() + self.growth.used_bytes()
-    }
-
-    /// Takes the memory of messages with `bytes` bytes in all, if it is free now.
-    fn try_take(&self, bytes: u64) -> Result<Reserved, Full> {
-        self.pool(bytes).try_reserve(charge(bytes))
-    }
-
-    /// The same, waiting for a while.
-    async fn take(self, bytes: u64) -> Result<Reserved, Full> {
-        let pool = self.pool(bytes);
-        let full = || pool.full(charge(bytes));
-        let _waits = self.waiting.try_acquire().map_err(|_| full())?;
-        tokio::time::timeout(self.queue_timeout, pool.reserve(charge(bytes))).await.map_err(|_| full())
-    }
-
-    fn pool(&self, bytes: u64) -> &Pool {
-        if bytes <= SMALL_BYTES { &self.small } else { &self.large }
-    }
-}
-
-fn charge(bytes: u64) -> u64 {
-    let structures = if bytes <= SMALL_BYTES { 0 } else { STRUCTURE_BYTES };
-    bytes.saturating_mul(COPIES).saturating_add(CALL_BYTES + structures)
-}
-
-/// Memory that a call holds until it is answered.
-#[derive(Debug, Default)]
-struct Call {
-    held: Mutex<Held>,
-    is_refused: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    /// The admissions of its messages.
-    messages: Vec<Reserved>,
-    /// Memory of the decoded messages beyond that.
-    decoded: Option<Extra>,
-}
-
-fn refusal(full: &Full) -> String {
-    format!("too many requests are in flight, try again later: {full}")
-}
 
 /// One message and the trailers of a successful call.
 struct Whole {

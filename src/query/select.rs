@@ -11,14 +11,11 @@ use arrow_select::interleave::interleave_record_batch;
 use futures::{TryStreamExt, pin_mut};
 
 use super::{
-    QueryError, ReadSet, RowSource, Scope,
+    QueryError, QueryLimits, ReadSet, RowSource, Scope,
     interrupt::{Checkpoint, Interrupt, ROW_UNITS},
     scan::{Detail, Survivors, survivors},
 };
-use crate::{
-    memory::Account,
-    model::{CollectionSchema, FieldId, PrimaryKey, RequestError, Timestamp},
-};
+use crate::model::{CollectionSchema, FieldId, PrimaryKey, RequestError, Timestamp};
 
 /// A request for rows.
 #[derive(Debug, Clone, Default)]
@@ -31,52 +28,10 @@ pub struct Query {
     pub offset: u64,
 }
 
-/// Limits of one read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueryLimits {
-    /// Maximum of limit and offset together.
-    pub max_window: u64,
-    /// Maximum of rows in an answer to a query without limit; also of the keys of [`super::matching_keys`].
-    pub max_rows: u64,
-    /// Maximum of bytes of the rows of an answer, in memory.
-    pub max_bytes: u64,
-    /// Counts the memory that the read holds; none: it is not counted.
-    pub memory: Option<Account>,
-}
-
-impl QueryLimits {
-    /// Counts memory that the read is about to hold.
-    pub(super) fn hold(&self, bytes: u64) -> Result<(), QueryError> {
-        Ok(self.memory.as_ref().map_or(Ok(()), |account| account.grow(bytes))?)
-    }
-
-    /// Lets a source keep columns in memory. One column is made at a time, so the largest counts.
-    pub(super) async fn keep(&self, source: &dyn RowSource, fields: &[FieldId]) {
-        let mut held = 0;
-        let mut reserve = |bytes| self.reserve(&mut held, bytes);
-        source.keep(fields, &mut reserve).await;
-    }
-
-    /// Counts memory that is used again and again, if there is room: `held` bytes were counted for it so far.
-    pub(super) fn reserve(&self, held: &mut u64, bytes: u64) -> bool {
-        let has_room = self.hold(bytes.saturating_sub(*held)).is_ok();
-        if has_room {
-            *held = bytes.max(*held);
-        }
-        has_room
-    }
-}
-
 /// Estimated memory of a chosen row: its key in the tree, and its place.
 pub(super) const CHOSEN_BYTES: u64 = 128;
 /// Copies of an answer that are in memory at once: as read, in order, as a message, and encoded.
 const ANSWER_COPIES: u64 = 4;
-
-impl Default for QueryLimits {
-    fn default() -> Self {
-        Self { max_window: 16_384, max_rows: 4_000_000, max_bytes: 128 << 20, memory: None }
-    }
-}
 
 /// The place of a row of the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

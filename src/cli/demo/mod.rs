@@ -67,14 +67,14 @@ pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> a
     let before = live(client.segments(COLLECTION).await?);
     print!("\n{}", show::segments_table(&before));
     let searches = Searches::of(&written);
-    println!("  {}", searches.run(&client, &written, before.len()).await?);
+    println!("  {}", searches.run(&client, COLLECTION, &written, before.len()).await?);
 
     step("3", "ManualCompaction, as any Milvus client would ask for it");
     let after = compact(&client, &before, flushes as usize).await?;
     print!("{}", show::segments_table(&after));
     println!("{}", show::difference(&before, &after));
     client.wait_indexed(COLLECTION).await?;
-    println!("  {}", searches.run(&client, &written, after.len()).await?);
+    println!("  {}", searches.run(&client, COLLECTION, &written, after.len()).await?);
 
     step("4", "Every surviving row, by query");
     check(&client, &written).await?;

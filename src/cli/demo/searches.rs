@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::{Context as _, ensure};
 use tokio::time::Instant;
 
-use super::{COLLECTION, books, books::Books};
+use super::books::{self, Books};
 use crate::client::Client;
 
 /// Searches of one run, one after the other.
@@ -51,12 +51,18 @@ impl Searches {
         Self { vectors, reach }
     }
 
-    /// Runs all searches over `segments` segments, and checks what they find.
-    pub(super) async fn run(&self, client: &Client, books: &Books, segments: usize) -> anyhow::Result<Searched> {
+    /// Runs all searches over the `segments` segments of a collection, and checks the rows that they find.
+    pub(super) async fn run(
+        &self,
+        client: &Client,
+        collection: &str,
+        books: &Books,
+        segments: usize,
+    ) -> anyhow::Result<Searched> {
         let began = Instant::now();
         let mut answers = Vec::with_capacity(self.vectors.len());
         for vector in &self.vectors {
-            answers.push(client.search(COLLECTION, books::VECTOR, vector, NEAREST).await?);
+            answers.push(client.search(collection, books::VECTOR, vector, NEAREST).await?);
         }
         let per_second = self.vectors.len() as f64 / began.elapsed().as_secs_f64();
         Ok(Searched { segments, per_second, recall: self.recall(books, &answers)? })

@@ -11,7 +11,10 @@ use futures::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Status, body::Body};
 
-use super::{Call, Requests, charge, measure::Measure, refusal};
+use super::{
+    measure::Measure,
+    requests::{Call, Requests, charge, refusal},
+};
 use crate::{
     connections::Deadline,
     error::{Classify as _, ErrorKind},

@@ -1,6 +1,6 @@
 //! The memory that the messages of a body need beyond their admission, measured as they arrive.
 
-use super::charge;
+use super::requests::charge;
 use crate::wire::footprint::{Malformed, Reading, ShapeId};
 
 /// Follows the messages of a body.

@@ -1,11 +1,15 @@
+use std::time::Duration;
+
 use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
 use rstest::rstest;
 
 use super::{
     body::{Heads, Part},
+    requests::*,
     *,
 };
 use crate::{
+    config::Config,
     kit::rpc,
     wire::proto::{
         milvus::{GetFlushStateRequest, InsertRequest},
