@@ -177,7 +177,6 @@ pub(super) async fn fetch(
     let mut given = 0;
     for group in order.chunk_by(|a, b| places[*a].source == places[*b].source) {
         let source = &sources[places[group[0]].source];
-        limits.keep(source.as_ref(), output).await;
         let mut taken = source.take(output, group.iter().map(|i| places[*i].row).collect());
         let end = given + group.len();
         while let Some(batch) = taken.try_next().await? {

@@ -228,7 +228,7 @@ fn names(parts: &[&str]) -> BTreeSet<String> {
     parts.iter().map(|p| (*p).to_owned()).collect()
 }
 
-/// With room in the cache, columns without vectors are read once, and by whole columns.
+/// With room in the cache, the columns that a read looks at as a whole are read once.
 #[tokio::test]
 async fn columns_are_read_once() {
     let schema = schema(DataType::Int64);
@@ -251,8 +251,10 @@ async fn columns_are_read_once() {
     assert_eq!(read(3, vec![KEY], &cache, &limits).await, names(&["1", "100", "101"]));
     assert_eq!(read(4, vec![KEY, NUMBER], &cache, &limits).await, names(&[]));
     assert_eq!(read(4, vec![KEY, VECTOR], &cache, &limits).await, names(&["100", "102"]), "vectors are not kept");
-    assert_eq!(read(4, vec![FieldId::ROW_ID], &cache, &limits).await, names(&["0"]));
-    assert_eq!(read(4, vec![FieldId::ROW_ID], &cache, &limits).await, names(&[]));
+    for _ in 0..2 {
+        let read = read(4, vec![FieldId::ROW_ID], &cache, &limits).await;
+        assert_eq!(read, names(&["0"]), "a few rows of an answer are no reason to read and keep the whole column");
+    }
     cache.forget(|_| true);
     let small = Arc::new(SegmentCache::new(1 << 10));
     for _ in 0..2 {

@@ -160,7 +160,7 @@ fn vectors_and_large_numbers_take_no_more_than_on_the_wire() {
     assert!((4_000_000..5_000_000).contains(&decoded), "{decoded} for {} bytes", message.len());
 }
 
-/// Whatever the pieces, the outcome is the same.
+/// The pieces in which a message arrives do not change the outcome.
 #[test]
 fn a_message_may_arrive_in_any_pieces() {
     let mut message = InsertRequest {

@@ -1,4 +1,4 @@
-//! What the resource groups refuse, in Milvus' words and codes.
+//! Refusals of resource groups, in Milvus' words and codes.
 
 use super::{
     code::{Code, unexpected},
