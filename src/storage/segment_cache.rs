@@ -132,14 +132,20 @@ impl SegmentCache {
         counter.fetch_add(1, Relaxed);
     }
 
-    /// An index that is open.
+    /// An index that is open, for a search through it.
     pub fn open_index(&self, segment: SegmentId, index: &SegmentIndex) -> Option<Arc<OpenIndex>> {
-        let found = match self.cache.get(&CachedObject::Index(segment, index.build)) {
-            Some(Kept::Index(index)) => Some(index),
-            _ => None,
-        };
+        let found = self.indexed_rows(segment, index);
         self.count(found.is_some());
         found
+    }
+
+    /// An index that is open, for the keys and timestamps in it. Counts as no lookup: one read asks for each of these
+    /// columns, and more than once.
+    pub fn indexed_rows(&self, segment: SegmentId, index: &SegmentIndex) -> Option<Arc<OpenIndex>> {
+        match self.cache.get(&CachedObject::Index(segment, index.build)) {
+            Some(Kept::Index(index)) => Some(index),
+            _ => None,
+        }
     }
 
     /// Opens an index and keeps it. Of concurrent calls for one index only one opens it.

@@ -106,7 +106,7 @@ impl SegmentSource {
             _ => return None,
         };
         let (index, _) = self.index.as_ref()?;
-        cache.open_index(self.ids.segment, index)?.rows.columns().get(place).cloned()
+        cache.indexed_rows(self.ids.segment, index)?.rows.columns().get(place).cloned()
     }
 
     /// All rows with these columns, if they are in memory.

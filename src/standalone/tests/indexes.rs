@@ -95,11 +95,15 @@ async fn segments_get_their_index_and_searches_use_it() {
     let group = &cell.segment(segment).unwrap().group;
     world.gate.hold(Operation::Get, &format!("insert_log/{}/{}/{segment}/{VECTOR}/", cell.id, group.partition));
     let mut live: BTreeSet<i64> = (0..ROWS).collect();
+    let looked_up = || world.coordinator.segment_cache().looked_up();
+    let (hits, misses) = looked_up();
     for key in [0, 17, 4_000, ROWS - 1] {
         let answer = found(&world, &cell, near(key, 50)).await;
         assert_eq!((answer.len(), answer[0]), (50, key));
         check(&answer, &live, key);
     }
+    // One lookup for each search. The first opens the index.
+    assert_eq!(looked_up(), (hits + 3, misses + 1));
     // Deletes that wait, growing rows, a filter that leaves many rows and one that leaves few.
     world.delete(&cell, 3_990..4_010).await;
     world.standalone.insert(&cell, "", super::rows(ROWS..ROWS + 10)).await.unwrap();
