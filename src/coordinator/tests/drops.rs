@@ -12,7 +12,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rstest::rstest;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::{super::*, world::*};
 use crate::{
@@ -130,7 +133,7 @@ impl Going {
 }
 
 /// Says yes to every further question.
-fn answer(mut questions: mpsc::Receiver<oneshot::Sender<bool>>) -> tokio::task::JoinHandle<()> {
+fn answer(mut questions: mpsc::Receiver<oneshot::Sender<bool>>) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(reply) = questions.recv().await {
             reply.send(true).unwrap();
@@ -147,6 +150,37 @@ async fn seen(process: &Standalone, cell: &CollectionCell) -> u64 {
     }
 }
 
+/// A change that is under way, in a process whose store asks.
+struct UnderWay {
+    process: Arc<Standalone>,
+    cell: Arc<CollectionCell>,
+    questions: mpsc::Receiver<oneshot::Sender<bool>>,
+    call: JoinHandle<Result<(), StandaloneError>>,
+}
+
+impl UnderWay {
+    async fn begin(world: &World, going: Going) -> Self {
+        let meta = Asking::over(&world.meta);
+        let process = world.start_over(meta.clone()).await;
+        let cell = World::collection(&process, false).await;
+        going.prepare(&process, &cell).await;
+        assert_eq!(seen(&process, &cell).await, GOING + going.staying());
+        let questions = meta.ask();
+        let call = {
+            let process = Arc::clone(&process);
+            tokio::spawn(async move { going.call(&process).await })
+        };
+        Self { process, cell, questions, call }
+    }
+}
+
+/// Gives work that should wait every chance to be done too early.
+async fn tempt(process: &Standalone) {
+    for _ in 0..500 {
+        process.ingest().tick().await.unwrap();
+    }
+}
+
 /// The drop takes three transactions. The process ends before one of them, or after all.
 #[rstest]
 #[tokio::test]
@@ -155,18 +189,8 @@ async fn a_drop_is_seen_whole_and_finished_by_the_next_start(
     #[values(0, 1, 2, 3)] stored: usize,
 ) {
     let world = World::with_max_operations(8);
-    let meta = Asking::over(&world.meta);
-    let process = world.start_over(meta.clone()).await;
-    let cell = World::collection(&process, false).await;
-    going.prepare(&process, &cell).await;
+    let UnderWay { process, cell, mut questions, mut call } = UnderWay::begin(&world, going).await;
     let staying = going.staying();
-    assert_eq!(seen(&process, &cell).await, GOING + staying);
-
-    let mut questions = meta.ask();
-    let mut call = {
-        let process = Arc::clone(&process);
-        tokio::spawn(async move { going.call(&process).await })
-    };
     let mut asked = 0;
     let called = loop {
         let reply = tokio::select! {
@@ -204,29 +228,17 @@ async fn a_drop_is_seen_whole_and_finished_by_the_next_start(
 #[tokio::test]
 async fn a_write_waits_for_a_truncation() {
     let world = World::with_max_operations(8);
-    let meta = Asking::over(&world.meta);
-    let process = world.start_over(meta.clone()).await;
-    let cell = World::collection(&process, false).await;
-    Going::Rows.prepare(&process, &cell).await;
-
-    let mut questions = meta.ask();
-    let truncating = {
-        let process = Arc::clone(&process);
-        tokio::spawn(async move { Going::Rows.call(&process).await })
-    };
+    let UnderWay { process, cell, mut questions, call } = UnderWay::begin(&world, Going::Rows).await;
     let first = questions.recv().await.unwrap();
     let writing = {
         let (process, cell) = (Arc::clone(&process), Arc::clone(&cell));
         tokio::spawn(async move { process.insert(&cell, "", rows(7..8)).await.map(drop) })
     };
-    // Every chance to be done too early.
-    for _ in 0..500 {
-        process.ingest().tick().await.unwrap();
-    }
+    tempt(&process).await;
     assert_eq!(seen(&process, &cell).await, GOING);
     first.send(true).unwrap();
     let answering = answer(questions);
-    truncating.await.unwrap().unwrap();
+    call.await.unwrap().unwrap();
     writing.await.unwrap().unwrap();
     assert_eq!(seen(&process, &cell).await, 1);
     process.flush(&cell).await.unwrap();
@@ -244,16 +256,7 @@ async fn garbage_collection_waits_for_a_truncation() {
     let mut world = World::with_max_operations(8);
     world.config.gc.enabled = false;
     world.config.gc.drop_tolerance = Duration::ZERO;
-    let meta = Asking::over(&world.meta);
-    let process = world.start_over(meta.clone()).await;
-    let cell = World::collection(&process, false).await;
-    Going::Rows.prepare(&process, &cell).await;
-
-    let mut questions = meta.ask();
-    let truncating = {
-        let process = Arc::clone(&process);
-        tokio::spawn(async move { Going::Rows.call(&process).await })
-    };
+    let UnderWay { process, cell, mut questions, call } = UnderWay::begin(&world, Going::Rows).await;
     for _ in ["before the first transaction", "after it"] {
         questions.recv().await.unwrap().send(true).unwrap();
     }
@@ -264,12 +267,9 @@ async fn garbage_collection_waits_for_a_truncation() {
         let process = Arc::clone(&process);
         tokio::spawn(async move { process.coordinator().collect_garbage().await })
     };
-    // Every chance to be done too early.
-    for _ in 0..500 {
-        process.ingest().tick().await.unwrap();
-    }
+    tempt(&process).await;
     second.send(true).unwrap();
-    truncating.await.unwrap().unwrap();
+    call.await.unwrap().unwrap();
     collecting.await.unwrap().unwrap();
     process.coordinator().collect_garbage().await.unwrap();
     process.shutdown().await;
