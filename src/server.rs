@@ -28,7 +28,7 @@ use crate::{
     coordinator::Parts,
     fault::{self, Point},
     grpc::GrpcServer,
-    http::{self, Bounds, LargeBodies, Milvus},
+    http::{self, LargeBodies, Milvus, RequestBounds},
     meta::RedbStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -92,7 +92,7 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     let (grpc, http) = bounded(&config, &metrics, tls.as_deref(), grpc, http);
     let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
     let (memory, growth) = (requests.small().clone(), requests.growth().clone());
-    let bounds = Bounds { idle: config.server.idle_timeout, memory, growth, large };
+    let bounds = RequestBounds { idle: config.server.idle_timeout, memory, growth, large };
     let rest = Milvus { service: Arc::new(milvus.milvus()), let_in: GrpcServer::let_in };
     let (refreshed, shown) = (Arc::clone(&standalone), Arc::clone(&metrics));
     let refresh = move || {

@@ -28,7 +28,7 @@ struct StoredUser {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct StoredAccounts {
     accounts: BTreeMap<String, StoredUser>,
     roles: BTreeMap<String, Role>,
     versions: u64,
@@ -36,7 +36,7 @@ struct State {
 
 /// All users and roles.
 pub(super) struct AccountBook {
-    state: RwLock<State>,
+    state: RwLock<StoredAccounts>,
     root_password: Arc<str>,
     /// Told of every user that is changed or goes.
     changed: watch::Sender<()>,

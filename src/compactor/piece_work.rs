@@ -13,7 +13,7 @@ use super::{
     merge_run::{MergeRun, SMALL_BYTES},
     order::{may_be_unordered, permutation},
     selection::{Keep, Selection},
-    sink::Shape,
+    sink::PieceShape,
     survivors::survivors,
 };
 use crate::{
@@ -40,7 +40,7 @@ pub(super) struct PieceWork {
     pub(super) keys: Arc<Mutex<PkStatsBuilder>>,
     unordered: bool,
     /// The first column that needs it finds it.
-    shape: OnceCell<Arc<Shape>>,
+    shape: OnceCell<Arc<PieceShape>>,
     pub(super) columns_left: AtomicUsize,
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn shape(
     inputs: &Inputs,
     selections: &Selections,
     work: &PieceWork,
-) -> Result<Arc<Shape>, CompactError> {
+) -> Result<Arc<PieceShape>, CompactError> {
     let find = || async {
         // Of a part of a batch only the batch's range is known.
         let whole = |part: &BatchPart| selections.get(part.batch).filter(|s| part.kept == (0..s.kept));
@@ -136,7 +136,7 @@ pub(super) async fn shape(
         } else {
             None
         };
-        Ok(Arc::new(Shape {
+        Ok(Arc::new(PieceShape {
             ts_from: ranges.iter().map(|(from, _)| *from).min().unwrap_or_default(),
             ts_to: ranges.iter().map(|(_, to)| *to).max().unwrap_or_default(),
             order,

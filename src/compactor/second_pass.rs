@@ -11,7 +11,7 @@ use super::{
     inputs::Inputs,
     merge_run::MergeRun,
     piece_work::{PieceWork, Selections, shape},
-    sink::{Shape, Sink},
+    sink::{PieceShape, Sink},
     survivors::{PartCursor, survivors},
 };
 use crate::{
@@ -215,7 +215,7 @@ fn open_sink(
     selections: &Selections,
     work: &PieceWork,
     field: usize,
-    shape: &Shape,
+    shape: &PieceShape,
 ) -> Result<Sink, CompactError> {
     let Some(output) = inputs.fields.get(field) else {
         return Err(CompactError::Internal(format!("no field number {field}")));

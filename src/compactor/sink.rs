@@ -1,6 +1,6 @@
 //! Where the surviving rows of one column of a piece go: filtered, put in order if they have to be, and encoded.
 //!
-//! Must never: write the rows of a piece in another order than its [`Shape`] says, which is the same for all columns.
+//! Must never: write the rows of a piece in another order than its [`PieceShape`] says. It is the same for all columns.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 const RUN_BYTES: usize = 4096;
 
 /// Shared by all columns of a piece.
-pub(super) struct Shape {
+pub(super) struct PieceShape {
     pub(super) ts_from: Timestamp,
     pub(super) ts_to: Timestamp,
     pub(super) order: Option<Vec<u32>>,
@@ -46,7 +46,7 @@ impl Sink {
         field: &Field,
         config: &BinlogConfig,
         keys: Option<Arc<Mutex<PkStatsBuilder>>>,
-        shape: &Shape,
+        shape: &PieceShape,
         room: u64,
     ) -> Result<Self, CompactError> {
         let mut writer = InsertLogWriter::new(ids, field, config)
@@ -89,7 +89,7 @@ impl Sink {
     }
 
     /// The object, its rows in the order of the piece.
-    pub(super) fn finish(mut self, shape: &Shape, now_ms: u64) -> Result<Encoded, CompactError> {
+    pub(super) fn finish(mut self, shape: &PieceShape, now_ms: u64) -> Result<Encoded, CompactError> {
         if let (Some(held), Some(order)) = (self.held.take(), &shape.order) {
             let bytes: usize = held.iter().map(|rows| rows.get_buffer_memory_size()).sum();
             for rows in Rearranged::new(&held, order, step(bytes as u64, order.len() as u64)) {

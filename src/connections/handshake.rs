@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::refusal::{Refusal, Refuser};
+use super::refusal::{ConnectionRefusal, Refuser};
 use crate::tls::PortTls;
 
 /// First byte of every connection that begins with a handshake of TLS.
@@ -63,7 +63,7 @@ pub(super) async fn handshake(
             return Err((HandshakeFault::Closed, io::ErrorKind::UnexpectedEof.into()));
         }
         if first != [HANDSHAKE] {
-            refuser.refuse(stream, Refusal::NeedsTls);
+            refuser.refuse(stream, ConnectionRefusal::NeedsTls);
             return Err((HandshakeFault::Plain, io::Error::other("the client speaks without TLS")));
         }
         let shaken = TlsAcceptor::from(tls.current()).accept(stream).await;

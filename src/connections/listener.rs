@@ -20,7 +20,7 @@ use super::{
     handshake::handshake,
     io::Guarded,
     place::{ConnectionPlace, Watched},
-    refusal::{Refusal, RefusalProtocol, Refuser},
+    refusal::{ConnectionRefusal, RefusalProtocol, Refuser},
     stream::{Peer, Stream},
 };
 use crate::tls::PortTls;
@@ -107,8 +107,11 @@ impl Listener {
     fn admit(&mut self, stream: TcpStream, address: SocketAddr) -> Option<Connection> {
         let Some(place) = self.place() else {
             self.watched.refused();
-            let refusal =
-                if self.tls.is_some() { Refusal::TooManyForTls } else { Refusal::TooMany { limit: self.limit } };
+            let refusal = if self.tls.is_some() {
+                ConnectionRefusal::TooManyForTls
+            } else {
+                ConnectionRefusal::TooMany { limit: self.limit }
+            };
             self.refuser.refuse(stream, refusal);
             return None;
         };

@@ -30,7 +30,7 @@ pub enum RefusalProtocol {
 
 /// Why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum ConnectionRefusal {
     TooMany {
         limit: usize,
     },
@@ -42,15 +42,15 @@ pub(super) enum Refusal {
 
 impl RefusalProtocol {
     /// The bytes of the refusal.
-    pub(super) fn bytes(self, refusal: Refusal) -> Vec<u8> {
+    pub(super) fn bytes(self, refusal: ConnectionRefusal) -> Vec<u8> {
         let (code, status, reason) = match refusal {
-            Refusal::TooManyForTls => return ALERT.to_vec(),
-            Refusal::TooMany { limit } => (
+            ConnectionRefusal::TooManyForTls => return ALERT.to_vec(),
+            ConnectionRefusal::TooMany { limit } => (
                 ENHANCE_YOUR_CALM,
                 "503 Service Unavailable",
                 format!("too many connections, the limit is {limit} (datacoord.connections.max)"),
             ),
-            Refusal::NeedsTls => {
+            ConnectionRefusal::NeedsTls => {
                 let key = match self {
                     Self::Http1 => "common.security.tlsMode or datacoord.http.tls",
                     Self::Http2 => "common.security.tlsMode",
@@ -102,7 +102,7 @@ impl Refuser {
 
     /// Sends the refusal and waits a moment for the client to close. If this side closed with unread bytes, the kernel
     /// would reset the connection and the client could lose the refusal.
-    pub(super) fn refuse(&self, mut stream: TcpStream, refusal: Refusal) {
+    pub(super) fn refuse(&self, mut stream: TcpStream, refusal: ConnectionRefusal) {
         // The buffer of a new connection is empty, so one attempt is enough.
         let _ = stream.try_write(&self.protocol.bytes(refusal));
         let Ok(turn) = Arc::clone(&self.lingering).try_acquire_owned() else { return };

@@ -34,7 +34,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
 use prost::Message;
 pub use requests::Requests;
-use requests::{Call, Held};
+use requests::{CallMemory, HeldMemory};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 
@@ -118,7 +118,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path().to_owned();
-        let call = Arc::new(Call::default());
+        let call = Arc::new(CallMemory::default());
         let (requests, admitted) = (self.requests.clone(), Arc::clone(&call));
         let idle_timeout = requests.idle_timeout;
         let is_stream = path.starts_with("/grpc.reflection.");
@@ -127,7 +127,7 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
-            *call.held.lock() = Held::default();
+            *call.held.lock() = HeldMemory::default();
             if call.is_refused.load(Relaxed)
                 && let Some(refused) = Status::from_header_map(response.headers())
                 && let Some(answer) = rate_limited(&path, refused.message())

@@ -7,7 +7,7 @@ use crate::memory::{Growth, Pool};
 
 /// Bounds on the memory of requests, and on how long they may hold it.
 #[derive(Debug, Clone)]
-pub struct Bounds {
+pub struct RequestBounds {
     /// A body has to arrive within this time.
     pub idle: Duration,
     /// The pool that bodies take their memory from.
@@ -49,7 +49,7 @@ pub(super) struct Entry<'b> {
     pub(super) key: Option<&'static str>,
 }
 
-impl Bounds {
+impl RequestBounds {
     pub(super) fn entry(&self, path: &str) -> Entry<'_> {
         let LargeBodies { memory, most, key } = &self.large;
         match LARGE.contains(&path) {

@@ -1,8 +1,7 @@
 //! The compaction routes of both styles.
 
 use axum::{
-    body::Bytes,
-    extract::{Extension, State, rejection::BytesRejection},
+    extract::{Extension, State},
     http::{StatusCode, Uri},
     response::Response,
 };
@@ -11,8 +10,8 @@ use super::{
     answer::{self, Plans, Started, StartedV2, StateV2, V2},
     bounds::MAX_BODY_BYTES,
     guard::permit_compaction,
-    request::{Kind, Message, Values},
-    shared::Shared,
+    request::{MemberKind, Message, ReceivedBody, Values},
+    shared::RouteState,
 };
 use crate::{
     access::Caller,
@@ -36,49 +35,47 @@ const MISSING_PARAMETER: i32 = 1802;
 pub(super) const MANUAL: Message = Message {
     name: "ManualCompactionRequest",
     members: &[
-        ("collectionID", Kind::Int),
-        ("timetravel", Kind::Uint),
-        ("majorCompaction", Kind::Flag),
-        ("collection_name", Kind::Text),
-        ("db_name", Kind::Text),
-        ("partition_id", Kind::Int),
-        ("channel", Kind::Text),
-        ("segment_ids", Kind::Ints),
-        ("l0Compaction", Kind::Flag),
-        ("target_size", Kind::Int),
+        ("collectionID", MemberKind::Int),
+        ("timetravel", MemberKind::Uint),
+        ("majorCompaction", MemberKind::Flag),
+        ("collection_name", MemberKind::Text),
+        ("db_name", MemberKind::Text),
+        ("partition_id", MemberKind::Int),
+        ("channel", MemberKind::Text),
+        ("segment_ids", MemberKind::Ints),
+        ("l0Compaction", MemberKind::Flag),
+        ("target_size", MemberKind::Int),
     ],
 };
 
-const STATE: Message = Message { name: "GetCompactionStateRequest", members: &[("compactionID", Kind::Int)] };
+const STATE: Message = Message { name: "GetCompactionStateRequest", members: &[("compactionID", MemberKind::Int)] };
 
 pub(super) const PLANS: Message = Message {
     name: "GetCompactionPlansRequest",
     members: &[
-        ("compactionID", Kind::Int),
-        ("db_name", Kind::Text),
-        ("collection_name", Kind::Text),
-        ("collection_id", Kind::Int),
+        ("compactionID", MemberKind::Int),
+        ("db_name", MemberKind::Text),
+        ("collection_name", MemberKind::Text),
+        ("collection_id", MemberKind::Int),
     ],
 };
 
 pub(super) const MANUAL_V2: Message = Message {
     name: "CompactReq",
-    members: &[("dbName", Kind::Text), ("collectionName", Kind::Text), ("isClustering", Kind::Flag)],
+    members: &[("dbName", MemberKind::Text), ("collectionName", MemberKind::Text), ("isClustering", MemberKind::Flag)],
 };
 
-const STATE_V2: Message = Message { name: "GetCompactionStateReq", members: &[("jobID", Kind::Int)] };
-
-type Body = Result<Bytes, BytesRejection>;
+const STATE_V2: Message = Message { name: "GetCompactionStateReq", members: &[("jobID", MemberKind::Int)] };
 
 /// A collection as a request names it: by name or, if that is empty, by id.
 #[derive(Debug, PartialEq)]
-pub(super) struct Target {
+pub(super) struct CompactionTarget {
     pub(super) database: String,
     pub(super) name: String,
     pub(super) id: i64,
 }
 
-impl Target {
+impl CompactionTarget {
     fn name(&self) -> CollectionName<'_> {
         CollectionName::new(&self.database, &self.name)
     }
@@ -95,7 +92,7 @@ fn refused(error: StandaloneError) -> Option<common::Status> {
 
 async fn trigger(
     standalone: &Standalone,
-    target: &Target,
+    target: &CompactionTarget,
     options: CompactionOptions,
 ) -> Result<Triggered, StandaloneError> {
     let cell = standalone.compaction_target(target.name(), target.id)?;
@@ -103,7 +100,11 @@ async fn trigger(
 }
 
 /// Starts a compaction.
-async fn manual(standalone: &Standalone, target: &Target, options: CompactionOptions) -> ManualCompactionResponse {
+async fn manual(
+    standalone: &Standalone,
+    target: &CompactionTarget,
+    options: CompactionOptions,
+) -> ManualCompactionResponse {
     match trigger(standalone, target, options).await {
         Ok(triggered) => compaction::started_response(triggered.job, triggered.plans),
         Err(error) => ManualCompactionResponse { status: refused(error), ..Default::default() },
@@ -118,7 +119,7 @@ fn job_state(standalone: &Standalone, job: i64) -> GetCompactionStateResponse {
 }
 
 /// Plans of a job or, if none is named, of all jobs of a collection.
-fn job_plans(standalone: &Standalone, job: i64, target: &Target) -> GetCompactionPlansResponse {
+fn job_plans(standalone: &Standalone, job: i64, target: &CompactionTarget) -> GetCompactionPlansResponse {
     match standalone.compaction_plans(JobId(job), target.name(), target.id) {
         Ok(plans) => compaction::plans_response(&plans),
         Err(error) => GetCompactionPlansResponse { status: refused(error), ..Default::default() },
@@ -126,8 +127,8 @@ fn job_plans(standalone: &Standalone, job: i64, target: &Target) -> GetCompactio
 }
 
 /// The target and the options of a `ManualCompactionRequest`.
-pub(super) fn options(mut values: Values) -> (Target, CompactionOptions) {
-    let target = Target {
+pub(super) fn options(mut values: Values) -> (CompactionTarget, CompactionOptions) {
+    let target = CompactionTarget {
         database: values.text("db_name"),
         name: values.text("collection_name"),
         id: values.int("collectionID"),
@@ -146,15 +147,15 @@ pub(super) fn options(mut values: Values) -> (Target, CompactionOptions) {
 }
 
 /// The target and the options of a `CompactReq` of the newer style.
-pub(super) fn options_v2(mut values: Values) -> (Target, CompactionOptions) {
-    let target = Target { database: values.text("dbName"), name: values.text("collectionName"), id: 0 };
+pub(super) fn options_v2(mut values: Values) -> (CompactionTarget, CompactionOptions) {
+    let target = CompactionTarget { database: values.text("dbName"), name: values.text("collectionName"), id: 0 };
     let options = CompactionOptions { is_clustering: values.flag("isClustering"), ..CompactionOptions::default() };
     (target, options)
 }
 
 /// The job and the collection of a `GetCompactionPlansRequest`.
-pub(super) fn plans_of(mut values: Values) -> (i64, Target) {
-    let target = Target {
+pub(super) fn plans_of(mut values: Values) -> (i64, CompactionTarget) {
+    let target = CompactionTarget {
         database: values.text("db_name"),
         name: values.text("collection_name"),
         id: values.int("collection_id"),
@@ -163,17 +164,17 @@ pub(super) fn plans_of(mut values: Values) -> (i64, Target) {
 }
 
 /// Reads the members of a request, or says why not.
-fn read(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response>> {
+fn read(message: &Message, uri: &Uri, body: ReceivedBody) -> Result<Values, Box<Response>> {
     let body = body.map_err(|_| Box::new(answer::too_large(MAX_BODY_BYTES)))?;
     message.read(uri, &body).map_err(|reason| Box::new(answer::bad_request(reason)))
 }
 
 /// `POST /api/v1/compaction`
 pub(super) async fn start(
-    State(shared): State<Shared>,
+    State(shared): State<RouteState>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
-    body: Body,
+    body: ReceivedBody,
 ) -> Response {
     let values = match read(&MANUAL, &uri, body) {
         Ok(values) => values,
@@ -187,7 +188,7 @@ pub(super) async fn start(
 }
 
 /// `GET /api/v1/compaction/state`
-pub(super) async fn state(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
+pub(super) async fn state(State(shared): State<RouteState>, uri: Uri, body: ReceivedBody) -> Response {
     let values = match read(&STATE, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
@@ -196,7 +197,7 @@ pub(super) async fn state(State(shared): State<Shared>, uri: Uri, body: Body) ->
 }
 
 /// `GET /api/v1/compaction/plans`
-pub(super) async fn plans(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
+pub(super) async fn plans(State(shared): State<RouteState>, uri: Uri, body: ReceivedBody) -> Response {
     let values = match read(&PLANS, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,
@@ -206,7 +207,7 @@ pub(super) async fn plans(State(shared): State<Shared>, uri: Uri, body: Body) ->
 }
 
 /// Like [`read`]; the newer style answers 200 and a code for every body that can't be read.
-fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Response>> {
+fn read_v2(message: &Message, uri: &Uri, body: ReceivedBody) -> Result<Values, Box<Response>> {
     let body = body.map_err(|_| Box::new(answer::too_large(MAX_BODY_BYTES)))?;
     message.read(uri, &body).map_err(|reason| {
         let text = format!("can only accept json format request, error: {reason}");
@@ -216,10 +217,10 @@ fn read_v2(message: &Message, uri: &Uri, body: Body) -> Result<Values, Box<Respo
 
 /// `POST /v2/vectordb/collections/compact`
 pub(super) async fn start_v2(
-    State(shared): State<Shared>,
+    State(shared): State<RouteState>,
     Extension(caller): Extension<Caller>,
     uri: Uri,
-    body: Body,
+    body: ReceivedBody,
 ) -> Response {
     let values = match read_v2(&MANUAL_V2, &uri, body) {
         Ok(values) => values,
@@ -238,7 +239,7 @@ pub(super) async fn start_v2(
 }
 
 /// `POST /v2/vectordb/collections/get_compaction_state`
-pub(super) async fn state_v2(State(shared): State<Shared>, uri: Uri, body: Body) -> Response {
+pub(super) async fn state_v2(State(shared): State<RouteState>, uri: Uri, body: ReceivedBody) -> Response {
     let values = match read_v2(&STATE_V2, &uri, body) {
         Ok(values) => values,
         Err(response) => return *response,

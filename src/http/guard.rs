@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{
     answer,
     paths::{HEALTHZ, METRICS, READYZ},
-    shared::Shared,
+    shared::RouteState,
 };
 use crate::{
     access::{Caller, Credentials, Need},
@@ -34,7 +34,7 @@ const RATE_LIMIT: i32 = 8;
 const UNEXPECTED: i32 = 65_535;
 
 /// Answers instead of the route where something is missing. The route gets the caller among the request's extensions.
-pub(super) async fn check(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+pub(super) async fn check(State(shared): State<RouteState>, mut request: Request, next: Next) -> Response {
     let config = shared.standalone.config();
     if is_open(request.uri().path(), &config.server) {
         return next.run(request).await;

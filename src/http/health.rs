@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{answer, shared::Shared};
+use super::{answer, shared::RouteState};
 use crate::{
     coordinator::HealthReport,
     wire::{
@@ -27,7 +27,7 @@ pub(super) async fn alive() -> Response {
 /// degraded process is well, because a restart would not help it. With the request header
 /// `Content-Type: application/json` the body is JSON, labelled text/plain all the same, as in Milvus, with two members
 /// more: the condition and the reasons.
-pub(super) async fn healthz(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+pub(super) async fn healthz(State(shared): State<RouteState>, headers: HeaderMap) -> Response {
     let wants_json = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -58,7 +58,7 @@ pub(super) fn health_answer(health: &HealthReport, wants_json: bool) -> Response
 }
 
 /// `GET /readyz`: whether calls may be sent here; 503 once the process has failed.
-pub(super) async fn readyz(State(shared): State<Shared>) -> Response {
+pub(super) async fn readyz(State(shared): State<RouteState>) -> Response {
     ready_answer(&shared.standalone.health())
 }
 
@@ -84,7 +84,7 @@ fn lines(first: String, more: &[String]) -> String {
 }
 
 /// `GET /metrics`, in the text format of Prometheus.
-pub(super) async fn metrics(State(shared): State<Shared>) -> Response {
+pub(super) async fn metrics(State(shared): State<RouteState>) -> Response {
     (shared.refresh)();
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], shared.metrics.render()).into_response()
 }

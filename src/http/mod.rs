@@ -33,7 +33,7 @@ mod shared;
 mod tests;
 mod v2;
 
-pub use bounds::{Bounds, LargeBodies};
+pub use bounds::{LargeBodies, RequestBounds};
 pub use milvus::Milvus;
 pub use router::router;
 pub use serve::serve;

@@ -5,15 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::Query, http::Uri};
+use axum::{
+    body::Bytes,
+    extract::{Query, rejection::BytesRejection},
+    http::Uri,
+};
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::json;
 
+/// A body as axum has read it.
+pub(super) type ReceivedBody = Result<Bytes, BytesRejection>;
+
 /// Type of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum MemberKind {
     Int,
     Uint,
     Flag,
@@ -21,7 +28,7 @@ pub(super) enum Kind {
     Ints,
 }
 
-impl Kind {
+impl MemberKind {
     /// Name of the type in messages.
     fn name(self) -> &'static str {
         match self {
@@ -36,7 +43,7 @@ impl Kind {
 /// A kind of request: its name in messages, and its members.
 pub(super) struct Message {
     pub(super) name: &'static str,
-    pub(super) members: &'static [(&'static str, Kind)],
+    pub(super) members: &'static [(&'static str, MemberKind)],
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +100,7 @@ impl Message {
         Ok(values)
     }
 
-    fn member(&self, name: &str) -> Option<(&'static str, Kind)> {
+    fn member(&self, name: &str) -> Option<(&'static str, MemberKind)> {
         let exact = self.members.iter().find(|(member, _)| *member == name);
         exact.or_else(|| self.members.iter().find(|(member, _)| member.eq_ignore_ascii_case(name))).copied()
     }
@@ -121,36 +128,36 @@ impl Message {
         Ok(())
     }
 
-    fn json_member(&self, name: &str, kind: Kind, given: json::Value<'_>) -> Result<Member, String> {
-        let refusal = |value: &Value, kind: Kind| {
+    fn json_member(&self, name: &str, kind: MemberKind, given: json::Value<'_>) -> Result<Member, String> {
+        let refusal = |value: &Value, kind: MemberKind| {
             let (what, field) = (describe(value), format!("{}.{name}", self.name));
             format!("json: cannot unmarshal {what} into Go struct field {field} of type {}", kind.name())
         };
-        if let (Kind::Ints, Some(list)) = (kind, given.elements()) {
+        if let (MemberKind::Ints, Some(list)) = (kind, given.elements()) {
             let number = |entry: json::Value<'_>| {
                 let entry = self::value(entry)?;
-                entry.as_i64().ok_or_else(|| refusal(&entry, Kind::Int))
+                entry.as_i64().ok_or_else(|| refusal(&entry, MemberKind::Int))
             };
             return list.map(number).collect::<Result<_, _>>().map(Member::Ints);
         }
         match (kind, self::value(given)?) {
-            (Kind::Flag, Value::Bool(flag)) => Ok(Member::Flag(flag)),
-            (Kind::Text, Value::String(text)) => Ok(Member::Text(text)),
-            (Kind::Int, value) => value.as_i64().map(Member::Int).ok_or_else(|| refusal(&value, kind)),
-            (Kind::Uint, value) => value.as_u64().map(Member::Uint).ok_or_else(|| refusal(&value, kind)),
+            (MemberKind::Flag, Value::Bool(flag)) => Ok(Member::Flag(flag)),
+            (MemberKind::Text, Value::String(text)) => Ok(Member::Text(text)),
+            (MemberKind::Int, value) => value.as_i64().map(Member::Int).ok_or_else(|| refusal(&value, kind)),
+            (MemberKind::Uint, value) => value.as_u64().map(Member::Uint).ok_or_else(|| refusal(&value, kind)),
             (kind, value) => Err(refusal(&value, kind)),
         }
     }
 
     /// A member of the query string; a list is separated by commas.
-    fn text_member(&self, name: &str, kind: Kind, text: String) -> Result<Member, String> {
+    fn text_member(&self, name: &str, kind: MemberKind, text: String) -> Result<Member, String> {
         let refusal = |text: &str| format!("{name} is {text:?}: must be of type {}", kind.name());
         match kind {
-            Kind::Text => Ok(Member::Text(text)),
-            Kind::Int => text.parse().map(Member::Int).map_err(|_| refusal(&text)),
-            Kind::Uint => text.parse().map(Member::Uint).map_err(|_| refusal(&text)),
-            Kind::Flag => text.parse().map(Member::Flag).map_err(|_| refusal(&text)),
-            Kind::Ints => text
+            MemberKind::Text => Ok(Member::Text(text)),
+            MemberKind::Int => text.parse().map(Member::Int).map_err(|_| refusal(&text)),
+            MemberKind::Uint => text.parse().map(Member::Uint).map_err(|_| refusal(&text)),
+            MemberKind::Flag => text.parse().map(Member::Flag).map_err(|_| refusal(&text)),
+            MemberKind::Ints => text
                 .split(',')
                 .map(|entry| entry.parse().map_err(|_| refusal(entry)))
                 .collect::<Result<_, _>>()

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    bounds::Bounds,
+    bounds::RequestBounds,
     compaction, guard, health,
     milvus::Milvus,
     origin,
@@ -20,7 +20,7 @@ use super::{
         COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, METRICS, READYZ, ROUTES, V2_COMPACT, V2_STATE,
     },
     serve,
-    shared::Shared,
+    shared::RouteState,
     v2,
 };
 use crate::{standalone::Standalone, telemetry::Metrics};
@@ -31,10 +31,10 @@ pub fn router(
     metrics: Arc<Metrics>,
     milvus: Milvus,
     refresh: impl Fn() + Send + Sync + 'static,
-    bounds: Bounds,
+    bounds: RequestBounds,
 ) -> Router {
     let (large, growth) = (bounds.large.clone(), bounds.growth.clone());
-    let shared = Shared { standalone, metrics, milvus, large, growth, refresh: Arc::new(refresh) };
+    let shared = RouteState { standalone, metrics, milvus, large, growth, refresh: Arc::new(refresh) };
     Router::new()
         .route(COMPACTION, post(compaction::start))
         .route(COMPACTION_STATE, get(compaction::state))
@@ -64,7 +64,7 @@ async fn not_found() -> Response {
 }
 
 /// Counts every request by route and code. Clients choose paths outside of the routes freely, so these share one label.
-async fn count(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+async fn count(State(shared): State<RouteState>, request: Request, next: Next) -> Response {
     let route = ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or("other");
     let response = next.run(request).await;
     let code = match response.status().as_u16() {

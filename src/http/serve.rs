@@ -20,7 +20,7 @@ use hyper_util::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use super::bounds::{self, Bounds, Entry};
+use super::bounds::{self, Entry, RequestBounds};
 use crate::connections::Listener;
 
 /// Largest head, and largest unread part of a body, in bytes.
@@ -62,7 +62,7 @@ pub async fn serve(mut listener: Listener, router: Router, idle: Duration, stop:
 
 /// Reads the whole body before the route runs, within a time and a size, so that an unfinished body can't hold its call
 /// for ever.
-pub(super) async fn read_body(bounds: Bounds, request: Request, next: Next) -> Response {
+pub(super) async fn read_body(bounds: RequestBounds, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let (idle, path) = (bounds.idle, parts.uri.path());
     let Entry { memory, copies, most, key } = bounds.entry(path);

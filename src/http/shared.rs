@@ -6,7 +6,7 @@ use super::{bounds::LargeBodies, milvus::Milvus};
 use crate::{memory::Growth, standalone::Standalone, telemetry::Metrics};
 
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct RouteState {
     pub(super) standalone: Arc<Standalone>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) milvus: Milvus,

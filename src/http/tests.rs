@@ -15,8 +15,8 @@ use tower::ServiceExt as _;
 
 use super::{
     answer::{self, Plans, Started, StartedV2, StateV2},
-    bounds::{Bounds, LargeBodies, MAX_BODY_BYTES},
-    compaction::{MANUAL, MANUAL_V2, PLANS, Target, options, options_v2, plans_of},
+    bounds::{LargeBodies, MAX_BODY_BYTES, RequestBounds},
+    compaction::{CompactionTarget, MANUAL, MANUAL_V2, PLANS, options, options_v2, plans_of},
     health::{health_answer, ready_answer},
     milvus::Milvus,
     paths::*,
@@ -43,10 +43,10 @@ const S1: i64 = 470_596_398_631_754_724;
 const S2: i64 = 470_596_398_631_754_742;
 const TARGET: i64 = 470_596_398_631_554_541;
 
-fn bounds() -> Bounds {
+fn bounds() -> RequestBounds {
     let memory = crate::memory::Pool::new("some.key", 4 << 20);
     let large = LargeBodies::new(memory.clone(), 64 << 10, "some.key");
-    Bounds { idle: std::time::Duration::from_secs(30), memory, growth: pools::growth(64 << 20), large }
+    RequestBounds { idle: std::time::Duration::from_secs(30), memory, growth: pools::growth(64 << 20), large }
 }
 
 pub(super) struct Answer {
@@ -303,11 +303,11 @@ fn requests_are_read_from_body_and_query() {
     assert_eq!(plans_of(values), (0, target("", "x", 7)));
 }
 
-fn target(database: &str, name: &str, id: i64) -> Target {
-    Target { database: database.to_owned(), name: name.to_owned(), id }
+fn target(database: &str, name: &str, id: i64) -> CompactionTarget {
+    CompactionTarget { database: database.to_owned(), name: name.to_owned(), id }
 }
 
-fn manual(target: Target, options: CompactionOptions) -> String {
+fn manual(target: CompactionTarget, options: CompactionOptions) -> String {
     shown((target, options))
 }
 

@@ -11,14 +11,14 @@ use crate::{
     model::{CollectionId, Group, PartitionId, SegmentId},
 };
 
-struct Open {
+struct OpenSegment {
     id: SegmentId,
     bytes: u64,
 }
 
 pub(super) struct Assigner {
     ids: Arc<IdAllocator>,
-    open: HashMap<Arc<Group>, Open>,
+    open: HashMap<Arc<Group>, OpenSegment>,
     /// Bytes in memory at which a segment is full.
     full_bytes: u64,
 }
@@ -39,13 +39,13 @@ impl Assigner {
 
     /// Goes on with a segment that replay found growing.
     pub(super) fn resume(&mut self, group: Arc<Group>, id: SegmentId, bytes: u64) {
-        self.open.insert(group, Open { id, bytes });
+        self.open.insert(group, OpenSegment { id, bytes });
     }
 
     pub(super) fn assign(&mut self, group: &Arc<Group>, bytes: u64) -> Result<Assignment, IngestError> {
         if !self.open.contains_key(group) {
             let id = SegmentId(self.ids.next_blocking()?);
-            self.open.insert(group.clone(), Open { id, bytes: 0 });
+            self.open.insert(group.clone(), OpenSegment { id, bytes: 0 });
         }
         let missing = || IngestError::Internal(format!("group {group} has no open segment"));
         let (group, open) = match (self.open.get_key_value(group).map(|(g, _)| g.clone()), self.open.get_mut(group)) {

@@ -44,7 +44,7 @@ use super::{
     log_thread::{Append, LogBody, LogCommand},
     order::RowsInOrder,
     pending::{DeleteList, DeleteRun},
-    shared::Shared,
+    shared::IngestShared,
     state::WriteState,
     wal::Control,
 };
@@ -86,7 +86,7 @@ pub trait SegmentWriter: Send + Sync {
 /// Shared by the flush tasks.
 #[derive(Clone)]
 pub(super) struct Flusher {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<IngestShared>,
     pub(super) writer: Arc<dyn SegmentWriter>,
     pub(super) sink: Arc<dyn FlushSink>,
     pub(super) clock: Arc<dyn Clock>,

@@ -17,7 +17,7 @@ use super::{
     log_thread::{Append, Appended, EncodedInsert, EncodedWrite, LogBody, LogCommand, LogThread},
     recovery::{Recovered, recover},
     seal::size_threshold,
-    shared::Shared,
+    shared::IngestShared,
     wal::{Control, DiskFiles, EncodedRecord, LogWriter, MAX_BODY_BYTES, WalFiles},
 };
 use crate::{
@@ -107,7 +107,7 @@ impl Ingest {
         // A log may have no frames, or only frames that are older than rows which an earlier process has flushed and let
         // go. The timestamp taken now is newer than every row of any process.
         state.last_ts = tso.next().await?;
-        let shared = Arc::new(Shared::new(config, state));
+        let shared = Arc::new(IngestShared::new(config, state));
         let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
         let thread =
             LogThread { commands: received, shared: shared.clone(), writer: log, assigner, tso, clock: clock.clone() };
@@ -359,7 +359,7 @@ fn key_bytes(key: &PrimaryKey) -> u64 {
 }
 
 /// Has the log thread apply the rules that depend on time once a second, while there is something to apply them to.
-async fn tick(commands: mpsc::WeakSender<LogCommand>, shared: Arc<Shared>, stop: CancellationToken) {
+async fn tick(commands: mpsc::WeakSender<LogCommand>, shared: Arc<IngestShared>, stop: CancellationToken) {
     #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

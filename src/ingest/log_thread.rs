@@ -17,7 +17,7 @@ use super::{
     assign::Assigner,
     chunk::{RowLayout, merge},
     seal::{SealReason, decide, deltas_due, size_threshold},
-    shared::Shared,
+    shared::IngestShared,
     state::{Effect, Insert, Record},
     wal::{Control, EncodedRecord, FrameHeader, FramePart, LogWriter},
 };
@@ -96,7 +96,7 @@ struct PreparedRecord {
 
 pub(super) struct LogThread {
     pub(super) commands: mpsc::Receiver<LogCommand>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<IngestShared>,
     pub(super) writer: LogWriter,
     pub(super) assigner: Assigner,
     pub(super) tso: Arc<Tso>,

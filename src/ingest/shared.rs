@@ -80,7 +80,7 @@ pub(super) struct Counters {
 /// Held shared by flushes of a channel, alone by its delta flushes.
 type ChannelLock = Arc<tokio::sync::RwLock<()>>;
 
-pub(super) struct Shared {
+pub(super) struct IngestShared {
     pub(super) config: IngestConfig,
     pub(super) state: Mutex<WriteState>,
     pub(super) counters: Counters,
@@ -98,7 +98,7 @@ pub(super) struct Shared {
     channels: Mutex<HashMap<(CollectionId, Channel), ChannelLock>>,
 }
 
-impl Shared {
+impl IngestShared {
     pub(super) fn new(config: IngestConfig, state: WriteState) -> Self {
         Self {
             config,

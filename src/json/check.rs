@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::reader::{Event, JsonFault, Reader};
+use super::reader::{JsonEvent, JsonFault, Reader};
 
 /// Deepest nesting of objects and lists: the limit of Milvus' own reader.
 pub const MAX_DEPTH: usize = 1024;
@@ -55,7 +55,7 @@ pub fn check(text: &str) -> Result<(), JsonRefusal> {
 /// Checks an object as [`check`] does. `on_key` gets the keys of the object itself, not those of nested objects.
 pub fn check_object(text: &str, on_key: impl FnMut(Cow<'_, str>)) -> Result<(), JsonRefusal> {
     let begins = Reader::new(text.as_bytes()).event();
-    if matches!(begins, Ok(Some(event)) if event != Event::ObjectStart) {
+    if matches!(begins, Ok(Some(event)) if event != JsonEvent::ObjectStart) {
         return Err(refusal(text, 0, JsonDefect::NotObject));
     }
     read(text, on_key).map_err(|(at, why)| refusal(text, at, why))
@@ -66,13 +66,13 @@ fn read(text: &str, mut on_key: impl FnMut(Cow<'_, str>)) -> Result<(), (usize, 
     let mut reader = Reader::new(text.as_bytes());
     while let Some(event) = reader.event().map_err(syntax)? {
         match event {
-            Event::ObjectStart | Event::ArrayStart if reader.depth() > MAX_DEPTH => {
+            JsonEvent::ObjectStart | JsonEvent::ArrayStart if reader.depth() > MAX_DEPTH => {
                 return Err((reader.start(), JsonDefect::Depth));
             }
-            Event::Number(number) if !number.is_finite() => {
+            JsonEvent::Number(number) if !number.is_finite() => {
                 return Err((reader.start(), JsonDefect::Number(cut(number.raw(), SHOWN_NUMBER))));
             }
-            Event::Key(key) if reader.depth() == 1 => on_key(key.decode()),
+            JsonEvent::Key(key) if reader.depth() == 1 => on_key(key.decode()),
             _ => {}
         }
     }
@@ -92,17 +92,17 @@ fn path(text: &[u8], at: usize) -> String {
     let mut places = Vec::new();
     let mut reader = Reader::new(text);
     while let Ok(Some(event)) = reader.event() {
-        if let (Some(PathPlace::Element(index)), true) = (places.last_mut(), event != Event::End) {
+        if let (Some(PathPlace::Element(index)), true) = (places.last_mut(), event != JsonEvent::End) {
             *index = Some(index.map_or(0, |index| index + 1));
         }
         if reader.start() >= at {
             break;
         }
         match (event, places.last_mut()) {
-            (Event::ObjectStart, _) => places.push(PathPlace::Member(None)),
-            (Event::ArrayStart, _) => places.push(PathPlace::Element(None)),
-            (Event::Key(key), Some(PathPlace::Member(name))) => *name = Some(key.decode()),
-            (Event::End, _) => {
+            (JsonEvent::ObjectStart, _) => places.push(PathPlace::Member(None)),
+            (JsonEvent::ArrayStart, _) => places.push(PathPlace::Element(None)),
+            (JsonEvent::Key(key), Some(PathPlace::Member(name))) => *name = Some(key.decode()),
+            (JsonEvent::End, _) => {
                 places.pop();
             }
             _ => {}

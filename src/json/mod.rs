@@ -25,6 +25,6 @@ mod value;
 mod tests;
 
 pub use check::{JsonDefect, JsonRefusal, MAX_DEPTH, check, check_object};
-pub use reader::{Event, JsonFault, Number, Reader, Text};
+pub use reader::{JsonEvent, JsonFault, Number, Reader, Text};
 pub use tree::{MAX_TREE_BYTES, TreeFault, tree};
-pub use value::{Scalar, Step, Value, find};
+pub use value::{JsonScalar, Step, Value, find};

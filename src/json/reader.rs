@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The next piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'t> {
+pub enum JsonEvent<'t> {
     ObjectStart,
     ArrayStart,
     /// Ends the innermost object or array.
@@ -124,7 +124,7 @@ impl<'t> Number<'t> {
 
 /// The syntax that may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expect {
+enum NextSyntax {
     Value,
     FirstKey,
     FirstElement,
@@ -141,12 +141,12 @@ pub struct Reader<'t> {
     /// Byte offset of the last event.
     start: usize,
     open: Nesting,
-    expect: Expect,
+    expect: NextSyntax,
 }
 
 impl<'t> Reader<'t> {
     pub fn new(text: &'t [u8]) -> Self {
-        Self { text, at: 0, start: 0, open: Nesting::default(), expect: Expect::Value }
+        Self { text, at: 0, start: 0, open: Nesting::default(), expect: NextSyntax::Value }
     }
 
     /// Number of open objects and arrays.
@@ -168,32 +168,34 @@ impl<'t> Reader<'t> {
     ///
     /// # Errors
     /// The place at which the text stops being JSON. Reading can't continue there.
-    pub fn event(&mut self) -> Result<Option<Event<'t>>, JsonFault> {
+    pub fn event(&mut self) -> Result<Option<JsonEvent<'t>>, JsonFault> {
         let first = self.peek();
         match (self.expect, first) {
-            (Expect::Nothing, None) => return Ok(None),
-            (Expect::Nothing, Some(_)) => return Err(self.fault("something follows the value")),
-            (Expect::FirstKey, Some(b'}')) | (Expect::FirstElement, Some(b']')) => return Ok(Some(self.close())),
-            (Expect::FirstKey, _) => return self.key().map(Some),
-            (Expect::Value | Expect::FirstElement, _) => {}
-            (Expect::Rest, Some(b',')) => {
+            (NextSyntax::Nothing, None) => return Ok(None),
+            (NextSyntax::Nothing, Some(_)) => return Err(self.fault("something follows the value")),
+            (NextSyntax::FirstKey, Some(b'}')) | (NextSyntax::FirstElement, Some(b']')) => {
+                return Ok(Some(self.close()));
+            }
+            (NextSyntax::FirstKey, _) => return self.key().map(Some),
+            (NextSyntax::Value | NextSyntax::FirstElement, _) => {}
+            (NextSyntax::Rest, Some(b',')) => {
                 self.at += 1;
                 self.peek();
                 if self.open.in_object() {
                     return self.key().map(Some);
                 }
             }
-            (Expect::Rest, Some(b'}')) if self.open.in_object() => return Ok(Some(self.close())),
-            (Expect::Rest, Some(b']')) if !self.open.in_object() => return Ok(Some(self.close())),
-            (Expect::Rest, _) if self.open.in_object() => return Err(self.fault("expected ',' or '}'")),
-            (Expect::Rest, _) => return Err(self.fault("expected ',' or ']'")),
+            (NextSyntax::Rest, Some(b'}')) if self.open.in_object() => return Ok(Some(self.close())),
+            (NextSyntax::Rest, Some(b']')) if !self.open.in_object() => return Ok(Some(self.close())),
+            (NextSyntax::Rest, _) if self.open.in_object() => return Err(self.fault("expected ',' or '}'")),
+            (NextSyntax::Rest, _) => return Err(self.fault("expected ',' or ']'")),
         }
         self.value().map(Some)
     }
 
     /// Reads to the end of the value that `event` began.
-    pub fn skip(&mut self, event: Event<'t>) -> Result<(), JsonFault> {
-        if matches!(event, Event::ObjectStart | Event::ArrayStart) {
+    pub fn skip(&mut self, event: JsonEvent<'t>) -> Result<(), JsonFault> {
+        if matches!(event, JsonEvent::ObjectStart | JsonEvent::ArrayStart) {
             let outside = self.depth() - 1;
             while self.depth() > outside {
                 self.event()?;
@@ -219,42 +221,42 @@ impl<'t> Reader<'t> {
     fn open(&mut self, is_object: bool) {
         self.at += 1;
         self.open.push(is_object);
-        self.expect = if is_object { Expect::FirstKey } else { Expect::FirstElement };
+        self.expect = if is_object { NextSyntax::FirstKey } else { NextSyntax::FirstElement };
     }
 
-    fn close(&mut self) -> Event<'t> {
+    fn close(&mut self) -> JsonEvent<'t> {
         self.at += 1;
         self.open.pop();
         self.after_value();
-        Event::End
+        JsonEvent::End
     }
 
     fn after_value(&mut self) {
-        self.expect = if self.open.depth == 0 { Expect::Nothing } else { Expect::Rest };
+        self.expect = if self.open.depth == 0 { NextSyntax::Nothing } else { NextSyntax::Rest };
     }
 
-    fn value(&mut self) -> Result<Event<'t>, JsonFault> {
+    fn value(&mut self) -> Result<JsonEvent<'t>, JsonFault> {
         let event = match self.text.get(self.at) {
             Some(b'{') => {
                 self.open(true);
-                return Ok(Event::ObjectStart);
+                return Ok(JsonEvent::ObjectStart);
             }
             Some(b'[') => {
                 self.open(false);
-                return Ok(Event::ArrayStart);
+                return Ok(JsonEvent::ArrayStart);
             }
-            Some(b'"') => Event::Text(self.string()?),
-            Some(b'-' | b'0'..=b'9') => Event::Number(self.number()?),
-            Some(b't') => self.word(b"true", Event::Bool(true))?,
-            Some(b'f') => self.word(b"false", Event::Bool(false))?,
-            Some(b'n') => self.word(b"null", Event::Null)?,
+            Some(b'"') => JsonEvent::Text(self.string()?),
+            Some(b'-' | b'0'..=b'9') => JsonEvent::Number(self.number()?),
+            Some(b't') => self.word(b"true", JsonEvent::Bool(true))?,
+            Some(b'f') => self.word(b"false", JsonEvent::Bool(false))?,
+            Some(b'n') => self.word(b"null", JsonEvent::Null)?,
             _ => return Err(self.fault("expected a value")),
         };
         self.after_value();
         Ok(event)
     }
 
-    fn key(&mut self) -> Result<Event<'t>, JsonFault> {
+    fn key(&mut self) -> Result<JsonEvent<'t>, JsonFault> {
         if self.text.get(self.at) != Some(&b'"') {
             return Err(self.fault("expected a key in double quotes"));
         }
@@ -265,11 +267,11 @@ impl<'t> Reader<'t> {
         }
         self.at += 1;
         self.start = start;
-        self.expect = Expect::Value;
-        Ok(Event::Key(key))
+        self.expect = NextSyntax::Value;
+        Ok(JsonEvent::Key(key))
     }
 
-    fn word(&mut self, word: &[u8], event: Event<'t>) -> Result<Event<'t>, JsonFault> {
+    fn word(&mut self, word: &[u8], event: JsonEvent<'t>) -> Result<JsonEvent<'t>, JsonFault> {
         if !self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
             return Err(self.fault("expected true, false or null"));
         }

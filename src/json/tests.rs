@@ -60,7 +60,7 @@ fn half_of_a_surrogate_pair_is_text() {
         let text = format!(r#"{{"{raw}":1,"t":"{raw}","z":[2]}}"#);
         check(&text).unwrap();
         let value = find(text.as_bytes(), &[key("t")]).and_then(Value::scalar);
-        assert_eq!(value, Some(Scalar::Text(expected.into())), "{raw}");
+        assert_eq!(value, Some(JsonScalar::Text(expected.into())), "{raw}");
         assert_eq!(found(&text, &[key(expected)]).as_deref(), Some("1"), "{raw}");
         assert_eq!(found(&text, &[key("z"), Step::Index(0)]).as_deref(), Some("2"), "{raw}");
     }
@@ -80,7 +80,9 @@ fn numbers() {
         ("-1e400", None, f64::NEG_INFINITY),
         ("1e-400", None, 0.0),
     ] {
-        let Some(Scalar::Number(number)) = find(text.as_bytes(), &[]).and_then(Value::scalar) else { panic!("{text}") };
+        let Some(JsonScalar::Number(number)) = find(text.as_bytes(), &[]).and_then(Value::scalar) else {
+            panic!("{text}")
+        };
         assert_eq!((number.as_i64(), number.as_f64(), number.raw()), (int, float, text));
         assert_eq!((number.is_finite(), check(text).is_ok()), (float.is_finite(), float.is_finite()), "{text}");
     }
@@ -155,9 +157,9 @@ fn rebuilt(value: Value<'_>) -> Json {
     }
     match value.scalar() {
         None => Json::Null,
-        Some(Scalar::Bool(value)) => value.into(),
-        Some(Scalar::Text(value)) => value.into(),
-        Some(Scalar::Number(number)) => match number.as_i64() {
+        Some(JsonScalar::Bool(value)) => value.into(),
+        Some(JsonScalar::Text(value)) => value.into(),
+        Some(JsonScalar::Number(number)) => match number.as_i64() {
             Some(int) => int.into(),
             None => rough(number.as_f64()),
         },

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::reader::{Event, JsonFault, Number, Reader, Text};
+use super::reader::{JsonEvent, JsonFault, Number, Reader, Text};
 
 /// One step into a JSON value or an array. As in a JSON pointer, `"0"` and `0` mean the same step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub fn find<'t>(text: &'t [u8], path: &[Step]) -> Option<Value<'t>> {
     let mut event = reader.event().ok()??;
     for step in path {
         event = match event {
-            Event::ObjectStart => member(&mut reader, step).ok()??,
-            Event::ArrayStart => element(&mut reader, step.index()?).ok()??,
+            JsonEvent::ObjectStart => member(&mut reader, step).ok()??,
+            JsonEvent::ArrayStart => element(&mut reader, step.index()?).ok()??,
             _ => return None,
         };
     }
@@ -46,8 +46,8 @@ pub fn find<'t>(text: &'t [u8], path: &[Step]) -> Option<Value<'t>> {
 }
 
 /// The first event of the value of the first member that the step names.
-fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<Event<'t>>, JsonFault> {
-    while let Some(Event::Key(key)) = reader.event()? {
+fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<JsonEvent<'t>>, JsonFault> {
+    while let Some(JsonEvent::Key(key)) = reader.event()? {
         let Some(event) = reader.event()? else { break };
         if step.names(key) {
             return Ok(Some(event));
@@ -58,9 +58,9 @@ fn member<'t>(reader: &mut Reader<'t>, step: &Step) -> Result<Option<Event<'t>>,
 }
 
 /// The first event of an element.
-fn element<'t>(reader: &mut Reader<'t>, index: u64) -> Result<Option<Event<'t>>, JsonFault> {
+fn element<'t>(reader: &mut Reader<'t>, index: u64) -> Result<Option<JsonEvent<'t>>, JsonFault> {
     let mut at = 0;
-    while let Some(event) = reader.event()?.filter(|event| *event != Event::End) {
+    while let Some(event) = reader.event()?.filter(|event| *event != JsonEvent::End) {
         if at == index {
             return Ok(Some(event));
         }
@@ -71,7 +71,7 @@ fn element<'t>(reader: &mut Reader<'t>, index: u64) -> Result<Option<Event<'t>>,
 }
 
 /// The value that `event` has begun.
-fn value<'t>(reader: &mut Reader<'t>, event: Event<'t>) -> Option<Value<'t>> {
+fn value<'t>(reader: &mut Reader<'t>, event: JsonEvent<'t>) -> Option<Value<'t>> {
     let start = reader.start();
     reader.skip(event).ok()?;
     Some(Value { raw: reader.text_from(start)? })
@@ -85,7 +85,7 @@ pub struct Value<'t> {
 
 /// A value that is neither a list nor an object nor null.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Scalar<'t> {
+pub enum JsonScalar<'t> {
     Bool(bool),
     Number(Number<'t>),
     Text(Cow<'t, str>),
@@ -98,11 +98,11 @@ impl<'t> Value<'t> {
     }
 
     /// `None` for null, lists and objects.
-    pub fn scalar(self) -> Option<Scalar<'t>> {
+    pub fn scalar(self) -> Option<JsonScalar<'t>> {
         match Reader::new(self.raw).event().ok()?? {
-            Event::Bool(value) => Some(Scalar::Bool(value)),
-            Event::Number(value) => Some(Scalar::Number(value)),
-            Event::Text(value) => Some(Scalar::Text(value.decode())),
+            JsonEvent::Bool(value) => Some(JsonScalar::Bool(value)),
+            JsonEvent::Number(value) => Some(JsonScalar::Number(value)),
+            JsonEvent::Text(value) => Some(JsonScalar::Text(value.decode())),
             _ => None,
         }
     }
@@ -110,11 +110,11 @@ impl<'t> Value<'t> {
     /// The elements of a list. `None` for other values.
     pub fn elements(self) -> Option<impl Iterator<Item = Value<'t>>> {
         let mut reader = Reader::new(self.raw);
-        if reader.event().ok()?? != Event::ArrayStart {
+        if reader.event().ok()?? != JsonEvent::ArrayStart {
             return None;
         }
         Some(std::iter::from_fn(move || {
-            let event = reader.event().ok()?.filter(|event| *event != Event::End)?;
+            let event = reader.event().ok()?.filter(|event| *event != JsonEvent::End)?;
             value(&mut reader, event)
         }))
     }
@@ -122,11 +122,11 @@ impl<'t> Value<'t> {
     /// The members of an object in their order, duplicate keys included. `None` for other values.
     pub fn members(self) -> Option<impl Iterator<Item = (Text<'t>, Value<'t>)>> {
         let mut reader = Reader::new(self.raw);
-        if reader.event().ok()?? != Event::ObjectStart {
+        if reader.event().ok()?? != JsonEvent::ObjectStart {
             return None;
         }
         Some(std::iter::from_fn(move || {
-            let Event::Key(key) = reader.event().ok()?? else { return None };
+            let JsonEvent::Key(key) = reader.event().ok()?? else { return None };
             let event = reader.event().ok()??;
             Some((key, value(&mut reader, event)?))
         }))

@@ -15,20 +15,20 @@ use crate::{
 
 /// The bounds of one catalog's turn.
 #[derive(Debug, Clone)]
-pub struct Bounds {
+pub struct StoredBounds {
     store: Arc<dyn MetaStore>,
     epoch: Epoch,
     fence: Fence,
 }
 
-impl Bounds {
+impl StoredBounds {
     pub(super) fn new(store: Arc<dyn MetaStore>, epoch: Epoch, fence: Fence) -> Self {
         Self { store, epoch, fence }
     }
 }
 
 #[async_trait]
-impl BoundStore for Bounds {
+impl BoundStore for StoredBounds {
     async fn load(&self, name: &str) -> Result<u64, BoundError> {
         let key = key::bound(name);
         let stored = self.store.get(&key).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Bounds, Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, Txn, codec, key, load};
+use super::{Contents, Epoch, Expected, Guard, MetaError, MetaStore, Op, StoredBounds, Txn, codec, key, load};
 use crate::{
     fault::{self, Planted},
     fence::Fence,
@@ -109,8 +109,8 @@ impl Catalog {
     }
 
     /// The durable bounds of id and timestamp allocation.
-    pub fn bounds(&self) -> Bounds {
-        Bounds::new(self.store.clone(), self.epoch, self.fence.clone())
+    pub fn bounds(&self) -> StoredBounds {
+        StoredBounds::new(self.store.clone(), self.epoch, self.fence.clone())
     }
 }
 

@@ -29,7 +29,7 @@ mod tally;
 mod txn;
 
 pub use self::{
-    bounds::Bounds,
+    bounds::StoredBounds,
     catalog::{Catalog, CatalogTxn},
     epoch::Epoch,
     error::MetaError,

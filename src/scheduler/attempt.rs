@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Attempt, AttemptFailure, Execution, JobSink, TaskOutcome, Worker, WorkerError,
+    Attempt, AttemptFailure, JobSink, RunningTask, TaskOutcome, Worker, WorkerError,
     queue::Ticket,
     retry::RetryPolicy,
     state::{AttemptEnd, SchedulerState, Stop},
@@ -100,7 +100,7 @@ impl Executor {
             return self.claim(attempt, || AttemptEnd::Ended);
         }
         let (sender, reports) = watch::channel(ProgressReport::default());
-        let Execution { done } = self.worker.start(task, sender, cancel.clone());
+        let RunningTask { done } = self.worker.start(task, sender, cancel.clone());
         self.watch(attempt, reports);
         let result = run_until_stopped(done, &cancel).await;
         let mut outcome = None;

@@ -41,4 +41,4 @@ pub use lifecycle::{Event, IllegalTransition, transition};
 pub use queue::{ByClass, QueueHold};
 pub use sink::{Attempt, AttemptFailure, JobSink, SinkRefusal};
 pub use state::{Stats, Totals};
-pub use worker::{Execution, LocalWorker, Task, TaskOutcome, Worker, WorkerError};
+pub use worker::{LocalWorker, RunningTask, Task, TaskOutcome, Worker, WorkerError};

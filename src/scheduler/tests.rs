@@ -82,7 +82,7 @@ fn next<T>(steps: &Mutex<HashMap<i64, Vec<T>>>, plan: i64) -> Option<T> {
 }
 
 impl Worker for World {
-    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution {
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> RunningTask {
         let plan = task.plan().0;
         let step = next(&self.script, plan).unwrap_or(Step::Succeed);
         let gauge = Arc::new(Gauge { reports, release: Notify::new() });
@@ -105,7 +105,7 @@ impl Worker for World {
                 },
             }
         };
-        Execution { done: done.boxed() }
+        RunningTask { done: done.boxed() }
     }
 }
 

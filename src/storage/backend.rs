@@ -62,7 +62,7 @@ pub struct Listed {
     pub modified_ms: u64,
 }
 
-/// How a [`Backend::swap`] ended.
+/// How a [`StorageBackend::swap`] ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swapped {
     Done,
@@ -72,7 +72,7 @@ pub enum Swapped {
 
 /// A flat namespace of objects. Names are relative paths with `/`.
 #[async_trait]
-pub trait Backend: Send + Sync + std::fmt::Debug {
+pub trait StorageBackend: Send + Sync + std::fmt::Debug {
     /// Reads a whole object.
     async fn get(&self, name: &str) -> Result<Bytes, StorageError>;
 

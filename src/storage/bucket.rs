@@ -19,7 +19,7 @@ use object_store::{
 };
 
 use super::{
-    backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped},
+    backend::{Listed, Object, Rest, SPLICED_BYTES, StorageBackend, Swapped},
     error::{StorageError, causes},
     pace::Paced,
 };
@@ -279,7 +279,7 @@ impl Bucket {
 }
 
 #[async_trait]
-impl Backend for Bucket {
+impl StorageBackend for Bucket {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
         self.get_with(name, GetOptions::default()).await.map(|(_, bytes)| bytes)
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 
 use super::{
-    backend::{Backend, Object},
+    backend::{Object, StorageBackend},
     error::StorageError,
     path::LogPath,
     segment_reader::read_columns,
@@ -33,7 +33,7 @@ pub(super) fn object(name: &str, bytes: &'static [u8]) -> Object {
     Object { name: name.to_owned(), bytes: Bytes::from_static(bytes), rest: None, pace: None, read_soon: true }
 }
 
-pub(super) async fn names(backend: &dyn Backend, prefix: &str) -> Vec<String> {
+pub(super) async fn names(backend: &dyn StorageBackend, prefix: &str) -> Vec<String> {
     let mut names: Vec<String> = backend.list(prefix).map_ok(|l| l.name).try_collect().await.unwrap();
     names.sort();
     names

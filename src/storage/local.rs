@@ -33,7 +33,7 @@ use self::{
     file::{FileWriter, read_file, read_on},
 };
 use super::{
-    backend::{Backend, Listed, Object, Swapped},
+    backend::{Listed, Object, StorageBackend, Swapped},
     error::StorageError,
     pace::{Pace, in_parts, spans},
 };
@@ -280,7 +280,7 @@ impl LocalFiles {
 }
 
 #[async_trait]
-impl Backend for LocalFiles {
+impl StorageBackend for LocalFiles {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
         let (files, path, name) = (self.clone(), self.path(name), name.to_owned());
         blocking(move || read_file(&path).map(Bytes::from).map_err(|e| files.failed("get", &name, &e))).await

@@ -36,7 +36,7 @@ mod segment_writer;
 mod store;
 mod vectors;
 
-pub use backend::{Backend, Listed, Object, Rest, SPLICED_BYTES, Swapped};
+pub use backend::{Listed, Object, Rest, SPLICED_BYTES, StorageBackend, Swapped};
 pub use checksum::{RunningCheck, StoredObject};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backend::{Backend, Object, Rest, Swapped},
+    backend::{Object, Rest, StorageBackend, Swapped},
     bucket::Bucket,
     counters::{OperationCounters, StorageCounters},
     error::StorageError,
@@ -60,7 +60,7 @@ const OWNER_OBJECT: &str = "datacoord-owner";
 /// for other bytes. Writes fail once the fence is up, and every request fails once the process stops.
 #[derive(Debug, Clone)]
 pub struct SegmentStore {
-    backend: Arc<dyn Backend>,
+    backend: Arc<dyn StorageBackend>,
     counters: Arc<StorageCounters>,
     max_attempts: u32,
     backoff: Duration,
@@ -75,7 +75,7 @@ impl SegmentStore {
     /// Opens the store that the settings name: a local directory, created if it is missing (`<data_dir>/files` by
     /// default), or a bucket, to which no request is sent yet.
     pub fn open(config: &StorageConfig, data_dir: &Path) -> Result<Self, StorageError> {
-        let backend: Arc<dyn Backend> = match &config.kind {
+        let backend: Arc<dyn StorageBackend> = match &config.kind {
             StorageKind::Local { root: Some(root) } => Arc::new(LocalFiles::open(root)?),
             StorageKind::Local { root: None } => Arc::new(LocalFiles::open(&data_dir.join(LOCAL_FOLDER))?),
             StorageKind::S3(bucket) => Arc::new(Bucket::s3(bucket)?),
@@ -95,7 +95,7 @@ impl SegmentStore {
     }
 
     /// A store over any backend. Uses only the settings for retries.
-    pub fn with_backend(backend: Arc<dyn Backend>, config: &StorageConfig) -> Self {
+    pub fn with_backend(backend: Arc<dyn StorageBackend>, config: &StorageConfig) -> Self {
         let (max_attempts, backoff) = (config.max_attempts.max(1), config.retry_backoff);
         let window_readers = Arc::new(Semaphore::new(WINDOW_READERS));
         Self {
@@ -129,7 +129,7 @@ impl SegmentStore {
     }
 
     /// The backend, for a caller that wraps it.
-    pub fn backend(&self) -> Arc<dyn Backend> {
+    pub fn backend(&self) -> Arc<dyn StorageBackend> {
         self.backend.clone()
     }
 

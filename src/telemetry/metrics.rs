@@ -21,7 +21,7 @@ const FEW_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.5, 10.0, 60.0];
 
 /// A metric as the inventory lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
+pub struct MetricEntry {
     pub name: &'static str,
     pub kind: &'static str,
     pub labels: Vec<&'static str>,
@@ -61,7 +61,7 @@ impl<const N: usize> HistogramBy<N> {
 /// Registers metrics and records them for the inventory.
 struct Registrar {
     registry: Registry,
-    inventory: Vec<Described>,
+    inventory: Vec<MetricEntry>,
 }
 
 impl Registrar {
@@ -74,7 +74,7 @@ impl Registrar {
         let fail = |source| TelemetryError::Metric { name, source };
         let metric = created.map_err(fail)?;
         self.registry.register(Box::new(metric.clone())).map_err(fail)?;
-        self.inventory.push(Described { name, kind, labels: labels.to_vec(), help });
+        self.inventory.push(MetricEntry { name, kind, labels: labels.to_vec(), help });
         Ok(metric)
     }
 
@@ -342,7 +342,7 @@ pub struct Metrics {
     pub http: HttpMetrics,
     pub access: AccessMetrics,
     registry: Registry,
-    inventory: Vec<Described>,
+    inventory: Vec<MetricEntry>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -380,7 +380,7 @@ impl Metrics {
     }
 
     /// All metrics, in the order of their areas.
-    pub fn inventory(&self) -> &[Described] {
+    pub fn inventory(&self) -> &[MetricEntry] {
         &self.inventory
     }
 

@@ -11,6 +11,6 @@ mod metrics;
 pub use error::TelemetryError;
 pub use log::init;
 pub use metrics::{
-    CatalogMetrics, CompactionMetrics, ConnectionMetrics, CounterBy, Described, GaugeBy, GcMetrics, GrpcMetrics,
-    HistogramBy, HttpMetrics, IngestMetrics, MemoryMetrics, Metrics, StorageMetrics, WalMetrics,
+    CatalogMetrics, CompactionMetrics, ConnectionMetrics, CounterBy, GaugeBy, GcMetrics, GrpcMetrics, HistogramBy,
+    HttpMetrics, IngestMetrics, MemoryMetrics, MetricEntry, Metrics, StorageMetrics, WalMetrics,
 };

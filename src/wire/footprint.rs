@@ -1,9 +1,9 @@
 //! The memory that a message takes once it is decoded, told from its bytes as they arrive.
 //!
-//! The length of a message does not bound that memory: an empty message in a list takes two bytes on the wire and hundreds
-//! in memory, an empty text two and 24, a small number in a packed list one and eight. So [`Reading`] follows the wire
-//! format piece by piece and adds up the structures, the elements of lists, and the texts that the decoder is going to
-//! allocate. It skips texts and packed numbers of a fixed width without looking at them.
+//! The length of a message does not bound that memory: an empty message in a list takes two bytes on the wire and
+//! hundreds in memory, an empty text two and 24, a small number in a packed list one and eight. So [`MessageReading`]
+//! follows the wire format piece by piece and adds up the structures, the elements of lists, and the texts that the
+//! decoder is going to allocate. It skips texts and packed numbers of a fixed width without looking at them.
 //!
 //! A message that breaks the wire format is refused here, though the decoder would find the fault too: on its way there it
 //! may read past the end of an inner message, and allocate bytes that nobody has counted.
@@ -15,7 +15,7 @@
 
 mod shapes;
 
-use shapes::{Content, Field, Shapes, Wire};
+use shapes::{Content, ShapeField, Shapes, Wire};
 
 pub use shapes::{ShapeId, input_of, shape_of};
 
@@ -39,17 +39,17 @@ pub struct Malformed {
 /// # Errors
 /// [`Malformed`].
 pub fn decoded_bytes(shape: ShapeId, message: &[u8]) -> Result<u64, Malformed> {
-    let mut reading = Reading::of(shape, message.len() as u64);
+    let mut reading = MessageReading::of(shape, message.len() as u64);
     reading.pass(message)?;
     Ok(reading.bytes())
 }
 
 /// How far a message has been read.
 #[derive(Debug)]
-pub struct Reading {
+pub struct MessageReading {
     shapes: &'static Shapes,
     /// The messages and groups that are open, the innermost last.
-    open: Vec<Open>,
+    open: Vec<OpenMessage>,
     /// Number of elements of each list of each open message.
     lists: Vec<u64>,
     expect: Expect,
@@ -63,16 +63,16 @@ pub struct Reading {
 
 /// A message or a group that has begun and not ended.
 #[derive(Debug, Clone, Copy)]
-struct Open {
-    kind: Kind,
+struct OpenMessage {
+    kind: OpenKind,
     /// Where it ends; of a group, where it has to be over.
     end: u64,
-    /// Its first place in `Reading::lists`.
+    /// Its first place in `MessageReading::lists`.
     lists: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum OpenKind {
     Message(ShapeId),
     /// A message that a field of bytes holds. A handler decodes it later and has its own words for a broken one.
     Embedded(ShapeId),
@@ -86,7 +86,7 @@ enum Expect {
     /// The value of a field without memory of its own.
     Number,
     /// The length of a value; `None`: of an unknown field.
-    Length(Option<Field>),
+    Length(Option<ShapeField>),
     /// The rest of a value up to here.
     Skip {
         until: u64,
@@ -94,11 +94,11 @@ enum Expect {
     /// Varints of a packed list up to here.
     Packed {
         until: u64,
-        field: Field,
+        field: ShapeField,
     },
 }
 
-impl Reading {
+impl MessageReading {
     /// For a message of `length` bytes.
     pub fn of(shape: ShapeId, length: u64) -> Self {
         let shapes = shapes::all();
@@ -111,7 +111,7 @@ impl Reading {
             at: 0,
             bytes: shapes.get(shape).bytes,
         };
-        reading.enter(Kind::Message(shape), length);
+        reading.enter(OpenKind::Message(shape), length);
         reading
     }
 
@@ -138,7 +138,7 @@ impl Reading {
     fn step(&mut self, bytes: &mut &[u8]) -> Result<bool, Malformed> {
         let Some(top) = self.open.last().copied() else { return Ok(false) };
         if self.at == top.end {
-            if !matches!(self.expect, Expect::Key) || matches!(top.kind, Kind::Group(_)) {
+            if !matches!(self.expect, Expect::Key) || matches!(top.kind, OpenKind::Group(_)) {
                 return Err(self.fault("a value or a group is not complete"));
             }
             self.close();
@@ -219,22 +219,22 @@ impl Reading {
     }
 
     /// A key was read: the number of a field, and the wire type of its value.
-    fn key(&mut self, top: Open, key: u64) -> Result<(), Malformed> {
+    fn key(&mut self, top: OpenMessage, key: u64) -> Result<(), Malformed> {
         let key = u32::try_from(key).map_err(|_| self.fault("a field number is too large"))?;
         let (number, wire) = (key >> 3, key & 7);
         if number == 0 {
             return Err(self.fault("a field has the number 0"));
         }
         let known = match top.kind {
-            Kind::Message(shape) | Kind::Embedded(shape) => self.shapes.get(shape).field(number),
-            Kind::Group(_) => None,
+            OpenKind::Message(shape) | OpenKind::Embedded(shape) => self.shapes.get(shape).field(number),
+            OpenKind::Group(_) => None,
         };
         let (wire, width) = match wire {
             0 => (Wire::Varint, None),
             1 => (Wire::Eight, Some(8)),
             2 => (Wire::Length, None),
-            3 if known.is_none() => return self.enter_checked(Kind::Group(number), top.end),
-            4 if top.kind == Kind::Group(number) => {
+            3 if known.is_none() => return self.enter_checked(OpenKind::Group(number), top.end),
+            4 if top.kind == OpenKind::Group(number) => {
                 self.close();
                 return Ok(());
             }
@@ -242,7 +242,7 @@ impl Reading {
             _ => return Err(self.fault("a field has a wire type that it can't have")),
         };
         // Lists of numbers may be packed or not.
-        let is_other = |field: Field| field.wire != wire && !(wire == Wire::Length && field.list.is_some());
+        let is_other = |field: ShapeField| field.wire != wire && !(wire == Wire::Length && field.list.is_some());
         if known.is_some_and(is_other) {
             return Err(self.fault("a field has another wire type than its own"));
         }
@@ -262,13 +262,13 @@ impl Reading {
     }
 
     /// The end of a value of so many bytes.
-    fn until(&self, top: Open, length: u64) -> Result<u64, Malformed> {
+    fn until(&self, top: OpenMessage, length: u64) -> Result<u64, Malformed> {
         let until = self.at.checked_add(length).filter(|until| *until <= top.end);
         until.ok_or_else(|| self.fault("a value is longer than its message"))
     }
 
     /// The length of a value was read.
-    fn length(&mut self, top: Open, field: Option<Field>, length: u64) -> Result<(), Malformed> {
+    fn length(&mut self, top: OpenMessage, field: Option<ShapeField>, length: u64) -> Result<(), Malformed> {
         let until = self.until(top, length)?;
         self.expect = if length == 0 { Expect::Key } else { Expect::Skip { until } };
         let Some(field) = field else { return Ok(()) };
@@ -281,7 +281,7 @@ impl Reading {
             }
             (Content::Embedded(shape), _) => {
                 self.add(allocated(length).saturating_add(self.shapes.get(shape).bytes));
-                self.enter_checked(Kind::Embedded(shape), until)?;
+                self.enter_checked(OpenKind::Embedded(shape), until)?;
             }
             (Content::Message(shape), _) => {
                 match field.list {
@@ -289,13 +289,13 @@ impl Reading {
                     // Some are boxed; most lie in the message around them and are counted twice.
                     None => self.add(allocated(self.shapes.get(shape).bytes)),
                 }
-                self.enter_checked(Kind::Message(shape), until)?;
+                self.enter_checked(OpenKind::Message(shape), until)?;
             }
         }
         Ok(())
     }
 
-    fn enter_checked(&mut self, kind: Kind, end: u64) -> Result<(), Malformed> {
+    fn enter_checked(&mut self, kind: OpenKind, end: u64) -> Result<(), Malformed> {
         if self.open.len() > MAX_DEPTH {
             return Err(self.fault("messages are nested deeper than 100 levels"));
         }
@@ -303,12 +303,12 @@ impl Reading {
         Ok(())
     }
 
-    fn enter(&mut self, kind: Kind, end: u64) {
+    fn enter(&mut self, kind: OpenKind, end: u64) {
         let lists = self.lists.len();
-        if let Kind::Message(shape) | Kind::Embedded(shape) = kind {
+        if let OpenKind::Message(shape) | OpenKind::Embedded(shape) = kind {
             self.lists.resize(lists + self.shapes.get(shape).lists, 0);
         }
-        self.open.push(Open { kind, end, lists });
+        self.open.push(OpenMessage { kind, end, lists });
         self.expect = Expect::Key;
     }
 
@@ -321,7 +321,7 @@ impl Reading {
 
     /// Goes on behind the outermost embedded message, if one is open.
     fn leave_embedded(&mut self) -> Option<()> {
-        let place = self.open.iter().position(|open| matches!(open.kind, Kind::Embedded(_)))?;
+        let place = self.open.iter().position(|open| matches!(open.kind, OpenKind::Embedded(_)))?;
         let end = self.open.get(place)?.end;
         while self.open.len() > place {
             self.close();
@@ -335,7 +335,7 @@ impl Reading {
     }
 
     /// Counts new elements of a list; other fields have no memory of their own.
-    fn grow(&mut self, top: Open, field: Field, elements: u64) {
+    fn grow(&mut self, top: OpenMessage, field: ShapeField, elements: u64) {
         let Some(list) = field.list else { return };
         let Some(count) = self.lists.get_mut(top.lists + list) else { return };
         let before = *count;

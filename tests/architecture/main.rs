@@ -2,6 +2,7 @@
 //! is drawn here. Reads the source text; every path that begins with `crate::` counts.
 
 mod imports;
+mod names;
 mod reliability;
 
 use std::{

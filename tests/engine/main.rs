@@ -13,7 +13,7 @@ mod world;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use datacoord::storage::Backend;
+use datacoord::storage::StorageBackend;
 use futures::TryStreamExt;
 use kit::within;
 use world::{World, ok};

@@ -10,7 +10,7 @@ use datacoord::{
     grpc::GrpcServer,
     meta::{MetaStore, RedbStore},
     standalone::{Standalone, StandaloneError},
-    storage::{Backend, SegmentStore, StorageError},
+    storage::{SegmentStore, StorageBackend, StorageError},
     telemetry::Metrics,
     wire::proto::{
         common::{SegmentState, Status},
@@ -89,7 +89,7 @@ impl World {
     }
 
     async fn start_with(&self, meta: Arc<dyn MetaStore>) -> Result<Process, StandaloneError> {
-        let store = SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn Backend>, &self.config.storage);
+        let store = SegmentStore::with_backend(Arc::clone(&self.gate) as Arc<dyn StorageBackend>, &self.config.storage);
         Process::start_with(self.config.clone(), Arc::clone(&self.clock), meta, store).await
     }
 }

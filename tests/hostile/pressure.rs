@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datacoord::{
     config::Config,
-    storage::{Backend, SegmentStore, StorageError},
+    storage::{SegmentStore, StorageBackend, StorageError},
     wire::proto::{milvus::*, schema::FieldData},
 };
 use futures::future::join_all;
@@ -35,7 +35,7 @@ fn little_memory(config: &mut Config) {
 
 async fn server() -> (Arc<Gate>, Served) {
     let gate = Gate::new(SegmentStore::in_memory().backend());
-    let backend = Arc::clone(&gate) as Arc<dyn Backend>;
+    let backend = Arc::clone(&gate) as Arc<dyn StorageBackend>;
     let served = Served::over(|storage| SegmentStore::with_backend(backend, storage), little_memory).await;
     let creation = rpc::creation(FAST, vec![rpc::id_field(), rpc::vector_field("vec", 4)]);
     let status = served.client().await.create_collection(creation).await.unwrap().into_inner();

@@ -15,7 +15,7 @@ use datacoord::{
     connections::{HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
-    http::{self, Bounds, LargeBodies, Milvus},
+    http::{self, LargeBodies, Milvus, RequestBounds},
     meta::MemoryStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -119,7 +119,7 @@ impl Served {
         let services = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
         let requests = services.requests();
         let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
-        let bounds = Bounds { idle, memory: requests.small().clone(), growth: requests.growth().clone(), large };
+        let bounds = RequestBounds { idle, memory: requests.small().clone(), growth: requests.growth().clone(), large };
         let milvus = Milvus { service: Arc::new(services.milvus()), let_in: GrpcServer::let_in };
         let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), milvus, || {}, bounds);
         tokio::spawn(http::serve(listener(http, RefusalProtocol::Http1), router, idle, stop.clone()));

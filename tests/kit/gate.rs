@@ -6,7 +6,7 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datacoord::storage::{Backend, Listed, Object, StorageError, Swapped};
+use datacoord::storage::{Listed, Object, StorageBackend, StorageError, Swapped};
 use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -132,7 +132,7 @@ impl Shared {
 
 /// Passes requests on unless it was told otherwise. Objects of one batch are one request.
 pub(crate) struct Gate {
-    inner: Arc<dyn Backend>,
+    inner: Arc<dyn StorageBackend>,
     shared: Arc<Shared>,
 }
 
@@ -143,7 +143,7 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
+    pub(crate) fn new(inner: Arc<dyn StorageBackend>) -> Arc<Self> {
         Arc::new(Self { inner, shared: Arc::default() })
     }
 
@@ -234,7 +234,7 @@ fn answer<T>(fault: Option<Fault>, name: &str, value: T) -> Result<T, StorageErr
 }
 
 #[async_trait]
-impl Backend for Gate {
+impl StorageBackend for Gate {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
         let fault = self.meet(Operation::Get, &[name]).await?;
         let bytes = self.inner.get(name).await?;

@@ -22,7 +22,7 @@ use datacoord::{
     error::{Classify, ErrorKind},
     meta::{MemoryStore, MetaStore},
     standalone::Standalone,
-    storage::{Backend, SegmentStore},
+    storage::{SegmentStore, StorageBackend},
     telemetry::Metrics,
 };
 use tokio::task::JoinSet;
@@ -305,7 +305,7 @@ impl Life {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             metrics: Arc::new(Metrics::new(registry.clone()).unwrap()),
             meta: Arc::new(metadata) as Arc<dyn MetaStore>,
-            store: SegmentStore::with_backend(Arc::new(remote) as Arc<dyn Backend>, &self.config.storage),
+            store: SegmentStore::with_backend(Arc::new(remote) as Arc<dyn StorageBackend>, &self.config.storage),
         };
         self.journal.event("start", format!("with {} files of the log", self.log.size().1));
         match Standalone::start_with_log(parts, Box::new(log)).await {

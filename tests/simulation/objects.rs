@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datacoord::{
     clock::Clock,
-    storage::{Backend, Listed, Object, StorageError, Swapped},
+    storage::{Listed, Object, StorageBackend, StorageError, Swapped},
 };
 use futures::stream::{self, BoxStream, StreamExt};
 
@@ -150,7 +150,7 @@ impl Remote {
 }
 
 #[async_trait]
-impl Backend for Remote {
+impl StorageBackend for Remote {
     async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
         let fate = self.arrive("get", name, false).await?;
         let bytes = self.read(name, fate, None)?;

@@ -17,8 +17,8 @@ use crate::{
 };
 
 /// The row of a key; none: there is none.
-pub type State = Option<Version>;
-type States = BTreeSet<State>;
+pub type RowState = Option<Version>;
+type RowStates = BTreeSet<RowState>;
 
 /// Keys of each table.
 pub const KEYS: Key = 48;
@@ -44,7 +44,7 @@ pub enum Change {
 }
 
 impl Change {
-    fn of(self, state: State) -> State {
+    fn of(self, state: RowState) -> RowState {
         match self {
             Self::Set(version) => Some(version),
             Self::Delete => None,
@@ -55,7 +55,7 @@ impl Change {
 
 #[derive(Debug)]
 struct Row {
-    states: States,
+    states: RowStates,
     /// The version of a write that was not answered, and that may still be under way.
     late: Option<Version>,
     /// A call that changes it is under way.
@@ -70,7 +70,7 @@ pub struct Table {
     pub partitions: [Standing; PARTITIONS.len()],
     rows: BTreeMap<Key, Row>,
     /// Reads under way, and the states that each may see.
-    watches: BTreeMap<u64, BTreeMap<Key, States>>,
+    watches: BTreeMap<u64, BTreeMap<Key, RowStates>>,
     /// Counts changes of the definition: a read across one proves nothing.
     pub generation: u64,
     /// Calls of clients under way.
@@ -83,7 +83,7 @@ pub fn partition_of(key: Key) -> usize {
 
 impl Table {
     fn new(name: String, strings: bool) -> Self {
-        let row = || Row { states: States::from([None]), late: None, is_busy: false };
+        let row = || Row { states: RowStates::from([None]), late: None, is_busy: false };
         Self {
             name,
             strings,
@@ -96,7 +96,7 @@ impl Table {
         }
     }
 
-    fn set(&mut self, key: Key, states: States) {
+    fn set(&mut self, key: Key, states: RowStates) {
         for watch in self.watches.values_mut() {
             if let Some(seen) = watch.get_mut(&key) {
                 seen.extend(&states);
@@ -107,7 +107,7 @@ impl Table {
         }
     }
 
-    fn states(&self, key: Key) -> States {
+    fn states(&self, key: Key) -> RowStates {
         self.rows[&key].states.clone()
     }
 
@@ -130,7 +130,7 @@ impl Table {
 
     /// Whether there is no row for sure.
     pub fn is_absent(&self, key: Key) -> bool {
-        self.rows[&key].states == States::from([None])
+        self.rows[&key].states == RowStates::from([None])
     }
 
     pub fn begin(&mut self, changes: &[(Key, Change)]) {
@@ -150,7 +150,7 @@ impl Table {
             let late = self.rows[key].late;
             if done {
                 // States that the change makes are unchanged by it once more.
-                let mut after: States = self.states(*key).into_iter().map(|state| change.of(state)).collect();
+                let mut after: RowStates = self.states(*key).into_iter().map(|state| change.of(state)).collect();
                 if matches!(change, Change::DeleteUpTo(_)) {
                     after.extend(late.map(Some));
                 }
@@ -171,7 +171,7 @@ impl Table {
     pub fn clear(&mut self, partitions: &[usize], done: bool) {
         for key in 0..KEYS {
             if partitions.contains(&partition_of(key)) {
-                let mut states = if done { States::new() } else { self.states(key) };
+                let mut states = if done { RowStates::new() } else { self.states(key) };
                 states.insert(None);
                 self.set(key, states);
             }
@@ -184,14 +184,14 @@ impl Table {
     }
 
     /// Ends a read; the states that it may have seen.
-    pub fn unwatch(&mut self, number: u64) -> BTreeMap<Key, States> {
+    pub fn unwatch(&mut self, number: u64) -> BTreeMap<Key, RowStates> {
         self.watches.remove(&number).unwrap_or_default()
     }
 
     /// Nothing is under way, and these rows are there: from now on nothing else is possible.
     fn settle(&mut self, found: &BTreeMap<Key, Version>) {
         for (key, row) in &mut self.rows {
-            row.states = States::from([found.get(key).copied()]);
+            row.states = RowStates::from([found.get(key).copied()]);
             row.late = None;
         }
     }
@@ -199,7 +199,7 @@ impl Table {
     /// Compares an answer with the states that its keys may have.
     pub fn judge(
         &self,
-        allowed: &BTreeMap<Key, States>,
+        allowed: &BTreeMap<Key, RowStates>,
         found: &[(Key, Version)],
         sees: impl Fn(Version) -> bool,
     ) -> Result<(), String> {
@@ -229,7 +229,7 @@ impl Table {
 }
 
 /// Compares a count with the states of all keys.
-pub fn judge_count(table: &str, allowed: &BTreeMap<Key, States>, count: u64) -> Result<(), String> {
+pub fn judge_count(table: &str, allowed: &BTreeMap<Key, RowStates>, count: u64) -> Result<(), String> {
     let least = allowed.values().filter(|states| !states.contains(&None)).count() as u64;
     let most = allowed.values().filter(|states| states.iter().any(Option::is_some)).count() as u64;
     if (least..=most).contains(&count) {

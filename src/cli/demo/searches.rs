@@ -27,7 +27,7 @@ pub(super) struct Searches {
 }
 
 /// The figures of a run.
-pub(super) struct Searched {
+pub(super) struct SearchFigures {
     segments: usize,
     per_second: f64,
     /// Share of the nearest rows that were found.
@@ -58,14 +58,14 @@ impl Searches {
         collection: &str,
         books: &Books,
         segments: usize,
-    ) -> anyhow::Result<Searched> {
+    ) -> anyhow::Result<SearchFigures> {
         let began = Instant::now();
         let mut answers = Vec::with_capacity(self.vectors.len());
         for vector in &self.vectors {
             answers.push(client.search(collection, books::VECTOR, vector, NEAREST).await?);
         }
         let per_second = self.vectors.len() as f64 / began.elapsed().as_secs_f64();
-        Ok(Searched { segments, per_second, recall: self.recall(books, &answers)? })
+        Ok(SearchFigures { segments, per_second, recall: self.recall(books, &answers)? })
     }
 
     /// The share of the nearest rows that are among the answers: keys and distances, for each vector. Fails if one is
@@ -88,7 +88,7 @@ impl Searches {
     }
 }
 
-impl fmt::Display for Searched {
+impl fmt::Display for SearchFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { segments, per_second, recall } = self;
         let segments = if *segments == 1 { "one segment".to_owned() } else { format!("{segments} segments") };

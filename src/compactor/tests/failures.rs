@@ -9,7 +9,7 @@ use crate::{
     config::StorageConfig,
     error::Classify,
     kit::gate::{Fault, Gate, Operation},
-    storage::{Backend, Listed, Object, StorageError},
+    storage::{Listed, Object, StorageBackend, StorageError},
 };
 
 /// Two segments of two batches, with deletes.
@@ -60,7 +60,7 @@ async fn cancelled_in_the_middle_leaves_no_objects(#[values(1, 2, 3, 6)] at: u64
 /// Lets a byte a second be moved from the moment on when the column of documents is read, which only the second pass does.
 #[derive(Debug)]
 struct SlowFrom {
-    inner: Arc<dyn Backend>,
+    inner: Arc<dyn StorageBackend>,
     slow: Arc<Throttle>,
     begun: CancellationToken,
 }
@@ -75,7 +75,7 @@ impl SlowFrom {
 }
 
 #[async_trait::async_trait]
-impl Backend for SlowFrom {
+impl StorageBackend for SlowFrom {
     async fn get_range(&self, name: &str, range: std::ops::Range<u64>) -> Result<bytes::Bytes, StorageError> {
         self.look_at(name);
         self.inner.get_range(name, range).await

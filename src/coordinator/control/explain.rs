@@ -15,7 +15,7 @@ use crate::{
 
 /// The outcome of a look at a segment.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
+pub enum SegmentVerdict {
     /// It would be an input of this plan.
     Planned(Box<PlanDraft>),
     /// It is an input of this unfinished plan.
@@ -32,9 +32,9 @@ pub enum Verdict {
 pub struct Explanation {
     pub segment: Segment,
     /// Of the next automatic look.
-    pub automatic: Verdict,
+    pub automatic: SegmentVerdict,
     /// Of a client's request for its collection.
-    pub on_request: Verdict,
+    pub on_request: SegmentVerdict,
     /// When the global timer looks at it, milliseconds since 1970; none: never. A flush or a batch of deletes in its
     /// group causes an earlier look.
     pub next_look_ms: Option<u64>,
@@ -126,7 +126,7 @@ impl Coordinator {
 
     fn explained(&self, cell: &CollectionCell, segment: Segment, looks: &Looks) -> Explanation {
         let verdict = |proposals: &Proposals| match self.core.jobs.reserved_by(segment.id) {
-            Some(plan) => Verdict::InPlan(plan),
+            Some(plan) => SegmentVerdict::InPlan(plan),
             None => verdict(proposals, segment.id),
         };
         Explanation {
@@ -140,7 +140,7 @@ impl Coordinator {
 
     fn out_of_reach(&self, cell: &CollectionCell, segment: Segment) -> Explanation {
         let dropped = segment.state == SegmentState::Dropped;
-        let verdict = if dropped { Verdict::Dropped } else { Verdict::NotFlushed };
+        let verdict = if dropped { SegmentVerdict::Dropped } else { SegmentVerdict::NotFlushed };
         let next_look_ms = if dropped { None } else { self.next_look_ms(cell) };
         let held = self.automatic_held(cell).filter(|_| !dropped);
         Explanation { segment, automatic: verdict.clone(), on_request: verdict, next_look_ms, held }
@@ -158,19 +158,19 @@ struct Looks {
     on_request: Proposals,
 }
 
-fn verdict(proposals: &Proposals, id: SegmentId) -> Verdict {
+fn verdict(proposals: &Proposals, id: SegmentId) -> SegmentVerdict {
     if let Some(draft) = proposals.drafts.iter().find(|d| d.inputs.iter().any(|i| i.segment == id)) {
-        return Verdict::Planned(Box::new(draft.clone()));
+        return SegmentVerdict::Planned(Box::new(draft.clone()));
     }
     let skipped = proposals.skipped.binary_search_by_key(&id, |(skipped, _)| *skipped);
     match skipped.ok().and_then(|at| proposals.skipped.get(at)) {
-        Some((_, reason)) => Verdict::Skipped(*reason),
+        Some((_, reason)) => SegmentVerdict::Skipped(*reason),
         // It came or went between two reads of the group.
-        None => Verdict::Dropped,
+        None => SegmentVerdict::Dropped,
     }
 }
 
-impl Verdict {
+impl SegmentVerdict {
     /// Name of the verdict, for filters and counts.
     pub fn code(&self) -> &'static str {
         match self {

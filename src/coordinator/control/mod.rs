@@ -15,7 +15,7 @@ mod watch;
 
 pub use cancel::{CancelTarget, Cancelled};
 pub use dry_run::{DryPlan, DryRun};
-pub use explain::{Explanation, Verdict};
+pub use explain::{Explanation, SegmentVerdict};
 pub use garbage::GarbageReport;
 pub use history::{JobFilter, JobPage};
 pub use lineage::{Amplification, Ancestor, Origin};

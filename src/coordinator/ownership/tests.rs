@@ -14,7 +14,7 @@ use crate::{
     kit::gate::{Fault, Gate, Operation},
     meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
     model::{Database, Timestamp},
-    storage::{Backend, Object, StorageError},
+    storage::{Object, StorageBackend, StorageError},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -138,7 +138,7 @@ impl MetaStore for File {
 }
 
 async fn start_over(
-    backend: Arc<dyn Backend>,
+    backend: Arc<dyn StorageBackend>,
     file: &Arc<File>,
     take_over: &str,
 ) -> Result<Ownership, CoordinatorError> {
@@ -150,7 +150,7 @@ async fn start_over(
 }
 
 /// A store that has the mark of a catalog, with segments, and its file.
-async fn owned() -> (Arc<dyn Backend>, Arc<File>) {
+async fn owned() -> (Arc<dyn StorageBackend>, Arc<File>) {
     let backend = SegmentStore::in_memory().backend();
     let file = Arc::new(File::default());
     start_over(Arc::clone(&backend), &file, NO_MARK).await.unwrap();

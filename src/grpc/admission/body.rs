@@ -12,8 +12,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::{Status, body::Body};
 
 use super::{
-    measure::Measure,
-    requests::{Call, Requests, charge, refusal},
+    measure::BodyMeasure,
+    requests::{CallMemory, Requests, charge, refusal},
 };
 use crate::{
     connections::Deadline,
@@ -35,7 +35,7 @@ pub(super) struct Heads {
 
 /// A part of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part<'b> {
+pub(super) enum BodyPart<'b> {
     /// A message begins.
     Head { length: u64, is_compressed: bool },
     /// Bytes of the message that has begun last.
@@ -44,14 +44,14 @@ pub(super) enum Part<'b> {
 
 impl Heads {
     /// Follows the bytes of the body, and tells the parts that they are.
-    pub(super) fn pass<'b>(&mut self, mut bytes: &'b [u8], mut see: impl FnMut(Part<'b>)) {
+    pub(super) fn pass<'b>(&mut self, mut bytes: &'b [u8], mut see: impl FnMut(BodyPart<'b>)) {
         while !bytes.is_empty() {
             if self.rest > 0 {
                 let length = usize::try_from(self.rest).unwrap_or(usize::MAX).min(bytes.len());
                 let (part, later) = bytes.split_at(length);
                 self.rest -= length as u64;
                 bytes = later;
-                see(Part::Message(part));
+                see(BodyPart::Message(part));
                 continue;
             }
             let (now, later) = bytes.split_at(bytes.len().min(self.head.len() - self.known));
@@ -66,7 +66,7 @@ impl Heads {
                 let [flag, a, b, c, d] = self.head;
                 self.rest = u32::from_be_bytes([a, b, c, d]).into();
                 (self.known, self.any) = (0, true);
-                see(Part::Head { length: self.rest, is_compressed: flag != 0 });
+                see(BodyPart::Head { length: self.rest, is_compressed: flag != 0 });
             }
         }
     }
@@ -81,9 +81,9 @@ impl Heads {
 pub(super) struct Admitted {
     body: Body,
     requests: Requests,
-    call: Arc<Call>,
+    call: Arc<CallMemory>,
     heads: Heads,
-    measure: Measure,
+    measure: BodyMeasure,
     /// Bytes that the messages so far were admitted with.
     admitted: u64,
     /// Bytes added to that.
@@ -103,7 +103,7 @@ impl Admitted {
     pub(super) fn new(
         body: Body,
         requests: Requests,
-        call: Arc<Call>,
+        call: Arc<CallMemory>,
         input: Option<ShapeId>,
         is_stream: bool,
     ) -> Self {
@@ -113,7 +113,7 @@ impl Admitted {
             requests,
             call,
             heads: Heads::default(),
-            measure: Measure::of(input),
+            measure: BodyMeasure::of(input),
             admitted: 0,
             added: 0,
             is_stream,
@@ -145,14 +145,14 @@ impl Admitted {
         let (mut begun, mut outcome) = (None, Ok(()));
         self.heads.pass(data, |part| match part {
             // The decoder refuses an oversized message by its head alone, so it takes no memory, and a compressed one too.
-            Part::Head { length, is_compressed } => {
+            BodyPart::Head { length, is_compressed } => {
                 if length <= most {
                     begun = Some(begun.unwrap_or(0u64).saturating_add(length));
                 }
                 measure.begin(length, length <= most && !is_compressed);
             }
-            Part::Message(bytes) if outcome.is_ok() => outcome = measure.pass(bytes),
-            Part::Message(_) => {}
+            BodyPart::Message(bytes) if outcome.is_ok() => outcome = measure.pass(bytes),
+            BodyPart::Message(_) => {}
         });
         outcome.map(|()| begun)
     }

@@ -1,22 +1,22 @@
 //! The memory that the messages of a body need beyond their admission, measured as they arrive.
 
 use super::requests::charge;
-use crate::wire::footprint::{Malformed, Reading, ShapeId};
+use crate::wire::footprint::{Malformed, MessageReading, ShapeId};
 
 /// Follows the messages of a body.
 #[derive(Debug)]
-pub(super) struct Measure {
+pub(super) struct BodyMeasure {
     /// `None`: a method of no service of ours. Health and reflection have messages without lists, whose length bounds them.
     input: Option<ShapeId>,
     /// The message that is arriving, if it is going to be decoded.
-    reading: Option<Reading>,
+    reading: Option<MessageReading>,
     /// Bytes that the decoded message may take.
     admitted: u64,
     /// Beyond the admission of the messages before.
     before: u64,
 }
 
-impl Measure {
+impl BodyMeasure {
     pub(super) fn of(input: Option<ShapeId>) -> Self {
         Self { input, reading: None, admitted: 0, before: 0 }
     }
@@ -25,7 +25,7 @@ impl Measure {
     pub(super) fn begin(&mut self, length: u64, is_decoded: bool) {
         self.before = self.excess();
         self.admitted = charge(length).saturating_sub(length);
-        self.reading = self.input.filter(|_| is_decoded).map(|input| Reading::of(input, length));
+        self.reading = self.input.filter(|_| is_decoded).map(|input| MessageReading::of(input, length));
     }
 
     /// The next bytes of the message.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{
-    config::{Config, Part},
+    config::{Part, Config},
     memory::{Extra, Full, Growth, Pool, Reserved},
 };
 
@@ -124,13 +124,13 @@ pub(super) fn charge(bytes: u64) -> u64 {
 
 /// Memory that a call holds until it is answered.
 #[derive(Debug, Default)]
-pub(super) struct Call {
-    pub(super) held: Mutex<Held>,
+pub(super) struct CallMemory {
+    pub(super) held: Mutex<HeldMemory>,
     pub(super) is_refused: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldMemory {
     /// The admissions of its messages.
     pub(super) messages: Vec<Reserved>,
     /// Memory of the decoded messages beyond that.

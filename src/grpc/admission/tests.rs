@@ -4,7 +4,7 @@ use futures::{FutureExt as _, StreamExt as _, channel::mpsc};
 use rstest::rstest;
 
 use super::{
-    body::{Heads, Part},
+    body::{BodyPart, Heads},
     requests::*,
     *,
 };
@@ -119,7 +119,7 @@ fn heads_of_messages(#[case] pieces: Vec<Vec<u8>>, #[case] expected: &[Option<u6
     let pass = |piece: &Vec<u8>| {
         let mut begun = None;
         heads.pass(piece, |part| {
-            if let Part::Head { length, is_compressed: false } = part {
+            if let BodyPart::Head { length, is_compressed: false } = part {
                 begun = Some(begun.unwrap_or(0) + length);
             }
         });

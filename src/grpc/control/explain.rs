@@ -6,7 +6,7 @@ use tonic::Status;
 
 use super::{BYTES_PER_MB, ControlApi, api::options, grpc_status, invalid};
 use crate::{
-    coordinator::control::{self, DryRun, Explanation as Explained, PlanDraft, Verdict},
+    coordinator::control::{self, DryRun, Explanation as Explained, PlanDraft, SegmentVerdict},
     model::{Group, SegmentId},
     wire::{proto::datacoord::*, segment},
 };
@@ -140,27 +140,27 @@ fn explanation_message(explained: &Explained) -> Explanation {
     }
 }
 
-fn verdict_message(group: &Group, verdict: &Verdict) -> ExplainVerdict {
+fn verdict_message(group: &Group, verdict: &SegmentVerdict) -> ExplainVerdict {
     let mut message = ExplainVerdict {
         code: verdict.code().to_owned(),
         remedy: verdict.remedy().unwrap_or_default(),
         ..ExplainVerdict::default()
     };
     match verdict {
-        Verdict::Planned(draft) => {
+        SegmentVerdict::Planned(draft) => {
             message.text = format!("it would be compacted: {}", draft.reason);
             message.plan = Some(draft_message(group, draft, None));
         }
-        Verdict::InPlan(plan) => {
+        SegmentVerdict::InPlan(plan) => {
             message.text = format!("it is in plan {plan}");
             message.plan_id = plan.0;
         }
-        Verdict::Skipped(reason) => {
+        SegmentVerdict::Skipped(reason) => {
             message.text = reason.to_string();
             message.skipped = Some(skip_message(reason));
         }
-        Verdict::NotFlushed => message.text = "its rows are not in files yet".to_owned(),
-        Verdict::Dropped => message.text = "it has been replaced or dropped".to_owned(),
+        SegmentVerdict::NotFlushed => message.text = "its rows are not in files yet".to_owned(),
+        SegmentVerdict::Dropped => message.text = "it has been replaced or dropped".to_owned(),
     }
     message
 }

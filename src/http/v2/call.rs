@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequestParts, rejection::BytesRejection},
+    extract::FromRequestParts,
     http::{HeaderName, request::Parts},
     response::Response,
 };
@@ -13,11 +13,11 @@ use tonic::Request;
 
 use super::{
     answer::Fault,
-    members::{Members, Room},
+    members::{Members, ValueRoom},
 };
 use crate::{
     access::{Caller, Need},
-    http::{answer::too_large, bounds::copies, guard, shared::Shared},
+    http::{answer::too_large, bounds::copies, guard, request::ReceivedBody, shared::RouteState},
     memory::Account,
     model::{AccessRefusal, Collection, Privilege, collection::DEFAULT_DATABASE},
     standalone::CollectionName,
@@ -43,8 +43,8 @@ pub(super) struct Target {
 }
 
 /// The parts of a request beside its body.
-pub(super) struct Call {
-    shared: Shared,
+pub(super) struct RestCall {
+    shared: RouteState,
     caller: Caller,
     /// Empty: none.
     database: String,
@@ -53,10 +53,10 @@ pub(super) struct Call {
     pub(super) allows_int64: bool,
 }
 
-impl FromRequestParts<Shared> for Call {
+impl FromRequestParts<RouteState> for RestCall {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, shared: &RouteState) -> Result<Self, Response> {
         let caller = parts.extensions.get::<Caller>().cloned();
         let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         Ok(Self {
@@ -69,11 +69,8 @@ impl FromRequestParts<Shared> for Call {
     }
 }
 
-/// A body as axum has read it.
-pub(super) type Body = Result<Bytes, BytesRejection>;
-
-impl Call {
-    pub(super) fn whole(&self, body: Body) -> Result<Bytes, Fault> {
+impl RestCall {
+    pub(super) fn whole(&self, body: ReceivedBody) -> Result<Bytes, Fault> {
         body.map_err(|_| Fault::Answered(Box::new(too_large(self.shared.large.most))))
     }
 
@@ -83,7 +80,7 @@ impl Call {
     /// A body that is no JSON object, or whose values find no memory.
     pub(super) fn members<'b>(&self, request: &'static str, body: &'b [u8]) -> Result<Members<'b>, Fault> {
         let length = body.len() as u64;
-        let room = Room {
+        let room = ValueRoom {
             admitted: length.saturating_mul(self.copies - 1),
             extra: self.shared.growth.of_call(length.saturating_mul(self.copies)),
         };

@@ -7,12 +7,13 @@ use serde_json::{Value as Tree, json};
 
 use super::{
     answer::{Done, Fault, INVALID_PARAMETER, MISSING_PARAMETER},
-    call::{Body, Call, Target},
+    call::{RestCall, Target},
     members::{Members, shown, text_of},
     params::{extra_params, metric, pair, pairs},
 };
 use crate::{
-    json::{Scalar, Value},
+    http::request::ReceivedBody,
+    json::{JsonScalar, Value},
     wire::proto::{
         common::{ConsistencyLevel, KeyValuePair, LoadState},
         milvus::{
@@ -36,7 +37,7 @@ fn nothing() -> Response {
     Done::new(json!({})).answer()
 }
 
-pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn list(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("DatabaseReq", &body)?;
     let request = ShowCollectionsRequest { db_name: call.database(&members)?, ..Default::default() };
@@ -46,11 +47,11 @@ pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fa
 }
 
 /// The collection of a request that has no other members.
-fn named(call: &Call, body: &[u8]) -> Result<Target, Fault> {
+fn named(call: &RestCall, body: &[u8]) -> Result<Target, Fault> {
     call.target(&call.members("CollectionNameReq", body)?)
 }
 
-pub(in crate::http) async fn has(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn has(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let Target { database, name } = named(&call, &call.whole(body)?)?;
     let request = HasCollectionRequest { db_name: database, collection_name: name, ..Default::default() };
     let (has, _) =
@@ -58,7 +59,7 @@ pub(in crate::http) async fn has(call: Call, body: Body) -> Result<Response, Fau
     Ok(Done::new(json!({"has": has.value})).answer())
 }
 
-pub(in crate::http) async fn stats(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn stats(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let Target { database, name } = named(&call, &call.whole(body)?)?;
     let request = GetCollectionStatisticsRequest { db_name: database, collection_name: name, ..Default::default() };
     let (found, _) = call
@@ -68,25 +69,25 @@ pub(in crate::http) async fn stats(call: Call, body: Body) -> Result<Response, F
     Ok(Done::new(json!({"rowCount": rows.unwrap_or(0)})).answer())
 }
 
-pub(in crate::http) async fn drop_one(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn drop_one(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let Target { database, name } = named(&call, &call.whole(body)?)?;
     let request = DropCollectionRequest { db_name: database, collection_name: name, ..Default::default() };
     call.ask("DropCollection", request, |service, request| service.drop_collection(request).boxed()).await?;
     Ok(nothing())
 }
 
-pub(in crate::http) async fn load(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn load(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     load_one(&call, named(&call, &call.whole(body)?)?).await?;
     Ok(nothing())
 }
 
-async fn load_one(call: &Call, Target { database, name }: Target) -> Result<(), Fault> {
+async fn load_one(call: &RestCall, Target { database, name }: Target) -> Result<(), Fault> {
     let request = LoadCollectionRequest { db_name: database, collection_name: name, ..Default::default() };
     call.ask("LoadCollection", request, |service, request| service.load_collection(request).boxed()).await?;
     Ok(())
 }
 
-pub(in crate::http) async fn release(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn release(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let Target { database, name } = named(&call, &call.whole(body)?)?;
     let request = ReleaseCollectionRequest { db_name: database, collection_name: name, ..Default::default() };
     call.ask("ReleaseCollection", request, |service, request| service.release_collection(request).boxed()).await?;
@@ -94,21 +95,21 @@ pub(in crate::http) async fn release(call: Call, body: Body) -> Result<Response,
 }
 
 /// Rows are in segments when the service answers, so there is nothing to wait for.
-pub(in crate::http) async fn flush(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn flush(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let Target { database, name } = named(&call, &call.whole(body)?)?;
     let request = FlushRequest { db_name: database, collection_names: vec![name], ..Default::default() };
     call.ask("Flush", request, |service, request| service.flush(request).boxed()).await?;
     Ok(nothing())
 }
 
-async fn state(call: &Call, Target { database, name }: Target) -> Result<LoadState, Fault> {
+async fn state(call: &RestCall, Target { database, name }: Target) -> Result<LoadState, Fault> {
     let request = GetLoadStateRequest { db_name: database, collection_name: name, ..Default::default() };
     let (found, _) =
         call.ask("GetLoadState", request, |service, request| service.get_load_state(request).boxed()).await?;
     Ok(found.state())
 }
 
-pub(in crate::http) async fn load_state(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn load_state(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("CollectionNameReq", &body)?;
     let target = call.target(&members)?;
@@ -134,7 +135,7 @@ pub(in crate::http) async fn load_state(call: Call, body: Body) -> Result<Respon
     }
 }
 
-pub(in crate::http) async fn describe(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn describe(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let target = named(&call, &call.whole(body)?)?;
     let Target { database, name } = target.clone();
     let request = DescribeCollectionRequest { db_name: database, collection_name: name, ..Default::default() };
@@ -238,7 +239,7 @@ struct Definition {
     indexes: Vec<CreateIndexRequest>,
 }
 
-pub(in crate::http) async fn create(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn create(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("CollectionReq", &body)?;
     members.refuse(&["externalSource", "externalSpec"])?;
@@ -423,12 +424,12 @@ fn defined(
 fn default_value(data_type: DataType, value: Value<'_>) -> Result<ValueField, Fault> {
     let scalar = value.scalar();
     let number = match &scalar {
-        Some(Scalar::Number(number)) => Some(number),
+        Some(JsonScalar::Number(number)) => Some(number),
         _ => None,
     };
     let (expected, data) = match data_type {
         DataType::Bool => match scalar {
-            Some(Scalar::Bool(flag)) => ("bool", Some(value_field::Data::BoolData(flag))),
+            Some(JsonScalar::Bool(flag)) => ("bool", Some(value_field::Data::BoolData(flag))),
             _ => ("bool", None),
         },
         DataType::Int8 | DataType::Int16 | DataType::Int32 => {
@@ -444,7 +445,7 @@ fn default_value(data_type: DataType, value: Value<'_>) -> Result<ValueField, Fa
         }
         DataType::Double => ("number", number.map(|number| value_field::Data::DoubleData(number.as_f64()))),
         DataType::VarChar => match scalar {
-            Some(Scalar::Text(text)) => ("string", Some(value_field::Data::StringData(text.into_owned()))),
+            Some(JsonScalar::Text(text)) => ("string", Some(value_field::Data::StringData(text.into_owned()))),
             _ => ("string", None),
         },
         // The service refuses it by name.

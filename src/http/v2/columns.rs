@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::members::{is_null, numbers, shown, text_of};
 use crate::{
-    json::{Event, Reader, Value},
+    json::{JsonEvent, Reader, Value},
     model::{CollectionSchema, DataType, Field},
     wire::proto::schema::{
         self as proto, FieldData, ScalarField, VectorField, field_data, scalar_field::Data, vector_field,
@@ -282,12 +282,12 @@ fn array(field: &Field, list: &[u8]) -> Option<ScalarField> {
     }
     let data = match field.element_type? {
         DataType::Bool => {
-            let flags = elements(list, |event| if let Event::Bool(flag) = event { Some(flag) } else { None });
+            let flags = elements(list, |event| if let JsonEvent::Bool(flag) = event { Some(flag) } else { None });
             Data::BoolData(proto::BoolArray { data: flags? })
         }
         DataType::VarChar => {
             let texts = elements(list, |event| match event {
-                Event::Text(text) => Some(text.decode().into_owned()),
+                JsonEvent::Text(text) => Some(text.decode().into_owned()),
                 _ => None,
             });
             Data::StringData(proto::StringArray { data: texts? })
@@ -301,15 +301,15 @@ fn array(field: &Field, list: &[u8]) -> Option<ScalarField> {
     Some(ScalarField { data: Some(data) })
 }
 
-fn elements<T>(list: &[u8], read: impl Fn(Event<'_>) -> Option<T>) -> Option<Vec<T>> {
+fn elements<T>(list: &[u8], read: impl Fn(JsonEvent<'_>) -> Option<T>) -> Option<Vec<T>> {
     let mut reader = Reader::new(list);
-    if reader.event().ok()?? != Event::ArrayStart {
+    if reader.event().ok()?? != JsonEvent::ArrayStart {
         return None;
     }
     let mut elements = Vec::new();
     loop {
         match reader.event().ok()?? {
-            Event::End => return Some(elements),
+            JsonEvent::End => return Some(elements),
             event => elements.push(read(event)?),
         }
     }

@@ -6,14 +6,15 @@ use serde_json::json;
 
 use super::{
     answer::{BAD_KEY, BAD_ROWS, Done, Fault},
-    call::{Body, Call, Target},
+    call::{RestCall, Target},
     columns::columns,
     members::{Members, shown, text_of},
     params::pair,
-    rows::{Keys, Rows},
+    rows::{JsonKeys, JsonRows},
 };
 use crate::{
-    json::{Scalar, Value},
+    http::request::ReceivedBody,
+    json::{JsonScalar, Value},
     model::{CollectionSchema, DataType, Field, Privilege},
     wire::proto::{
         common::ConsistencyLevel,
@@ -37,7 +38,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn read(call: &Call, members: &Members<'_>, privilege: Privilege) -> Result<Self, Fault> {
+    fn read(call: &RestCall, members: &Members<'_>, privilege: Privilege) -> Result<Self, Fault> {
         let target = call.target(members)?;
         let meta = call.definition(&target, privilege)?;
         let (num_rows, columns) = data(members, &meta.schema)?;
@@ -56,9 +57,9 @@ fn data(members: &Members<'_>, schema: &CollectionSchema) -> Result<(u32, Vec<Fi
 }
 
 /// The answer to a write: counts and keys have the name of the call.
-fn written(call: &Call, result: &MutationResult, count: i64, names: [&str; 2]) -> Result<Response, Fault> {
+fn written(call: &RestCall, result: &MutationResult, count: i64, names: [&str; 2]) -> Result<Response, Fault> {
     let no_keys = || bad_key("unsupported primary key data type");
-    let keys = Keys { keys: result.i_ds.as_ref().ok_or_else(no_keys)?, allows_int64: call.allows_int64 };
+    let keys = JsonKeys { keys: result.i_ds.as_ref().ok_or_else(no_keys)?, allows_int64: call.allows_int64 };
     Ok(Done::of_rows(json!({names[0]: count, names[1]: keys})).answer())
 }
 
@@ -66,7 +67,7 @@ fn bad_key(why: &str) -> Fault {
     Fault::Coded(BAD_KEY, format!("please check the primary key and its' type can only in [int, string], error: {why}"))
 }
 
-pub(in crate::http) async fn insert(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn insert(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("CollectionDataReq", &body)?;
     let Writing { target, partition, num_rows, columns } = Writing::read(&call, &members, Privilege::Insert)?;
@@ -82,7 +83,7 @@ pub(in crate::http) async fn insert(call: Call, body: Body) -> Result<Response, 
     written(&call, &result, result.insert_cnt, ["insertCount", "insertIds"])
 }
 
-pub(in crate::http) async fn upsert(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn upsert(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("CollectionDataReq", &body)?;
     members.refuse(&["partialUpdate", "fieldOps"])?;
@@ -99,7 +100,7 @@ pub(in crate::http) async fn upsert(call: Call, body: Body) -> Result<Response, 
     written(&call, &result, result.upsert_cnt, ["upsertCount", "upsertIds"])
 }
 
-pub(in crate::http) async fn delete(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn delete(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("CollectionFilterReq", &body)?;
     members.refuse(&["exprParams"])?;
@@ -129,7 +130,7 @@ pub(super) fn consistency(members: &Members<'_>) -> Result<(i32, bool), Fault> {
     }
 }
 
-pub(in crate::http) async fn query(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn query(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("QueryReqV2", &body)?;
     members.refuse(&["exprParams", "orderByFields"])?;
@@ -159,7 +160,7 @@ pub(in crate::http) async fn query(call: Call, body: Body) -> Result<Response, F
     queried(&call, request).await
 }
 
-pub(in crate::http) async fn get(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn get(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("CollectionIDReq", &body)?;
     let id = members.value("id").ok_or_else(|| members.missing("id"))?;
@@ -180,22 +181,22 @@ pub(in crate::http) async fn get(call: Call, body: Body) -> Result<Response, Fau
     queried(&call, request).await
 }
 
-async fn queried(call: &Call, request: QueryRequest) -> Result<Response, Fault> {
+async fn queried(call: &RestCall, request: QueryRequest) -> Result<Response, Fault> {
     let (results, memory) = call.ask("Query", request, |service, request| service.query(request).boxed()).await?;
     let QueryResults { fields_data, .. } = &results;
-    let rows = Rows { fields: fields_data, keys: None, scores: &[], allows_int64: call.allows_int64 };
+    let rows = JsonRows { fields: fields_data, keys: None, scores: &[], allows_int64: call.allows_int64 };
     Done::of_rows(rows).held_answer(memory)
 }
 
 /// The filter for a key, or for each key of a list.
 fn key_filter(key: &Field, id: Value<'_>) -> Result<String, Fault> {
     let literal = |value: Value<'_>| match (key.data_type, value.scalar()) {
-        (DataType::Int64, Some(Scalar::Number(_) | Scalar::Text(_))) => {
+        (DataType::Int64, Some(JsonScalar::Number(_) | JsonScalar::Text(_))) => {
             let text = text_of(value);
             text.parse::<i64>().map(|key| key.to_string()).map_err(|e| bad_key(&format!("{}: {e}", shown(&text))))
         }
         // As a string of JSON, whose escapes are those of expressions.
-        (DataType::VarChar, Some(Scalar::Text(text))) => Ok(quoted(&text)),
+        (DataType::VarChar, Some(JsonScalar::Text(text))) => Ok(quoted(&text)),
         _ => Err(bad_key(&format!("{} is no {}", shown(&text_of(value)), key.data_type.name()))),
     };
     let keys: Vec<String> = match id.elements() {

@@ -6,15 +6,18 @@ use serde_json::json;
 
 use super::{
     answer::{Done, Fault},
-    call::{Body, Call, Target},
+    call::{RestCall, Target},
     params::{extra_params, metric, pairs, param},
 };
-use crate::wire::proto::milvus::{CreateIndexRequest, DescribeIndexRequest, DropIndexRequest, IndexDescription};
+use crate::{
+    http::request::ReceivedBody,
+    wire::proto::milvus::{CreateIndexRequest, DescribeIndexRequest, DropIndexRequest, IndexDescription},
+};
 
 /// Milvus' code for an index that is not there.
 const NO_INDEX: i32 = 700;
 
-async fn described(call: &Call, target: Target, index: String) -> Result<Vec<IndexDescription>, Fault> {
+async fn described(call: &RestCall, target: Target, index: String) -> Result<Vec<IndexDescription>, Fault> {
     let Target { database, name } = target;
     let request =
         DescribeIndexRequest { db_name: database, collection_name: name, index_name: index, ..Default::default() };
@@ -24,7 +27,7 @@ async fn described(call: &Call, target: Target, index: String) -> Result<Vec<Ind
 }
 
 /// Names; a collection without an index has none.
-pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn list(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let target = call.target(&call.members("CollectionNameReq", &body)?)?;
     let found = match described(&call, target, String::new()).await {
@@ -34,7 +37,7 @@ pub(in crate::http) async fn list(call: Call, body: Body) -> Result<Response, Fa
     Ok(Done::new(found.into_iter().map(|index| index.index_name).collect::<Vec<_>>()).answer())
 }
 
-pub(in crate::http) async fn describe(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn describe(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("IndexReq", &body)?;
     let found = described(&call, call.target(&members)?, members.required("indexName")?).await?;
@@ -55,7 +58,7 @@ pub(in crate::http) async fn describe(call: Call, body: Body) -> Result<Response
     Ok(Done::new(described.collect::<Vec<_>>()).answer())
 }
 
-pub(in crate::http) async fn create(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn create(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("IndexParamReq", &body)?;
     let Target { database, name } = call.target(&members)?;
@@ -77,7 +80,7 @@ pub(in crate::http) async fn create(call: Call, body: Body) -> Result<Response, 
     Ok(Done::new(json!({})).answer())
 }
 
-pub(in crate::http) async fn drop_one(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn drop_one(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("IndexReq", &body)?;
     let Target { database, name } = call.target(&members)?;

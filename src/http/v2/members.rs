@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::answer::{Fault, MISSING_PARAMETER, NOT_JSON};
 use crate::{
     error::{Classify as _, ErrorKind},
-    json::{self, Event, Reader, Scalar, Value},
+    json::{self, JsonEvent, JsonScalar, Reader, Value},
     memory::Extra,
     wire::status,
 };
@@ -26,27 +26,27 @@ const OBJECT_BYTES: u64 = 256;
 /// Values at a greater depth stay text.
 const MOST_DEPTH: usize = 5;
 
-fn weight(event: Event<'_>, depth: usize) -> u64 {
+fn weight(event: JsonEvent<'_>, depth: usize) -> u64 {
     match event {
         _ if depth > MOST_DEPTH => 0,
-        Event::ObjectStart => OBJECT_BYTES,
-        Event::ArrayStart => LIST_BYTES,
-        Event::Key(_) => MEMBER_BYTES,
-        Event::Text(_) | Event::Null => TEXT_BYTES,
-        Event::Number(_) | Event::Bool(_) => NUMBER_BYTES,
-        Event::End => 0,
+        JsonEvent::ObjectStart => OBJECT_BYTES,
+        JsonEvent::ArrayStart => LIST_BYTES,
+        JsonEvent::Key(_) => MEMBER_BYTES,
+        JsonEvent::Text(_) | JsonEvent::Null => TEXT_BYTES,
+        JsonEvent::Number(_) | JsonEvent::Bool(_) => NUMBER_BYTES,
+        JsonEvent::End => 0,
     }
 }
 
 /// The memory for the values of a body.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct ValueRoom {
     /// Bytes that the request was let in with, beside the body itself.
     pub(super) admitted: u64,
     pub(super) extra: Extra,
 }
 
-impl Room {
+impl ValueRoom {
     fn take(&mut self, bytes: u64) -> Result<(), Fault> {
         self.extra.take(bytes.saturating_sub(self.admitted)).map_err(|full| match full.kind() {
             ErrorKind::Invalid => Fault::invalid(format!("the values of the body are too many: {full}")),
@@ -76,7 +76,7 @@ pub(super) fn shown(text: &str) -> String {
 /// A value as it is written, without the quotes of a string.
 pub(super) fn text_of(value: Value<'_>) -> Cow<'_, str> {
     match value.scalar() {
-        Some(Scalar::Text(text)) => text,
+        Some(JsonScalar::Text(text)) => text,
         _ => String::from_utf8_lossy(value.raw()),
     }
 }
@@ -104,7 +104,7 @@ pub(super) struct Members<'b> {
     request: &'static str,
     members: Vec<(Cow<'b, str>, Value<'b>)>,
     /// Of a whole body: held until the request is answered.
-    _room: Option<Room>,
+    _room: Option<ValueRoom>,
 }
 
 impl<'b> Members<'b> {
@@ -112,7 +112,7 @@ impl<'b> Members<'b> {
     ///
     /// # Errors
     /// A body that is no JSON object, or whose values find no room.
-    pub(super) fn read(request: &'static str, body: &'b [u8], mut room: Room) -> Result<Self, Fault> {
+    pub(super) fn read(request: &'static str, body: &'b [u8], mut room: ValueRoom) -> Result<Self, Fault> {
         if body.iter().all(u8::is_ascii_whitespace) {
             let text = "can only accept json format request, the request body should be nil, however {} is valid";
             return Err(Fault::Coded(NOT_JSON, text.to_owned()));
@@ -156,7 +156,7 @@ impl<'b> Members<'b> {
     pub(super) fn text(&self, name: &str) -> Result<String, Fault> {
         match self.value(name).map(|value| (value, value.scalar())) {
             None => Ok(String::new()),
-            Some((_, Some(Scalar::Text(text)))) => Ok(text.into_owned()),
+            Some((_, Some(JsonScalar::Text(text)))) => Ok(text.into_owned()),
             Some((value, _)) => Err(self.wrong(name, value, "string")),
         }
     }
@@ -164,7 +164,7 @@ impl<'b> Members<'b> {
     pub(super) fn int(&self, name: &str) -> Result<Option<i64>, Fault> {
         let Some(value) = self.value(name) else { return Ok(None) };
         let number = match value.scalar() {
-            Some(Scalar::Number(number)) => number.as_i64().filter(|number| i32::try_from(*number).is_ok()),
+            Some(JsonScalar::Number(number)) => number.as_i64().filter(|number| i32::try_from(*number).is_ok()),
             _ => None,
         };
         number.map(Some).ok_or_else(|| self.wrong(name, value, "int32"))
@@ -174,7 +174,7 @@ impl<'b> Members<'b> {
     pub(super) fn flag(&self, name: &str) -> Result<bool, Fault> {
         match self.value(name).map(|value| (value, value.scalar())) {
             None => Ok(false),
-            Some((_, Some(Scalar::Bool(flag)))) => Ok(flag),
+            Some((_, Some(JsonScalar::Bool(flag)))) => Ok(flag),
             Some((value, _)) => Err(self.wrong(name, value, "bool")),
         }
     }
@@ -182,7 +182,7 @@ impl<'b> Members<'b> {
     pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, Fault> {
         let Some(list) = self.list(name)? else { return Ok(None) };
         let texts = list.map(|value| match value.scalar() {
-            Some(Scalar::Text(text)) => Ok(text.into_owned()),
+            Some(JsonScalar::Text(text)) => Ok(text.into_owned()),
             _ if is_null(value) => Ok(String::new()),
             _ => Err(self.wrong(name, value, "string")),
         });
@@ -248,16 +248,16 @@ impl<'b> Members<'b> {
 /// The numbers of a list of numbers.
 pub(super) fn numbers<T: std::str::FromStr>(list: &[u8], mut take: impl FnMut(T)) -> bool {
     let mut reader = Reader::new(list);
-    if !matches!(reader.event(), Ok(Some(Event::ArrayStart))) {
+    if !matches!(reader.event(), Ok(Some(JsonEvent::ArrayStart))) {
         return false;
     }
     loop {
         match reader.event() {
-            Ok(Some(Event::Number(number))) => match number.raw().parse() {
+            Ok(Some(JsonEvent::Number(number))) => match number.raw().parse() {
                 Ok(number) => take(number),
                 Err(_) => return false,
             },
-            Ok(Some(Event::End)) => return true,
+            Ok(Some(JsonEvent::End)) => return true,
             _ => return false,
         }
     }

@@ -26,10 +26,10 @@ mod tests;
 
 use axum::{Router, routing::post};
 
-use super::{paths, shared::Shared};
+use super::{paths, shared::RouteState};
 
 /// All routes of this style.
-pub(super) fn routes() -> Router<Shared> {
+pub(super) fn routes() -> Router<RouteState> {
     Router::new()
         .route(paths::V2_INSERT, post(entities::insert))
         .route(paths::V2_UPSERT, post(entities::upsert))

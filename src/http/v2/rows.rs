@@ -20,7 +20,7 @@ use crate::{
 
 /// Rows of a query or a search.
 #[derive(Debug)]
-pub(super) struct Rows<'a> {
+pub(super) struct JsonRows<'a> {
     pub(super) fields: &'a [FieldData],
     /// Name of the primary key and the keys, for an answer whose columns may lack them.
     pub(super) keys: Option<(&'a str, &'a IDs)>,
@@ -31,12 +31,12 @@ pub(super) struct Rows<'a> {
 
 /// Keys of rows that were written.
 #[derive(Debug)]
-pub(super) struct Keys<'a> {
+pub(super) struct JsonKeys<'a> {
     pub(super) keys: &'a IDs,
     pub(super) allows_int64: bool,
 }
 
-impl Serialize for Keys<'_> {
+impl Serialize for JsonKeys<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.keys.id_field {
             Some(IdField::IntId(keys)) if self.allows_int64 => keys.data.serialize(serializer),
@@ -47,7 +47,7 @@ impl Serialize for Keys<'_> {
     }
 }
 
-impl Rows<'_> {
+impl JsonRows<'_> {
     fn count(&self) -> usize {
         let keys = self.keys.and_then(|(_, keys)| keys.id_field.as_ref()).map(|keys| match keys {
             IdField::IntId(keys) => keys.data.len(),
@@ -57,7 +57,7 @@ impl Rows<'_> {
     }
 }
 
-impl Serialize for Rows<'_> {
+impl Serialize for JsonRows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let count = self.count();
         let mut rows = serializer.serialize_seq(Some(count))?;
@@ -69,13 +69,13 @@ impl Serialize for Rows<'_> {
 }
 
 struct JsonRow<'a> {
-    rows: &'a Rows<'a>,
+    rows: &'a JsonRows<'a>,
     at: usize,
 }
 
 impl Serialize for JsonRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Rows { fields, keys, scores, allows_int64 } = *self.rows;
+        let JsonRows { fields, keys, scores, allows_int64 } = *self.rows;
         let at = self.at;
         let is_column = |name: &str| fields.iter().any(|field| !field.is_dynamic && field.field_name == name);
         let mut row = serializer.serialize_map(None)?;

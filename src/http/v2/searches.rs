@@ -7,14 +7,15 @@ use prost::Message as _;
 
 use super::{
     answer::{Done, Fault, MISSING_PARAMETER},
-    call::{Body, Call},
+    call::RestCall,
     columns::bits,
     entities::{DEFAULT_LIMIT, consistency},
     members::{Members, is_null, not_json, numbers, shown, text_of},
     params::pair,
-    rows::Rows,
+    rows::JsonRows,
 };
 use crate::{
+    http::request::ReceivedBody,
     json::{MAX_TREE_BYTES, Value},
     memory::Account,
     model::{CollectionSchema, DataType, Field, Privilege},
@@ -24,7 +25,7 @@ use crate::{
     },
 };
 
-pub(in crate::http) async fn search(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn search(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("SearchReqV2", &body)?;
     members.refuse(&UNSUPPORTED)?;
@@ -68,7 +69,7 @@ pub(in crate::http) async fn search(call: Call, body: Body) -> Result<Response, 
 /// Members of a search that mean something in Milvus and nothing here.
 const UNSUPPORTED: [&str; 5] = ["exprParams", "ids", "functionScore", "functionChains", "searchAggregation"];
 
-pub(in crate::http) async fn hybrid_search(call: Call, body: Body) -> Result<Response, Fault> {
+pub(in crate::http) async fn hybrid_search(call: RestCall, body: ReceivedBody) -> Result<Response, Fault> {
     let body = call.whole(body)?;
     let members = call.members("HybridSearchReq", &body)?;
     members.refuse(&UNSUPPORTED)?;
@@ -134,14 +135,15 @@ fn one_of_several(search: &Members<'_>, schema: &CollectionSchema) -> Result<Sea
 
 /// The rows that were found, as JSON.
 fn found_rows(
-    call: &Call,
+    call: &RestCall,
     schema: &CollectionSchema,
     found: SearchResults,
     memory: Option<Account>,
 ) -> Result<Response, Fault> {
     let results = found.results.unwrap_or_default();
     let keys = results.ids.as_ref().map(|keys| (schema.primary_key().name.as_str(), keys));
-    let rows = Rows { fields: &results.fields_data, keys, scores: &results.scores, allows_int64: call.allows_int64 };
+    let rows =
+        JsonRows { fields: &results.fields_data, keys, scores: &results.scores, allows_int64: call.allows_int64 };
     Done::of_search(rows, results.topks.clone()).held_answer(memory)
 }
 

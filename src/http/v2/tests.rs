@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 use super::{
     answer::Fault,
     columns::columns,
-    members::{Members, Room},
+    members::{Members, ValueRoom},
 };
 use crate::{
     config::LimitsConfig,
@@ -503,7 +503,7 @@ async fn default_values_have_the_types_of_their_fields() {
 #[test]
 fn members_are_found_as_go_finds_them() {
     let body = br#" {"DBNAME": "a", "dbName": "b", "x": null, "Limit": 5, "unknown": {}} "#;
-    let room = || Room { admitted: 0, extra: pools::ample() };
+    let room = || ValueRoom { admitted: 0, extra: pools::ample() };
     let members = Members::read("Req", body, room()).unwrap();
     assert_eq!(members.text("dbName").unwrap(), "b", "the exact name wins");
     assert_eq!((members.text("x").unwrap(), members.int("limit").unwrap()), (String::new(), Some(5)));
@@ -516,7 +516,7 @@ fn members_are_found_as_go_finds_them() {
 fn what_a_body_becomes_takes_memory() {
     let many = |value: &str| format!(r#"{{"data":[{}]}}"#, vec![value; 1000].join(","));
     let code = |body: &str, admitted: u64, growth: &Growth| {
-        let room = Room { admitted, extra: growth.of_call(0) };
+        let room = ValueRoom { admitted, extra: growth.of_call(0) };
         match Members::read("Req", body.as_bytes(), room).err()? {
             Fault::Coded(code, text) => Some((code, text)),
             Fault::Answered(_) => None,

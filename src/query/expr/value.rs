@@ -16,14 +16,14 @@ pub(in crate::query) enum RowValue<'a> {
     Text(Cow<'a, str>),
 }
 
-impl<'a> From<json::Scalar<'a>> for RowValue<'a> {
-    fn from(scalar: json::Scalar<'a>) -> Self {
+impl<'a> From<json::JsonScalar<'a>> for RowValue<'a> {
+    fn from(scalar: json::JsonScalar<'a>) -> Self {
         match scalar {
-            json::Scalar::Bool(value) => Self::Bool(value),
-            json::Scalar::Number(number) => {
+            json::JsonScalar::Bool(value) => Self::Bool(value),
+            json::JsonScalar::Number(number) => {
                 Self::Number(number.as_i64().map_or_else(|| Num::Float(number.as_f64()), Num::Int))
             }
-            json::Scalar::Text(text) => Self::Text(text),
+            json::JsonScalar::Text(text) => Self::Text(text),
         }
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Execution, Task, TaskOutcome, Worker, WorkerError};
+use super::{RunningTask, Task, TaskOutcome, Worker, WorkerError};
 use crate::{
     error::ErrorKind,
     model::{Progress, ProgressReport},
@@ -31,12 +31,12 @@ pub(crate) trait WorkerBench: Sync {
     async fn objects(&self) -> Vec<String>;
 }
 
-type Answer = Result<TaskOutcome, WorkerError>;
+type TaskAnswer = Result<TaskOutcome, WorkerError>;
 
 /// Runs a task to its end and collects the reports.
-async fn run(bench: &dyn WorkerBench, task: Task) -> (Answer, Vec<ProgressReport>) {
+async fn run(bench: &dyn WorkerBench, task: Task) -> (TaskAnswer, Vec<ProgressReport>) {
     let (sender, mut reports) = watch::channel(ProgressReport::default());
-    let Execution { done } = bench.worker().start(task, sender, CancellationToken::new());
+    let RunningTask { done } = bench.worker().start(task, sender, CancellationToken::new());
     let collect = async {
         let mut seen = vec![*reports.borrow_and_update()];
         while reports.changed().await.is_ok() {
@@ -127,7 +127,7 @@ pub(crate) async fn ends_soon_when_it_is_told_to(slow: &dyn WorkerBench) {
     let before = slow.objects().await;
     let (sender, mut reports) = watch::channel(ProgressReport::default());
     let cancel = CancellationToken::new();
-    let Execution { mut done } = slow.worker().start(slow.good(), sender, cancel.clone());
+    let RunningTask { mut done } = slow.worker().start(slow.good(), sender, cancel.clone());
     // It is at work.
     tokio::select! {
         answer = &mut done => panic!("ended by itself: {answer:?}"),
@@ -145,7 +145,7 @@ pub(crate) async fn is_told_to_end_before_it_begins(bench: &dyn WorkerBench) {
     let (sender, _) = watch::channel(ProgressReport::default());
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let Execution { done } = bench.worker().start(bench.good(), sender, cancel);
+    let RunningTask { done } = bench.worker().start(bench.good(), sender, cancel);
     let answer = tokio::time::timeout(SOON, done).await.expect("ends");
     assert_eq!(answer.unwrap_err().kind, ErrorKind::Cancelled);
     assert_eq!(bench.objects().await, before);

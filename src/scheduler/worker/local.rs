@@ -9,7 +9,7 @@ use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Execution, Task, TaskOutcome, Worker, WorkerError};
+use super::{RunningTask, Task, TaskOutcome, Worker, WorkerError};
 use crate::{
     background::Background,
     compactor::{CompactError, Compactor, ProgressSink},
@@ -37,7 +37,7 @@ impl LocalWorker {
 
 impl Worker for LocalWorker {
     /// Begins at once.
-    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution {
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> RunningTask {
         let compactor = Arc::clone(&self.compactor);
         let progress = ProgressSink::from(reports);
         let work = async move {
@@ -59,7 +59,7 @@ impl Worker for LocalWorker {
                 Err(WorkerError { kind: ErrorKind::Internal, message: format!("the merge ended early: {error}") })
             })
         };
-        Execution { done: done.boxed() }
+        RunningTask { done: done.boxed() }
     }
 
     fn rest_ended(&self) -> BoxFuture<'_, ()> {

@@ -29,7 +29,7 @@ pub trait Worker: Send + Sync {
     ///
     /// `reports` receives the progress. Within one execution neither the beat nor a count of work done falls. The beat
     /// has to change while the execution lives, also when it only waits for memory.
-    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution;
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> RunningTask;
 
     /// Waits until nothing is left of executions that have ended or were dropped: then they hold neither the catalog nor
     /// the store any more, and another process may open both. A worker whose executions live in `done` alone leaves
@@ -40,6 +40,6 @@ pub trait Worker: Send + Sync {
 }
 
 /// A running task as the scheduler holds it.
-pub struct Execution {
+pub struct RunningTask {
     pub done: BoxFuture<'static, Result<TaskOutcome, WorkerError>>,
 }

@@ -28,7 +28,7 @@ use crate::{
     },
     meta::{MetaError, RedbStore},
     model::{CollectionSchema, DataType, Job, JobId, Plan, PlanId, PlanState, PrimaryKey, SegmentId},
-    storage::{Backend, SegmentStore},
+    storage::{SegmentStore, StorageBackend},
     telemetry::Metrics,
 };
 
@@ -99,7 +99,7 @@ impl World {
     ) -> Result<Self, StandaloneError> {
         let local = SegmentStore::open(&config.storage, directory.path()).unwrap();
         let gate = Gate::new(local.backend());
-        let store = SegmentStore::with_backend(Arc::clone(&gate) as Arc<dyn Backend>, &config.storage);
+        let store = SegmentStore::with_backend(Arc::clone(&gate) as Arc<dyn StorageBackend>, &config.storage);
         let standalone = Standalone::start(Parts {
             config: Arc::clone(&config),
             clock: Arc::clone(&clock),

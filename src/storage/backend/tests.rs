@@ -17,11 +17,11 @@ use crate::{
 
 /// The promises of every backend.
 #[rstest]
-#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
-#[case::local(|dir: &Path| Arc::new(LocalFiles::open(&dir.join("a/b")).unwrap()) as Arc<dyn Backend>)]
-#[case::wrapped(|dir: &Path| Gate::new(Arc::new(LocalFiles::open(dir).unwrap())) as Arc<dyn Backend>)]
+#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn StorageBackend>)]
+#[case::local(|dir: &Path| Arc::new(LocalFiles::open(&dir.join("a/b")).unwrap()) as Arc<dyn StorageBackend>)]
+#[case::wrapped(|dir: &Path| Gate::new(Arc::new(LocalFiles::open(dir).unwrap())) as Arc<dyn StorageBackend>)]
 #[tokio::test]
-async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn StorageBackend>) {
     let dir = tempfile::tempdir().unwrap();
     let backend = make(dir.path());
     assert_eq!(names(&*backend, "insert_log").await, Vec::<String>::new());
@@ -68,10 +68,10 @@ async fn backends_behave_alike(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
 }
 
 #[rstest]
-#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
-#[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn Backend>)]
+#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn StorageBackend>)]
+#[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn StorageBackend>)]
 #[tokio::test]
-async fn of_many_swaps_at_once_one_is_done(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+async fn of_many_swaps_at_once_one_is_done(#[case] make: fn(&Path) -> Arc<dyn StorageBackend>) {
     let dir = tempfile::tempdir().unwrap();
     // Each over a backend of its own where that is possible, as other processes would have it.
     let backends: Vec<_> = (0..8).map(|_| make(dir.path())).collect();

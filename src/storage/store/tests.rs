@@ -77,10 +77,10 @@ impl Pace for Leave {
 }
 
 #[rstest]
-#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn Backend>)]
-#[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn Backend>)]
+#[case::memory(|_: &Path| Arc::new(Bucket::in_memory()) as Arc<dyn StorageBackend>)]
+#[case::local(|dir: &Path| Arc::new(LocalFiles::open(dir).unwrap()) as Arc<dyn StorageBackend>)]
 #[tokio::test]
-async fn objects_move_in_parts_at_the_allowed_pace(#[case] make: fn(&Path) -> Arc<dyn Backend>) {
+async fn objects_move_in_parts_at_the_allowed_pace(#[case] make: fn(&Path) -> Arc<dyn StorageBackend>) {
     let dir = tempfile::tempdir().unwrap();
     let store = SegmentStore::with_backend(make(dir.path()), &config());
     let leave = Leave::of(Some(4), 3);

@@ -9,7 +9,7 @@ fn metrics() -> Metrics {
 }
 
 /// `docs/metrics.md` has one row per metric: name, kind, labels, meaning.
-fn row(metric: &Described) -> String {
+fn row(metric: &MetricEntry) -> String {
     let labels = if metric.labels.is_empty() { "–".to_owned() } else { metric.labels.join(", ") };
     format!("| `{}` | {} | {labels} | {} |", metric.name, metric.kind, metric.help)
 }

@@ -32,17 +32,17 @@ pub struct ShapeId(usize);
 
 /// The structure of a message.
 #[derive(Debug, Default)]
-pub(super) struct Shape {
+pub(super) struct MessageShape {
     /// Of the structure itself.
     pub(super) bytes: u64,
     /// Number of fields that are lists or maps.
     pub(super) lists: usize,
     /// By field number.
-    fields: Vec<(u32, Field)>,
+    fields: Vec<(u32, ShapeField)>,
 }
 
-impl Shape {
-    pub(super) fn field(&self, number: u32) -> Option<Field> {
+impl MessageShape {
+    pub(super) fn field(&self, number: u32) -> Option<ShapeField> {
         // Most messages number their fields from 1 without a gap.
         let usual = self.fields.get(number.wrapping_sub(1) as usize).filter(|(found, _)| *found == number);
         let sought = || {
@@ -55,7 +55,7 @@ impl Shape {
 
 /// A field of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field {
+pub(super) struct ShapeField {
     pub(super) wire: Wire,
     pub(super) content: Content,
     /// Its place among the lists of its message, if it is one.
@@ -87,7 +87,7 @@ pub(super) enum Content {
 /// The shapes of all messages.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
-    shapes: Vec<Shape>,
+    shapes: Vec<MessageShape>,
     /// By full name, with a dot in front.
     names: HashMap<String, ShapeId>,
     /// Input of each method, by its path.
@@ -95,8 +95,8 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    pub(super) fn get(&self, id: ShapeId) -> &Shape {
-        static NONE: Shape = Shape { bytes: 0, lists: 0, fields: Vec::new() };
+    pub(super) fn get(&self, id: ShapeId) -> &MessageShape {
+        static NONE: MessageShape = MessageShape { bytes: 0, lists: 0, fields: Vec::new() };
         self.shapes.get(id.0).unwrap_or(&NONE)
     }
 }
@@ -124,13 +124,13 @@ pub fn shape_of(name: &str) -> Option<ShapeId> {
 }
 
 /// A message as it is described.
-struct Described<'d> {
+struct MessageDescription<'d> {
     message: &'d DescriptorProto,
     /// In proto3 a number needs no mark.
     is_proto3: bool,
 }
 
-impl Described<'_> {
+impl MessageDescription<'_> {
     fn is_map_entry(&self) -> bool {
         self.message.options.as_ref().is_some_and(|options| options.map_entry())
     }
@@ -160,25 +160,25 @@ fn describe<'d>(
     message: &'d DescriptorProto,
     is_proto3: bool,
     names: &mut HashMap<String, ShapeId>,
-    described: &mut Vec<Described<'d>>,
+    described: &mut Vec<MessageDescription<'d>>,
 ) {
     let name = format!("{outer}.{}", message.name());
     for inner in &message.nested_type {
         describe(&name, inner, is_proto3, names, described);
     }
     names.insert(name, ShapeId(described.len()));
-    described.push(Described { message, is_proto3 });
+    described.push(MessageDescription { message, is_proto3 });
 }
 
-type Names = HashMap<String, ShapeId>;
+type ShapeNames = HashMap<String, ShapeId>;
 
-fn shape(of: &Described<'_>, names: &Names, described: &[Described<'_>]) -> Shape {
-    let mut shape = Shape { bytes: structure(of, names, described, &mut Vec::new()), ..Shape::default() };
+fn shape(of: &MessageDescription<'_>, names: &ShapeNames, described: &[MessageDescription<'_>]) -> MessageShape {
+    let mut shape = MessageShape { bytes: structure(of, names, described, &mut Vec::new()), ..MessageShape::default() };
     for field in &of.message.field {
         let is_list = field.label() == Label::Repeated;
         let inner = names.get(field.type_name()).copied();
         let inner_of = inner.and_then(|id| described.get(id.0));
-        let is_map = inner_of.is_some_and(Described::is_map_entry);
+        let is_map = inner_of.is_some_and(MessageDescription::is_map_entry);
         let (wire, content) = match (field.r#type(), inner) {
             (Type::Message, Some(id)) => (Wire::Length, Content::Message(id)),
             (Type::String | Type::Bytes | Type::Message | Type::Group, _) => {
@@ -198,13 +198,13 @@ fn shape(of: &Described<'_>, names: &Names, described: &[Described<'_>]) -> Shap
         };
         let list = is_list.then_some(shape.lists);
         shape.lists += usize::from(is_list);
-        shape.fields.push((field.number().unsigned_abs(), Field { wire, content, list, is_map, each }));
+        shape.fields.push((field.number().unsigned_abs(), ShapeField { wire, content, list, is_map, each }));
     }
     shape.fields.sort_by_key(|(number, _)| *number);
     shape
 }
 
-fn is_same(id: ShapeId, of: &Described<'_>, described: &[Described<'_>]) -> bool {
+fn is_same(id: ShapeId, of: &MessageDescription<'_>, described: &[MessageDescription<'_>]) -> bool {
     described.get(id.0).is_some_and(|other| std::ptr::eq(other.message, of.message))
 }
 
@@ -221,9 +221,9 @@ fn value(of: Type) -> u64 {
 
 /// Bytes of the structure of a message. `around` are the messages that it is a part of: among its fields they are boxed.
 fn structure<'d>(
-    of: &Described<'d>,
-    names: &Names,
-    described: &[Described<'d>],
+    of: &MessageDescription<'d>,
+    names: &ShapeNames,
+    described: &[MessageDescription<'d>],
     around: &mut Vec<*const DescriptorProto>,
 ) -> u64 {
     around.push(of.message);
@@ -233,7 +233,7 @@ fn structure<'d>(
     for field in &of.message.field {
         let inner = names.get(field.type_name()).and_then(|id| described.get(id.0));
         if field.label() == Label::Repeated {
-            bytes += if inner.is_some_and(Described::is_map_entry) { MAP_BYTES } else { LIST_BYTES };
+            bytes += if inner.is_some_and(MessageDescription::is_map_entry) { MAP_BYTES } else { LIST_BYTES };
             continue;
         }
         let single = match inner.filter(|_| field.r#type() == Type::Message) {

@@ -180,7 +180,7 @@ fn a_message_may_arrive_in_any_pieces() {
     InsertRequest::decode(message.as_slice()).expect("the decoder takes it");
     let whole = decoded_bytes(insert(), &message).unwrap();
     for length in 1..40 {
-        let mut reading = Reading::of(insert(), message.len() as u64);
+        let mut reading = MessageReading::of(insert(), message.len() as u64);
         message.chunks(length).for_each(|piece| reading.pass(piece).unwrap());
         assert_eq!(reading.bytes(), whole, "pieces of {length}");
     }

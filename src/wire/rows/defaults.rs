@@ -31,7 +31,7 @@ pub(super) fn fill(
     rows: usize,
     memory: &mut Extra,
 ) -> Result<(), RowError> {
-    let mut room = Room { left: MOST_FILLED_BYTES, memory };
+    let mut room = DefaultsRoom { left: MOST_FILLED_BYTES, memory };
     for field in fields {
         let Some(default) = &field.default_value else { continue };
         let data = given.entry(field.id).or_insert_with(|| FieldData {
@@ -49,7 +49,7 @@ fn complete(
     default: &DefaultValue,
     column: &mut FieldData,
     rows: usize,
-    room: &mut Room<'_>,
+    room: &mut DefaultsRoom<'_>,
 ) -> Result<(), RowError> {
     let sent = match column.field.take() {
         None => None,
@@ -106,13 +106,13 @@ fn empty(default: &DefaultValue) -> Data {
 }
 
 /// Room for values that are still to be filled in.
-struct Room<'a> {
+struct DefaultsRoom<'a> {
     /// Bytes of this request.
     left: usize,
     memory: &'a mut Extra,
 }
 
-impl Room<'_> {
+impl DefaultsRoom<'_> {
     fn take(&mut self, field: &Field, rows: usize, each: usize) -> Result<(), RowError> {
         let needed = rows.saturating_mul(each);
         let Some(left) = self.left.checked_sub(needed) else {
@@ -136,7 +136,7 @@ struct Places<'a, 'm> {
     /// True for each row with a value; empty: no row has one if there are no values, else all.
     valid: &'a [bool],
     rows: usize,
-    room: &'a mut Room<'m>,
+    room: &'a mut DefaultsRoom<'m>,
 }
 
 impl Places<'_, '_> {

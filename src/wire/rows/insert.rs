@@ -34,7 +34,7 @@ pub fn insert_batch(
     memory: &mut Extra,
 ) -> Result<RecordBatch, RowError> {
     let fields = std::mem::take(&mut request.fields_data);
-    batch(schema, fields, request.num_rows, limits, memory, Keys::OfInserts)
+    batch(schema, fields, request.num_rows, limits, memory, ClientKeys::OfInserts)
 }
 
 /// Rows of an Upsert, like [`insert_batch`]. The client must give the keys, each only once. If the collection generates
@@ -50,7 +50,7 @@ pub fn upsert_batch(
         return Err(RowError::Parameter("partial_update is not supported".to_owned()));
     }
     let fields = std::mem::take(&mut request.fields_data);
-    let rows = batch(schema, fields, request.num_rows, limits, memory, Keys::OfUpserts)?;
+    let rows = batch(schema, fields, request.num_rows, limits, memory, ClientKeys::OfUpserts)?;
     if rows.column_by_name(&key.column_name()).is_none() {
         return Err(RowError::Parameter(format!(
             "upsert can not assign primary field data when auto id enabled {}: invalid parameter",
@@ -63,7 +63,7 @@ pub fn upsert_batch(
 
 /// When the key of a collection that generates keys is a column of the client.
 #[derive(Clone, Copy, PartialEq)]
-enum Keys {
+enum ClientKeys {
     /// Never.
     OfInserts,
     /// If the client gives it.
@@ -76,7 +76,7 @@ fn batch(
     num_rows: u32,
     limits: &LimitsConfig,
     memory: &mut Extra,
-    keys: Keys,
+    keys: ClientKeys,
 ) -> Result<RecordBatch, RowError> {
     if num_rows == 0 {
         return Err(RowError::Parameter(
@@ -88,7 +88,8 @@ fn batch(
     }
     let rows = num_rows as usize;
     let key = &schema.primary_key().name;
-    let is_keyed = keys == Keys::OfUpserts && fields.iter().any(|data| !data.is_dynamic && data.field_name == *key);
+    let is_keyed =
+        keys == ClientKeys::OfUpserts && fields.iter().any(|data| !data.is_dynamic && data.field_name == *key);
     let wanted = wanted(schema, is_keyed);
     let mut given = HashMap::with_capacity(fields.len());
     for data in fields {

@@ -14,7 +14,7 @@ use datacoord::{
     model::{
         ClusterRange, FieldId, LogFile, LogId, PlanKind, ProgressReport, Scalar, SegmentId, SegmentLogs, Timestamp,
     },
-    scheduler::{Execution, Task, TaskOutcome, Worker, WorkerError},
+    scheduler::{RunningTask, Task, TaskOutcome, Worker, WorkerError},
 };
 use futures::FutureExt;
 use tokio::{sync::watch, time::sleep};
@@ -75,7 +75,7 @@ impl PaperWorker {
 }
 
 impl Worker for PaperWorker {
-    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> Execution {
+    fn start(&self, task: Task, reports: watch::Sender<ProgressReport>, cancel: CancellationToken) -> RunningTask {
         let Task::Compaction(task) = task else { panic!("there are no indexes on paper") };
         let (fate, journal) = (self.fate(&task), self.journal.clone());
         let done = async move {
@@ -111,7 +111,7 @@ impl Worker for PaperWorker {
                 }
             }
         };
-        Execution { done: done.boxed() }
+        RunningTask { done: done.boxed() }
     }
 }
 
