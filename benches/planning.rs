@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Instant};
 use datacoord::{
     config::CompactionConfig,
     model::{Group, Segment, Timestamp, Trigger},
-    planner::{GroupView, PlanContext, SegmentScope, propose},
+    planner::{CommitLimit, GroupView, PlanContext, SegmentScope, propose},
 };
 
 use crate::kit::model;
@@ -68,7 +68,7 @@ fn measure(name: &str, groups: &Groups, trigger: Trigger) {
                     now_ms: 2000,
                     trigger,
                     config: &config,
-                    commit_inputs: u32::MAX,
+                    commit: CommitLimit::NONE,
                     collection_auto: true,
                     ttl: None,
                     reserved: &reserved,

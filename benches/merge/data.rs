@@ -92,6 +92,7 @@ pub fn task(schema: &Arc<CollectionSchema>, inputs: Vec<CompactionInput>) -> Com
         inputs,
         now_ms: 1_700_000_002_000,
         ids: IDS,
+        max_outputs: u64::MAX,
     }
 }
 

@@ -196,6 +196,18 @@ impl Ranges<'_> {
         self.slices.len()
     }
 
+    /// How many of them have rows for sure: sampled keys are in them.
+    pub(super) fn occupied(&self) -> usize {
+        let mut rest = self.survey.sample.as_slice();
+        let has_keys = |slice: &&Slice| {
+            let ends = |key: &Scalar| slice.to.as_ref().is_some_and(|bound| bound.is_behind(key.cmp(&bound.value)));
+            let (here, behind) = rest.split_at(rest.partition_point(|(key, _)| !ends(key)));
+            rest = behind;
+            !here.is_empty()
+        };
+        self.slices.iter().filter(has_keys).count()
+    }
+
     /// The rows of one range; None if it has none.
     pub(super) async fn share(
         &self,

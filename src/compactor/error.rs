@@ -35,6 +35,10 @@ pub enum CompactError {
     /// The outputs were cut more often than the reserved ids allow. Another attempt has more of them.
     #[error("the {reserved} ids that were reserved for the outputs are used up")]
     IdsUsedUp { reserved: i64 },
+    /// The rows make more outputs than the commit takes. Told before an output is written, if the sizes of the inputs tell
+    /// it.
+    #[error("the rows make more than {limit} outputs of at most {max_bytes} bytes, and one commit takes no more")]
+    TooManyOutputs { max_bytes: u64, limit: u64 },
     /// An index can't be built.
     #[error(transparent)]
     Graph(#[from] GraphError),
@@ -49,6 +53,8 @@ impl Classify for CompactError {
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Store(error) => error.kind(),
             Self::IdsUsedUp { .. } => ErrorKind::Transient,
+            // Another attempt would make as many.
+            Self::TooManyOutputs { .. } => ErrorKind::Invalid,
             Self::Object { .. } | Self::Mismatch { .. } | Self::KeyType { .. } | Self::Logs { .. } => {
                 ErrorKind::Corrupt
             }

@@ -134,6 +134,11 @@ impl<'a> MergeRun<'a> {
         self.task.inputs.iter().flat_map(|i| i.logs.delta.iter().map(|log| (i.segment.id, log.id))).collect()
     }
 
+    pub(super) fn too_many_outputs(&self) -> CompactError {
+        let (max_bytes, limit) = (self.task.plan.max_output_bytes, self.task.max_outputs);
+        CompactError::TooManyOutputs { max_bytes, limit }
+    }
+
     /// Units to run side by side: one per core, and one more that reads or writes meanwhile.
     pub(super) fn parallel(&self) -> usize {
         self.cores.count + 1

@@ -36,7 +36,7 @@ pub(super) async fn cluster(
     let survey = clustering::survey(exec, inputs, selections).await?;
     let mut aim = most - most / SAMPLE_MARGIN;
     for division in 1.. {
-        match write_ranges(exec, inputs, &survey, aim, division < DIVISIONS).await? {
+        match write_ranges(exec, inputs, &survey, aim, (exec.task.max_outputs, division < DIVISIONS)).await? {
             Ranged::Written(drafts) => {
                 exec.progress.complete();
                 return Ok(drafts);
@@ -61,10 +61,13 @@ async fn write_ranges(
     inputs: &Inputs,
     survey: &KeySurvey,
     aim: u64,
-    may_give_up: bool,
+    (max_outputs, may_give_up): (u64, bool),
 ) -> Result<Ranged, CompactError> {
     let most = exec.task.plan.max_output_bytes;
     let ranges = survey.divide(aim);
+    if ranges.occupied() as u64 > max_outputs {
+        return Err(exec.too_many_outputs());
+    }
     let at_once = ranges.len().clamp(1, RANGES_AT_ONCE);
     // For each range, a column of a piece and its encoded form are in memory.
     let binlog_bytes = exec.binlog.max_bytes.min(exec.budget.limit_bytes() / (3 * at_once as u64)).max(1);
@@ -75,7 +78,8 @@ async fn write_ranges(
         for number in first..ranges.len().min(first + at_once) {
             let Some(share) = ranges.share(exec, inputs, number).await? else { continue };
             let output_bytes = if share.is_uniform() { aim } else { u64::MAX };
-            let cuts = Cuts { output_bytes, binlog_bytes, first: drafts.len() };
+            let max_outputs = max_outputs.saturating_sub((done.len() + drafts.len()) as u64);
+            let cuts = Cuts { output_bytes, binlog_bytes, first: drafts.len(), max_outputs };
             let (of_share, of_share_works) = arrange(exec, inputs, &share.selections, &order, cuts)?;
             let range = |draft| OutputDraft { cluster_range: Some(share.range.clone()), ..draft };
             let outputs = of_share.len();
@@ -100,7 +104,8 @@ async fn write_ranges(
             exec.discard(|path| of_share.iter().any(|d| Some(d.ids) == path.ids())).await;
             let survey = clustering::survey(exec, inputs, &share.selections).await?;
             let aim = next_aim(aim.min(survey.bytes()), most, bytes);
-            match Box::pin(write_ranges(exec, inputs, &survey, aim, false)).await? {
+            let max_outputs = max_outputs.saturating_sub((done.len() + drafts.len()) as u64);
+            match Box::pin(write_ranges(exec, inputs, &survey, aim, (max_outputs, false))).await? {
                 Ranged::Written(drafts) => done.extend(drafts),
                 given_up @ Ranged::TooLarge(_) => return Ok(given_up),
             }

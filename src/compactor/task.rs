@@ -24,6 +24,8 @@ pub struct CompactionTask {
     pub now_ms: u64,
     /// Ids for output segments and their objects, reserved for this attempt alone ([`super::ids_to_reserve`]).
     pub ids: Range<i64>,
+    /// Most outputs: the commit takes no more.
+    pub max_outputs: u64,
 }
 
 /// A new segment whose objects are all in the store, durably. Nothing knows of it until it is committed.

@@ -80,7 +80,8 @@ pub(super) async fn write(
     let mut aim = most;
     for attempt in 1.. {
         let order = merge_order(inputs, selections);
-        let cuts = Cuts { output_bytes: aim, binlog_bytes: exec.binlog.max_bytes, first: 0 };
+        let max_outputs = exec.task.max_outputs;
+        let cuts = Cuts { output_bytes: aim, binlog_bytes: exec.binlog.max_bytes, first: 0, max_outputs };
         let (drafts, works) = arrange(exec, inputs, selections, &order, cuts)?;
         let units = units_of_pieces(exec, inputs, selections, works)?;
         let drafts = write_units(exec, inputs, &order, drafts, units).await?;
@@ -104,21 +105,30 @@ pub(super) struct Cuts {
     pub(super) binlog_bytes: u64,
     /// Number of the first output.
     pub(super) first: usize,
+    /// Outputs that the plan may still have.
+    pub(super) max_outputs: u64,
 }
 
 /// Cuts the surviving rows into pieces and gives every output segment its id.
+///
+/// # Errors
+/// `TooManyOutputs`.
 pub(super) fn arrange(
     exec: &MergeRun<'_>,
     inputs: &Inputs,
     selections: &Selections,
     batches: &[usize],
-    Cuts { output_bytes, binlog_bytes, first }: Cuts,
+    Cuts { output_bytes, binlog_bytes, first, max_outputs }: Cuts,
 ) -> Result<(Vec<OutputDraft>, Vec<PieceWork>), CompactError> {
     let sizes = batches.iter().filter_map(|b| Some(inputs.batches.get(*b)?.size(selections.get(*b)?)));
     let (copied_bytes, overhead_bytes) = (exec.copied_bytes, OBJECT_OVERHEAD_BYTES * inputs.fields.len() as u64);
     let limits = CutLimits { binlog_bytes, copied_bytes, output_bytes, overhead_bytes };
-    let (mut drafts, mut works) = (Vec::new(), Vec::new());
-    for (output, outline) in cut(&sizes.collect::<Vec<_>>(), limits).into_iter().enumerate() {
+    let outputs = cut(&sizes.collect::<Vec<_>>(), limits);
+    if outputs.len() as u64 > max_outputs {
+        return Err(exec.too_many_outputs());
+    }
+    let (mut drafts, mut works) = (Vec::with_capacity(outputs.len()), Vec::new());
+    for (output, outline) in outputs.into_iter().enumerate() {
         let group = &exec.task.plan.group;
         let segment = exec.ids.next_segment()?;
         let ids = group.log_ids(segment);

@@ -137,7 +137,8 @@ impl Core {
         let count = ids_to_reserve(&plan, &schema, &inputs, &self.config.binlog, &self.config.worker);
         let ids = self.ids.alloc(count).await?;
         self.outputs_in_flight.reserve(plan.id, ids.clone());
-        Ok(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms(), ids })
+        let max_outputs = self.commit_limit().outputs(inputs.len());
+        Ok(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms(), ids, max_outputs })
     }
 }
 

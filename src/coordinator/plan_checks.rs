@@ -6,7 +6,7 @@
 use super::{CollectionCell, CoordinatorError, Core};
 use crate::{
     model::{Plan, Segment, SegmentId, Terms, Timestamp, Trigger},
-    planner::{Rules, Standing, Violation, check_terms, validate},
+    planner::{CommitLimit, Rules, Standing, Violation, check_terms, validate},
 };
 
 impl Core {
@@ -35,23 +35,16 @@ impl Core {
         }
     }
 
-    /// Most inputs of a plan whose commit one transaction of the metadata store takes.
-    pub(super) fn commit_inputs(&self) -> u32 {
-        inputs_per_commit(self.catalog.max_operations())
+    /// How large the commit of a plan may be.
+    pub(super) fn commit_limit(&self) -> CommitLimit {
+        CommitLimit::of(self.catalog.max_operations())
     }
 
     /// Checks a plan's inputs as they are now against the rules that the planner proposed it by.
     pub(super) fn check_plan(&self, plan: &Plan, inputs: &[Segment]) -> Result<(), Violation> {
         let reserved = |id: SegmentId| self.jobs.reserved_by(id).is_some_and(|p| p != plan.id);
-        let (max_inputs, commit_inputs) = (self.config.compaction.max_inputs, self.commit_inputs());
-        let rules = Rules { kind: plan.kind, group: &plan.group, max_inputs, commit_inputs, reserved: &reserved };
+        let (max_inputs, commit) = (self.config.compaction.max_inputs, self.commit_limit());
+        let rules = Rules { kind: plan.kind, group: &plan.group, max_inputs, commit, reserved: &reserved };
         validate(&plan.inputs, &rules, |id| inputs.iter().find(|s| s.id == id))
     }
-}
-
-/// Most inputs of a plan, so that a transaction of so many operations takes its commit: a record of each input, two of
-/// each output, and those of the plan and the write statistics. A merge makes no more segments than it takes. A plan that
-/// divides segments may make more of them than fit; its commit is refused then (`MetaError::TooLarge`), and it fails.
-pub(super) fn inputs_per_commit(operations: usize) -> u32 {
-    u32::try_from(operations.saturating_sub(2) / 3).unwrap_or(u32::MAX).max(2)
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{
     CollectionCell, Collections, Coordinator, CoordinatorError, Core, JobBook, WritePath, control::apply_controls,
     core::OutputsInFlight, events::FlushEvents, failures::Failures, gauges::show_counters, ownership::Ownership,
-    plan_checks::inputs_per_commit, segments::SegmentTable, stats_cache::StatsCache, steps::StepCatalog,
+    segments::SegmentTable, stats_cache::StatsCache, steps::StepCatalog,
 };
 use crate::{
     background::Background,
@@ -29,6 +29,7 @@ use crate::{
     ids::{self, Numbers},
     meta::{Catalog, Contents, MetaStore},
     model::{JobId, PlanId, PlanState, Terms, Trigger, WriteAheadLog},
+    planner::CommitLimit,
     scheduler::{Event, JobSink, LocalWorker, Scheduler},
     storage::{SegmentCache, SegmentStore},
     telemetry::Metrics,
@@ -86,7 +87,7 @@ impl Loaded {
     /// A store that can't be read, segments of a collection that the catalog does not have.
     pub(crate) async fn prepare(self) -> Result<Prepared, CoordinatorError> {
         let Self { mut config, clock, metrics, catalog, mut contents, store, fence, store_stop, ownership, .. } = self;
-        let fits = inputs_per_commit(catalog.max_operations());
+        let fits = CommitLimit::of(catalog.max_operations()).inputs();
         if config.compaction.max_inputs > fits {
             info!(
                 fits,

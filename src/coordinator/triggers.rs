@@ -180,7 +180,7 @@ impl Coordinator {
                 clustering_key: meta.schema.clustering_key().map(|f| f.id),
                 growing_from: self.growing_from(group, segments),
                 config: &self.core.config.compaction,
-                commit_inputs: self.core.commit_inputs(),
+                commit: self.core.commit_limit(),
                 collection_auto: meta.auto_compaction(),
                 ttl: meta.ttl(),
                 reserved: &reserved,

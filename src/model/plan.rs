@@ -165,7 +165,7 @@ pub enum FailureKind {
     Corrupt,
     /// Errors that may pass, such as an unreachable store or a full disk, used up all attempts.
     Exhausted,
-    /// A defect.
+    /// A defect, or a plan that can't be carried out: it makes more segments than one commit takes.
     Internal,
 }
 

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use super::CommitLimit;
 use crate::{
     config::CompactionConfig,
     model::{FailureKind, FieldId, Group, Segment, SegmentId, SegmentLevel, Timestamp, Trigger},
@@ -72,8 +73,7 @@ pub struct PlanContext<'a> {
     /// Lower bound of the timestamps of the channel's rows in memory; [`Timestamp::MAX`]: there are none.
     pub growing_from: Timestamp,
     pub config: &'a CompactionConfig,
-    /// [`super::Rules::commit_inputs`].
-    pub commit_inputs: u32,
+    pub commit: CommitLimit,
     /// False if the collection's own property switches automatic compaction off.
     pub collection_auto: bool,
     /// The collection's time to live; none: rows never expire.

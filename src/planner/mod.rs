@@ -20,6 +20,7 @@
 //!    or, once for each segment that a flush wrote and that is alone, the rewrite that a client of Milvus waits for;
 //! 5. repeating "plan, then carry out" ends, and an unchanged set of segments leads to no draft again.
 
+mod commit_limit;
 mod context;
 mod estimate;
 mod measure;
@@ -35,6 +36,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use commit_limit::CommitLimit;
 pub use context::{GroupView, LastFailure, PlanContext, Policy, SegmentScope};
 pub use proposals::{PlanDraft, Proposals};
 pub use propose::propose;

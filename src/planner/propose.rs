@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::{
-    GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, SkipReason, measure::Candidate, policy, validate,
+    CommitLimit, GroupView, LastFailure, PlanContext, PlanDraft, Policy, Proposals, Rules, SkipReason, Violation,
+    measure::Candidate, policy, validate,
 };
 use crate::model::{Group, Segment, SegmentId, SegmentLevel, Trigger};
 
@@ -35,7 +36,8 @@ pub fn propose(view: &GroupView<'_>, ctx: &PlanContext<'_>) -> Proposals {
         (Policy::Standard, _) => standard(candidates, alone, ctx, &mut proposals),
         (Policy::ForceMerge { .. }, _) => {
             let lone = alone.then_some(ctx.sized);
-            policy::force_merge::propose(&candidates, lone, max_output_bytes, max_inputs, &mut proposals);
+            let most = (max_inputs, u64::from(ctx.commit.inputs()));
+            policy::force_merge::propose(&candidates, lone, max_output_bytes, most, &mut proposals);
         }
         (Policy::Clustering, Some(key)) => {
             policy::clustering::propose(&candidates, key, &mut proposals);
@@ -107,6 +109,14 @@ fn is_of(segment: &Segment, group: &Arc<Group>) -> bool {
     Arc::ptr_eq(&segment.group, group) || segment.group == *group
 }
 
+/// A plan that divides segments may have far more outputs than inputs. Without this its commit would be refused, after
+/// all of the work.
+fn check_outputs(draft: &PlanDraft, commit: CommitLimit) -> Result<(), Violation> {
+    let (max_bytes, limit) = (draft.max_output_bytes, commit.outputs(draft.inputs.len()));
+    let outputs = draft.estimated_output_bytes.div_ceil(max_bytes.max(1));
+    if outputs > limit { Err(Violation::TooManyOutputs { outputs, max_bytes, limit }) } else { Ok(()) }
+}
+
 /// Drops drafts that break the rules of dispatch and commit: they could only be refused later.
 fn refuse_invalid(view: &GroupView<'_>, ctx: &PlanContext<'_>, proposals: &mut Proposals) {
     if proposals.drafts.is_empty() {
@@ -115,9 +125,10 @@ fn refuse_invalid(view: &GroupView<'_>, ctx: &PlanContext<'_>, proposals: &mut P
     let by_id: FxHashMap<SegmentId, &Segment> = view.segments.iter().map(|s| (s.id, s)).collect();
     let skipped = &mut proposals.skipped;
     proposals.drafts.retain(|draft| {
-        let (kind, max_inputs, commit_inputs) = (draft.kind, ctx.config.max_inputs, ctx.commit_inputs);
-        let rules = Rules { kind, group: view.group, max_inputs, commit_inputs, reserved: ctx.reserved };
-        match validate(&draft.inputs, &rules, |id| by_id.get(&id).copied()) {
+        let (kind, max_inputs, commit) = (draft.kind, ctx.config.max_inputs, ctx.commit);
+        let rules = Rules { kind, group: view.group, max_inputs, commit, reserved: ctx.reserved };
+        let valid = validate(&draft.inputs, &rules, |id| by_id.get(&id).copied());
+        match valid.and_then(|()| check_outputs(draft, commit)) {
             Ok(()) => true,
             Err(violation) => {
                 skipped.extend(draft.inputs.iter().map(|i| (i.segment, SkipReason::Refused(violation))));

@@ -67,6 +67,7 @@ struct Case {
     sized: BTreeSet<SegmentId>,
     scope: Option<BTreeSet<SegmentId>>,
     collection_auto: bool,
+    commit: CommitLimit,
 }
 
 fn automatic() -> Case {
@@ -82,6 +83,7 @@ fn automatic() -> Case {
         sized: BTreeSet::new(),
         scope: None,
         collection_auto: true,
+        commit: CommitLimit::NONE,
     }
 }
 
@@ -104,7 +106,7 @@ impl Case {
                 clustering_key: Some(FieldId(101)),
                 growing_from: Timestamp::from_ms(NOW_MS),
                 config: &self.config,
-                commit_inputs: u32::MAX,
+                commit: self.commit,
                 collection_auto: self.collection_auto,
                 ttl: self.ttl,
                 reserved: &reserved,
@@ -542,6 +544,55 @@ fn automatic_triggers_ignore_the_policy_of_a_client() {
     assert_eq!(case.drafts(&[segment(1, 300)]), []);
 }
 
+/// A store of 8 operations takes two records of the plan, one of the input, and two of each of two outputs.
+#[rstest]
+#[case::two_outputs(force(100), 200, None)]
+#[case::three_outputs(force(100), 201, Some("about 3 outputs of at most 104857600 bytes, the limit is 2"))]
+#[case::clustered(
+    Case { policy: Policy::Clustering, ..manual() }, 1025,
+    Some("about 3 outputs of at most 536870912 bytes, the limit is 2")
+)]
+#[case::of_an_older_configuration(
+    automatic(),
+    1500,
+    Some("about 3 outputs of at most 536870912 bytes, the limit is 2")
+)]
+fn a_plan_has_no_more_outputs_than_its_commit_takes(
+    #[case] case: Case,
+    #[case] mb: u64,
+    #[case] refused: Option<&str>,
+) {
+    let segments = [Segment { delta_bytes: 11 * MB, delta_rows: 1, ..segment(1, mb) }];
+    assert_eq!(case.propose(&segments).drafts.len(), 1, "by a store without a limit");
+    let proposals = Case { commit: CommitLimit::of(8), ..case }.propose(&segments);
+    let why: Vec<String> = proposals.skipped.iter().map(|(_, reason)| reason.to_string()).collect();
+    match refused {
+        None => assert_eq!((proposals.drafts.len(), why), (1, vec![])),
+        Some(text) => assert!(proposals.drafts.is_empty() && why.len() == 1 && why[0].contains(text), "{why:?}"),
+    }
+}
+
+/// A request for small segments makes several plans instead of one that the commit would refuse.
+#[test]
+fn a_plan_of_a_size_is_trimmed_to_its_commit() {
+    let segments: Vec<Segment> = (1..=6).map(|id| segment(id, 70)).collect();
+    assert_eq!(force(100).drafts(&segments).len(), 1);
+    let inputs = |case: Case| case.drafts(&segments).iter().map(|(inputs, _)| inputs.len()).collect::<Vec<_>>();
+    // At most three inputs and three outputs.
+    assert_eq!(
+        inputs(Case {
+            commit: CommitLimit::of(11),
+            config: CompactionConfig { max_inputs: 3, ..CompactionConfig::default() },
+            ..force(100)
+        }),
+        [3, 3]
+    );
+    assert_eq!(
+        inputs(Case { commit: CommitLimit::of(8), config: CompactionConfig::default(), ..force(100) }),
+        [2, 2, 2]
+    );
+}
+
 #[rstest]
 #[case(PlanKind::Mix, [false, true, false])]
 #[case(PlanKind::Single, [false, true, true])]
@@ -551,7 +602,7 @@ fn kinds_take_levels(#[case] kind: PlanKind, #[case] taken: [bool; 3]) {
     for (level, taken) in [SegmentLevel::L0, SegmentLevel::L1, SegmentLevel::L2].into_iter().zip(taken) {
         let segment = Segment { level, ..segment(1, 100) };
         let input = PlanInput { segment: segment.id, rows: segment.rows, bytes: 1, delta_rows: 0 };
-        let rules = Rules { kind, group: &group(), max_inputs: 2, commit_inputs: u32::MAX, reserved: &|_| false };
+        let rules = Rules { kind, group: &group(), max_inputs: 2, commit: CommitLimit::NONE, reserved: &|_| false };
         let result = validate(&[input], &rules, |_| Some(&segment));
         let refused = Violation::Level { segment: segment.id, level, kind };
         assert_eq!(result, if taken { Ok(()) } else { Err(refused) });
@@ -586,7 +637,7 @@ fn a_plan_meets_the_rules(#[case] ids: &[i64], #[case] max_inputs: u32, #[case] 
         kind: PlanKind::Mix,
         group: &group(),
         max_inputs,
-        commit_inputs: u32::MAX,
+        commit: CommitLimit::NONE,
         reserved: &|id| id == SegmentId(5),
     };
     let result = validate(&inputs, &rules, |id| segments.iter().find(|s| s.id == id));

@@ -5,6 +5,7 @@
 
 use rustc_hash::FxHashSet;
 
+use super::CommitLimit;
 use crate::{
     error::{Classify, ErrorKind},
     model::{Group, PlanInput, PlanKind, Segment, SegmentId, SegmentLevel, SegmentState},
@@ -18,8 +19,8 @@ pub struct Rules<'a> {
     pub group: &'a Group,
     /// Ignored for clustering, which has to take all segments that share a range of keys.
     pub max_inputs: u32,
-    /// Most inputs that the commit of a plan can drop, of any kind.
-    pub commit_inputs: u32,
+    /// Holds for every kind.
+    pub commit: CommitLimit,
     /// True for inputs of unfinished plans other than the one that is checked.
     pub reserved: &'a dyn Fn(SegmentId) -> bool,
 }
@@ -31,6 +32,9 @@ pub enum Violation {
     Empty,
     #[error("{inputs} inputs, the limit is {limit}")]
     TooManyInputs { inputs: usize, limit: u32 },
+    /// By estimate.
+    #[error("about {outputs} outputs of at most {max_bytes} bytes, the limit is {limit}")]
+    TooManyOutputs { outputs: u64, max_bytes: u64, limit: u64 },
     #[error("segment {segment} is an input twice")]
     Repeated { segment: SegmentId },
     #[error("segment {segment} does not exist")]
@@ -63,7 +67,7 @@ impl Classify for Violation {
         match self {
             Self::Empty | Self::Repeated { .. } | Self::OtherGroup { .. } | Self::Level { .. } => ErrorKind::Invalid,
             Self::Missing { .. } => ErrorKind::NotFound,
-            Self::TooManyInputs { .. } | Self::NotLive { .. } => ErrorKind::Precondition,
+            Self::TooManyInputs { .. } | Self::TooManyOutputs { .. } | Self::NotLive { .. } => ErrorKind::Precondition,
             Self::Reserved { .. } | Self::RowsChanged { .. } => ErrorKind::Conflict,
         }
     }
@@ -84,8 +88,8 @@ pub fn validate<'s>(
         return Err(Violation::Empty);
     }
     let limit = match rules.kind {
-        PlanKind::Clustering => rules.commit_inputs,
-        _ => rules.max_inputs.min(rules.commit_inputs),
+        PlanKind::Clustering => rules.commit.inputs(),
+        _ => rules.max_inputs.min(rules.commit.inputs()),
     };
     if inputs.len() > limit.max(1) as usize {
         return Err(Violation::TooManyInputs { inputs: inputs.len(), limit });

@@ -160,7 +160,14 @@ fn plan(id: i64, collection: i64) -> Plan {
 
 fn task(id: PlanId) -> Task {
     let schema = Arc::new(model::schema("c", vec![]));
-    Task::Compaction(CompactionTask { plan: plan(id.0, 1), schema, inputs: vec![], now_ms: 0, ids: 0..0 })
+    Task::Compaction(CompactionTask {
+        plan: plan(id.0, 1),
+        schema,
+        inputs: vec![],
+        now_ms: 0,
+        ids: 0..0,
+        max_outputs: u64::MAX,
+    })
 }
 
 struct Bench {

@@ -55,6 +55,7 @@ fn task(fixture: &Fixture, members: &FixtureGroup) -> CompactionTask {
         inputs,
         now_ms: 1_800_000_000_000,
         ids: IDS,
+        max_outputs: u64::MAX,
     }
 }
 

@@ -12,7 +12,9 @@ use datacoord::{
         ClusterRange, FieldId, Group, PlanKind, PlanReason, Scalar, Segment, SegmentId, SegmentLevel, Timestamp,
         Trigger, segment,
     },
-    planner::{GroupView, PlanContext, PlanDraft, Policy, Proposals, Rules, SegmentScope, propose, validate},
+    planner::{
+        CommitLimit, GroupView, PlanContext, PlanDraft, Policy, Proposals, Rules, SegmentScope, propose, validate,
+    },
 };
 
 use crate::kit::model;
@@ -158,7 +160,7 @@ impl Simulated {
                 clustering_key: Some(CLUSTERING_KEY),
                 growing_from: Timestamp::MAX,
                 config: &self.config,
-                commit_inputs: u32::MAX,
+                commit: CommitLimit::NONE,
                 collection_auto: true,
                 ttl: self.ttl,
                 reserved: &reserved,
@@ -179,7 +181,7 @@ impl Simulated {
             kind: draft.kind,
             group: &self.group,
             max_inputs: self.config.max_inputs,
-            commit_inputs: u32::MAX,
+            commit: CommitLimit::NONE,
             reserved: &free,
         };
         validate(&draft.inputs, &rules, |id| self.get(id)).expect("a proposal keeps the rules");

@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use rstest::rstest;
 
 use super::*;
 use crate::{
+    config::StorageConfig,
     error::Classify,
+    kit::gate::{Gate, Operation},
     model::{ClusterRange, Progress, Scalar},
 };
 
@@ -123,6 +126,40 @@ async fn ranges_are_divided_again_where_rows_are_larger_than_the_average() {
     named.extend(outcome.outputs.iter().flat_map(|output| world.names(output)));
     named.sort();
     assert_eq!(world.objects().await, named, "the outcome names every object");
+}
+
+/// The sizes of the inputs, or the sample of the keys, tell it.
+#[rstest]
+#[tokio::test]
+async fn too_many_outputs_are_refused_before_one_is_written(
+    #[values(PlanKind::Mix, PlanKind::Clustering)] kind: PlanKind,
+) {
+    let (mut world, _) = spread_world(|id| id * 7919 % 12_007).await;
+    world.kind = kind;
+    let gate = Gate::new(world.store.backend());
+    world.store = SegmentStore::with_backend(gate.clone(), &StorageConfig::default());
+    let run = |max_outputs| {
+        let task = CompactionTask { max_outputs, ..world.task() };
+        let compactor = world.compactor();
+        async move { compactor.run(&task, &ProgressSink::new(), &CancellationToken::new()).await }
+    };
+    let error = run(3).await.unwrap_err();
+    assert!(matches!(error, CompactError::TooManyOutputs { limit: 3, .. }), "{error}");
+    assert_eq!((error.kind(), gate.count(Operation::Put)), (ErrorKind::Invalid, 0));
+    assert_eq!(run(4).await.unwrap().outputs.len(), 4);
+}
+
+/// Ranges are written a few at a time. The sample tells their number before the first ones.
+#[tokio::test]
+async fn too_many_ranges_are_refused_before_the_first_ones_are_written() {
+    let (mut world, _) = spread_world(|id| id * 7919 % 12_007).await;
+    world.max_output_bytes /= 8;
+    let gate = Gate::new(world.store.backend());
+    world.store = SegmentStore::with_backend(gate.clone(), &StorageConfig::default());
+    let task = CompactionTask { max_outputs: 20, ..world.task() };
+    let error = world.compactor().run(&task, &ProgressSink::new(), &CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(error, CompactError::TooManyOutputs { limit: 20, .. }), "{error}");
+    assert_eq!(gate.count(Operation::Put), 0);
 }
 
 /// More than the inputs of any other plan may be; each has keys from everywhere.

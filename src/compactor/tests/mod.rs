@@ -177,6 +177,7 @@ impl World {
             inputs: self.inputs.clone(),
             now_ms: self.now_ms,
             ids: IDS,
+            max_outputs: u64::MAX,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Changes that have more operations than the metadata store takes in one transaction.
 
+use rstest::rstest;
+
 use super::{super::*, world::*};
 use crate::{
     meta::Catalog,
@@ -58,6 +60,21 @@ async fn a_group_whose_commit_would_be_too_large_is_not_clustered() {
     let refused = process.coordinator().manual_compaction(&cell, asked(Policy::Clustering)).await.unwrap();
     let why = refused.nothing_to_do.unwrap_or_default();
     assert!(refused.plans == 0 && why.contains("20 inputs, the limit is 2"), "{} plans: {why}", refused.plans);
+    process.shutdown().await;
+}
+
+/// Otherwise all of the work would be done before its commit is refused.
+#[rstest]
+#[case::of_a_size(Policy::ForceMerge { target_bytes: 1 << 20 }, 10_000)]
+#[case::clustered(Policy::Clustering, 40_000)]
+#[tokio::test]
+async fn a_plan_of_too_many_outputs_is_not_made(#[case] policy: Policy, #[case] keys: i64) {
+    let world = World::with_max_operations(8);
+    let (process, cell) = world.with_collection(true).await;
+    process.flushed(&cell, "", 0..keys).await;
+    let refused = process.coordinator().manual_compaction(&cell, asked(policy)).await.unwrap();
+    let why = refused.nothing_to_do.unwrap_or_default();
+    assert!(refused.plans == 0 && why.contains(" outputs of at most ") && why.contains("the limit is 2"), "{why}");
     process.shutdown().await;
 }
 

@@ -15,7 +15,8 @@ use crate::{
 
 /// A segment below this share of the requested size is merged.
 const FULL: f64 = 0.8;
-/// Soft cap on the outputs of a plan, which bounds the work lost by a failure. One input alone may make more.
+/// Soft cap on the outputs of a plan, which bounds the work lost by a failure. One input alone may make more, as far as
+/// the commit takes them.
 const OUTPUTS: u64 = 16;
 
 /// `candidates` ascending by live bytes and id. `lone`, if the group has no other live segment, tells whether such a
@@ -24,7 +25,7 @@ pub(in crate::planner) fn propose(
     candidates: &[Candidate<'_>],
     lone: Option<&dyn Fn(&Segment) -> bool>,
     target_bytes: u64,
-    max_inputs: usize,
+    (max_inputs, max_outputs): (usize, u64),
     proposals: &mut Proposals,
 ) {
     let full_bytes = share_of(target_bytes, FULL);
@@ -69,7 +70,7 @@ pub(in crate::planner) fn propose(
         }
     }
     rest.sort_unstable_by_key(|c| (c.live_bytes, c.segment.id));
-    for members in chunks(&rest, target_bytes.saturating_mul(OUTPUTS), max_inputs) {
+    for members in chunks(&rest, target_bytes.saturating_mul(OUTPUTS.min(max_outputs)), max_inputs) {
         match members {
             [one] if one.live_bytes <= target_bytes && one.has_work() => {
                 proposals.draft(rewrite::asked_for(members), members);

@@ -132,7 +132,14 @@ mod tests {
             primary: 0,
         };
         let inputs = vec![CompactionInput { segment, logs: logs() }];
-        Task::Compaction(CompactionTask { plan, schema: Arc::new(schema), inputs, now_ms: 1, ids: 10..i64::MAX })
+        Task::Compaction(CompactionTask {
+            plan,
+            schema: Arc::new(schema),
+            inputs,
+            now_ms: 1,
+            ids: 10..i64::MAX,
+            max_outputs: u64::MAX,
+        })
     }
 
     #[test]

@@ -24,7 +24,9 @@ use datacoord::{
         CollectionId, FailureKind, Group, Job, JobId, Plan, PlanId, PlanState, Segment, SegmentId, SegmentLevel,
         SegmentLogs, SegmentState, Terms, Timestamp, Trigger,
     },
-    planner::{GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, SegmentScope, propose, validate},
+    planner::{
+        CommitLimit, GroupView, LastFailure, PlanContext, Policy, Proposals, Rules, SegmentScope, propose, validate,
+    },
     scheduler::{
         Attempt, AttemptFailure, Event, JobSink, QueueHold, Scheduler, SinkRefusal, Task, TaskOutcome, transition,
     },
@@ -278,7 +280,7 @@ impl World {
                 clustering_key: Some(CLUSTERING_KEY),
                 growing_from: Timestamp::MAX,
                 config: &self.config,
-                commit_inputs: u32::MAX,
+                commit: CommitLimit::NONE,
                 collection_auto: true,
                 ttl: None,
                 reserved: &reserved,
@@ -399,7 +401,7 @@ impl World {
         let reserved = |id: SegmentId| self.book.reserved_by(id).is_some_and(|p| p != plan.id);
         let max_inputs = self.config.max_inputs;
         let rules =
-            Rules { kind: plan.kind, group: &plan.group, max_inputs, commit_inputs: u32::MAX, reserved: &reserved };
+            Rules { kind: plan.kind, group: &plan.group, max_inputs, commit: CommitLimit::NONE, reserved: &reserved };
         validate(&plan.inputs, &rules, |id| segments.get(&id))
             .map_err(|e| SinkRefusal::Failed { kind: e.kind(), message: e.to_string() })
     }
@@ -497,7 +499,14 @@ impl JobSink for World {
         let schema = Arc::new(model::schema("c", Vec::new()));
         let first = self.ids.fetch_add(IDS_OF_AN_ATTEMPT, Ordering::SeqCst);
         let ids = first..first + IDS_OF_AN_ATTEMPT;
-        Ok(Task::Compaction(CompactionTask { plan, schema, inputs, now_ms: self.clock.now_ms(), ids }))
+        Ok(Task::Compaction(CompactionTask {
+            plan,
+            schema,
+            inputs,
+            now_ms: self.clock.now_ms(),
+            ids,
+            max_outputs: u64::MAX,
+        }))
     }
 
     async fn completed(&self, attempt: Attempt, outcome: TaskOutcome) -> Result<(), SinkRefusal> {

@@ -81,7 +81,7 @@ impl LocalBench {
             attempts: 1,
             state: PlanState::Executing { started_at_ms: 0 },
         };
-        let task = CompactionTask { plan, schema, inputs, now_ms: 1, ids: 1000..2000 };
+        let task = CompactionTask { plan, schema, inputs, now_ms: 1, ids: 1000..2000, max_outputs: u64::MAX };
         let throttle = Throttle::new(Arc::new(ManualClock::at(1)), bytes_per_second);
         let compactor = Compactor::new(store.clone(), BinlogConfig::default(), &WorkerConfig::default());
         let worker = LocalWorker::new(Arc::new(compactor.throttled(Arc::new(throttle)))).unwrap();
