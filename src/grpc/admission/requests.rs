@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{
-    config::{Part, Config},
+    config::{Config, Part},
     memory::{Extra, Full, Growth, Pool, Reserved},
 };
 

@@ -1,5 +1,7 @@
 //! Flush and its state.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::{
     model::SegmentId,
@@ -13,10 +15,13 @@ impl MilvusApi {
     /// Every map has an entry for each name, under the name as it was sent: clients look nowhere else.
     pub(super) async fn do_flush(&self, request: Request<FlushRequest>) -> Outcome<FlushResponse> {
         let (call, request) = self.read(request)?;
-        let mut cells = Vec::new();
-        // All names are looked up before anything is sealed: an unknown one leaves nothing half done.
+        let (mut cells, mut seen) = (Vec::new(), HashSet::new());
+        // All names are looked up before anything is sealed: an unknown one leaves nothing half done. A repeated one has
+        // one entry in a map: the answer has no more of them than there are collections and aliases.
         for name in &request.collection_names {
-            cells.push((name.clone(), self.collection(&call, &request.db_name, name)?));
+            if seen.insert(name.as_str()) {
+                cells.push((name.clone(), self.collection(&call, &request.db_name, name)?));
+            }
         }
         let database = CollectionName::new(call.database(&request.db_name), "").database;
         let mut answer = FlushResponse { db_name: database.to_owned(), ..Default::default() };
@@ -78,3 +83,6 @@ impl MilvusApi {
 fn long_array(ids: &[SegmentId]) -> LongArray {
     LongArray { data: ids.iter().map(|id| id.0).collect() }
 }
+
+#[cfg(test)]
+mod tests;

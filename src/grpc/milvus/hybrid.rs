@@ -17,7 +17,7 @@ use super::{
 use crate::{
     json::tree,
     memory::Account,
-    model::{CollectionSchema, PartitionId, SearchError},
+    model::{CollectionSchema, SearchError},
     standalone::{Fusion, HybridRequest, MOST_SEARCHES, Rows, SearchRequest as Wanted},
     wire::{
         proto::{
@@ -42,7 +42,10 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         check_namespace(request.namespace.as_ref())?;
-        let Searched { meta, output } = Searched::of(&cell, &request.partition_names, &request.output_fields)?;
+        // Held until the call is answered.
+        let mut memory = self.growth.of_call(0);
+        let asked = (request.partition_names.as_slice(), request.output_fields.as_slice());
+        let Searched { meta, output } = Searched::of(&cell, asked, &mut memory)?;
         let schema = &meta.schema;
         let count = request.requests.len();
         if !(1..=MOST_SEARCHES).contains(&count) {
@@ -56,10 +59,14 @@ impl MilvusApi {
         };
         let fusion = fusion.and_then(|fusion| for_searches(fusion, count)).map_err(refused)?;
         let partitions = read_partitions(&meta, &request.partition_names, status::of_search_refusal)?;
-        let searches = request.requests.iter().map(|search| wanted(search, schema, &rank, &partitions));
-        let searches = searches.collect::<Outcome<Vec<Wanted>>>()?;
-        let first = searches.first().map(|first| (first.rows.ignore_growing, first.queries.len()));
-        let (ignore_growing, queries) = first.unwrap_or_default();
+        let searches = request.requests.iter().map(|search| wanted(search, schema, &rank));
+        let mut searches = searches.collect::<Outcome<Vec<Wanted>>>()?;
+        let (mut ignore_growing, mut queries) = Default::default();
+        if let Some(first) = searches.first_mut() {
+            (ignore_growing, queries) = (first.rows.ignore_growing, first.queries.len());
+            // It gives them for all. A list in each search would take a thousand times the memory.
+            first.rows.partitions = Some(partitions);
+        }
         if searches.iter().any(|search| search.rows.ignore_growing != ignore_growing) {
             return Err(unsupported("ignore_growing in some searches of a hybrid search"));
         }
@@ -73,12 +80,7 @@ impl MilvusApi {
 }
 
 /// One of the searches.
-fn wanted(
-    request: &SearchRequest,
-    schema: &CollectionSchema,
-    rank: &RankParams,
-    partitions: &[PartitionId],
-) -> Outcome<Wanted> {
+fn wanted(request: &SearchRequest, schema: &CollectionSchema, rank: &RankParams) -> Outcome<Wanted> {
     check_search(request)?;
     // Milvus ignores the offset of a search. Without a limit of its own it finds the rows that the whole request needs.
     let mut pairs: Vec<KeyValuePair> = Vec::with_capacity(request.search_params.len() + 1);
@@ -94,7 +96,7 @@ fn wanted(
     Ok(Wanted {
         rows: Rows {
             filter: filter(request, schema)?,
-            partitions: Some(partitions.to_vec()),
+            partitions: None,
             ignore_growing: rank.ignore_growing.unwrap_or(params.ignore_growing),
         },
         field: field.id,

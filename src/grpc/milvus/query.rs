@@ -13,7 +13,7 @@ use super::{
     *,
 };
 use crate::{
-    memory::Account,
+    memory::{Account, Extra},
     model::{Collection, CollectionSchema, FieldId, LoadError, PartitionId, RequestError, SearchError},
     standalone::{MAX_FILTER_BYTES, ReadRequest, Rows, compile_filter, is_key_name, partition_ids, readable},
     wire::{
@@ -22,9 +22,17 @@ use crate::{
             schema::{FieldData, TemplateValue},
         },
         rows::answer::{self as columns, COUNT},
-        status, template,
+        status::{self, Code},
+        template,
     },
 };
+
+/// Output fields that have room in the memory of any call.
+const USUAL_NAMES: usize = 64;
+
+/// Memory of a further one: in the set of names, as a key of the dynamic field, and in the answer. The text of a long name
+/// has room in the memory of its message.
+const NAME_BYTES: u64 = 192;
 
 /// Characters of a name or number of a request that an error repeats.
 const SHOWN_CHARS: usize = 128;
@@ -42,7 +50,9 @@ impl MilvusApi {
         let expr = with_values(&request.expr, &request.expr_template_values)?;
         let filter = compile_filter(&expr, schema).map_err(|e| rejected(e.to_string()))?;
         let is_count = is_count(&request.output_fields);
-        let output = if is_count { None } else { Some(Output::of(schema, &request.output_fields)?) };
+        // Held until the call is answered.
+        let mut memory = self.growth.of_call(0);
+        let output = if is_count { None } else { Some(Output::of(schema, &request.output_fields, &mut memory)?) };
         if !is_count && filter.is_none() && params.limit.is_none() {
             return Err(rejected("empty expression should be used with limit"));
         }
@@ -109,7 +119,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn of(schema: &CollectionSchema, asked: &[String]) -> Outcome<Self> {
+    /// Takes memory for names beyond the usual number: hold `memory` as long as the output.
+    pub(super) fn of(schema: &CollectionSchema, asked: &[String], memory: &mut Extra) -> Outcome<Self> {
+        let beyond = asked.len().saturating_sub(USUAL_NAMES) as u64;
+        memory.take(beyond.saturating_mul(NAME_BYTES)).map_err(|full| {
+            CallError(Code::of_memory(&full).with(format_args!("{} output fields: {full}", asked.len())))
+        })?;
         let mut fields = vec![schema.primary_key().id];
         let mut keys = Vec::new();
         let (mut whole_dynamic, mut has_key) = (false, false);
@@ -229,126 +244,4 @@ pub(super) fn go_bool(text: &str) -> Option<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{kit::model, model::DataType};
-
-    fn schema(dynamic: bool) -> CollectionSchema {
-        let mut fields = vec![model::key(100, "id", DataType::Int64), model::field(101, "j", DataType::Json)];
-        if dynamic {
-            fields.push(model::dynamic(102));
-        }
-        model::schema("books", fields)
-    }
-
-    fn output(dynamic: bool, names: &[&str]) -> Result<(Vec<i64>, Vec<String>), (i32, String)> {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let output = Output::of(&schema(dynamic), &names).map_err(|CallError(status)| (status.code, status.reason))?;
-        let mut keys = output.keys;
-        keys.sort_unstable();
-        Ok((output.fields.iter().map(|id| id.0).collect(), keys))
-    }
-
-    #[test]
-    fn output_fields_are_fields_or_keys() {
-        let keys = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
-        for (names, fields, found) in [
-            (&[][..], &[100][..], &[][..]),
-            (&["*"], &[100, 101, 102], &[]),
-            (&["j"], &[100, 101], &[]),
-            (&[" j "], &[100, 101], &[]),
-            (&["$meta"], &[100, 102], &[]),
-            (&["color"], &[100, 102], &["color"]),
-            (&["color", "color", " color", "size_2"], &[100, 102], &["color", "size_2"]),
-            (&["IN"], &[100, 102], &["IN"]),
-            (&["color", "$meta"], &[100, 102], &[]),
-        ] {
-            assert_eq!(output(true, names), Ok((fields.to_vec(), keys(found))), "{names:?}");
-        }
-        for name in [
-            "$meta[\"k\"]",
-            "j[\"k\"]",
-            "j['k']",
-            "count(x)",
-            "",
-            " ",
-            "%",
-            "**",
-            "1a",
-            "a b",
-            "(a)",
-            "like",
-            "$x",
-            "a-b",
-        ] {
-            assert_eq!(output(true, &[name]), Err((65535, format!("parse output field name failed: {}", name.trim()))));
-            assert_eq!(output(false, &[name]), Err((65535, format!("field {} not exist", name.trim()))));
-        }
-        let (_, reason) = output(true, &[&"(".repeat(1 << 20)]).unwrap_err();
-        assert!(reason.len() < 200, "{}", reason.len());
-    }
-
-    #[test]
-    fn a_count_is_the_only_output_field() {
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert!(is_count(&names(&["count(*)"])) && is_count(&names(&[" COUNT(*) "])));
-        for fields in [&["count(*)", "id"][..], &["count(*)", "count(*)"], &["count"], &[]] {
-            assert!(!is_count(&names(fields)), "{fields:?}");
-        }
-        assert_eq!(output(false, &["count(*)", "id"]), Err((65535, "field count(*) not exist".to_owned())));
-    }
-
-    /// Codes and texts that Milvus 2.3.5 answered; only a negative offset without a limit is refused by us alone.
-    #[test]
-    fn a_page_has_a_beginning_and_rows() {
-        let params = |pairs: &[(&str, &str)]| {
-            let pair = |(key, value): &(&str, &str)| KeyValuePair { key: (*key).into(), value: (*value).into() };
-            QueryParams::of(&pairs.iter().map(pair).collect::<Vec<_>>(), 16_384)
-                .map(|params| (params.limit, params.offset, params.ignore_growing))
-                .map_err(|CallError(status)| (status.code, status.reason))
-        };
-        let window = |what: &str| Err((65535, format!("invalid max query result window, {what}")));
-        let wrong = |what: &str| Err((65535, what.to_owned()));
-        let (limit, offset, growing) = ("limit", "offset", "ignore_growing");
-        for (pairs, expected) in [
-            (&[][..], Ok((None, 0, false))),
-            (&[(limit, "5")], Ok((Some(5), 0, false))),
-            (&[(limit, "5"), (offset, "7")], Ok((Some(5), 7, false))),
-            (&[(limit, "16384"), (offset, "0")], Ok((Some(16_384), 0, false))),
-            (&[(offset, "7")], Ok((None, 7, false))),
-            (&[(offset, "x")], Ok((None, 0, false))),
-            (&[(limit, "-1")], window("limit [-1] is invalid, should be greater than 0")),
-            (&[(limit, "0")], window("limit [0] is invalid, should be greater than 0")),
-            (&[(limit, "1"), (offset, "-1")], window("offset [-1] is invalid, should be gte than 0")),
-            (&[(limit, "0"), (offset, "-1")], window("offset [-1] is invalid, should be gte than 0")),
-            (&[(offset, "-1")], window("offset [-1] is invalid, should be gte than 0")),
-            (&[(limit, "67890")], window("(offset+limit) should be in range [1, 16384], but got 67890")),
-            (&[(limit, "16384"), (offset, "1")], window("(offset+limit) should be in range [1, 16384], but got 16385")),
-            (
-                &[(limit, "9223372036854775807"), (offset, "9223372036854775807")],
-                window("(offset+limit) should be in range [1, 16384], but got -2"),
-            ),
-            (&[(limit, "x")], wrong("limit [x] is invalid")),
-            (&[(limit, " 5")], wrong("limit [ 5] is invalid")),
-            (&[(limit, "")], wrong("limit [] is invalid")),
-            (&[(limit, "5"), (offset, "x")], wrong("offset [x] is invalid")),
-            (&[(growing, "True")], Ok((None, 0, true))),
-            (&[(growing, "1")], Ok((None, 0, true))),
-            (&[(growing, "false")], Ok((None, 0, false))),
-            (&[(growing, "x")], wrong("parse search growing failed")),
-            (&[(growing, "tRUE")], wrong("parse search growing failed")),
-            (&[(growing, ""), (limit, "x")], wrong("parse search growing failed")),
-            (&[("reduce_stop_for_best", "true"), (limit, "1")], Ok((Some(1), 0, false))),
-            (
-                &[("reduce_stop_for_best", "x"), (limit, "x")],
-                Err((
-                    1100,
-                    "value for reduce_stop_for_best is invalid: invalid parameter[expected=true or false][actual=x]"
-                        .to_owned(),
-                )),
-            ),
-        ] {
-            assert_eq!(params(pairs), expected, "{pairs:?}");
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     coordinator::CollectionCell,
     ids,
-    memory::Account,
+    memory::{Account, Extra},
     model::{Collection, CollectionSchema, Field, RequestError, SearchError},
     standalone::{BoundExpr, Grouping, QueryVectors, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter},
     wire::{
@@ -36,7 +36,10 @@ impl MilvusApi {
         let (call, request) = self.read(request)?;
         let cell = self.collection(&call, &request.db_name, &request.collection_name)?;
         check_search(&request)?;
-        let Searched { meta, output } = Searched::of(&cell, &request.partition_names, &request.output_fields)?;
+        // Held until the call is answered.
+        let mut memory = self.growth.of_call(0);
+        let asked = (request.partition_names.as_slice(), request.output_fields.as_slice());
+        let Searched { meta, output } = Searched::of(&cell, asked, &mut memory)?;
         let schema = &meta.schema;
         let params = SearchParams::of(&request.search_params)?;
         let field = params.field(schema)?;
@@ -94,13 +97,17 @@ pub(super) struct Searched {
 
 impl Searched {
     /// Clients can't name partitions if a partition key chooses them.
-    pub(super) fn of(cell: &CollectionCell, partitions: &[String], output_fields: &[String]) -> Outcome<Self> {
+    pub(super) fn of(
+        cell: &CollectionCell,
+        (partitions, output_fields): (&[String], &[String]),
+        memory: &mut Extra,
+    ) -> Outcome<Self> {
         let meta = cell.meta();
         match partitions.first() {
             Some(name) if meta.schema.partition_key().is_some() => {
                 Err(RequestError::PartitionByKey(name.clone()).into())
             }
-            _ => Ok(Self { output: Output::of(&meta.schema, output_fields)?, meta }),
+            _ => Ok(Self { output: Output::of(&meta.schema, output_fields, memory)?, meta }),
         }
     }
 }

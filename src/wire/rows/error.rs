@@ -38,9 +38,7 @@ impl RowError {
     pub fn code(&self) -> Code {
         match self {
             Self::Parameter(_) => Code::PARAMETER_INVALID,
-            // More than all requests may have never fits; clients wait for the rest and try again.
-            Self::Memory { full, .. } if full.kind() == ErrorKind::Invalid => Code::PARAMETER_INVALID,
-            Self::Memory { .. } => Code::RATE_LIMIT,
+            Self::Memory { full, .. } => Code::of_memory(full),
             Self::Value(_) | Self::Cell { .. } | Self::Column { .. } => Code::UNEXPECTED,
         }
     }

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use crate::{
-    error::cut,
+    error::{Classify as _, ErrorKind, cut},
+    memory::Full,
     wire::proto::common::{self, ErrorCode},
 };
 
@@ -44,6 +45,12 @@ impl Code {
     pub const DATABASE_NAME_INVALID: Self = Self::new(802, ErrorCode::UnexpectedError);
     pub const FIELD_NAME_INVALID: Self = Self::new(1701, ErrorCode::UnexpectedError);
     pub const UNEXPECTED: Self = Self::new(65535, ErrorCode::UnexpectedError);
+
+    /// The code of a call that gets no memory. More than all requests may have never fits; clients wait for the rest and try
+    /// again.
+    pub fn of_memory(full: &Full) -> Self {
+        if full.kind() == ErrorKind::Invalid { Self::PARAMETER_INVALID } else { Self::RATE_LIMIT }
+    }
 
     /// The answer with this code; `detail` repeats the reason, as in Milvus. A long reason is cut, see [`cut`].
     pub fn with(self, reason: impl Display) -> common::Status {

@@ -79,6 +79,26 @@ async fn ask(api: &MilvusApi, request: HybridSearchRequest) -> Result<Vec<(i64, 
     Ok(keys.data.into_iter().zip(results.scores).collect())
 }
 
+/// The first search has the partitions, and they count for the others.
+#[tokio::test]
+async fn the_named_partitions_are_those_of_every_search() {
+    let (world, api) = books().await;
+    let name = CollectionName::new("", "books");
+    world.standalone.create_partition(name, "p").await.unwrap();
+    let cell = world.standalone.resolve(name).unwrap();
+    world.standalone.insert(&cell, "p", rows(20..23)).await.unwrap();
+    let searches = || vec![near(0.0, "", &[("topk", "3")]), near(9.0, "", &[("topk", "3")])];
+    let keys = async |partitions: &[&str]| {
+        let partition_names = partitions.iter().map(|name| (*name).to_owned()).collect();
+        let request = HybridSearchRequest { partition_names, ..hybrid(searches(), &[("limit", "10")]) };
+        let mut keys: Vec<i64> = ask(&api, request).await.unwrap().into_iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(keys(&["p"]).await, [20, 21, 22]);
+    assert_eq!(keys(&[]).await, [0, 1, 2, 7, 8, 9]);
+}
+
 /// By hand: distances are four times the squared difference of the keys.
 #[tokio::test]
 async fn a_request_of_a_client() {
