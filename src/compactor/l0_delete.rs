@@ -1,5 +1,5 @@
-//! The deletes of L0 segments, read and checked: giving them to the segments they hit is for the commit to do, because
-//! only then no segment can be replaced meanwhile. It reads the same logs once more, part by part.
+//! The deletes of L0 segments, read and checked. The commit gives them to the segments that they hit, because no segment
+//! can be replaced while it runs. It reads the same logs once more, part by part.
 //!
 //! Writes nothing. Must never: let a log pass that the commit can't read.
 

@@ -28,8 +28,8 @@
 //! Invariants: (1) a row survives unless a delete with its key and a strictly greater timestamp, not beyond the plan's
 //! horizon, is in any input, or the row has outlived the plan's time to live; (2) surviving rows keep their row ids and
 //! timestamps; (3) rows of an output binlog ascend by row id, in every field alike; (4) memory stays inside the one
-//! budget of all plans; (5) after an error no object of the failed run is left, as far as the store lets us delete; (6) all ids of a run lie in
-//! the range that its task brings.
+//! budget of all plans; (5) after an error no object of the failed run is left, as far as the store lets us delete;
+//! (6) all ids of a run lie in the range that its task brings; (7) there are no more outputs than the task allows.
 
 mod cluster_keys;
 mod clustering;

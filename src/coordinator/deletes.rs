@@ -1,6 +1,6 @@
 //! Routing of deletes to flushed segments: which delete goes into the delta log of which segment.
 //!
-//! Deletes reach flushed segments on three ways, and all of them pass here:
+//! Deletes reach flushed segments in three ways, and all of them pass here:
 //! - from memory, when the write path flushes a channel's deletes ([`Core::hits`]);
 //! - from L0 segments, when their compaction is committed ([`Core::spread`]);
 //! - from the inputs of a merge, if they arrived after the merge had begun ([`Core::late_deletes`], [`Core::late_hits`]).

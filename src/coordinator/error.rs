@@ -35,7 +35,7 @@ pub enum CoordinatorError {
     /// An input of a plan that is not as the plan found it.
     #[error("{0}")]
     Rejected(String),
-    /// The store is another one's, or can't be asked whose it is.
+    /// The store belongs to another catalog, or its owner can't be read.
     #[error(transparent)]
     Ownership(#[from] OwnershipError),
     /// This process may not write any more.
@@ -99,7 +99,7 @@ impl Classify for CoordinatorError {
     }
 }
 
-/// Why a start does not get the store, or a running server does not go on. Each says what to do.
+/// Why a start does not get the store, or a running server does not go on. Each text names a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OwnershipError {
     #[error(

@@ -57,7 +57,7 @@ pub struct Collected {
     pub bytes: u64,
 }
 
-/// Whose objects are looked at together: those of a segment, or of one build of its index.
+/// Objects that are looked at together: those of a segment, or of one build of its index.
 type ObjectOwner = (SegmentId, Option<i64>);
 
 impl Core {

@@ -1,9 +1,9 @@
-//! One writer (P5, P6): whose the store is, asked before anything is committed or collected.
+//! One writer (P5, P6): checks that the store still belongs to this run before anything is committed or collected.
 //!
 //! A catalog's epoch keeps two processes over one metadata file apart, and can't see a *copy* of that file. So the store
 //! carries a mark, which is never twice the same, and the catalog remembers the marks that it wrote. A mark that the
-//! catalog does not know was written by a later run of a copy, or by another catalog. This one would take the objects of
-//! those for garbage.
+//! catalog does not know was written by a later run of a copy, or by another catalog. This catalog
+//! would take the objects of that one for garbage.
 //!
 //! ```text
 //!   catalog: may write N ──▶ store: M becomes N, if it is still M ──▶ catalog: wrote N        start, and every turn
@@ -11,10 +11,10 @@
 //! ```
 //!
 //! - The note comes before the mark, so a crash in between leaves no mark that its own catalog does not know.
-//! - The mark changes on a condition, so of two that start at once one is let in.
+//! - The mark changes on a condition, so of two servers that start at once one is let in.
 //! - While commits are made the mark takes another *turn* now and then: a copy that was taken while the server ran is
 //!   told apart, too, once the original has taken a turn since.
-//! - Nothing here is ever decided in favour of writing because the store did not answer.
+//! - A store that does not answer is never taken for a permission to write.
 //!
 //! Between the look at the mark and a commit there are milliseconds in which another process may take the store. The new
 //! owner does not see such a commit, but does not delete its objects either: they were written a moment ago, and nothing
@@ -219,7 +219,7 @@ impl Ownership {
 
     /// To be set after each commit of the catalog, and not before: the turn that follows a commit shuts out copies which
     /// lack it, and a turn that began before the commit does not. Every change counts, since a copy without it may name
-    /// what is garbage now.
+    /// objects that are garbage now.
     pub(super) fn has_committed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.has_committed)
     }

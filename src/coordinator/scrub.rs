@@ -20,7 +20,7 @@ use crate::{
     storage::{Paced, StoredObject, verify},
 };
 
-/// How often it is looked whether a segment's turn has come.
+/// Interval between looks for a segment whose turn has come.
 const BEAT: Duration = Duration::from_secs(1);
 impl Core {
     /// Reads the segments whose turn has come.

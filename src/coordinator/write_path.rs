@@ -1,8 +1,8 @@
 //! The DataCoord's view of rows and deletes that are not in segments of the catalog yet.
 //!
 //! A write path holds them, and brings them here as flushed segments and batches of deletes ([`super::commit`]). In one
-//! process that is its own log; in a Milvus cluster it would be the data nodes. The trait has what the DataCoord needs
-//! and no more: it must never be asked for rows, or told a client's request.
+//! process that is its own log; in a Milvus cluster it would be the data nodes. The trait is as small as the DataCoord
+//! allows: it must never be asked for rows, or told a client's request.
 
 use std::sync::Arc;
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{DataType, Field, IndexDefinition, IndexKind, Metric};
 
-/// Links of a node and width of the building search for kinds that are not graphs in Milvus. They find at least what those
-/// kinds find with their usual parameters.
+/// Links of a node and width of the building search for kinds that are not graphs in Milvus. They find at least as
+/// many of the nearest rows as those kinds do with their usual parameters.
 const IVF_LINKS: u32 = 16;
 const IVF_WIDTH: u32 = 200;
 const DISK_LINKS: u32 = 24;

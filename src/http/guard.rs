@@ -1,4 +1,4 @@
-//! Which requests need what: with mutual TLS a certificate of the client, with authorization a user and its privileges.
+//! The needs of a request: with mutual TLS a certificate of the client, with authorization a user and its privileges.
 //!
 //! The handshake lets clients without a certificate in, because probes of containers have none. The paths for probes need
 //! nothing, and neither does `/metrics` unless `datacoord.http.openMetrics` is false. All other paths need both, also those

@@ -7,7 +7,7 @@
 //! and never while they write, sync, encode or await.
 //!
 //! # Invariants
-//! 1. A segment is here from its first durable row until the catalog has it or its collection was dropped.
+//! 1. A segment is here from its first durable row until the catalog has it or says that a user dropped its rows.
 //! 2. A delete is in its channel's list until every segment with a row that it hits carries it: flushed segments in
 //!    their delta logs (by the catalog's word), segments in memory in their own lists.
 //! 3. Per group at most one segment is Growing, and it is the newest.

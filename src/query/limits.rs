@@ -1,6 +1,6 @@
 //! The limits of one read, and the memory that it may hold.
 //!
-//! Must never: wait for memory. A read that waits holds what others wait for.
+//! Must never: wait for memory. A read that waits holds memory that others wait for.
 
 use super::{QueryError, RowSource};
 use crate::{memory::Account, model::FieldId};

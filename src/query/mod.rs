@@ -20,6 +20,7 @@
 //!
 //! Must never hold a whole column of a segment outside the cache, decode vectors that are neither searched nor returned, or
 //! block a thread that serves requests.
+//!
 //! Dropping a read ends it: its work on other threads ends at the next checkpoint (`interrupt`), after a few kilobytes of
 //! text at most.
 

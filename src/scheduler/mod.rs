@@ -12,9 +12,9 @@
 //!                                   cancelled: the caller records it; shut down: the plan resumes at the next start
 //! ```
 //!
-//! `queue`, `liveness`, `retry`, `state` and `lifecycle` are values with methods and a time argument; `dispatch` is the only
-//! loop, and `attempt` one execution.
-//! [`worker`] is the seam to the execution: a task goes in, progress reports and one outcome come out.
+//! `queue`, `liveness`, `retry`, `state` and `lifecycle` are values with methods and a time argument; `dispatch` is the
+//! only loop, and `attempt` one execution. [`worker`] is the seam to the execution: a task goes in, progress reports and
+//! one outcome come out.
 //!
 //! Invariants: (1) a plan is in the queue, in one slot, or neither; (2) no more executions than slots; (3) of two
 //! collections with work neither waits for more than one plan of the other per free slot; (4) an execution ends in at

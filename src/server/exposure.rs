@@ -1,5 +1,5 @@
-//! The ports and who may reach them: one line of the log for each port at the start, and warnings about what
-//! others could do.
+//! The ports and who may reach them: one line of the log for each port at the start, and a warning about each port that
+//! lets strangers in.
 
 use std::net::SocketAddr;
 

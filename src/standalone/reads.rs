@@ -147,8 +147,7 @@ impl Standalone {
 
     /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
     /// set has every row that is older than the timestamp. It may also have newer rows, if they were flushed while the
-    /// set was made. Without growing rows it has all others. Segments bring
-    /// their index of the field that is searched.
+    /// set was made. Without growing rows it has all others. Segments bring their index of the field that is searched.
     pub(super) async fn read_set(
         &self,
         cell: &CollectionCell,

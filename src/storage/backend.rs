@@ -1,4 +1,4 @@
-//! The operations that a store needs of the place where objects are. Two implementations: a local directory and a bucket.
+//! The operations of a place for objects. Two implementations: a local directory and a bucket.
 //! Tests put a gate in front of either, which injects faults.
 //!
 //! A backend must never retry, count or interpret; [`super::SegmentStore`] does.

@@ -2,7 +2,7 @@
 //!
 //! An object that is read whole is checked before it is decoded. An object that is read in windows is checked when its last
 //! byte has been read, in any order. A reader of only a part (a header, a footer, the first rows) can't check: it decodes
-//! what it gets, and the scrubber finds the damage.
+//! the bytes as they are, and the scrubber finds the damage.
 //!
 //! Must never: report an object without a checksum (written by Milvus or an older release) as damaged.
 

@@ -12,7 +12,7 @@
 //!        pace  outage  counters
 //!     local     bucket                backends: files (local/direct: past the page cache), S3
 //!
-//! vectors ── segment_cache             decoded vectors and open indexes, and those that were searched lately
+//! vectors ── segment_cache             decoded columns and open indexes that were read lately
 //!  open_index
 //! ```
 

@@ -180,8 +180,8 @@ macro_rules! area {
 area! {
     /// The memory of the process and of its parts.
     MemoryMetrics {
-        limit: gauge by ["part"] "datacoord_memory_limit_bytes", "What a part may hold; total is the process, base is what no part has.";
-        used: gauge by ["part"] "datacoord_memory_used_bytes", "What a part holds; total is what the process has resident.";
+        limit: gauge by ["part"] "datacoord_memory_limit_bytes", "Bytes that a part may hold; total is the process, base is the rest beside the parts.";
+        used: gauge by ["part"] "datacoord_memory_used_bytes", "Bytes that a part holds; total is the resident memory of the process.";
     }
 }
 
@@ -190,7 +190,7 @@ area! {
     ConnectionMetrics {
         open: gauge by ["port"] "datacoord_connections_open", "Open connections by port.";
         refused: counter by ["port"] "datacoord_connections_refused_total", "Connections refused because there were too many.";
-        handshakes_failed: counter by ["port", "fault"] "datacoord_connections_handshakes_failed_total", "Connections that ended in their TLS handshake, by what was wrong.";
+        handshakes_failed: counter by ["port", "fault"] "datacoord_connections_handshakes_failed_total", "Connections that ended in their TLS handshake, by fault.";
     }
 }
 
@@ -217,7 +217,7 @@ area! {
 area! {
     /// Jobs and plans, from trigger to commit.
     CompactionMetrics {
-        jobs: counter by ["trigger"] "datacoord_compaction_jobs_total", "Jobs by what asked for them.";
+        jobs: counter by ["trigger"] "datacoord_compaction_jobs_total", "Jobs by trigger.";
         kept_jobs: gauge by ["state"] "datacoord_compaction_kept_jobs", "Jobs that are kept: executing, or ended.";
         plans: gauge by ["state"] "datacoord_compaction_unfinished_plans", "Unfinished plans: queued or executing.";
         ended: counter by ["kind", "outcome"] "datacoord_compaction_plans_total", "Ended plans by kind and outcome.";

@@ -1,5 +1,5 @@
 //! `datacoord demo`: makes a collection of many small, partly deleted segments through the public API, compacts it,
-//! and checks that exactly the right rows are left. The same searches before and after it tell what it is worth.
+//! and checks that exactly the right rows are left. The same searches before and after it show its effect.
 //!
 //! Uses the calls of stock clients, and the typed API for listings alone. Must never touch a collection that an earlier
 //! demo has not made, and must be right while the server compacts by itself too.

@@ -1,9 +1,9 @@
 //! The table: the need of each method.
 //!
 //! Rows of `MilvusService` are those of Milvus 2.3.5, as its protocol files declare them. It declares nothing for
-//! AlterAlias, so that every user may move every alias; here it needs what CreateAlias needs. Calls that are newer need
-//! what the nearest call of 2.3.5 needs. In our own service a look at one collection needs what DescribeCollection needs,
-//! a look at jobs a login, as in Milvus, and a change that concerns others the role `admin`.
+//! AlterAlias, so that every user may move every alias; here it needs the privilege of CreateAlias. A newer call needs the
+//! privilege of the nearest call of 2.3.5. In our own service a look at one collection needs the privilege of
+//! DescribeCollection, a look at jobs a login, as in Milvus, and a change that concerns others the role `admin`.
 
 use crate::{access::Need, model::Privilege as P};
 

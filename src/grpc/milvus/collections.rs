@@ -93,7 +93,7 @@ impl MilvusApi {
         })
     }
 
-    /// The names are looked at only for what is loaded, as in Milvus.
+    /// The names count only when the loaded collections are asked for, as in Milvus.
     pub(super) async fn do_show_collections(
         &self,
         request: Request<ShowCollectionsRequest>,
@@ -102,7 +102,6 @@ impl MilvusApi {
         let process = &self.standalone;
         let database = process.database(call.database(&request.db_name))?;
         let in_memory = request.r#type == ShowType::InMemory as i32;
-        // Names count only when the loaded ones are asked for.
         for name in request.collection_names.iter().filter(|_| in_memory) {
             self.collection(&call, &request.db_name, name)?;
         }
@@ -229,7 +228,7 @@ impl MilvusApi {
         Ok(BoolResponse { value: cell.meta().partition(&request.partition_name).is_some(), ..Default::default() })
     }
 
-    /// The names are looked at only for what is loaded, as in Milvus.
+    /// The names count only when the loaded partitions are asked for, as in Milvus.
     pub(super) async fn do_show_partitions(
         &self,
         request: Request<ShowPartitionsRequest>,
@@ -241,7 +240,6 @@ impl MilvusApi {
         };
         let meta = cell.meta();
         let in_memory = request.r#type == ShowType::InMemory as i32;
-        // Names count only when the loaded ones are asked for.
         for name in request.partition_names.iter().filter(|_| in_memory) {
             partition_id(&meta, name)?;
         }

@@ -35,7 +35,7 @@ impl MilvusApi {
         Ok(DescribeResourceGroupResponse { resource_group: Some(group), ..Default::default() })
     }
 
-    /// Has an answer only for what Milvus refuses too: there is no second group, and no way to make one.
+    /// Refuses a name as Milvus would, or else the call: there is no second group, and no way to make one.
     pub(super) fn do_create_resource_group(
         &self,
         request: Request<CreateResourceGroupRequest>,
