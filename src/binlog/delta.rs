@@ -202,14 +202,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-
-    fn int(key: i64, ts: u64) -> Delete {
-        Delete { key: PrimaryKey::Int(key), ts: Timestamp(ts) }
-    }
-
-    fn text(key: &str, ts: u64) -> Delete {
-        Delete { key: PrimaryKey::Str(key.into()), ts: Timestamp(ts) }
-    }
+    use crate::kit::model::{delete_of_int as int, delete_of_text as text};
 
     /// Texts as Milvus writes them.
     #[rstest]

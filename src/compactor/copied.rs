@@ -23,9 +23,9 @@ pub(super) enum ColumnObject {
 }
 
 /// The object of a whole batch under the output's header; None if it is not fit for that and has to be written anew.
-/// Pages are not looked into, except those of keys and of small objects: damage there is carried over, and the checksum of
-/// the copy tells. Nor are they held: the store moves them, unless the object is so small that it is written together with
-/// others.
+/// Only pages of keys and of small objects are decoded. Damage in other pages is carried over, and a later read finds it by
+/// the checksum of the copy. The store moves the pages, so they are not in memory, unless the object is so small that it is
+/// written together with others.
 pub(super) async fn copy(
     exec: &MergeRun<'_>,
     inputs: &Inputs,

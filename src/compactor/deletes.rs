@@ -161,14 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    fn int(key: i64, ts: u64) -> Delete {
-        Delete { key: PrimaryKey::Int(key), ts: Timestamp(ts) }
-    }
-
-    fn text(key: &str, ts: u64) -> Delete {
-        Delete { key: PrimaryKey::Str(key.into()), ts: Timestamp(ts) }
-    }
+    use crate::kit::model::{delete_of_int as int, delete_of_text as text};
 
     fn one_shard() -> Shard {
         Shard::split(0, 1).next().unwrap()

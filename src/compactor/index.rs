@@ -23,7 +23,7 @@ use crate::{
 
 /// Of the memory limit: the bytes of a graph. It is held once as a graph and once as bytes.
 const PART_SHARE: (u64, u64) = (2, 5);
-/// Rows and bytes of vectors that are added before it is looked whether the run was stopped.
+/// Rows and bytes of vectors that are added between two looks at the run's stop.
 const BATCH_ROWS: usize = 2048;
 const BATCH_BYTES: usize = 1 << 20;
 

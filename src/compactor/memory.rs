@@ -170,31 +170,34 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    /// Counts the units that run at once.
+    #[derive(Default)]
+    struct Running {
+        now: Cell<usize>,
+        most: Cell<usize>,
+    }
+
+    impl Running {
+        /// A unit with this result, from this call on until the future is done.
+        fn unit<T>(&self, result: T) -> impl Future<Output = Result<T, ()>> {
+            self.now.set(self.now.get() + 1);
+            self.most.set(self.most.get().max(self.now.get()));
+            async move {
+                tokio::task::yield_now().await;
+                self.now.set(self.now.get() - 1);
+                Ok(result)
+            }
+        }
+    }
+
     #[tokio::test]
     async fn one_unit_runs_even_if_nothing_else_is_free() {
         let budget = MemoryBudget::new(4 * MIB);
         let _all = budget.reserve(u64::MAX).await;
-        let (now, most, sum) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        run_units(
-            &budget,
-            (1..=5).map(|n| (MIB, n)),
-            8,
-            |n| {
-                now.set(now.get() + 1);
-                most.set(most.get().max(now.get()));
-                let now = &now;
-                async move {
-                    tokio::task::yield_now().await;
-                    now.set(now.get() - 1);
-                    Ok::<_, ()>(n)
-                }
-            },
-            |n| sum.set(sum.get() + n),
-            || {},
-        )
-        .await
-        .unwrap();
-        assert_eq!((most.get(), sum.get()), (1, 15));
+        let (running, sum) = (Running::default(), Cell::new(0));
+        let units = (1..=5).map(|n| (MIB, n));
+        run_units(&budget, units, 8, |n| running.unit(n), |n| sum.set(sum.get() + n), || {}).await.unwrap();
+        assert_eq!((running.most.get(), sum.get()), (1, 15));
     }
 
     #[tokio::test]
@@ -202,27 +205,10 @@ mod tests {
         for (limit, parallel, expected) in [(4, 8, 4), (4, 3, 3), (1, 8, 1), (64, 64, 10)] {
             let budget = MemoryBudget::new(limit * MIB);
             let _own = budget.reserve(MIB).await;
-            let (now, most) = (Cell::new(0), Cell::new(0));
-            run_units(
-                &budget,
-                (0..10).map(|n| (MIB, n)),
-                parallel,
-                |_| {
-                    now.set(now.get() + 1);
-                    most.set(most.get().max(now.get()));
-                    let now = &now;
-                    async move {
-                        tokio::task::yield_now().await;
-                        now.set(now.get() - 1);
-                        Ok::<_, ()>(())
-                    }
-                },
-                |()| {},
-                || {},
-            )
-            .await
-            .unwrap();
-            assert_eq!(most.get(), expected, "limit {limit} MiB, parallel {parallel}");
+            let running = Running::default();
+            let units = (0..10).map(|_| (MIB, ()));
+            run_units(&budget, units, parallel, |()| running.unit(()), |()| {}, || {}).await.unwrap();
+            assert_eq!(running.most.get(), expected, "limit {limit} MiB, parallel {parallel}");
             assert!(budget.try_reserve((limit - 1) * MIB).is_some(), "extra reservations are returned");
         }
     }

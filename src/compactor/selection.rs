@@ -223,8 +223,8 @@ pub(super) struct Selection {
     pub(super) ts_to: Timestamp,
     /// None if no row survives.
     pub(super) row_ids: Option<RowIds>,
-    /// Stock readers take the batch's objects as they are, as far as that of the row ids tells and, if nothing else speaks
-    /// against copying, the large ones.
+    /// Stock readers accept the batch's objects as they are: judged by the object of the row ids and, unless something
+    /// else rules copying out, by the large ones.
     pub(super) readable: bool,
 }
 

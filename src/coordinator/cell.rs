@@ -144,7 +144,7 @@ impl CollectionCell {
         self.change(|table| table.fold(changed));
     }
 
-    /// Forgets dropped segments whose files and records are gone, and verdicts on groups that are.
+    /// Forgets dropped segments whose files and records are gone, and the refusals in groups that are gone.
     pub(super) fn forget(&self, ids: &[SegmentId]) {
         self.change(|table| table.forget(ids));
         let table = self.segments();

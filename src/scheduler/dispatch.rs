@@ -72,7 +72,7 @@ impl Scheduler {
         self.cancel_where(|t| t.job == job, None).await
     }
 
-    /// From now on begins no execution of these, but of all others. Executions that have begun go on.
+    /// From now on no execution of these plans begins. All others may, and executions that have begun go on.
     pub fn hold(&self, held: QueueHold) {
         self.shared.state.lock().queue.hold(held);
         self.shared.changed.notify_one();

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use datacoord::model::{
-    Channel, Collection, CollectionId, CollectionSchema, DataType, Field, FieldId, Group, Job, JobId, LogFile, LogId,
-    Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, Segment, SegmentId, Terms,
-    Timestamp, Trigger,
+    Channel, Collection, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, Job, JobId, LogFile,
+    LogId, Partition, PartitionId, Plan, PlanId, PlanInput, PlanKind, PlanReason, PlanState, PrimaryKey, Segment,
+    SegmentId, Terms, Timestamp, Trigger,
 };
 
 /// A plain field without parameters.
@@ -86,6 +86,16 @@ pub(crate) fn segment(id: i64, group: &Arc<Group>) -> Segment {
 /// A log whose rows all have one timestamp; as large in memory as the object is, and without a checksum.
 pub(crate) fn log_file(id: i64, rows: u64, bytes: u64, ts: Timestamp) -> LogFile {
     LogFile { id: LogId(id), rows, ts_from: ts, ts_to: ts, bytes, memory_bytes: bytes, checksum: None }
+}
+
+/// A delete of a row with this Int64 key.
+pub(crate) fn delete_of_int(key: i64, ts: u64) -> Delete {
+    Delete { key: PrimaryKey::Int(key), ts: Timestamp(ts) }
+}
+
+/// The same with a VarChar key.
+pub(crate) fn delete_of_text(key: &str, ts: u64) -> Delete {
+    Delete { key: PrimaryKey::Str(key.into()), ts: Timestamp(ts) }
 }
 
 /// A segment as an input of a plan.

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     coordinator::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError},
     model::{Group, PlanId, RequestError, Segment, SegmentId, SegmentState, Trigger, properties::AUTO_COMPACTION},
-    planner::{PlanDraft, Proposals, SkipReason},
+    planner::{PlanDraft, Proposals, SkipReason, Violation},
 };
 
 /// The outcome of a look at a segment.
@@ -233,6 +233,7 @@ fn remedy(reason: &SkipReason) -> String {
         SkipReason::NoClusteringKey => "a collection with a clustering key".to_owned(),
         SkipReason::Clustered { .. } => "deletes, expired rows, or unclustered segments beside it".to_owned(),
         SkipReason::Growing { .. } => "a flush: older rows are still in memory".to_owned(),
-        SkipReason::Refused(_) => "a change of what the rule objects to".to_owned(),
+        SkipReason::Refused(Violation::TooManyOutputs { .. }) => "a request for larger segments".to_owned(),
+        SkipReason::Refused(_) => "inputs that keep the rule".to_owned(),
     }
 }

@@ -20,8 +20,8 @@ use crate::{
     graph::{GraphBuilder, GraphShape},
     kit::model as fixture,
     model::{
-        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, IndexPart, LogId, Lsn,
-        Metric, PartitionId, PrimaryKey, Segment, SegmentId, SegmentIndex, SegmentLevel, SegmentState, Timestamp,
+        Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, IndexPart, LogId, Metric,
+        PartitionId, PrimaryKey, Segment, SegmentId, SegmentIndex, Timestamp,
     },
     storage::{LogPath, SegmentCache, SegmentStore, SegmentTarget, StatsLayout, write_segment},
 };
@@ -136,29 +136,7 @@ async fn flushed(
     let output = write_segment(store, &target, rows.into_iter(), deletes, &mut log_ids).await.unwrap();
     let group =
         Group { collection: CollectionId(1), partition: PartitionId(partition), channel: channel(channel_number) };
-    let mut meta = Segment {
-        id: SegmentId(segment),
-        group: Arc::new(group),
-        state: SegmentState::Flushed,
-        level: SegmentLevel::L1,
-        rows: 0,
-        insert_bytes: 0,
-        memory_bytes: 0,
-        delta_rows: 0,
-        delta_bytes: 0,
-        delta_logs: 0,
-        delta_ts_from: Timestamp::ZERO,
-        ts_from: Timestamp::ZERO,
-        ts_to: Timestamp::ZERO,
-        pk_range: output.pk_range,
-        cluster_range: None,
-        compaction_from: [].into(),
-        compaction_to: [].into(),
-        dropped_at_ms: 0,
-        end_lsn: Lsn(0),
-        version: 0,
-        indexes: [].into(),
-    };
+    let mut meta = Segment { pk_range: output.pk_range, ..Segment::new(SegmentId(segment), Arc::new(group)) };
     meta.summarise(&output.logs);
     SegmentSource::new(store.clone(), &meta, Arc::new(output.logs), schema.clone())
 }

@@ -114,11 +114,16 @@ impl WorkerBench for LocalBench {
     }
 
     async fn objects(&self) -> Vec<String> {
-        let listed: Vec<_> = self.store.list("").try_collect().await.unwrap();
-        let mut names: Vec<String> = listed.into_iter().map(|object| object.path.to_string()).collect();
-        names.sort();
-        names
+        objects(&self.store).await
     }
+}
+
+/// Names of all objects, sorted.
+async fn objects(store: &SegmentStore) -> Vec<String> {
+    let listed: Vec<_> = store.list("").try_collect().await.unwrap();
+    let mut names: Vec<String> = listed.into_iter().map(|object| object.path.to_string()).collect();
+    names.sort();
+    names
 }
 
 conformance!(LocalBench::new(), LocalBench::throttled(1));
@@ -198,10 +203,7 @@ mod builds {
         }
 
         async fn objects(&self) -> Vec<String> {
-            let listed: Vec<_> = self.store.list("").try_collect().await.unwrap();
-            let mut names: Vec<String> = listed.into_iter().map(|object| object.path.to_string()).collect();
-            names.sort();
-            names
+            objects(&self.store).await
         }
     }
 
