@@ -12,6 +12,7 @@ use super::{
     inputs::Inputs,
     merge_run::MergeRun,
 };
+use crate::model::Timestamp;
 
 /// Reads every delete of the inputs. Fails on the first one that is not of the collection's key type.
 pub(super) async fn check(exec: &MergeRun<'_>) -> Result<CompactionOutcome, CompactError> {
@@ -32,6 +33,7 @@ pub(super) async fn check(exec: &MergeRun<'_>) -> Result<CompactionOutcome, Comp
         rows_in: 0,
         rows_deleted: 0,
         rows_expired: 0,
+        expired_before: Timestamp::ZERO,
         rows_out: 0,
         bytes_read: exec.bytes_read.load(Relaxed),
         bytes_written: 0,

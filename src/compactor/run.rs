@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::{BinlogConfig, WorkerConfig},
-    model::PlanKind,
+    model::{PlanKind, Timestamp},
     storage::SegmentStore,
 };
 
@@ -118,10 +118,13 @@ async fn merge(exec: &MergeRun<'_>) -> Result<CompactionOutcome, CompactError> {
     }
     exec.flush().await?;
 
+    let rows_expired = selections.iter().map(|s| s.expired).sum();
+    let bound = task.plan.ttl.filter(|_| rows_expired > 0).map(|ttl| Timestamp::expire_before(ttl, task.now_ms));
     Ok(CompactionOutcome {
         rows_in: inputs.rows(),
         rows_deleted: selections.iter().map(|s| s.deleted).sum(),
-        rows_expired: selections.iter().map(|s| s.expired).sum(),
+        rows_expired,
+        expired_before: bound.unwrap_or_default(),
         rows_out: outputs.iter().map(|(output, _)| output.rows).sum(),
         outputs: outputs.into_iter().map(|(output, _)| output).collect(),
         bytes_read: exec.bytes_read.load(Relaxed),

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ClusterRange, CollectionSchema, LogId, PkRange, Plan, Segment, SegmentId, SegmentLogs};
+use crate::model::{ClusterRange, CollectionSchema, LogId, PkRange, Plan, Segment, SegmentId, SegmentLogs, Timestamp};
 
 /// One input as it is when the attempt begins: delta logs that arrived after the plan was made included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct CompactionOutcome {
     pub rows_deleted: u64,
     pub rows_expired: u64,
     pub rows_out: u64,
+    /// Rows with a smaller timestamp had expired and were left out. Zero: there were none.
+    #[serde(default)]
+    pub expired_before: Timestamp,
     /// Bytes of objects read and written.
     pub bytes_read: u64,
     pub bytes_written: u64,

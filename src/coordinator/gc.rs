@@ -163,6 +163,7 @@ impl Core {
             let fold = move || {
                 cell.forget(&gone);
                 core.failures.forget(&gone);
+                core.segment_cache.forget(|id| gone.contains(&id));
             };
             fault::reached(Point::GarbageFilesGone);
             self.catalog.commit(txn, Arc::clone(turn), fold).await?;

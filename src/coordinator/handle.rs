@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CollectionCell, CoordinatorError, Core, HealthReport, JobBook, PinnedList, WritePath};
+use super::{
+    CollectionCell, CoordinatorError, Core, HealthReport, JobBook, PinnedList, WritePath, segments::SegmentTable,
+};
 use crate::{
     background::Background,
     binlog::PkStats,
@@ -103,7 +105,16 @@ impl Coordinator {
 
     /// Live segments, pinned in the same moment: none of them can lose its files while the guard lives.
     pub(crate) fn pinned_list(&self, cell: &CollectionCell) -> PinnedList {
-        self.core.pins.list(cell)
+        self.core.pins.list(cell, SegmentTable::for_query)
+    }
+
+    /// The same for searches through the index of a definition: sources of a merge stand in for outputs that lack theirs.
+    /// A stand-in may lose its files before it is pinned. The search fails then, and has to be repeated without
+    /// stand-ins.
+    pub(crate) fn pinned_list_for_search(&self, cell: &CollectionCell, index: i64) -> PinnedList {
+        let least = self.core.least_rows();
+        let lacks_index = |segment: &Segment| segment.rows >= least && segment.index(index).is_none();
+        self.core.pins.list(cell, |table| table.for_search(&lacks_index))
     }
 
     /// The lists of a segment's logs.

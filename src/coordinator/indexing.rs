@@ -48,8 +48,15 @@ impl Core {
         Some((definition.field, shape(&meta, definition)?))
     }
 
+    /// True if the segment is to get an index that it lacks.
+    pub(super) fn awaits_index(&self, cell: &CollectionCell, segment: &Segment) -> bool {
+        let meta = cell.meta();
+        let lacks = |index: &IndexDef| segment.index(index.id).is_none() && shape(&meta, index).is_some();
+        segment.rows >= self.least_rows() && meta.indexes.iter().any(lacks)
+    }
+
     /// The fewest rows of a segment that gets an index.
-    fn least_rows(&self) -> u64 {
+    pub(super) fn least_rows(&self) -> u64 {
         self.config.index.min_rows.max(1)
     }
 }

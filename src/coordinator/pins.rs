@@ -3,12 +3,12 @@
 //! A pin is a count in memory. It must never be asked to bring a file back: pin first, then look whether the segment is
 //! live.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, iter, sync::Arc};
 
-use super::{CollectionCell, segments::SegmentTable, sync::Mutex};
+use super::{CollectionCell, hand_over::ReadSegment, segments::SegmentTable, sync::Mutex};
 use crate::{
     fault::{self, Planted},
-    model::{Segment, SegmentId},
+    model::SegmentId,
 };
 
 /// Segments that are pinned or released under one lock.
@@ -34,17 +34,17 @@ impl Pins {
         guard
     }
 
-    /// The segments of one moment, those that were live in it pinned: none of them can lose its files while the guard
-    /// lives.
-    pub(super) fn list(&self, cell: &CollectionCell) -> PinnedList {
+    /// The segments of one moment that a read opens, pinned: no live one can lose its files while the guard lives.
+    pub(super) fn list(&self, cell: &CollectionCell, choose: impl Fn(&SegmentTable) -> Vec<ReadSegment>) -> PinnedList {
         loop {
             let table = cell.segments();
-            let live = table.live();
-            let guard = self.pin(live.iter().map(|s| s.id));
-            // The table is the same before and after, so every segment of the list was live when the last one was
+            let read = choose(&table);
+            let guard =
+                self.pin(read.iter().flat_map(|read| iter::once(&read.segment).chain(&read.merged_into)).map(|s| s.id));
+            // The table is the same before and after, so every live segment of the list was live when the last one was
             // pinned. A commit takes longer than this check, so there are few rounds.
             if Arc::ptr_eq(&table, &cell.segments()) {
-                return PinnedList { live, table, guard };
+                return PinnedList { read, table, guard };
             }
         }
     }
@@ -58,7 +58,7 @@ impl Pins {
 #[derive(Debug)]
 pub(crate) struct PinnedList {
     /// Ascending by id.
-    pub(crate) live: Vec<Segment>,
+    pub(crate) read: Vec<ReadSegment>,
     table: Arc<SegmentTable>,
     pub(crate) guard: PinGuard,
 }
@@ -104,9 +104,9 @@ mod tests {
         let group = Arc::new(model::group_of_shard_0(1, 2));
         let cell = CollectionCell::new(definition(1, "c", &[]));
         cell.fold([model::segment(10, &group)]);
-        let list = Pins::default().list(&cell);
+        let list = Pins::default().list(&cell, SegmentTable::for_query);
         cell.fold([model::segment(11, &group)]);
         assert!(cell.is_known(SegmentId(11)));
-        assert_eq!((list.live.len(), list.knows(SegmentId(10)), list.knows(SegmentId(11))), (1, true, false));
+        assert_eq!((list.read.len(), list.knows(SegmentId(10)), list.knows(SegmentId(11))), (1, true, false));
     }
 }

@@ -34,6 +34,8 @@ faults! {
     MovedRowsKept: P1,
     /// A query takes the list of segments before the rows in memory.
     ListedBeforeSnapshot: P1,
+    /// A search reads the sources of a merge and its output.
+    ReadBeforeAndAfterMerge: P1,
 
     /// A compaction is committed without another look at its inputs.
     InputsUnchecked: P2,
@@ -119,6 +121,8 @@ faults! {
     StoreErrorDropsDeletes: P4,
     /// The log is trimmed over deletes that wait.
     TrimmedOverDeletes: P4,
+    /// Sources that stand in for the output of a merge are searched without the deletes that reached the output.
+    LaterDeletesIgnored: P4,
     /// Segments are forgotten before the log has noted that they are flushed.
     CollectedBeforeNote: P4,
 

@@ -95,6 +95,7 @@ pub(super) fn encode_segment(segment: &Segment) -> Bytes {
         delta_timestamp_from: segment.delta_ts_from.0,
         cluster_range: segment.cluster_range.as_deref().map(encode_cluster_range),
         indexes: segment.indexes.iter().map(encode_index).collect(),
+        expired_before: segment.expired_before.0,
         ..Default::default()
     }
     .encode_to_vec()
@@ -132,6 +133,7 @@ pub(super) fn decode_segment(key: &str, bytes: &[u8], groups: &mut Groups) -> Re
         cluster_range: cluster_range(key, info.cluster_range)?,
         compaction_from: ids(info.compaction_from),
         compaction_to: ids(info.compacted_to),
+        expired_before: Timestamp(info.expired_before),
         dropped_at_ms: info.dropped_at / NANOS_PER_MS,
         end_lsn: Lsn(info.end_lsn),
         version: info.version,

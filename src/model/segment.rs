@@ -72,6 +72,10 @@ pub struct Segment {
     pub compaction_from: Box<[SegmentId]>,
     /// Segments that replaced a dropped source.
     pub compaction_to: Box<[SegmentId]>,
+    /// The merge that wrote the segment left out rows with a smaller timestamp, because they had expired. Zero: it left out
+    /// none for this reason.
+    #[serde(default)]
+    pub expired_before: Timestamp,
     /// Milliseconds since 1970; 0 while it is live.
     pub dropped_at_ms: u64,
     /// Position of its last row in the write-ahead log; 0 for a compacted segment.
@@ -108,6 +112,7 @@ impl Segment {
             cluster_range: None,
             compaction_from: Box::default(),
             compaction_to: Box::default(),
+            expired_before: Timestamp::ZERO,
             dropped_at_ms: 0,
             end_lsn: Lsn::default(),
             version: 0,

@@ -30,6 +30,12 @@ impl Timestamp {
         self.0 & ((1 << LOGICAL_BITS) - 1)
     }
 
+    /// The bound that follows from a time to live at `now_ms`: a row has expired exactly if its timestamp is smaller.
+    pub fn expire_before(ttl: Duration, now_ms: u64) -> Self {
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        Self::from_ms(now_ms.saturating_sub(ttl_ms))
+    }
+
     /// True if a row of this timestamp is strictly older than `ttl` at `now_ms`, in milliseconds.
     pub fn is_expired(self, ttl: Duration, now_ms: u64) -> bool {
         let early = u64::from(fault::planted(Planted::ExpiresEarly));

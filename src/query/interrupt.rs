@@ -23,7 +23,7 @@ const FEW: usize = 1_024;
 
 /// Ends the work of one read. Clones end together.
 #[derive(Clone, Default)]
-pub(super) struct Interrupt {
+pub struct Interrupt {
     token: CancellationToken,
     /// Called with the units of all work.
     #[cfg(test)]

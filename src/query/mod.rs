@@ -44,7 +44,7 @@ pub use deletes::ScopedDelete;
 pub use error::QueryError;
 pub use expr::{BoundExpr, ExprError, PkFilter, compile, is_key_name};
 pub use limits::QueryLimits;
-pub use scan::{ReadSet, Scope, expire_before};
+pub use scan::{ReadSet, Scope};
 pub use search::{Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryVectors, Range, Search, hybrid, search};
 pub use select::{Query, query};
 pub use source::{MemorySource, RowSource, SegmentSource};

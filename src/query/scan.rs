@@ -15,7 +15,7 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 
 use super::{
     BoundExpr, PkFilter, QueryError, QueryLimits, RowSource, ScopedDelete,
-    deletes::{DeleteIndex, PendingDeletes, SourceDeletes},
+    deletes::{PendingDeletes, SourceDeletes},
     interrupt::{Checkpoint, Interrupt},
 };
 use crate::model::{CollectionSchema, DataType, Field, FieldId, PartitionId, PrimaryKey, Timestamp};
@@ -43,14 +43,8 @@ pub struct Scope {
     pub filter: Option<Arc<BoundExpr>>,
     /// None: every partition.
     pub partitions: Option<Vec<PartitionId>>,
-    /// Rows with a smaller timestamp have expired; see [`expire_before`].
+    /// Rows with a smaller timestamp have expired; see [`Timestamp::expire_before`].
     pub expire_before: Option<Timestamp>,
-}
-
-/// The bound that follows from a time to live at `now_ms`: a row has expired exactly if its timestamp is smaller.
-pub fn expire_before(ttl: std::time::Duration, now_ms: u64) -> Timestamp {
-    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_ms(now_ms.saturating_sub(ttl_ms))
 }
 
 /// The parts of a surviving row that the caller needs.
@@ -200,10 +194,15 @@ impl Scan {
         {
             return Ok(None);
         }
-        let own = source.deletes().await?;
-        let own = context.interrupt.sized(own.len(), |checkpoint| DeleteIndex::of(own, checkpoint)).await?;
+        let mut held = 0;
+        let mut reserve = |bytes| match &context.keeping {
+            Some(limits) => limits.reserve(&mut held, bytes),
+            None => false,
+        };
+        let own = source.deletes(&context.interrupt, &mut reserve).await?;
         let deletes = context.pending.for_source(own, source.channel(), source.partition());
-        let expiry = context.expire_before.filter(|bound| source.ts_from() < *bound);
+        let bound = context.expire_before.unwrap_or_default().max(source.expired_before());
+        let expiry = Some(bound).filter(|bound| source.ts_from() < *bound);
         Ok(Some(RowConditions { has_filter: context.filter.is_some(), deletes, expiry }))
     }
 
@@ -213,33 +212,14 @@ impl Scan {
         index: usize,
         source: &dyn RowSource,
     ) -> Result<stream::BoxStream<'static, Result<Survivors, QueryError>>, QueryError> {
-        let context = Arc::clone(&self.context);
-        let Some(RowConditions { deletes, expiry, .. }) = self.gate(source).await? else {
-            return Ok(stream::empty().boxed());
-        };
-        let needs_time = expiry.is_some() || !deletes.is_empty() || context.detail == Detail::KeyAndTime;
-        let needs_key = !deletes.is_empty() || context.detail != Detail::Count;
-        let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
-        if needs_key {
-            fields.push(context.schema.primary_key().id);
-        }
-        if needs_time {
-            fields.push(FieldId::TIMESTAMP);
-        }
-        fields.extend(context.group.as_ref().map(|group| group.id));
-        if fields.is_empty() {
+        let Some(conditions) = self.gate(source).await? else { return Ok(stream::empty().boxed()) };
+        let Some((pass, batches)) = self.pass(index, source, conditions, self.context.detail).await else {
             let rows = source.rows();
             let all =
                 Survivors { source: index, rows, places: Vec::new(), keys: None, times: Vec::new(), groups: None };
             return Ok(stream::iter([Ok(all)]).boxed());
-        }
-        fields.sort_unstable();
-        fields.dedup();
-        if let Some(limits) = &context.keeping {
-            limits.keep(source, &fields).await;
-        }
-        let pass = Arc::new(SourcePass { context, index, deletes, expiry });
-        let found = stream::try_unfold((source.read(&fields), 0u64), move |(mut batches, offset)| {
+        };
+        let found = stream::try_unfold((batches, 0u64), move |(mut batches, offset)| {
             let pass = pass.clone();
             async move {
                 let Some(batch) = batches.try_next().await? else { return Ok(None) };
@@ -251,6 +231,56 @@ impl Scan {
             }
         });
         Ok(found.boxed())
+    }
+
+    /// A bit for each row of a source: true if it survives. `conditions` are those of [`Self::gate`].
+    pub(super) async fn bits(
+        &self,
+        index: usize,
+        source: &dyn RowSource,
+        conditions: RowConditions,
+    ) -> Result<BooleanBuffer, QueryError> {
+        let rows = source.rows() as usize;
+        let Some((pass, mut batches)) = self.pass(index, source, conditions, Detail::Count).await else {
+            return Ok(BooleanBuffer::new_set(rows));
+        };
+        let mut bits = BooleanBufferBuilder::new(rows);
+        while let Some(batch) = batches.try_next().await? {
+            let pass = Arc::clone(&pass);
+            let look = move |checkpoint: &Checkpoint| pass.survive(&batch, checkpoint);
+            bits.append_buffer(&self.context.interrupt.blocking(look).await?);
+        }
+        Ok(bits.finish())
+    }
+
+    /// The pass over a source with the columns that it needs. None: it needs none, every row survives.
+    async fn pass(
+        &self,
+        index: usize,
+        source: &dyn RowSource,
+        RowConditions { deletes, expiry, .. }: RowConditions,
+        detail: Detail,
+    ) -> Option<(Arc<SourcePass>, stream::BoxStream<'static, Result<RecordBatch, QueryError>>)> {
+        let context = Arc::clone(&self.context);
+        let needs_time = expiry.is_some() || !deletes.is_empty() || detail == Detail::KeyAndTime;
+        let needs_key = !deletes.is_empty() || detail != Detail::Count;
+        let mut fields = context.filter.as_ref().map_or(Vec::new(), |filter| filter.fields().to_vec());
+        if needs_key {
+            fields.push(context.schema.primary_key().id);
+        }
+        if needs_time {
+            fields.push(FieldId::TIMESTAMP);
+        }
+        fields.extend(context.group.as_ref().map(|group| group.id));
+        if fields.is_empty() {
+            return None;
+        }
+        fields.sort_unstable();
+        fields.dedup();
+        if let Some(limits) = &context.keeping {
+            limits.keep(source, &fields).await;
+        }
+        Some((Arc::new(SourcePass { context, index, deletes, expiry }), source.read(&fields)))
     }
 }
 
@@ -291,11 +321,7 @@ struct SourcePass {
 
 impl SourcePass {
     fn sift(&self, batch: &RecordBatch, offset: u64, checkpoint: &Checkpoint) -> Result<Survivors, QueryError> {
-        let mut live = BooleanBufferBuilder::new(batch.num_rows());
-        for piece in pieces(batch) {
-            live.append_buffer(&self.live(&piece, checkpoint)?);
-        }
-        let live = live.finish();
+        let live = self.survive(batch, checkpoint)?;
         let key_field = self.context.schema.primary_key();
         let rows = live.count_set_bits() as u64;
         let mut found =
@@ -320,7 +346,16 @@ impl SourcePass {
         Ok(found)
     }
 
-    /// A bit per row of a piece: true if it is live and matches.
+    /// A bit per row of a batch: true if it is live and matches.
+    fn survive(&self, batch: &RecordBatch, checkpoint: &Checkpoint) -> Result<BooleanBuffer, QueryError> {
+        let mut live = BooleanBufferBuilder::new(batch.num_rows());
+        for piece in pieces(batch) {
+            live.append_buffer(&self.live(&piece, checkpoint)?);
+        }
+        Ok(live.finish())
+    }
+
+    /// The same of a piece.
     fn live(&self, piece: &RecordBatch, checkpoint: &Checkpoint) -> Result<BooleanBuffer, QueryError> {
         checkpoint.spend(piece.num_rows())?;
         let mut live = match &self.context.filter {

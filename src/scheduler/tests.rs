@@ -147,6 +147,7 @@ fn outcome() -> TaskOutcome {
         rows_in: 0,
         rows_deleted: 0,
         rows_expired: 0,
+        expired_before: crate::model::Timestamp::ZERO,
         rows_out: 0,
         bytes_read: 0,
         bytes_written: 0,

@@ -12,10 +12,11 @@ use arrow_array::RecordBatch;
 
 use super::{Standalone, StandaloneError, admission::RunningQuery};
 use crate::{
-    coordinator::{CollectionCell, CoordinatorError, PinGuard},
+    coordinator::{CollectionCell, CoordinatorError, PinGuard, ReadSegment},
     fault::{self, Planted},
+    graph::GraphShape,
     memory::Account,
-    model::{Delete, FieldId, PartitionId, PrimaryKey, Segment, SegmentId, Timestamp},
+    model::{CollectionSchema, Delete, FieldId, PartitionId, PrimaryKey, Segment, SegmentId, Timestamp},
     query::{
         self, BoundExpr, MemorySource, Query, QueryLimits, ReadSet, RowSource, Scope, ScopedDelete, SegmentSource,
     },
@@ -48,6 +49,25 @@ impl Rows {
     }
 }
 
+/// The search that a read set is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Searched {
+    No,
+    /// By this field. Segments bring their index of it.
+    Field(FieldId),
+    /// The same, and sources of a merge may stand in for outputs without an index.
+    WithStandIns(FieldId),
+}
+
+impl Searched {
+    fn field(self) -> Option<FieldId> {
+        match self {
+            Self::No => None,
+            Self::Field(field) | Self::WithStandIns(field) => Some(field),
+        }
+    }
+}
+
 /// A client's read.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
@@ -56,6 +76,17 @@ pub struct ReadRequest {
     pub fields: Vec<FieldId>,
     pub limit: Option<u64>,
     pub offset: u64,
+}
+
+/// Everything that a read sees. The files stay while this lives, those of stand-ins as far as they were there.
+pub(super) struct PinnedRead {
+    /// Every row that is older than `older_than`. It may also have newer rows, if they were flushed while the set was
+    /// made. Without growing rows it has all others.
+    pub(super) set: ReadSet,
+    pub(super) older_than: Timestamp,
+    /// Segments stand in for those that they were merged into.
+    pub(super) has_stand_ins: bool,
+    pub(super) _pins: PinGuard,
 }
 
 /// Rows, and the account of the memory that they and their messages take. It counts until both are gone.
@@ -72,10 +103,10 @@ impl Standalone {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, &rows, None).await?;
+            let read = self.read_set(cell, &rows, Searched::No).await?;
             let scope = self.scope(cell, rows);
             let limits = self.query_limits(&admitted);
-            let rows = query::query(&schema, read_set, Query { scope, output: fields, limit, offset }, &limits).await?;
+            let rows = query::query(&schema, read.set, Query { scope, output: fields, limit, offset }, &limits).await?;
             Ok(ReadAnswer { rows, memory: admitted.memory.clone() })
         })
         .await
@@ -86,8 +117,8 @@ impl Standalone {
         self.until_stop(async {
             let _admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let (read_set, _pins, _) = self.read_set(cell, &rows, None).await?;
-            Ok(query::count(&schema, read_set, self.scope(cell, rows)).await?)
+            let read = self.read_set(cell, &rows, Searched::No).await?;
+            Ok(query::count(&schema, read.set, self.scope(cell, rows)).await?)
         })
         .await
     }
@@ -103,10 +134,10 @@ impl Standalone {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let rows = Rows { filter: Some(filter.clone()), partitions, ignore_growing: false };
-            let (read_set, _pins, older_than) = self.read_set(cell, &rows, None).await?;
+            let read = self.read_set(cell, &rows, Searched::No).await?;
             let scope = self.scope(cell, rows);
-            let keys = query::matching_keys(&schema, read_set, scope, &self.query_limits(&admitted)).await?;
-            Ok(Matching { keys, older_than })
+            let keys = query::matching_keys(&schema, read.set, scope, &self.query_limits(&admitted)).await?;
+            Ok(Matching { keys, older_than: read.older_than })
         })
         .await
     }
@@ -141,19 +172,17 @@ impl Standalone {
         Scope {
             filter: rows.filter.map(Arc::new),
             partitions: rows.partitions,
-            expire_before: cell.meta().ttl().map(|ttl| query::expire_before(ttl, now_ms)),
+            expire_before: cell.meta().ttl().map(|ttl| Timestamp::expire_before(ttl, now_ms)),
         }
     }
 
-    /// Everything of the collection (of some partitions, if named) as of now. The files stay while the guard lives. The
-    /// set has every row that is older than the timestamp. It may also have newer rows, if they were flushed while the
-    /// set was made. Without growing rows it has all others. Segments bring their index of the field that is searched.
+    /// Everything of the collection (of some partitions, if named) as of now.
     pub(super) async fn read_set(
         &self,
         cell: &CollectionCell,
         rows: &Rows,
-        searched: Option<FieldId>,
-    ) -> Result<(ReadSet, PinGuard, Timestamp), StandaloneError> {
+        searched: Searched,
+    ) -> Result<PinnedRead, StandaloneError> {
         let partitions: Option<HashSet<PartitionId>> =
             rows.partitions.as_ref().map(|list| list.iter().copied().collect());
         let wanted = |partition: PartitionId| partitions.as_ref().is_none_or(|list| list.contains(&partition));
@@ -164,7 +193,11 @@ impl Standalone {
         }
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
-        let list = listed_early.unwrap_or_else(|| self.coordinator.pinned_list(cell));
+        let graph = searched.field().and_then(|field| self.coordinator.index_of(&cell.meta(), field));
+        let list = listed_early.unwrap_or_else(|| match (searched, graph) {
+            (Searched::WithStandIns(_), Some((index, _))) => self.coordinator.pinned_list_for_search(cell, index),
+            _ => self.coordinator.pinned_list(cell),
+        });
         // The definition last: a drop changes it before it takes segments out of the list. So rows of a drop that came
         // in between are left out here, in memory and in files alike.
         self.coordinator.collection(cell.id)?;
@@ -174,7 +207,6 @@ impl Standalone {
             meta.is_truncated(id) || (partition != PartitionId::ALL && !existing.contains(&partition))
         };
         let schema = Arc::clone(&meta.schema);
-        let graph = searched.and_then(|field| self.coordinator.index_of(&meta, field));
         let mut sources: Vec<Box<dyn RowSource>> = Vec::new();
         for growing in memory.segments {
             let partition = growing.group.partition;
@@ -186,18 +218,13 @@ impl Standalone {
             let source = MemorySource::new(partition, growing.group.channel.clone(), batches);
             sources.push(Box::new(source.with_deletes(growing.deletes)));
         }
-        let is_read = |s: &&Segment| wanted(s.group.partition) && !is_gone(s.id, s.group.partition);
-        for segment in list.live.iter().filter(is_read) {
-            let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
-            let mut source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(&schema));
-            source = source.with_cache(Arc::clone(self.coordinator.segment_cache()));
-            if let Some((id, shape)) = graph
-                && let Some(index) = segment.index(id)
-            {
-                source = source.with_index(index.clone(), shape);
-            }
-            if let Some(stats) = self.coordinator.cached_key_stats(segment.id) {
-                source = source.with_stats(stats);
+        let is_read = |s: &Segment| wanted(s.group.partition) && !is_gone(s.id, s.group.partition);
+        let mut has_stand_ins = false;
+        for ReadSegment { segment, merged_into } in list.read.iter().filter(|read| is_read(&read.segment)) {
+            let mut source = self.segment_source(segment, &schema, graph).await?;
+            for merged in merged_into {
+                has_stand_ins = true;
+                source = source.in_place_of(merged, Arc::new(self.coordinator.segment_logs(merged).await?));
             }
             sources.push(Box::new(source));
         }
@@ -211,7 +238,28 @@ impl Standalone {
                 }));
             }
         }
-        Ok((ReadSet { sources, deletes }, list.guard, older_than))
+        Ok(PinnedRead { set: ReadSet { sources, deletes }, older_than, has_stand_ins, _pins: list.guard })
+    }
+
+    /// A pinned segment with everything about it that is in memory, and its index of a definition.
+    async fn segment_source(
+        &self,
+        segment: &Segment,
+        schema: &Arc<CollectionSchema>,
+        graph: Option<(i64, GraphShape)>,
+    ) -> Result<SegmentSource, StandaloneError> {
+        let logs = Arc::new(self.coordinator.segment_logs(segment).await?);
+        let source = SegmentSource::new(self.coordinator.store().clone(), segment, logs, Arc::clone(schema));
+        let mut source = source.with_cache(Arc::clone(self.coordinator.segment_cache()));
+        if let Some((id, shape)) = graph
+            && let Some(index) = segment.index(id)
+        {
+            source = source.with_index(index.clone(), shape);
+        }
+        if let Some(stats) = self.coordinator.cached_key_stats(segment.id) {
+            source = source.with_stats(stats);
+        }
+        Ok(source)
     }
 }
 

@@ -7,13 +7,20 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use futures::{FutureExt, future::BoxFuture};
 
-use super::{Rows, Standalone, StandaloneError};
+use super::{
+    Rows, Standalone, StandaloneError,
+    reads::{PinnedRead, Searched},
+};
 use crate::{
     coordinator::CollectionCell,
+    error::{Classify, ErrorKind},
     memory::Account,
     model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
-    query::{self, Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryError, QueryVectors, Range, Search},
+    query::{
+        self, Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryError, QueryVectors, Range, ReadSet, Search,
+    },
 };
 
 /// A client's search.
@@ -145,10 +152,12 @@ impl Standalone {
         let (page, metric) = (search.page, search.metric);
         self.until_stop(async {
             let admitted = self.queries.admit().await;
-            let schema = Arc::clone(&meta.schema);
-            let (read_set, _pins, _) = self.read_set(cell, &rows, Some(field)).await?;
-            let found = query::search(&schema, read_set, search, &self.query_limits(&admitted)).await?;
-            let Found { counts, scores, rows } = found;
+            let limits = self.query_limits(&admitted);
+            let over = |read_set| {
+                let (schema, search, limits) = (Arc::clone(&meta.schema), search.clone(), limits.clone());
+                async move { query::search(&schema, read_set, search, &limits).await }.boxed()
+            };
+            let Found { counts, scores, rows } = self.found(cell, &rows, field, over).await?;
             self.metrics.search.vectors.inc_by(counts.len() as u64);
             // An empty page ends where it begins.
             let nearest = if metric.greater_is_nearer() { f32::MAX } else { f32::MIN };
@@ -178,14 +187,42 @@ impl Standalone {
         let hybrid = Hybrid { searches, fusion, limit, offset, output };
         self.until_stop(async {
             let admitted = self.queries.admit().await;
-            let schema = Arc::clone(&meta.schema);
-            let (read_set, _pins, _) = self.read_set(cell, &rows, Some(field)).await?;
-            let found = query::hybrid(&schema, read_set, hybrid, &self.query_limits(&admitted)).await?;
-            let Found { counts, scores, rows } = found;
+            let limits = self.query_limits(&admitted);
+            let over = |read_set| {
+                let (schema, hybrid, limits) = (Arc::clone(&meta.schema), hybrid.clone(), limits.clone());
+                async move { query::hybrid(&schema, read_set, hybrid, &limits).await }.boxed()
+            };
+            let Found { counts, scores, rows } = self.found(cell, &rows, field, over).await?;
             self.metrics.search.vectors.inc_by(counts.len() as u64 * count);
             Ok(SearchAnswer { counts, scores, rows, end: None, memory: admitted.memory.clone() })
         })
         .await
+    }
+
+    /// The result of a search over the rows that the collection has now. If the files of a stand-in are gone, the search
+    /// is made once more, without stand-ins.
+    async fn found(
+        &self,
+        cell: &CollectionCell,
+        rows: &Rows,
+        field: FieldId,
+        over: impl Fn(ReadSet) -> BoxFuture<'static, Result<Found, QueryError>> + Send + Sync,
+    ) -> Result<Found, StandaloneError> {
+        let mut may_be_gone = true;
+        let first = async {
+            let PinnedRead { set, has_stand_ins, _pins, .. } =
+                self.read_set(cell, rows, Searched::WithStandIns(field)).await?;
+            may_be_gone = has_stand_ins;
+            Ok::<_, StandaloneError>(over(set).await?)
+        };
+        match first.await {
+            Err(error) if may_be_gone && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                tracing::debug!(collection = %cell.id, %error, "a search is repeated without stand-ins");
+                let PinnedRead { set, _pins, .. } = self.read_set(cell, rows, Searched::Field(field)).await?;
+                Ok(over(set).await?)
+            }
+            found => found,
+        }
     }
 
     /// A search of the loaded collection, with the metric and the effort that its index gives.

@@ -25,6 +25,7 @@ mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod local;
+mod newest_deletes;
 mod open_index;
 mod outage;
 mod pace;
@@ -41,6 +42,7 @@ pub use checksum::{RunningCheck, StoredObject};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fetch::{Fetched, fetch, verify};
+pub use newest_deletes::NewestDeletes;
 pub use open_index::OpenIndex;
 pub use outage::Outage;
 pub use pace::{Pace, Paced};

@@ -12,8 +12,8 @@ use std::sync::{
 use arrow_array::ArrayRef;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 
-use super::{OpenIndex, StorageError, Vectors};
-use crate::model::{FieldId, SegmentId, SegmentIndex};
+use super::{NewestDeletes, OpenIndex, StorageError, Vectors};
+use crate::model::{FieldId, LogFile, LogId, SegmentId, SegmentIndex};
 
 /// Expected entries; sizes the table only.
 const EXPECTED: usize = 1_000;
@@ -30,12 +30,17 @@ enum CachedObject {
     Column(SegmentId, FieldId),
     /// The index of one build.
     Index(SegmentId, i64),
+    /// The deletes of the delta logs up to one of them. Later logs come behind it.
+    Deletes(SegmentId, LogId, usize),
 }
 
 impl CachedObject {
     fn segment(&self) -> SegmentId {
         match *self {
-            Self::Log(segment, ..) | Self::Column(segment, _) | Self::Index(segment, _) => segment,
+            Self::Log(segment, ..)
+            | Self::Column(segment, _)
+            | Self::Index(segment, _)
+            | Self::Deletes(segment, ..) => segment,
         }
     }
 }
@@ -45,6 +50,7 @@ enum Kept {
     Vectors(Arc<[Vectors]>),
     Column(ArrayRef),
     Index(Arc<OpenIndex>),
+    Deletes(Arc<NewestDeletes>),
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +62,7 @@ impl Weighter<CachedObject, Kept> for SegmentWeight {
             Kept::Vectors(vectors) => vectors.iter().map(Vectors::bytes_in_memory).sum::<u64>(),
             Kept::Column(column) => column.get_array_memory_size() as u64,
             Kept::Index(index) => index.bytes_in_memory(),
+            Kept::Deletes(deletes) => deletes.bytes_in_memory(),
         };
         ENTRY_BYTES + bytes
     }
@@ -158,7 +165,25 @@ impl SegmentCache {
         let open = async { open.await.map(|index| Kept::Index(Arc::new(index))) };
         match self.cache.get_or_insert_async(&CachedObject::Index(segment, index.build), open).await? {
             Kept::Index(index) => Ok(Some(index)),
-            Kept::Vectors(_) | Kept::Column(_) => Ok(None),
+            Kept::Vectors(_) | Kept::Column(_) | Kept::Deletes(_) => Ok(None),
+        }
+    }
+
+    /// The deletes in the delta logs of a segment, `logs`, of which there is one at least: those that were kept, or the
+    /// result of `read`, which is kept then. Of concurrent calls for the same logs only one reads them.
+    pub async fn deletes(
+        &self,
+        segment: SegmentId,
+        logs: &[LogFile],
+        read: impl Future<Output = Result<NewestDeletes, StorageError>>,
+    ) -> Result<Arc<NewestDeletes>, StorageError> {
+        let last = logs.last().map_or(LogId(0), |log| log.id);
+        let read = async { read.await.map(|deletes| Kept::Deletes(Arc::new(deletes))) };
+        match self.cache.get_or_insert_async(&CachedObject::Deletes(segment, last, logs.len()), read).await? {
+            Kept::Deletes(deletes) => Ok(deletes),
+            Kept::Vectors(_) | Kept::Column(_) | Kept::Index(_) => {
+                Err(StorageError::Task(format!("the deletes of segment {segment} are something else in the cache")))
+            }
         }
     }
 

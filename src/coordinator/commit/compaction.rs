@@ -16,6 +16,7 @@ use crate::{
     fault::{self, Planted, Point},
     model::{
         Delete, Plan, PlanKind, PlanState, RequestError, Segment, SegmentId, SegmentLevel, SegmentLogs, SegmentState,
+        Timestamp,
     },
     scheduler::Event,
 };
@@ -52,7 +53,7 @@ impl Core {
         for output in outcome.outputs {
             let is_left_out = !changed.is_empty() && fault::planted(Planted::LateDeletesToOneOutput);
             let late = if is_left_out { &[] } else { late.as_slice() };
-            let (segment, logs) = self.as_segment(plan, &inputs, output, late).await?;
+            let (segment, logs) = self.as_segment(plan, &inputs, output, outcome.expired_before, late).await?;
             txn.put_segment_and_logs(&segment, &logs);
             changed.push(segment);
         }
@@ -84,6 +85,7 @@ impl Core {
         fault::reached(Point::CompactionChecked);
         #[cfg(feature = "planted-faults")]
         let unanswered = fault::planted(Planted::UnknownIsFailure).then(|| changed.clone());
+        let awaits_index = changed.iter().any(|segment| segment.is_live() && self.awaits_index(&cell, segment));
         let (core, plan) = (Arc::clone(self), plan.clone());
         let fold = move || {
             let gone: Vec<SegmentId> = plan.input_ids().collect();
@@ -92,7 +94,10 @@ impl Core {
             // reader of the plan's state finds its targets.
             core.fold_and_raise(&cell, changed);
             gone.iter().for_each(|id| core.stats_cache.forget(*id));
-            core.segment_cache.forget(|id| gone.contains(&id));
+            // Sources are searched until the outputs have their indexes.
+            if !awaits_index {
+                core.segment_cache.forget(|id| gone.contains(&id));
+            }
             core.failures.forget(&gone);
             moves.fold(&core);
             let metrics = &core.metrics.compaction;
@@ -134,6 +139,7 @@ impl Core {
         plan: &Plan,
         inputs: &[Segment],
         output: OutputSegment,
+        expired_before: Timestamp,
         late: &[Delete],
     ) -> Result<(Segment, SegmentLogs), CoordinatorError> {
         let mut logs = output.logs;
@@ -153,6 +159,7 @@ impl Core {
             pk_range: output.pk_range,
             cluster_range,
             compaction_from: plan.input_ids().collect(),
+            expired_before,
             version: 1,
             ..Segment::new(output.id, group)
         };

@@ -47,7 +47,10 @@ impl Core {
         self.ownership.before_commit().await?;
         let (core, plan) = (Arc::clone(self), plan.id);
         let fold = move || {
+            let sources = next.compaction_from.clone();
             cell.fold([next]);
+            // Nobody searches the sources of the merge any more.
+            core.segment_cache.forget(|id| sources.contains(&id));
             core.index_failures.forget(build);
             moves.fold(&core);
             info!(%plan, segment = %build.0, index = build.1, rows, bytes, "index committed");

@@ -57,7 +57,7 @@ prop_compose! {
         level in prop_oneof![Just(SegmentLevel::L0), Just(SegmentLevel::L1), Just(SegmentLevel::L2)],
         counts in proptest::array::uniform5(0..=i64::MAX as u64),
         delta_logs in any::<u32>(),
-        times in proptest::array::uniform3(any::<u64>()),
+        times in proptest::array::uniform4(any::<u64>()),
         pk_range in pk_ranges(),
         cluster_range in cluster_ranges(),
         lists in proptest::array::uniform2(proptest::collection::vec(0..=i64::MAX, 0..4)),
@@ -89,6 +89,7 @@ prop_compose! {
             cluster_range,
             compaction_from: ids_of(&lists[0]),
             compaction_to: ids_of(&lists[1]),
+            expired_before: Timestamp(times[3]),
             dropped_at_ms,
             end_lsn: Lsn(end_lsn),
             version,
@@ -174,6 +175,13 @@ fn reads_records_of_older_releases() {
     let part = IndexPart { rows: 290, bytes: 4096, checksum: 0x0403_0201 };
     let index = SegmentIndex { index: 55, field: FieldId(101), build: 66, version: 2, parts: vec![part] };
     assert_eq!(&*segment.indexes, [index]);
+    assert_eq!(segment.expired_before, Timestamp::ZERO);
+
+    let hex = include_str!("../../../tests/golden/meta/segment-3.hex");
+    let bytes = hex::decode(hex.split_whitespace().collect::<String>()).unwrap();
+    let segment = decode_segment("datacoord-meta/s/7/8/9", &bytes, &mut Groups::default()).unwrap();
+    assert_eq!(encode_segment(&segment), bytes);
+    assert_eq!(segment.expired_before, Timestamp(300));
 
     let bytes = include_bytes!("../../../tests/golden/meta/collection-1.json");
     let collection = decode_collection("datacoord/collection/0000000000000000007", bytes).unwrap();

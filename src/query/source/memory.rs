@@ -9,8 +9,8 @@ use futures::stream::{self, BoxStream, StreamExt};
 use super::{RowSource, take_from_batch};
 use crate::{
     model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
-    query::QueryError,
-    storage::Vectors,
+    query::{QueryError, deletes, interrupt::Interrupt},
+    storage::{NewestDeletes, Vectors},
 };
 
 /// Rows of one growing segment, in the order of their arrival.
@@ -69,8 +69,14 @@ impl RowSource for MemorySource {
         Ok(true)
     }
 
-    async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
-        Ok(self.deletes.clone())
+    async fn deletes(
+        &self,
+        interrupt: &Interrupt,
+        _: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
+        let deletes = self.deletes.clone();
+        let newest = interrupt.sized(deletes.len(), |checkpoint| deletes::newest(deletes, checkpoint)).await?;
+        Ok(vec![Arc::new(newest)])
     }
 
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {

@@ -12,10 +12,10 @@ use futures::stream::BoxStream;
 pub use memory::MemorySource;
 pub use segment::SegmentSource;
 
-use super::QueryError;
+use super::{QueryError, interrupt::Interrupt};
 use crate::{
-    model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
-    storage::{OpenIndex, Vectors},
+    model::{Channel, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
+    storage::{NewestDeletes, OpenIndex, Vectors},
 };
 
 /// Rows of one group, and the deletes that are attached to them.
@@ -38,11 +38,21 @@ pub trait RowSource: Send + Sync {
     /// Lower bound of the timestamps; zero: not known.
     fn ts_from(&self) -> Timestamp;
 
+    /// Rows with a smaller timestamp have expired for good, whatever the time to live is now. Zero: none.
+    fn expired_before(&self) -> Timestamp {
+        Timestamp::ZERO
+    }
+
     /// False if the source has none of these keys. True may be wrong.
     async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError>;
 
-    /// Deletes that are stored with the rows.
-    async fn deletes(&self) -> Result<Vec<Delete>, QueryError>;
+    /// Deletes that are stored with the rows. A source that keeps them for later reads reserves their bytes first;
+    /// false: there is no memory.
+    async fn deletes(
+        &self,
+        interrupt: &Interrupt,
+        reserve: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError>;
 
     /// Brings columns without vectors into memory, for this read and later ones. The source reserves their bytes first;
     /// false: there is no memory. It only saves work: a column that can't be kept is read as it always was, and that read

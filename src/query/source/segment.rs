@@ -1,6 +1,6 @@
 //! Rows of a flushed segment: columns that the cache has, others read through `storage` binlog by binlog.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, iter, sync::Arc};
 
 use arrow_array::{Array, ArrayRef, RecordBatch, cast::AsArray};
 use arrow_schema::{Field as ArrowField, Schema};
@@ -15,13 +15,17 @@ use crate::{
     background::blocking,
     binlog::{LogIds, PkStats},
     error::{Classify, ErrorKind},
+    fault::{self, Planted},
     graph::GraphShape,
     model::{
-        Channel, CollectionSchema, Delete, Field, FieldId, LogFile, PartitionId, PkRange, PrimaryKey, Segment,
-        SegmentIndex, SegmentLogs, Timestamp,
+        Channel, CollectionSchema, Field, FieldId, LogFile, PartitionId, PkRange, PrimaryKey, Segment, SegmentIndex,
+        SegmentLogs, Timestamp,
     },
-    query::QueryError,
-    storage::{OpenIndex, SegmentCache, SegmentStore, StorageError, Vectors, read_columns, read_deletes, read_stats},
+    query::{QueryError, deletes, interrupt::Interrupt},
+    storage::{
+        NewestDeletes, OpenIndex, SegmentCache, SegmentStore, StorageError, Vectors, read_columns, read_deletes,
+        read_stats,
+    },
 };
 
 /// Rows of a batch: large enough to be worth a task of its own, small next to a binlog.
@@ -56,6 +60,9 @@ pub struct SegmentSource {
     stats: Option<Arc<Vec<PkStats>>>,
     cache: Option<Arc<SegmentCache>>,
     index: Option<(SegmentIndex, GraphShape)>,
+    /// Delta logs of the segments that this one stands in for.
+    later: Vec<(LogIds, Arc<SegmentLogs>)>,
+    expired_before: Timestamp,
 }
 
 impl SegmentSource {
@@ -73,6 +80,8 @@ impl SegmentSource {
             stats: None,
             cache: None,
             index: None,
+            later: Vec::new(),
+            expired_before: Timestamp::ZERO,
         }
     }
 
@@ -91,6 +100,14 @@ impl SegmentSource {
     /// Adds the index of a field. It is used only with a cache.
     pub fn with_index(mut self, index: SegmentIndex, shape: GraphShape) -> Self {
         self.index = Some((index, shape));
+        self
+    }
+
+    /// Lets this segment stand in for one that it was merged into: the deletes of that one count too, and so does its
+    /// decision about expired rows.
+    pub fn in_place_of(mut self, merged: &Segment, logs: Arc<SegmentLogs>) -> Self {
+        self.later.push((merged.log_ids(), logs));
+        self.expired_before = self.expired_before.max(merged.expired_before);
         self
     }
 
@@ -131,6 +148,29 @@ impl SegmentSource {
             arrow_select::concat::concat(&parts).map_err(|error| StorageError::Task(format!("a whole column: {error}")))
         })
         .await
+    }
+
+    /// The deletes in the delta logs of a segment: this one, or one that it stands in for.
+    async fn newest_deletes(
+        &self,
+        ids: LogIds,
+        logs: &SegmentLogs,
+        interrupt: &Interrupt,
+        reserve: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<Arc<NewestDeletes>, QueryError> {
+        let bytes = NewestDeletes::estimate_bytes(logs.delta.iter().map(|log| log.rows).sum());
+        let cache = self.cache.as_ref().filter(|cache| cache.fits(bytes) && reserve(bytes));
+        let Some(cache) = cache else {
+            let deletes = read_deletes(&self.store, ids, logs).await?;
+            let newest = interrupt.sized(deletes.len(), |checkpoint| deletes::newest(deletes, checkpoint)).await?;
+            return Ok(Arc::new(newest));
+        };
+        // Others may wait for the same deletes, so they are indexed although this read may end.
+        let read = async {
+            let deletes = read_deletes(&self.store, ids, logs).await?;
+            blocking(move || Ok::<NewestDeletes, StorageError>(deletes.into_iter().collect())).await
+        };
+        Ok(cache.deletes(ids.segment, &logs.delta, read).await?)
     }
 
     /// The vectors of one log, a few at a time.
@@ -196,6 +236,10 @@ impl RowSource for SegmentSource {
         self.ts_from
     }
 
+    fn expired_before(&self) -> Timestamp {
+        self.expired_before
+    }
+
     async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
         let stats = match &self.stats {
             Some(stats) => stats.clone(),
@@ -224,8 +268,26 @@ impl RowSource for SegmentSource {
         Ok(false)
     }
 
-    async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
-        Ok(read_deletes(&self.store, self.ids, &self.logs).await?)
+    async fn deletes(
+        &self,
+        interrupt: &Interrupt,
+        reserve: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
+        let later = self.later.iter().filter(|_| !fault::planted(Planted::LaterDeletesIgnored));
+        let mut all = Vec::with_capacity(1 + self.later.len());
+        let mut reserved = 0;
+        for (ids, logs) in iter::once(&(self.ids, Arc::clone(&self.logs))).chain(later) {
+            if !logs.delta.is_empty() {
+                all.push(
+                    self.newest_deletes(*ids, logs, interrupt, &mut |bytes| {
+                        reserved += bytes;
+                        reserve(reserved)
+                    })
+                    .await?,
+                );
+            }
+        }
+        Ok(all)
     }
 
     async fn keep(&self, fields: &[FieldId], reserve: &mut (dyn FnMut(u64) -> bool + Send)) {

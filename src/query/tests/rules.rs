@@ -12,10 +12,10 @@ use crate::{
     memory::Pool,
     model::RequestError,
     query::{
-        Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, expire_before, matching_keys,
-        query, search,
+        Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, interrupt::Interrupt,
+        matching_keys, query, search,
     },
-    storage::{StorageError, Vectors},
+    storage::{NewestDeletes, StorageError, Vectors},
 };
 
 fn row(row_id: i64, ts: u64, key: i64, number: i64) -> Row {
@@ -132,14 +132,14 @@ async fn deletes_of_a_segment_do_not_reach_others() {
 #[tokio::test]
 async fn rows_expire_by_the_same_rule_as_in_compaction() {
     let (ttl, now_ms) = (Duration::from_secs(10), 60_000);
-    let bound = expire_before(ttl, now_ms);
+    let bound = Timestamp::expire_before(ttl, now_ms);
     for ms in [49_998, 49_999, 50_000, 50_001] {
         for logical in [0, 1, (1 << 18) - 1] {
             let ts = Timestamp(Timestamp::from_ms(ms).0 + logical);
             assert_eq!(ts < bound, ts.is_expired(ttl, now_ms), "{ms} {logical}");
         }
     }
-    assert_eq!(expire_before(Duration::MAX, now_ms), Timestamp::ZERO);
+    assert_eq!(Timestamp::expire_before(Duration::MAX, now_ms), Timestamp::ZERO);
 
     let schema = schema(DataType::Int64);
     let chunks = [bound.0 - 1, bound.0].map(|ts| vec![row(ts as i64, ts, ts as i64, 0)]);
@@ -408,7 +408,11 @@ impl RowSource for Stuck {
         Ok(true)
     }
 
-    async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
+    async fn deletes(
+        &self,
+        _: &Interrupt,
+        _: &mut (dyn FnMut(u64) -> bool + Send),
+    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
         Ok(Vec::new())
     }
 
@@ -478,7 +482,11 @@ async fn a_source_that_returns_too_few_rows_fails_the_read() {
         async fn may_contain(&self, _: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
             Ok(true)
         }
-        async fn deletes(&self) -> Result<Vec<Delete>, QueryError> {
+        async fn deletes(
+            &self,
+            _: &Interrupt,
+            _: &mut (dyn FnMut(u64) -> bool + Send),
+        ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
             Ok(Vec::new())
         }
         fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {

@@ -166,6 +166,7 @@ mod tests {
             rows_in: 9,
             rows_deleted: 2,
             rows_expired: 1,
+            expired_before: Timestamp(17),
             rows_out: 6,
             bytes_read: u64::MAX,
             bytes_written: 5,

@@ -14,26 +14,26 @@ use crate::{
     model::{FieldId, PlanKind, PlanState, SegmentId},
 };
 
-const NAME: &str = "indexed";
-const VECTOR: FieldId = FieldId(101);
+pub(super) const NAME: &str = "indexed";
+pub(super) const VECTOR: FieldId = FieldId(101);
 const GRAPH: &[(&str, &str)] =
     &[("index_type", "HNSW"), ("metric_type", "L2"), ("params", r#"{"M": 16, "efConstruction": 100}"#)];
 /// Enough rows that a search uses the graph and does not rank all of them.
 const ROWS: i64 = 8_000;
 
-fn impatient(config: &mut Config) {
+pub(super) fn impatient(config: &mut Config) {
     config.gc.drop_tolerance = Duration::ZERO;
     config.gc.missing_tolerance = Duration::ZERO;
     config.index.min_rows = 100;
 }
 
-async fn define(world: &World) {
+pub(super) async fn define(world: &World) {
     let params = GRAPH.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     world.standalone.create_index(CollectionName::new("", NAME), "vector", "graph", params).await.unwrap();
 }
 
 /// A loaded collection with the definition of an index.
-async fn loaded(world: &World) -> Arc<CollectionCell> {
+pub(super) async fn loaded(world: &World) -> Arc<CollectionCell> {
     let cell = world.collection(NAME).await;
     define(world).await;
     world.standalone.load(CollectionName::new("", NAME), LoadRequest::WHOLE).await.unwrap();
@@ -41,7 +41,7 @@ async fn loaded(world: &World) -> Arc<CollectionCell> {
 }
 
 /// Waits until all rows have their index.
-async fn indexed(world: &World, cell: &CollectionCell) {
+pub(super) async fn indexed(world: &World, cell: &CollectionCell) {
     let is_done = || {
         let meta = cell.meta();
         let progress = world.coordinator.index_progress(cell, &meta.indexes[0]);
@@ -70,7 +70,7 @@ fn named(cell: &CollectionCell) -> Vec<String> {
 }
 
 /// Few of the nearest are missing, and nothing else is there.
-fn check(found: &[i64], live: &BTreeSet<i64>, key: i64) {
+pub(super) fn check(found: &[i64], live: &BTreeSet<i64>, key: i64) {
     let mut expected: Vec<i64> = live.iter().copied().collect();
     expected.sort_by_key(|other| ((other - key).abs(), *other));
     expected.truncate(found.len());

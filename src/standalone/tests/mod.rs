@@ -6,6 +6,7 @@
 mod damage;
 mod deletes;
 mod garbage;
+mod hand_over;
 mod indexes;
 mod searches;
 

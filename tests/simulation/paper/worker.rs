@@ -138,6 +138,7 @@ fn merge(task: &CompactionTask) -> CompactionOutcome {
         rows_deleted: 0,
         rows_expired: 0,
         rows_out: 0,
+        expired_before: Timestamp::ZERO,
         bytes_read: 0,
         bytes_written: 0,
         consumed_deltas: consumed,
