@@ -35,7 +35,7 @@ fn graph(metric: Metric, vectors: &[Vec<f32>]) -> Graph {
             });
         }
     });
-    Graph::open(builder.to_bytes().unwrap().into(), shape(metric)).unwrap()
+    Graph::open(builder.to_bytes().unwrap().into(), shape(metric), vectors.len() as u64).unwrap()
 }
 
 fn distance(metric: Metric, one: &[f32], other: &[f32]) -> f32 {
@@ -94,12 +94,23 @@ fn vectors_that_no_search_finds_are_left_out() {
 
 #[test]
 fn vectors_are_given_back() {
-    let stored = vectors(100, 3);
+    let mut stored = vectors(3_000, 3);
+    stored[40] = stored[17].clone();
     let graph = graph(Metric::L2, &stored);
-    let mut vector = vec![0.0; DIM as usize];
-    assert!(graph.vector(17, &mut vector).unwrap());
-    assert_eq!(vector, stored[17]);
-    assert!(!graph.vector(100, &mut vector).unwrap());
+    for (place, vector) in stored.iter().enumerate() {
+        assert_eq!(graph.vector(place as u64).unwrap(), vector);
+    }
+    assert_eq!((graph.vector(3_000), graph.vector(u64::MAX)), (None, None));
+    // Some of the rows of a segment, one of them without a vector.
+    let builder = GraphBuilder::new(shape(Metric::L2), 4, 1).unwrap();
+    for (place, vector) in [(5, &stored[5]), (6, &vec![f32::NAN; DIM as usize]), (7, &stored[7])] {
+        builder.add(place, vector).unwrap();
+    }
+    let bytes = bytes::Bytes::from(builder.to_bytes().unwrap());
+    let graph = Graph::open(bytes.clone(), shape(Metric::L2), 100).unwrap();
+    let found = [4, 5, 6, 7, 8].map(|place| graph.vector(place));
+    assert_eq!(found, [None, Some(&stored[5][..]), None, Some(&stored[7][..]), None]);
+    assert!(matches!(Graph::open(bytes, shape(Metric::L2), 7).unwrap_err(), GraphError::Other { .. }));
 }
 
 #[test]
@@ -108,14 +119,14 @@ fn bytes_of_another_shape_are_refused() {
     builder.add(0, &[1.0; DIM as usize]).unwrap();
     let bytes = bytes::Bytes::from(builder.to_bytes().unwrap());
     for other in [shape(Metric::Ip), GraphShape { dim: DIM + 1, ..shape(Metric::L2) }] {
-        let refused = Graph::open(bytes.clone(), other).unwrap_err();
+        let refused = Graph::open(bytes.clone(), other, 1).unwrap_err();
         assert!(matches!(refused, GraphError::Other { .. }), "{refused}");
     }
-    assert!(Graph::open(bytes.slice(..10), shape(Metric::L2)).is_err());
+    assert!(Graph::open(bytes.slice(..10), shape(Metric::L2), 1).is_err());
     // At an address that fits no number.
     let mut moved = vec![0];
     moved.extend_from_slice(&bytes);
-    let graph = Graph::open(bytes::Bytes::from(moved).slice(1..), shape(Metric::L2)).unwrap();
+    let graph = Graph::open(bytes::Bytes::from(moved).slice(1..), shape(Metric::L2), 1).unwrap();
     assert_eq!(graph.nearest(&[0.0; DIM as usize], 5, None).unwrap(), [0]);
     assert!(graph.nearest(&[0.0; 3], 5, None).is_err(), "a query of another dimension");
 }

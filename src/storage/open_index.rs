@@ -55,12 +55,13 @@ impl OpenIndex {
         (schema, logs): (&CollectionSchema, &SegmentLogs),
     ) -> Result<Self, StorageError> {
         let mut graphs = Vec::with_capacity(index.parts.len());
+        let places = logs.rows();
         for (number, part) in index.parts.iter().enumerate() {
             let object = StoredObject::index(ids, index, number, part);
             let bytes = store.get(&object.path).await?;
             let open = move || {
                 object.check(&bytes)?;
-                Graph::open(bytes, shape).map_err(|error| unusable(&object, &error))
+                Graph::open(bytes, shape, places).map_err(|error| unusable(&object, &error))
             };
             graphs.push(blocking(open).await?);
         }

@@ -8,8 +8,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Int64Array, StringArray, cast::AsArray, types::Int64Type};
-use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder, Buffer};
-use futures::TryStreamExt;
+use arrow_buffer::BooleanBuffer;
 
 use super::{
     effort::Effort,
@@ -25,18 +24,18 @@ use crate::{
         scan::{KeyColumn, RowConditions, Scan},
         select::RowPlace,
     },
-    storage::{OpenIndex, Vectors},
+    storage::OpenIndex,
 };
 
 /// Rows that a search keeps in view if the client does not say.
 const USUAL_WIDTH: usize = 128;
 /// Beyond this a search of the graph costs more than all rows do.
 const MOST_WIDTH: usize = 32 << 10;
-/// Distances that a graph computes for each row in view, in the time that ranking takes for as many rows: measured at a
-/// tenth of 100,000 rows, where the graph is faster, and at a hundredth, where it is slower.
-const STEPS: usize = 4;
-/// Vectors that are ranked at once.
-const RANKED: usize = 256;
+/// Distances that a graph computes for each row in view, in the time that ranking takes for as many rows: the graph reaches
+/// its rows in no order, and asks for each whether it passes.
+const STEPS: usize = 24;
+/// Work of one of them, in the units of a checkpoint.
+const GRAPH_UNITS: usize = 64;
 
 /// The rows of a segment that may be found.
 enum Passing {
@@ -81,15 +80,9 @@ impl Wanted {
                     Passing::Live(gate)
                 }
             }
-            Some(_) => {
+            Some(gate) => {
                 limits.hold(source.rows().div_ceil(8))?;
-                let mut found = scan.open(number, source).await?;
-                let mut places = BooleanBufferBuilder::new(source.rows() as usize);
-                places.append_n(source.rows() as usize, false);
-                while let Some(batch) = found.try_next().await? {
-                    batch.places.iter().for_each(|place| places.set_bit(*place as usize, true));
-                }
-                Passing::Places(places.finish())
+                Passing::Places(scan.bits(number, source, gate).await?)
             }
         };
         let this = Arc::clone(self);
@@ -142,7 +135,7 @@ impl Wanted {
             loop {
                 let mut may_have_more = false;
                 for graph in &index.graphs {
-                    checkpoint.spend(width * STEPS * RANKED)?;
+                    checkpoint.spend(width * STEPS * GRAPH_UNITS)?;
                     let places = graph.nearest(self.search.queries.floats(query), width, keep);
                     let Ok(places) = places else { return Ok(None) };
                     may_have_more |= places.len() >= width;
@@ -211,29 +204,15 @@ impl<'i> IndexedRows<'i> {
         checkpoint: &Checkpoint,
     ) -> Result<(), QueryError> {
         let dim = self.index.graphs.first().map_or(0, |graph| graph.shape().dim as usize);
-        let mut places = places.peekable();
-        while places.peek().is_some() && dim > 0 {
-            checkpoint.spend(RANKED * dim)?;
-            let (mut numbers, mut with) = (Vec::with_capacity(RANKED * dim), Vec::with_capacity(RANKED));
-            for place in places.by_ref().take(RANKED) {
-                let from = numbers.len();
-                numbers.resize(from + dim, 0.0);
-                let space = &mut numbers[from..];
-                // A row in no graph has no rank.
-                if self.index.graphs.iter().any(|graph| graph.vector(place, space).unwrap_or(false)) {
-                    with.push(place);
-                } else {
-                    numbers.truncate(from);
-                }
-            }
-            let vectors = Vectors::dense(Buffer::from_vec(numbers), dim * size_of::<f32>());
-            for (at, row) in with.into_iter().enumerate() {
-                let rank = kernel.rank(&vectors, at);
-                if nearest.may_take(rank) && (row as usize) < self.times.len() {
-                    let ts = Timestamp(self.times.value(row as usize) as u64);
-                    let place = RowPlace { ts, source: self.number, row };
-                    nearest.offer(rank, place, &self.keys, None, row as usize);
-                }
+        for row in places {
+            checkpoint.spend(dim)?;
+            // A row in no graph has no rank.
+            let Some(vector) = self.index.graphs.iter().find_map(|graph| graph.vector(row)) else { continue };
+            let rank = kernel.rank_floats(vector);
+            if nearest.may_take(rank) && (row as usize) < self.times.len() {
+                let ts = Timestamp(self.times.value(row as usize) as u64);
+                let place = RowPlace { ts, source: self.number, row };
+                nearest.offer(rank, place, &self.keys, None, row as usize);
             }
         }
         Ok(())

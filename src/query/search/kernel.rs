@@ -28,23 +28,33 @@ impl<'q> Kernel<'q> {
     /// The rank of a vector. Not finite if there is none: a component is no number, a sum is beyond all numbers, a vector
     /// without a direction has no cosine, or a structure is not contained.
     pub(super) fn rank(&self, vectors: &Vectors, index: usize) -> f32 {
-        // A kernel has no answer for vectors of different lengths. The fields of a collection have one length.
-        let none = f64::NAN;
         let rank = match self.metric {
-            Metric::L2 => f32::l2sq(self.floats, vectors.floats(index)).unwrap_or(none),
-            Metric::Ip => -f32::dot(self.floats, vectors.floats(index)).unwrap_or(none),
-            Metric::Cosine => {
-                let vector = vectors.floats(index);
-                -f32::dot(self.floats, vector).unwrap_or(none) / (self.norm * length(vector))
-            }
-            Metric::Hamming => u8::hamming(self.query, vectors.bytes(index)).unwrap_or(none),
+            Metric::L2 | Metric::Ip | Metric::Cosine => return self.rank_floats(vectors.floats(index)),
+            Metric::Hamming => u8::hamming(self.query, vectors.bytes(index)).unwrap_or(NO_RANK),
             Metric::Jaccard => jaccard(self.query, vectors.bytes(index)),
             Metric::Substructure => contained(self.query, vectors.bytes(index)),
             Metric::Superstructure => contained(vectors.bytes(index), self.query),
         };
-        // One zero: ranks that are equal have to compare as equal.
-        rank as f32 + 0.0
+        one_zero(rank)
     }
+
+    /// The rank of a vector of floats; no rank if the metric is over bits.
+    pub(super) fn rank_floats(&self, vector: &[f32]) -> f32 {
+        one_zero(match self.metric {
+            Metric::L2 => f32::l2sq(self.floats, vector).unwrap_or(NO_RANK),
+            Metric::Ip => -f32::dot(self.floats, vector).unwrap_or(NO_RANK),
+            Metric::Cosine => -f32::dot(self.floats, vector).unwrap_or(NO_RANK) / (self.norm * length(vector)),
+            Metric::Hamming | Metric::Jaccard | Metric::Substructure | Metric::Superstructure => NO_RANK,
+        })
+    }
+}
+
+/// A kernel has no answer for vectors of different lengths. The fields of a collection have one length.
+const NO_RANK: f64 = f64::NAN;
+
+/// Ranks that are equal have to compare as equal.
+fn one_zero(rank: f64) -> f32 {
+    rank as f32 + 0.0
 }
 
 /// The value that a client gets for a rank.
