@@ -2,6 +2,10 @@
 """Searches per second and recall, with an index and without one, through pymilvus.
 
     tools/search.py --endpoint HOST:PORT [--rows 100000] [--dim 128] [--seconds 5]
+    tools/search.py --endpoint HOST:PORT --segments 1000,100,10
+
+With `--segments` the same rows are flushed as so many segments each time, searched, compacted and searched again: the
+server must not compact by itself (dataCoord.compaction.enableAutoCompaction). Segments of 1,024 rows and more have a graph.
 
 Works against datacoord and against Milvus 2.3.5 alike, so that both can be measured one after the other with the same
 vectors: clusters, not uniform noise. Recall is that of the ten nearest against an exact search in numpy. Needs
@@ -62,12 +66,74 @@ def measure(collection, queries, params, expr, clients, seconds):
     return len(latencies) / seconds, np.percentile(latencies, 99) * 1000
 
 
+def cells(collection, queries, nearest, search, expr, seconds):
+    """Recall, and rate and latency with one client and with eight, as cells of a table."""
+    params = {"metric_type": "L2", "params": search}
+    answers = [collection.search([query.tolist()], "vector", params, TOP, expr=expr)[0] for query in queries]
+    right = sum(len(set(hits.ids) & expected) for hits, expected in zip(answers, nearest))
+    measured = [f"{right / len(queries) / TOP:.3f}"]
+    for clients in (1, 8):
+        rate, worst = measure(collection, queries, search, expr, clients, seconds)
+        measured.append(f"{rate:.0f}, {worst:.1f}")
+    return measured
+
+
+def wait_for_index():
+    while True:
+        progress = utility.index_building_progress(NAME)
+        if progress["indexed_rows"] >= progress["total_rows"]:
+            return
+        time.sleep(0.05)
+
+
+def create(dim):
+    if utility.has_collection(NAME):
+        utility.drop_collection(NAME)
+    fields = [
+        FieldSchema("id", DataType.INT64, is_primary=True),
+        FieldSchema("hundred", DataType.INT64),
+        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=dim),
+    ]
+    return Collection(NAME, CollectionSchema(fields), shards_num=1)
+
+
+def insert(collection, vectors, keys):
+    for first in range(0, len(keys), 5000):
+        part = keys[first:first + 5000]
+        collection.insert([part.tolist(), (part % 100).tolist(), vectors[part].tolist()])
+
+
+def curve(counts, queries, vectors, seconds):
+    """Searches over the same rows in more or fewer segments, before and after their compaction."""
+    _, params, search = INDEXES[1]
+    nearest = exact(queries, vectors, np.ones(len(vectors), bool))
+    print("| segments | rows of each | recall | 1 client: per s, p99 ms | 8 clients: per s, p99 ms |")
+    print("|---|---|---|---|---|")
+    for count in counts:
+        collection = create(vectors.shape[1])
+        for keys in np.array_split(np.arange(len(vectors)), count):
+            insert(collection, vectors, keys)
+            collection.flush()
+        collection.create_index("vector", {"index_type": "HNSW", "metric_type": "L2", "params": params})
+        wait_for_index()
+        collection.load()
+        for compacted in (False, True):
+            if compacted:
+                collection.compact()
+                collection.wait_for_compaction_completed()
+                wait_for_index()
+            row = cells(collection, queries, nearest, search, "", seconds)
+            segments = len(utility.get_query_segment_info(NAME))
+            print(f"| {segments} | {len(vectors) // segments} | " + " | ".join(row) + " |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--segments", help="comma-separated numbers of segments")
     args = parser.parse_args()
     random = np.random.default_rng(1)
     centres = random.normal(size=(200, args.dim)) * 2
@@ -76,17 +142,12 @@ def main():
 
     connections.connect("default", uri=f"http://{args.endpoint}")
     print(utility.get_server_version())
-    if utility.has_collection(NAME):
+    if args.segments:
+        curve([int(count) for count in args.segments.split(",")], queries, vectors, args.seconds)
         utility.drop_collection(NAME)
-    fields = [
-        FieldSchema("id", DataType.INT64, is_primary=True),
-        FieldSchema("hundred", DataType.INT64),
-        FieldSchema("vector", DataType.FLOAT_VECTOR, dim=args.dim),
-    ]
-    collection = Collection(NAME, CollectionSchema(fields), shards_num=1)
-    for first in range(0, args.rows, 5000):
-        keys = np.arange(first, min(first + 5000, args.rows))
-        collection.insert([keys.tolist(), (keys % 100).tolist(), vectors[keys].tolist()])
+        return
+    collection = create(args.dim)
+    insert(collection, vectors, np.arange(args.rows))
     collection.flush()
     collection.compact()
     collection.wait_for_compaction_completed()
@@ -105,22 +166,13 @@ def main():
                 collection.drop_index()
             began = time.monotonic()
             collection.create_index("vector", {"index_type": kind, "metric_type": "L2", "params": params})
-            while True:
-                progress = utility.index_building_progress(NAME)
-                if progress["indexed_rows"] >= progress["total_rows"]:
-                    break
-                time.sleep(0.05)
+            wait_for_index()
             built, before = time.monotonic() - began, (kind, params)
             collection.load()
         for expr, share in filters:
-            answers = [collection.search([query.tolist()], "vector", {"metric_type": "L2", "params": search}, TOP, expr=expr)[0]
-                       for query in queries]
-            right = sum(len(set(hits.ids) & expected) for hits, expected in zip(answers, nearest[expr]))
-            cells = [kind, str(search or ""), f"{share} %", f"{built:.1f}", f"{right / len(queries) / TOP:.3f}"]
-            for clients in (1, 8):
-                rate, worst = measure(collection, queries, search, expr, clients, args.seconds)
-                cells.append(f"{rate:.0f}, {worst:.1f}")
-            print("| " + " | ".join(cells) + " |", flush=True)
+            row = [kind, str(search or ""), f"{share} %", f"{built:.1f}"]
+            row += cells(collection, queries, nearest[expr], search, expr, args.seconds)
+            print("| " + " | ".join(row) + " |", flush=True)
     utility.drop_collection(NAME)
 
 
