@@ -47,11 +47,13 @@ impl Default for ServerConfig {
     }
 }
 
-/// How many queries run at once.
+/// How many queries run at once, and where they keep indexes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryConfig {
     /// Zero: two for each core, at least four.
     pub max_concurrency: usize,
+    /// Folder of the files from which indexes are mapped. Empty: indexes are in memory.
+    pub mapped_indexes: PathBuf,
 }
 
 /// Limits on definitions, values and answers; the defaults are those of Milvus 2.3.5.

@@ -31,7 +31,7 @@ use crate::{
     model::{JobId, PlanId, PlanState, Terms, Trigger, WriteAheadLog},
     planner::CommitLimit,
     scheduler::{Event, JobSink, LocalWorker, Scheduler},
-    storage::{SegmentCache, SegmentStore},
+    storage::{MappedFolder, SegmentCache, SegmentStore},
     telemetry::Metrics,
 };
 
@@ -101,6 +101,12 @@ impl Loaded {
         let collections = Collections::default();
         let jobs = fill(&collections, contents)?;
         show_counters(&metrics);
+        let segment_cache = SegmentCache::new(config.budget.vectors);
+        let folder = &config.query.mapped_indexes;
+        let segment_cache = match folder.as_os_str().is_empty() {
+            true => segment_cache,
+            false => segment_cache.with_mapped(MappedFolder::open(folder)?),
+        };
         let core = Arc::new(Core {
             config: Arc::clone(&config),
             catalog: StepCatalog::new(catalog, ownership.has_committed()),
@@ -121,7 +127,7 @@ impl Loaded {
             outputs_in_flight: OutputsInFlight::default(),
             // The other half is the cache of the catalog's file.
             stats_cache: StatsCache::new(config.budget.caches / 2),
-            segment_cache: Arc::new(SegmentCache::new(config.budget.vectors)),
+            segment_cache: Arc::new(segment_cache),
             damage: Default::default(),
             merge_rate: Default::default(),
             throttle: Arc::new(Throttle::new(clock, config.worker.throttle_bytes)),

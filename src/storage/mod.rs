@@ -25,6 +25,7 @@ mod fetch;
 #[cfg(test)]
 mod fixtures;
 mod local;
+mod mapped;
 mod newest_deletes;
 mod open_index;
 mod outage;
@@ -42,6 +43,7 @@ pub use checksum::{RunningCheck, StoredObject};
 pub use counters::{OperationCounters, StorageCounters};
 pub use error::StorageError;
 pub use fetch::{Fetched, fetch, verify};
+pub use mapped::MappedFolder;
 pub use newest_deletes::NewestDeletes;
 pub use open_index::OpenIndex;
 pub use outage::Outage;

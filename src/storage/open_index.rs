@@ -5,7 +5,9 @@
 use arrow_array::{Array, RecordBatch};
 use futures::TryStreamExt;
 
-use super::{checksum::StoredObject, error::StorageError, segment_reader::read_columns, store::SegmentStore};
+use super::{
+    MappedFolder, checksum::StoredObject, error::StorageError, segment_reader::read_columns, store::SegmentStore,
+};
 use crate::{
     background::blocking,
     binlog::BinlogError,
@@ -43,7 +45,7 @@ impl OpenIndex {
         self.graphs.iter().map(Graph::bytes_in_memory).sum::<u64>() + keys
     }
 
-    /// Reads an index.
+    /// Reads an index. Its graphs are in memory, or mapped.
     ///
     /// # Errors
     /// Of kind corrupt if an object is missing or damaged, or is another index.
@@ -53,14 +55,20 @@ impl OpenIndex {
         index: &SegmentIndex,
         shape: GraphShape,
         (schema, logs): (&CollectionSchema, &SegmentLogs),
+        mapped: Option<&MappedFolder>,
     ) -> Result<Self, StorageError> {
         let mut graphs = Vec::with_capacity(index.parts.len());
         let places = logs.rows();
         for (number, part) in index.parts.iter().enumerate() {
             let object = StoredObject::index(ids, index, number, part);
             let bytes = store.get(&object.path).await?;
+            let mapped = mapped.cloned();
             let open = move || {
                 object.check(&bytes)?;
+                let bytes = match mapped {
+                    Some(folder) => folder.hold(&bytes)?,
+                    None => bytes,
+                };
                 Graph::open(bytes, shape, places).map_err(|error| unusable(&object, &error))
             };
             graphs.push(blocking(open).await?);

@@ -12,7 +12,7 @@ use std::sync::{
 use arrow_array::ArrayRef;
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter, sync::Cache, sync::DefaultLifecycle};
 
-use super::{NewestDeletes, OpenIndex, StorageError, Vectors};
+use super::{MappedFolder, NewestDeletes, OpenIndex, StorageError, Vectors};
 use crate::model::{FieldId, LogFile, LogId, SegmentId, SegmentIndex};
 
 /// Expected entries; sizes the table only.
@@ -70,6 +70,8 @@ impl Weighter<CachedObject, Kept> for SegmentWeight {
 
 #[derive(Debug)]
 pub struct SegmentCache {
+    /// Where the bytes of indexes are. None: in memory.
+    mapped: Option<MappedFolder>,
     cache: Cache<CachedObject, Kept, SegmentWeight>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -91,7 +93,17 @@ impl SegmentCache {
             // The options lack nothing, so this is never reached.
             Err(_) => Cache::with_weighter(EXPECTED, capacity_bytes, SegmentWeight),
         };
-        Self { cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self { mapped: None, cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// Indexes that are opened from now on are mapped into memory from files in a folder. They count like others.
+    pub fn with_mapped(mut self, folder: MappedFolder) -> Self {
+        self.mapped = Some(folder);
+        self
+    }
+
+    pub fn mapped(&self) -> Option<&MappedFolder> {
+        self.mapped.as_ref()
     }
 
     pub fn used_bytes(&self) -> u64 {

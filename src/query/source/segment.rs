@@ -366,7 +366,7 @@ impl RowSource for SegmentSource {
         if !cache.fits(bytes) || !reserve(bytes) {
             return None;
         }
-        let open = OpenIndex::read(&self.store, self.ids, index, *shape, (&self.schema, &self.logs));
+        let open = OpenIndex::read(&self.store, self.ids, index, *shape, (&self.schema, &self.logs), cache.mapped());
         match cache.open(segment, index, open).await {
             Ok(open) => open,
             // An index only saves work: the rows can be searched without it.
