@@ -6,7 +6,7 @@
 //!
 //! Must never: take a segment from merges. A build only reads it; if it is merged away meanwhile, the build is outdated.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use tracing::{info, warn};
 
@@ -30,6 +30,62 @@ pub struct IndexProgress {
     pub total_rows: u64,
     /// Why a segment will get no index for now.
     pub failure: Option<String>,
+}
+
+/// How searches of a segment's vectors are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexStanding {
+    /// By a graph with so many vectors.
+    Finished { vectors: u64, bytes: u64 },
+    /// Exactly, as the definition says.
+    Exact,
+    /// Exactly, because the segment has fewer rows than an index is built for.
+    FewRows { rows: u64, least: u64 },
+    /// Exactly, until this plan has built the index.
+    Building(PlanId),
+    /// Exactly, because a build has failed and is not tried for now.
+    Failed(String),
+    /// Exactly, until the next look makes a build.
+    Awaited,
+}
+
+impl IndexStanding {
+    /// Word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Finished { .. } => "finished",
+            Self::Exact => "exact",
+            Self::FewRows { .. } => "few_rows",
+            Self::Building(_) => "building",
+            Self::Failed(_) => "failed",
+            Self::Awaited => "awaited",
+        }
+    }
+}
+
+impl fmt::Display for IndexStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished { vectors, bytes } => write!(f, "an index of {vectors} vectors, {bytes} bytes"),
+            Self::Exact => write!(f, "searched exactly, as the index is defined"),
+            Self::FewRows { rows, least } => write!(
+                f,
+                "searched exactly: {rows} rows, and indexes are built from {least} rows on \
+                 (indexCoord.segment.minSegmentNumRowsToEnableIndex)"
+            ),
+            Self::Building(plan) => write!(f, "plan {plan} builds its index"),
+            Self::Failed(why) => write!(f, "its index could not be built: {why}"),
+            Self::Awaited => write!(f, "its index will be built after the next look"),
+        }
+    }
+}
+
+/// An index of a collection, and one of its segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexExplanation {
+    pub index: String,
+    pub field: String,
+    pub standing: IndexStanding,
 }
 
 /// The graph that a definition asks for. None: exact search serves it.
@@ -79,6 +135,35 @@ impl Coordinator {
     fn serves(&self, meta: &Collection, index: &IndexDef, segment: &Segment) -> bool {
         let needs_graph = segment.rows >= self.core.least_rows() && shape(meta, index).is_some();
         !needs_graph || segment.index(index.id).is_some()
+    }
+
+    /// How searches of a live segment are served, for each index of a vector field.
+    pub(super) fn explained_indexes(&self, cell: &CollectionCell, segment: &Segment) -> Vec<IndexExplanation> {
+        let meta = cell.meta();
+        let explained = meta.indexes.iter().filter_map(|index| {
+            let field = meta.schema.field_by_id(index.field).filter(|field| field.data_type.is_vector())?;
+            let standing = self.index_standing(&meta, index, segment);
+            Some(IndexExplanation { index: index.name.clone(), field: field.name.clone(), standing })
+        });
+        explained.collect()
+    }
+
+    fn index_standing(&self, meta: &Collection, index: &IndexDef, segment: &Segment) -> IndexStanding {
+        let (core, least) = (&self.core, self.core.least_rows());
+        if shape(meta, index).is_none() {
+            return IndexStanding::Exact;
+        }
+        if let Some(finished) = segment.index(index.id) {
+            let vectors = finished.parts.iter().map(|part| part.rows).sum();
+            return IndexStanding::Finished { vectors, bytes: finished.bytes() };
+        }
+        if segment.rows < least {
+            return IndexStanding::FewRows { rows: segment.rows, least };
+        }
+        if let Some(plan) = core.jobs.build_of(segment.id, index.id) {
+            return IndexStanding::Building(plan);
+        }
+        core.index_failures.message((segment.id, index.id)).map_or(IndexStanding::Awaited, IndexStanding::Failed)
     }
 
     /// How far an index of a collection has come.

@@ -81,7 +81,7 @@ pub use gc::{Collected, Garbage, Pin};
 pub(crate) use hand_over::ReadSegment;
 pub use handle::Coordinator;
 pub use health::{Ailment, Condition, HealthReport};
-pub use indexing::IndexProgress;
+pub use indexing::{IndexExplanation, IndexProgress, IndexStanding};
 pub use jobs::{JobBook, JobView, ended_at_ms};
 pub use pins::PinGuard;
 pub(crate) use pins::PinnedList;

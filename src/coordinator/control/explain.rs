@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    coordinator::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError},
+    coordinator::{CollectionCell, CompactionRequest, Coordinator, CoordinatorError, IndexExplanation},
     model::{Group, PlanId, RequestError, Segment, SegmentId, SegmentState, Trigger, properties::AUTO_COMPACTION},
     planner::{PlanDraft, Proposals, SkipReason, Violation},
 };
@@ -40,6 +40,8 @@ pub struct Explanation {
     pub next_look_ms: Option<u64>,
     /// Why automatic compaction of its collection waits now, apart from its switches.
     pub held: Option<String>,
+    /// For each index of the collection; none unless the segment is flushed.
+    pub indexes: Vec<IndexExplanation>,
 }
 
 impl Coordinator {
@@ -134,6 +136,7 @@ impl Coordinator {
             on_request: verdict(&looks.on_request),
             next_look_ms: self.next_look_ms(cell),
             held: self.automatic_held(cell),
+            indexes: self.explained_indexes(cell, &segment),
             segment,
         }
     }
@@ -143,7 +146,14 @@ impl Coordinator {
         let verdict = if dropped { SegmentVerdict::Dropped } else { SegmentVerdict::NotFlushed };
         let next_look_ms = if dropped { None } else { self.next_look_ms(cell) };
         let held = self.automatic_held(cell).filter(|_| !dropped);
-        Explanation { segment, automatic: verdict.clone(), on_request: verdict, next_look_ms, held }
+        Explanation {
+            segment,
+            automatic: verdict.clone(),
+            on_request: verdict,
+            next_look_ms,
+            held,
+            indexes: Vec::new(),
+        }
     }
 
     fn next_look_ms(&self, cell: &CollectionCell) -> Option<u64> {

@@ -24,4 +24,5 @@ pub use pause::{PauseScope, ThrottleView};
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};
 
 /// Parts of the answers.
+pub use crate::coordinator::{IndexExplanation, IndexStanding};
 pub use crate::planner::{PlanDraft, SkipReason};

@@ -137,6 +137,19 @@ fn explanation_message(explained: &Explained) -> Explanation {
         next_look_ms: explained.next_look_ms.map_or(0, |ms| ms as i64),
         held: explained.held.clone().unwrap_or_default(),
         compaction_to: explained.segment.compaction_to.iter().map(|id| id.0).collect(),
+        indexes: explained.indexes.iter().map(index_message).collect(),
+    }
+}
+
+fn index_message(explained: &control::IndexExplanation) -> IndexExplanation {
+    let standing = &explained.standing;
+    let plan_id = if let control::IndexStanding::Building(plan) = standing { plan.0 } else { 0 };
+    IndexExplanation {
+        index_name: explained.index.clone(),
+        field_name: explained.field.clone(),
+        code: standing.code().to_owned(),
+        text: standing.to_string(),
+        plan_id,
     }
 }
 

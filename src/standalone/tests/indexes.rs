@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    coordinator::CollectionCell,
+    coordinator::{CollectionCell, control::IndexStanding},
     kit::gate::Operation,
     model::{FieldId, PlanKind, PlanState, SegmentId},
 };
@@ -242,4 +242,32 @@ async fn a_damaged_index_is_not_used() {
     assert_eq!(found(&world, &cell, near(500, 3)).await, [500, 499, 501]);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(found(&world, &cell, near(500, 3)).await, [500, 499, 501]);
+}
+
+#[tokio::test]
+async fn explanations_say_how_searches_are_served() {
+    let world = World::with(impatient).await;
+    let cell = loaded(&world).await;
+    let standing = async |segment| {
+        let [of_index] = world.coordinator.explain_segment(segment).await.unwrap().indexes.try_into().unwrap();
+        assert_eq!((of_index.index.as_str(), of_index.field.as_str()), ("graph", "vector"));
+        of_index.standing
+    };
+    let small = world.segment(&cell, 0..99).await;
+    assert_eq!(standing(small).await, IndexStanding::FewRows { rows: 99, least: 100 });
+    world.gate.hold(Operation::Put, "index_files");
+    let large = world.segment(&cell, 100..1_000).await;
+    world.held().await;
+    let build = world.coordinator.jobs().unfinished()[0].id;
+    assert_eq!(standing(large).await, IndexStanding::Building(build));
+    world.release();
+    indexed(&world, &cell).await;
+    let finished = standing(large).await;
+    assert!(matches!(finished, IndexStanding::Finished { vectors: 900, bytes: 1.. }), "{finished:?}");
+    let name = CollectionName::new("", NAME);
+    world.standalone.release_collection(name).await.unwrap();
+    world.standalone.drop_index(name, "vector", "").await.unwrap();
+    let flat = vec![("index_type".to_owned(), "FLAT".to_owned()), ("metric_type".to_owned(), "L2".to_owned())];
+    world.standalone.create_index(name, "vector", "graph", flat).await.unwrap();
+    assert_eq!(standing(large).await, IndexStanding::Exact);
 }
