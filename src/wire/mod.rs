@@ -4,6 +4,7 @@
 //!
 //! Must never: decide anything beyond that.
 
+pub mod as_json;
 pub mod compaction;
 pub mod footprint;
 pub mod rows;
