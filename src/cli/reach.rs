@@ -65,7 +65,7 @@ pub(super) fn access(
     known: &KnownPort,
     endpoint: &str,
 ) -> anyhow::Result<Access> {
-    let access = Access { tls: tls(flags, known)?, login: login(flags, environment)? };
+    let access = Access { tls: tls(flags, known)?, login: login(flags, environment)?, patience: None };
     if access.login.is_some() && access.tls.is_none() && !is_loopback(endpoint) {
         eprintln!("datacoord: the password travels to {endpoint} in clear text: use --tls");
     }

@@ -1,13 +1,10 @@
-//! Calls about compaction and segments.
+//! Compaction as any client of Milvus asks for it.
 
 use super::{
     Client, ClientError,
     connection::{answered, poll, succeeded},
 };
-use crate::wire::proto::{
-    datacoord::{CollectionRef, GetCompactionPlansRequest, ListSegmentsRequest, Plan, Segment},
-    milvus::{GetCompactionStateRequest, GetCompactionStateResponse, ManualCompactionRequest},
-};
+use crate::wire::proto::milvus::{GetCompactionStateRequest, GetCompactionStateResponse, ManualCompactionRequest};
 
 /// Milvus' state of a compaction whose plans have all ended.
 const COMPLETED: i32 = 2;
@@ -41,26 +38,5 @@ impl Client {
             }
         })
         .await
-    }
-
-    /// The plans of a job.
-    ///
-    /// # Errors
-    /// Those of a call.
-    pub async fn plans(&self, job: i64) -> Result<Vec<Plan>, ClientError> {
-        let request = GetCompactionPlansRequest { job_id: job };
-        let answer = answered("GetCompactionPlans", self.datacoord.clone().get_compaction_plans(request).await)?;
-        Ok(answer.plans)
-    }
-
-    /// The segments of a collection, without dropped ones.
-    ///
-    /// # Errors
-    /// Those of a call.
-    pub async fn segments(&self, collection: &str) -> Result<Vec<Segment>, ClientError> {
-        let collection = CollectionRef { collection_name: collection.to_owned(), ..Default::default() };
-        let request = ListSegmentsRequest { collection: Some(collection), include_dropped: false };
-        let answer = answered("ListSegments", self.datacoord.clone().list_segments(request).await)?;
-        Ok(answer.segments)
     }
 }

@@ -25,8 +25,10 @@ use crate::{
     },
 };
 
-/// Longest time of one call, and of waiting for a flush or a compaction.
+/// Longest time of one call, if the caller gives none, and of waiting for a flush or a compaction.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Longest answer: a list of some hundred thousand segments.
+const MAX_ANSWER_BYTES: usize = 256 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two questions whether something is done.
 const POLL: Duration = Duration::from_millis(50);
@@ -39,6 +41,8 @@ pub(super) type Calls = InterceptedService<Channel, Authorization>;
 pub struct Access {
     pub tls: Option<ClientTls>,
     pub login: Option<Login>,
+    /// Longest time of one call; two minutes without it. A stream may take longer.
+    pub patience: Option<Duration>,
 }
 
 /// One connection for Milvus' service and our own. Clones share it.
@@ -59,7 +63,7 @@ impl Client {
         let target = Endpoint::from_shared(format!("{scheme}://{endpoint}"))
             .map_err(|source| ClientError::Address { endpoint: endpoint.to_owned(), source })?
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(PATIENCE);
+            .timeout(access.patience.unwrap_or(PATIENCE));
         let connected = match access.tls {
             None => target.connect().await,
             Some(tls) => target.connect_with_connector(service_fn(move |uri| over_tls(tls.clone(), uri))).await,
@@ -73,7 +77,10 @@ impl Client {
             }
         })?;
         let calls = InterceptedService::new(channel, Authorization(access.login));
-        Ok(Self { milvus: MilvusServiceClient::new(calls.clone()), datacoord: DataCoordClient::new(calls) })
+        Ok(Self {
+            milvus: MilvusServiceClient::new(calls.clone()).max_decoding_message_size(MAX_ANSWER_BYTES),
+            datacoord: DataCoordClient::new(calls).max_decoding_message_size(MAX_ANSWER_BYTES),
+        })
     }
 
     /// Version of the server.
@@ -119,7 +126,7 @@ pub(super) fn answered<T>(call: &'static str, answer: Result<Response<T>, Status
     match answer {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) if was_never_sent(&status) => Err(ClientError::CutOff { call, source: Box::new(status) }),
-        Err(status) => Err(ClientError::Failed { call, source: Box::new(status) }),
+        Err(status) => Err(ClientError::Failed { call, status: Box::new(status) }),
     }
 }
 

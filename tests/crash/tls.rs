@@ -91,7 +91,7 @@ fn text(path: &Path) -> &str {
 }
 
 async fn version(server: &Server, tls: Option<ClientTls>) -> Result<String> {
-    let client = Client::connect(&server.grpc, Access { tls, login: None }).await?;
+    let client = Client::connect(&server.grpc, Access { tls, ..Access::default() }).await?;
     Ok(client.version().await?)
 }
 
@@ -204,7 +204,7 @@ async fn changed_files_are_used_without_ending_a_connection() -> Result<()> {
     let files = Files::new()?;
     let server = files.start("1", &[]).await?;
     let tls = files.tls(None)?;
-    let open = Client::connect(&server.grpc, Access { tls: Some(tls.clone()), login: None }).await?;
+    let open = Client::connect(&server.grpc, Access { tls: Some(tls.clone()), ..Access::default() }).await?;
     open.version().await?;
 
     std::fs::write(&files.certificate, "no certificate")?;

@@ -25,7 +25,7 @@ use crate::{
     model::properties::AUTO_COMPACTION,
     server::ready::Addresses,
     wire::proto::{
-        datacoord::{Plan, PlanState, Segment},
+        datacoord::{CollectionRef, GetCompactionRequest, ListSegmentsRequest, Plan, PlanState, Segment},
         schema::CollectionSchema,
     },
 };
@@ -64,7 +64,7 @@ pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> a
         written.upserted,
         written.live.len()
     );
-    let before = live(client.segments(COLLECTION).await?);
+    let before = live(listed(&client).await?);
     print!("\n{}", show::segments_table(&before));
     let searches = Searches::of(&written);
     println!("  {}", searches.run(&client, COLLECTION, &written, before.len()).await?);
@@ -138,7 +138,7 @@ async fn compact(client: &Client, before: &[Segment], flushes: usize) -> anyhow:
         let began = Instant::now();
         let job = client.compact(COLLECTION).await?;
         let counts = client.wait_compacted(job).await?;
-        let plans = client.plans(job).await?;
+        let plans = client.get_compaction(GetCompactionRequest { job_id: job }).await?.plans;
         let seconds = began.elapsed().as_secs_f64();
         if plans.is_empty() {
             println!("  compaction {job}: Completed, there was nothing left to do");
@@ -159,7 +159,7 @@ async fn compact(client: &Client, before: &[Segment], flushes: usize) -> anyhow:
         if !plans.is_empty() {
             continue;
         }
-        let after = live(client.segments(COLLECTION).await?);
+        let after = live(listed(client).await?);
         // Nothing to do may also mean that automatic compaction has the segments just now.
         if after.len() < flushes && after.len() <= before.len() {
             println!();
@@ -235,6 +235,12 @@ fn compare_keys(books: &Books, found: &BTreeSet<i64>) -> anyhow::Result<()> {
         bail!("{} deleted keys are back, the first is {first}", found.difference(&wanted).count());
     }
     Ok(())
+}
+
+async fn listed(client: &Client) -> anyhow::Result<Vec<Segment>> {
+    let collection = CollectionRef { collection_name: COLLECTION.to_owned(), ..CollectionRef::default() };
+    let request = ListSegmentsRequest { collection: Some(collection), include_dropped: false };
+    Ok(client.list_segments(request).await?.segments)
 }
 
 /// Segments that a reader sees, ascending by id.
