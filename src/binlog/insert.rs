@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::BinlogConfig,
-    model::{Field, LogFile, LogId, Timestamp},
+    model::{DataType, Field, LogFile, LogId, Timestamp},
 };
 
 /// Writes one insert log. Compresses pages as arrays arrive, so it holds little more than the compressed log.
@@ -155,6 +155,22 @@ impl InsertLog {
     /// Rows by the footers.
     pub fn rows(&self) -> u64 {
         self.payloads.iter().map(Payload::rows).fold(0, u64::saturating_add)
+    }
+
+    /// The field as far as the file tells it: id, type, and dimension of a vector. Fails for a type that is not known here.
+    pub fn field(&self) -> Result<Field, BinlogError> {
+        let Descriptor { field, data_type, .. } = self.descriptor;
+        let Some(known) = DataType::from_number(data_type) else {
+            return Err(BinlogError::corrupt(self.payload_at, format!("data type {data_type} is unknown")));
+        };
+        let mut field = Field::new(field, "", known);
+        if let (true, Some(Arrow::FixedSizeBinary(width))) =
+            (known.is_vector(), self.payloads.first().map(Payload::stored_type))
+        {
+            let width = u32::try_from(*width).unwrap_or_default();
+            field.dim = Some(if known == DataType::FloatVector { width / 4 } else { width.saturating_mul(8) });
+        }
+        Ok(field)
     }
 
     /// Reads the column in arrays of at most `batch_rows` rows, of exactly `field.arrow_type()` and without nulls. Fails if

@@ -188,6 +188,12 @@ impl Payload {
         self.offset..self.offset + self.bytes.len()
     }
 
+    /// Type of the column as the file declares it.
+    pub(super) fn stored_type(&self) -> &Arrow {
+        // `open` has checked that there is exactly one.
+        self.metadata.schema().fields().first().map_or(&Arrow::Null, |field| field.data_type())
+    }
+
     /// Rows by the footer, which may claim any number.
     pub(super) fn rows(&self) -> u64 {
         let groups = self.metadata.metadata().row_groups();

@@ -70,7 +70,7 @@ impl LogId {
 }
 
 /// The ids that every log carries in its descriptor and its name: whose log it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogIds {
     pub collection: CollectionId,
     pub partition: PartitionId,
