@@ -80,12 +80,32 @@ pub struct LoadedConfig {
     origins: Vec<ValueOrigin>,
 }
 
+/// A key with its value in effect.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Entry {
+    pub key: &'static str,
+    /// As YAML; a secret is masked.
+    pub value: String,
+    /// default, the path of the file, environment or flag.
+    pub origin: String,
+}
+
 impl LoadedConfig {
+    /// Every key with its value and its origin. Masks secrets.
+    pub fn entries(&self) -> Vec<Entry> {
+        let entry = |(key, origin): (&Key, &ValueOrigin)| Entry {
+            key: key.name,
+            value: (key.get)(&self.raw).yaml(key.unit),
+            origin: origin.to_string(),
+        };
+        KEYS.iter().zip(&self.origins).map(entry).collect()
+    }
+
     /// Every key with its value and its origin, as YAML. Masks secrets.
     pub fn render(&self) -> String {
-        milvus_yaml::render(KEYS.iter().zip(&self.origins).map(|(key, origin)| {
-            let note = Note { above: Vec::new(), behind: origin.to_string() };
-            (key, (key.get)(&self.raw).yaml(key.unit), note)
+        milvus_yaml::render(KEYS.iter().zip(self.entries()).map(|(key, entry)| {
+            let note = Note { above: Vec::new(), behind: entry.origin };
+            (key, entry.value, note)
         }))
     }
 }
