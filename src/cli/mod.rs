@@ -3,130 +3,129 @@
 //! Answers go to standard output, log lines and errors to standard error. Must never decide anything about data: commands
 //! for a running server ask it through [`crate::client`].
 //!
-//! | exit code | meaning |
-//! |---|---|
-//! | 0 | done |
-//! | 1 | failed while running; `demo`: also when a check did not hold |
-//! | 2 | the command line is wrong |
-//! | 78 | the configuration is wrong (`EX_CONFIG` of sysexits.h) |
+//! `exit` has the codes with which the process ends.
 
 mod args;
+mod binlog;
 mod demo;
+mod doctor;
+mod exit;
 mod healthcheck;
+mod manual;
+mod operator;
+mod output;
+mod progress;
 mod reach;
+mod settings;
 mod show;
-mod table;
+mod view;
 
 use std::{future::Future, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::Args;
 
 use self::{
-    args::{Cli, Command, LayerFlags},
-    reach::KnownPort,
+    args::{Asked, Cli, Command, DemoFlags, PlaceFlags, ServeFlags},
+    exit::Exit,
+    operator::Session,
 };
 use crate::{
     background::blocking_threads,
-    config::{self, ConfigError, LoadedConfig, layers},
-    server::{self, ready::Addresses},
-    telemetry,
+    config::{LoadedConfig, layers},
+    server, telemetry,
 };
-
-const FAILURE: u8 = 1;
-const CONFIGURATION: u8 = 78;
-
-/// How a command can fail; it decides the exit code.
-enum CommandError {
-    Configuration(ConfigError),
-    Running(anyhow::Error),
-}
-
-impl From<anyhow::Error> for CommandError {
-    fn from(e: anyhow::Error) -> Self {
-        Self::Running(e)
-    }
-}
-
-impl From<ConfigError> for CommandError {
-    fn from(e: ConfigError) -> Self {
-        Self::Configuration(e)
-    }
-}
 
 /// Runs the process from its arguments and environment to its exit code.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(e) => {
             // `--help` and `--version` come here too, with exit code 0. An error of the terminal has no place to go.
             let _ = e.print();
-            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(FAILURE));
+            return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(Exit::Failed as u8));
         }
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(CommandError::Configuration(e)) => {
-            eprintln!("datacoord: {e}");
-            ExitCode::from(CONFIGURATION)
-        }
-        Err(CommandError::Running(e)) => {
-            eprintln!("datacoord: {e:#}");
-            ExitCode::from(FAILURE)
+        Err(error) => {
+            let exit = Exit::of(&error);
+            eprintln!("datacoord: {error:#}");
+            if let Some(advice) = exit.advice() {
+                eprintln!("  {advice}");
+            }
+            ExitCode::from(exit as u8)
         }
     }
 }
 
-fn run(cli: Cli) -> Result<(), CommandError> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(serve) => {
-            let mut sources = cli.layers.sources();
-            sources.flags.extend(serve.take_over.map(|run| ("datacoord.storage.takeOver", run)));
-            let mut loaded = layers::load(&sources)?;
-            telemetry::init(&loaded.config.log).context("logging")?;
-            report_ignored(&loaded);
-            server::divide_memory(&mut loaded.config)?;
-            let tls = server::load_tls(&loaded.config)?;
-            server::choose_page_size(&loaded.config);
-            block_on(server::run(loaded.config, tls, serve.ready_file))?;
-        }
-        Command::Demo(demo) => {
-            end_with_a_closed_pipe();
-            let (found, environment) = (addresses(&cli.layers)?, cli.layers.sources().environment);
-            let grpc = demo.endpoint.clone().unwrap_or_else(|| found.grpc.clone());
-            let known = known(&grpc, &found.grpc, found.grpc_tls, &found);
-            let access = reach::access(&demo.reach, &environment, &known, &grpc)?;
-            block_on(demo::run(demo, found, access))?;
-        }
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let Cli { place, serve, command } = cli;
+    let command = command.unwrap_or(Command::Serve(serve));
+    if !matches!(command, Command::Serve(_)) {
+        end_with_a_closed_pipe();
+    }
+    match command {
+        Command::Serve(flags) => run_server(&place, flags),
+        Command::Demo(flags) => run_demo(&place, flags),
         Command::Healthcheck(check) => {
-            let found = addresses(&cli.layers)?;
+            let found = reach::addresses(&place)?;
             let endpoint = check.endpoint.clone().unwrap_or_else(|| found.http.clone());
-            let tls = reach::tls(&check.reach, &known(&endpoint, &found.http, found.http_tls, &found))?;
-            block_on(healthcheck::run(&endpoint, tls))?;
+            let tls = reach::tls(&check.reach, &reach::known(&endpoint, &found.http, found.http_tls, &found))?;
+            block_on(healthcheck::run(&endpoint, tls))
         }
-        Command::Config { example } => {
-            end_with_a_closed_pipe();
-            let text =
-                if example { config::milvus_yaml::example() } else { layers::load(&cli.layers.sources())?.render() };
-            print!("{text}");
+        Command::Config(flags) => settings::run(&place, &flags),
+        Command::Doctor(flags) => block_on(doctor::run(&place, flags)),
+        Command::Completions(flags) => {
+            manual::completions(&flags);
+            Ok(())
         }
+        Command::Man(flags) => manual::pages(&flags),
+        Command::Status(asked) => ask(&place, asked, operator::status),
+        Command::Segments(asked) => ask(&place, asked, operator::segments),
+        Command::Explain(asked) => ask(&place, asked, operator::explain),
+        Command::Lineage(asked) => ask(&place, asked, operator::lineage),
+        Command::Jobs(asked) => ask(&place, asked, operator::jobs),
+        Command::Job(asked) => ask(&place, asked, operator::job),
+        Command::Plan(asked) => ask(&place, asked, operator::plan),
+        Command::Compact(asked) => ask(&place, asked, operator::compact),
+        Command::Watch(asked) => ask(&place, asked, operator::watch),
+        Command::Cancel(asked) => ask(&place, asked, operator::cancel),
+        Command::Pause(asked) => ask(&place, asked, operator::pause),
+        Command::Resume(asked) => ask(&place, asked, operator::resume),
+        Command::Throttle(asked) => ask(&place, asked, operator::throttle),
+        Command::Gc(asked) => ask(&place, asked, operator::gc),
+        Command::Binlog(command) => binlog::run(&command),
     }
-    Ok(())
 }
 
-/// Addresses of the server to ask: those of a flag; without one, those of the server that runs over the data directory;
-/// without such a server, those of the configuration.
-fn addresses(flags: &LayerFlags) -> Result<Addresses, CommandError> {
-    let config = layers::load(&flags.sources())?.config;
-    let running = if flags.say_where() { None } else { Addresses::of_running(&config.server.data_dir) };
-    let configured =
-        || Addresses::new(config.server.grpc_listen, config.server.http_listen).with_tls(&config.tls, None);
-    Ok(running.unwrap_or_else(configured))
+/// Connects to the server and runs a command with its own flags.
+fn ask<T: Args>(
+    place: &PlaceFlags,
+    asked: Asked<T>,
+    command: impl AsyncFnOnce(Session, T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    block_on(async { command(Session::open(place, asked.server).await?, asked.flags).await })
 }
 
-/// Knowledge of the server at `endpoint`: none unless it is the one that was found at `own`.
-fn known(endpoint: &str, own: &str, tls: bool, found: &Addresses) -> KnownPort {
-    if endpoint == own { KnownPort { tls, certificates: found.certificates.clone() } } else { KnownPort::default() }
+fn run_server(place: &PlaceFlags, flags: ServeFlags) -> anyhow::Result<()> {
+    let mut sources = place.sources(&flags.layers);
+    sources.flags.extend(flags.take_over.map(|run| ("datacoord.storage.takeOver", run)));
+    let mut loaded = layers::load(&sources)?;
+    telemetry::init(&loaded.config.log).context("logging")?;
+    report_ignored(&loaded);
+    server::divide_memory(&mut loaded.config)?;
+    let tls = server::load_tls(&loaded.config)?;
+    server::choose_page_size(&loaded.config);
+    block_on(server::run(loaded.config, tls, flags.ready_file))
+}
+
+fn run_demo(place: &PlaceFlags, flags: DemoFlags) -> anyhow::Result<()> {
+    let (found, environment) = (reach::addresses(place)?, place.sources(&Default::default()).environment);
+    let grpc = flags.endpoint.clone().unwrap_or_else(|| found.grpc.clone());
+    let known = reach::known(&grpc, &found.grpc, found.grpc_tls, &found);
+    let access = reach::access(&flags.reach, &environment, &known, &grpc)?;
+    block_on(demo::run(flags, found, access))
 }
 
 /// Lets a closed pipe end the process, as in `… | head`. Not for the server: it writes to connections that clients may

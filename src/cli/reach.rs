@@ -8,11 +8,12 @@ use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
 
-use super::args::ReachFlags;
+use super::args::{PlaceFlags, ReachFlags};
 use crate::{
     client::{Access, Login},
     clock::{Clock as _, SystemClock},
-    config::Secret,
+    config::{Secret, layers},
+    server::ready::Addresses,
     tls::{ClientTls, PemFile, Trust},
 };
 
@@ -27,6 +28,29 @@ pub(super) struct KnownPort {
     pub(super) tls: bool,
     /// SHA-256 of the certificates that it may show. Empty: not known.
     pub(super) certificates: Vec<String>,
+}
+
+/// Addresses of the server to ask: those of the server that runs over the data directory; without such a server, those of
+/// the configuration.
+///
+/// # Errors
+/// A wrong configuration.
+pub(super) fn addresses(place: &PlaceFlags) -> anyhow::Result<Addresses> {
+    let config = layers::load(&place.sources(&Default::default()))?.config;
+    let configured =
+        || Addresses::new(config.server.grpc_listen, config.server.http_listen).with_tls(&config.tls, None);
+    Ok(Addresses::of_running(&config.server.data_dir).unwrap_or_else(configured))
+}
+
+/// Whether a server has left its addresses in the data directory: it runs, or was killed.
+pub(super) fn is_running(place: &PlaceFlags) -> bool {
+    let loaded = layers::load(&place.sources(&Default::default()));
+    loaded.is_ok_and(|loaded| Addresses::of_running(&loaded.config.server.data_dir).is_some())
+}
+
+/// Knowledge of the server at `endpoint`: none unless it is the one that was found at `own`.
+pub(super) fn known(endpoint: &str, own: &str, tls: bool, found: &Addresses) -> KnownPort {
+    if endpoint == own { KnownPort { tls, certificates: found.certificates.clone() } } else { KnownPort::default() }
 }
 
 /// TLS as the flags say, or as the server is known to speak it.

@@ -1,19 +1,14 @@
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser as _};
-
 use super::{
-    Addresses,
     args::{Cli, Command},
+    exit::Exit,
+    reach,
 };
+use crate::server::ready::Addresses;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(line.split_whitespace())
-}
-
-#[test]
-fn the_definition_is_consistent() {
-    Cli::command().debug_assert();
+    Cli::read(line.split_whitespace())
 }
 
 #[test]
@@ -23,8 +18,8 @@ fn serving_is_the_default_and_takes_its_flags_in_both_places() {
         "datacoord serve --data-dir d --grpc-listen 127.0.0.1:0 --http-listen 127.0.0.1:1 --ready-file r --log-level debug",
     ] {
         let cli = parse(line).unwrap();
-        let flags = cli.layers.sources().flags;
         let Command::Serve(serve) = cli.command.unwrap_or(Command::Serve(cli.serve)) else { panic!("{line}") };
+        let flags = cli.place.sources(&serve.layers).flags;
         assert_eq!(serve.ready_file, Some(PathBuf::from("r")), "{line}");
         let expected = [
             ("datacoord.dataDir", "d"),
@@ -38,22 +33,37 @@ fn serving_is_the_default_and_takes_its_flags_in_both_places() {
     }
 }
 
+#[test]
+fn flags_of_the_server_belong_to_it_alone() {
+    for line in [
+        "datacoord --grpc-listen 127.0.0.1:0 status",
+        "datacoord --ready-file r segments c",
+        "datacoord --log-level debug serve",
+        "datacoord status --grpc-listen 127.0.0.1:0",
+        "datacoord healthcheck --log-level debug",
+    ] {
+        assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+    }
+    for line in ["datacoord --data-dir d status", "datacoord status --data-dir d", "datacoord config --log-level debug"]
+    {
+        parse(line).unwrap();
+    }
+}
+
 /// The flags that say where the server is mean something to the commands that ask it.
 #[test]
 fn commands_beside_a_server_find_it() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().display();
-    let found = |line: &str| super::addresses(&parse(line).unwrap().layers);
-    let Ok(configured) = found(&format!("datacoord healthcheck --data-dir {here}")) else { panic!("not loaded") };
+    let found = |line: &str| reach::addresses(&parse(line).unwrap().place);
+    let configured = found(&format!("datacoord healthcheck --data-dir {here}")).unwrap();
     assert_eq!((configured.grpc.as_str(), configured.http.as_str()), ("127.0.0.1:19530", "127.0.0.1:9091"));
 
     let running = Addresses::new("127.0.0.1:5".parse().unwrap(), "0.0.0.0:6".parse().unwrap());
     running.write(&Addresses::file(folder.path())).unwrap();
-    let Ok(of_server) = found(&format!("datacoord demo --data-dir {here}")) else { panic!("not loaded") };
+    let of_server = found(&format!("datacoord demo --data-dir {here}")).unwrap();
     assert_eq!((of_server.grpc.as_str(), of_server.http.as_str()), ("127.0.0.1:5", "127.0.0.1:6"));
-    let Ok(said) = found(&format!("datacoord demo --data-dir {here} --grpc-listen 10.0.0.1:7")) else { panic!() };
-    assert_eq!(said.grpc, "10.0.0.1:7");
-    assert!(matches!(found("datacoord demo --config nope.yaml"), Err(super::CommandError::Configuration(_))));
+    assert_eq!(Exit::of(&found("datacoord demo --config nope.yaml").unwrap_err()), Exit::Configuration);
 }
 
 #[test]

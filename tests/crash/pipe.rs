@@ -8,7 +8,7 @@ use std::{
 /// The process ends by SIGPIPE, as other programs do, and prints nothing.
 #[test]
 fn a_closed_pipe_ends_a_command_quietly() {
-    for arguments in [&["config"][..], &["config", "--example"]] {
+    for arguments in [&["config"][..], &["config", "--example"], &["completions", "bash"], &["man"]] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = Command::new(env!("CARGO_BIN_EXE_datacoord"));

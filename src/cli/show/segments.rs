@@ -1,15 +1,13 @@
-//! Segments and plans as text for a terminal.
+//! Segments, short and with details.
 
-use super::table;
-use crate::wire::proto::datacoord::{Plan, Segment};
+use super::{table, units};
+use crate::wire::proto::datacoord::Segment;
 
 /// Segments listed one by one; the rest is a number.
 const SHOWN: usize = 20;
-/// Segment ids in a line, so that it fits a terminal.
-const IDS_PER_LINE: usize = 4;
 
 /// A table with a line for each segment and one for their sums.
-pub(super) fn segments_table(segments: &[Segment]) -> String {
+pub(in crate::cli) fn segments_table(segments: &[Segment]) -> String {
     let mut rows: Vec<Vec<String>> = segments
         .iter()
         .take(SHOWN)
@@ -18,12 +16,9 @@ pub(super) fn segments_table(segments: &[Segment]) -> String {
                 segment.segment_id.to_string(),
                 segment.state.clone(),
                 segment.rows.to_string(),
-                table::bytes(segment.bytes),
+                units::bytes(segment.bytes),
                 segment.delta_rows.to_string(),
-                match segment.compaction_from.len() {
-                    0 => "flush".to_owned(),
-                    sources => format!("{sources} segments"),
-                },
+                made_from(segment),
             ]
         })
         .collect();
@@ -35,7 +30,7 @@ pub(super) fn segments_table(segments: &[Segment]) -> String {
         format!("total {}", segments.len()),
         String::new(),
         totals.rows.to_string(),
-        table::bytes(totals.bytes),
+        units::bytes(totals.bytes),
         totals.delta_rows.to_string(),
     ]);
     table::table(&["segment", "state", "rows", "bytes", "delta rows", "made from"], &rows)
@@ -58,7 +53,7 @@ fn totals(segments: &[Segment]) -> RowTotals {
 }
 
 /// The effect of a compaction in one line.
-pub(super) fn difference(before: &[Segment], after: &[Segment]) -> String {
+pub(in crate::cli) fn difference(before: &[Segment], after: &[Segment]) -> String {
     let (was, is) = (totals(before), totals(after));
     format!(
         "  segments {} -> {}, rows stored {} -> {}, bytes {} -> {}, delta rows {} -> {}",
@@ -66,27 +61,49 @@ pub(super) fn difference(before: &[Segment], after: &[Segment]) -> String {
         after.len(),
         was.rows,
         is.rows,
-        table::bytes(was.bytes),
-        table::bytes(is.bytes),
+        units::bytes(was.bytes),
+        units::bytes(is.bytes),
         was.delta_rows,
         is.delta_rows
     )
 }
 
-/// A plan with its reason, its sources and its targets.
-pub(super) fn plan_lines(plan: &Plan) -> String {
-    let ids = |ids: &[i64]| {
-        let lines = ids.chunks(IDS_PER_LINE).map(|line| line.iter().map(i64::to_string).collect::<Vec<_>>().join(", "));
-        lines.collect::<Vec<_>>().join(",\n               ")
-    };
-    let targets = if plan.targets.is_empty() { "nothing".to_owned() } else { ids(&plan.targets) };
+/// A table of all segments, with the reason of each that is in no plan, and a line with their sums.
+pub(in crate::cli) fn details(segments: &[Segment]) -> String {
+    let heading = ["segment", "state", "level", "rows", "deleted", "bytes", "delta logs", "partition", "made from", ""];
+    let rows: Vec<Vec<String>> = segments
+        .iter()
+        .map(|segment| {
+            vec![
+                segment.segment_id.to_string(),
+                segment.state.clone(),
+                segment.level.clone(),
+                segment.rows.to_string(),
+                units::share(segment.delta_rows, segment.rows),
+                units::bytes(segment.bytes),
+                segment.delta_logs.to_string(),
+                segment.partition_id.to_string(),
+                made_from(segment),
+                segment.why_not_planned.clone(),
+            ]
+        })
+        .collect();
+    let totals = totals(segments);
     format!(
-        "    plan {} ({})\n      why:     {}\n      sources: {}\n      target:  {targets}",
-        plan.plan_id,
-        plan.kind,
-        plan.reason,
-        ids(&plan.sources)
+        "{}{}: {} rows, {} of them deleted, {}\n",
+        table::table(&heading, &rows),
+        units::number(segments.len(), "segment"),
+        totals.rows,
+        units::share(totals.delta_rows, totals.rows),
+        units::bytes(totals.bytes)
     )
+}
+
+fn made_from(segment: &Segment) -> String {
+    match segment.compaction_from.len() {
+        0 => "flush".to_owned(),
+        sources => units::number(sources, "segment"),
+    }
 }
 
 #[cfg(test)]

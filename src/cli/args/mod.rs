@@ -1,74 +1,100 @@
 //! The arguments of the command line as types. Must never do anything with them but parse.
 
+mod asking;
+mod offline;
+mod ordering;
+mod reach;
+mod values;
+
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, builder::BoolishValueParser};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
+pub(super) use self::{asking::*, offline::*, ordering::*, reach::*, values::*};
 use crate::config::Sources;
 
 /// A compaction coordinator for vector data that speaks Milvus' protocols.
 #[derive(Debug, Parser)]
-#[command(name = "datacoord", version, args_conflicts_with_subcommands = false)]
+#[command(name = "datacoord", version)]
 #[command(after_help = "Without a command, the server is started.")]
 pub(super) struct Cli {
     #[command(flatten)]
-    pub(super) layers: LayerFlags,
+    pub(super) place: PlaceFlags,
     #[command(flatten)]
     pub(super) serve: ServeFlags,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 }
 
-/// Flags of the configuration; they win over the environment, which wins over the file.
-#[derive(Debug, Default, Args)]
-pub(super) struct LayerFlags {
+impl Cli {
+    /// # Errors
+    /// Arguments that are wrong, and the requests for help and for the version.
+    pub(super) fn read(
+        arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> clap::error::Result<Self> {
+        let cli = Self::try_parse_from(arguments)?;
+        match cli.command.as_ref().filter(|_| cli.serve != ServeFlags::default()) {
+            None => Ok(cli),
+            Some(_) => Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "a flag of the server stands before a command: flags of the server go behind `serve`, or stand alone",
+            )),
+        }
+    }
+}
+
+/// Where the configuration is. A command that asks a server finds it by them, too.
+#[derive(Debug, Default, Clone, Args)]
+pub(super) struct PlaceFlags {
     /// YAML file with keys as in milvus.yaml
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Directory of the metadata store, the write-ahead log and local binlogs [datacoord.dataDir]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+}
+
+/// Flags of the configuration; they win over the environment, which wins over the file.
+#[derive(Debug, Default, Clone, PartialEq, Args)]
+pub(super) struct LayerFlags {
     /// Address of the gRPC services, e.g. 127.0.0.1:19530 [datacoord.grpc.address, proxy.port]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub(super) grpc_listen: Option<SocketAddr>,
     /// Address of REST, health and metrics, e.g. 127.0.0.1:9091 [datacoord.http.address, common.MetricsPort]
-    #[arg(long, global = true, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR")]
     pub(super) http_listen: Option<SocketAddr>,
     /// debug, info, warn, error, or directives such as datacoord=debug,info [log.level]
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
 }
 
-impl LayerFlags {
+impl PlaceFlags {
     /// The layers of the configuration: the file that a flag names, the environment, the flags.
-    pub(super) fn sources(&self) -> Sources {
+    pub(super) fn sources(&self, layers: &LayerFlags) -> Sources {
         let mut flags = Vec::new();
         if let Some(folder) = &self.data_dir {
             flags.push(("datacoord.dataDir", folder.display().to_string()));
         }
         for (listen, address, port) in [
-            (self.grpc_listen, "datacoord.grpc.address", "proxy.port"),
-            (self.http_listen, "datacoord.http.address", "common.MetricsPort"),
+            (layers.grpc_listen, "datacoord.grpc.address", "proxy.port"),
+            (layers.http_listen, "datacoord.http.address", "common.MetricsPort"),
         ] {
             if let Some(listen) = listen {
                 flags.push((address, listen.ip().to_string()));
                 flags.push((port, listen.port().to_string()));
             }
         }
-        if let Some(level) = &self.log_level {
+        if let Some(level) = &layers.log_level {
             flags.push(("log.level", level.clone()));
         }
         Sources { file: self.config.clone(), flags, ..Sources::of_process() }
     }
-
-    /// Whether a flag names an address of the server.
-    pub(super) fn say_where(&self) -> bool {
-        self.grpc_listen.is_some() || self.http_listen.is_some()
-    }
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub(super) struct ServeFlags {
+    #[command(flatten)]
+    pub(super) layers: LayerFlags,
     /// Written when the server answers calls: {"pid": …, "grpc": "host:port", "http": "host:port"}, and the ports with TLS
     #[arg(long, value_name = "FILE")]
     pub(super) ready_file: Option<PathBuf>,
@@ -86,45 +112,45 @@ pub(super) enum Command {
     Demo(DemoFlags),
     /// Ask a running server whether it is well; for containers
     Healthcheck(HealthcheckFlags),
-    /// Print the configuration in effect, with the layer of each value
-    Config {
-        /// Print every key with its default, unit and a sentence instead
-        #[arg(long)]
-        example: bool,
-    },
-}
-
-/// How a command reaches a server. A server on this machine that the command finds by itself needs none of TLS.
-#[derive(Debug, Default, Args)]
-pub(super) struct ReachFlags {
-    /// Speak TLS; the files and the name below mean it too
-    #[arg(long, env = "DATACOORD_TLS", value_parser = BoolishValueParser::new(), hide_env_values = true)]
-    pub(super) tls: bool,
-    /// PEM file with the authority of the server's certificate; without it those that this machine trusts
-    #[arg(long, value_name = "FILE", env = "DATACOORD_CA_FILE", hide_env_values = true)]
-    pub(super) ca_file: Option<PathBuf>,
-    /// PEM file with the certificate of this client, for mutual TLS
-    #[arg(long, value_name = "FILE", env = "DATACOORD_CERT_FILE", hide_env_values = true, requires = "key_file")]
-    pub(super) cert_file: Option<PathBuf>,
-    /// PEM file with the key of that certificate
-    #[arg(long, value_name = "FILE", env = "DATACOORD_KEY_FILE", hide_env_values = true, requires = "cert_file")]
-    pub(super) key_file: Option<PathBuf>,
-    /// Name in the server's certificate, if it is not the host's
-    #[arg(long, value_name = "NAME", env = "DATACOORD_SERVER_NAME", hide_env_values = true)]
-    pub(super) server_name: Option<String>,
-    /// User to log in as; the password is in a file or in the variable DATACOORD_PASSWORD
-    #[arg(long, value_name = "NAME", env = "DATACOORD_USER", hide_env_values = true)]
-    pub(super) user: Option<String>,
-    /// File with the password of that user
-    #[arg(long, value_name = "FILE", env = "DATACOORD_PASSWORD_FILE", hide_env_values = true)]
-    pub(super) password_file: Option<PathBuf>,
-}
-
-impl ReachFlags {
-    /// Whether any flag means TLS.
-    pub(super) fn say_tls(&self) -> bool {
-        self.tls || self.ca_file.is_some() || self.cert_file.is_some() || self.server_name.is_some()
-    }
+    /// Print the configuration in effect, with the layer of each value, or check it
+    Config(ConfigFlags),
+    /// Look for causes why a server does not work: configuration, disk, store, ports, the server itself
+    Doctor(DoctorFlags),
+    /// Print the completions of a shell
+    Completions(CompletionsFlags),
+    /// Print the manual page, or write the pages of all commands into a folder
+    Man(ManFlags),
+    /// Show health, pauses, jobs under way and collections
+    Status(Asked<StatusFlags>),
+    /// List the segments of a collection
+    Segments(Asked<SegmentsFlags>),
+    /// Say why a segment, or the segments of a collection, are not compacted
+    Explain(Asked<ExplainFlags>),
+    /// Show a segment and the segments it was made from, as a tree
+    Lineage(Asked<SegmentFlags>),
+    /// List compaction jobs, newest first
+    Jobs(Asked<JobsFlags>),
+    /// Show one job with its plans
+    Job(Asked<JobFlags>),
+    /// Show the plans that a compaction would make; changes nothing
+    Plan(Asked<PlanFlags>),
+    /// Compact a collection, or a part of it
+    Compact(Asked<CompactFlags>),
+    /// Follow plans while they run: all, or those of a job until it ends
+    Watch(Asked<WatchFlags>),
+    /// End a job or a plan for good
+    Cancel(Asked<CancelFlags>),
+    /// Have the plans of a collection, a job or everything wait
+    Pause(Asked<PauseFlags>),
+    /// End a pause
+    Resume(Asked<PauseFlags>),
+    /// Show or set the limit of the bytes that merges read and write per second
+    Throttle(Asked<ThrottleFlags>),
+    /// Collect garbage now, or list it
+    Gc(Asked<GcFlags>),
+    /// Look at files in Milvus' format, without a server
+    #[command(subcommand)]
+    Binlog(BinlogCommand),
 }
 
 #[derive(Debug, Args)]
@@ -153,3 +179,6 @@ pub(super) struct HealthcheckFlags {
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) endpoint: Option<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
-//! Aligned columns of text for a terminal, without colours or escapes.
+//! Aligned columns of text for a terminal. Colours in a cell have no width.
+
+use console::{measure_text_width, strip_ansi_codes};
 
 /// Lays out rows below a heading; a column of numbers is aligned to the right.
 ///
@@ -7,9 +9,9 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
     let columns: Vec<(usize, bool)> = (0..heading.len())
         .map(|column| {
-            let widest = rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
-            let title = heading.get(column).map_or(0, |title| title.chars().count());
-            let numbers = rows.iter().all(|row| cell(row, column).starts_with(|c: char| c.is_ascii_digit()));
+            let widest = rows.iter().map(|row| measure_text_width(&cell(row, column))).max().unwrap_or(0);
+            let title = heading.get(column).map_or(0, |title| measure_text_width(title));
+            let numbers = rows.iter().all(|row| is_number(&cell(row, column)));
             (widest.max(title), numbers && !rows.is_empty())
         })
         .collect();
@@ -18,7 +20,7 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     for row in std::iter::once(&heading).chain(rows) {
         let line = columns.iter().enumerate().fold(String::new(), |mut line, (column, (width, right))| {
             let text = cell(row, column);
-            let blanks = " ".repeat(width.saturating_sub(text.chars().count()));
+            let blanks = " ".repeat(width.saturating_sub(measure_text_width(&text)));
             line.push_str("  ");
             line.push_str(&if *right { blanks + &text } else { text + &blanks });
             line
@@ -29,18 +31,12 @@ pub(super) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// A size in the unit that keeps it readable: `512 B`, `12.3 kB`, `4.0 MB` (powers of 1024).
-pub(super) fn bytes(count: i64) -> String {
-    let mut size = count as f64;
-    let mut unit = "B";
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if size < 1024.0 {
-            break;
-        }
-        size /= 1024.0;
-        unit = larger;
-    }
-    if unit == "B" { format!("{count} B") } else { format!("{size:.1} {unit}") }
+/// A number with or without its unit, such as `7`, `1.5 kB` and `3 min 5 s`, or `-` in its place. A sentence that begins
+/// with a number is none.
+fn is_number(cell: &str) -> bool {
+    let plain = strip_ansi_codes(cell);
+    let is_part = |word: &str| word.len() <= 3 || word.chars().all(|c| c.is_ascii_digit() || c == '.' || c == ',');
+    plain == "-" || plain.starts_with(|c: char| c.is_ascii_digit()) && plain.split(' ').all(is_part)
 }
 
 #[cfg(test)]
@@ -55,9 +51,12 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
-        for (count, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 kB"), (1536, "1.5 kB"), (5 << 20, "5.0 MB")] {
-            assert_eq!(bytes(count), text);
+    fn numbers_have_a_unit_at_most() {
+        for number in ["7", "1,234", "470804626993578487", "1.5 kB", "12.5 %", "3 min 5 s", "1 of 2", "-"] {
+            assert!(is_number(number), "{number}");
+        }
+        for text in ["", "16 segments", "22.0 % deleted", "flush", "2026-11-29T20:00:00Z"] {
+            assert!(!is_number(text), "{text}");
         }
     }
 }

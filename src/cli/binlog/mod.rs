@@ -1,0 +1,184 @@
+//! `datacoord binlog`: logs in Milvus' format as files, without a server.
+//!
+//! Reads the files of any storage-v1 store, Milvus' own too. Must never write, nor hold more than a few batches of rows and
+//! one statistics log in memory.
+
+mod files;
+mod look;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use serde::Serialize;
+
+use self::{
+    files::Found,
+    look::{Depth, LogReport, look},
+};
+use super::{
+    args::BinlogCommand,
+    exit::{Exit, Failure},
+    output::Output,
+    show,
+};
+use crate::storage::LogKind;
+
+/// Damaged files that are told one by one.
+const MOST_DAMAGED: usize = 1000;
+
+/// The answer of `show`.
+#[derive(Debug, Serialize)]
+struct Listing {
+    files: Vec<LogReport>,
+    /// Files that are no logs.
+    others: usize,
+}
+
+/// The answer of `verify`.
+#[derive(Debug, Default, Serialize)]
+struct Verdict {
+    /// Logs that were read.
+    logs: usize,
+    rows: u64,
+    bytes: u64,
+    /// Files that are no logs.
+    others: usize,
+    damaged: usize,
+    /// The first of the damaged ones.
+    damaged_files: Vec<LogReport>,
+}
+
+pub(super) fn run(command: &BinlogCommand) -> anyhow::Result<()> {
+    match command {
+        BinlogCommand::Show(flags) => show(&flags.path, Output::of(flags.json)),
+        BinlogCommand::Verify(flags) => verify(&flags.path, Output::of(flags.json)),
+    }
+}
+
+fn show(path: &Path, output: Output) -> anyhow::Result<()> {
+    let reports: Vec<LogReport> = files::below(path)?.iter().map(|found| look(found, Depth::Headers)).collect();
+    let (files, others): (Vec<_>, Vec<_>) = reports.into_iter().partition(is_log);
+    let damaged = files.iter().filter(|report| report.damage.is_some()).count();
+    refuse_none(path, files.len())?;
+    let listing = Listing { files, others: others.len() };
+    output
+        .answer(&listing, |listing| show::logs(&listing.files.iter().map(line).collect::<Vec<_>>(), listing.others))?;
+    fail_if_damaged(damaged)
+}
+
+fn verify(path: &Path, output: Output) -> anyhow::Result<()> {
+    let verdict = checked(&files::below(path)?);
+    refuse_none(path, verdict.logs)?;
+    output.answer(&verdict, |verdict| {
+        let damage: Vec<String> = verdict
+            .damaged_files
+            .iter()
+            .map(|report| format!("{}: {}", report.path, report.damage.as_deref().unwrap_or_default()))
+            .collect();
+        show::verified([verdict.logs, verdict.others, verdict.damaged], verdict.rows, verdict.bytes, &damage)
+    })?;
+    fail_if_damaged(verdict.damaged)
+}
+
+/// Reads all files, and compares the rows of the fields of each segment.
+fn checked(found: &[Found]) -> Verdict {
+    let mut verdict = Verdict::default();
+    // Rows of each field, by segment.
+    let mut rows: BTreeMap<_, BTreeMap<i64, u64>> = BTreeMap::new();
+    let mut incomplete = BTreeSet::new();
+    for file in found {
+        let report = look(file, Depth::Rows);
+        if !is_log(&report) {
+            verdict.others += 1;
+            continue;
+        }
+        verdict.logs += 1;
+        verdict.bytes += report.bytes;
+        let insert = file.object.filter(|object| object.kind() == LogKind::Insert);
+        if let Some((ids, field)) = insert.and_then(|object| Some((object.ids()?, object.field()?))) {
+            *rows.entry(ids).or_default().entry(field.0).or_default() += report.rows.unwrap_or_default();
+            if report.damage.is_some() {
+                incomplete.insert(ids);
+            }
+        }
+        verdict.rows += report.rows.filter(|_| report.kind != "stats").unwrap_or_default();
+        if report.damage.is_some() {
+            verdict.note(report);
+        }
+    }
+    for (ids, fields) in rows.iter().filter(|(ids, _)| !incomplete.contains(ids)) {
+        let counts: BTreeSet<u64> = fields.values().copied().collect();
+        if counts.len() > 1 {
+            let told: Vec<String> = fields.iter().map(|(field, rows)| format!("field {field} {rows}")).collect();
+            verdict.note(LogReport {
+                path: LogKind::Insert.segment_prefix(*ids),
+                kind: "insert",
+                damage: Some(format!("its fields have different numbers of rows: {}", told.join(", "))),
+                ..LogReport::default()
+            });
+        }
+    }
+    verdict
+}
+
+impl Verdict {
+    fn note(&mut self, report: LogReport) {
+        self.damaged += 1;
+        if self.damaged_files.len() < MOST_DAMAGED {
+            self.damaged_files.push(report);
+        }
+    }
+}
+
+fn is_log(report: &LogReport) -> bool {
+    report.kind != "other" || report.damage.is_some()
+}
+
+fn refuse_none(path: &Path, logs: usize) -> anyhow::Result<()> {
+    if logs > 0 {
+        return Ok(());
+    }
+    let text = format!(
+        "there is no binlog at {}: expected a file that begins with BC FA FF 00, a statistics log, or a folder with some",
+        path.display()
+    );
+    Err(Failure::error(Exit::NotFound, text))
+}
+
+fn fail_if_damaged(damaged: usize) -> anyhow::Result<()> {
+    match damaged {
+        0 => Ok(()),
+        1 => Err(Failure::error(Exit::Damaged, "1 file is damaged")),
+        count => Err(Failure::error(Exit::Damaged, format!("{count} files are damaged"))),
+    }
+}
+
+/// The cells of a file in a table.
+fn line(report: &LogReport) -> Vec<String> {
+    let id = |id: &Option<String>| id.clone().unwrap_or_else(|| "-".to_owned());
+    let data_type = match (report.data_type, report.dim) {
+        (Some(name), Some(dim)) => format!("{name}({dim})"),
+        (name, _) => name.unwrap_or("-").to_owned(),
+    };
+    let range = match (&report.key_min, &report.key_max) {
+        (Some(min), Some(max)) => format!("keys {min} to {max}"),
+        _ => String::new(),
+    };
+    vec![
+        report.kind.to_owned(),
+        id(&report.segment_id),
+        report.field_id.map_or_else(|| "-".to_owned(), |field| field.to_string()),
+        data_type,
+        report.rows.map_or_else(|| "-".to_owned(), |rows| rows.to_string()),
+        show::units::bytes(i64::try_from(report.bytes).unwrap_or(i64::MAX)),
+        show::units::hybrid_time(report.timestamp_from.as_deref()),
+        show::units::hybrid_time(report.timestamp_to.as_deref()),
+        report.damage.clone().unwrap_or(range),
+        report.path.clone(),
+    ]
+}

@@ -1,0 +1,57 @@
+//! A finding of the doctor.
+
+use serde::{Serialize, Serializer};
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Ok,
+    /// It works, and somebody should look at it.
+    Warning,
+    /// It does not work.
+    Problem,
+    /// It could not be checked.
+    Skipped,
+}
+
+impl Verdict {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) verdict: Verdict,
+    pub(super) text: String,
+    /// The next step; empty if all is well.
+    pub(super) advice: String,
+}
+
+impl Check {
+    pub(super) fn new(
+        name: &'static str,
+        verdict: Verdict,
+        text: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self { name, verdict, text: text.into(), advice: advice.into() }
+    }
+
+    pub(super) fn ok(name: &'static str, text: impl Into<String>) -> Self {
+        Self::new(name, Verdict::Ok, text, "")
+    }
+}

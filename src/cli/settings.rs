@@ -1,0 +1,68 @@
+//! `datacoord config`: the settings in effect, and whether a server could start with them.
+
+use serde::Serialize;
+
+use super::{
+    args::{ConfigAction, ConfigFlags, PlaceFlags},
+    output::Output,
+    show,
+};
+use crate::{
+    config::{
+        self,
+        layers::{self, Entry},
+    },
+    server,
+};
+
+/// The answer of `show`.
+#[derive(Debug, Serialize)]
+struct Settings {
+    settings: Vec<Entry>,
+}
+
+/// The answer of `check`, for settings that are right.
+#[derive(Debug, Serialize)]
+struct CheckedSettings {
+    /// Keys that a layer above the defaults has set.
+    set: usize,
+    /// Keys of the file without a meaning here.
+    ignored: Vec<String>,
+    /// Those of them that are nearly spelt like a known key.
+    misspelt: Vec<Misspelt>,
+}
+
+#[derive(Debug, Serialize)]
+struct Misspelt {
+    key: String,
+    nearest: &'static str,
+}
+
+pub(super) fn run(place: &PlaceFlags, flags: &ConfigFlags) -> anyhow::Result<()> {
+    if flags.example {
+        print!("{}", config::milvus_yaml::example());
+        return Ok(());
+    }
+    let mut loaded = layers::load(&place.sources(&flags.layers))?;
+    let output = Output::of(flags.json);
+    match flags.action {
+        ConfigAction::Show => {
+            let settings = Settings { settings: loaded.entries() };
+            output.answer(&settings, |_| loaded.render())
+        }
+        ConfigAction::Check => {
+            // As the server does at its start.
+            server::divide_memory(&mut loaded.config)?;
+            server::load_tls(&loaded.config)?;
+            let checked = CheckedSettings {
+                set: loaded.entries().iter().filter(|entry| entry.origin != "default").count(),
+                ignored: loaded.ignored,
+                misspelt: loaded.misspelt.into_iter().map(|(key, nearest)| Misspelt { key, nearest }).collect(),
+            };
+            output.answer(&checked, |checked| {
+                let misspelt = checked.misspelt.iter().map(|pair| (pair.key.as_str(), pair.nearest));
+                show::settings_checked(checked.set, checked.ignored.len(), misspelt)
+            })
+        }
+    }
+}
