@@ -252,6 +252,12 @@ def suites():
     found.append(pytest_suite("milvus_cli-1.2.1/users", cli, "cli/users.py", settings=USERS,
                               env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli"), **USERS_TOKEN}))
 
+    # Our own command line. Its suite with TLS makes no connection with pymilvus.
+    for script in ("commands", "progress", "offline", "documented"):
+        found.append(pytest_suite(f"operator/{script}", newest, f"operator/{script}.py", needs=("grpc", "http", "files")))
+    found.append(pytest_suite("operator/secured", newest, "operator/secured.py", needs=("grpc", "http", "files"),
+                              tools=("openssl",), env={"E2E_TLS": "one-way"}, settings=USERS, tls=1))
+
     for version in ("2.3.5", "2.6.17", "3.0.6"):
         node = node_env(f"node-{version}", HERE / "node" / f"sdk-{version}")
         found.append(Suite(f"node-{version}", [node], ["node", HERE / "node" / "test.js"],
@@ -363,7 +369,8 @@ def tls_settings(folder, mode):
                 "-out", f"{name}.csr")
         openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
                 "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.pem")
-    return (f"common: {{security: {{tlsMode: {mode}}}}}\n"
+    # With dots, because the settings of a suite may have a section of that name.
+    return (f"common.security.tlsMode: {mode}\n"
             f"tls: {{serverPemPath: {folder}/server.pem, serverKeyPath: {folder}/server.key,"
             f" caPemPath: {folder}/ca.pem}}\n")
 
