@@ -131,6 +131,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_lists_every_code() {
+        use Exit as E;
+        let codes = [E::Failed, E::Usage, E::Unreachable, E::NotFound, E::TooLong, E::Damaged, E::NotAllowed];
+        let all = codes.into_iter().chain([E::Configuration, E::Interrupted]).map(|exit| exit as u8);
+        let cell = |line: &str| line.strip_prefix("| ")?.split(' ').next()?.parse::<u8>().ok();
+        let listed: Vec<u8> = include_str!("../../docs/cli.md").lines().filter_map(cell).collect();
+        assert_eq!(listed, [0].into_iter().chain(all).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn codes_of_the_command_itself() {
         assert_eq!(Exit::of(&Failure::error(Exit::Damaged, "x")) as u8, 6);
         assert_eq!(Exit::of(&ConfigError::Contradiction("x".to_owned()).into()) as u8, 78);

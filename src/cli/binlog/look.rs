@@ -87,7 +87,7 @@ fn fill(report: &mut LogReport, found: &Found, depth: Depth) -> Result<(), Strin
     (&mut file).take(HEADER_BYTES).read_to_end(&mut begin).map_err(|e| e.to_string())?;
     match (named.map(|object| object.kind()), begin.first()) {
         (Some(LogKind::Index), _) => Ok(()),
-        (Some(LogKind::Stats), _) | (None, Some(b'{' | b'[')) => stats(report, file, &begin, named),
+        (Some(LogKind::Stats), _) | (None, Some(b'{' | b'[')) => stats(report, found),
         (None, _) if !begin.starts_with(&MAGIC) => Ok(()),
         (Some(LogKind::Insert | LogKind::Delta) | None, _) => {
             let header = Descriptor::read(&begin).map_err(|e| e.to_string())?;
@@ -183,21 +183,25 @@ fn deletes(report: &mut LogReport, bytes: LogBytes, header: &Descriptor, depth: 
     Ok(())
 }
 
-fn stats(report: &mut LogReport, file: File, begin: &[u8], named: Option<LogPath>) -> Result<(), String> {
-    if report.bytes > MAX_STATS_BYTES {
-        return Err(format!("{} bytes are more than a statistics log has, {MAX_STATS_BYTES} at most", report.bytes));
+/// The statistics in a log.
+pub(super) fn read_stats(found: &Found) -> Result<Vec<PkStats>, String> {
+    let mut text = Vec::new();
+    let file = File::open(&found.path).map_err(|e| e.to_string())?;
+    file.take(MAX_STATS_BYTES + 1).read_to_end(&mut text).map_err(|e| e.to_string())?;
+    if text.len() as u64 > MAX_STATS_BYTES {
+        return Err(format!("it has more bytes than a statistics log, {MAX_STATS_BYTES} at most"));
     }
-    let mut text = begin.to_vec();
-    file.take(MAX_STATS_BYTES).read_to_end(&mut text).map_err(|e| e.to_string())?;
-    // Of a compacted segment, in Milvus' files, log 1 is an array with an entry for each log.
-    let is_list = named.map_or(text.first() == Some(&b'['), |object| object.log() == LogId::COMPOUND_STATS);
-    let decoded = match decode_stats(&text, is_list) {
-        Err(error) if named.is_none() => {
-            // Some other JSON.
-            tracing::debug!(%error, "no statistics");
-            return Ok(());
-        }
-        decoded => decoded.map_err(|e| e.to_string())?,
+    // Log 1, that of a compacted segment, is a list with an entry for each log.
+    let is_list = found.object.map_or(text.first() == Some(&b'['), |object| object.log() == LogId::COMPOUND_STATS);
+    decode_stats(&text, is_list).map_err(|e| e.to_string())
+}
+
+fn stats(report: &mut LogReport, found: &Found) -> Result<(), String> {
+    let named = found.object;
+    let decoded = match read_stats(found) {
+        // Some other JSON.
+        Err(_) if named.is_none() => return Ok(()),
+        decoded => decoded?,
     };
     report.kind = "stats";
     report.rows = Some(decoded.len() as u64);

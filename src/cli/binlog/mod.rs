@@ -1,9 +1,10 @@
 //! `datacoord binlog`: logs in Milvus' format as files, without a server.
 //!
 //! Reads the files of any storage-v1 store, Milvus' own too. Must never write, nor hold more than a few batches of rows and
-//! one statistics log in memory.
+//! the statistics of one segment in memory.
 
 mod files;
+mod keys;
 mod look;
 
 #[cfg(test)]
@@ -85,12 +86,32 @@ fn verify(path: &Path, output: Output) -> anyhow::Result<()> {
     fail_if_damaged(verdict.damaged)
 }
 
-/// Reads all files, and compares the rows of the fields of each segment.
+/// The logs of a segment, as far as they are there.
+#[derive(Default)]
+struct SegmentFiles<'f> {
+    /// Rows of each field.
+    rows: BTreeMap<i64, u64>,
+    inserts: Vec<&'f Found>,
+    stats: Vec<&'f Found>,
+    is_damaged: bool,
+}
+
+impl SegmentFiles<'_> {
+    /// The logs beside each other: as many rows of each field, and statistics with all keys.
+    fn check(&self) -> Result<(), String> {
+        let counts: BTreeSet<u64> = self.rows.values().copied().collect();
+        if counts.len() > 1 {
+            let told: Vec<String> = self.rows.iter().map(|(field, rows)| format!("field {field} {rows}")).collect();
+            return Err(format!("its fields have different numbers of rows: {}", told.join(", ")));
+        }
+        keys::check(&self.stats, &self.inserts)
+    }
+}
+
+/// Reads all files, and looks at the logs of each segment beside each other.
 fn checked(found: &[Found]) -> Verdict {
     let mut verdict = Verdict::default();
-    // Rows of each field, by segment.
-    let mut rows: BTreeMap<_, BTreeMap<i64, u64>> = BTreeMap::new();
-    let mut incomplete = BTreeSet::new();
+    let mut segments: BTreeMap<_, SegmentFiles<'_>> = BTreeMap::new();
     for file in found {
         let report = look(file, Depth::Rows);
         if !is_log(&report) {
@@ -99,11 +120,16 @@ fn checked(found: &[Found]) -> Verdict {
         }
         verdict.logs += 1;
         verdict.bytes += report.bytes;
-        let insert = file.object.filter(|object| object.kind() == LogKind::Insert);
-        if let Some((ids, field)) = insert.and_then(|object| Some((object.ids()?, object.field()?))) {
-            *rows.entry(ids).or_default().entry(field.0).or_default() += report.rows.unwrap_or_default();
-            if report.damage.is_some() {
-                incomplete.insert(ids);
+        if let Some(ids) = file.object.and_then(|object| object.ids()) {
+            let segment = segments.entry(ids).or_default();
+            segment.is_damaged |= report.damage.is_some();
+            match file.object.and_then(|object| Some((object.kind(), object.field()?))) {
+                Some((LogKind::Insert, field)) => {
+                    *segment.rows.entry(field.0).or_default() += report.rows.unwrap_or_default();
+                    segment.inserts.push(file);
+                }
+                Some((LogKind::Stats, _)) => segment.stats.push(file),
+                _ => {}
             }
         }
         verdict.rows += report.rows.filter(|_| report.kind != "stats").unwrap_or_default();
@@ -111,16 +137,11 @@ fn checked(found: &[Found]) -> Verdict {
             verdict.note(report);
         }
     }
-    for (ids, fields) in rows.iter().filter(|(ids, _)| !incomplete.contains(ids)) {
-        let counts: BTreeSet<u64> = fields.values().copied().collect();
-        if counts.len() > 1 {
-            let told: Vec<String> = fields.iter().map(|(field, rows)| format!("field {field} {rows}")).collect();
-            verdict.note(LogReport {
-                path: LogKind::Insert.segment_prefix(*ids),
-                kind: "insert",
-                damage: Some(format!("its fields have different numbers of rows: {}", told.join(", "))),
-                ..LogReport::default()
-            });
+    // Of a segment with a damaged log there is nothing to compare.
+    for (ids, segment) in segments.iter().filter(|(_, segment)| !segment.is_damaged) {
+        if let Err(damage) = segment.check() {
+            let path = LogKind::Insert.segment_prefix(*ids);
+            verdict.note(LogReport { path, kind: "insert", damage: Some(damage), ..LogReport::default() });
         }
     }
     verdict

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     binlog::{InsertLogWriter, LogIds},
     config::BinlogConfig,
-    model::{CollectionId, DataType, Field, FieldId, PartitionId, SegmentId, Timestamp},
+    model::{CollectionId, DataType, Field, FieldId, LogId, PartitionId, SegmentId, Timestamp},
+    storage::LogKind,
 };
 
 /// Files of Milvus 2.3.5, with Milvus' own records of them.
@@ -152,6 +153,42 @@ fn a_missing_log_of_one_field_shows_in_the_segment() {
     let verdict = checked(&below(folder.path()).unwrap());
     let told = verdict.damaged_files[0].damage.clone().unwrap();
     assert!(told.starts_with("its fields have different numbers of rows: field 0 1000, field 1 3000"), "{told}");
+}
+
+/// The statistics of one segment in place of those of another one.
+#[test]
+fn a_key_that_the_statistics_do_not_have_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let stage = Path::new(GOLDEN).join("a_mixed/before/store");
+    let all = below(&stage).unwrap();
+    let of_keys = |found: &&Found| found.object.unwrap().field() == Some(FieldId(100));
+    let (segment, other) = (SegmentId(470_597_209_892_261_333), SegmentId(470_597_209_892_461_373));
+    let files: Vec<&Found> = all.iter().filter(of_keys).collect();
+    let (mut wrong, mut copied) = (None, 0);
+    for found in files.iter().filter(|found| found.object.unwrap().segment() == segment) {
+        let place = folder.path().join(found.path.strip_prefix(&stage).unwrap());
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(&found.path, &place).unwrap();
+        copied += 1;
+        if found.object.unwrap().kind() == LogKind::Stats {
+            wrong = Some(place);
+        }
+    }
+    assert!(copied > 2, "{copied}");
+    assert_eq!(checked(&below(folder.path()).unwrap()).damaged, 0);
+    let of_segment = wrong.unwrap().parent().unwrap().to_owned();
+    for found in below(&of_segment).unwrap() {
+        fs::remove_file(found.path).unwrap();
+    }
+    let of_other = files.iter().find(|found| {
+        let object = found.object.unwrap();
+        object.kind() == LogKind::Stats && object.segment() == other && object.log() != LogId::COMPOUND_STATS
+    });
+    fs::copy(&of_other.unwrap().path, of_segment.join("7")).unwrap();
+    let verdict = checked(&below(folder.path()).unwrap());
+    let told = verdict.damaged_files[0].damage.clone().unwrap();
+    assert!(told.starts_with("key ") && told.ends_with("is not in the statistics of its segment"), "{told}");
+    assert!(verdict.damaged_files[0].path.ends_with("/470597209892261333"), "{verdict:?}");
 }
 
 #[test]

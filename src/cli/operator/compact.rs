@@ -71,7 +71,7 @@ async fn wait(session: &Session, job: i64, longest: Option<Duration>) -> anyhow:
         }
     };
     tokio::select! {
-        ended = followed => ended.map(drop).with_context(|| goes_on),
+        ended = followed => ended.context(goes_on),
         () = patience => Err(Failure::error(Exit::TooLong, goes_on)),
         signal = tokio::signal::ctrl_c() => {
             signal.context("waiting for an interrupt")?;
