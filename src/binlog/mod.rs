@@ -43,7 +43,7 @@ pub use insert::{ColumnReader, InsertLog, InsertLogWriter, Readdressed};
 pub use log::{Encoded, stats_file};
 pub use size::memory_size;
 pub use source::{LogBytes, PEEK_BYTES, ReadRange};
-pub use stats::{PkStats, PkStatsBuilder, decode_stats, encode_compound_stats};
+pub use stats::{PkStats, PkStatsBuilder, decode_stats};
 
 pub use crate::model::LogIds;
 

@@ -65,19 +65,6 @@ impl PkStats {
     }
 }
 
-/// Encodes a compound statistics log: a JSON array with one entry per binlog of the segment.
-pub fn encode_compound_stats(stats: &[PkStats]) -> Bytes {
-    let mut out = String::from("[");
-    for (at, entry) in stats.iter().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        entry.push(&mut out);
-    }
-    out.push(']');
-    Bytes::from(out)
-}
-
 /// Reads a statistics log: an array if `compound` (log id 1), a single object otherwise.
 pub fn decode_stats(bytes: &[u8], compound: bool) -> Result<Vec<PkStats>, BinlogError> {
     let entries: Vec<StatsEntry> = if compound {
@@ -252,7 +239,6 @@ mod tests {
     #[test]
     fn compound_is_an_array_and_only_that() {
         let compound = format!("[{JSON},{JSON}]");
-        assert_eq!(encode_compound_stats(&[built(), built()]), compound);
         assert_eq!(decode_stats(compound.as_bytes(), true).unwrap(), [built(), built()]);
         assert!(decode_stats(JSON.as_bytes(), true).is_err());
         assert!(decode_stats(compound.as_bytes(), false).is_err());

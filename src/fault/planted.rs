@@ -157,6 +157,8 @@ faults! {
     ForeignMarkTaken: P6,
     /// A fenced server goes on.
     FenceIgnored: P6,
+    /// The key statistics of a segment have the same names in every attempt to write it.
+    StatisticsShareNames: P6,
 
     /// A job is told and not stored.
     JobNotStored: P7,

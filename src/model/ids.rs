@@ -65,7 +65,7 @@ impl PartitionId {
 }
 
 impl LogId {
-    /// Reserved for the statistics file that holds one entry per sync of a segment.
+    /// Reserved for the statistics file that holds one entry per sync of a segment. Milvus writes it, we only read it.
     pub const COMPOUND_STATS: Self = Self(1);
 }
 

@@ -40,9 +40,9 @@ impl LogKind {
     }
 }
 
-/// Name of one object. A log id belongs to one object, with two exceptions: id 1 is the compound statistics log of every
-/// segment, and a compaction may carry a delta log over to its output under the same id. The parts of an index are counted
-/// from 0; the build and its version are used once.
+/// Name of one object. A log id belongs to one object, with two exceptions: id 1 is the compound statistics log of each segment
+/// that Milvus or an older release flushed, and a compaction may carry a delta log over to its output under the same id. The
+/// parts of an index are counted from 0; the build and its version are used once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogPath {
     Insert { collection: CollectionId, partition: PartitionId, segment: SegmentId, field: FieldId, log: LogId },

@@ -18,12 +18,10 @@ use tokio::task::JoinSet;
 use super::{error::StorageError, path::LogPath, store::SegmentStore};
 use crate::{
     background::{blocking, cores},
-    binlog::{
-        Encoded, InsertLogWriter, LogIds, PkStats, PkStatsBuilder, encode_compound_stats, encode_delta, memory_size,
-        stats_file,
-    },
+    binlog::{Encoded, InsertLogWriter, LogIds, PkStats, PkStatsBuilder, encode_delta, memory_size, stats_file},
     config::BinlogConfig,
     error::ErrorKind,
+    fault::{self, Planted},
     model::{CollectionSchema, Delete, Field, FieldId, LogFile, LogId, PkRange, SegmentLogs, Timestamp},
 };
 
@@ -33,7 +31,8 @@ const CUT_ROWS: usize = 100;
 /// Which statistics logs a segment gets (see docs/formats.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatsLayout {
-    /// Of a flush: one log per binlog, and the compound log of all of them.
+    /// Of a flush: one log per binlog. Milvus adds the compound log, which has the same name in every attempt: a server that
+    /// was taken over and does not know it yet could replace that of the new owner.
     Flushed,
     /// Of a compaction: one log for the whole segment. The filter is sized for `capacity` keys, the rows of the sources.
     Compacted { capacity: u64 },
@@ -57,7 +56,7 @@ pub struct SegmentOutput {
     pub rows: u64,
     /// `None` without rows.
     pub pk_range: Option<PkRange>,
-    /// The entries of the compound log, or the only entry of a compaction. Empty without rows.
+    /// One entry per binlog, or the only entry of a compaction. Empty without rows.
     pub stats: Vec<PkStats>,
 }
 
@@ -108,9 +107,6 @@ pub async fn write_segment(
         }
         let (store, objects) = (store.clone(), std::mem::take(&mut segment.objects));
         uploads.spawn(async move { store.put_all(objects).await });
-    }
-    if target.stats == StatsLayout::Flushed && segment.rows > 0 {
-        segment.add_compound();
     }
     if !deletes.is_empty() {
         segment.add_delta(encode_delta(target.ids, deletes, target.config, target.written_at_ms)?)?;
@@ -165,20 +161,16 @@ impl Assembly<'_> {
     }
 
     fn add_stats(&mut self, stats: PkStats) -> Result<(), StorageError> {
-        let id = self.next_id()?;
+        let mut id = self.next_id()?;
+        if fault::planted(Planted::StatisticsShareNames) {
+            id = LogId(2 + self.stats_files.len() as i64);
+        }
         let keys = self.rows - self.stats_files.iter().map(|file| file.rows).sum::<u64>();
-        self.add_stats_file(id, keys, stats.encode());
-        self.stats.push(stats);
-        Ok(())
-    }
-
-    fn add_compound(&mut self) {
-        self.add_stats_file(LogId::COMPOUND_STATS, self.rows, encode_compound_stats(&self.stats));
-    }
-
-    fn add_stats_file(&mut self, id: LogId, keys: u64, bytes: Bytes) {
+        let bytes = stats.encode();
         self.stats_files.push(stats_file(id, keys, &bytes));
         self.objects.push((LogPath::stats(self.target.ids, self.target.schema.primary_key().id, id), bytes));
+        self.stats.push(stats);
+        Ok(())
     }
 
     fn add_delta(&mut self, log: Encoded) -> Result<(), StorageError> {

@@ -54,9 +54,6 @@ use life::Life;
 /// Lives of a plain run of all tests, and the time after which it begins no more of them: slow machines live fewer.
 const SEEDS: u64 = 1000;
 const MINUTES: u64 = 10;
-/// Lives that end at a known limit (docs/reliability.md, take-over): two servers write one object of statistics. They are left
-/// out; `SEED=…` lives them.
-const AT_A_LIMIT: &[u64] = &[270];
 /// So many lives meet everything that a life can meet.
 const ENOUGH: u64 = 60;
 /// Lines of a journal that a failure prints.
@@ -193,9 +190,6 @@ fn promises_hold_in_every_life() {
                         || failures.lock().unwrap().len() > 4
                     {
                         return;
-                    }
-                    if AT_A_LIMIT.contains(&seed) {
-                        continue;
                     }
                     let outcome = live(seed);
                     for (event, count) in &outcome.seen {

@@ -1,9 +1,8 @@
 //! An object store in memory: slow, failing, and durable once a put has returned.
 //!
 //! It keeps the promise of every backend: an object appears whole or not at all, and after an error any object of the
-//! request may exist. It also notes a fault that no store can refuse and no process may make: one name for other bytes. Only the
-//! compound statistics of a segment have the same name in every attempt to flush it, and a process that was taken over may
-//! not know it yet: they count if a live segment's object has its checksum (invariant 7).
+//! request may exist. It also notes a fault that no store can refuse and no process may make, not even one that was taken over
+//! and does not know it yet: one name for other bytes.
 
 use std::{
     collections::BTreeMap,
@@ -67,7 +66,7 @@ impl Objects {
     fn put(&self, name: &str, bytes: Bytes) {
         let sum = crc32c::crc32c(&bytes);
         let before = self.ever.lock().unwrap().insert(name.to_owned(), sum);
-        if name != MARK && !is_compound(name) && before.is_some_and(|before| before != sum) {
+        if name != MARK && before.is_some_and(|before| before != sum) {
             self.journal.violation(format!("object {name} was written twice, with other bytes"));
         }
         let stored = Stored { bytes, modified_ms: self.clock.now_ms() };
@@ -85,10 +84,6 @@ impl Objects {
         let part = part.ok_or_else(|| StorageError::NotFound { object: rest.name.clone() })?;
         Ok([object.bytes.as_ref(), part.as_ref()].concat().into())
     }
-}
-
-fn is_compound(name: &str) -> bool {
-    name.starts_with("stats_log/") && name.ends_with("/1")
 }
 
 fn slice(bytes: &Bytes, range: &Range<u64>) -> Option<Bytes> {

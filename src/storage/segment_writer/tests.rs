@@ -1,5 +1,8 @@
+use std::collections::HashSet;
+
 use arrow_select::concat::concat_batches;
 use proptest::prelude::*;
+use rstest::rstest;
 
 use super::*;
 use crate::{
@@ -7,9 +10,11 @@ use crate::{
     kit::gate::{Fault, Gate, Operation},
     model::{DataType, PrimaryKey},
     storage::{
+        checksum::StoredObject,
         fixtures::{IDS, config, read_all, rows, schema, write},
         local::LocalFiles,
         segment_reader::{read_deletes, read_stats},
+        store::ListedLog,
     },
 };
 
@@ -60,6 +65,28 @@ async fn wrong_rows_and_ids_are_refused() {
     let mut one = || Ok(LogId(1));
     let error = write_segment(&store, &target, [good].into_iter(), &[], &mut one).await.unwrap_err();
     assert_eq!(error.to_string(), "no log id: 1 is reserved");
+}
+
+/// A server that was taken over may write a segment at the same time as the new owner, and must not replace its objects.
+#[rstest]
+#[tokio::test]
+async fn two_attempts_share_no_name(
+    #[values(StatsLayout::Flushed, StatsLayout::Compacted { capacity: 300 })] stats: StatsLayout,
+) {
+    let (store, schema) = (SegmentStore::in_memory(), schema(DataType::Int64));
+    let config = BinlogConfig { max_bytes: 10_000, ..BinlogConfig::default() };
+    let target = SegmentTarget { ids: IDS, schema: &schema, stats, config: &config, written_at_ms: 1 };
+    let deletes = [Delete { key: PrimaryKey::Int(1), ts: Timestamp(5) }];
+    let (mut ids, mut names) = ((100..).map(LogId), HashSet::new());
+    for attempt in 1..=2 {
+        let rows = [rows(&schema, 0, 200 + attempt)].into_iter();
+        let output = write_segment(&store, &target, rows, &deletes, &mut || Ok(ids.next().unwrap())).await.unwrap();
+        for object in StoredObject::all(IDS, &output.logs) {
+            assert!(names.insert(object.path), "{} is written by attempt {attempt} too", object.path);
+        }
+    }
+    let listed: Vec<ListedLog> = store.list("").try_collect().await.unwrap();
+    assert_eq!(listed.len(), names.len());
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! Statistics logs: ranges of keys, and filters whose size the file states.
 
 use datacoord::{
-    binlog::{BinlogError, PkStats, PkStatsBuilder, decode_stats, encode_compound_stats},
+    binlog::{BinlogError, PkStats, PkStatsBuilder, decode_stats},
     model::{DataType, FieldId, PrimaryKey},
 };
 
 /// Whether the log is compound; the rest is the file.
 pub(super) fn run(input: &[u8]) {
-    let Some((compound, file)) = input.split_first() else { return };
-    let is_compound = compound & 1 == 1;
+    let Some((first, file)) = input.split_first() else { return };
+    let is_compound = first & 1 == 1;
     let stats = match decode_stats(file, is_compound) {
         Ok(stats) => stats,
         Err(BinlogError::Corrupt { offset, .. }) => return assert!(offset <= file.len() as u64),
@@ -29,7 +29,13 @@ pub(super) fn run(input: &[u8]) {
 }
 
 fn rewritten(stats: &[PkStats]) -> Vec<PkStats> {
-    decode_stats(&encode_compound_stats(stats), true).expect("a log of our own")
+    decode_stats(&compound(stats), true).expect("a log of our own")
+}
+
+/// A list of entries, as Milvus writes it.
+fn compound(stats: &[PkStats]) -> Vec<u8> {
+    let entries: Vec<Vec<u8>> = stats.iter().map(|entry| entry.encode().to_vec()).collect();
+    [b"[", &entries.join(&b',')[..], b"]"].concat()
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
@@ -42,8 +48,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let texts = of(DataType::VarChar, &[PrimaryKey::Str("a".into()), PrimaryKey::Str("é\"".into())]);
     let none = of(DataType::VarChar, &[]);
     let mut seeds: Vec<Vec<u8>> = [&ints, &texts, &none].iter().map(|one| [&[0], &one.encode()[..]].concat()).collect();
-    seeds.push([&[1], &encode_compound_stats(&[ints.clone(), ints])[..]].concat());
-    seeds.push([&[1], &encode_compound_stats(&[])[..]].concat());
+    seeds.push([&[1], &compound(&[ints.clone(), ints])[..]].concat());
+    seeds.push([&[1], &compound(&[])[..]].concat());
     seeds.push(
         b"\x00{\"fieldID\":100,\"max\":9,\"min\":1,\"bf\":{\"m\":19,\"k\":5,\"b\":\"AAAAAAAAABMAAAAAAAZ7uQ==\"}}"
             .to_vec(),
