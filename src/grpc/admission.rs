@@ -34,6 +34,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
 use prost::Message;
 pub use requests::Requests;
+pub(super) use requests::UNMEASURED_BYTES;
 use requests::{CallMemory, HeldMemory};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};

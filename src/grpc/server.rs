@@ -10,7 +10,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     access::{AccessLayer, let_in},
-    admission::{AdmissionLayer, Requests},
+    admission::{AdmissionLayer, Requests, UNMEASURED_BYTES},
     control::ControlApi,
     data_coord::DataCoordApi,
     milvus::MilvusApi,
@@ -93,6 +93,7 @@ impl GrpcServer {
         stop: impl Future<Output = ()> + Send,
     ) -> Result<(), tonic::transport::Error> {
         let (health, health_service) = tonic_health::server::health_reporter();
+        let health_service = health_service.max_decoding_message_size(UNMEASURED_BYTES);
         set_serving(&health, true).await;
         let max_streams = self.standalone.config().server.max_streams;
         let window = self.requests.window_bytes();
@@ -109,7 +110,9 @@ impl GrpcServer {
         // descriptor set there is no reflection, only a log line.
         let log = |error: &tonic_reflection::server::Error| tracing::error!(%error, "no gRPC reflection");
         let reflection = reflection().build_v1().inspect_err(log).ok();
+        let reflection = reflection.map(|service| service.max_decoding_message_size(UNMEASURED_BYTES));
         let reflection_alpha = self::reflection().build_v1alpha().inspect_err(log).ok();
+        let reflection_alpha = reflection_alpha.map(|service| service.max_decoding_message_size(UNMEASURED_BYTES));
         let served = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

@@ -168,12 +168,13 @@ fn translate(status: &Status, path: &str, size_key: &str) -> Option<Status> {
             Some(Status::new(status.code(), cut(status.message().to_owned())))
         }
         Code::OutOfRange => {
-            // Both numbers are those of the decoder: health and reflection have a limit of their own.
+            // Both numbers are those of the decoder. Health and reflection have a limit that no setting changes.
             let mut numbers = status.message().split_whitespace().filter_map(|word| word.parse::<u64>().ok());
             let (received, limit) = (numbers.next(), numbers.next());
             let shown = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |n| n.to_string());
             let (received, limit) = (shown(received), shown(limit));
-            let text = format!("grpc: received message larger than max ({received} vs. {limit}) ({size_key})");
+            let key = if path.starts_with("/grpc.") { String::new() } else { format!(" ({size_key})") };
+            let text = format!("grpc: received message larger than max ({received} vs. {limit}){key}");
             Some(Status::resource_exhausted(text))
         }
         Code::Internal => Some(Status::invalid_argument(format!("grpc: bad request: {}", status.message()))),
@@ -210,6 +211,8 @@ mod tests {
             assert_eq!(better.code(), Code::ResourceExhausted);
             let text = format!("grpc: received message larger than max ({received} vs. {limit}) (some.key)");
             assert_eq!(better.message(), text);
+            let own = translate(&found, "/grpc.health.v1.Health/Check", "some.key").unwrap();
+            assert_eq!(own.message(), text.trim_end_matches(" (some.key)"));
         }
     }
 

@@ -47,6 +47,7 @@ fn table() -> Vec<Limit> {
             "RESOURCE_EXHAUSTED",
             "1048576",
         ),
+        limit("message of gRPC health and reflection", "", "16 KB".to_owned(), "RESOURCE_EXHAUSTED", "16384"),
         limit(
             "message once it is decoded",
             "datacoord.grpc.memoryLimit",
@@ -146,6 +147,14 @@ async fn exceed(served: &Served, what: &str) -> (String, String) {
             Err(status) => grpc(&status),
             Ok(answer) => milvus(answer.into_inner().status),
         },
+        "message of gRPC health and reflection" => {
+            let mut health = tonic::client::Grpc::new(served.channel().await);
+            health.ready().await.unwrap();
+            let path = tonic::codegen::http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+            // A name in the field 1.
+            let message = [&[0x0a, 0x81, 0x80, 0x01], "n".repeat(16_385).as_bytes()].concat();
+            grpc(&health.unary(tonic::Request::new(message), path, crate::calls::Raw).await.unwrap_err())
+        }
         "message once it is decoded" => {
             let fields_data = vec![datacoord::wire::proto::schema::FieldData::default(); 250_000];
             match api.insert(InsertRequest { fields_data, ..Default::default() }).await {

@@ -13,7 +13,7 @@ use tonic::{Status, body::Body};
 
 use super::{
     measure::BodyMeasure,
-    requests::{CallMemory, Requests, charge, refusal},
+    requests::{CallMemory, Requests, UNMEASURED_BYTES, charge, refusal},
 };
 use crate::{
     connections::Deadline,
@@ -88,6 +88,8 @@ pub(super) struct Admitted {
     admitted: u64,
     /// Bytes added to that.
     added: u64,
+    /// A larger message is refused by the decoder.
+    most: u64,
     /// A stream of messages may rest between them.
     is_stream: bool,
     idle: Deadline,
@@ -99,7 +101,7 @@ pub(super) struct Admitted {
 type Polled = Poll<Option<Result<Frame<Bytes>, Status>>>;
 
 impl Admitted {
-    /// `input` is the message of the method; `None`: it is not measured.
+    /// `input` is the message of the method; `None`: it is not measured, and so it has few bytes.
     pub(super) fn new(
         body: Body,
         requests: Requests,
@@ -108,6 +110,7 @@ impl Admitted {
         is_stream: bool,
     ) -> Self {
         let idle = Deadline::new(requests.idle_timeout);
+        let most = if input.is_some() { requests.max_message_bytes } else { UNMEASURED_BYTES } as u64;
         Self {
             body,
             requests,
@@ -116,6 +119,7 @@ impl Admitted {
             measure: BodyMeasure::of(input),
             admitted: 0,
             added: 0,
+            most,
             is_stream,
             idle,
             waiting: None,
@@ -135,13 +139,18 @@ impl Admitted {
     }
 
     fn admit(&mut self, held: Reserved) {
-        self.call.held.lock().messages.push(held);
+        let messages = &mut self.call.held.lock().messages;
+        if self.is_stream {
+            // The next message is asked for when those before it have been handled.
+            messages.clear();
+        }
+        messages.push(held);
         self.idle.moved();
     }
 
     /// Follows bytes. Returns the summed lengths of the messages that begin in them, if one does.
     fn follow(&mut self, data: &[u8]) -> Result<Option<u64>, Malformed> {
-        let (most, measure) = (self.requests.max_message_bytes as u64, &mut self.measure);
+        let (most, measure) = (self.most, &mut self.measure);
         let (mut begun, mut outcome) = (None, Ok(()));
         self.heads.pass(data, |part| match part {
             // The decoder refuses an oversized message by its head alone, so it takes no memory, and a compressed one too.

@@ -6,7 +6,7 @@ use crate::wire::footprint::{Malformed, MessageReading, ShapeId};
 /// Follows the messages of a body.
 #[derive(Debug)]
 pub(super) struct BodyMeasure {
-    /// `None`: a method of no service of ours. Health and reflection have messages without lists, whose length bounds them.
+    /// `None`: a method of no service of ours. Health and reflection have short messages.
     input: Option<ShapeId>,
     /// The message that is arriving, if it is going to be decoded.
     reading: Option<MessageReading>,

@@ -26,6 +26,8 @@ const STRUCTURE_BYTES: u64 = 20 << 10;
 pub(super) const COPIES: u64 = 2;
 /// Calls that may wait for memory at once; each may have a window of its body in memory meanwhile.
 pub(super) const WAITING: u64 = 128;
+/// Longest message of health and reflection, which is not measured: it has the name of a service or a symbol.
+pub(in crate::grpc) const UNMEASURED_BYTES: usize = 16 << 10;
 /// Smallest and largest number of unread bytes that a client may send ahead.
 const WINDOW_BYTES: (u64, u64) = (64 << 10, 8 << 20);
 

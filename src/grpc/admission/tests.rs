@@ -90,9 +90,12 @@ type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, std::convert::I
 
 /// Begins a call whose body is fed through the returned sender.
 fn begin(requests: &Requests, method: &str) -> (mpsc::UnboundedSender<Vec<u8>>, Answer) {
+    begin_at(requests, &format!("/milvus.proto.milvus.MilvusService/{method}"))
+}
+
+fn begin_at(requests: &Requests, path: &str) -> (mpsc::UnboundedSender<Vec<u8>>, Answer) {
     let (send, receive) = mpsc::unbounded();
     let mut service = AdmissionLayer { requests: requests.clone() }.layer(Reader);
-    let path = format!("/milvus.proto.milvus.MilvusService/{method}");
     let request = Request::builder().uri(path).body(Body::new(Sent(receive))).unwrap();
     (send, service.call(request))
 }
@@ -355,4 +358,31 @@ async fn each_message_of_a_frame_is_admitted() {
     send.unbounded_send([message(1000), message(most)[..100].to_vec()].concat()).unwrap();
     assert!((&mut answer).now_or_never().is_none());
     assert!(requests.used_bytes() >= 2 * most as u64, "{}", requests.used_bytes());
+}
+
+/// Anyone may open such streams, and leave them open.
+#[tokio::test]
+async fn a_stream_holds_the_memory_of_its_last_message() {
+    let requests = requests(64 * MIB);
+    let (send, mut answer) = begin_at(&requests, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+    for _ in 0..2000 {
+        send.unbounded_send(message(100)).unwrap();
+        assert!((&mut answer).now_or_never().is_none(), "the stream goes on");
+    }
+    assert!(requests.used_bytes() <= charge(100).next_multiple_of(1024), "{}", requests.used_bytes());
+    drop(send);
+    assert_eq!(code(&answer.await.unwrap()), tonic::Code::Ok);
+    assert_eq!(requests.used_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_measured_is_short() {
+    let requests = requests(64 * MIB);
+    for method in ["grpc.health.v1.Health/Check", "grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+        let (send, mut answer) = begin_at(&requests, &format!("/{method}"));
+        // The decoder refuses it by its head.
+        send.unbounded_send(message(UNMEASURED_BYTES + 1)[..100].to_vec()).unwrap();
+        assert!((&mut answer).now_or_never().is_none());
+        assert_eq!(requests.used_bytes(), 0);
+    }
 }
