@@ -127,6 +127,26 @@ fn every_target_has_a_test_and_a_program() {
     }
 }
 
+/// The programs of `cargo fuzz` are not a part of the workspace, so no build of it notices that their lock is old.
+#[test]
+fn the_lock_of_the_programs_has_every_dependency() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lock = fs::read_to_string(root.join("fuzz/Cargo.lock")).unwrap();
+    let own = lock.split("[[package]]").find(|package| package.contains("name = \"datacoord\"\n")).unwrap();
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    for section in ["[dependencies]", "[build-dependencies]"] {
+        let (_, list) = manifest.split_once(&format!("\n{section}\n")).unwrap();
+        let lines = list.lines().take_while(|line| !line.starts_with('['));
+        let names = lines.filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
+        for (name, _) in names {
+            assert!(
+                own.contains(&format!("\"{name}")),
+                "{name}: cargo update --workspace in fuzz/ brings the lock up to date"
+            );
+        }
+    }
+}
+
 /// Where `cargo fuzz` begins; `make fuzz` runs this first.
 #[test]
 #[ignore = "writes files: run by make fuzz"]
