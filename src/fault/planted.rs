@@ -179,6 +179,8 @@ faults! {
     MemoryLeaked: P8,
     /// A merge takes no memory from the budget.
     MemoryNotTaken: P8,
+    /// A call takes memory beyond its admission without a count.
+    GrowthUncounted: P8,
     /// Writes do not wait for flushes.
     WritesNotHeldBack: P8,
     /// A slot is never given back.

@@ -1,6 +1,5 @@
 //! Errors of reads.
 
-use super::expr::ExprError;
 use crate::{
     error::{Classify, ErrorKind},
     memory::Full,
@@ -10,8 +9,6 @@ use crate::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    #[error(transparent)]
-    Expr(#[from] ExprError),
     #[error("field {field} is not in collection {collection}")]
     UnknownField { field: FieldId, collection: String },
     /// A client's mistake that Milvus has words for.
@@ -41,7 +38,6 @@ pub enum QueryError {
 impl Classify for QueryError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Expr(error) => error.kind(),
             Self::UnknownField { .. } => ErrorKind::Invalid,
             Self::Request(error) => error.kind(),
             Self::TooLarge { .. } => ErrorKind::Exhausted,

@@ -42,7 +42,7 @@ mod tests;
 pub use count::{count, matching_keys};
 pub use deletes::ScopedDelete;
 pub use error::QueryError;
-pub use expr::{BoundExpr, ExprError, PkFilter, compile, is_key_name};
+pub use expr::{BoundExpr, ExprError, FilterError, PkFilter, compile, is_key_name};
 pub use limits::QueryLimits;
 pub use scan::{ReadSet, Scope};
 pub use search::{Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryVectors, Range, Search, hybrid, search};

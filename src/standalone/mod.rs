@@ -54,6 +54,6 @@ pub use reads::{ReadAnswer, ReadRequest, Rows};
 pub use search::{AskedEffort, HybridRequest, MOST_SEARCHES, SearchAnswer, SearchRequest};
 
 pub use crate::query::{
-    BoundExpr, Fusion, Grouping, IteratorPage, QueryVectors, Range, compile as compile_filter,
+    BoundExpr, ExprError, FilterError, Fusion, Grouping, IteratorPage, QueryVectors, Range, compile as compile_filter,
     expr::MAX_BYTES as MAX_FILTER_BYTES, is_key_name,
 };

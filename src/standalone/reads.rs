@@ -268,6 +268,7 @@ mod tests {
     use futures::FutureExt;
 
     use super::{super::tests::World, *};
+    use crate::kit::filters;
 
     #[tokio::test]
     async fn a_read_ends_when_the_server_stops() {
@@ -276,7 +277,7 @@ mod tests {
         world.segment(&cell, 0..10).await;
         world.hold();
         let schema = Arc::clone(&cell.meta().schema);
-        let filter = query::compile(&format!("{} != 3", schema.primary_key().name), &schema).unwrap();
+        let filter = filters::compile(&format!("{} != 3", schema.primary_key().name), &schema).unwrap();
         let mut read = Box::pin(world.standalone.count(&cell, Rows::matching(filter)));
         assert!((&mut read).now_or_never().is_none());
         world.standalone.shutdown().await;

@@ -2,12 +2,20 @@
 //!
 //! Clients of Milvus 2.5 and later send values apart, so that nobody has to quote them.
 //!
-//! Must never: let a value be anything but one constant, or make a text longer than the caller allows.
+//! Must never: let a value be anything but one constant, make a text longer than the caller allows, or make one whose memory
+//! was not taken before.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt::{self, Write},
+};
 
 use super::proto::schema::{TemplateArrayValue, TemplateValue, template_array_value::Data, template_value::Val};
-use crate::error::{Classify, ErrorKind};
+use crate::{
+    error::{Classify, ErrorKind},
+    memory::{Extra, Full},
+};
 
 /// Why values can't be put into an expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,15 +29,22 @@ pub enum TemplateError {
     Value { name: String, what: &'static str },
     #[error("the expression has more than {most} bytes with its values")]
     TooLong { most: usize },
+    /// No memory for the text.
+    #[error(transparent)]
+    Memory(#[from] Full),
 }
 
 impl Classify for TemplateError {
     fn kind(&self) -> ErrorKind {
-        ErrorKind::Invalid
+        match self {
+            Self::Memory(full) => full.kind(),
+            Self::Missing(_) | Self::Open(_) | Self::Value { .. } | Self::TooLong { .. } => ErrorKind::Invalid,
+        }
     }
 }
 
-/// The expression with its values. Without values it is left as it is, placeholders too. `most` is in bytes.
+/// The expression with its values. Without values it is left as it is, placeholders too. `most` is in bytes. The text takes its
+/// memory from `memory`.
 ///
 /// # Errors
 /// [`TemplateError`]; the parser of expressions finds all other faults.
@@ -37,26 +52,54 @@ pub fn fill<'e>(
     expr: &'e str,
     values: &HashMap<String, TemplateValue>,
     most: usize,
+    memory: &mut Extra,
 ) -> Result<Cow<'e, str>, TemplateError> {
     if values.is_empty() {
         return Ok(Cow::Borrowed(expr));
     }
-    let mut filled = String::new();
+    // A large value may stand in many places, so the text is counted before it is written.
+    let mut length = Length { bytes: 0, most };
+    write_filled(&mut length, expr, values, most)?;
+    memory.take(length.bytes as u64)?;
+    let mut filled = String::with_capacity(length.bytes);
+    write_filled(&mut filled, expr, values, most)?;
+    Ok(Cow::Owned(filled))
+}
+
+/// Counts the bytes of a text, and refuses more than the most.
+struct Length {
+    bytes: usize,
+    most: usize,
+}
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes += text.len();
+        if self.bytes > self.most { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+fn write_filled(
+    out: &mut impl Write,
+    expr: &str,
+    values: &HashMap<String, TemplateValue>,
+    most: usize,
+) -> Result<(), TemplateError> {
+    let too_long = |_: fmt::Error| TemplateError::TooLong { most };
     let mut rest = expr;
     while let Some(at) = first_placeholder(rest) {
         let (before, from) = rest.split_at(at);
         let end = from.find('}').ok_or(TemplateError::Open(expr.len() - from.len()))?;
         let name = from.get(1..end).unwrap_or_default().trim();
         let value = values.get(name).ok_or_else(|| TemplateError::Missing(name.to_owned()))?;
-        filled.push_str(before);
-        write_value(&mut filled, value, most).map_err(|fault| match fault {
+        out.write_str(before).map_err(too_long)?;
+        write_value(out, value).map_err(|fault| match fault {
             TemplateFault::TooLong => TemplateError::TooLong { most },
             TemplateFault::Value(what) => TemplateError::Value { name: name.to_owned(), what },
         })?;
         rest = from.get(end + 1..).unwrap_or_default();
     }
-    filled.push_str(rest);
-    if filled.len() > most { Err(TemplateError::TooLong { most }) } else { Ok(Cow::Owned(filled)) }
+    out.write_str(rest).map_err(too_long)
 }
 
 /// Where the first placeholder begins that is not within a text.
@@ -81,109 +124,89 @@ enum TemplateFault {
     Value(&'static str),
 }
 
-/// Stops as soon as the text is too long, because a large value may stand in many places.
-fn write_value(filled: &mut String, value: &TemplateValue, most: usize) -> Result<(), TemplateFault> {
-    match &value.val {
-        Some(Val::BoolVal(value)) => filled.push_str(&value.to_string()),
-        Some(Val::Int64Val(value)) => filled.push_str(&value.to_string()),
-        Some(Val::FloatVal(value)) => write_float(filled, *value)?,
-        Some(Val::StringVal(value)) => write_text(filled, value),
-        Some(Val::ArrayVal(list)) => write_list(filled, list, most)?,
-        Some(Val::BytesVal(_)) => return Err(TemplateFault::Value("bytes")),
-        None => return Err(TemplateFault::Value("empty")),
+impl From<fmt::Error> for TemplateFault {
+    fn from(_: fmt::Error) -> Self {
+        Self::TooLong
     }
-    within(filled, most)
 }
 
-fn within(filled: &str, most: usize) -> Result<(), TemplateFault> {
-    if filled.len() > most { Err(TemplateFault::TooLong) } else { Ok(()) }
+type Written = Result<(), TemplateFault>;
+
+fn write_value(out: &mut impl Write, value: &TemplateValue) -> Written {
+    match &value.val {
+        Some(Val::BoolVal(value)) => Ok(write!(out, "{value}")?),
+        Some(Val::Int64Val(value)) => Ok(write!(out, "{value}")?),
+        Some(Val::FloatVal(value)) => write_float(out, *value),
+        Some(Val::StringVal(value)) => Ok(write_text(out, value)?),
+        Some(Val::ArrayVal(list)) => write_list(out, list),
+        Some(Val::BytesVal(_)) => Err(TemplateFault::Value("bytes")),
+        None => Err(TemplateFault::Value("empty")),
+    }
 }
 
-fn write_float(filled: &mut String, value: f64) -> Result<(), TemplateFault> {
+fn write_float(out: &mut impl Write, value: f64) -> Written {
     if !value.is_finite() {
         return Err(TemplateFault::Value("no finite number"));
     }
     // With a point or an exponent, so that it stays a float.
-    filled.push_str(&format!("{value:?}"));
-    Ok(())
+    Ok(write!(out, "{value:?}")?)
 }
 
-fn write_text(filled: &mut String, text: &str) {
-    filled.push('"');
+fn write_text(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
     for sign in text.chars() {
         match sign {
-            '"' => filled.push_str("\\\""),
-            '\\' => filled.push_str("\\\\"),
-            '\n' => filled.push_str("\\n"),
-            '\r' => filled.push_str("\\r"),
-            sign => filled.push(sign),
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            sign => out.write_char(sign)?,
         }
     }
-    filled.push('"');
+    out.write_char('"')
 }
 
-fn write_list(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Result<(), TemplateFault> {
+fn write_list(out: &mut impl Write, list: &TemplateArrayValue) -> Written {
     match &list.data {
-        Some(Data::BoolData(list)) => write_items(filled, &list.data, most, |filled, value| {
-            filled.push_str(&value.to_string());
-            Ok(())
-        }),
-        Some(Data::LongData(list)) => write_items(filled, &list.data, most, |filled, value| {
-            filled.push_str(&value.to_string());
-            Ok(())
-        }),
-        Some(Data::DoubleData(list)) => {
-            write_items(filled, &list.data, most, |filled, value| write_float(filled, *value))
-        }
-        Some(Data::StringData(list)) => write_items(filled, &list.data, most, |filled, text| {
-            write_text(filled, text);
-            Ok(())
-        }),
-        Some(Data::ArrayData(list)) => {
-            write_items(filled, &list.data, most, |filled, list| write_flat(filled, list, most))
-        }
-        // Values of several types.
-        Some(Data::JsonData(list)) => write_items(filled, &list.data, most, |filled, json| write_json(filled, json)),
-        None => write_items::<()>(filled, &[], most, |_, ()| Ok(())),
+        Some(Data::ArrayData(list)) => write_items(out, &list.data, write_flat),
+        _ => write_flat(out, list),
     }
 }
 
-/// A list within a list. A third level has no meaning, and so there is no depth that a client could choose.
-fn write_flat(filled: &mut String, list: &TemplateArrayValue, most: usize) -> Result<(), TemplateFault> {
+/// A list of constants. A list within a list within a list has no meaning, and so there is no depth that a client could choose.
+fn write_flat(out: &mut impl Write, list: &TemplateArrayValue) -> Written {
     match &list.data {
+        Some(Data::BoolData(list)) => write_items(out, &list.data, |out, value| Ok(write!(out, "{value}")?)),
+        Some(Data::LongData(list)) => write_items(out, &list.data, |out, value| Ok(write!(out, "{value}")?)),
+        Some(Data::DoubleData(list)) => write_items(out, &list.data, |out, value| write_float(out, *value)),
+        Some(Data::StringData(list)) => write_items(out, &list.data, |out, text| Ok(write_text(out, text)?)),
         Some(Data::ArrayData(_)) => Err(TemplateFault::Value("a list of lists of lists")),
-        _ => write_list(filled, list, most),
+        // Values of several types.
+        Some(Data::JsonData(list)) => write_items(out, &list.data, |out, json| write_json(out, json)),
+        None => write_items::<(), _>(out, &[], |_, ()| Ok(())),
     }
 }
 
-fn write_items<T>(
-    filled: &mut String,
-    items: &[T],
-    most: usize,
-    write: impl Fn(&mut String, &T) -> Result<(), TemplateFault>,
-) -> Result<(), TemplateFault> {
-    filled.push('[');
+fn write_items<T, W: Write>(out: &mut W, items: &[T], write: impl Fn(&mut W, &T) -> Written) -> Written {
+    out.write_char('[')?;
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
-            filled.push_str(", ");
+            out.write_str(", ")?;
         }
-        write(filled, item)?;
-        within(filled, most)?;
+        write(out, item)?;
     }
-    filled.push(']');
-    Ok(())
+    Ok(out.write_char(']')?)
 }
 
-fn write_json(filled: &mut String, json: &[u8]) -> Result<(), TemplateFault> {
+fn write_json(out: &mut impl Write, json: &[u8]) -> Written {
     // Lists and objects are refused, and may be large as a tree.
     let is_scalar = !matches!(json.trim_ascii_start().first(), Some(b'[' | b'{'));
     match if is_scalar { serde_json::from_slice(json) } else { Ok(serde_json::Value::Null) } {
-        Ok(serde_json::Value::String(text)) => write_text(filled, &text),
-        Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => filled.push_str(&value.to_string()),
-        Ok(_) => return Err(TemplateFault::Value("a list with null, lists or objects beside other values")),
-        Err(_) => return Err(TemplateFault::Value("a list with a value that is no JSON")),
+        Ok(serde_json::Value::String(text)) => Ok(write_text(out, &text)?),
+        Ok(value @ (serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => Ok(write!(out, "{value}")?),
+        Ok(_) => Err(TemplateFault::Value("a list with null, lists or objects beside other values")),
+        Err(_) => Err(TemplateFault::Value("a list with a value that is no JSON")),
     }
-    Ok(())
 }
 
 #[cfg(test)]

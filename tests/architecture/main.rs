@@ -45,6 +45,7 @@ const SIDEWAYS: &[(&str, &str)] = &[
     ("model", "error"),
     ("model", "fault"),
     ("fence", "fault"),
+    ("memory", "fault"),
     ("clock", "fault"),
     ("background", "machine"),
     ("fence", "error"),

@@ -3,6 +3,7 @@
 
 mod calls;
 mod decoding;
+mod expressions;
 mod frames;
 #[path = "../kit/mod.rs"]
 mod kit;

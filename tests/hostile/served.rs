@@ -16,6 +16,7 @@ use datacoord::{
     coordinator::Parts,
     grpc::GrpcServer,
     http::{self, LargeBodies, Milvus, RequestBounds},
+    memory::Growth,
     meta::MemoryStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -42,6 +43,8 @@ pub struct Served {
     pub http: SocketAddr,
     pub standalone: Arc<Standalone>,
     pub metrics: Arc<Metrics>,
+    /// Where calls take memory beyond their messages.
+    pub growth: Growth,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
     _turn: Option<tokio::sync::MutexGuard<'static, ()>>,
@@ -119,12 +122,13 @@ impl Served {
         let services = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
         let requests = services.requests();
         let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
-        let bounds = RequestBounds { idle, memory: requests.small().clone(), growth: requests.growth().clone(), large };
+        let growth = requests.growth().clone();
+        let bounds = RequestBounds { idle, memory: requests.small().clone(), growth: growth.clone(), large };
         let milvus = Milvus { service: Arc::new(services.milvus()), let_in: GrpcServer::let_in };
         let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), milvus, || {}, bounds);
         tokio::spawn(http::serve(listener(http, RefusalProtocol::Http1), router, idle, stop.clone()));
         tokio::spawn(services.serve(listener(grpc, RefusalProtocol::Http2), stop.clone().cancelled_owned()));
-        Self { grpc: grpc_address, http: http_address, standalone, metrics, stop, _dir: dir, _turn: None }
+        Self { grpc: grpc_address, http: http_address, standalone, metrics, growth, stop, _dir: dir, _turn: None }
     }
 
     /// With a loaded collection of ten rows, half of them flushed.

@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "each test and bench uses a part of the kit")]
 
 pub(crate) mod authority;
+pub(crate) mod filters;
 pub(crate) mod gate;
 pub(crate) mod model;
 pub(crate) mod numbers;

@@ -17,12 +17,12 @@ use datacoord::{
     },
     error::{Classify, ErrorKind},
     model::{JobId, LoadError, PartitionId, RequestError},
-    standalone::{CollectionName, LoadRequest, ReadRequest, Rows, Standalone, StandaloneError, compile_filter},
+    standalone::{CollectionName, LoadRequest, ReadRequest, Rows, Standalone, StandaloneError},
 };
 
 use crate::{
     journal::Journal,
-    kit::numbers::Numbers,
+    kit::{filters, numbers::Numbers},
     oracle::{Change, KEYS, Oracle, PARTITIONS, Standing, judge_count},
     rows::{self, Key, Version},
 };
@@ -168,13 +168,13 @@ impl Client {
                 Write::Upsert(rows) => standalone.upsert(&cell, partition, rows::batch(&schema, rows)).await,
                 Write::DeleteKeys(keys) => {
                     let text = format!("id in [{}]", list(keys));
-                    let expr = compile_filter(&text, &schema).unwrap().unwrap();
+                    let expr = filters::compile(&text, &schema).unwrap().unwrap();
                     let scope = standalone.delete_scope(&cell, partition)?;
                     standalone.delete(&cell, scope, &expr, None).await
                 }
                 Write::DeleteUpTo(keys, limit) => {
                     let text = format!("v <= {limit} and id in [{}]", list(keys));
-                    let expr = compile_filter(&text, &schema).unwrap().unwrap();
+                    let expr = filters::compile(&text, &schema).unwrap().unwrap();
                     standalone.delete(&cell, None, &expr, None).await
                 }
             }
@@ -207,9 +207,9 @@ impl Client {
         let filter = match (kind, least) {
             (0, _) => {
                 let keys: Vec<String> = keys.iter().map(|key| rows::literal(*key, strings)).collect();
-                compile_filter(&format!("id in [{}]", keys.join(", ")), &schema).unwrap()
+                filters::compile(&format!("id in [{}]", keys.join(", ")), &schema).unwrap()
             }
-            (_, Some(least)) => compile_filter(&format!("v >= {least}"), &schema).unwrap(),
+            (_, Some(least)) => filters::compile(&format!("v >= {least}"), &schema).unwrap(),
             _ => None,
         };
         let generation = self.oracle.with(table, |table| {

@@ -11,14 +11,13 @@ use crate::{
     binlog::encode_delta,
     clock::SystemClock,
     config::{CompactionConfig, Config},
-    kit::model as fixture,
+    kit::{filters, model as fixture},
     meta::{MetaStore, memory::MemoryStore},
     model::{
         CollectionSchema, DataType, Delete, Field, FieldId, Group, JobId, LogId, PartitionId, PlanState, PrimaryKey,
         Segment, SegmentId, SegmentLevel, SegmentLogs, Timestamp,
     },
     planner::Policy,
-    query,
     standalone::{CollectionName, NewCollection, Rows, Standalone},
     storage::{LogPath, SegmentStore},
     telemetry::Metrics,
@@ -139,7 +138,7 @@ impl Standalone {
     }
 
     pub(super) async fn deleted(&self, cell: &Arc<CollectionCell>, expr: &str) {
-        let expr = query::compile(expr, &cell.meta().schema).unwrap().unwrap();
+        let expr = filters::compile(expr, &cell.meta().schema).unwrap().unwrap();
         self.delete(cell, None, &expr, None).await.unwrap();
         self.ingest().flush_deltas(cell.id).await.unwrap();
     }

@@ -8,7 +8,7 @@ use super::{
     members::{check_namespace, check_search},
     query::read_partitions,
     search::{
-        Searched, filter,
+        Searched,
         params::{SearchParams, decimals, ignore_growing, number, offset, value, window},
         queries, results,
     },
@@ -59,7 +59,7 @@ impl MilvusApi {
         };
         let fusion = fusion.and_then(|fusion| for_searches(fusion, count)).map_err(refused)?;
         let partitions = read_partitions(&meta, &request.partition_names, status::of_search_refusal)?;
-        let searches = request.requests.iter().map(|search| wanted(search, schema, &rank));
+        let searches = request.requests.iter().map(|search| self.wanted(search, schema, &rank));
         let mut searches = searches.collect::<Outcome<Vec<Wanted>>>()?;
         let (mut ignore_growing, mut queries) = Default::default();
         if let Some(first) = searches.first_mut() {
@@ -77,39 +77,39 @@ impl MilvusApi {
         let collection_name = request.collection_name;
         Ok((SearchResults { results, collection_name, ..Default::default() }, found.memory))
     }
-}
 
-/// One of the searches.
-fn wanted(request: &SearchRequest, schema: &CollectionSchema, rank: &RankParams) -> Outcome<Wanted> {
-    check_search(request)?;
-    // Milvus ignores the offset of a search. Without a limit of its own it finds the rows that the whole request needs.
-    let mut pairs: Vec<KeyValuePair> = Vec::with_capacity(request.search_params.len() + 1);
-    pairs.extend(request.search_params.iter().filter(|pair| pair.key != "offset").cloned());
-    if value(&pairs, "topk").is_none() {
-        pairs.push(KeyValuePair { key: "topk".to_owned(), value: (rank.limit + rank.offset).to_string() });
+    /// One of the searches.
+    fn wanted(&self, request: &SearchRequest, schema: &CollectionSchema, rank: &RankParams) -> Outcome<Wanted> {
+        check_search(request)?;
+        // Milvus ignores the offset of a search. Without a limit of its own it finds the rows that the whole request needs.
+        let mut pairs: Vec<KeyValuePair> = Vec::with_capacity(request.search_params.len() + 1);
+        pairs.extend(request.search_params.iter().filter(|pair| pair.key != "offset").cloned());
+        if value(&pairs, "topk").is_none() {
+            pairs.push(KeyValuePair { key: "topk".to_owned(), value: (rank.limit + rank.offset).to_string() });
+        }
+        let params = SearchParams::read(&pairs).map_err(refused)?;
+        if params.is_grouped() {
+            return Err(unsupported(GROUPS));
+        }
+        let field = params.field(schema)?;
+        Ok(Wanted {
+            rows: Rows {
+                filter: self.search_filter(request, schema)?,
+                partitions: None,
+                ignore_growing: rank.ignore_growing.unwrap_or(params.ignore_growing),
+            },
+            field: field.id,
+            metric: params.metric.to_owned(),
+            queries: queries(request, field)?,
+            limit: params.limit,
+            offset: 0,
+            range: params.range,
+            group: None,
+            page: None,
+            fields: Vec::new(),
+            asked: params.asked,
+        })
     }
-    let params = SearchParams::read(&pairs).map_err(refused)?;
-    if params.is_grouped() {
-        return Err(unsupported(GROUPS));
-    }
-    let field = params.field(schema)?;
-    Ok(Wanted {
-        rows: Rows {
-            filter: filter(request, schema)?,
-            partitions: None,
-            ignore_growing: rank.ignore_growing.unwrap_or(params.ignore_growing),
-        },
-        field: field.id,
-        metric: params.metric.to_owned(),
-        queries: queries(request, field)?,
-        limit: params.limit,
-        offset: 0,
-        range: params.range,
-        group: None,
-        page: None,
-        fields: Vec::new(),
-        asked: params.asked,
-    })
 }
 
 const GROUPS: &str = "group_by_field in a hybrid search";

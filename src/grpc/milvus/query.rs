@@ -1,9 +1,6 @@
 //! Query: rows or a count.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use arrow_array::RecordBatch;
 
@@ -13,9 +10,13 @@ use super::{
     *,
 };
 use crate::{
-    memory::{Account, Extra},
+    error::{Classify as _, ErrorKind},
+    memory::{Account, Extra, Full},
     model::{Collection, CollectionSchema, FieldId, LoadError, PartitionId, RequestError, SearchError},
-    standalone::{MAX_FILTER_BYTES, ReadRequest, Rows, compile_filter, is_key_name, partition_ids, readable},
+    standalone::{
+        BoundExpr, ExprError, FilterError, MAX_FILTER_BYTES, ReadRequest, Rows, compile_filter, is_key_name,
+        partition_ids, readable,
+    },
     wire::{
         proto::{
             common::KeyValuePair,
@@ -23,7 +24,7 @@ use crate::{
         },
         rows::answer::{self as columns, COUNT},
         status::{self, Code},
-        template,
+        template::{self, TemplateError},
     },
 };
 
@@ -47,8 +48,7 @@ impl MilvusApi {
         let schema = &meta.schema;
         self.standalone.check_queried(&request.partition_names)?;
         let params = QueryParams::of(&request.query_params, self.standalone.config().limits.max_query_rows)?;
-        let expr = with_values(&request.expr, &request.expr_template_values)?;
-        let filter = compile_filter(&expr, schema).map_err(|e| rejected(e.to_string()))?;
+        let filter = self.filter(&request.expr, &request.expr_template_values, schema, ToString::to_string)?;
         let is_count = is_count(&request.output_fields);
         // Held until the call is answered.
         let mut memory = self.growth.of_call(0);
@@ -77,11 +77,37 @@ impl MilvusApi {
         answer.output_fields = output.names(schema);
         Ok((answer, Some(read.memory)))
     }
+
+    /// The filter of a query, a search or a delete: its expression, with the values that newer clients send beside it. It holds
+    /// the memory that it takes. `words` has Milvus' words for an expression that is refused.
+    pub(super) fn filter(
+        &self,
+        expr: &str,
+        values: &HashMap<String, TemplateValue>,
+        schema: &CollectionSchema,
+        words: impl FnOnce(&ExprError) -> String,
+    ) -> Outcome<Option<BoundExpr>> {
+        // Of the text, until it is read.
+        let mut memory = self.growth.of_call(0);
+        let text = template::fill(expr, values, MAX_FILTER_BYTES, &mut memory).map_err(|error| match error {
+            TemplateError::Memory(full) => too_large(&full),
+            error => invalid(error.to_string()),
+        })?;
+        compile_filter(&text, schema, &self.growth).map_err(|error| match error {
+            FilterError::Expr(error) => rejected(words(&error)),
+            FilterError::Memory(full) => too_large(&full),
+        })
+    }
 }
 
-/// The expression of a query, a search or a delete, with the values that newer clients send beside it.
-pub(super) fn with_values<'e>(expr: &'e str, values: &HashMap<String, TemplateValue>) -> Outcome<Cow<'e, str>> {
-    template::fill(expr, values, MAX_FILTER_BYTES).map_err(|error| invalid(error.to_string()))
+/// An expression that there is no memory for. More than all calls may have never fits; clients wait for the rest and try
+/// again.
+fn too_large(full: &Full) -> CallError {
+    let text = format!("the expression takes too much memory once it is read: {full}");
+    match full.kind() {
+        ErrorKind::Invalid => invalid(text),
+        _ => CallError(status::rate_limited(text)),
+    }
 }
 
 /// The partitions that a query or a search sees: those that it names, or all that are loaded. `refusal` words that some

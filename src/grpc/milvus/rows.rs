@@ -1,9 +1,9 @@
 //! Insert, upsert, delete.
 
-use super::{call_error::rejected, members::check_namespace, query::with_values, *};
+use super::{call_error::rejected, members::check_namespace, *};
 use crate::{
     model::{CollectionSchema, RequestError},
-    standalone::{Mutation, compile_filter, readable},
+    standalone::{ExprError, Mutation, readable},
     wire::{
         rows::{answer, insert},
         status,
@@ -57,9 +57,8 @@ impl MilvusApi {
             return Err(CallError(status::no_expression(cell.meta().channels.first())));
         }
         let schema = Arc::clone(&cell.meta().schema);
-        let text = with_values(&request.expr, &request.expr_template_values)?;
-        let expr = compile_filter(&text, &schema)
-            .map_err(|e| rejected(e.delete_reason()))?
+        let expr = self
+            .filter(&request.expr, &request.expr_template_values, &schema, ExprError::delete_reason)?
             .ok_or_else(|| CallError(status::bad_expression("", "a delete needs an expression")))?;
         // Keys need no rows to be looked at, and so no load.
         let seen = match expr.exact_keys() {

@@ -8,7 +8,7 @@ use self::params::SearchParams;
 use super::{
     call_error::{refused, rejected, unsupported},
     members::check_search,
-    query::{Output, read_partitions, with_values},
+    query::{Output, read_partitions},
     *,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     ids,
     memory::{Account, Extra},
     model::{Collection, CollectionSchema, Field, RequestError, SearchError},
-    standalone::{BoundExpr, Grouping, QueryVectors, Rows, SearchAnswer, SearchRequest as Wanted, compile_filter},
+    standalone::{BoundExpr, ExprError, Grouping, QueryVectors, Rows, SearchAnswer, SearchRequest as Wanted},
     wire::{
         proto::{
             milvus::search_request::SearchInput,
@@ -50,7 +50,7 @@ impl MilvusApi {
         if params.iterator.is_some() && queries.len() != 1 {
             return Err(refused(SearchError::InIterator("several query vectors")));
         }
-        let filter = filter(&request, schema)?;
+        let filter = self.search_filter(&request, schema)?;
         let partitions = Some(read_partitions(&meta, &request.partition_names, status::of_search_refusal)?);
         let count = queries.len();
         let wanted = Wanted {
@@ -89,6 +89,18 @@ impl MilvusApi {
     }
 }
 
+impl MilvusApi {
+    /// The filter of a search.
+    pub(super) fn search_filter(
+        &self,
+        request: &SearchRequest,
+        schema: &CollectionSchema,
+    ) -> Outcome<Option<BoundExpr>> {
+        let words = |error: &ExprError| format!("failed to create query plan: {error}");
+        self.filter(&request.dsl, &request.expr_template_values, schema, words)
+    }
+}
+
 /// The definition of the collection that is searched, and the columns of the answer.
 pub(super) struct Searched {
     pub(super) meta: Arc<Collection>,
@@ -121,12 +133,6 @@ pub(super) fn queries(request: &SearchRequest, field: &Field) -> Outcome<QueryVe
         None => query_vectors(&bytes::Bytes::new(), request.nq, field, MOST_QUERIES),
     };
     Ok(QueryVectors::new(found.map_err(refused)?, field.vector_bytes()))
-}
-
-/// The expression of a request.
-pub(super) fn filter(request: &SearchRequest, schema: &CollectionSchema) -> Outcome<Option<BoundExpr>> {
-    let expr = with_values(&request.dsl, &request.expr_template_values)?;
-    compile_filter(&expr, schema).map_err(|error| rejected(format!("failed to create query plan: {error}")))
 }
 
 /// The message. The first column of the rows is the primary key, which is a column of the answer only if it was asked for.

@@ -2,8 +2,12 @@
 //!
 //! `Display` gives text that parses back to the same tree.
 
-use std::fmt::{self, Display};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+};
 
+use super::list::List;
 pub use crate::json::Step;
 
 /// A node of the tree. Two trees are equal if their nodes are; offsets don't count.
@@ -26,7 +30,7 @@ impl PartialEq for Expr {
 pub enum Node {
     Literal(Literal),
     Column(Column),
-    List(Vec<Expr>),
+    List(List),
     /// Two or more operands of one chain of `and`.
     All(Vec<Expr>),
     /// Two or more operands of one chain of `or`.
@@ -40,7 +44,7 @@ pub enum Node {
     Range(Box<Expr>, CompareOp, Box<Expr>, CompareOp, Box<Expr>),
     In {
         value: Box<Expr>,
-        list: Vec<Expr>,
+        list: List,
         negated: bool,
     },
     Like(Box<Expr>, String),
@@ -251,8 +255,17 @@ impl Expr {
     }
 }
 
-fn write_separated(f: &mut fmt::Formatter<'_>, parts: &[Expr], separator: &str, place: u8) -> fmt::Result {
-    for (i, part) in parts.iter().enumerate() {
+fn each(parts: &[Expr]) -> impl Iterator<Item = Cow<'_, Expr>> {
+    parts.iter().map(Cow::Borrowed)
+}
+
+fn write_separated<'e>(
+    f: &mut fmt::Formatter<'_>,
+    parts: impl IntoIterator<Item = Cow<'e, Expr>>,
+    separator: &str,
+    place: u8,
+) -> fmt::Result {
+    for (i, part) in parts.into_iter().enumerate() {
         if i > 0 {
             f.write_str(separator)?;
         }
@@ -268,11 +281,11 @@ impl Display for Expr {
             Node::Column(v) => v.fmt(f),
             Node::List(items) => {
                 f.write_str("[")?;
-                write_separated(f, items, ", ", binding::ANY)?;
+                write_separated(f, items.iter(), ", ", binding::ANY)?;
                 f.write_str("]")
             }
-            Node::Any(parts) => write_separated(f, parts, " or ", binding::ALL),
-            Node::All(parts) => write_separated(f, parts, " and ", binding::NOT),
+            Node::Any(parts) => write_separated(f, each(parts), " or ", binding::ALL),
+            Node::All(parts) => write_separated(f, each(parts), " and ", binding::NOT),
             Node::Not(inner) => {
                 f.write_str("not ")?;
                 inner.write(f, binding::NOT)
@@ -302,7 +315,7 @@ impl Display for Expr {
             Node::In { value, list, negated } => {
                 value.write(f, binding::SUM)?;
                 f.write_str(if *negated { " not in [" } else { " in [" })?;
-                write_separated(f, list, ", ", binding::ANY)?;
+                write_separated(f, list.iter(), ", ", binding::ANY)?;
                 f.write_str("]")
             }
             Node::Like(value, pattern) => {
@@ -313,7 +326,7 @@ impl Display for Expr {
             Node::Exists(column) => write!(f, "exists {column}"),
             Node::Call(function, arguments) => {
                 write!(f, "{}(", function.name())?;
-                write_separated(f, arguments, ", ", binding::ANY)?;
+                write_separated(f, each(arguments), ", ", binding::ANY)?;
                 f.write_str(")")
             }
         }

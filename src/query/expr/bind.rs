@@ -3,30 +3,46 @@
 //! Accepts some expressions that 2.3.5 refuses: arithmetic may be nested, may join fields and may stand in any comparison;
 //! lists of JSON values may mix types; `like` takes any pattern.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use super::{
     ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
     bound::{BoundExpr, ContainsMode, FieldRef, LiteralSet, Predicate, Term, Test, ValueSource},
-    error::{ExprError, ExprFault},
+    error::{ExprFault, FilterError},
     fold,
-    like::Pattern,
+    like::{self, Pattern},
+    list::{ALLOCATION, List, text_bytes},
     num::Num,
     types::{element_item, fit, is_comparable, is_float, is_number, literal_type, mismatch, source_type, whole_json},
     value::{Item, ItemList, ItemSet},
 };
-use crate::model::{CollectionSchema, DataType, Field, FieldId};
+use crate::{
+    memory::Extra,
+    model::{CollectionSchema, DataType, Field, FieldId},
+};
 
-/// Checks `expr`, the tree of `text`, against a schema.
-pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema) -> Result<BoundExpr, ExprError> {
-    let mut binder = Binder { schema, fields: Vec::new() };
-    let root = binder.predicate(expr).map_err(|fault| ExprError::of_meaning(text, fault))?;
-    binder.fields.sort_unstable();
-    binder.fields.dedup();
-    Ok(BoundExpr { root, fields: binder.fields })
+/// Checks `expr`, the tree of `text`, against a schema. The result takes its memory from `memory`, and keeps it.
+///
+/// # Errors
+/// [`FilterError`] if the expression does not fit the schema, or there is no memory for its form that is evaluated.
+pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema, mut memory: Extra) -> Result<BoundExpr, FilterError> {
+    let mut binder = Binder { schema, fields: BTreeSet::new(), memory: &mut memory };
+    let root = binder.predicate(expr).map_err(|fault| FilterError::of_meaning(text, fault))?;
+    let fields = binder.fields.into_iter().collect();
+    Ok(BoundExpr { root: Arc::new(root), fields, _memory: Arc::new(memory) })
 }
 
-struct Binder<'s> {
+/// What a constant takes in a list that is compared with lists: as it is read, and in a set.
+const ITEM_BYTES: u64 = 256;
+/// A key in the filters and deletes that are made of an expression.
+const KEY_BYTES: u64 = 104;
+/// The name of a column.
+const FIELD_BYTES: usize = 48;
+
+struct Binder<'s, 'm> {
     schema: &'s CollectionSchema,
-    fields: Vec<FieldId>,
+    fields: BTreeSet<FieldId>,
+    memory: &'m mut Extra,
 }
 
 /// One side of a comparison.
@@ -53,7 +69,7 @@ impl Operand {
     }
 }
 
-impl Binder<'_> {
+impl Binder<'_, '_> {
     fn predicate(&mut self, expr: &Expr) -> Result<Predicate, ExprFault> {
         match &expr.node {
             Node::All(parts) => Ok(Predicate::All(self.operands_of("and", parts)?)),
@@ -61,7 +77,7 @@ impl Binder<'_> {
             Node::Not(inner) if !is_predicate(inner) => {
                 Err(ExprFault::new(inner.at, "not op can only be applied on boolean expression"))
             }
-            Node::Not(inner) => Ok(Predicate::Not(Box::new(self.predicate(inner)?))),
+            Node::Not(inner) => Ok(Predicate::Not(self.boxed(inner)?)),
             Node::Compare(op, left, right) => {
                 let (left, right) = (self.operand(left)?, self.operand(right)?);
                 self.compare(expr.at, *op, left, right)
@@ -69,14 +85,18 @@ impl Binder<'_> {
             Node::Range(low, op1, value, op2, high) => self.range(low, *op1, value, *op2, high),
             Node::In { value, list, negated } => {
                 let found = self.membership(value, list)?;
-                Ok(if *negated { Predicate::Not(Box::new(found)) } else { found })
+                if !*negated {
+                    return Ok(found);
+                }
+                self.take(size_of::<Predicate>())?;
+                Ok(Predicate::Not(Box::new(found)))
             }
             Node::Like(value, pattern) => self.like(value, pattern),
             Node::Exists(column) => match self.value(expr.at, column)? {
                 Operand::Value(ValueSource::Json(field, path)) => Ok(Predicate::Exists(field, path)),
                 operand => Err(ExprFault::new(
                     expr.at,
-                    format!("exists operations are only supported on json keys, got: {}", operand.type_name()),
+                    format_args!("exists operations are only supported on json keys, got: {}", operand.type_name()),
                 )),
             },
             Node::Call(Function::ContainsAll, arguments) => {
@@ -97,40 +117,66 @@ impl Binder<'_> {
                 let kind = self.operand(expr)?.type_name();
                 Err(ExprFault::new(
                     expr.at,
-                    format!("predicate is not a boolean expression: {expr}, data type: {kind}"),
+                    format_args!("predicate is not a boolean expression: {expr}, data type: {kind}"),
                 ))
             }
         }
     }
 
     fn operands_of(&mut self, operator: &str, parts: &[Expr]) -> Result<Vec<Predicate>, ExprFault> {
-        parts
-            .iter()
-            .map(|part| match is_predicate(part) {
-                true => self.predicate(part),
-                false => {
-                    let message = format!("'{operator}' can only be used between boolean expressions");
-                    Err(ExprFault::new(part.at, message))
-                }
-            })
-            .collect()
+        self.take(parts.len() * size_of::<Predicate>())?;
+        let mut operands = Vec::with_capacity(parts.len());
+        for part in parts {
+            if !is_predicate(part) {
+                let message = format_args!("'{operator}' can only be used between boolean expressions");
+                return Err(ExprFault::new(part.at, message));
+            }
+            operands.push(self.predicate(part)?);
+        }
+        Ok(operands)
+    }
+
+    /// Takes the memory of one allocation.
+    fn take(&mut self, bytes: usize) -> Result<(), ExprFault> {
+        Ok(self.memory.take((bytes + ALLOCATION) as u64)?)
+    }
+
+    fn boxed(&mut self, expr: &Expr) -> Result<Box<Predicate>, ExprFault> {
+        self.take(size_of::<Predicate>())?;
+        Ok(Box::new(self.predicate(expr)?))
+    }
+
+    fn term(&mut self, term: Term) -> Result<Operand, ExprFault> {
+        // Its children are in boxes.
+        self.take(2 * (size_of::<Term>() + ALLOCATION))?;
+        Ok(Operand::Number(term))
+    }
+
+    fn constant(&mut self, literal: &Literal) -> Result<Literal, ExprFault> {
+        if let Literal::Str(text) = literal {
+            self.memory.take(text_bytes(text))?;
+        }
+        Ok(literal.clone())
     }
 
     fn operand(&mut self, expr: &Expr) -> Result<Operand, ExprFault> {
         match &expr.node {
-            Node::Literal(literal) => Ok(Operand::Constant(literal.clone())),
+            Node::Literal(literal) => self.constant(literal).map(Operand::Constant),
             Node::List(items) => Ok(Operand::List(self.items(items)?)),
             Node::Column(column) => self.value(expr.at, column),
             Node::Negate(inner) => match self.operand(inner)? {
                 Operand::Constant(literal) => fold::negate(expr.at, &literal).map(Operand::Constant),
-                operand => Ok(Operand::Number(Term::Negate(Box::new(number(inner.at, "-", operand)?)))),
+                operand => self.term(Term::Negate(Box::new(number(inner.at, "-", operand)?))),
             },
             Node::Arithmetic(op, left_expr, right_expr) => {
                 match (self.operand(left_expr)?, self.operand(right_expr)?) {
                     (Operand::Constant(left), Operand::Constant(right)) => {
                         fold::arithmetic(expr.at, *op, &left, &right).map(Operand::Constant)
                     }
-                    (left, right) => arithmetic(expr, *op, (left_expr.at, left), (right_expr.at, right)),
+                    (left, right) => {
+                        let term = arithmetic(expr, *op, (left_expr.at, left), (right_expr.at, right))?;
+                        self.term(term)
+                    }
                 }
             }
             Node::Call(Function::ArrayLength, arguments) => self.length(expr.at, arguments),
@@ -139,6 +185,13 @@ impl Binder<'_> {
     }
 
     fn value(&mut self, at: usize, column: &Column) -> Result<Operand, ExprFault> {
+        // The name of a column, and the path with one more step.
+        self.take(FIELD_BYTES + (column.path.len() + 1) * (size_of::<Step>() + ALLOCATION) + column.name.len())?;
+        for step in &column.path {
+            if let Step::Key(key) = step {
+                self.memory.take(key.len() as u64)?;
+            }
+        }
         let schema = self.schema;
         let (field, path) = match (schema.field(&column.name), schema.dynamic_field()) {
             (Some(field), _) => (field, column.path.clone()),
@@ -148,9 +201,9 @@ impl Binder<'_> {
                 path.extend(column.path.iter().cloned());
                 (dynamic, path)
             }
-            (None, None) => return Err(ExprFault::new(at, format!("field {} not exist", column.name))),
+            (None, None) => return Err(ExprFault::new(at, format_args!("field {} not exist", column.name))),
         };
-        self.fields.push(field.id);
+        self.fields.insert(field.id);
         let reference = reference(field, schema);
         match (field.data_type, path.as_slice()) {
             (DataType::Json, []) => Ok(Operand::WholeJson),
@@ -159,31 +212,45 @@ impl Binder<'_> {
             (DataType::Array, [Step::Index(index)]) => {
                 let kind = field
                     .element_type
-                    .ok_or_else(|| ExprFault::new(at, format!("array {} has no element type", field.name)))?;
+                    .ok_or_else(|| ExprFault::new(at, format_args!("array {} has no element type", field.name)))?;
                 // An index beyond the address space is beyond the end of every array.
                 let index = usize::try_from(*index).unwrap_or(usize::MAX);
                 Ok(Operand::Value(ValueSource::Element(reference, index, kind)))
             }
             (DataType::Array, _) => Err(ExprFault::new(at, "can only access array field with integer index")),
-            (kind, _) => Err(ExprFault::new(at, format!("{} data type not supported accessed with []", kind.name()))),
+            (kind, _) => {
+                Err(ExprFault::new(at, format_args!("{} data type not supported accessed with []", kind.name())))
+            }
         }
     }
 
     /// Constants of a list.
-    fn items(&mut self, items: &[Expr]) -> Result<Vec<Item>, ExprFault> {
-        items
-            .iter()
-            .map(|item| match self.operand(item)? {
-                Operand::Constant(literal) => Ok(Item::Literal(literal)),
-                Operand::List(items) => Ok(Item::List(items)),
-                _ => Err(ExprFault::new(item.at, format!("value '{item}' in list cannot be a non-const expression"))),
-            })
-            .collect()
+    fn items(&mut self, list: &List) -> Result<Vec<Item>, ExprFault> {
+        self.memory.take(list.len() as u64 * ITEM_BYTES)?;
+        let mut items = Vec::with_capacity(list.len());
+        for item in list.iter() {
+            items.push(match self.operand(&item)? {
+                Operand::Constant(literal) => Item::Literal(literal),
+                Operand::List(items) => Item::List(items),
+                _ => {
+                    return Err(ExprFault::new(
+                        item.at,
+                        format_args!("value '{item}' in list cannot be a non-const expression"),
+                    ));
+                }
+            });
+        }
+        Ok(items)
+    }
+
+    fn item(&mut self, item: Item) -> Result<Vec<Item>, ExprFault> {
+        self.memory.take(ITEM_BYTES)?;
+        Ok(vec![item])
     }
 
     fn length(&mut self, at: usize, arguments: &[Expr]) -> Result<Operand, ExprFault> {
         let [argument] = arguments else {
-            return Err(ExprFault::new(at, format!("array_length takes 1 argument, got {}", arguments.len())));
+            return Err(ExprFault::new(at, format_args!("array_length takes 1 argument, got {}", arguments.len())));
         };
         match self.operand(argument)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::Array | DataType::Json) => {
@@ -192,7 +259,7 @@ impl Binder<'_> {
             Operand::WholeJson => Err(whole_json(argument.at)),
             _ => Err(ExprFault::new(
                 argument.at,
-                format!("array_length operation are only supported on json or array fields now, got: {argument}"),
+                format_args!("array_length operation are only supported on json or array fields now, got: {argument}"),
             )),
         }
     }
@@ -205,12 +272,13 @@ impl Binder<'_> {
         op2: CompareOp,
         high: &Expr,
     ) -> Result<Predicate, ExprFault> {
+        self.take(2 * size_of::<Predicate>())?;
         let mut halves = Vec::with_capacity(2);
         for (bound, op) in [(low, op1.reversed()), (high, op2)] {
             let Operand::Constant(literal) = self.operand(bound)? else {
                 return Err(ExprFault::new(
                     bound.at,
-                    format!("bound of a range cannot be a non-const expression: {bound}"),
+                    format_args!("bound of a range cannot be a non-const expression: {bound}"),
                 ));
             };
             let operand = self.operand(value)?;
@@ -230,6 +298,9 @@ impl Binder<'_> {
             (WholeJson, _) | (_, WholeJson) => Err(whole_json(at)),
             (Value(source), Constant(literal)) => {
                 let literal = fit(at, &source, literal)?;
+                if is_primary_key(&source) {
+                    self.memory.take(key_bytes(&literal))?;
+                }
                 Ok(Predicate::Test(source, Test::Compare(op, literal)))
             }
             (Value(source), List(items)) => list(at, op, source, items),
@@ -255,34 +326,54 @@ impl Binder<'_> {
         }
     }
 
-    fn membership(&mut self, value: &Expr, list: &[Expr]) -> Result<Predicate, ExprFault> {
+    fn membership(&mut self, value: &Expr, list: &List) -> Result<Predicate, ExprFault> {
         let source = match self.operand(value)? {
             Operand::Value(source) => source,
             Operand::WholeJson => return Err(whole_json(value.at)),
             Operand::Constant(_) | Operand::List(_) => {
-                let message = format!("'term' can only be used on non-const expression, but got: {value}");
-                return Err(ExprFault::new(value.at, message));
+                return Err(ExprFault::new(
+                    value.at,
+                    format_args!("'term' can only be used on non-const expression, but got: {value}"),
+                ));
             }
             Operand::Number(_) | Operand::Boolean => {
-                let message = format!("'term' can only be used on single field, but got: {value}");
-                return Err(ExprFault::new(value.at, message));
+                return Err(ExprFault::new(
+                    value.at,
+                    format_args!("'term' can only be used on single field, but got: {value}"),
+                ));
             }
         };
         let mut set = LiteralSet::default();
         let kind = source_type(&source).name();
         let misfit =
-            |item: &Expr| ExprFault::new(item.at, format!("value '{item}' in list cannot be casted to {kind}"));
-        for item in list {
-            let Operand::Constant(literal) = self.operand(item)? else {
-                return Err(match item.node {
-                    Node::List(_) => misfit(item),
-                    _ => ExprFault::new(item.at, format!("value '{item}' in list cannot be a non-const expression")),
-                });
+            |item: &Expr| ExprFault::new(item.at, format_args!("value '{item}' in list cannot be casted to {kind}"));
+        let is_key = is_primary_key(&source);
+        for item in list.iter() {
+            let literal = match &item.node {
+                // Most lists have constants alone, and the set is the only one that keeps them.
+                Node::Literal(literal) => literal.clone(),
+                _ => match self.operand(&item)? {
+                    Operand::Constant(literal) => literal,
+                    _ if matches!(item.node, Node::List(_)) => return Err(misfit(&item)),
+                    _ => {
+                        return Err(ExprFault::new(
+                            item.at,
+                            format_args!("value '{item}' in list cannot be a non-const expression"),
+                        ));
+                    }
+                },
             };
-            set.insert(fit(item.at, &source, literal).map_err(|_| misfit(item))?);
+            let literal = fit(item.at, &source, literal).map_err(|_| misfit(&item))?;
+            if !set.contains(&literal) {
+                self.memory.take(LiteralSet::entry_bytes(&literal))?;
+                if is_key {
+                    self.memory.take(key_bytes(&literal))?;
+                }
+            }
+            set.insert(literal);
         }
         if list.is_empty() && !is_comparable(source_type(&source)) {
-            return Err(ExprFault::new(value.at, format!("'in' is not supported on {kind}")));
+            return Err(ExprFault::new(value.at, format_args!("'in' is not supported on {kind}")));
         }
         Ok(Predicate::Test(source, Test::In(set)))
     }
@@ -290,6 +381,7 @@ impl Binder<'_> {
     fn like(&mut self, value: &Expr, pattern: &str) -> Result<Predicate, ExprFault> {
         match self.operand(value)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::VarChar | DataType::Json) => {
+                self.memory.take(like::compiled_bytes(pattern))?;
                 let pattern = Pattern::new(pattern).map_err(|e| ExprFault::new(value.at, e.to_string()))?;
                 Ok(Predicate::Test(source, Test::Like(pattern)))
             }
@@ -306,29 +398,32 @@ impl Binder<'_> {
         arguments: &[Expr],
     ) -> Result<Predicate, ExprFault> {
         let [container, wanted] = arguments else {
-            return Err(ExprFault::new(at, format!("{name} takes 2 arguments, got {}", arguments.len())));
+            return Err(ExprFault::new(at, format_args!("{name} takes 2 arguments, got {}", arguments.len())));
         };
         let source = match self.operand(container)? {
             Operand::Value(source) if matches!(source_type(&source), DataType::Array | DataType::Json) => source,
             Operand::WholeJson => return Err(whole_json(container.at)),
             _ => {
-                let message =
-                    format!("{name} operation are only supported on json or array fields now, got: {container}");
-                return Err(ExprFault::new(container.at, message));
+                return Err(ExprFault::new(
+                    container.at,
+                    format_args!("{name} operation are only supported on json or array fields now, got: {container}"),
+                ));
             }
         };
         let items = match (name, self.operand(wanted)?) {
-            ("contains", Operand::Constant(literal)) => vec![Item::Literal(literal)],
-            ("contains", Operand::List(items)) => vec![Item::List(items)],
+            ("contains", Operand::Constant(literal)) => self.item(Item::Literal(literal))?,
+            ("contains", Operand::List(items)) => self.item(Item::List(items))?,
             ("contains", _) => {
-                let message = format!("{name} operation are only supported explicit values, got: {wanted}");
-                return Err(ExprFault::new(wanted.at, message));
+                return Err(ExprFault::new(
+                    wanted.at,
+                    format_args!("{name} operation are only supported explicit values, got: {wanted}"),
+                ));
             }
             (_, Operand::List(items)) if !items.is_empty() => items,
             (_, Operand::List(_)) => {
-                return Err(ExprFault::new(wanted.at, format!("{name} operation has an empty list")));
+                return Err(ExprFault::new(wanted.at, format_args!("{name} operation has an empty list")));
             }
-            _ => return Err(ExprFault::new(wanted.at, format!("{name} operation element must be an array"))),
+            _ => return Err(ExprFault::new(wanted.at, format_args!("{name} operation element must be an array"))),
         };
         let items = match &source {
             ValueSource::Field(FieldRef { element: Some(element), .. }) => items
@@ -359,6 +454,15 @@ fn is_predicate(expr: &Expr) -> bool {
             | Node::Arithmetic(..)
             | Node::Call(Function::ArrayLength, _)
     )
+}
+
+fn is_primary_key(source: &ValueSource) -> bool {
+    matches!(source, ValueSource::Field(field) if field.is_primary_key)
+}
+
+fn key_bytes(literal: &Literal) -> u64 {
+    let text = if let Literal::Str(text) = literal { text_bytes(text) } else { 0 };
+    KEY_BYTES + text
 }
 
 fn reference(field: &Field, schema: &CollectionSchema) -> FieldRef {
@@ -410,12 +514,12 @@ fn arithmetic(
     op: ArithmeticOp,
     (left_at, left): (usize, Operand),
     (right_at, right): (usize, Operand),
-) -> Result<Operand, ExprFault> {
+) -> Result<Term, ExprFault> {
     let name = op.to_string();
     let left = number(left_at, &name, left)?;
     let right = number(right_at, &name, right)?;
     match op {
-        ArithmeticOp::Power => Err(ExprFault::new(expr.at, format!("power can only apply on constants: {expr}"))),
+        ArithmeticOp::Power => Err(ExprFault::new(expr.at, format_args!("power can only apply on constants: {expr}"))),
         ArithmeticOp::Modulo if has_float(&left) || has_float(&right) => {
             Err(ExprFault::new(expr.at, "modulo can only apply on integer types"))
         }
@@ -423,7 +527,7 @@ fn arithmetic(
         ArithmeticOp::Divide | ArithmeticOp::Modulo if matches!(right, Term::Constant(value) if value.as_f64() == 0.0) => {
             Err(ExprFault::new(right_at, "division by zero"))
         }
-        _ => Ok(Operand::Number(Term::Arithmetic(op, Box::new(left), Box::new(right)))),
+        _ => Ok(Term::Arithmetic(op, Box::new(left), Box::new(right))),
     }
 }
 

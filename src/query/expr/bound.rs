@@ -1,20 +1,27 @@
 //! An expression after binding: names are resolved and types fit. `query::eval` evaluates it.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     ast::{ArithmeticOp, CompareOp, Literal, Step},
     like::Pattern,
+    list::text_bytes,
     num::Num,
     value::{ItemList, ItemSet, RowValue},
 };
-use crate::model::{DataType, FieldId};
+use crate::{
+    memory::Extra,
+    model::{DataType, FieldId},
+};
 
 /// A checked expression; evaluate it with [`BoundExpr::evaluate`].
+///
+/// It holds its memory as long as one of its clones lives, which share all that is large.
 #[derive(Debug, Clone)]
 pub struct BoundExpr {
-    pub(in crate::query) root: Predicate,
+    pub(in crate::query) root: Arc<Predicate>,
     pub(in crate::query) fields: Vec<FieldId>,
+    pub(super) _memory: Arc<Extra>,
 }
 
 impl BoundExpr {
@@ -144,6 +151,25 @@ impl LiteralSet {
             Literal::Str(v) => {
                 self.strings.insert(v);
             }
+        }
+    }
+
+    pub(in crate::query) fn contains(&self, literal: &Literal) -> bool {
+        match literal {
+            Literal::Bool(v) => self.has_bool(*v),
+            Literal::Int(v) => self.ints.contains(v),
+            Literal::Float(v) => self.has_float(*v),
+            Literal::Str(v) => self.strings.contains(v),
+        }
+    }
+
+    /// Memory of one more constant. A table that grows has room for as many again, and is copied from the one before.
+    pub(in crate::query) fn entry_bytes(literal: &Literal) -> u64 {
+        let table = |entry: usize| 4 * (entry as u64 + 1);
+        match literal {
+            Literal::Bool(_) => 0,
+            Literal::Int(_) | Literal::Float(_) => table(size_of::<u64>()),
+            Literal::Str(text) => table(size_of::<String>()) + text_bytes(text),
         }
     }
 

@@ -1,11 +1,56 @@
 //! Errors in a filter expression, with their place.
 
-use crate::error::{Classify, ErrorKind};
+use std::fmt::{self, Display, Write as _};
+
+use crate::{
+    error::{Classify, ErrorKind},
+    memory::Full,
+};
 
 /// Most bytes of an expression that an error quotes, because an expression may have a million keys.
 const QUOTED_BYTES: usize = 256;
 /// Most bytes of a message, because it may quote a part of an expression.
 const MESSAGE_BYTES: usize = 512;
+
+/// A filter that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    #[error(transparent)]
+    Expr(#[from] ExprError),
+    /// No memory for the tree of the expression, or for its form that is evaluated.
+    #[error(transparent)]
+    Memory(#[from] Full),
+}
+
+impl Classify for FilterError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Expr(error) => error.kind(),
+            Self::Memory(full) => full.kind(),
+        }
+    }
+}
+
+impl FilterError {
+    pub(super) fn of_syntax(text: &str, fault: ExprFault) -> Self {
+        Self::of(text, fault, true)
+    }
+
+    pub(super) fn of_meaning(text: &str, fault: ExprFault) -> Self {
+        Self::of(text, fault, false)
+    }
+
+    fn of(text: &str, fault: ExprFault, is_syntax: bool) -> Self {
+        match fault {
+            ExprFault::Memory(full) => full.into(),
+            ExprFault::Text { at, message } => {
+                let at = floor_char(text, at);
+                let column = text.get(..at).unwrap_or_default().chars().count() + 1;
+                ExprError { expr: shorten(text, QUOTED_BYTES), column, message, is_syntax }.into()
+            }
+        }
+    }
+}
 
 /// A refused expression. It is always the client's mistake.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,16 +72,6 @@ fn place(is_syntax: bool, column: usize) -> String {
 }
 
 impl ExprError {
-    pub(super) fn of_syntax(text: &str, fault: ExprFault) -> Self {
-        Self { is_syntax: true, ..Self::of_meaning(text, fault) }
-    }
-
-    pub(super) fn of_meaning(text: &str, fault: ExprFault) -> Self {
-        let at = floor_char(text, fault.at);
-        let column = text.get(..at).unwrap_or_default().chars().count() + 1;
-        Self { expr: shorten(text, QUOTED_BYTES), column, message: fault.message, is_syntax: false }
-    }
-
     /// The reason that Milvus gives if it refuses the expression of a delete. It does not tell the fault.
     pub fn delete_reason(&self) -> String {
         format!("failed to create expr plan, expr = {}", self.expr)
@@ -51,15 +86,46 @@ impl Classify for ExprError {
 
 /// An error without the text of the expression, which the caller adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ExprFault {
-    /// Byte offset.
-    pub(super) at: usize,
-    pub(super) message: String,
+pub(super) enum ExprFault {
+    Text {
+        /// Byte offset.
+        at: usize,
+        message: String,
+    },
+    Memory(Full),
 }
 
 impl ExprFault {
-    pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, message: shorten(&message.into(), MESSAGE_BYTES) }
+    pub(super) fn new(at: usize, message: impl Display) -> Self {
+        let mut shown = Shortened { text: String::new(), most: MESSAGE_BYTES };
+        // An error means that the message was cut.
+        let _cut = write!(shown, "{message}");
+        Self::Text { at, message: shown.text }
+    }
+}
+
+impl From<Full> for ExprFault {
+    fn from(full: Full) -> Self {
+        Self::Memory(full)
+    }
+}
+
+/// The beginning of a text. A message may quote an expression, whose text would take more memory than was counted.
+struct Shortened {
+    text: String,
+    most: usize,
+}
+
+impl fmt::Write for Shortened {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = self.most.saturating_sub(self.text.len());
+        if part.len() <= room {
+            self.text.push_str(part);
+            return Ok(());
+        }
+        self.text.push_str(part.get(..floor_char(part, room)).unwrap_or_default());
+        self.text.push('…');
+        Err(fmt::Error)
     }
 }
 

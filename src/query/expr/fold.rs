@@ -57,5 +57,8 @@ fn overflow(at: usize) -> ExprFault {
 }
 
 fn not_numbers(at: usize, operator: &str) -> ExprFault {
-    ExprFault::new(at, format!("'{operator}' can only be used between integer or floating or json field expressions"))
+    ExprFault::new(
+        at,
+        format_args!("'{operator}' can only be used between integer or floating or json field expressions"),
+    )
 }

@@ -80,7 +80,7 @@ impl PkFilter {
 impl BoundExpr {
     /// The keys of an expression of the form `key == x` or `key in […]`, ascending, each once; none for any other.
     pub fn exact_keys(&self) -> Option<Vec<PrimaryKey>> {
-        match (&self.root, self.pk_filter()) {
+        match (&*self.root, self.pk_filter()) {
             (Predicate::Test(ValueSource::Field(field), _), PkFilter::Keys(keys)) if field.is_primary_key => {
                 Some(keys.into_iter().collect())
             }
@@ -90,7 +90,7 @@ impl BoundExpr {
 
     /// How many keys such an expression lists, counting a repeated one each time; none for any other.
     pub fn listed_keys(&self) -> Option<usize> {
-        let Predicate::Test(ValueSource::Field(field), test) = &self.root else { return None };
+        let Predicate::Test(ValueSource::Field(field), test) = &*self.root else { return None };
         match test {
             Test::In(set) if field.is_primary_key => Some(set.listed),
             _ => self.exact_keys().map(|keys| keys.len()),

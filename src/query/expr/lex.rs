@@ -3,6 +3,8 @@
 //! Numbers and escapes follow Milvus' grammar: integers in decimal, `0x`, `0b` and octal with a leading zero, decimal
 //! floats (hexadecimal ones are refused), strings in single or double quotes with the escapes of C.
 
+use std::fmt;
+
 use super::{ast::CompareOp, error::ExprFault};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,38 +36,39 @@ pub(super) enum Token<'a> {
     End,
 }
 
-impl Token<'_> {
-    /// Its name in error texts.
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Int(v) => format!("'{v}'"),
-            Self::Float(v) => format!("'{v:?}'"),
-            Self::Str(_) => "a string".to_owned(),
-            Self::Bool(v) => format!("'{v}'"),
-            Self::Name(v) => format!("'{v}'"),
-            Self::Compare(op) => format!("'{op}'"),
-            Self::And => "'and'".to_owned(),
-            Self::Or => "'or'".to_owned(),
-            Self::Not => "'not'".to_owned(),
-            Self::In => "'in'".to_owned(),
-            Self::Like => "'like'".to_owned(),
-            Self::Exists => "'exists'".to_owned(),
-            Self::Plus => "'+'".to_owned(),
-            Self::Minus => "'-'".to_owned(),
-            Self::Star => "'*'".to_owned(),
-            Self::Slash => "'/'".to_owned(),
-            Self::Percent => "'%'".to_owned(),
-            Self::Power => "'**'".to_owned(),
-            Self::Open => "'('".to_owned(),
-            Self::Close => "')'".to_owned(),
-            Self::OpenList => "'['".to_owned(),
-            Self::CloseList => "']'".to_owned(),
-            Self::Comma => "','".to_owned(),
-            Self::End => "the end".to_owned(),
-        }
+/// Its name in error texts.
+impl fmt::Display for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Int(v) => return write!(f, "'{v}'"),
+            Self::Float(v) => return write!(f, "'{v:?}'"),
+            Self::Bool(v) => return write!(f, "'{v}'"),
+            Self::Name(v) => return write!(f, "'{v}'"),
+            Self::Compare(op) => return write!(f, "'{op}'"),
+            Self::Str(_) => "a string",
+            Self::And => "'and'",
+            Self::Or => "'or'",
+            Self::Not => "'not'",
+            Self::In => "'in'",
+            Self::Like => "'like'",
+            Self::Exists => "'exists'",
+            Self::Plus => "'+'",
+            Self::Minus => "'-'",
+            Self::Star => "'*'",
+            Self::Slash => "'/'",
+            Self::Percent => "'%'",
+            Self::Power => "'**'",
+            Self::Open => "'('",
+            Self::Close => "')'",
+            Self::OpenList => "'['",
+            Self::CloseList => "']'",
+            Self::Comma => "','",
+            Self::End => "the end",
+        })
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -143,7 +146,7 @@ impl<'a> Lexer<'a> {
         let length = rest.len() - body.len() + body.find(|c: char| !is_word(c)).unwrap_or(body.len());
         let word = &rest[..length];
         if word.starts_with('$') && word != "$meta" {
-            return Err(ExprFault::new(self.at, format!("'{word}' is not a name, only $meta begins with '$'")));
+            return Err(ExprFault::new(self.at, format_args!("'{word}' is not a name, only $meta begins with '$'")));
         }
         self.at += length;
         Ok(match word {
@@ -176,7 +179,7 @@ impl<'a> Lexer<'a> {
         let literal = &rest[..end];
         let at = self.at;
         self.at += end;
-        let wrong = || ExprFault::new(at, format!("'{literal}' is not a number"));
+        let wrong = || ExprFault::new(at, format_args!("'{literal}' is not a number"));
         let (digits, radix) = match literal.as_bytes() {
             [b'0', b'x' | b'X', ..] => (&literal[2..], 16),
             [b'0', b'b' | b'B', ..] => (&literal[2..], 2),
@@ -186,17 +189,17 @@ impl<'a> Lexer<'a> {
         if !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix)) {
             return u64::from_str_radix(digits, radix)
                 .map(Token::Int)
-                .map_err(|_| ExprFault::new(at, format!("integer {literal} does not fit 64 bits")));
+                .map_err(|_| ExprFault::new(at, format_args!("integer {literal} does not fit 64 bits")));
         }
         if radix == 16 && digits.contains(['.', 'p', 'P']) {
-            return Err(ExprFault::new(at, format!("hexadecimal float '{literal}' is not supported")));
+            return Err(ExprFault::new(at, format_args!("hexadecimal float '{literal}' is not supported")));
         }
         if radix != 10 || !literal.bytes().all(|b| b.is_ascii_digit() || b".eE+-".contains(&b)) {
             return Err(wrong());
         }
         let value: f64 = literal.parse().map_err(|_| wrong())?;
         if !value.is_finite() {
-            return Err(ExprFault::new(at, format!("number {literal} does not fit a double")));
+            return Err(ExprFault::new(at, format_args!("number {literal} does not fit a double")));
         }
         Ok(Token::Float(value))
     }
@@ -204,7 +207,8 @@ impl<'a> Lexer<'a> {
     fn string(&mut self, quote: char) -> Result<Token<'a>, ExprFault> {
         let start = self.at;
         let rest = self.rest();
-        let mut value: Vec<u8> = Vec::new();
+        // An escape is never longer than its text.
+        let mut value: Vec<u8> = Vec::with_capacity(quoted_bytes(rest, quote));
         let mut offset = 1;
         while let Some(c) = rest[offset..].chars().next() {
             match c {
@@ -226,6 +230,17 @@ impl<'a> Lexer<'a> {
         }
         Err(ExprFault::new(start, "string is not closed"))
     }
+}
+
+/// Bytes between the quote at the beginning and the one that closes it. Everything, if none does.
+fn quoted_bytes(text: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let closes = char::from(byte) == quote && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        closes || byte == b'\n'
+    });
+    end.unwrap_or(text.len())
 }
 
 /// True if the text is exactly one name. Operators in capitals are names in Milvus' grammar.

@@ -79,6 +79,17 @@ impl Pattern {
     }
 }
 
+/// Memory of the compiled form of a pattern, at most.
+pub(super) fn compiled_bytes(text: &str) -> u64 {
+    /// A piece that is searched.
+    const PIECE: usize = 512;
+    /// A character in the tables of such a piece, which have room for as many again.
+    const CHAR: usize = 4 * (size_of::<(char, Bits)>() + 1);
+    let pieces = 1 + text.bytes().filter(|byte| *byte == b'%').count();
+    let per_byte = if text.contains('_') { CHAR } else { 4 };
+    (pieces * PIECE + text.len() * per_byte) as u64
+}
+
 /// The pieces between the `%`s, one more than there are `%`s.
 fn pieces(text: &str) -> Vec<PatternPiece> {
     let mut pieces = vec![PatternPiece::default()];

@@ -27,7 +27,8 @@
 //! | `js["k"] in [1, "1"]` | types may be mixed | refused |
 //!
 //! Must never panic, recurse without bound, or let a number wrap. Must never compare each stored value with each constant
-//! of a list: binding puts constants into sets and compiles patterns.
+//! of a list: binding puts constants into sets and compiles patterns. Must never allocate memory that a text decides and that was
+//! not taken before.
 
 mod ast;
 mod bind;
@@ -37,6 +38,7 @@ mod fold;
 mod keys;
 mod lex;
 mod like;
+mod list;
 pub(super) mod num;
 mod parse;
 mod types;
@@ -48,18 +50,27 @@ mod tests;
 pub use ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step};
 pub use bind::bind;
 pub use bound::BoundExpr;
-pub use error::ExprError;
+pub use error::{ExprError, FilterError};
 pub use keys::PkFilter;
+pub use list::List;
 pub use parse::{MAX_BYTES, MAX_DEPTH, parse};
 
-use crate::model::CollectionSchema;
+use crate::{memory::Growth, model::CollectionSchema};
 
 /// True if the text is one name without a path, so it can name a key of the dynamic field.
 pub fn is_key_name(text: &str) -> bool {
     lex::is_name(text)
 }
 
-/// Parses and checks an expression. None if it is empty: it matches every row.
-pub fn compile(text: &str, schema: &CollectionSchema) -> Result<Option<BoundExpr>, ExprError> {
-    parse(text)?.map(|expr| bind(text, &expr, schema)).transpose()
+/// Parses and checks an expression. None if it is empty: it matches every row. The tree gives its memory back, the result
+/// keeps what it has taken from `growth`.
+///
+/// # Errors
+/// [`FilterError`] if the expression is refused, or there is no memory for it.
+pub fn compile(text: &str, schema: &CollectionSchema, growth: &Growth) -> Result<Option<BoundExpr>, FilterError> {
+    // The message that brought the text was let in with twice its bytes.
+    let admitted = 2 * text.len() as u64;
+    let mut tree = growth.of_call(admitted);
+    let Some(expr) = parse(text, &mut tree)? else { return Ok(None) };
+    bind(text, &expr, schema, growth.of_call(admitted + tree.taken_bytes())).map(Some)
 }

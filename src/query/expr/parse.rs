@@ -1,31 +1,47 @@
 //! Builds a tree from tokens by recursive descent, with one function per level of precedence.
 //!
 //! From loose to tight: `or`, `and`, `not`, comparison (`== != < <= > >=`, `in`, `like`; they can't be chained, except to
-//! a range), `+ -`, `* / %`, sign, `**`. Must never exhaust the stack: lengths of texts and depths of trees are bounded.
+//! a range), `+ -`, `* / %`, sign, `**`.
+//!
+//! Must never exhaust the stack: lengths of texts and depths of trees are bounded. Must never allocate memory that was not taken
+//! before: a byte of text may become a node of 70.
+
+mod operands;
+
+use operands::positive;
 
 use super::{
-    ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
-    error::{ExprError, ExprFault},
+    ast::{CompareOp, Expr, Literal, Node},
+    error::{ExprFault, FilterError},
     lex::{Lexer, Token},
+    list::{ALLOCATION, List, push},
 };
+use crate::memory::Extra;
 
 /// Longest expression in bytes: room for some 800,000 keys in a list.
 pub const MAX_BYTES: usize = 16 << 20;
 /// Deepest tree. A chain of `and` or of `or` is one level, however long it is.
 pub const MAX_DEPTH: u16 = 100;
 
-/// The tree of `text`. None if it is empty or white space: that matches every row.
-pub fn parse(text: &str) -> Result<Option<Expr>, ExprError> {
-    parse_text(text).map_err(|fault| ExprError::of_syntax(text, fault))
+/// The tree of `text`. None if it is empty or white space: that matches every row. The tree takes its memory from `memory`.
+///
+/// # Errors
+/// [`FilterError`] if the text is no expression, or there is no memory for it.
+pub fn parse(text: &str, memory: &mut Extra) -> Result<Option<Expr>, FilterError> {
+    parse_text(text, memory).map_err(|fault| FilterError::of_syntax(text, fault))
 }
 
-fn parse_text(text: &str) -> Result<Option<Expr>, ExprFault> {
+fn parse_text(text: &str, memory: &mut Extra) -> Result<Option<Expr>, ExprFault> {
     if text.len() > MAX_BYTES {
-        return Err(ExprFault::new(0, format!("expression has {} bytes, more than {MAX_BYTES}", text.len())));
+        return Err(ExprFault::new(0, format_args!("expression has {} bytes, more than {MAX_BYTES}", text.len())));
+    }
+    if text.contains(['"', '\'']) {
+        // No text of the tree is longer than it is in the expression.
+        memory.take(text.len() as u64)?;
     }
     let mut lexer = Lexer::new(text);
     let (at, token) = lexer.next()?;
-    let mut parser = Parser { lexer, at, token, nested: 0 };
+    let mut parser = Parser { lexer, at, token, nested: 0, memory };
     if parser.token == Token::End {
         return Ok(None);
     }
@@ -33,11 +49,11 @@ fn parse_text(text: &str) -> Result<Option<Expr>, ExprFault> {
     match &parser.token {
         Token::End => Ok(Some(expr)),
         Token::Compare(_) => Err(ExprFault::new(parser.at, "comparisons can't be chained here")),
-        token => Err(ExprFault::new(parser.at, format!("unexpected {}", token.describe()))),
+        token => Err(ExprFault::new(parser.at, format_args!("unexpected {token}"))),
     }
 }
 
-struct Parser<'a> {
+struct Parser<'a, 'm> {
     lexer: Lexer<'a>,
     /// Byte offset of `token`.
     at: usize,
@@ -45,11 +61,12 @@ struct Parser<'a> {
     token: Token<'a>,
     /// Calls of rules that have not returned. Bounds the stack while there is no tree yet.
     nested: u16,
+    memory: &'m mut Extra,
 }
 
 type Parsed = Result<Expr, ExprFault>;
 
-impl<'a> Parser<'a> {
+impl<'a> Parser<'a, '_> {
     fn advance(&mut self) -> Result<Token<'a>, ExprFault> {
         let (at, token) = self.lexer.next()?;
         self.at = at;
@@ -68,7 +85,7 @@ impl<'a> Parser<'a> {
         if self.take(token)? {
             return Ok(());
         }
-        Err(ExprFault::new(self.at, format!("expected {}, found {}", token.describe(), self.token.describe())))
+        Err(ExprFault::new(self.at, format_args!("expected {token}, found {}", self.token)))
     }
 
     /// Runs a rule that may be entered again before it returns.
@@ -96,18 +113,20 @@ impl<'a> Parser<'a> {
         if self.token != *operator {
             return Ok(first);
         }
-        let mut parts = vec![first];
+        let mut parts = Vec::new();
+        push(&mut parts, first, self.memory)?;
         while self.take(operator)? {
-            parts.push(part(self)?);
+            let next = part(self)?;
+            push(&mut parts, next, self.memory)?;
         }
-        grow(at, node(parts))
+        self.grow(at, node(parts))
     }
 
     fn not(&mut self) -> Parsed {
         let at = self.at;
         if self.take(&Token::Not)? {
             let inner = self.nest(Self::not)?;
-            return grow(at, Node::Not(Box::new(inner)));
+            return self.grow(at, Node::Not(Box::new(inner)));
         }
         self.comparison()
     }
@@ -115,19 +134,24 @@ impl<'a> Parser<'a> {
     fn comparison(&mut self) -> Parsed {
         let at = self.at;
         let left = self.sum()?;
+        self.compared(at, left)
+    }
+
+    /// A value that may be compared.
+    fn compared(&mut self, at: usize, left: Expr) -> Parsed {
         match self.token {
             Token::Compare(op) => {
                 self.advance()?;
                 let right = self.sum()?;
                 let Token::Compare(second) = self.token else {
-                    return grow(at, Node::Compare(op, Box::new(left), Box::new(right)));
+                    return self.grow(at, Node::Compare(op, Box::new(left), Box::new(right)));
                 };
                 if !same_direction(op, second) {
                     return Err(ExprFault::new(self.at, "only '<' with '<' or '>' with '>' make a range"));
                 }
                 self.advance()?;
                 let high = self.sum()?;
-                grow(at, Node::Range(Box::new(left), op, Box::new(right), second, Box::new(high)))
+                self.grow(at, Node::Range(Box::new(left), op, Box::new(right), second, Box::new(high)))
             }
             Token::In => {
                 self.advance()?;
@@ -142,8 +166,8 @@ impl<'a> Parser<'a> {
                 self.advance()?;
                 let pattern_at = self.at;
                 match self.advance()? {
-                    Token::Str(pattern) => grow(at, Node::Like(Box::new(left), pattern)),
-                    token => Err(ExprFault::new(pattern_at, format!("expected a string, found {}", token.describe()))),
+                    Token::Str(pattern) => self.grow(at, Node::Like(Box::new(left), pattern)),
+                    token => Err(ExprFault::new(pattern_at, format_args!("expected a string, found {token}"))),
                 }
             }
             _ => Ok(left),
@@ -152,166 +176,77 @@ impl<'a> Parser<'a> {
 
     fn membership(&mut self, at: usize, value: Expr, negated: bool) -> Parsed {
         self.expect(&Token::OpenList)?;
-        let list = self.items(&Token::CloseList)?;
-        grow(at, Node::In { value: Box::new(value), list, negated })
+        let list = self.list()?;
+        self.grow(at, Node::In { value: Box::new(value), list, negated })
     }
 
-    /// Comma-separated expressions up to the closing token; a comma may precede it.
-    fn items(&mut self, close: &Token<'_>) -> Result<Vec<Expr>, ExprFault> {
-        let mut items = Vec::new();
-        while self.token != *close {
-            items.push(self.nest(Self::any)?);
+    /// The elements of a list up to its end; a comma may precede it.
+    fn list(&mut self) -> Result<List, ExprFault> {
+        let mut list = List::default();
+        while self.token != Token::CloseList {
+            if !self.constant(&mut list)? {
+                let item = self.nest(Self::any)?;
+                list.push(item, self.memory)?;
+            }
             if !self.take(&Token::Comma)? {
                 break;
             }
         }
-        self.expect(close)?;
-        Ok(items)
+        self.expect(&Token::CloseList)?;
+        Ok(list)
     }
 
-    fn sum(&mut self) -> Parsed {
-        let at = self.at;
-        let mut left = self.product()?;
-        loop {
-            let op = match self.token {
-                Token::Plus => ArithmeticOp::Add,
-                Token::Minus => ArithmeticOp::Subtract,
-                _ => return Ok(left),
-            };
-            self.advance()?;
-            let right = self.product()?;
-            left = grow(at, Node::Arithmetic(op, Box::new(left), Box::new(right)))?;
+    /// Takes an element of a list that is one token, without a node for it. False: it is another element.
+    fn constant(&mut self, list: &mut List) -> Result<bool, ExprFault> {
+        if !matches!(self.token, Token::Int(_) | Token::Str(_)) {
+            return Ok(false);
         }
-    }
-
-    fn product(&mut self) -> Parsed {
-        let at = self.at;
-        let mut left = self.sign()?;
-        loop {
-            let op = match self.token {
-                Token::Star => ArithmeticOp::Multiply,
-                Token::Slash => ArithmeticOp::Divide,
-                Token::Percent => ArithmeticOp::Modulo,
-                _ => return Ok(left),
-            };
-            self.advance()?;
-            let right = self.sign()?;
-            left = grow(at, Node::Arithmetic(op, Box::new(left), Box::new(right)))?;
+        let mut ahead = self.lexer;
+        if !matches!(ahead.next(), Ok((_, Token::Comma | Token::CloseList))) {
+            return Ok(false);
         }
-    }
-
-    fn sign(&mut self) -> Parsed {
-        let at = self.at;
-        if self.take(&Token::Plus)? {
-            return self.nest(Self::sign);
-        }
-        if !self.take(&Token::Minus)? {
-            return self.power();
-        }
-        if let Token::Int(magnitude) = self.token {
-            let operand_at = self.at;
-            self.advance()?;
-            if self.token != Token::Power {
-                // Read together with its sign, because the smallest integer has no positive counterpart.
-                return grow(at, Node::Literal(Literal::Int(negative(at, magnitude)?)));
-            }
-            let base = grow(operand_at, Node::Literal(Literal::Int(positive(operand_at, magnitude)?)))?;
-            let power = self.powers(operand_at, base)?;
-            return grow(at, Node::Negate(Box::new(power)));
-        }
-        let operand = self.nest(Self::sign)?;
-        match operand.node {
-            Node::Literal(Literal::Int(v)) => match v.checked_neg() {
-                Some(v) => grow(at, Node::Literal(Literal::Int(v))),
-                None => Err(ExprFault::new(at, "integer does not fit 64 bits")),
-            },
-            Node::Literal(Literal::Float(v)) => grow(at, Node::Literal(Literal::Float(-v))),
-            _ => grow(at, Node::Negate(Box::new(operand))),
-        }
-    }
-
-    fn power(&mut self) -> Parsed {
-        let at = self.at;
-        let base = self.primary()?;
-        self.powers(at, base)
-    }
-
-    /// `**` is left-associative, as in Milvus' grammar.
-    fn powers(&mut self, at: usize, base: Expr) -> Parsed {
-        let mut left = base;
-        while self.take(&Token::Power)? {
-            let right =
-                if matches!(self.token, Token::Minus | Token::Plus) { self.nest(Self::sign)? } else { self.primary()? };
-            left = grow(at, Node::Arithmetic(ArithmeticOp::Power, Box::new(left), Box::new(right)))?;
-        }
-        Ok(left)
-    }
-
-    fn primary(&mut self) -> Parsed {
         let at = self.at;
         match self.advance()? {
-            Token::Int(v) => grow(at, Node::Literal(Literal::Int(positive(at, v)?))),
-            Token::Float(v) => grow(at, Node::Literal(Literal::Float(v))),
-            Token::Str(v) => grow(at, Node::Literal(Literal::Str(v))),
-            Token::Bool(v) => grow(at, Node::Literal(Literal::Bool(v))),
-            Token::Open => {
-                let inner = self.nest(Self::any)?;
-                self.expect(&Token::Close)?;
-                Ok(inner)
-            }
-            Token::OpenList => {
-                let items = self.items(&Token::CloseList)?;
-                grow(at, Node::List(items))
-            }
-            Token::Exists => {
-                let operand_at = self.at;
-                let bracketed = self.take(&Token::Open)?;
-                let Token::Name(name) = self.advance()? else {
-                    return Err(ExprFault::new(operand_at, "exists needs a JSON key"));
-                };
-                let column = self.column(name)?;
-                if bracketed {
-                    self.expect(&Token::Close)?;
-                }
-                grow(at, Node::Exists(column))
-            }
-            Token::Name(name) if self.token == Token::Open => {
-                let Some(function) = Function::named(name) else {
-                    return Err(ExprFault::new(at, format!("there is no function '{name}'")));
-                };
-                self.advance()?;
-                let arguments = self.items(&Token::Close)?;
-                grow(at, Node::Call(function, arguments))
-            }
-            Token::Name(name) => {
-                let column = self.column(name)?;
-                grow(at, Node::Column(column))
-            }
-            token => Err(ExprFault::new(at, format!("expected a value, found {}", token.describe()))),
+            Token::Int(value) => list.push_int(at, positive(at, value)?, self.memory)?,
+            Token::Str(text) => list.push_text(at, &text, self.memory)?,
+            _ => {}
         }
+        Ok(true)
     }
 
-    fn column(&mut self, name: &str) -> Result<Column, ExprFault> {
-        let mut path = Vec::new();
-        while self.take(&Token::OpenList)? {
-            let at = self.at;
-            path.push(match self.advance()? {
-                Token::Int(index) => Step::Index(index),
-                Token::Str(key) if !key.is_empty() => Step::Key(key),
-                Token::Str(_) => return Err(ExprFault::new(at, format!("a key of {name} is empty"))),
-                token => {
-                    return Err(ExprFault::new(
-                        at,
-                        format!("a key of {name} is a string or a number, not {}", token.describe()),
-                    ));
-                }
-            });
-            self.expect(&Token::CloseList)?;
-            if path.len() > usize::from(MAX_DEPTH) {
-                return Err(too_deep(at));
+    fn arguments(&mut self) -> Result<Vec<Expr>, ExprFault> {
+        let mut arguments = Vec::new();
+        while self.token != Token::Close {
+            let argument = self.nest(Self::any)?;
+            push(&mut arguments, argument, self.memory)?;
+            if !self.take(&Token::Comma)? {
+                break;
             }
         }
-        Ok(Column { name: name.to_owned(), path })
+        self.expect(&Token::Close)?;
+        Ok(arguments)
+    }
+
+    /// Makes a node of its children, unless the tree gets too deep.
+    fn grow(&mut self, at: usize, node: Node) -> Parsed {
+        let deepest = |parts: &[Expr]| parts.iter().map(|p| p.depth).max().unwrap_or(0);
+        // Children in boxes, and texts.
+        let (below, boxes, texts) = match &node {
+            Node::Literal(Literal::Str(_)) | Node::Exists(_) | Node::Column(_) => (0, 0, 1),
+            Node::Literal(_) => (0, 0, 0),
+            Node::List(list) => (list.depth(), 0, 0),
+            Node::All(parts) | Node::Any(parts) | Node::Call(_, parts) => (deepest(parts), 0, 0),
+            Node::Not(inner) | Node::Negate(inner) => (inner.depth, 1, 0),
+            Node::Like(inner, _) => (inner.depth, 1, 1),
+            Node::Arithmetic(_, left, right) | Node::Compare(_, left, right) => (left.depth.max(right.depth), 2, 0),
+            Node::Range(low, _, value, _, high) => (low.depth.max(value.depth).max(high.depth), 3, 0),
+            Node::In { value, list, .. } => (value.depth.max(list.depth()), 1, 0),
+        };
+        if below >= MAX_DEPTH {
+            return Err(too_deep(at));
+        }
+        self.memory.take((boxes * (size_of::<Expr>() + ALLOCATION) + texts * ALLOCATION) as u64)?;
+        Ok(Expr { at, depth: below + 1, node })
     }
 }
 
@@ -321,32 +256,6 @@ fn same_direction(first: CompareOp, second: CompareOp) -> bool {
     rising(first) && rising(second) || falling(first) && falling(second)
 }
 
-fn positive(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
-    i64::try_from(magnitude).map_err(|_| ExprFault::new(at, format!("integer {magnitude} does not fit 64 bits")))
-}
-
-fn negative(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
-    0i64.checked_sub_unsigned(magnitude)
-        .ok_or_else(|| ExprFault::new(at, format!("integer -{magnitude} does not fit 64 bits")))
-}
-
 fn too_deep(at: usize) -> ExprFault {
-    ExprFault::new(at, format!("expression is nested deeper than {MAX_DEPTH} levels"))
-}
-
-/// Makes a node of its children, unless the tree gets too deep.
-fn grow(at: usize, node: Node) -> Parsed {
-    let deepest = |parts: &[Expr]| parts.iter().map(|p| p.depth).max().unwrap_or(0);
-    let below = match &node {
-        Node::Literal(_) | Node::Column(_) | Node::Exists(_) => 0,
-        Node::List(parts) | Node::All(parts) | Node::Any(parts) | Node::Call(_, parts) => deepest(parts),
-        Node::Not(inner) | Node::Negate(inner) | Node::Like(inner, _) => inner.depth,
-        Node::Arithmetic(_, left, right) | Node::Compare(_, left, right) => left.depth.max(right.depth),
-        Node::Range(low, _, value, _, high) => low.depth.max(value.depth).max(high.depth),
-        Node::In { value, list, .. } => value.depth.max(deepest(list)),
-    };
-    if below >= MAX_DEPTH {
-        return Err(too_deep(at));
-    }
-    Ok(Expr { at, depth: below + 1, node })
+    ExprFault::new(at, format_args!("expression is nested deeper than {MAX_DEPTH} levels"))
 }

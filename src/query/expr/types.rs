@@ -41,7 +41,7 @@ pub(super) fn whole_json(at: usize) -> ExprFault {
 }
 
 pub(super) fn mismatch(at: usize, left: &str, right: &str) -> ExprFault {
-    ExprFault::new(at, format!("comparisons between {left} and {right} are not supported"))
+    ExprFault::new(at, format_args!("comparisons between {left} and {right} are not supported"))
 }
 
 /// The constant as a value of the source's type. Integers become floats for a float field, never the reverse. Their range
@@ -54,7 +54,7 @@ pub(super) fn fit(at: usize, source: &ValueSource, literal: Literal) -> Result<L
         | (DataType::VarChar, literal @ Literal::Str(_)) => Ok(literal),
         (kind, literal @ Literal::Int(_)) if is_integer(kind) => Ok(literal),
         (kind, Literal::Float(value)) if is_integer(kind) => {
-            Err(ExprFault::new(at, format!("cannot cast value to {}, value: {value:?}", kind.name())))
+            Err(ExprFault::new(at, format_args!("cannot cast value to {}, value: {value:?}", kind.name())))
         }
         (kind, Literal::Int(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value as f64))),
         (kind, Literal::Float(value)) if is_float(kind) => Ok(Literal::Float(rounded(kind, value))),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     model::SearchError,
-    query::{Fusion, Hybrid, QueryError, QueryLimits, ReadSet, compile, hybrid},
+    query::{Fusion, Hybrid, QueryError, QueryLimits, ReadSet, hybrid},
 };
 
 fn rows(ids: std::ops::Range<i64>) -> Vec<Row> {

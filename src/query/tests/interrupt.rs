@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::{super::interrupt::Interrupt, *};
 use crate::query::{
-    Query, QueryError, QueryLimits, ReadSet, Scope, compile, count::count_until, count::matching_keys_until,
+    Query, QueryError, QueryLimits, ReadSet, Scope, count::count_until, count::matching_keys_until,
     search::search_until, select::query_until,
 };
 

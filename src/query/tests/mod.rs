@@ -18,7 +18,7 @@ use crate::{
     binlog::LogIds,
     config::BinlogConfig,
     graph::{GraphBuilder, GraphShape},
-    kit::model as fixture,
+    kit::{filters::compile, model as fixture},
     model::{
         Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, IndexPart, LogId, Metric,
         PartitionId, PrimaryKey, Segment, SegmentId, SegmentIndex, Timestamp,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use proptest::prelude::*;
 
 use super::*;
-use crate::query::{Query, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, matching_keys, query};
+use crate::query::{Query, QueryLimits, ReadSet, Scope, ScopedDelete, count, matching_keys, query};
 
 #[derive(Debug, Clone)]
 pub(super) struct SourceSpec {

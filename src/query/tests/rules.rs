@@ -12,8 +12,8 @@ use crate::{
     memory::Pool,
     model::RequestError,
     query::{
-        Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, compile, count, interrupt::Interrupt,
-        matching_keys, query, search,
+        Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, count, interrupt::Interrupt, matching_keys,
+        query, search,
     },
     storage::{NewestDeletes, StorageError, Vectors},
 };

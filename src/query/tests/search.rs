@@ -13,7 +13,7 @@ use crate::{
     error::{Classify, ErrorKind},
     memory::Pool,
     model::SearchError,
-    query::{Found, Grouping, QueryError, QueryLimits, Range, ReadSet, ScopedDelete, compile, search},
+    query::{Found, Grouping, QueryError, QueryLimits, Range, ReadSet, ScopedDelete, search},
 };
 
 fn row(row_id: i64, ts: u64, key: i64, number: i64) -> Row {

@@ -7,8 +7,8 @@ use crate::{
     config::Config,
     coordinator::CollectionCell,
     error::{Classify, ErrorKind},
+    kit::filters::compile,
     model::{PlanState, Segment},
-    query::compile,
 };
 
 const NAME: &str = "c";

@@ -9,9 +9,8 @@ use super::{super::*, World};
 use crate::{
     coordinator::CollectionCell,
     ingest::{DeleteOp, Write},
-    kit::model,
+    kit::{filters::compile, model},
     model::{DataType, Field, FieldId, PrimaryKey, Timestamp},
-    query::compile,
 };
 
 const NAME: &str = "values";

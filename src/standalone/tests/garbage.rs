@@ -9,8 +9,7 @@ use crate::{
     config::Config,
     coordinator::CollectionCell,
     error::{Classify, ErrorKind},
-    kit::{gate::Operation, within},
-    query::compile,
+    kit::{filters::compile, gate::Operation, within},
     standalone::Rows,
 };
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     coordinator::{CollectionCell, control::PauseScope},
-    kit::gate::Operation,
+    kit::{filters, gate::Operation},
     model::SegmentId,
 };
 
@@ -50,7 +50,7 @@ async fn sources_are_searched_until_the_output_has_its_index() {
     assert_eq!((cell.segment(output).unwrap().delta_rows, cell.segment(sources[0]).unwrap().delta_rows), (20, 0));
     assert_eq!(searched(&world, &cell), sources);
     check(&found(&world, &cell, near(4_000, 50)).await, &live, 4_000);
-    let rows = Rows::matching(compile_filter("id % 2 == 0", &cell.meta().schema).unwrap());
+    let rows = Rows::matching(filters::compile("id % 2 == 0", &cell.meta().schema).unwrap());
     let even = live.iter().copied().filter(|key| key % 2 == 0).collect();
     check(&found(&world, &cell, SearchRequest { rows, ..near(4_000, 50) }).await, &even, 4_000);
     world.release();

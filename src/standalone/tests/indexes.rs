@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::Config,
     coordinator::{CollectionCell, control::IndexStanding},
-    kit::gate::Operation,
+    kit::{filters, gate::Operation},
     model::{FieldId, PlanKind, PlanState, SegmentId},
 };
 
@@ -114,7 +114,7 @@ async fn segments_get_their_index_and_searches_use_it() {
     assert_eq!((last[0], last.len()), (ROWS + 9, 20));
     check(&last, &live, ROWS + 9);
     for (filter, matches) in [("id % 1 == 0", 1), ("id % 2 == 0", 2), ("id % 400 == 0", 400)] {
-        let rows = Rows::matching(compile_filter(filter, &cell.meta().schema).unwrap());
+        let rows = Rows::matching(filters::compile(filter, &cell.meta().schema).unwrap());
         let answer = found(&world, &cell, SearchRequest { rows, ..near(4_000, 10) }).await;
         let live = live.iter().copied().filter(|key| key % matches == 0).collect();
         assert_eq!(answer.len(), 10, "{filter}");

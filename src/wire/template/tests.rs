@@ -1,5 +1,8 @@
 use super::*;
-use crate::wire::proto::schema::{BoolArray, DoubleArray, JsonArray, LongArray, StringArray, TemplateArrayValueArray};
+use crate::{
+    kit::pools,
+    wire::proto::schema::{BoolArray, DoubleArray, JsonArray, LongArray, StringArray, TemplateArrayValueArray},
+};
 
 const MOST: usize = 1000;
 
@@ -9,7 +12,7 @@ fn list(data: Data) -> Val {
 
 fn filled(expr: &str, values: &[(&str, Val)]) -> Result<String, TemplateError> {
     let value = |(name, value): &(&str, Val)| ((*name).to_owned(), TemplateValue { val: Some(value.clone()) });
-    fill(expr, &values.iter().map(value).collect(), MOST).map(Cow::into_owned)
+    fill(expr, &values.iter().map(value).collect(), MOST, &mut pools::ample()).map(Cow::into_owned)
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn only_placeholders_outside_of_texts_are_filled() {
     ] {
         assert_eq!(filled(expr, &values), Ok(expected.to_owned()), "{expr}");
     }
-    assert_eq!(fill("x > {a}", &HashMap::new(), MOST), Ok(Cow::Borrowed("x > {a}")));
+    assert_eq!(fill("x > {a}", &HashMap::new(), MOST, &mut pools::ample()), Ok(Cow::Borrowed("x > {a}")));
 }
 
 #[test]
@@ -82,4 +85,17 @@ fn a_large_value_in_many_places_is_given_up() {
     assert_eq!(filled(&"{v}".repeat(100_000), &[("v", long)]), Err(TemplateError::TooLong { most: MOST }));
     let empty = Val::StringVal(String::new());
     assert_eq!(filled(&"x".repeat(1001), &[("v", empty)]), Err(TemplateError::TooLong { most: MOST }));
+}
+
+#[test]
+fn the_text_takes_its_memory_before_it_is_written() {
+    let value = TemplateValue { val: Some(Val::StringVal("x".repeat(3000))) };
+    let values = HashMap::from([("v".to_owned(), value)]);
+    let growth = pools::growth(64 << 10);
+    let mut memory = growth.of_call(0);
+    let (fits, exceeds) = ("{v}".repeat(20), "{v}".repeat(30));
+    let text = fill(&fits, &values, 1 << 20, &mut memory).unwrap();
+    assert!(growth.used_bytes() >= text.len() as u64, "{} of {}", growth.used_bytes(), text.len());
+    let refused = fill(&exceeds, &values, 1 << 20, &mut growth.of_call(0)).unwrap_err();
+    assert!(matches!(refused, TemplateError::Memory(_)), "{refused}");
 }

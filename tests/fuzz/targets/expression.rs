@@ -5,10 +5,14 @@ use std::sync::LazyLock;
 use arrow_array::{Array as _, Int64Array, RecordBatch, cast::AsArray, types::Int64Type};
 use datacoord::{
     model::{CollectionSchema, PkRange, PrimaryKey},
-    query::{compile, expr},
+    query::{self, expr::MAX_DEPTH},
 };
 
-use super::schema;
+use super::{memory, schema};
+use crate::kit::{
+    filters::{compile, parse},
+    pools,
+};
 
 static ROWS: LazyLock<(CollectionSchema, RecordBatch, Int64Array)> = LazyLock::new(|| {
     let rows = schema::rows();
@@ -18,10 +22,11 @@ static ROWS: LazyLock<(CollectionSchema, RecordBatch, Int64Array)> = LazyLock::n
 
 pub(super) fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    let Ok(tree) = expr::parse(&text) else { return };
+    takes_its_memory(&text);
+    let Ok(tree) = parse(&text) else { return };
     if let Some(tree) = &tree {
         let printed = tree.to_string();
-        match expr::parse(&printed) {
+        match parse(&printed) {
             Ok(again) => assert_eq!(again.as_ref(), Some(tree), "{printed}"),
             // Parentheses are levels too, and a printed tree has more of them.
             Err(error) => assert!(is_too_deep(&error.to_string()), "{printed}: {error}"),
@@ -43,7 +48,22 @@ pub(super) fn run(input: &[u8]) {
 }
 
 fn is_too_deep(error: &str) -> bool {
-    error.contains(&expr::MAX_DEPTH.to_string())
+    error.contains(&MAX_DEPTH.to_string())
+}
+
+/// With little memory the text is refused, or it fits: it never becomes more than there is.
+fn takes_its_memory(text: &str) {
+    /// Of each of two pools.
+    const POOL: u64 = 32 << 10;
+    /// Tokens on their way, a message, and steps of the pools.
+    const BESIDE: usize = 64 << 10;
+    let growth = pools::growth(POOL);
+    let watch = memory::Watch::begin();
+    let compiled = query::compile(text, &ROWS.0, &growth);
+    let peak = watch.peak();
+    drop(compiled);
+    assert!(peak <= 2 * POOL as usize + BESIDE + 2 * text.len(), "{text}: {peak} bytes were held");
+    assert_eq!(growth.used_bytes(), 0, "it was given back");
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

@@ -1,8 +1,16 @@
 //! Refused expressions: the column (in characters, from 1) and the message.
 
 use super::{
-    super::{MAX_BYTES, MAX_DEPTH, compile, parse},
+    super::{FilterError, MAX_BYTES, MAX_DEPTH},
     schema, strict_schema,
+};
+use crate::{
+    error::{Classify as _, ErrorKind},
+    kit::{
+        filters::{compile, parse},
+        pools,
+    },
+    query::expr,
 };
 
 fn fault(text: &str) -> (usize, String) {
@@ -197,4 +205,41 @@ fn limits() {
     ] {
         assert_eq!(parse(&text).is_ok(), fits, "{}…", &text[..20]);
     }
+}
+
+#[test]
+fn an_expression_takes_its_memory_and_gives_it_back_with_the_last_clone() {
+    let (growth, schema) = (pools::growth(256 << 10), schema());
+    let compiled = |text: &str| expr::compile(text, &schema, &growth);
+    let keys: Vec<String> = (0..500).map(|key| key.to_string()).collect();
+    let text = format!("id in [{}]", keys.join(","));
+    let bound = compiled(&text).unwrap().unwrap();
+    assert!(growth.used_bytes() >= 500 * 40, "{} for 500 keys", growth.used_bytes());
+    let twin = bound.clone();
+    drop(bound);
+    assert!(growth.used_bytes() >= 500 * 40, "the other one has it");
+    drop(twin);
+    assert_eq!(growth.used_bytes(), 0);
+
+    // Of all keys in a list only different ones are kept.
+    assert!(compiled(&format!("id in [{}]", "7,".repeat(4000))).is_ok());
+    for text in [
+        format!("id in [{}]", "7,".repeat(40_000)),
+        format!("s in [{}]", "'',".repeat(40_000)),
+        format!("id == 1{}", " or id == 1".repeat(4000)),
+        format!("json_contains_any(js['a'], [{}])", "1,".repeat(4000)),
+        format!("s like '{}'", "%_a".repeat(4000)),
+        format!("js{} == 1{}", "[0]".repeat(50), " or js[0] == 1".repeat(2000)),
+    ] {
+        let refused = compiled(&text).unwrap_err();
+        assert!(matches!(&refused, FilterError::Memory(full) if full.key == "some.key"), "{}: {refused}", &text[..20]);
+        assert_eq!(growth.used_bytes(), 0);
+    }
+    // It never fits, so that a client does not try again; with more beside it, it does not fit now.
+    assert_eq!(compiled(&format!("id in [{}]", "7,".repeat(40_000))).unwrap_err().kind(), ErrorKind::Invalid);
+    let mut others = [growth.of_call(0), growth.of_call(0)];
+    others.iter_mut().for_each(|other| other.take(250 << 10).unwrap());
+    assert_eq!(compiled(&text).unwrap_err().kind(), ErrorKind::Exhausted);
+    drop(others);
+    assert!(compiled(&text).is_ok());
 }

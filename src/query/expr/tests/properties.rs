@@ -6,14 +6,25 @@ use proptest::prelude::*;
 use super::{
     super::{
         ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
-        bind, compile, parse,
+        bind,
+        list::List,
     },
     rows, schema,
+};
+use crate::kit::{
+    filters::{compile, parse},
+    pools,
 };
 
 fn node(node: Node) -> Expr {
     // Display and equality of trees only use the node.
     Expr { at: 0, depth: 1, node }
+}
+
+fn list_of(items: Vec<Expr>) -> List {
+    let mut list = List::default();
+    items.into_iter().for_each(|item| list.push(item, &mut pools::ample()).unwrap());
+    list
 }
 
 fn literal() -> impl Strategy<Value = Literal> {
@@ -61,7 +72,7 @@ fn tree() -> impl Strategy<Value = Expr> {
             Function::ArrayLength,
         ]);
         prop_oneof![
-            list.clone().prop_map(Node::List),
+            list.clone().prop_map(|items| Node::List(list_of(items))),
             chain.clone().prop_map(Node::All),
             chain.prop_map(Node::Any),
             some().prop_map(Node::Not),
@@ -73,7 +84,11 @@ fn tree() -> impl Strategy<Value = Expr> {
             (arithmetic, some(), some()).prop_map(|(op, a, b)| Node::Arithmetic(op, a, b)),
             (compare_op(), some(), some()).prop_map(|(op, a, b)| Node::Compare(op, a, b)),
             (range, some(), some(), some()).prop_map(|((op1, op2), a, b, c)| Node::Range(a, op1, b, op2, c)),
-            (some(), list.clone(), any::<bool>()).prop_map(|(value, list, negated)| Node::In { value, list, negated }),
+            (some(), list.clone(), any::<bool>()).prop_map(|(value, list, negated)| Node::In {
+                value,
+                list: list_of(list),
+                negated
+            }),
             (some(), any::<String>()).prop_map(|(value, pattern)| Node::Like(value, pattern)),
             (function, list).prop_map(|(function, list)| Node::Call(function, list)),
         ]
@@ -151,7 +166,7 @@ proptest! {
 
     #[test]
     fn any_tree_has_a_result(tree in tree()) {
-        if let Ok(bound) = bind("", &tree, &schema()) {
+        if let Ok(bound) = bind("", &tree, &schema(), pools::ample()) {
             bound.evaluate(&rows()).map_err(|e| TestCaseError::fail(format!("{e}")))?;
         }
     }

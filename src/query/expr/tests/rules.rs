@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, RecordBatch};
 
-use super::{super::compile, rows, schema};
+use super::{rows, schema};
 use crate::{
     json,
+    kit::filters::compile,
     model::{FieldId, PkRange, PrimaryKey},
     query::eval::array::fixture::longs,
 };
