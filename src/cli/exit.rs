@@ -36,12 +36,12 @@ pub(super) enum Exit {
 /// A failure that the command itself has found.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct Failure {
+pub(super) struct CommandFailure {
     pub(super) exit: Exit,
     pub(super) text: String,
 }
 
-impl Failure {
+impl CommandFailure {
     pub(super) fn error(exit: Exit, text: impl Into<String>) -> anyhow::Error {
         Self { exit, text: text.into() }.into()
     }
@@ -54,7 +54,7 @@ impl Exit {
     }
 
     fn of_cause(cause: &(dyn Error + 'static)) -> Option<Self> {
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
+        if let Some(failure) = cause.downcast_ref::<CommandFailure>() {
             return Some(failure.exit);
         }
         if cause.is::<ConfigError>() {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn codes_of_the_command_itself() {
-        assert_eq!(Exit::of(&Failure::error(Exit::Damaged, "x")) as u8, 6);
+        assert_eq!(Exit::of(&CommandFailure::error(Exit::Damaged, "x")) as u8, 6);
         assert_eq!(Exit::of(&ConfigError::Contradiction("x".to_owned()).into()) as u8, 78);
         assert_eq!(Exit::of(&anyhow::anyhow!("x")) as u8, 1);
     }

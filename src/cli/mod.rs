@@ -26,7 +26,7 @@ use anyhow::Context as _;
 use clap::Args;
 
 use self::{
-    args::{Asked, Cli, Command, DemoFlags, PlaceFlags, ServeFlags},
+    args::{Cli, Command, DemoFlags, PlaceFlags, ServeFlags, ServerCommand},
     exit::Exit,
     operator::Session,
 };
@@ -102,7 +102,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 /// Connects to the server and runs a command with its own flags.
 fn ask<T: Args>(
     place: &PlaceFlags,
-    asked: Asked<T>,
+    asked: ServerCommand<T>,
     command: impl AsyncFnOnce(Session, T) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     block_on(async { command(Session::open(place, asked.server).await?, asked.flags).await })

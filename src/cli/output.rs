@@ -8,12 +8,12 @@ use serde::Serialize;
 
 /// The form of a command's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Output {
+pub(super) enum OutputForm {
     People,
     Json,
 }
 
-impl Output {
+impl OutputForm {
     pub(super) fn of(json: bool) -> Self {
         if json { Self::Json } else { Self::People }
     }

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::{
     args::{ConfigAction, ConfigFlags, PlaceFlags},
-    output::Output,
+    output::OutputForm,
     show,
 };
 use crate::{
     config::{
         self,
-        layers::{self, Entry},
+        layers::{self, SettingInEffect},
     },
     server,
 };
@@ -18,7 +18,7 @@ use crate::{
 /// The answer of `show`.
 #[derive(Debug, Serialize)]
 struct Settings {
-    settings: Vec<Entry>,
+    settings: Vec<SettingInEffect>,
 }
 
 /// The answer of `check`, for settings that are right.
@@ -44,7 +44,7 @@ pub(super) fn run(place: &PlaceFlags, flags: &ConfigFlags) -> anyhow::Result<()>
         return Ok(());
     }
     let mut loaded = layers::load(&place.sources(&flags.layers))?;
-    let output = Output::of(flags.json);
+    let output = OutputForm::of(flags.json);
     match flags.action {
         ConfigAction::Show => {
             let settings = Settings { settings: loaded.entries() };

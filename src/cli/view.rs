@@ -9,7 +9,7 @@ use crate::wire::proto::datacoord::{
 
 /// The answer of `status`. Members that the server sent are named as in its messages.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(super) struct Status {
+pub(super) struct StatusView {
     pub(super) version: String,
     /// `host:port`.
     pub(super) endpoint: String,

@@ -20,4 +20,4 @@ mod tests;
 pub use connection::{Access, Client};
 pub use error::{ClientError, ClientErrorKind};
 pub use login::Login;
-pub use overview::Health;
+pub use overview::ServerHealth;

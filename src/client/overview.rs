@@ -17,7 +17,7 @@ use crate::{
 
 /// The server's word about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
+pub struct ServerHealth {
     pub is_healthy: bool,
     /// Why it is not.
     pub reasons: Vec<String>,
@@ -28,11 +28,11 @@ impl Client {
     ///
     /// # Errors
     /// Those of a call.
-    pub async fn health(&self) -> Result<Health, ClientError> {
+    pub async fn health(&self) -> Result<ServerHealth, ClientError> {
         let call = "CheckHealth";
         let answer = answered(call, self.milvus.clone().check_health(CheckHealthRequest {}).await)?;
         succeeded(call, answer.status)?;
-        Ok(Health { is_healthy: answer.is_healthy, reasons: answer.reasons })
+        Ok(ServerHealth { is_healthy: answer.is_healthy, reasons: answer.reasons })
     }
 
     /// The server's time, milliseconds since 1970.

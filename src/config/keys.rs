@@ -330,6 +330,9 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     },
+    path!("queryNode.mmapDirPath", query.mapped_indexes,
+        "Folder on a local disk: open indexes are mapped from files in it, so that the kernel can take their memory back. \
+         They count towards datacoord.vectorCache.memoryLimit all the same. Empty: they are in memory."),
     path!("datacoord.dataDir", server.data_dir,
         "Metadata store, write-ahead log and, with local storage, the binlogs are below it."),
     address!("datacoord.grpc.address", grpc_listen, "IP address the gRPC services listen on."),
@@ -394,9 +397,6 @@ pub(super) const KEYS: &[Key] = &[
         "Memory for running queries and their answers, all together; 0: a share of memory.limit."),
     key!("datacoord.query.maxConcurrency", Count, Some((0.0, 1024.0)), Count(config.query.max_concurrency),
         "Queries that run at once, others wait in order; 0: two for each core, and four at least."),
-    path!("queryNode.mmapDirPath", query.mapped_indexes,
-        "Folder on a local disk: open indexes are mapped from files in it, so that the kernel can take their memory back. \
-         They count towards datacoord.vectorCache.memoryLimit all the same. Empty: they are in memory."),
     key!("datacoord.cache.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.caches_bytes),
         "Memory for the caches of the catalog and of filters over keys; 0: a share of memory.limit."),
     key!("datacoord.vectorCache.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.vectors_bytes),

@@ -82,7 +82,7 @@ pub struct LoadedConfig {
 
 /// A key with its value in effect.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Entry {
+pub struct SettingInEffect {
     pub key: &'static str,
     /// As YAML; a secret is masked.
     pub value: String,
@@ -92,8 +92,8 @@ pub struct Entry {
 
 impl LoadedConfig {
     /// Every key with its value and its origin. Masks secrets.
-    pub fn entries(&self) -> Vec<Entry> {
-        let entry = |(key, origin): (&Key, &ValueOrigin)| Entry {
+    pub fn entries(&self) -> Vec<SettingInEffect> {
+        let entry = |(key, origin): (&Key, &ValueOrigin)| SettingInEffect {
             key: key.name,
             value: (key.get)(&self.raw).yaml(key.unit),
             origin: origin.to_string(),

@@ -13,14 +13,14 @@ use rustc_hash::FxHashSet;
 use crate::model::{Group, Lsn, PartitionId, Segment, SegmentId, SegmentLevel, SegmentState};
 
 /// Ascending by id, no id twice.
-type List = Arc<[Segment]>;
+type SegmentList = Arc<[Segment]>;
 
 /// The segments that the catalog knows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SegmentTable {
     /// Live segments; no list is empty.
-    groups: BTreeMap<Arc<Group>, List>,
-    dropped: List,
+    groups: BTreeMap<Arc<Group>, SegmentList>,
+    dropped: SegmentList,
     /// Ids of all of them. Lets a look-up over all collections reject an absent id cheaply.
     known: FxHashSet<SegmentId>,
     sums: Sums,
@@ -119,7 +119,7 @@ impl SegmentTable {
         self.groups.contains_key(group)
     }
 
-    pub(super) fn live_in(&self, group: &Group) -> List {
+    pub(super) fn live_in(&self, group: &Group) -> SegmentList {
         self.groups.get(group).map(Arc::clone).unwrap_or_default()
     }
 
@@ -130,7 +130,7 @@ impl SegmentTable {
         live
     }
 
-    pub(super) fn dropped(&self) -> &List {
+    pub(super) fn dropped(&self) -> &SegmentList {
         &self.dropped
     }
 
@@ -214,7 +214,7 @@ fn find(list: &[Segment], id: SegmentId) -> Option<&Segment> {
     list.binary_search_by_key(&id, |s| s.id).ok().and_then(|at| list.get(at))
 }
 
-fn merged(list: &[Segment], changes: Changes, sums: &mut Sums) -> List {
+fn merged(list: &[Segment], changes: Changes, sums: &mut Sums) -> SegmentList {
     let mut next = Vec::with_capacity(list.len() + changes.len());
     let mut old = list.iter().peekable();
     for (id, change) in changes {

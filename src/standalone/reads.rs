@@ -49,21 +49,21 @@ impl Rows {
     }
 }
 
-/// The search that a read set is for.
+/// The use of a read set.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Searched {
-    No,
+pub(super) enum ReadPurpose {
+    Query,
     /// By this field. Segments bring their index of it.
-    Field(FieldId),
+    Search(FieldId),
     /// The same, and sources of a merge may stand in for outputs without an index.
-    WithStandIns(FieldId),
+    SearchWithStandIns(FieldId),
 }
 
-impl Searched {
+impl ReadPurpose {
     fn field(self) -> Option<FieldId> {
         match self {
-            Self::No => None,
-            Self::Field(field) | Self::WithStandIns(field) => Some(field),
+            Self::Query => None,
+            Self::Search(field) | Self::SearchWithStandIns(field) => Some(field),
         }
     }
 }
@@ -103,7 +103,7 @@ impl Standalone {
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let read = self.read_set(cell, &rows, Searched::No).await?;
+            let read = self.read_set(cell, &rows, ReadPurpose::Query).await?;
             let scope = self.scope(cell, rows);
             let limits = self.query_limits(&admitted);
             let rows = query::query(&schema, read.set, Query { scope, output: fields, limit, offset }, &limits).await?;
@@ -117,7 +117,7 @@ impl Standalone {
         self.until_stop(async {
             let _admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
-            let read = self.read_set(cell, &rows, Searched::No).await?;
+            let read = self.read_set(cell, &rows, ReadPurpose::Query).await?;
             Ok(query::count(&schema, read.set, self.scope(cell, rows)).await?)
         })
         .await
@@ -134,7 +134,7 @@ impl Standalone {
             let admitted = self.queries.admit().await;
             let schema = Arc::clone(&cell.meta().schema);
             let rows = Rows { filter: Some(filter.clone()), partitions, ignore_growing: false };
-            let read = self.read_set(cell, &rows, Searched::No).await?;
+            let read = self.read_set(cell, &rows, ReadPurpose::Query).await?;
             let scope = self.scope(cell, rows);
             let keys = query::matching_keys(&schema, read.set, scope, &self.query_limits(&admitted)).await?;
             Ok(Matching { keys, older_than: read.older_than })
@@ -181,7 +181,7 @@ impl Standalone {
         &self,
         cell: &CollectionCell,
         rows: &Rows,
-        searched: Searched,
+        purpose: ReadPurpose,
     ) -> Result<PinnedRead, StandaloneError> {
         let partitions: Option<HashSet<PartitionId>> =
             rows.partitions.as_ref().map(|list| list.iter().copied().collect());
@@ -193,9 +193,11 @@ impl Standalone {
         }
         let memory = self.ingest.snapshot(cell.id);
         let older_than = memory.deletes_older_than();
-        let graph = searched.field().and_then(|field| self.coordinator.index_of(&cell.meta(), field));
-        let list = listed_early.unwrap_or_else(|| match (searched, graph) {
-            (Searched::WithStandIns(_), Some((index, _))) => self.coordinator.pinned_list_for_search(cell, index),
+        let graph = purpose.field().and_then(|field| self.coordinator.index_of(&cell.meta(), field));
+        let list = listed_early.unwrap_or_else(|| match (purpose, graph) {
+            (ReadPurpose::SearchWithStandIns(_), Some((index, _))) => {
+                self.coordinator.pinned_list_for_search(cell, index)
+            }
             _ => self.coordinator.pinned_list(cell),
         });
         // The definition last: a drop changes it before it takes segments out of the list. So rows of a drop that came

@@ -11,7 +11,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{
     Rows, Standalone, StandaloneError,
-    reads::{PinnedRead, Searched},
+    reads::{PinnedRead, ReadPurpose},
 };
 use crate::{
     coordinator::CollectionCell,
@@ -211,14 +211,14 @@ impl Standalone {
         let mut may_be_gone = true;
         let first = async {
             let PinnedRead { set, has_stand_ins, _pins, .. } =
-                self.read_set(cell, rows, Searched::WithStandIns(field)).await?;
+                self.read_set(cell, rows, ReadPurpose::SearchWithStandIns(field)).await?;
             may_be_gone = has_stand_ins;
             Ok::<_, StandaloneError>(over(set).await?)
         };
         match first.await {
             Err(error) if may_be_gone && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 tracing::debug!(collection = %cell.id, %error, "a search is repeated without stand-ins");
-                let PinnedRead { set, _pins, .. } = self.read_set(cell, rows, Searched::Field(field)).await?;
+                let PinnedRead { set, _pins, .. } = self.read_set(cell, rows, ReadPurpose::Search(field)).await?;
                 Ok(over(set).await?)
             }
             found => found,

@@ -130,9 +130,9 @@ impl From<fmt::Error> for TemplateFault {
     }
 }
 
-type Written = Result<(), TemplateFault>;
+type WriteResult = Result<(), TemplateFault>;
 
-fn write_value(out: &mut impl Write, value: &TemplateValue) -> Written {
+fn write_value(out: &mut impl Write, value: &TemplateValue) -> WriteResult {
     match &value.val {
         Some(Val::BoolVal(value)) => Ok(write!(out, "{value}")?),
         Some(Val::Int64Val(value)) => Ok(write!(out, "{value}")?),
@@ -144,7 +144,7 @@ fn write_value(out: &mut impl Write, value: &TemplateValue) -> Written {
     }
 }
 
-fn write_float(out: &mut impl Write, value: f64) -> Written {
+fn write_float(out: &mut impl Write, value: f64) -> WriteResult {
     if !value.is_finite() {
         return Err(TemplateFault::Value("no finite number"));
     }
@@ -166,7 +166,7 @@ fn write_text(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')
 }
 
-fn write_list(out: &mut impl Write, list: &TemplateArrayValue) -> Written {
+fn write_list(out: &mut impl Write, list: &TemplateArrayValue) -> WriteResult {
     match &list.data {
         Some(Data::ArrayData(list)) => write_items(out, &list.data, write_flat),
         _ => write_flat(out, list),
@@ -174,7 +174,7 @@ fn write_list(out: &mut impl Write, list: &TemplateArrayValue) -> Written {
 }
 
 /// A list of constants. A list within a list within a list has no meaning, and so there is no depth that a client could choose.
-fn write_flat(out: &mut impl Write, list: &TemplateArrayValue) -> Written {
+fn write_flat(out: &mut impl Write, list: &TemplateArrayValue) -> WriteResult {
     match &list.data {
         Some(Data::BoolData(list)) => write_items(out, &list.data, |out, value| Ok(write!(out, "{value}")?)),
         Some(Data::LongData(list)) => write_items(out, &list.data, |out, value| Ok(write!(out, "{value}")?)),
@@ -187,7 +187,7 @@ fn write_flat(out: &mut impl Write, list: &TemplateArrayValue) -> Written {
     }
 }
 
-fn write_items<T, W: Write>(out: &mut W, items: &[T], write: impl Fn(&mut W, &T) -> Written) -> Written {
+fn write_items<T, W: Write>(out: &mut W, items: &[T], write: impl Fn(&mut W, &T) -> WriteResult) -> WriteResult {
     out.write_char('[')?;
     for (place, item) in items.iter().enumerate() {
         if place > 0 {
@@ -198,7 +198,7 @@ fn write_items<T, W: Write>(out: &mut W, items: &[T], write: impl Fn(&mut W, &T)
     Ok(out.write_char(']')?)
 }
 
-fn write_json(out: &mut impl Write, json: &[u8]) -> Written {
+fn write_json(out: &mut impl Write, json: &[u8]) -> WriteResult {
     // Lists and objects are refused, and may be large as a tree.
     let is_scalar = !matches!(json.trim_ascii_start().first(), Some(b'[' | b'{'));
     match if is_scalar { serde_json::from_slice(json) } else { Ok(serde_json::Value::Null) } {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{CollectionName, Scope, collection, duration, interval};
+use super::{CollectionArgument, CommandScope, collection, duration, interval};
 use crate::wire::proto::datacoord::JobState;
 
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(in crate::cli) struct StatusFlags {
 pub(in crate::cli) struct SegmentsFlags {
     /// Name, alias or id of the collection
     #[arg(value_name = "COLLECTION", value_parser = collection)]
-    pub(in crate::cli) collection: CollectionName,
+    pub(in crate::cli) collection: CollectionArgument,
     /// Also segments that a compaction has replaced and that are not collected yet
     #[arg(long)]
     pub(in crate::cli) dropped: bool,
@@ -31,7 +31,7 @@ pub(in crate::cli) struct SegmentsFlags {
 pub(in crate::cli) struct ExplainFlags {
     /// Id of a segment, or name, alias or id of a collection
     #[arg(value_name = "SEGMENT|COLLECTION", value_parser = collection)]
-    pub(in crate::cli) subject: CollectionName,
+    pub(in crate::cli) subject: CollectionArgument,
     /// Most segments of a collection to explain; the counts are of all
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=100_000))]
     pub(in crate::cli) limit: i32,
@@ -48,10 +48,10 @@ pub(in crate::cli) struct SegmentFlags {
 pub(in crate::cli) struct JobsFlags {
     /// Only jobs of this collection; a dropped one has only its id
     #[arg(value_name = "COLLECTION", value_parser = collection)]
-    pub(in crate::cli) collection: Option<CollectionName>,
+    pub(in crate::cli) collection: Option<CollectionArgument>,
     /// Only jobs in this state
     #[arg(long, value_name = "STATE")]
-    pub(in crate::cli) state: Option<State>,
+    pub(in crate::cli) state: Option<StateFilter>,
     /// Only jobs of this trigger
     #[arg(long, value_parser = ["manual", "flush", "tick"])]
     pub(in crate::cli) trigger: Option<String>,
@@ -68,7 +68,7 @@ pub(in crate::cli) struct JobsFlags {
 
 /// A state to filter by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum State {
+pub(in crate::cli) enum StateFilter {
     Executing,
     Completed,
     Failed,
@@ -76,14 +76,14 @@ pub(in crate::cli) enum State {
     Cancelled,
 }
 
-impl From<State> for JobState {
-    fn from(state: State) -> Self {
+impl From<StateFilter> for JobState {
+    fn from(state: StateFilter) -> Self {
         match state {
-            State::Executing => Self::Executing,
-            State::Completed => Self::Completed,
-            State::Failed => Self::Failed,
-            State::PartiallyCompleted => Self::PartiallyCompleted,
-            State::Cancelled => Self::Cancelled,
+            StateFilter::Executing => Self::Executing,
+            StateFilter::Completed => Self::Completed,
+            StateFilter::Failed => Self::Failed,
+            StateFilter::PartiallyCompleted => Self::PartiallyCompleted,
+            StateFilter::Cancelled => Self::Cancelled,
         }
     }
 }
@@ -98,7 +98,7 @@ pub(in crate::cli) struct JobFlags {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct PlanFlags {
     #[command(flatten)]
-    pub(in crate::cli) scope: Scope,
+    pub(in crate::cli) scope: CommandScope,
     /// The plans of the next automatic round instead of those of a request
     #[arg(long, conflicts_with_all = ["partition", "channel", "segments", "kind"])]
     pub(in crate::cli) automatic: bool,

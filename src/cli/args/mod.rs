@@ -121,33 +121,33 @@ pub(super) enum Command {
     /// Print the manual page, or write the pages of all commands into a folder
     Man(ManFlags),
     /// Show health, pauses, jobs under way and collections
-    Status(Asked<StatusFlags>),
+    Status(ServerCommand<StatusFlags>),
     /// List the segments of a collection
-    Segments(Asked<SegmentsFlags>),
+    Segments(ServerCommand<SegmentsFlags>),
     /// Say why a segment, or the segments of a collection, are not compacted
-    Explain(Asked<ExplainFlags>),
+    Explain(ServerCommand<ExplainFlags>),
     /// Show a segment and the segments it was made from, as a tree
-    Lineage(Asked<SegmentFlags>),
+    Lineage(ServerCommand<SegmentFlags>),
     /// List compaction jobs, newest first
-    Jobs(Asked<JobsFlags>),
+    Jobs(ServerCommand<JobsFlags>),
     /// Show one job with its plans
-    Job(Asked<JobFlags>),
+    Job(ServerCommand<JobFlags>),
     /// Show the plans that a compaction would make; changes nothing
-    Plan(Asked<PlanFlags>),
+    Plan(ServerCommand<PlanFlags>),
     /// Compact a collection, or a part of it
-    Compact(Asked<CompactFlags>),
+    Compact(ServerCommand<CompactFlags>),
     /// Follow plans while they run: all, or those of a job until it ends
-    Watch(Asked<WatchFlags>),
+    Watch(ServerCommand<WatchFlags>),
     /// End a job or a plan for good
-    Cancel(Asked<CancelFlags>),
+    Cancel(ServerCommand<CancelFlags>),
     /// Have the plans of a collection, a job or everything wait
-    Pause(Asked<PauseFlags>),
+    Pause(ServerCommand<PauseFlags>),
     /// End a pause
-    Resume(Asked<PauseFlags>),
+    Resume(ServerCommand<PauseFlags>),
     /// Show or set the limit of the bytes that merges read and write per second
-    Throttle(Asked<ThrottleFlags>),
+    Throttle(ServerCommand<ThrottleFlags>),
     /// Collect garbage now, or list it
-    Gc(Asked<GcFlags>),
+    Gc(ServerCommand<GcFlags>),
     /// Look at files in Milvus' format, without a server
     #[command(subcommand)]
     Binlog(BinlogCommand),

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{CollectionName, Deadline, Limit, collection, deadline, duration, limit, megabytes};
+use super::{CollectionArgument, DeadlineFlag, Limit, collection, deadline, duration, limit, megabytes};
 
 /// The part of a collection that a compaction is asked for, and its kind.
 #[derive(Debug, Default, Args)]
-pub(in crate::cli) struct Scope {
+pub(in crate::cli) struct CommandScope {
     /// Name, alias or id of the collection
     #[arg(value_name = "COLLECTION", value_parser = collection)]
-    pub(in crate::cli) collection: CollectionName,
+    pub(in crate::cli) collection: CollectionArgument,
     /// Only this partition, by name or id
     #[arg(long, value_name = "PARTITION")]
     pub(in crate::cli) partition: Option<String>,
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Scope {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompactFlags {
     #[command(flatten)]
-    pub(in crate::cli) scope: Scope,
+    pub(in crate::cli) scope: CommandScope,
     /// Show the progress until the job has ended, for at most TIME; the exit code is 1 unless all plans complete
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, value_parser = duration)]
     #[arg(conflicts_with = "dry_run")]
@@ -46,7 +46,7 @@ pub(in crate::cli) struct CompactFlags {
     pub(in crate::cli) priority: i32,
     /// Cancel the plans that have not ended by then, e.g. 10m or 2026-11-29T20:00:00Z
     #[arg(long, value_name = "TIME", value_parser = deadline)]
-    pub(in crate::cli) deadline: Option<Deadline>,
+    pub(in crate::cli) deadline: Option<DeadlineFlag>,
     /// Only show the plans that it would make
     #[arg(long)]
     pub(in crate::cli) dry_run: bool,
@@ -80,7 +80,7 @@ pub(in crate::cli) struct By {
 pub(in crate::cli) struct PauseFlags {
     /// Name, alias or id of the collection
     #[arg(value_name = "COLLECTION", value_parser = collection)]
-    pub(in crate::cli) collection: Option<CollectionName>,
+    pub(in crate::cli) collection: Option<CollectionArgument>,
     /// This job, by id
     #[arg(long, value_name = "JOB", value_parser = clap::value_parser!(i64).range(1..))]
     pub(in crate::cli) job: Option<i64>,

@@ -42,7 +42,7 @@ impl ReachFlags {
 
 /// A command for a running server: flags of its own, and those that all such commands have.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Asked<T: Args> {
+pub(in crate::cli) struct ServerCommand<T: Args> {
     #[command(flatten)]
     pub(in crate::cli) flags: T,
     #[command(flatten)]

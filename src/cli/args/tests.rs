@@ -16,23 +16,23 @@ fn the_definition_is_consistent() {
 }
 
 #[rstest]
-#[case("segments books", CollectionName::Name("books".into()), false, false)]
-#[case("segments 470804626993578487 --dropped", CollectionName::Id(470_804_626_993_578_487), true, false)]
-#[case("segments -q _books2", CollectionName::Name("_books2".into()), false, true)]
-fn segments(#[case] line: &str, #[case] collection: CollectionName, #[case] dropped: bool, #[case] quiet: bool) {
-    let Command::Segments(Asked { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
+#[case("segments books", CollectionArgument::Name("books".into()), false, false)]
+#[case("segments 470804626993578487 --dropped", CollectionArgument::Id(470_804_626_993_578_487), true, false)]
+#[case("segments -q _books2", CollectionArgument::Name("_books2".into()), false, true)]
+fn segments(#[case] line: &str, #[case] collection: CollectionArgument, #[case] dropped: bool, #[case] quiet: bool) {
+    let Command::Segments(ServerCommand { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
     assert_eq!((flags.collection, flags.dropped, flags.quiet), (collection, dropped, quiet));
 }
 
 #[test]
 fn jobs_are_filtered() {
     let line = "jobs books --state partially-completed --trigger tick --since 2h -n 5 --json --database shop";
-    let Command::Jobs(Asked { flags, server }) = parse(line).unwrap() else { panic!() };
-    assert_eq!(flags.collection, Some(CollectionName::Name("books".into())));
-    assert_eq!((flags.state, flags.trigger.as_deref()), (Some(State::PartiallyCompleted), Some("tick")));
+    let Command::Jobs(ServerCommand { flags, server }) = parse(line).unwrap() else { panic!() };
+    assert_eq!(flags.collection, Some(CollectionArgument::Name("books".into())));
+    assert_eq!((flags.state, flags.trigger.as_deref()), (Some(StateFilter::PartiallyCompleted), Some("tick")));
     assert_eq!((flags.since, flags.limit, flags.quiet), (Some(Duration::from_secs(7200)), 5, false));
     assert_eq!((server.json, server.database.as_deref()), (true, Some("shop")));
-    let Command::Jobs(Asked { flags, server }) = parse("jobs").unwrap() else { panic!() };
+    let Command::Jobs(ServerCommand { flags, server }) = parse("jobs").unwrap() else { panic!() };
     assert_eq!((flags.collection, flags.state, flags.since, flags.limit), (None, None, None, 20));
     assert_eq!((server.json, server.endpoint, server.timeout), (false, None, None));
 }
@@ -40,25 +40,27 @@ fn jobs_are_filtered() {
 #[test]
 fn a_dry_run_has_the_scope_of_a_request() {
     let line = "plan books --partition p --channel ch --segments 1,2,3 --target-size 2GB --timeout 5s --endpoint db:1";
-    let Command::Plan(Asked { flags: PlanFlags { scope, automatic }, server }) = parse(line).unwrap() else { panic!() };
+    let Command::Plan(ServerCommand { flags: PlanFlags { scope, automatic }, server }) = parse(line).unwrap() else {
+        panic!()
+    };
     assert_eq!((scope.partition.as_deref(), scope.channel.as_deref()), (Some("p"), Some("ch")));
     assert_eq!((scope.segments, scope.target_size, automatic), (vec![1, 2, 3], Some(2048), false));
     assert_eq!((server.timeout, server.endpoint.as_deref()), (Some(Duration::from_secs(5)), Some("db:1")));
-    let Command::Plan(Asked { flags, .. }) = parse("plan books --automatic").unwrap() else { panic!() };
+    let Command::Plan(ServerCommand { flags, .. }) = parse("plan books --automatic").unwrap() else { panic!() };
     assert!(flags.automatic && !flags.scope.clustering && !flags.scope.l0);
 }
 
 #[test]
 fn a_compaction_has_scope_terms_and_patience() {
     let compact = |line: &str| {
-        let Command::Compact(Asked { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
+        let Command::Compact(ServerCommand { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
         flags
     };
     let plain = compact("compact books");
     assert_eq!((plain.wait, plain.priority, plain.deadline, plain.dry_run, plain.quiet), (None, 0, None, false, false));
     let flags = compact("compact books --clustering --wait --priority -5 --deadline 10m");
     assert_eq!((flags.wait, flags.priority), (Some(None), -5));
-    assert_eq!(flags.deadline, Some(Deadline::In(Duration::from_secs(600))));
+    assert_eq!(flags.deadline, Some(DeadlineFlag::In(Duration::from_secs(600))));
     assert!(flags.scope.clustering);
     assert_eq!(compact("compact books --wait=30s -q").wait, Some(Some(Duration::from_secs(30))));
     assert!(compact("compact 7 --dry-run --l0").dry_run);
@@ -73,7 +75,7 @@ fn a_deadline_is_a_moment() {
 #[test]
 fn a_watch_is_of_everything_or_of_a_job() {
     let watched = |line: &str| {
-        let Command::Watch(Asked { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
+        let Command::Watch(ServerCommand { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
         (flags.job, flags.interval)
     };
     assert_eq!(watched("watch"), (None, None));
@@ -86,21 +88,21 @@ fn a_watch_is_of_everything_or_of_a_job() {
 #[case("throttle none", Some(Limit::None))]
 #[case("throttle configured", Some(Limit::Configured))]
 fn limits(#[case] line: &str, #[case] limit: Option<Limit>) {
-    let Command::Throttle(Asked { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
+    let Command::Throttle(ServerCommand { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
     assert_eq!(flags.limit, limit);
 }
 
 #[rstest]
-#[case("pause books", Some(CollectionName::Name("books".into())), None, false)]
+#[case("pause books", Some(CollectionArgument::Name("books".into())), None, false)]
 #[case("pause --job 5", None, Some(5), false)]
 #[case("pause --everything --by ops", None, None, true)]
 fn scopes_of_a_pause(
     #[case] line: &str,
-    #[case] collection: Option<CollectionName>,
+    #[case] collection: Option<CollectionArgument>,
     #[case] job: Option<i64>,
     #[case] everything: bool,
 ) {
-    let Command::Pause(Asked { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
+    let Command::Pause(ServerCommand { flags, .. }) = parse(line).unwrap() else { panic!("{line}") };
     assert_eq!((flags.collection, flags.job, flags.everything), (collection, job, everything));
 }
 

@@ -6,19 +6,19 @@ use crate::wire::proto::datacoord::CollectionRef;
 
 /// A collection by name, alias or id. Names do not begin with a digit, so a number is an id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::cli) enum CollectionName {
+pub(in crate::cli) enum CollectionArgument {
     Name(String),
     Id(i64),
 }
 
 /// No collection; the parser replaces it.
-impl Default for CollectionName {
+impl Default for CollectionArgument {
     fn default() -> Self {
         Self::Id(0)
     }
 }
 
-impl CollectionName {
+impl CollectionArgument {
     /// The collection in a message. An empty database is the default one.
     pub(in crate::cli) fn within(&self, database: &str) -> CollectionRef {
         let (collection_name, collection_id) = match self {
@@ -29,15 +29,15 @@ impl CollectionName {
     }
 }
 
-pub(in crate::cli) fn collection(text: &str) -> Result<CollectionName, String> {
+pub(in crate::cli) fn collection(text: &str) -> Result<CollectionArgument, String> {
     if text.is_empty() {
         return Err("expected a name or an id".to_owned());
     }
     if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-        return Ok(CollectionName::Name(text.to_owned()));
+        return Ok(CollectionArgument::Name(text.to_owned()));
     }
     match text.parse() {
-        Ok(id) if id > 0 => Ok(CollectionName::Id(id)),
+        Ok(id) if id > 0 => Ok(CollectionArgument::Id(id)),
         _ => Err("expected an id above 0, or a name, which does not begin with a digit".to_owned()),
     }
 }
@@ -84,13 +84,13 @@ pub(in crate::cli) fn limit(text: &str) -> Result<Limit, String> {
 
 /// The end of a request's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Deadline {
+pub(in crate::cli) enum DeadlineFlag {
     /// From now on.
     In(Duration),
     At(SystemTime),
 }
 
-impl Deadline {
+impl DeadlineFlag {
     /// Milliseconds since 1970.
     pub(in crate::cli) fn at_ms(self, now_ms: i64) -> i64 {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -101,10 +101,12 @@ impl Deadline {
     }
 }
 
-pub(in crate::cli) fn deadline(text: &str) -> Result<Deadline, String> {
+pub(in crate::cli) fn deadline(text: &str) -> Result<DeadlineFlag, String> {
     match humantime::parse_rfc3339_weak(text) {
-        Ok(moment) => Ok(Deadline::At(moment)),
-        Err(_) => duration(text).map(Deadline::In).map_err(|why| format!("{why}, or in UTC as 2026-11-29T20:00:00Z")),
+        Ok(moment) => Ok(DeadlineFlag::At(moment)),
+        Err(_) => {
+            duration(text).map(DeadlineFlag::In).map_err(|why| format!("{why}, or in UTC as 2026-11-29T20:00:00Z"))
+        }
     }
 }
 

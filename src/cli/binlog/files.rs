@@ -15,7 +15,7 @@ use crate::{binlog::ReadRange, storage::LogPath};
 
 /// A file, and the object that its place in a store makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundFile {
     pub(super) path: PathBuf,
     /// None if its path does not end like the name of a log.
     pub(super) object: Option<LogPath>,
@@ -24,7 +24,7 @@ pub(super) struct Found {
 /// Parts of the longest name of an object.
 const MOST_PARTS: usize = 6;
 
-impl Found {
+impl FoundFile {
     fn at(path: PathBuf, place: &Path) -> Self {
         let parts: Vec<&str> = place.iter().filter_map(|part| part.to_str()).collect();
         let names = (0..parts.len()).rev().take(MOST_PARTS).filter_map(|at| parts.get(at..).map(|tail| tail.join("/")));
@@ -33,7 +33,7 @@ impl Found {
 }
 
 /// The file at a path, or all files below it, in the order of their names. Links to folders are not followed.
-pub(super) fn below(path: &Path) -> anyhow::Result<Vec<Found>> {
+pub(super) fn below(path: &Path) -> anyhow::Result<Vec<FoundFile>> {
     let failed = |path: &Path| format!("reading {}", path.display());
     // The folders above tell which objects these are.
     let root = path.canonicalize().with_context(|| failed(path))?;
@@ -41,7 +41,7 @@ pub(super) fn below(path: &Path) -> anyhow::Result<Vec<Found>> {
     let mut open = vec![(path.to_owned(), root)];
     while let Some((path, place)) = open.pop() {
         if !place.is_dir() {
-            found.push(Found::at(path, &place));
+            found.push(FoundFile::at(path, &place));
             continue;
         }
         for entry in place.read_dir().with_context(|| failed(&path))? {

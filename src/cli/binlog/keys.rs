@@ -6,7 +6,7 @@ use std::{fs::File, sync::Arc};
 use arrow_array::{ArrayRef, cast::AsArray as _, types::Int64Type};
 
 use super::{
-    files::{FileRange, Found},
+    files::{FileRange, FoundFile},
     look::read_stats,
 };
 use crate::{
@@ -19,7 +19,7 @@ const BATCH_ROWS: usize = 8192;
 
 /// Compares the keys in the insert logs of a segment with its statistics. Both must be readable. Says nothing about a segment
 /// without statistics: its logs may lie elsewhere.
-pub(super) fn check(stats: &[&Found], logs: &[&Found]) -> Result<(), String> {
+pub(super) fn check(stats: &[&FoundFile], logs: &[&FoundFile]) -> Result<(), String> {
     let mut known = Vec::new();
     for found in stats {
         known.extend(read_stats(found)?);

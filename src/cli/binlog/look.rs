@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _, sync::Arc};
 use arrow_array::{Array as _, ArrayRef, cast::AsArray as _, types::Int64Type};
 use serde::Serialize;
 
-use super::files::{FileRange, Found};
+use super::files::{FileRange, FoundFile};
 use crate::{
     binlog::{DeltaReader, Descriptor, InsertLog, LogBytes, LogIds, PkStats, decode_stats},
     model::{FieldId, LogId, Timestamp},
@@ -63,7 +63,7 @@ pub(super) struct LogReport {
 }
 
 /// Looks at a file. Damage is a part of the report.
-pub(super) fn look(found: &Found, depth: Depth) -> LogReport {
+pub(super) fn look(found: &FoundFile, depth: Depth) -> LogReport {
     let mut report = LogReport { path: found.path.display().to_string(), kind: "other", ..LogReport::default() };
     if let Err(damage) = fill(&mut report, found, depth) {
         report.damage = Some(damage);
@@ -71,7 +71,7 @@ pub(super) fn look(found: &Found, depth: Depth) -> LogReport {
     report
 }
 
-fn fill(report: &mut LogReport, found: &Found, depth: Depth) -> Result<(), String> {
+fn fill(report: &mut LogReport, found: &FoundFile, depth: Depth) -> Result<(), String> {
     let named = found.object;
     if let Some(kind) = named.map(|object| object.kind()) {
         report.kind = match kind {
@@ -184,7 +184,7 @@ fn deletes(report: &mut LogReport, bytes: LogBytes, header: &Descriptor, depth: 
 }
 
 /// The statistics in a log.
-pub(super) fn read_stats(found: &Found) -> Result<Vec<PkStats>, String> {
+pub(super) fn read_stats(found: &FoundFile) -> Result<Vec<PkStats>, String> {
     let mut text = Vec::new();
     let file = File::open(&found.path).map_err(|e| e.to_string())?;
     file.take(MAX_STATS_BYTES + 1).read_to_end(&mut text).map_err(|e| e.to_string())?;
@@ -196,7 +196,7 @@ pub(super) fn read_stats(found: &Found) -> Result<Vec<PkStats>, String> {
     decode_stats(&text, is_list).map_err(|e| e.to_string())
 }
 
-fn stats(report: &mut LogReport, found: &Found) -> Result<(), String> {
+fn stats(report: &mut LogReport, found: &FoundFile) -> Result<(), String> {
     let named = found.object;
     let decoded = match read_stats(found) {
         // Some other JSON.

@@ -18,13 +18,13 @@ use std::{
 use serde::Serialize;
 
 use self::{
-    files::Found,
+    files::FoundFile,
     look::{Depth, LogReport, look},
 };
 use super::{
     args::BinlogCommand,
-    exit::{Exit, Failure},
-    output::Output,
+    exit::{CommandFailure, Exit},
+    output::OutputForm,
     show,
 };
 use crate::storage::LogKind;
@@ -42,7 +42,7 @@ struct Listing {
 
 /// The answer of `verify`.
 #[derive(Debug, Default, Serialize)]
-struct Verdict {
+struct FilesVerdict {
     /// Logs that were read.
     logs: usize,
     rows: u64,
@@ -56,12 +56,12 @@ struct Verdict {
 
 pub(super) fn run(command: &BinlogCommand) -> anyhow::Result<()> {
     match command {
-        BinlogCommand::Show(flags) => show(&flags.path, Output::of(flags.json)),
-        BinlogCommand::Verify(flags) => verify(&flags.path, Output::of(flags.json)),
+        BinlogCommand::Show(flags) => show(&flags.path, OutputForm::of(flags.json)),
+        BinlogCommand::Verify(flags) => verify(&flags.path, OutputForm::of(flags.json)),
     }
 }
 
-fn show(path: &Path, output: Output) -> anyhow::Result<()> {
+fn show(path: &Path, output: OutputForm) -> anyhow::Result<()> {
     let reports: Vec<LogReport> = files::below(path)?.iter().map(|found| look(found, Depth::Headers)).collect();
     let (files, others): (Vec<_>, Vec<_>) = reports.into_iter().partition(is_log);
     let damaged = files.iter().filter(|report| report.damage.is_some()).count();
@@ -72,7 +72,7 @@ fn show(path: &Path, output: Output) -> anyhow::Result<()> {
     fail_if_damaged(damaged)
 }
 
-fn verify(path: &Path, output: Output) -> anyhow::Result<()> {
+fn verify(path: &Path, output: OutputForm) -> anyhow::Result<()> {
     let verdict = checked(&files::below(path)?);
     refuse_none(path, verdict.logs)?;
     output.answer(&verdict, |verdict| {
@@ -91,8 +91,8 @@ fn verify(path: &Path, output: Output) -> anyhow::Result<()> {
 struct SegmentFiles<'f> {
     /// Rows of each field.
     rows: BTreeMap<i64, u64>,
-    inserts: Vec<&'f Found>,
-    stats: Vec<&'f Found>,
+    inserts: Vec<&'f FoundFile>,
+    stats: Vec<&'f FoundFile>,
     is_damaged: bool,
 }
 
@@ -109,8 +109,8 @@ impl SegmentFiles<'_> {
 }
 
 /// Reads all files, and looks at the logs of each segment beside each other.
-fn checked(found: &[Found]) -> Verdict {
-    let mut verdict = Verdict::default();
+fn checked(found: &[FoundFile]) -> FilesVerdict {
+    let mut verdict = FilesVerdict::default();
     let mut segments: BTreeMap<_, SegmentFiles<'_>> = BTreeMap::new();
     for file in found {
         let report = look(file, Depth::Rows);
@@ -147,7 +147,7 @@ fn checked(found: &[Found]) -> Verdict {
     verdict
 }
 
-impl Verdict {
+impl FilesVerdict {
     fn note(&mut self, report: LogReport) {
         self.damaged += 1;
         if self.damaged_files.len() < MOST_DAMAGED {
@@ -168,14 +168,14 @@ fn refuse_none(path: &Path, logs: usize) -> anyhow::Result<()> {
         "there is no binlog at {}: expected a file that begins with BC FA FF 00, a statistics log, or a folder with some",
         path.display()
     );
-    Err(Failure::error(Exit::NotFound, text))
+    Err(CommandFailure::error(Exit::NotFound, text))
 }
 
 fn fail_if_damaged(damaged: usize) -> anyhow::Result<()> {
     match damaged {
         0 => Ok(()),
-        1 => Err(Failure::error(Exit::Damaged, "1 file is damaged")),
-        count => Err(Failure::error(Exit::Damaged, format!("{count} files are damaged"))),
+        1 => Err(CommandFailure::error(Exit::Damaged, "1 file is damaged")),
+        count => Err(CommandFailure::error(Exit::Damaged, format!("{count} files are damaged"))),
     }
 }
 

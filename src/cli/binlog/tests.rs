@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     checked,
-    files::{Found, below},
+    files::{FoundFile, below},
     look::{Depth, LogReport, look},
 };
 use crate::{
@@ -142,7 +142,7 @@ fn a_missing_log_of_one_field_shows_in_the_segment() {
     let all = below(&stage.join("insert_log")).unwrap();
     // It has two logs of each field.
     let segment = SegmentId(470_597_209_892_261_333);
-    let of_segment: Vec<&Found> = all.iter().filter(|found| found.object.unwrap().segment() == segment).collect();
+    let of_segment: Vec<&FoundFile> = all.iter().filter(|found| found.object.unwrap().segment() == segment).collect();
     for found in &of_segment {
         let place = folder.path().join(found.path.strip_prefix(&stage).unwrap());
         fs::create_dir_all(place.parent().unwrap()).unwrap();
@@ -161,9 +161,9 @@ fn a_key_that_the_statistics_do_not_have_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let stage = Path::new(GOLDEN).join("a_mixed/before/store");
     let all = below(&stage).unwrap();
-    let of_keys = |found: &&Found| found.object.unwrap().field() == Some(FieldId(100));
+    let of_keys = |found: &&FoundFile| found.object.unwrap().field() == Some(FieldId(100));
     let (segment, other) = (SegmentId(470_597_209_892_261_333), SegmentId(470_597_209_892_461_373));
-    let files: Vec<&Found> = all.iter().filter(of_keys).collect();
+    let files: Vec<&FoundFile> = all.iter().filter(of_keys).collect();
     let (mut wrong, mut copied) = (None, 0);
     for found in files.iter().filter(|found| found.object.unwrap().segment() == segment) {
         let place = folder.path().join(found.path.strip_prefix(&stage).unwrap());

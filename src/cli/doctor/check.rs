@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CheckResult {
     Ok,
     /// It works, and somebody should look at it.
     Warning,
@@ -14,7 +14,7 @@ pub(super) enum Verdict {
     Skipped,
 }
 
-impl Verdict {
+impl CheckResult {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -25,7 +25,7 @@ impl Verdict {
     }
 }
 
-impl Serialize for Verdict {
+impl Serialize for CheckResult {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -35,7 +35,7 @@ impl Serialize for Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Check {
     pub(super) name: &'static str,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: CheckResult,
     pub(super) text: String,
     /// The next step; empty if all is well.
     pub(super) advice: String,
@@ -44,7 +44,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn new(
         name: &'static str,
-        verdict: Verdict,
+        verdict: CheckResult,
         text: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
@@ -52,6 +52,6 @@ impl Check {
     }
 
     pub(super) fn ok(name: &'static str, text: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Ok, text, "")
+        Self::new(name, CheckResult::Ok, text, "")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::TcpListener, path::Path};
 
-use super::check::{Check, Verdict};
+use super::check::{Check, CheckResult};
 use crate::{
     cli::show::units::bytes,
     config::{LoadedConfig, ServerConfig},
@@ -19,11 +19,11 @@ pub(super) fn configuration(loaded: &LoadedConfig) -> Check {
     let name = "configuration";
     if let Some((given, known)) = loaded.misspelt.first() {
         let text = format!("key {given} means nothing here");
-        return Check::new(name, Verdict::Warning, text, format!("is it meant to be {known}?"));
+        return Check::new(name, CheckResult::Warning, text, format!("is it meant to be {known}?"));
     }
     if let Some(path) = &loaded.unused_local_path {
         let text = format!("localStorage.path is {path} and not used, because --data-dir is given");
-        return Check::new(name, Verdict::Warning, text, "leave one of both out");
+        return Check::new(name, CheckResult::Warning, text, "leave one of both out");
     }
     match loaded.ignored.len() {
         0 => Check::ok(name, "every key is known"),
@@ -35,7 +35,12 @@ pub(super) fn configuration(loaded: &LoadedConfig) -> Check {
 pub(super) fn folder(data_dir: &Path) -> Check {
     let (name, place) = ("data directory", data_dir.display());
     let Some(existing) = data_dir.ancestors().find(|folder| folder.exists() || folder.as_os_str().is_empty()) else {
-        return Check::new(name, Verdict::Problem, format!("{place} has no parent"), "name another one by --data-dir");
+        return Check::new(
+            name,
+            CheckResult::Problem,
+            format!("{place} has no parent"),
+            "name another one by --data-dir",
+        );
     };
     // The empty path is the current folder.
     let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
@@ -44,7 +49,12 @@ pub(super) fn folder(data_dir: &Path) -> Check {
         Ok(()) => Check::ok(name, format!("{place} is not there yet, and can be made")),
         Err(error) => {
             let text = format!("{} can't be written: {error}", existing.display());
-            Check::new(name, Verdict::Problem, text, "give it to the user of the server, or name another by --data-dir")
+            Check::new(
+                name,
+                CheckResult::Problem,
+                text,
+                "give it to the user of the server, or name another by --data-dir",
+            )
         }
     }
 }
@@ -60,7 +70,7 @@ pub(super) fn disk(data_dir: &Path) -> Check {
     let name = "disk";
     let existing = data_dir.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     match rustix::fs::statvfs(existing) {
-        Err(error) => Check::new(name, Verdict::Skipped, format!("{}: {error}", existing.display()), ""),
+        Err(error) => Check::new(name, CheckResult::Skipped, format!("{}: {error}", existing.display()), ""),
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let text = format!("{} free", bytes(i64::try_from(free).unwrap_or(i64::MAX)));
@@ -72,8 +82,8 @@ pub(super) fn disk(data_dir: &Path) -> Check {
 pub(super) fn room(name: &'static str, free: u64, text: String) -> Check {
     let advice = "make room: writes are refused, and flushes and merges wait, when the disk is full";
     match free {
-        0..NO_BYTES => Check::new(name, Verdict::Problem, text, advice),
-        NO_BYTES..LITTLE_BYTES => Check::new(name, Verdict::Warning, text, advice),
+        0..NO_BYTES => Check::new(name, CheckResult::Problem, text, advice),
+        NO_BYTES..LITTLE_BYTES => Check::new(name, CheckResult::Warning, text, advice),
         _ => Check::ok(name, text),
     }
 }
@@ -88,7 +98,7 @@ pub(super) fn ports(server: &ServerConfig) -> Vec<Check> {
             Ok(_) => Check::ok(name, format!("{address} is free")),
             Err(error) => {
                 let advice = format!("end the program that has it, or give another one by {flag}");
-                Check::new(name, Verdict::Problem, format!("{address}: {error}"), advice)
+                Check::new(name, CheckResult::Problem, format!("{address}: {error}"), advice)
             }
         })
         .collect()

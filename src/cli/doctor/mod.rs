@@ -13,12 +13,12 @@ mod tests;
 
 use serde::Serialize;
 
-use self::check::{Check, Verdict};
+use self::check::{Check, CheckResult};
 use super::{
     args::{DoctorFlags, PlaceFlags},
-    exit::{Exit, Failure},
+    exit::{CommandFailure, Exit},
     operator::Session,
-    output::Output,
+    output::OutputForm,
     reach, show,
 };
 use crate::config::layers;
@@ -29,7 +29,7 @@ struct Findings {
 }
 
 pub(super) async fn run(place: &PlaceFlags, flags: DoctorFlags) -> anyhow::Result<()> {
-    let output = Output::of(flags.server.json);
+    let output = OutputForm::of(flags.server.json);
     let findings = Findings { checks: checks(place, flags).await };
     output.answer(&findings, |findings| {
         let lines = findings
@@ -38,10 +38,10 @@ pub(super) async fn run(place: &PlaceFlags, flags: DoctorFlags) -> anyhow::Resul
             .map(|check| (check.name, check.verdict.as_str(), check.text.as_str(), check.advice.as_str()));
         show::checks(lines)
     })?;
-    match findings.checks.iter().filter(|check| check.verdict == Verdict::Problem).count() {
+    match findings.checks.iter().filter(|check| check.verdict == CheckResult::Problem).count() {
         0 => Ok(()),
-        1 => Err(Failure::error(Exit::Damaged, "1 problem")),
-        problems => Err(Failure::error(Exit::Damaged, format!("{problems} problems"))),
+        1 => Err(CommandFailure::error(Exit::Damaged, "1 problem")),
+        problems => Err(CommandFailure::error(Exit::Damaged, format!("{problems} problems"))),
     }
 }
 
@@ -50,7 +50,7 @@ async fn checks(place: &PlaceFlags, flags: DoctorFlags) -> Vec<Check> {
         Ok(loaded) => loaded,
         Err(error) => {
             let advice = "`datacoord config --example` lists every key";
-            return vec![Check::new("configuration", Verdict::Problem, error.to_string(), advice)];
+            return vec![Check::new("configuration", CheckResult::Problem, error.to_string(), advice)];
         }
     };
     let config = &loaded.config;

@@ -1,6 +1,6 @@
 //! Checks of a running server: version, health, clock, garbage.
 
-use super::check::{Check, Verdict};
+use super::check::{Check, CheckResult};
 use crate::{
     cli::{
         exit::Exit,
@@ -20,7 +20,7 @@ pub(super) fn silent(error: &anyhow::Error, is_expected: bool) -> Check {
         return Check::ok("server", "none runs over this data directory");
     }
     let advice = Exit::of(error).advice().unwrap_or("start it, and look at the end of its log");
-    Check::new("server", Verdict::Problem, format!("{error:#}"), advice)
+    Check::new("server", CheckResult::Problem, format!("{error:#}"), advice)
 }
 
 /// What the server says about itself.
@@ -31,8 +31,8 @@ pub(super) async fn checks(session: &Session) -> Vec<Check> {
 /// A call that failed: not being allowed is no problem of the server.
 fn failed(name: &'static str, error: &ClientError) -> Check {
     let (verdict, advice) = match error.kind() {
-        ClientErrorKind::NotAllowed => (Verdict::Skipped, "log in as a user with the role admin"),
-        _ => (Verdict::Problem, "look at the end of the server's log"),
+        ClientErrorKind::NotAllowed => (CheckResult::Skipped, "log in as a user with the role admin"),
+        _ => (CheckResult::Problem, "look at the end of the server's log"),
     };
     Check::new(name, verdict, error.to_string(), advice)
 }
@@ -51,7 +51,7 @@ pub(super) fn same_version(name: &'static str, of_server: &str, own: &str) -> Ch
         return Check::ok(name, of_server);
     }
     let text = format!("the server is {of_server}, this program is {own}");
-    Check::new(name, Verdict::Warning, text, "use the program that the server was started from")
+    Check::new(name, CheckResult::Warning, text, "use the program that the server was started from")
 }
 
 async fn health(session: &Session) -> Check {
@@ -59,11 +59,11 @@ async fn health(session: &Session) -> Check {
     match session.client.health().await {
         Ok(health) if !health.is_healthy => {
             let advice = "writes may be refused until a restart; docs/operations.md, Watch, has the conditions";
-            Check::new(name, Verdict::Problem, health.reasons.join("; "), advice)
+            Check::new(name, CheckResult::Problem, health.reasons.join("; "), advice)
         }
         Ok(health) if !health.reasons.is_empty() => {
             let advice = "writes are logged, flushes and merges may wait; a restart would not help";
-            Check::new(name, Verdict::Warning, health.reasons.join("; "), advice)
+            Check::new(name, CheckResult::Warning, health.reasons.join("; "), advice)
         }
         Ok(_) => Check::ok(name, "OK"),
         Err(error) => failed(name, &error),
@@ -84,7 +84,7 @@ pub(super) fn apart(name: &'static str, of_server_ms: i64, own_ms: i64) -> Check
     if apart_ms <= CLOCK_TOLERANCE_MS {
         return Check::ok(name, text);
     }
-    Check::new(name, Verdict::Warning, text, "set both clocks by NTP: deadlines and times to live are read by them")
+    Check::new(name, CheckResult::Warning, text, "set both clocks by NTP: deadlines and times to live are read by them")
 }
 
 async fn garbage(session: &Session) -> Check {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::check::{Check, Verdict};
+use super::check::{Check, CheckResult};
 use crate::{
     config::{Config, StorageKind},
     ids::unique_name,
@@ -21,7 +21,7 @@ pub(super) async fn check(config: &Config) -> Check {
         let folder = root.clone().unwrap_or_else(|| config.server.data_dir.clone());
         if !folder.exists() {
             // Opening would make it, with the rights of this user.
-            return Check::new(NAME, Verdict::Skipped, format!("{} is not there yet", folder.display()), "");
+            return Check::new(NAME, CheckResult::Skipped, format!("{} is not there yet", folder.display()), "");
         }
     }
     let store = match SegmentStore::open(&config.storage, &config.server.data_dir) {
@@ -38,7 +38,7 @@ pub(super) async fn check(config: &Config) -> Check {
 
 fn bad(text: String) -> Check {
     let advice = "is the store there, and may this user write? Flushes and merges wait until it works";
-    Check::new(NAME, Verdict::Problem, text, advice)
+    Check::new(NAME, CheckResult::Problem, text, advice)
 }
 
 /// Writes, reads and deletes one object. Its name is not that of a log, so nothing else looks at it.

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     cli::{
         args::CompactFlags,
-        exit::{Exit, Failure},
-        output::{self, Output},
+        exit::{CommandFailure, Exit},
+        output::{self, OutputForm},
         progress::Screen,
         show,
     },
@@ -38,7 +38,7 @@ pub(in crate::cli) async fn compact(session: Session, flags: CompactFlags) -> an
     let started = session.client.manual_compaction(request).await?;
     if flags.quiet {
         output::ids([started.job_id]);
-    } else if session.output == Output::People || flags.wait.is_none() {
+    } else if session.output == OutputForm::People || flags.wait.is_none() {
         session.output.answer(&started, started_text)?;
     }
     let Some(longest) = flags.wait else { return Ok(()) };
@@ -72,10 +72,10 @@ async fn wait(session: &Session, job: i64, longest: Option<Duration>) -> anyhow:
     };
     tokio::select! {
         ended = followed => ended.context(goes_on),
-        () = patience => Err(Failure::error(Exit::TooLong, goes_on)),
+        () = patience => Err(CommandFailure::error(Exit::TooLong, goes_on)),
         signal = tokio::signal::ctrl_c() => {
             signal.context("waiting for an interrupt")?;
-            Err(Failure::error(Exit::Interrupted, goes_on))
+            Err(CommandFailure::error(Exit::Interrupted, goes_on))
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::{
     cli::{
-        args::{CollectionName, GcFlags, Limit, PauseFlags, ThrottleFlags},
+        args::{CollectionArgument, GcFlags, Limit, PauseFlags, ThrottleFlags},
         show,
     },
     wire::proto::datacoord::{
@@ -26,7 +26,7 @@ pub(in crate::cli) async fn resume(session: Session, flags: PauseFlags) -> anyho
 }
 
 /// The parser allows exactly one scope, so neither of both is `--everything`.
-fn scope(session: &Session, collection: Option<CollectionName>, job: Option<i64>) -> Option<PauseScope> {
+fn scope(session: &Session, collection: Option<CollectionArgument>, job: Option<i64>) -> Option<PauseScope> {
     let collection = collection.and_then(|name| session.named(&name)).map(Scope::Collection);
     let scope = collection.or(job.map(Scope::JobId)).unwrap_or(Scope::Everything(true));
     Some(PauseScope { scope: Some(scope) })

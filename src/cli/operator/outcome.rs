@@ -1,7 +1,7 @@
 //! The exit code of a job that was followed to its end.
 
 use crate::{
-    cli::exit::{Exit, Failure},
+    cli::exit::{CommandFailure, Exit},
     wire::proto::datacoord::{Compaction, JobState, Plan, PlanState},
 };
 
@@ -18,7 +18,7 @@ pub(super) fn check(job: &Compaction, plans: &[Plan]) -> anyhow::Result<()> {
         "{} plans completed, {} failed, {} timed out, {} cancelled",
         job.completed_plans, job.failed_plans, job.timeout_plans, job.cancelled_plans
     );
-    Err(Failure::error(exit, format!("job {}: {counts}; {why}", job.job_id)))
+    Err(CommandFailure::error(exit, format!("job {}: {counts}; {why}", job.job_id)))
 }
 
 #[cfg(test)]

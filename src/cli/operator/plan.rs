@@ -3,7 +3,7 @@
 use super::session::Session;
 use crate::{
     cli::{
-        args::{PlanFlags, Scope},
+        args::{CommandScope, PlanFlags},
         show,
     },
     wire::proto::datacoord::{ManualCompactionRequest, PlanCompactionRequest, plan_compaction_request::Trigger},
@@ -20,7 +20,7 @@ pub(in crate::cli) async fn plan(session: Session, flags: PlanFlags) -> anyhow::
 }
 
 /// The request for a scope; a partition's name is looked up.
-pub(super) async fn request(session: &Session, scope: Scope) -> anyhow::Result<ManualCompactionRequest> {
+pub(super) async fn request(session: &Session, scope: CommandScope) -> anyhow::Result<ManualCompactionRequest> {
     let partition_id = match &scope.partition {
         None => 0,
         Some(partition) => session.partition(&scope.collection, partition).await?,

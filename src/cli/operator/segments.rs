@@ -3,7 +3,7 @@
 use super::session::{Session, given, now_ms};
 use crate::{
     cli::{
-        args::{CollectionName, ExplainFlags, SegmentFlags, SegmentsFlags},
+        args::{CollectionArgument, ExplainFlags, SegmentFlags, SegmentsFlags},
         output, show,
     },
     client::{ClientError, ClientErrorKind},
@@ -26,7 +26,7 @@ pub(in crate::cli) async fn segments(session: Session, flags: SegmentsFlags) -> 
 
 pub(in crate::cli) async fn explain(session: Session, flags: ExplainFlags) -> anyhow::Result<()> {
     // Ids are unique: at most one of both has this one.
-    if let CollectionName::Id(id) = flags.subject
+    if let CollectionArgument::Id(id) = flags.subject
         && let Some(answer) = explained_segment(&session, id).await?
     {
         let explanation = given(answer.explanation.clone(), "explanation")?;

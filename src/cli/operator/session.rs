@@ -4,9 +4,9 @@ use anyhow::Context as _;
 
 use crate::{
     cli::{
-        args::{By, CollectionName, PlaceFlags, ServerFlags},
-        exit::{Exit, Failure},
-        output::Output,
+        args::{By, CollectionArgument, PlaceFlags, ServerFlags},
+        exit::{CommandFailure, Exit},
+        output::OutputForm,
         reach,
     },
     client::Client,
@@ -24,7 +24,7 @@ pub(in crate::cli) struct Session {
     pub(super) endpoint: String,
     /// Empty: the default one.
     pub(super) database: String,
-    pub(super) output: Output,
+    pub(super) output: OutputForm,
     /// The author of orders, unless a flag names another.
     pub(super) author: String,
 }
@@ -44,12 +44,12 @@ impl Session {
             client: Client::connect(&endpoint, access).await?,
             endpoint,
             database: flags.database.unwrap_or_default(),
-            output: Output::of(flags.json),
+            output: OutputForm::of(flags.json),
             author: user.or_else(of_machine).unwrap_or_default(),
         })
     }
 
-    pub(super) fn named(&self, collection: &CollectionName) -> Option<CollectionRef> {
+    pub(super) fn named(&self, collection: &CollectionArgument) -> Option<CollectionRef> {
         Some(collection.within(&self.database))
     }
 
@@ -58,7 +58,7 @@ impl Session {
     }
 
     /// The id of a partition that is given by name or id.
-    pub(super) async fn partition(&self, collection: &CollectionName, partition: &str) -> anyhow::Result<i64> {
+    pub(super) async fn partition(&self, collection: &CollectionArgument, partition: &str) -> anyhow::Result<i64> {
         let partitions = self.client.partitions(&collection.within(&self.database)).await?;
         if let Some((_, id)) = partitions.iter().find(|(name, _)| name == partition) {
             return Ok(*id);
@@ -68,7 +68,7 @@ impl Session {
         found.ok_or_else(|| {
             let names: Vec<&str> = partitions.iter().map(|(name, _)| name.as_str()).take(MOST_NAMES).collect();
             let text = format!("the collection has no partition {partition}; it has {}", names.join(", "));
-            Failure::error(Exit::NotFound, text)
+            CommandFailure::error(Exit::NotFound, text)
         })
     }
 }

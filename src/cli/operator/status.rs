@@ -5,7 +5,7 @@ use crate::{
     cli::{
         args::StatusFlags,
         show,
-        view::{CollectionStatus, Status},
+        view::{CollectionStatus, StatusView},
     },
     client::{Client, ClientError, ClientErrorKind},
     wire::proto::datacoord::{
@@ -40,7 +40,7 @@ pub(in crate::cli) async fn status(session: Session, flags: StatusFlags) -> anyh
     for collection in named.drain(..shown) {
         collections.extend(of_collection(client, collection).await?);
     }
-    let status = Status {
+    let status = StatusView {
         version,
         endpoint: session.endpoint,
         is_healthy: health.is_healthy,

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     cli::{
         args::WatchFlags,
-        exit::{Exit, Failure},
-        output::{self, Output},
+        exit::{CommandFailure, Exit},
+        output::{self, OutputForm},
         progress::{Board, Screen},
     },
     wire::proto::datacoord::{GetCompactionRequest, WatchCompactionRequest},
@@ -25,8 +25,8 @@ pub(in crate::cli) async fn watch(session: Session, flags: WatchFlags) -> anyhow
         interval_ms: flags.interval.unwrap_or_default(),
     };
     match session.output {
-        Output::Json => print_events(&session, request).await?,
-        Output::People => {
+        OutputForm::Json => print_events(&session, request).await?,
+        OutputForm::People => {
             let screen = Screen::whole(format!("datacoord at {}", session.endpoint));
             follow(&session, request, screen).await?;
         }
@@ -74,5 +74,5 @@ async fn print_events(session: &Session, request: WatchCompactionRequest) -> any
 }
 
 fn stopped() -> anyhow::Error {
-    Failure::error(Exit::Unreachable, "the server has ended the watch, because it stops")
+    CommandFailure::error(Exit::Unreachable, "the server has ended the watch, because it stops")
 }

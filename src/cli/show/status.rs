@@ -4,10 +4,10 @@ use super::{
     jobs::{collection, pauses, throttle},
     style, table, units,
 };
-use crate::cli::view::{CollectionStatus, Status};
+use crate::cli::view::{CollectionStatus, StatusView};
 
 /// Verdict, jobs under way with their plans, and a table of collections.
-pub(in crate::cli) fn status(status: &Status) -> String {
+pub(in crate::cli) fn status(status: &StatusView) -> String {
     let mut text = format!("{} at {}\n", style::title(&format!("datacoord {}", status.version)), status.endpoint);
     text += &if status.is_healthy {
         format!("health: {}\n", style::good("OK"))

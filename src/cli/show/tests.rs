@@ -6,7 +6,7 @@ use super::{
     status, style, table, throttle, units, verified,
 };
 use crate::{
-    cli::view::{CollectionStatus, Status},
+    cli::view::{CollectionStatus, StatusView},
     wire::proto::datacoord::{explain_collection_response::Count, pause_scope::Scope, *},
 };
 
@@ -301,7 +301,7 @@ fn the_status_begins_with_the_verdict() {
         ..ThrottleResponse::default()
     };
     assert_eq!(throttle(&throttle_of), "no limit, as configured; now 1.0 MB/s\n");
-    let sick = Status {
+    let sick = StatusView {
         version: "2.3.5".into(),
         endpoint: "127.0.0.1:19530".into(),
         is_healthy: false,
@@ -317,7 +317,7 @@ fn the_status_begins_with_the_verdict() {
         }],
         collections: vec![of_books],
         other_collections: 2,
-        ..Status::default()
+        ..StatusView::default()
     };
     let lines = [
         "datacoord 2.3.5 at 127.0.0.1:19530",

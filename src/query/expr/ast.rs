@@ -1,14 +1,12 @@
 //! The tree of an expression as written: names are not resolved and types not checked.
 //!
-//! `Display` gives text that parses back to the same tree.
+//! Must never allocate memory for a list that was not taken before.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Display},
-};
+use std::borrow::Cow;
 
-use super::list::List;
+use super::room::{push, text_bytes};
 pub use crate::json::Step;
+use crate::memory::{Extra, Full};
 
 /// A node of the tree. Two trees are equal if their nodes are; offsets don't count.
 #[derive(Debug, Clone)]
@@ -150,185 +148,152 @@ impl Function {
     }
 }
 
-impl Display for CompareOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Eq => "==",
-            Self::Ne => "!=",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Gt => ">",
-            Self::Ge => ">=",
+/// The elements of a list. Lists of keys are long, so constants of one type take no node each.
+///
+/// Two lists are equal if their elements are; places don't count.
+#[derive(Debug, Clone, Default)]
+pub struct List {
+    /// Byte offset of the first element.
+    at: usize,
+    items: Items,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Items {
+    /// Integers alone, at least one.
+    Ints(Vec<i64>),
+    /// Texts alone, at least one.
+    Texts(Texts),
+    Mixed(Vec<Expr>),
+}
+
+impl Default for Items {
+    fn default() -> Self {
+        Self::Mixed(Vec::new())
+    }
+}
+
+impl PartialEq for List {
+    fn eq(&self, other: &Self) -> bool {
+        self.items == other.items
+    }
+}
+
+impl List {
+    pub fn len(&self) -> usize {
+        match &self.items {
+            Items::Ints(values) => values.len(),
+            Items::Texts(texts) => texts.ends.len(),
+            Items::Mixed(items) => items.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The elements. Those of a list of constants are all at the place of the first one.
+    pub fn iter(&self) -> impl Iterator<Item = Cow<'_, Expr>> {
+        let (ints, texts, mixed) = match &self.items {
+            Items::Ints(values) => (values.as_slice(), None, [].as_slice()),
+            Items::Texts(texts) => ([].as_slice(), Some(texts), [].as_slice()),
+            Items::Mixed(items) => ([].as_slice(), None, items.as_slice()),
+        };
+        let constant = |literal| Cow::Owned(Expr { at: self.at, depth: 1, node: Node::Literal(literal) });
+        let ints = ints.iter().map(move |value| constant(Literal::Int(*value)));
+        let texts = texts.into_iter().flat_map(Texts::iter).map(move |text| constant(Literal::Str(text.to_owned())));
+        ints.chain(texts).chain(mixed.iter().map(Cow::Borrowed))
+    }
+
+    /// Levels of the deepest element; 0 without any.
+    pub(super) fn depth(&self) -> u16 {
+        match &self.items {
+            Items::Ints(_) | Items::Texts(_) => 1,
+            Items::Mixed(items) => items.iter().map(|item| item.depth).max().unwrap_or(0),
+        }
+    }
+
+    /// # Errors
+    /// `Full` if there is no memory for it.
+    pub fn push(&mut self, item: Expr, memory: &mut Extra) -> Result<(), Full> {
+        match item.node {
+            Node::Literal(Literal::Int(value)) => self.push_int(item.at, value, memory),
+            Node::Literal(Literal::Str(text)) => self.push_text(item.at, &text, memory),
+            _ => self.push_any(item, memory),
+        }
+    }
+
+    pub(super) fn push_int(&mut self, at: usize, value: i64, memory: &mut Extra) -> Result<(), Full> {
+        if self.is_empty() {
+            *self = Self { at, items: Items::Ints(Vec::new()) };
+        }
+        match &mut self.items {
+            Items::Ints(values) => push(values, value, memory),
+            Items::Texts(_) | Items::Mixed(_) => {
+                self.push_any(Expr { at, depth: 1, node: Node::Literal(Literal::Int(value)) }, memory)
+            }
+        }
+    }
+
+    pub(super) fn push_text(&mut self, at: usize, text: &str, memory: &mut Extra) -> Result<(), Full> {
+        if self.is_empty() {
+            *self = Self { at, items: Items::Texts(Texts::default()) };
+        }
+        match &mut self.items {
+            Items::Texts(texts) => texts.push(text, memory),
+            Items::Ints(_) | Items::Mixed(_) => {
+                memory.take(text_bytes(text))?;
+                self.push_any(Expr { at, depth: 1, node: Node::Literal(Literal::Str(text.to_owned())) }, memory)
+            }
+        }
+    }
+
+    fn push_any(&mut self, item: Expr, memory: &mut Extra) -> Result<(), Full> {
+        if self.is_empty() {
+            self.at = item.at;
+        }
+        if !matches!(self.items, Items::Mixed(_)) {
+            let mut items = Vec::new();
+            for constant in self.iter() {
+                if let Node::Literal(Literal::Str(text)) = &constant.node {
+                    memory.take(text_bytes(text))?;
+                }
+                push(&mut items, constant.into_owned(), memory)?;
+            }
+            self.items = Items::Mixed(items);
+        }
+        match &mut self.items {
+            Items::Mixed(items) => push(items, item, memory),
+            Items::Ints(_) | Items::Texts(_) => Ok(()),
+        }
+    }
+}
+
+/// Texts one behind the other.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Texts {
+    all: String,
+    /// Where each ends in `all`. An expression is shorter than 4 GiB.
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let mut from = 0;
+        self.ends.iter().map(move |end| {
+            let text = self.all.get(from..*end as usize).unwrap_or_default();
+            from = *end as usize;
+            text
         })
     }
-}
 
-impl Display for ArithmeticOp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Add => "+",
-            Self::Subtract => "-",
-            Self::Multiply => "*",
-            Self::Divide => "/",
-            Self::Modulo => "%",
-            Self::Power => "**",
-        })
-    }
-}
-
-impl Display for Literal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(v) => v.fmt(f),
-            Self::Int(v) => v.fmt(f),
-            // Debug prints a point or an exponent, so that the text parses as a float again.
-            Self::Float(v) => write!(f, "{v:?}"),
-            Self::Str(v) => write_string(f, v),
+    fn push(&mut self, text: &str, memory: &mut Extra) -> Result<(), Full> {
+        if self.all.capacity() - self.all.len() < text.len() {
+            let more = self.all.len().max(text.len());
+            memory.take((self.all.len() + more) as u64)?;
+            self.all.reserve_exact(more);
         }
-    }
-}
-
-fn write_string(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
-    use fmt::Write;
-    f.write_char('"')?;
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => write!(f, "\\{c}")?,
-            '\n' => f.write_str("\\n")?,
-            '\r' => f.write_str("\\r")?,
-            '\t' => f.write_str("\\t")?,
-            c if c.is_control() => write!(f, "\\u{:04x}", c as u32)?,
-            c => f.write_char(c)?,
-        }
-    }
-    f.write_char('"')
-}
-
-impl Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        for step in &self.path {
-            f.write_str("[")?;
-            match step {
-                Step::Key(key) => write_string(f, key)?,
-                Step::Index(index) => index.fmt(f)?,
-            }
-            f.write_str("]")?;
-        }
-        Ok(())
-    }
-}
-
-/// Precedence of nodes, from `or` (loosest) to names and calls.
-mod binding {
-    pub(super) const ANY: u8 = 1;
-    pub(super) const ALL: u8 = 2;
-    pub(super) const NOT: u8 = 3;
-    pub(super) const COMPARE: u8 = 4;
-    pub(super) const SUM: u8 = 5;
-    pub(super) const PRODUCT: u8 = 6;
-    pub(super) const SIGN: u8 = 7;
-    pub(super) const POWER: u8 = 8;
-    pub(super) const ATOM: u8 = 9;
-}
-
-impl Expr {
-    fn binding(&self) -> u8 {
-        match &self.node {
-            Node::Any(_) => binding::ANY,
-            Node::All(_) => binding::ALL,
-            Node::Not(_) => binding::NOT,
-            Node::Compare(..) | Node::Range(..) | Node::In { .. } | Node::Like(..) => binding::COMPARE,
-            Node::Arithmetic(ArithmeticOp::Add | ArithmeticOp::Subtract, ..) => binding::SUM,
-            Node::Arithmetic(ArithmeticOp::Power, ..) => binding::POWER,
-            Node::Arithmetic(..) => binding::PRODUCT,
-            Node::Negate(_) => binding::SIGN,
-            Node::Literal(Literal::Int(v)) if *v < 0 => binding::SIGN,
-            Node::Literal(Literal::Float(v)) if v.is_sign_negative() => binding::SIGN,
-            Node::Literal(_) | Node::Column(_) | Node::List(_) | Node::Exists(_) | Node::Call(..) => binding::ATOM,
-        }
-    }
-
-    /// Writes it, in parentheses if it binds less tightly than `place`.
-    fn write(&self, f: &mut fmt::Formatter<'_>, place: u8) -> fmt::Result {
-        if self.binding() < place { write!(f, "({self})") } else { self.fmt(f) }
-    }
-}
-
-fn each(parts: &[Expr]) -> impl Iterator<Item = Cow<'_, Expr>> {
-    parts.iter().map(Cow::Borrowed)
-}
-
-fn write_separated<'e>(
-    f: &mut fmt::Formatter<'_>,
-    parts: impl IntoIterator<Item = Cow<'e, Expr>>,
-    separator: &str,
-    place: u8,
-) -> fmt::Result {
-    for (i, part) in parts.into_iter().enumerate() {
-        if i > 0 {
-            f.write_str(separator)?;
-        }
-        part.write(f, place)?;
-    }
-    Ok(())
-}
-
-impl Display for Expr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.node {
-            Node::Literal(v) => v.fmt(f),
-            Node::Column(v) => v.fmt(f),
-            Node::List(items) => {
-                f.write_str("[")?;
-                write_separated(f, items.iter(), ", ", binding::ANY)?;
-                f.write_str("]")
-            }
-            Node::Any(parts) => write_separated(f, each(parts), " or ", binding::ALL),
-            Node::All(parts) => write_separated(f, each(parts), " and ", binding::NOT),
-            Node::Not(inner) => {
-                f.write_str("not ")?;
-                inner.write(f, binding::NOT)
-            }
-            Node::Negate(inner) => {
-                f.write_str("-")?;
-                inner.write(f, binding::SIGN)
-            }
-            Node::Arithmetic(op, left, right) => {
-                let own = self.binding();
-                left.write(f, own)?;
-                write!(f, " {op} ")?;
-                right.write(f, own + 1)
-            }
-            Node::Compare(op, left, right) => {
-                left.write(f, binding::SUM)?;
-                write!(f, " {op} ")?;
-                right.write(f, binding::SUM)
-            }
-            Node::Range(low, op1, value, op2, high) => {
-                low.write(f, binding::SUM)?;
-                write!(f, " {op1} ")?;
-                value.write(f, binding::SUM)?;
-                write!(f, " {op2} ")?;
-                high.write(f, binding::SUM)
-            }
-            Node::In { value, list, negated } => {
-                value.write(f, binding::SUM)?;
-                f.write_str(if *negated { " not in [" } else { " in [" })?;
-                write_separated(f, list.iter(), ", ", binding::ANY)?;
-                f.write_str("]")
-            }
-            Node::Like(value, pattern) => {
-                value.write(f, binding::SUM)?;
-                f.write_str(" like ")?;
-                write_string(f, pattern)
-            }
-            Node::Exists(column) => write!(f, "exists {column}"),
-            Node::Call(function, arguments) => {
-                write!(f, "{}(", function.name())?;
-                write_separated(f, each(arguments), ", ", binding::ANY)?;
-                f.write_str(")")
-            }
-        }
+        self.all.push_str(text);
+        push(&mut self.ends, self.all.len() as u32, memory)
     }
 }

@@ -6,13 +6,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
+    ast::{ArithmeticOp, Column, CompareOp, Expr, Function, List, Literal, Node, Step},
     bound::{BoundExpr, ContainsMode, FieldRef, LiteralSet, Predicate, Term, Test, ValueSource},
     error::{ExprFault, FilterError},
     fold,
     like::{self, Pattern},
-    list::{ALLOCATION, List, text_bytes},
     num::Num,
+    room::{ALLOCATION, text_bytes},
     types::{element_item, fit, is_comparable, is_float, is_number, literal_type, mismatch, source_type, whole_json},
     value::{Item, ItemList, ItemSet},
 };

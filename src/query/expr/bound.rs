@@ -5,8 +5,8 @@ use std::{collections::HashSet, sync::Arc};
 use super::{
     ast::{ArithmeticOp, CompareOp, Literal, Step},
     like::Pattern,
-    list::text_bytes,
     num::Num,
+    room::text_bytes,
     value::{ItemList, ItemSet, RowValue},
 };
 use crate::{

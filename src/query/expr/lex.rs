@@ -243,6 +243,17 @@ fn quoted_bytes(text: &str, quote: char) -> usize {
     end.unwrap_or(text.len())
 }
 
+/// The value of an integer without a sign.
+pub(super) fn positive(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
+    i64::try_from(magnitude).map_err(|_| ExprFault::new(at, format_args!("integer {magnitude} does not fit 64 bits")))
+}
+
+/// The value of an integer behind a minus.
+pub(super) fn negative(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
+    0i64.checked_sub_unsigned(magnitude)
+        .ok_or_else(|| ExprFault::new(at, format_args!("integer -{magnitude} does not fit 64 bits")))
+}
+
 /// True if the text is exactly one name. Operators in capitals are names in Milvus' grammar.
 pub(super) fn is_name(text: &str) -> bool {
     let is_word = matches!(Lexer::new(text).next(), Ok((0, Token::Name(name))) if name == text);

@@ -38,21 +38,21 @@ mod fold;
 mod keys;
 mod lex;
 mod like;
-mod list;
 pub(super) mod num;
 mod parse;
+mod print;
+mod room;
 mod types;
 pub(super) mod value;
 
 #[cfg(test)]
 mod tests;
 
-pub use ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step};
+pub use ast::{ArithmeticOp, Column, CompareOp, Expr, Function, List, Literal, Node, Step};
 pub use bind::bind;
 pub use bound::BoundExpr;
 pub use error::{ExprError, FilterError};
 pub use keys::PkFilter;
-pub use list::List;
 pub use parse::{MAX_BYTES, MAX_DEPTH, parse};
 
 use crate::{memory::Growth, model::CollectionSchema};

@@ -8,13 +8,11 @@
 
 mod operands;
 
-use operands::positive;
-
 use super::{
-    ast::{CompareOp, Expr, Literal, Node},
+    ast::{CompareOp, Expr, List, Literal, Node},
     error::{ExprFault, FilterError},
-    lex::{Lexer, Token},
-    list::{ALLOCATION, List, push},
+    lex::{Lexer, Token, positive},
+    room::{ALLOCATION, push},
 };
 use crate::memory::Extra;
 

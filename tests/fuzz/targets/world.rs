@@ -7,7 +7,7 @@ use datacoord::{
     clock::ManualClock,
     config::Config,
     coordinator::Parts,
-    http::{self, Bounds, LargeBodies, Milvus},
+    http::{self, LargeBodies, Milvus, RequestBounds},
     memory::Pool,
     meta::MemoryStore,
     standalone::Standalone,
@@ -70,7 +70,7 @@ impl World {
             let memory = Pool::new("some.key", 4 << 20);
             let large = LargeBodies::new(memory.clone(), 1 << 20, "some.key");
             let growth = pools::growth(64 << 20);
-            let bounds = Bounds { idle: std::time::Duration::from_secs(30), memory, growth, large };
+            let bounds = RequestBounds { idle: std::time::Duration::from_secs(30), memory, growth, large };
             let milvus = Milvus { service: Arc::new(services.milvus()), let_in: datacoord::grpc::GrpcServer::let_in };
             let refreshed = Arc::clone(&standalone);
             http::router(standalone, metrics, milvus, move || refreshed.refresh_metrics(), bounds)

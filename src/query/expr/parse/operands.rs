@@ -7,8 +7,8 @@ use super::{MAX_DEPTH, Parsed, Parser, too_deep};
 use crate::query::expr::{
     ast::{ArithmeticOp, Column, Expr, Function, Literal, Node, Step},
     error::ExprFault,
-    lex::Token,
-    list::{ALLOCATION, push, text_bytes},
+    lex::{Token, negative, positive},
+    room::{ALLOCATION, push, text_bytes},
 };
 
 impl Parser<'_, '_> {
@@ -190,13 +190,4 @@ impl Parser<'_, '_> {
         self.memory.take(text_bytes(name))?;
         Ok(Column { name: name.to_owned(), path })
     }
-}
-
-pub(super) fn positive(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
-    i64::try_from(magnitude).map_err(|_| ExprFault::new(at, format_args!("integer {magnitude} does not fit 64 bits")))
-}
-
-fn negative(at: usize, magnitude: u64) -> Result<i64, ExprFault> {
-    0i64.checked_sub_unsigned(magnitude)
-        .ok_or_else(|| ExprFault::new(at, format_args!("integer -{magnitude} does not fit 64 bits")))
 }

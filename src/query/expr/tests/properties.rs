@@ -5,9 +5,8 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        ast::{ArithmeticOp, Column, CompareOp, Expr, Function, Literal, Node, Step},
+        ast::{ArithmeticOp, Column, CompareOp, Expr, Function, List, Literal, Node, Step},
         bind,
-        list::List,
     },
     rows, schema,
 };
