@@ -86,7 +86,7 @@ pub(super) struct PinnedRead {
     pub(super) older_than: Timestamp,
     /// Segments stand in for those that they were merged into.
     pub(super) has_stand_ins: bool,
-    pub(super) _pins: PinGuard,
+    pub(super) pins: PinGuard,
 }
 
 /// Rows, and the account of the memory that they and their messages take. It counts until both are gone.
@@ -240,7 +240,7 @@ impl Standalone {
                 }));
             }
         }
-        Ok(PinnedRead { set: ReadSet { sources, deletes }, older_than, has_stand_ins, _pins: list.guard })
+        Ok(PinnedRead { set: ReadSet { sources, deletes }, older_than, has_stand_ins, pins: list.guard })
     }
 
     /// A pinned segment with everything about it that is in memory, and its index of a definition.

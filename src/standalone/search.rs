@@ -210,7 +210,7 @@ impl Standalone {
     ) -> Result<Found, StandaloneError> {
         let mut may_be_gone = true;
         let first = async {
-            let PinnedRead { set, has_stand_ins, _pins, .. } =
+            let PinnedRead { set, has_stand_ins, pins: _pins, .. } =
                 self.read_set(cell, rows, ReadPurpose::SearchWithStandIns(field)).await?;
             may_be_gone = has_stand_ins;
             Ok::<_, StandaloneError>(over(set).await?)
@@ -218,7 +218,7 @@ impl Standalone {
         match first.await {
             Err(error) if may_be_gone && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 tracing::debug!(collection = %cell.id, %error, "a search is repeated without stand-ins");
-                let PinnedRead { set, _pins, .. } = self.read_set(cell, rows, ReadPurpose::Search(field)).await?;
+                let PinnedRead { set, pins: _pins, .. } = self.read_set(cell, rows, ReadPurpose::Search(field)).await?;
                 Ok(over(set).await?)
             }
             found => found,

@@ -1,4 +1,4 @@
-//! Why segments are not compacted.
+//! Why segments are not compacted, and how they are searched.
 
 use super::{style, table, units};
 use crate::wire::proto::datacoord::{ExplainCollectionResponse, ExplainVerdict, Explanation};
@@ -38,6 +38,9 @@ pub(in crate::cli) fn segment_explained(explanation: &Explanation, now_ms: i64) 
     }
     let successors: Vec<String> = explanation.compaction_to.iter().map(i64::to_string).collect();
     line("replaced by:", &successors.join(", "));
+    for index in &explanation.indexes {
+        line(&format!("searches of {}:", index.field_name), &format!("{} ({})", index.text, index.code));
+    }
     lines.join("\n") + "\n"
 }
 

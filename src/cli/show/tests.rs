@@ -187,6 +187,12 @@ fn a_segment_is_explained_with_what_would_change_it() {
         }),
         next_look_ms: MOMENT + 30_000,
         held: "paused by ops".into(),
+        indexes: vec![IndexExplanation {
+            field_name: "v".into(),
+            code: "few_rows".into(),
+            text: "searched exactly: 100 rows".into(),
+            ..IndexExplanation::default()
+        }],
         ..Explanation::default()
     };
     let lines = [
@@ -196,6 +202,7 @@ fn a_segment_is_explained_with_what_would_change_it() {
         "  held:               paused by ops",
         "  looked at next:     2026-11-29T20:00:30Z, in 30 s",
         "  on request:         it would be compacted (planned), 2 segments with 150 rows",
+        "  searches of v:      searched exactly: 100 rows (few_rows)",
     ];
     assert_eq!(plain(&segment_explained(&explanation, MOMENT)), lines);
 }

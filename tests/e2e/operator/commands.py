@@ -6,17 +6,8 @@ import pytest
 from helpers import GRPC, raw, wait_until
 from program import ENVIRONMENT, PROGRAM, Terminal, answer, fails, run, text
 from pymilvus.grpc_gen import milvus_pb2 as pb
-from story import Story
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-def story(book):
-    """Three segments of 400 rows, 40 of each deleted; nothing compacts by itself."""
-    story = Story(book)
-    yield story
-    story.client.close()
 
 
 def compacted(story):

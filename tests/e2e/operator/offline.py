@@ -9,21 +9,12 @@ from pathlib import Path
 import pytest
 from helpers import FILES, GRPC
 from program import ENVIRONMENT, PROGRAM, answer, fails, run, text
-from story import Story
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "milvus-2.3.5"
 DATA = Path(FILES).parent
 """The data directory of the server."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-def story(book):
-    """Three segments of 400 rows, 40 of each deleted."""
-    story = Story(book)
-    yield story
-    story.client.close()
 
 
 def test_files_of_a_running_server_are_shown_and_verified(story):

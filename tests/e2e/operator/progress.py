@@ -7,17 +7,8 @@ import subprocess
 
 import pytest
 from program import ENVIRONMENT, PROGRAM, Terminal, answer, fails, run, text
-from story import Story
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture
-def story(book):
-    """Three segments of 400 rows, 40 of each deleted; nothing compacts by itself."""
-    story = Story(book)
-    yield story
-    story.client.close()
 
 
 @pytest.fixture
