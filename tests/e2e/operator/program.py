@@ -59,7 +59,9 @@ class Terminal:
         self.written, self.seen = "", 0
         self.side, other = pty.openpty()
         fcntl.ioctl(self.side, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
-        settings = {name: value for name, value in ENVIRONMENT.items() if name not in ("NO_COLOR", "CLICOLOR")}
+        # A run in CI wants colours on every terminal, also on one that has none.
+        decisive = ("NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI")
+        settings = {name: value for name, value in ENVIRONMENT.items() if name not in decisive}
         self.process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=other, stdout=other, stderr=other,
                                         env={**settings, "TERM": "xterm", **environment}, start_new_session=True)
         os.close(other)
