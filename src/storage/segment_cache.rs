@@ -35,6 +35,10 @@ enum CachedObject {
 }
 
 impl CachedObject {
+    fn deletes(segment: SegmentId, logs: &[LogFile]) -> Self {
+        Self::Deletes(segment, logs.last().map_or(LogId(0), |log| log.id), logs.len())
+    }
+
     fn segment(&self) -> SegmentId {
         match *self {
             Self::Log(segment, ..)
@@ -181,17 +185,24 @@ impl SegmentCache {
         }
     }
 
-    /// The deletes in the delta logs of a segment, `logs`, of which there is one at least: those that were kept, or the
-    /// result of `read`, which is kept then. Of concurrent calls for the same logs only one reads them.
-    pub async fn deletes(
+    /// The deletes in the delta logs of a segment, if they were kept.
+    pub fn kept_deletes(&self, segment: SegmentId, logs: &[LogFile]) -> Option<Arc<NewestDeletes>> {
+        match self.cache.get(&CachedObject::deletes(segment, logs)) {
+            Some(Kept::Deletes(deletes)) => Some(deletes),
+            _ => None,
+        }
+    }
+
+    /// Reads the deletes in the delta logs of a segment, and keeps them. Of concurrent calls for the same logs only one
+    /// reads them.
+    pub async fn keep_deletes(
         &self,
         segment: SegmentId,
         logs: &[LogFile],
         read: impl Future<Output = Result<NewestDeletes, StorageError>>,
     ) -> Result<Arc<NewestDeletes>, StorageError> {
-        let last = logs.last().map_or(LogId(0), |log| log.id);
         let read = async { read.await.map(|deletes| Kept::Deletes(Arc::new(deletes))) };
-        match self.cache.get_or_insert_async(&CachedObject::Deletes(segment, last, logs.len()), read).await? {
+        match self.cache.get_or_insert_async(&CachedObject::deletes(segment, logs), read).await? {
             Kept::Deletes(deletes) => Ok(deletes),
             Kept::Vectors(_) | Kept::Column(_) | Kept::Index(_) => {
                 Err(StorageError::Task(format!("the deletes of segment {segment} are something else in the cache")))

@@ -27,7 +27,7 @@ pub(in crate::cli) struct FileFlags {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConfigFlags {
-    /// What to do with the configuration
+    /// The action on the configuration
     #[arg(value_enum, default_value_t = ConfigAction::Show)]
     pub(in crate::cli) action: ConfigAction,
     #[command(flatten)]

@@ -23,7 +23,7 @@ pub(super) fn silent(error: &anyhow::Error, is_expected: bool) -> Check {
     Check::new("server", CheckResult::Problem, format!("{error:#}"), advice)
 }
 
-/// What the server says about itself.
+/// The server's report about itself.
 pub(super) async fn checks(session: &Session) -> Vec<Check> {
     vec![version(session).await, health(session).await, clock(session).await, garbage(session).await]
 }

@@ -32,7 +32,7 @@ pub fn bind(text: &str, expr: &Expr, schema: &CollectionSchema, mut memory: Extr
     Ok(BoundExpr { root: Arc::new(root), fields, _memory: Arc::new(memory) })
 }
 
-/// What a constant takes in a list that is compared with lists: as it is read, and in a set.
+/// Memory of a constant in a list that is compared with lists: as it is read, and in a set.
 const ITEM_BYTES: u64 = 256;
 /// A key in the filters and deletes that are made of an expression.
 const KEY_BYTES: u64 = 104;

@@ -20,5 +20,5 @@ pub(super) fn text_bytes(text: &str) -> u64 {
     (text.len() + ALLOCATION) as u64
 }
 
-/// What an allocation takes beyond its bytes.
+/// Memory of an allocation beyond its bytes.
 pub(super) const ALLOCATION: usize = 16;

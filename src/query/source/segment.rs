@@ -158,6 +158,10 @@ impl SegmentSource {
         interrupt: &Interrupt,
         reserve: &mut (dyn FnMut(u64) -> bool + Send),
     ) -> Result<Arc<NewestDeletes>, QueryError> {
+        // Those that are kept take no memory of this read.
+        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.kept_deletes(ids.segment, &logs.delta)) {
+            return Ok(kept);
+        }
         let bytes = NewestDeletes::estimate_bytes(logs.delta.iter().map(|log| log.rows).sum());
         let cache = self.cache.as_ref().filter(|cache| cache.fits(bytes) && reserve(bytes));
         let Some(cache) = cache else {
@@ -170,7 +174,7 @@ impl SegmentSource {
             let deletes = read_deletes(&self.store, ids, logs).await?;
             blocking(move || Ok::<NewestDeletes, StorageError>(deletes.into_iter().collect())).await
         };
-        Ok(cache.deletes(ids.segment, &logs.delta, read).await?)
+        Ok(cache.keep_deletes(ids.segment, &logs.delta, read).await?)
     }
 
     /// The vectors of one log, a few at a time.

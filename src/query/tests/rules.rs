@@ -228,6 +228,26 @@ fn names(parts: &[&str]) -> BTreeSet<String> {
     parts.iter().map(|p| (*p).to_owned()).collect()
 }
 
+/// With room in the cache.
+#[tokio::test]
+async fn deletes_of_a_segment_are_read_once() {
+    let schema = schema(DataType::Int64);
+    let (store, backend) = watched();
+    let rows: Vec<Row> = (0..10).map(|i| row(i, 10, i, 0)).collect();
+    let source = flushed(&store, &schema, 10, 1, 0, &rows, &[delete(&schema, 3, 11)]).await;
+    for (bytes, reads) in [(4 << 20, [true, false]), (0, [true, true])] {
+        let cache = Arc::new(SegmentCache::new(bytes));
+        for is_read in reads {
+            let from = backend.calls().len();
+            let set =
+                ReadSet { sources: vec![Box::new(source.clone().with_cache(Arc::clone(&cache)))], deletes: Vec::new() };
+            let answer = query(&schema, set, ask(&schema, "n == 0"), &QueryLimits::default()).await.unwrap();
+            assert_eq!(int_column(&answer, 0), [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+            assert_eq!(read_since(&backend, from).contains("delta_log"), is_read, "{bytes}");
+        }
+    }
+}
+
 /// With room in the cache, the columns that a read looks at as a whole are read once.
 #[tokio::test]
 async fn columns_are_read_once() {
