@@ -99,7 +99,8 @@ def comparable(message):
         nodes = json.loads(plain["response"]).get("nodes_info", [])
         plain["response"] = sorted({node.get("infos", {}).get("type", "") for node in nodes})
     plain = ordered(plain, kind)
-    if kind == "DescribeIndexResponse" and "index_descriptions" in plain:
+    if kind in ("DescribeIndexResponse", "GetIndexStatisticsResponse") and "index_descriptions" in plain:
+        # Milvus takes the indexes out of a map.
         plain["index_descriptions"].sort(key=lambda index: index.get("index_name", ""))
     if kind == "QueryResults" and "fields_data" in plain:
         # Columns come in any order; their names are the sum of the requested ones.
