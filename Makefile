@@ -3,7 +3,7 @@
 # are. It shares the compiled dependencies with them (cargo before 1.91 compiles them twice).
 PLANTED := --locked --features planted-faults --target-dir target/planted
 kills points: export CARGO_BUILD_BUILD_DIR := $(CURDIR)/target
-.PHONY: help demo test sim sim-long limits soak kills points planted fuzz model linearizability check fmt clippy doc deny bench image clean
+.PHONY: help demo test sim sim-long limits soak kills points planted fuzz model linearizability check fmt clippy doc site deny bench image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
@@ -19,6 +19,7 @@ help:
 	@echo "make linearizability  histories of concurrent clients, checked by porcupine; SECONDS=300 CLIENTS=8"
 	@echo "make fuzz    every fuzz target with coverage, TIME seconds each (60); needs a nightly compiler"
 	@echo "make check   before a commit: format, spelling, dependencies, lints, documentation"
+	@echo "make site    the documentation as a site, in target/site"
 	@echo "make deny    the dependencies alone, known weaknesses included; needs the network"
 	@echo "make bench   the figures of docs/benchmarks.md, beside the stock server"
 	@echo "make image   container image (buildah, podman or docker)"
@@ -79,6 +80,9 @@ clippy:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+site:
+	checkers=$$(tools/checkers.sh) && "$$checkers/zensical" build --clean --strict
 
 # The list of known weaknesses is a git repository, which CI may not reach: so it is no part of `make check`.
 deny:

@@ -2,8 +2,8 @@
 # The checks before a commit that run no test: format, spelling, licences and sources of the dependencies,
 # lints (of the features that are off by default, too), documentation.
 #
-# typos and cargo-deny are installed by tools/checkers.sh. Where that fails they are skipped by name; with CI=true it is
-# a failure.
+# typos, cargo-deny and zensical are installed by tools/checkers.sh. Where that fails they are skipped by name; with CI=true
+# it is a failure.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -21,10 +21,12 @@ if checkers=$(tools/checkers.sh); then
     "$checkers/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
     "$checkers/cargo-deny" --locked --manifest-path tests/model/Cargo.toml --config deny.toml \
         check --hide-inclusion-graph --allow license-not-encountered bans licenses sources
+    say "documentation as a site"
+    "$checkers/zensical" build --clean --strict
 elif [ "${CI:-}" = true ]; then
     exit 1
 else
-    echo "skipped: spelling, dependencies"
+    echo "skipped: spelling, dependencies, documentation as a site"
 fi
 
 # All targets with the features that are off by default, then the program as it is shipped.
@@ -32,5 +34,5 @@ say "lints"
 cargo clippy --locked --all-targets --all-features -- -D warnings
 cargo clippy --locked --lib --bins -- -D warnings
 cargo clippy --locked --manifest-path tests/model/Cargo.toml --target-dir target/model --all-targets -- -D warnings
-say "documentation"
+say "documentation of the code"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps

@@ -197,7 +197,7 @@ def pytest_suite(name, environment, script, others=(), env=None, **options):
     """One script under pytest, with the reasons of skipped tests."""
     python = environment.path / "bin" / "python"
     command = [python, "-m", "pytest", "-q", "-rs", "--tb=short", "-p", "no:cacheprovider", HERE / script]
-    env = {"PYTHONPATH": str(HERE / "python"), "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+    env = {"PYTHONPATH": f"{HERE / 'python'}:{HERE / 'operator'}", "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
     return Suite(name, [environment, *others], command, env=env, **options)
 
 
@@ -255,6 +255,8 @@ def suites():
     # Our own command line. Its suite with TLS makes no connection with pymilvus.
     for script in ("commands", "progress", "offline", "documented"):
         found.append(pytest_suite(f"operator/{script}", newest, f"operator/{script}.py", needs=("grpc", "http", "files")))
+    found.append(pytest_suite("documented/walks", newest, "documented/walks.py", needs=("grpc", "http"),
+                              tools=("curl",)))
     found.append(pytest_suite("operator/secured", newest, "operator/secured.py", needs=("grpc", "http", "files"),
                               tools=("openssl",), env={"E2E_TLS": "one-way"}, settings=USERS, tls=1))
 
