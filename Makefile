@@ -96,4 +96,4 @@ image:
 
 clean:
 	cargo clean
-	rm -rf data .envs
+	rm -rf data .envs .cache

@@ -125,7 +125,7 @@ fn run_demo(place: &PlaceFlags, flags: DemoFlags) -> anyhow::Result<()> {
     let grpc = flags.endpoint.clone().unwrap_or_else(|| found.grpc.clone());
     let known = reach::known(&grpc, &found.grpc, found.grpc_tls, &found);
     let access = reach::access(&flags.reach, &environment, &known, &grpc)?;
-    block_on(demo::run(flags, found, access))
+    block_on(demo::run(place, flags, found, access))
 }
 
 /// Lets a closed pipe end the process, as in `… | head`. Not for the server: it writes to connections that clients may

@@ -133,7 +133,17 @@ async fn one_way_tls_on_both_ports_and_every_command_beside_the_server() -> Resu
     let demo = files.command(&["demo", "--flushes", "2", "--rows", "10"]).await?;
     ensure!(demo.status.success(), "{demo:?}");
     let shown = String::from_utf8_lossy(&demo.stdout).into_owned();
-    ensure!(shown.contains("grpcurl -insecure ") && shown.contains("https://"), "{shown}");
+    ensure!(shown.contains("curl --insecure -X POST 'https://"), "{shown}");
+    // Its commands to try next reach the server as they stand there.
+    for verb in ["segments", "explain", "compact"] {
+        let next = |line: &&str| line.contains(&format!(" {verb} demo_books "));
+        let line = shown.lines().map(str::trim).find(next).context(verb)?;
+        let mut words = line.split_whitespace();
+        let mut command = Command::new(words.next().context("a program")?);
+        command.args(words);
+        let output = ended(command).await?;
+        ensure!(output.status.success(), "{line}: {output:?}");
+    }
     // At an address that is given, an authority has to vouch for the server.
     let endpoint = server.http.replace("127.0.0.1", "localhost");
     let strange = files.command(&["healthcheck", "--tls", "--endpoint", &endpoint]).await?;

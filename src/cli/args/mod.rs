@@ -69,6 +69,12 @@ pub(super) struct LayerFlags {
 }
 
 impl PlaceFlags {
+    /// The flags as words of a command, each after a space.
+    pub(super) fn words(&self) -> String {
+        reach::flag_words("config", self.config.as_ref().map(|path| path.display()))
+            + &reach::flag_words("data-dir", self.data_dir.as_ref().map(|path| path.display()))
+    }
+
     /// The layers of the configuration: the file that a flag names, the environment, the flags.
     pub(super) fn sources(&self, layers: &LayerFlags) -> Sources {
         let mut flags = Vec::new();

@@ -38,6 +38,25 @@ impl ReachFlags {
     pub(in crate::cli) fn say_tls(&self) -> bool {
         self.tls || self.ca_file.is_some() || self.cert_file.is_some() || self.server_name.is_some()
     }
+
+    /// The flags as words of a command, each after a space.
+    pub(in crate::cli) fn words(&self) -> String {
+        let files = [
+            ("ca-file", &self.ca_file),
+            ("cert-file", &self.cert_file),
+            ("key-file", &self.key_file),
+            ("password-file", &self.password_file),
+        ];
+        let texts = [("server-name", &self.server_name), ("user", &self.user)];
+        let tls = if self.tls { " --tls".to_owned() } else { String::new() };
+        tls + &files.map(|(flag, path)| flag_words(flag, path.as_ref().map(|path| path.display()))).concat()
+            + &texts.map(|(flag, text)| flag_words(flag, text.as_ref())).concat()
+    }
+}
+
+/// A flag and its value as words of a command, each after a space; nothing without a value.
+pub(in crate::cli) fn flag_words(flag: &str, value: Option<impl std::fmt::Display>) -> String {
+    value.map(|value| format!(" --{flag} {value}")).unwrap_or_default()
 }
 
 /// A command for a running server: flags of its own, and those that all such commands have.

@@ -17,7 +17,7 @@ use self::{
     searches::Searches,
 };
 use super::{
-    args::{DemoFlags, ReachFlags},
+    args::{DemoFlags, PlaceFlags, ReachFlags, flag_words},
     show,
 };
 use crate::{
@@ -41,10 +41,10 @@ const CHECK_ROWS: i64 = 10_000;
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs all steps; an error says which check did not hold.
-pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> anyhow::Result<()> {
+pub(super) async fn run(place: &PlaceFlags, flags: DemoFlags, found: Addresses, access: Access) -> anyhow::Result<()> {
     let began = Instant::now();
     let grpc_tls = access.tls.is_some();
-    let grpc = flags.endpoint.unwrap_or(found.grpc);
+    let grpc = flags.endpoint.as_ref().unwrap_or(&found.grpc).clone();
     let client = Client::connect(&grpc, access).await?;
     println!("datacoord {} at {grpc}", client.version().await?);
 
@@ -81,8 +81,8 @@ pub(super) async fn run(flags: DemoFlags, found: Addresses, access: Access) -> a
 
     println!("\nDone in {:.1} s. Next:", began.elapsed().as_secs_f64());
     let next = Next {
-        grpc: &grpc,
-        grpc_tls,
+        program: std::env::args().next().unwrap_or_else(|| "datacoord".to_owned()),
+        server: place.words() + &flag_words("endpoint", flags.endpoint.as_ref()) + &flags.reach.words(),
         http_tls: if flags.http.is_some() { grpc_tls } else { found.http_tls },
         http: flags.http.as_deref().unwrap_or(&found.http),
         reach: &flags.reach,
@@ -252,42 +252,42 @@ fn live(segments: Vec<Segment>) -> Vec<Segment> {
 
 /// The server, for commands to try next.
 struct Next<'a> {
-    grpc: &'a str,
+    /// This program, as it was called.
+    program: String,
+    /// Flags by which it finds the server again.
+    server: String,
     http: &'a str,
-    grpc_tls: bool,
     http_tls: bool,
     reach: &'a ReachFlags,
 }
 
 impl Next<'_> {
-    /// Commands for a terminal. A password stands for itself as a word.
+    /// Commands for a terminal, none of which says a password.
     fn commands(&self) -> String {
-        let Self { grpc, http, reach, .. } = self;
-        let files = [("-cacert", &reach.ca_file), ("-cert", &reach.cert_file), ("-key", &reach.key_file)];
-        let files = |dashes: &str| -> String {
-            let given = files.iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
-            given.map(|(flag, path)| format!(" {dashes}{flag} {}", path.display())).collect()
-        };
-        let insecure = |flag: &str| if reach.ca_file.is_none() { flag.to_owned() } else { String::new() };
-        let (mut grpcurl, mut curl) = (" -plaintext".to_owned(), String::new());
-        if self.grpc_tls {
-            grpcurl = insecure(" -insecure") + &files("");
-        }
-        if self.http_tls {
-            curl = insecure(" --insecure") + &files("-");
-        }
-        if let Some(user) = &reach.user {
-            grpcurl += &format!(" -H \"authorization: $(printf {user}:PASSWORD | base64)\"");
-            curl += &format!(" --user {user}");
-        }
+        let Self { program, server, http, .. } = self;
         let scheme = if self.http_tls { "https" } else { "http" };
+        let curl = self.curl();
         format!(
-            "  grpcurl{grpcurl} -d '{{\"collection\":{{\"collection_name\":\"{COLLECTION}\"}}}}' {grpc} \
-             datacoord.v1.DataCoord/ListSegments\n  \
-             grpcurl{grpcurl} {grpc} list\n  \
-             curl{curl} -X POST '{scheme}://{http}/api/v1/compaction?collection_name={COLLECTION}'\n  \
-             curl{curl} {scheme}://{http}/metrics"
+            "  {program} segments {COLLECTION}{server}\n  \
+             {program} explain {COLLECTION}{server}\n  \
+             {program} compact {COLLECTION} --dry-run{server}\n  \
+             {program} watch{server}\n  \
+             {curl} -X POST '{scheme}://{http}/api/v1/compaction?collection_name={COLLECTION}'\n  \
+             {curl} {scheme}://{http}/metrics"
         )
+    }
+
+    fn curl(&self) -> String {
+        let ReachFlags { ca_file, cert_file, key_file, user, .. } = self.reach;
+        let mut tls = String::new();
+        if self.http_tls {
+            // The program knows the certificate of a server on this machine; curl does not.
+            tls += if ca_file.is_none() { " --insecure" } else { "" };
+            tls += &[("cacert", ca_file), ("cert", cert_file), ("key", key_file)]
+                .map(|(flag, path)| flag_words(flag, path.as_ref().map(|path| path.display())))
+                .concat();
+        }
+        format!("curl{tls}{}", flag_words("user", user.as_ref()))
     }
 }
 

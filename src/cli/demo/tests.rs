@@ -79,3 +79,34 @@ fn searches_are_held_against_the_rows() {
     assert!(changed(1_000, 0.0).ends_with(", which is deleted"));
     assert!(changed(0, 0.5).contains(" away, a search says "));
 }
+
+#[test]
+fn commands_to_try_next_reach_the_same_server_and_say_no_password() {
+    let reach = ReachFlags {
+        tls: true,
+        ca_file: Some("ca.pem".into()),
+        user: Some("ann".to_owned()),
+        password_file: Some("secret".into()),
+        ..ReachFlags::default()
+    };
+    let place = PlaceFlags { config: None, data_dir: Some("d".into()) };
+    let next = Next {
+        program: "./datacoord".to_owned(),
+        server: place.words() + &flag_words("endpoint", Some("h:1")) + &reach.words(),
+        http: "h:2",
+        http_tls: true,
+        reach: &reach,
+    };
+    let commands = next.commands();
+    let reached = "--data-dir d --endpoint h:1 --tls --ca-file ca.pem --password-file secret --user ann";
+    let lines: Vec<&str> = commands.lines().map(str::trim).collect();
+    assert_eq!(lines[0], format!("./datacoord segments demo_books {reached}"));
+    assert_eq!(lines[3], format!("./datacoord watch {reached}"));
+    assert_eq!(lines[5], "curl --cacert ca.pem --user ann https://h:2/metrics");
+
+    let plain = ReachFlags::default();
+    let next = Next { program: "p".to_owned(), server: String::new(), http: "h:2", http_tls: false, reach: &plain };
+    assert!(next.commands().ends_with("curl http://h:2/metrics"));
+    let insecure = Next { http_tls: true, ..next };
+    assert!(insecure.commands().ends_with("curl --insecure https://h:2/metrics"));
+}
