@@ -257,6 +257,7 @@ def suites():
         found.append(pytest_suite(f"operator/{script}", newest, f"operator/{script}.py", needs=("grpc", "http", "files")))
     found.append(pytest_suite("documented/walks", newest, "documented/walks.py", needs=("grpc", "http"),
                               tools=("curl",)))
+    found.append(pytest_suite("documented/rest", newest, "documented/rest.py", needs=("grpc", "http"), tools=("curl",)))
     found.append(pytest_suite("operator/secured", newest, "operator/secured.py", needs=("grpc", "http", "files"),
                               tools=("openssl",), env={"E2E_TLS": "one-way"}, settings=USERS, tls=1))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from helpers import FILES, GRPC, HTTP
+from pages import examples
 from program import ENVIRONMENT, run
 from pymilvus import MilvusClient
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+BLOCKS = [example.command for example in examples("cli.md")]
 COLLECTION = "demo_books"
 keys = itertools.count(1_000_000)
 
