@@ -258,6 +258,8 @@ def suites():
     found.append(pytest_suite("documented/walks", newest, "documented/walks.py", needs=("grpc", "http"),
                               tools=("curl",)))
     found.append(pytest_suite("documented/rest", newest, "documented/rest.py", needs=("grpc", "http"), tools=("curl",)))
+    found.append(pytest_suite("documented/rpc", newest, "documented/rpc.py", others=[grpcurl], needs=("grpc", "http"),
+                              env={"E2E_GRPCURL": str(grpcurl.path / "grpcurl")}))
     found.append(pytest_suite("operator/secured", newest, "operator/secured.py", needs=("grpc", "http", "files"),
                               tools=("openssl",), env={"E2E_TLS": "one-way"}, settings=USERS, tls=1))
 
