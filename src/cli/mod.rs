@@ -141,11 +141,8 @@ fn report_ignored(loaded: &LoadedConfig) {
         tracing::info!(count = loaded.ignored.len(), "keys of the configuration file that mean nothing here");
         tracing::debug!(keys = ?loaded.ignored, "ignored keys");
     }
-    for (given, known) in &loaded.misspelt {
-        tracing::warn!("key {given} of the configuration file means nothing here: is it meant to be {known}?");
-    }
-    if let Some(path) = &loaded.unused_local_path {
-        tracing::warn!("localStorage.path is {path} and not used: --data-dir was given, binlogs are in files below it");
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
     }
 }
 

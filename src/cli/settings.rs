@@ -30,6 +30,12 @@ struct CheckedSettings {
     ignored: Vec<String>,
     /// Those of them that are nearly spelt like a known key.
     misspelt: Vec<Misspelt>,
+    /// Keys of Milvus without a meaning here, set to another value than its default.
+    without_effect: Vec<&'static str>,
+    /// Keys that Milvus does not have either.
+    unknown: Vec<String>,
+    /// Everything that may be a mistake, in sentences.
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,12 +62,14 @@ pub(super) fn run(place: &PlaceFlags, flags: &ConfigFlags) -> anyhow::Result<()>
             server::load_tls(&loaded.config)?;
             let checked = CheckedSettings {
                 set: loaded.entries().iter().filter(|entry| entry.origin != "default").count(),
+                warnings: loaded.warnings(),
                 ignored: loaded.ignored,
+                without_effect: loaded.without_effect,
+                unknown: loaded.unknown,
                 misspelt: loaded.misspelt.into_iter().map(|(key, nearest)| Misspelt { key, nearest }).collect(),
             };
             output.answer(&checked, |checked| {
-                let misspelt = checked.misspelt.iter().map(|pair| (pair.key.as_str(), pair.nearest));
-                show::settings_checked(checked.set, checked.ignored.len(), misspelt)
+                show::settings_checked(checked.set, checked.ignored.len(), &checked.warnings)
             })
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Keys that Milvus 2.3.5 has keep its name, meaning and unit; ours are under `datacoord:`.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use uuid::Uuid;
 
 use super::{
+    address::parse_ip,
     key::{Key, RefusedKey},
     server::LogFormat,
     setting::{
@@ -56,8 +57,7 @@ macro_rules! address {
             get: |draft| Setting::Text(draft.config.server.$field.ip().to_string()),
             set: |draft, setting| {
                 if let Setting::Text(text) = setting {
-                    let ip: IpAddr = text.parse().map_err(|_| "expected an IP address, e.g. 127.0.0.1".to_owned())?;
-                    draft.config.server.$field.set_ip(ip);
+                    draft.config.server.$field.set_ip(parse_ip(&text)?);
                 }
                 Ok(())
             },
@@ -335,14 +335,14 @@ pub(super) const KEYS: &[Key] = &[
          They count towards datacoord.vectorCache.memoryLimit all the same. Empty: they are in memory."),
     path!("datacoord.dataDir", server.data_dir,
         "Metadata store, write-ahead log and, with local storage, the binlogs are below it."),
-    address!("datacoord.grpc.address", grpc_listen, "IP address the gRPC services listen on."),
+    address!("datacoord.grpc.address", grpc_listen, "Address the gRPC services listen on: an IP address or a name."),
     key!("datacoord.grpc.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.requests_bytes),
         "Memory for the messages of calls in flight, all together; 0: a share of memory.limit."),
     key!("datacoord.grpc.queueTimeout", Seconds, Some((0.0, 3600.0)), Time(config.server.admission_timeout),
         "A call whose message waits longer than this for memory is refused; clients of Milvus try again."),
     key!("datacoord.grpc.maxStreams", Count, Some((1.0, 1_000_000.0)), Count(config.server.max_streams),
         "Calls at once on one connection; a client that has more waits."),
-    address!("datacoord.http.address", http_listen, "IP address of REST, health and metrics."),
+    address!("datacoord.http.address", http_listen, "Address of REST, health and metrics: an IP address or a name."),
     Key {
         name: "datacoord.http.tls",
         aliases: &[],

@@ -16,7 +16,8 @@ use super::{
     secret::MASK,
     setting::{Setting, Unit},
     settings::Config,
-    spelling::{find, nearest, normal},
+    spelling::{find, is_refused, nearest, normal},
+    stock::find_stock,
     validate::validate,
 };
 
@@ -72,12 +73,26 @@ pub struct LoadedConfig {
     pub config: Config,
     /// Keys of the file without a meaning here, in the order of their names. A whole milvus.yaml is allowed.
     pub ignored: Vec<String>,
-    /// Ignored keys that are nearly spelt like a known key, each with that key.
+    /// Ignored keys that are nearly spelt like a known key, each with that key. Milvus does not have them either.
     pub misspelt: Vec<(String, &'static str)>,
+    /// Keys of Milvus that mean nothing here, and have another value than Milvus' default, in the file or the environment.
+    pub without_effect: Vec<&'static str>,
+    /// Other ignored keys that Milvus does not have either.
+    pub unknown: Vec<String>,
+    /// Variables that look like ours or like a key of Milvus in one of our sections, and match nothing.
+    pub unknown_variables: Vec<UnknownVariable>,
     /// The value of `localStorage.path` if a flag with the data directory overrides it.
     pub unused_local_path: Option<String>,
     raw: RawConfig,
     origins: Vec<ValueOrigin>,
+}
+
+/// A variable of the environment that matches no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownVariable {
+    pub name: String,
+    /// The key that it nearly names.
+    pub nearest: Option<&'static str>,
 }
 
 /// A key with its value in effect.
@@ -90,7 +105,40 @@ pub struct SettingInEffect {
     pub origin: String,
 }
 
+/// Names of a list that are written out, and their number if there are more.
+const MOST_LISTED: usize = 100;
+
+fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let shown: Vec<&str> = names.iter().take(MOST_LISTED).map(AsRef::as_ref).collect();
+    let more = names.len() - shown.len();
+    if more == 0 { shown.join(", ") } else { format!("{}, and {more} more", shown.join(", ")) }
+}
+
 impl LoadedConfig {
+    /// Sentences about settings that somebody may have hoped would have an effect.
+    pub fn warnings(&self) -> Vec<String> {
+        let misspelt = self.misspelt.iter();
+        let mut found: Vec<String> =
+            misspelt.map(|(key, known)| format!("key {key} means nothing here: is it meant to be {known}?")).collect();
+        if !self.without_effect.is_empty() {
+            let keys = listed(&self.without_effect);
+            found.push(format!("set to another value than Milvus' default, and without effect here: {keys}"));
+        }
+        if !self.unknown.is_empty() {
+            found.push(format!("neither datacoord nor Milvus has these keys: {}", listed(&self.unknown)));
+        }
+        found.extend(self.unknown_variables.iter().map(|UnknownVariable { name, nearest }| match nearest {
+            Some(known) => format!("the variable {name} means nothing here: is it meant to be {known}?"),
+            None => format!("the variable {name} means nothing here; those of settings begin with {PREFIX}"),
+        }));
+        if let Some(path) = &self.unused_local_path {
+            found.push(format!(
+                "localStorage.path is {path} and not used: --data-dir was given, binlogs are in files below it"
+            ));
+        }
+        found
+    }
+
     /// Every key with its value and its origin. Masks secrets.
     pub fn entries(&self) -> Vec<SettingInEffect> {
         let entry = |(key, origin): (&Key, &ValueOrigin)| SettingInEffect {
@@ -112,7 +160,7 @@ impl LoadedConfig {
 
 /// Reads and merges all layers.
 pub fn load(sources: &Sources) -> Result<LoadedConfig, ConfigError> {
-    let mut ignored = Vec::new();
+    let mut ignored: Vec<(String, ValueKind)> = Vec::new();
     let mut builder = config::Config::builder();
     if let Some(path) = &sources.file {
         let entries = read_file(path)?;
@@ -141,12 +189,24 @@ pub fn load(sources: &Sources) -> Result<LoadedConfig, ConfigError> {
         origins.push(origin);
     }
     let unused_local_path = data_dir_wins(&mut raw, &mut origins);
-    let misspelt = ignored.iter().filter_map(|name| Some((name.clone(), nearest(name)?))).collect();
+    let in_vain = InVain::of(&ignored, &sources.environment);
     // Milvus has one maximum size for flushes and merges.
     raw.config.ingest.max_segment_bytes = raw.config.compaction.max_segment_bytes;
     let config = raw.clone().finish()?;
     validate(&config)?;
-    Ok(LoadedConfig { config, ignored, misspelt, unused_local_path, raw, origins })
+    let InVain { misspelt, without_effect, unknown, unknown_variables } = in_vain;
+    let ignored = ignored.into_iter().map(|(name, _)| name).collect();
+    Ok(LoadedConfig {
+        config,
+        ignored,
+        misspelt,
+        without_effect,
+        unknown,
+        unknown_variables,
+        unused_local_path,
+        raw,
+        origins,
+    })
 }
 
 /// A stock file has `localStorage.path`. The flag for the data directory covers all stored files, so it overrides a path of
@@ -296,17 +356,21 @@ fn flatten(prefix: String, table: Map<String, Value>, into: &mut Vec<(String, Va
     }
 }
 
-fn file_layer(path: &Path, entries: Vec<(String, ValueKind)>, ignored: &mut Vec<String>) -> Result<Layer, ConfigError> {
+fn file_layer(
+    path: &Path,
+    entries: Vec<(String, ValueKind)>,
+    ignored: &mut Vec<(String, ValueKind)>,
+) -> Result<Layer, ConfigError> {
     let mut layer = Layer::new(ValueOrigin::File(path.display().to_string()));
     for (name, value) in entries {
-        if layer.put(&name, value)? {
+        if layer.put(&name, value.clone())? {
             continue;
         }
         // The section in lower case is ours. Milvus' own is `dataCoord:`, which may hold keys that are unknown here.
         if name == "datacoord" || name.starts_with("datacoord.") {
             return Err(ConfigError::UnknownKey { origin: layer.origin, nearest: nearest(&name), key: name });
         }
-        ignored.push(name);
+        ignored.push((name, value));
     }
     Ok(layer)
 }
@@ -331,4 +395,82 @@ fn environment_layer(variables: &[(String, String)]) -> Result<Layer, ConfigErro
         }
     }
     Ok(layer)
+}
+
+/// Keys and variables that somebody may have set in the hope of an effect.
+#[derive(Default)]
+struct InVain {
+    misspelt: Vec<(String, &'static str)>,
+    without_effect: Vec<&'static str>,
+    unknown: Vec<String>,
+    unknown_variables: Vec<UnknownVariable>,
+}
+
+impl InVain {
+    fn of(ignored: &[(String, ValueKind)], variables: &[(String, String)]) -> Self {
+        let mut found = Self::default();
+        for (name, value) in ignored {
+            match (find_stock(name), nearest(name)) {
+                (Some(stock), _) if is_chosen(value) && !stock.is_default(&value.to_string()) => {
+                    found.without_effect.push(stock.name);
+                }
+                (Some(_), _) => {}
+                (None, Some(known)) => found.misspelt.push((name.clone(), known)),
+                (None, None) => found.unknown.push(name.clone()),
+            }
+        }
+        for (name, value) in variables.iter().filter(|(name, value)| !value.is_empty() && !name.starts_with(PREFIX)) {
+            if find(name).is_some() || is_refused(name) || COMMAND_VARIABLES.contains(&name.as_str()) || is_link(name) {
+                continue;
+            }
+            match (find_stock(name), nearest(name)) {
+                (Some(stock), _) if !stock.is_default(value) => found.without_effect.push(stock.name),
+                (Some(_), _) => {}
+                (None, nearest) if nearest.is_some() || name.starts_with(COMMAND_PREFIX) => {
+                    found.unknown_variables.push(UnknownVariable { name: name.clone(), nearest });
+                }
+                (None, _) => {}
+            }
+        }
+        found.without_effect.sort_unstable();
+        found.without_effect.dedup();
+        found
+    }
+}
+
+/// An empty value counts as unset. Lists are left out: Milvus' defaults of lists are not known here.
+fn is_chosen(value: &ValueKind) -> bool {
+    match value {
+        ValueKind::Nil | ValueKind::Array(_) | ValueKind::Table(_) => false,
+        ValueKind::String(text) => !text.is_empty(),
+        _ => true,
+    }
+}
+
+/// Prefix of the variables of the command line, which are no settings of a server.
+const COMMAND_PREFIX: &str = "DATACOORD_";
+
+/// Variables of the command line and of tests.
+pub const COMMAND_VARIABLES: [&str; 13] = [
+    "DATACOORD_ENDPOINT",
+    "DATACOORD_DATABASE",
+    "DATACOORD_USER",
+    "DATACOORD_PASSWORD",
+    "DATACOORD_PASSWORD_FILE",
+    "DATACOORD_TLS",
+    "DATACOORD_CA_FILE",
+    "DATACOORD_CERT_FILE",
+    "DATACOORD_KEY_FILE",
+    "DATACOORD_SERVER_NAME",
+    "DATACOORD_PLANTED",
+    "DATACOORD_POINT",
+    "DATACOORD_CLOCK_SHIFT_MS",
+];
+
+/// Whether Kubernetes or Docker sets a variable of this name for a service called datacoord or minio.
+fn is_link(name: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || name.contains("_PORT_")
 }

@@ -8,6 +8,8 @@
 //! layers                       reads and merges the layers
 //!   keys ── key ── setting     the one table: name, unit, range, sentence, typed field
 //!   spelling                   which key a name means
+//!   stock                      keys of Milvus and their defaults
+//!   address                    names and numbers to listen on
 //!   raw                        settings while layers are applied
 //!   validate                   rules over several settings
 //! settings                     Config, by section:
@@ -18,6 +20,7 @@
 //! ```
 
 mod access;
+mod address;
 mod budget;
 mod compaction;
 mod error;
@@ -33,22 +36,25 @@ mod server;
 mod setting;
 mod settings;
 mod spelling;
+mod stock;
 mod storage;
 mod tls;
 mod validate;
 mod windows;
 
 pub use access::{AccessConfig, HASH_BYTES};
+pub use address::parse_listen;
 pub use budget::{Division, DoesNotFit, MemoryConfig, Part};
 pub use compaction::{CompactionConfig, GcConfig, IndexConfig, ScrubConfig, WorkerConfig};
 pub use error::ConfigError;
 pub use ingest::IngestConfig;
-pub use layers::{LoadedConfig, Sources, ValueOrigin};
+pub use layers::{LoadedConfig, Sources, UnknownVariable, ValueOrigin};
 pub use secret::Secret;
 pub use server::{LimitsConfig, LogConfig, LogFormat, QueryConfig, ServerConfig};
 pub use settings::Config;
 pub use storage::{BinlogConfig, S3Config, StorageConfig, StorageKind};
 pub use tls::{TlsConfig, TlsMode};
+pub use validate::check_level;
 pub use windows::Windows;
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! Names are compared as Milvus compares them: without case, dots and underscores. That is why an environment variable can
 //! name a key (`DATACOORD_SEGMENT_MAXSIZE`), and why no two keys may differ only in those.
 
-use super::{key::Key, keys::KEYS};
+use super::{
+    key::Key,
+    keys::{KEYS, REFUSED},
+};
 
 /// Name for comparison: lower case, without dots, underscores and slashes.
 pub(super) fn normal(name: &str) -> String {
@@ -14,6 +17,12 @@ pub(super) fn normal(name: &str) -> String {
 pub(super) fn find(name: &str) -> Option<&'static Key> {
     let wanted = normal(name);
     KEYS.iter().find(|key| key.spellings().any(|spelling| normal(spelling) == wanted))
+}
+
+/// Whether a name means a key of Milvus that is refused unless it has a value without effect.
+pub(super) fn is_refused(name: &str) -> bool {
+    let wanted = normal(name);
+    REFUSED.iter().any(|refused| normal(refused.name) == wanted)
 }
 
 /// Sections in which an unknown key may be a misspelling of a known one.

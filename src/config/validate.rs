@@ -83,14 +83,19 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         ));
     }
     let level = &config.log.level;
+    if let Err(reason) = check_level(level) {
+        return contradiction(format!("log.level is {level:?}: {reason}"));
+    }
+    Ok(())
+}
+
+/// Whether a text is a level of the log. The error says why not.
+pub fn check_level(level: &str) -> Result<(), String> {
     // The filter would take a bare word that is no level for a module's name, and log nothing.
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     let misspelt = |part: &str| !part.contains(['=', '[']) && !levels.contains(&part.to_ascii_lowercase().as_str());
     if let Some(part) = level.split(',').map(str::trim).find(|part| misspelt(part)) {
-        return contradiction(format!("log.level is {level:?}: {part:?} is none of {}", levels.join(", ")));
+        return Err(format!("{part:?} is none of {}", levels.join(", ")));
     }
-    if let Err(e) = tracing_subscriber::EnvFilter::try_new(level) {
-        return contradiction(format!("log.level is {level:?}: {e}"));
-    }
-    Ok(())
+    tracing_subscriber::EnvFilter::try_new(level).map(drop).map_err(|error| error.to_string())
 }

@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 pub(super) use self::{asking::*, offline::*, ordering::*, reach::*, values::*};
-use crate::config::Sources;
+use crate::config::{Sources, parse_listen};
 
 /// A compaction coordinator for vector data that speaks Milvus' protocols.
 #[derive(Debug, Parser)]
@@ -58,10 +58,10 @@ pub(super) struct PlaceFlags {
 #[derive(Debug, Default, Clone, PartialEq, Args)]
 pub(super) struct LayerFlags {
     /// Address of the gRPC services, e.g. 127.0.0.1:19530 [datacoord.grpc.address, proxy.port]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub(super) grpc_listen: Option<SocketAddr>,
     /// Address of REST, health and metrics, e.g. 127.0.0.1:9091 [datacoord.http.address, common.MetricsPort]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = parse_listen)]
     pub(super) http_listen: Option<SocketAddr>,
     /// debug, info, warn, error, or directives such as datacoord=debug,info [log.level]
     #[arg(long, value_name = "LEVEL")]
@@ -164,10 +164,10 @@ pub(super) struct DemoFlags {
     #[command(flatten)]
     pub(super) reach: ReachFlags,
     /// Address of the gRPC services; without it that of the running server, or the one of the configuration
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
     pub(super) endpoint: Option<String>,
     /// Address of REST and metrics, for the commands to try next; found like the other one
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
     pub(super) http: Option<String>,
     /// Small flushes to make
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=200))]
@@ -182,7 +182,7 @@ pub(super) struct HealthcheckFlags {
     #[command(flatten)]
     pub(super) reach: ReachFlags,
     /// Address of REST and health; without it that of the running server, or the one of the configuration
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
     pub(super) endpoint: Option<String>,
 }
 

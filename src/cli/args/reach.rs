@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, builder::BoolishValueParser};
 
-use super::duration;
+use super::{duration, endpoint};
 
 /// How a command reaches a server. A server on this machine that the command finds by itself needs none of TLS.
 #[derive(Debug, Default, Args)]
@@ -77,7 +77,7 @@ pub(in crate::cli) struct ServerFlags {
     #[arg(long, value_name = "NAME", env = "DATACOORD_DATABASE", hide_env_values = true)]
     pub(in crate::cli) database: Option<String>,
     /// Address of the gRPC services; without it that of the running server, or the one of the configuration
-    #[arg(long, value_name = "HOST:PORT", env = "DATACOORD_ENDPOINT", hide_env_values = true)]
+    #[arg(long, value_name = "HOST:PORT", env = "DATACOORD_ENDPOINT", hide_env_values = true, value_parser = endpoint)]
     #[arg(help_heading = "Connection")]
     pub(in crate::cli) endpoint: Option<String>,
     /// Longest time of a call, e.g. 30s [default: 2m]

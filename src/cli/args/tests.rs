@@ -162,3 +162,29 @@ fn refused(#[case] line: &str, #[case] names: &str) {
     assert_eq!(error.exit_code(), 2, "{line}");
     assert!(error.to_string().contains(names), "{line}: {error}");
 }
+
+#[test]
+fn every_variable_of_the_command_line_is_known_to_the_configuration() {
+    fn variables(command: &clap::Command, into: &mut std::collections::BTreeSet<String>) {
+        into.extend(command.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str()?.to_owned())));
+        command.get_subcommands().for_each(|command| variables(command, into));
+    }
+    let mut found = std::collections::BTreeSet::new();
+    variables(&Cli::command(), &mut found);
+    assert!(found.len() > 5);
+    for name in found {
+        assert!(crate::config::layers::COMMAND_VARIABLES.contains(&name.as_str()), "{name}");
+    }
+}
+
+#[test]
+fn a_port_alone_is_an_address() {
+    let cli =
+        Cli::try_parse_from(["datacoord", "serve", "--grpc-listen", ":19531", "--http-listen", "localhost:0"]).unwrap();
+    let Some(Command::Serve(flags)) = cli.command else { panic!() };
+    assert_eq!(flags.layers.grpc_listen.unwrap().to_string(), "0.0.0.0:19531");
+    assert!(flags.layers.http_listen.unwrap().ip().is_loopback());
+    let cli = Cli::try_parse_from(["datacoord", "healthcheck", "--endpoint", ":9091"]).unwrap();
+    let Some(Command::Healthcheck(flags)) = cli.command else { panic!() };
+    assert_eq!(flags.endpoint.as_deref(), Some("127.0.0.1:9091"));
+}

@@ -42,6 +42,11 @@ pub(in crate::cli) fn collection(text: &str) -> Result<CollectionArgument, Strin
     }
 }
 
+/// The address of a server. A port alone is one of this machine.
+pub(in crate::cli) fn endpoint(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(if text.starts_with(':') { format!("127.0.0.1{text}") } else { text.to_owned() })
+}
+
 /// A time such as `90s` or `2h 30m`.
 pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {

@@ -25,6 +25,10 @@ pub(super) fn configuration(loaded: &LoadedConfig) -> Check {
         let text = format!("localStorage.path is {path} and not used, because --data-dir is given");
         return Check::new(name, CheckResult::Warning, text, "leave one of both out");
     }
+    if !loaded.without_effect.is_empty() {
+        let text = format!("without effect here: {}", loaded.without_effect.join(", "));
+        return Check::new(name, CheckResult::Warning, text, "leave them out, or expect nothing of them");
+    }
     match loaded.ignored.len() {
         0 => Check::ok(name, "every key is known"),
         count => Check::ok(name, format!("{count} keys of the file mean nothing here")),

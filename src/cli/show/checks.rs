@@ -19,16 +19,10 @@ pub(in crate::cli) fn checks<'a>(findings: impl Iterator<Item = (&'a str, &'a st
         .collect()
 }
 
-/// The verdict on settings that a server can start with, and a line for each key that is probably misspelt.
-pub(in crate::cli) fn settings_checked<'a>(
-    set: usize,
-    ignored: usize,
-    misspelt: impl Iterator<Item = (&'a str, &'a str)>,
-) -> String {
+/// The verdict on settings that a server can start with, and a line for each warning.
+pub(in crate::cli) fn settings_checked(set: usize, ignored: usize, warnings: &[String]) -> String {
     let warning = style::busy("warning:");
-    let lines: String = misspelt
-        .map(|(key, nearest)| format!("{warning} key {key} means nothing here: is it meant to be {nearest}?\n"))
-        .collect();
+    let lines: String = warnings.iter().map(|text| format!("{warning} {text}\n")).collect();
     let beside = if ignored > 0 { format!(", {ignored} of the file mean nothing here") } else { String::new() };
     format!("{lines}{}: {} set{beside}\n", style::good("OK"), units::number(set, "key"))
 }

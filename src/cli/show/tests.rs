@@ -364,13 +364,17 @@ fn findings_have_their_next_step_below() {
 
 #[test]
 fn settings_are_checked_with_warnings_first() {
-    let text = settings_checked(1, 2, [("dataCoord.segmnt", "dataCoord.segment.maxSize")].into_iter());
+    let text = settings_checked(
+        1,
+        2,
+        &["key dataCoord.segmnt means nothing here: is it meant to be dataCoord.segment.maxSize?".to_owned()],
+    );
     let lines = [
         "warning: key dataCoord.segmnt means nothing here: is it meant to be dataCoord.segment.maxSize?",
         "OK: 1 key set, 2 of the file mean nothing here",
     ];
     assert_eq!(plain(&text), lines);
-    assert_eq!(plain(&settings_checked(0, 0, std::iter::empty())), ["OK: 0 keys set"]);
+    assert_eq!(plain(&settings_checked(0, 0, &[])), ["OK: 0 keys set"]);
 }
 
 #[test]
