@@ -5,11 +5,11 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{answer, shared::RouteState};
 use crate::{
-    coordinator::HealthReport,
+    coordinator::{Ailment, HealthReport},
     wire::{
         proto::common::StateCode,
         system::{self, ROLES},
@@ -23,16 +23,16 @@ pub(super) async fn alive() -> Response {
     answer::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// `GET /healthz`: 200 and `OK`, or 500 and the first component that is not well. The reasons follow, a line each. A
-/// degraded process is well, because a restart would not help it. With the request header
-/// `Content-Type: application/json` the body is JSON, labelled text/plain all the same, as in Milvus, with two members
-/// more: the condition and the reasons.
+/// `GET /healthz`: whether a restart would help. 200 and `OK`, or 500 and the first component that is not well. The reasons
+/// follow, a line each. A degraded process is well, because a restart would not help it. With the request header
+/// `Content-Type: application/json` the body is JSON, labelled text/plain all the same, as in Milvus, with members more
+/// while a part is not well: the condition, the parts and the reasons.
 pub(super) async fn healthz(State(shared): State<RouteState>, headers: HeaderMap) -> Response {
-    let wants_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("application/json"));
-    health_answer(&shared.standalone.health(), wants_json)
+    health_answer(&shared.standalone.health(), wants_json(&headers, header::CONTENT_TYPE))
+}
+
+fn wants_json(headers: &HeaderMap, name: header::HeaderName) -> bool {
+    headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|value| value.starts_with("application/json"))
 }
 
 pub(super) fn health_answer(health: &HealthReport, wants_json: bool) -> Response {
@@ -40,33 +40,47 @@ pub(super) fn health_answer(health: &HealthReport, wants_json: bool) -> Response
         None => (StatusCode::OK, "OK".to_owned()),
         Some(text) => (StatusCode::INTERNAL_SERVER_ERROR, text),
     };
-    let reasons = health.reasons();
     let body = if wants_json {
         let code = component_state(health) as i32;
         let detail: Vec<_> = ROLES.iter().map(|name| json!({"name": name, "code": code})).collect();
         let mut answer = json!({"state": state, "detail": detail});
         // Without a reason the answer is Milvus' own.
-        if !reasons.is_empty() {
-            answer["condition"] = json!(health.condition().as_str());
-            answer["reasons"] = json!(reasons);
+        if !health.ailments.is_empty() {
+            describe(health, &mut answer);
         }
         answer.to_string()
     } else {
-        lines(state, &reasons)
+        lines(state, &health.reasons())
     };
     (status, PLAIN, body).into_response()
 }
 
-/// `GET /readyz`: whether calls may be sent here; 503 once the process has failed.
-pub(super) async fn readyz(State(shared): State<RouteState>) -> Response {
-    ready_answer(&shared.standalone.health())
+/// `GET /readyz`: whether calls may be sent here; 503 once the process has failed. The reasons follow, a line each. With the
+/// request header `Content-Type` or `Accept: application/json` the body is JSON.
+pub(super) async fn readyz(State(shared): State<RouteState>, headers: HeaderMap) -> Response {
+    let wants_json = wants_json(&headers, header::CONTENT_TYPE) || wants_json(&headers, header::ACCEPT);
+    ready_answer(&shared.standalone.health(), wants_json)
 }
 
-pub(super) fn ready_answer(health: &HealthReport) -> Response {
-    match unwell(health) {
-        None => (StatusCode::OK, PLAIN, "ready".to_owned()).into_response(),
-        Some(text) => (StatusCode::SERVICE_UNAVAILABLE, PLAIN, lines(text, &health.reasons())).into_response(),
+pub(super) fn ready_answer(health: &HealthReport, wants_json: bool) -> Response {
+    let (status, state) = match unwell(health) {
+        None => (StatusCode::OK, "ready".to_owned()),
+        Some(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+    };
+    if wants_json {
+        let mut answer = json!({"ready": status == StatusCode::OK});
+        describe(health, &mut answer);
+        return answer::json(status, &answer).into_response();
     }
+    (status, PLAIN, lines(state, &health.reasons())).into_response()
+}
+
+/// Adds the parts that are not well, and why.
+fn describe(health: &HealthReport, answer: &mut Value) {
+    let part = |ill: &Ailment| json!({"part": ill.part, "condition": ill.condition.as_str(), "reason": ill.reason});
+    answer["condition"] = json!(health.condition().as_str());
+    answer["parts"] = health.ailments.iter().map(part).collect();
+    answer["reasons"] = json!(health.reasons());
 }
 
 fn component_state(health: &HealthReport) -> StateCode {

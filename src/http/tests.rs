@@ -453,20 +453,25 @@ async fn a_degraded_process_is_well_and_gives_reasons() {
     let degraded = report("store", Condition::Degraded, "bucket b does not work");
     let answer = read(health_answer(&degraded, false)).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "OK\nstore degraded: bucket b does not work"));
-    let answer = read(ready_answer(&degraded)).await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "ready"));
+    let answer = read(ready_answer(&degraded, false)).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ready\nstore degraded: bucket b does not work"));
+    let parts = serde_json::json!([{"part": "store", "condition": "degraded", "reason": "bucket b does not work"}]);
+    let reasons = ["store degraded: bucket b does not work"];
+    let answer = read(ready_answer(&degraded, true)).await;
+    let expected = serde_json::json!({"ready": true, "condition": "degraded", "parts": parts, "reasons": reasons});
+    assert_eq!((answer.status, json(&answer)), (200, expected));
     let answer = read(health_answer(&degraded, true)).await;
     assert_eq!(
         json(&answer),
         serde_json::json!({
             "state": "OK", "detail": detail(1),
-            "condition": "degraded", "reasons": ["store degraded: bucket b does not work"]
+            "condition": "degraded", "parts": parts, "reasons": reasons
         })
     );
     let failed = report("log", Condition::Failed, "disk full");
     let text = "component rootcoord state is Abnormal\nlog failed: disk full";
     // Both say the same: writes are refused here.
-    for (response, status) in [(health_answer(&failed, false), 500), (ready_answer(&failed), 503)] {
+    for (response, status) in [(health_answer(&failed, false), 500), (ready_answer(&failed, false), 503)] {
         let answer = read(response).await;
         assert_eq!((answer.status, answer.body.as_str()), (status, text));
     }
@@ -475,9 +480,15 @@ async fn a_degraded_process_is_well_and_gives_reasons() {
         json(&answer),
         serde_json::json!({
             "state": "component rootcoord state is Abnormal", "detail": detail(2),
-            "condition": "failed", "reasons": ["log failed: disk full"]
+            "condition": "failed", "reasons": ["log failed: disk full"],
+            "parts": [{"part": "log", "condition": "failed", "reason": "disk full"}]
         })
     );
+    let answer = read(ready_answer(&failed, true)).await;
+    assert_eq!((answer.status, &json(&answer)["ready"]), (503, &serde_json::json!(false)));
+    let well = read(ready_answer(&HealthReport::default(), true)).await;
+    let expected = serde_json::json!({"ready": true, "condition": "alive", "parts": [], "reasons": []});
+    assert_eq!((well.status, json(&well)), (200, expected));
 }
 
 #[tokio::test]
