@@ -7,6 +7,7 @@
 mod certificates;
 mod exposure;
 mod memory;
+mod process;
 pub mod ready;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -74,13 +75,16 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     let (config, tls, clock) = (Arc::new(config), tls.map(Arc::new), Arc::new(SystemClock::new()));
     let metrics = Arc::new(Metrics::new(prometheus::Registry::new())?);
     memory::show_limits(&metrics, &config);
+    certificates::show_ports(&metrics, &config);
     // The other half of the budget is for filters over keys.
     let catalog = RedbStore::open_with_cache(&config.server.data_dir, config.budget.caches / 2)?;
+    let store = SegmentStore::open(&config.storage, &config.server.data_dir)?;
+    let storage = store.place().to_owned();
     let standalone = Standalone::start(Parts {
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         meta: Arc::new(catalog),
-        store: SegmentStore::open(&config.storage, &config.server.data_dir)?,
+        store,
         config: Arc::clone(&config),
     })
     .await
@@ -98,6 +102,7 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     let refresh = move || {
         refreshed.refresh_metrics();
         memory::show(&shown, requests.used_bytes());
+        process::show(&shown);
     };
     let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), rest, refresh, bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
@@ -117,7 +122,8 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     if let Some(file) = ready_file {
         addresses.write(&file).with_context(|| format!("ready file {}", file.display()))?;
     }
-    info!(grpc = %grpc_address, http = %http_address, data = %config.server.data_dir.display(), "serving");
+    let (version, data) = (env!("CARGO_PKG_VERSION"), config.server.data_dir.display());
+    info!(version, grpc = %grpc_address, http = %http_address, %data, storage, "serving");
 
     signals.next().await;
     info!("stopping: no new calls");

@@ -10,7 +10,7 @@ pub(super) fn parse_ip(text: &str) -> Result<IpAddr, String> {
     if let Ok(ip) = text.parse() {
         return Ok(ip);
     }
-    let expected = || format!("expected an IP address or a name that has one, e.g. 127.0.0.1 ({text} has none)");
+    let expected = || "expected an IP address or a name that has one, e.g. 127.0.0.1".to_owned();
     let mut found = (text, 0).to_socket_addrs().map_err(|_| expected())?;
     found.next().map(|address| address.ip()).ok_or_else(expected)
 }
@@ -47,6 +47,6 @@ mod tests {
             assert!(parse_listen(wrong).unwrap_err().starts_with("expected HOST:PORT"), "{wrong}");
         }
         let error = parse_listen("nowhere.invalid:1").unwrap_err();
-        assert!(error.contains("a name that has one") && error.contains("nowhere.invalid"), "{error}");
+        assert!(error.contains("a name that has one"), "{error}");
     }
 }

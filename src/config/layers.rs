@@ -420,7 +420,11 @@ impl InVain {
             }
         }
         for (name, value) in variables.iter().filter(|(name, value)| !value.is_empty() && !name.starts_with(PREFIX)) {
-            if find(name).is_some() || is_refused(name) || COMMAND_VARIABLES.contains(&name.as_str()) || is_link(name) {
+            if find(name).is_some()
+                || is_refused(name)
+                || COMMAND_VARIABLES.contains(&name.as_str())
+                || is_link(name, value)
+            {
                 continue;
             }
             match (find_stock(name), nearest(name)) {
@@ -467,10 +471,8 @@ pub const COMMAND_VARIABLES: [&str; 13] = [
     "DATACOORD_CLOCK_SHIFT_MS",
 ];
 
-/// Whether Kubernetes or Docker sets a variable of this name for a service called datacoord or minio.
-fn is_link(name: &str) -> bool {
-    name.ends_with("_SERVICE_HOST")
-        || name.contains("_SERVICE_PORT")
-        || name.ends_with("_PORT")
-        || name.contains("_PORT_")
+/// Whether Kubernetes or Docker sets such a variable for a service called datacoord or minio.
+fn is_link(name: &str, value: &str) -> bool {
+    let is_address = value.starts_with("tcp://") || value.starts_with("udp://");
+    is_address || name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.contains("_PORT_")
 }

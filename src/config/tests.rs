@@ -281,8 +281,8 @@ fn refusals_name_key_value_and_limit() {
             ": common.storageType is opendal: must be one of local, minio, remote",
         ),
         (
-            yaml("datacoord: { grpc: { address: here } }"),
-            ": datacoord.grpc.address is here: expected an IP address, e.g. 127.0.0.1",
+            yaml("datacoord: { grpc: { address: nowhere.invalid } }"),
+            ": datacoord.grpc.address is nowhere.invalid: expected an IP address or a name that has one, e.g. 127.0.0.1",
         ),
         (yaml("minio: { secretAccessKey: 0123 }"), ": minio.secretAccessKey is ***: expected text: put it in quotes"),
         (

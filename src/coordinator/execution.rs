@@ -3,7 +3,7 @@
 //! Must never: let an attempt begin without ids of its own, which garbage collection spares (P5), or report an end that the
 //! plan's record does not have.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tracing::{info, warn};
@@ -25,7 +25,7 @@ impl JobSink for Arc<Core> {
         fault::reached(Point::PlanBegun);
         let plan = self.current(attempt)?;
         let waited_ms = self.clock.now_ms().saturating_sub(plan.created_at_ms);
-        self.metrics.compaction.wait.observe(waited_ms as f64 / 1000.0);
+        self.metrics.plan_began(Duration::from_millis(waited_ms));
         info!(plan = %plan.id, job = %plan.job, attempt = attempt.number, group = %plan.group, "plan executing");
         if plan.kind == PlanKind::Index {
             return self.index_task(plan).await.map(|task| Task::Index(Box::new(task))).map_err(refusal);

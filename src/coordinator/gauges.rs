@@ -4,14 +4,13 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-use prometheus::IntCounter;
-
 use super::Coordinator;
 use crate::{
     config::Part,
     model::{FailureKind, PlanKind, PlanReason, PlanState, SegmentLevel, SegmentState, Trigger},
+    planner::SkipReason,
     storage::OperationCounters,
-    telemetry::Metrics,
+    telemetry::{Metrics, catch_up},
 };
 
 const STATES: [SegmentState; 5] =
@@ -28,11 +27,6 @@ fn level_name(level: SegmentLevel) -> &'static str {
         SegmentLevel::L1 => "L1",
         SegmentLevel::L2 => "L2",
     }
-}
-
-/// Brings a counter up to a total that is counted elsewhere.
-pub(crate) fn catch_up(counter: &IntCounter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
 }
 
 #[derive(Default, Clone, Copy)]
@@ -54,6 +48,12 @@ pub(super) fn show_counters(metrics: &Metrics) {
     }
     for reason in PlanReason::CODES {
         compaction.planned.with([reason]);
+    }
+    for reason in SkipReason::CODES {
+        compaction.skipped.with([reason]);
+    }
+    for kind in PlanKind::ALL {
+        compaction.duration.with([kind.as_str()]);
     }
     for kind in FailureKind::ALL {
         compaction.failures.with([kind.as_str()]);
@@ -116,17 +116,27 @@ impl Coordinator {
         }
         metrics.delta_rows.set(delta_rows as i64);
         metrics.damaged.set(self.core.unreadable_segments() as i64);
+        let milvus = &self.core.metrics.milvus;
+        milvus.collections.set(cells.len() as i64);
         let mut by_state: BTreeMap<&'static str, SegmentSum> = BTreeMap::new();
         for ((state, level), sum) in sums {
             metrics.segments.with([state, level]).set(sum.segments);
             let total = by_state.entry(state).or_default();
+            total.segments += sum.segments;
             total.rows += sum.rows;
             total.bytes += sum.bytes;
         }
+        let mut stored_bytes = 0;
         for (state, sum) in by_state {
             metrics.rows.with([state]).set(sum.rows as i64);
             metrics.bytes.with([state]).set(sum.bytes as i64);
+            milvus.segments.with([state]).set(sum.segments);
+            stored_bytes += sum.bytes;
+            if state != SegmentState::Dropped.as_str() {
+                milvus.stored_rows.with([state]).set(sum.rows as i64);
+            }
         }
+        milvus.stored_bytes.set(stored_bytes as i64);
     }
 
     fn refresh_storage(&self) {
@@ -164,6 +174,8 @@ mod tests {
             r#"datacoord_compaction_planned_total{reason="expired"} 0"#,
             r#"datacoord_compaction_jobs_total{trigger="manual"} 0"#,
             r#"datacoord_gc_runs_total{outcome="failed"} 0"#,
+            r#"datacoord_compaction_skipped_total{reason="few_deletes"} 0"#,
+            r#"datacoord_compaction_duration_seconds_count{kind="clustering"} 0"#,
         ] {
             assert!(text.contains(series), "{series}\n{text}");
         }

@@ -28,7 +28,7 @@ impl Condition {
 /// A part that is not well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ailment {
-    /// `catalog`, `store`, `flush`, `object`, `log`, `ownership` or `certificate`.
+    /// One of [`PARTS`].
     pub part: &'static str,
     pub condition: Condition,
     pub reason: String,
@@ -40,6 +40,9 @@ pub struct HealthReport {
     /// The worst first.
     pub ailments: Vec<Ailment>,
 }
+
+/// Every part that a report may name.
+pub const PARTS: [&str; 7] = ["catalog", "store", "flush", "object", "log", "ownership", "certificate"];
 
 impl HealthReport {
     pub fn condition(&self) -> Condition {

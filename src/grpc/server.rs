@@ -14,7 +14,7 @@ use super::{
     control::ControlApi,
     data_coord::DataCoordApi,
     milvus::MilvusApi,
-    stock_status::StockStatusLayer,
+    stock_status::{StockStatusLayer, show_calls},
 };
 use crate::{
     access::Caller,
@@ -95,6 +95,8 @@ impl GrpcServer {
         let (health, health_service) = tonic_health::server::health_reporter();
         let health_service = health_service.max_decoding_message_size(UNMEASURED_BYTES);
         set_serving(&health, true).await;
+        let methods = Arc::new(methods());
+        show_calls(&self.metrics, &methods);
         let max_streams = self.standalone.config().server.max_streams;
         let window = self.requests.window_bytes();
         let reporting = AbortOnDropHandle::new(tokio::spawn(report(health, Arc::clone(&self.standalone))));
@@ -123,7 +125,7 @@ impl GrpcServer {
             .initial_stream_window_size(window)
             // Bodies that wait must not stop the others of their connection; how many may wait is bounded elsewhere.
             .initial_connection_window_size(window.saturating_mul(CONNECTION_WINDOWS))
-            .layer(StockStatusLayer { metrics: self.metrics, methods: Arc::new(methods()), size_key })
+            .layer(StockStatusLayer { metrics: self.metrics, methods, size_key })
             .layer(AccessLayer { gatekeeper })
             .layer(AdmissionLayer { requests: self.requests })
             .add_service(health_service)

@@ -11,10 +11,7 @@ use std::{
     collections::HashSet,
     future::Future,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,11 +19,12 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field};
 
 use crate::{
+    connections::Peer,
     error::{MAX_TEXT_BYTES, cut},
-    telemetry::Metrics,
+    telemetry::{CallOutcome, Metrics, request_id},
 };
 
 #[derive(Debug, Clone)]
@@ -70,15 +68,16 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        // The fields are computed only while the log has this level.
-        let span = tracing::debug_span!("call", id = request_id(request.headers()));
+        let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));
+        let span = tracing::info_span!("call", id = request_id(request.headers()), user = field::Empty, peer);
         let path = request.uri().path();
         let mut call = InFlight::new(path, self.methods.contains(path), Arc::clone(&self.metrics));
         let (answer, size_key) = (self.inner.call(request), self.size_key);
         let answered = async move {
             let mut response = answer.await?;
             let status = Status::from_header_map(response.headers());
-            call.ended(status.as_ref().map_or(Code::Ok, Status::code));
+            let is_refused = response.extensions().get::<MilvusRefusal>().is_some();
+            call.ended(status.as_ref().map_or(Code::Ok, Status::code), is_refused);
             if let Some(better) = status.and_then(|status| translate(&status, &call.path, size_key)) {
                 replace(response.headers_mut(), &better);
             }
@@ -87,6 +86,10 @@ where
         Box::pin(answered.instrument(span))
     }
 }
+
+/// Among the extensions of an answer with code OK that carries an error of Milvus.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MilvusRefusal;
 
 /// A call that is being answered. Counted once, however it ends: a client that leaves drops it.
 struct InFlight {
@@ -103,7 +106,7 @@ impl InFlight {
         Self { path: path.to_owned(), is_known, metrics, begun: Instant::now(), has_ended: false }
     }
 
-    fn ended(&mut self, code: Code) {
+    fn ended(&mut self, code: Code, is_refused: bool) {
         if std::mem::replace(&mut self.has_ended, true) {
             return;
         }
@@ -112,14 +115,47 @@ impl InFlight {
         // A known path can be unimplemented too: its service is not served.
         let is_served = self.is_known && code != Code::Unimplemented;
         let method = if is_served { self.path.trim_start_matches('/') } else { "other" };
-        self.metrics.grpc_request(method, code_name(code), took);
-        tracing::debug!(method = self.path, ?code, ms = took.as_millis() as u64, "called");
+        let outcome = match code {
+            Code::Ok if is_refused => CallOutcome::Refused,
+            Code::Ok => CallOutcome::Served,
+            _ => CallOutcome::Failed,
+        };
+        self.metrics.grpc_request(method, code_name(code), outcome, took);
+        tracing::debug!(method = self.path, ?code, is_refused, ms = took.as_millis() as u64, "called");
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.ended(Code::Cancelled);
+        self.ended(Code::Cancelled, false);
+    }
+}
+
+/// All codes of failed calls.
+const FAILURES: [Code; 16] = [
+    Code::Cancelled,
+    Code::Unknown,
+    Code::InvalidArgument,
+    Code::DeadlineExceeded,
+    Code::NotFound,
+    Code::AlreadyExists,
+    Code::PermissionDenied,
+    Code::ResourceExhausted,
+    Code::FailedPrecondition,
+    Code::Aborted,
+    Code::OutOfRange,
+    Code::Unimplemented,
+    Code::Internal,
+    Code::Unavailable,
+    Code::DataLoss,
+    Code::Unauthenticated,
+];
+
+/// Makes the series of all calls appear with 0. `methods` are paths.
+pub(super) fn show_calls(metrics: &Metrics, methods: &HashSet<String>) {
+    metrics.show_methods(methods.iter().map(|path| path.trim_start_matches('/')));
+    for code in FAILURES {
+        metrics.grpc.failures.with([code_name(code)]);
     }
 }
 
@@ -143,21 +179,6 @@ fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
-    }
-}
-
-/// Keys under which clients send an id of their own; the first one counts.
-const REQUEST_IDS: [&str; 3] = ["x-request-id", "client_request_id", "client-request-id"];
-/// Characters of a client's id; the rest is left out.
-const MAX_ID: usize = 64;
-
-/// The id in all log lines of a call: the client's own, or a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let given = REQUEST_IDS.iter().find_map(|key| headers.get(*key)?.to_str().ok().filter(|id| !id.is_empty()));
-    match given {
-        Some(id) => id.chars().take(MAX_ID).collect(),
-        None => format!("{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)),
     }
 }
 
@@ -231,20 +252,6 @@ mod tests {
         assert!(better.message().len() <= MAX_TEXT_BYTES && better.message().ends_with(" is not known"), "{better}");
     }
 
-    #[test]
-    fn an_id_is_the_clients_or_a_new_one() {
-        let with = |key: &'static str, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(key, HeaderValue::from_str(value).unwrap());
-            request_id(&headers)
-        };
-        assert_eq!(with("x-request-id", "abc"), "abc");
-        assert_eq!(with("client_request_id", "from pymilvus"), "from pymilvus");
-        assert_eq!(with("x-request-id", &"x".repeat(1000)), "x".repeat(MAX_ID));
-        let (one, two) = (with("x-request-id", ""), with("other", "abc"));
-        assert!(one != two && !one.is_empty() && two != "abc", "{one} {two}");
-    }
-
     #[tokio::test]
     async fn a_call_whose_client_leaves_is_not_in_flight_any_more() {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
@@ -261,11 +268,79 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn an_error_of_milvus_in_an_answer_is_a_failed_call_of_its_proxy() {
+        let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
+        let path = "/milvus.proto.milvus.MilvusService/Query".to_owned();
+        let methods = Arc::new(HashSet::from([path.clone()]));
+        show_calls(&metrics, &methods);
+        let layer = StockStatusLayer { metrics: Arc::clone(&metrics), methods, size_key: "" };
+        let answers = tower::service_fn(|request: Request<bool>| async move {
+            let mut answer = Response::new(());
+            if *request.body() {
+                answer.extensions_mut().insert(MilvusRefusal);
+            }
+            Ok::<_, Status>(answer)
+        });
+        for is_refused in [false, true, true] {
+            layer.layer(answers).call(Request::builder().uri(&path).body(is_refused).unwrap()).await.unwrap();
+        }
+        let text = metrics.render();
+        for line in [
+            r#"datacoord_grpc_requests_total{code="OK",method="milvus.proto.milvus.MilvusService/Query"} 3"#,
+            "datacoord_grpc_refused_total 2",
+            r#"datacoord_grpc_failures_total{code="INTERNAL"} 0"#,
+            r#"milvus_proxy_req_count{function_name="Query",node_id="1",status="total"} 3"#,
+            r#"milvus_proxy_req_count{function_name="Query",node_id="1",status="success"} 1"#,
+            r#"milvus_proxy_req_count{function_name="Query",node_id="1",status="fail"} 2"#,
+            r#"milvus_proxy_sq_latency_count{node_id="1",query_type="query"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    /// Keeps the lines of a log.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_one_line_with_its_id_and_its_caller() {
+        let (lines, metrics) = (Lines::default(), Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()));
+        let (writer, methods) = (lines.clone(), Arc::new(HashSet::from(["/a/b".to_owned()])));
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+        let _log = tracing::subscriber::set_default(log.with_writer(move || writer.clone()).finish());
+        let layer = StockStatusLayer { metrics, methods, size_key: "" };
+        // The layer inside finds out who calls.
+        let served = tower::service_fn(|_: Request<()>| async {
+            tracing::Span::current().record("user", "ann");
+            Ok::<_, Status>(Response::new(()))
+        });
+        let peer = Peer { address: "10.0.0.1:7".parse().unwrap(), has_certificate: false };
+        let request = Request::builder().uri("/a/b").header("client-request-id", "r1").extension(peer);
+        layer.layer(served).call(request.body(()).unwrap()).await.unwrap();
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for part in ["r1", "ann", "10.0.0.1:7", "/a/b", "Ok"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
     #[test]
     fn a_method_that_is_not_served_is_counted_as_other() {
         let metrics = Arc::new(Metrics::new(prometheus::Registry::new()).unwrap());
         for is_known in [false, true] {
-            InFlight::new("/made.up/Path", is_known, Arc::clone(&metrics)).ended(Code::Unimplemented);
+            InFlight::new("/made.up/Path", is_known, Arc::clone(&metrics)).ended(Code::Unimplemented, false);
         }
         let text = metrics.render();
         assert!(text.contains(r#"datacoord_grpc_requests_total{code="UNIMPLEMENTED",method="other"} 2"#), "{text}");

@@ -49,6 +49,9 @@ pub(super) async fn check(State(shared): State<RouteState>, mut request: Request
     let presented = Credentials::of_http(header.as_ref().map(HeaderValue::as_bytes));
     match shared.standalone.gatekeeper().authenticate(presented, peer.map(|peer| peer.address.ip())).await {
         Ok(caller) => {
+            if let Some(user) = caller.name() {
+                tracing::Span::current().record("user", user);
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }

@@ -15,6 +15,7 @@
 //! | `POST /v2/vectordb/entities/…`, `/collections/…`, `/indexes/…` | rows and definitions (`v2`) |
 //! | `GET /api/v1/health` | that something answers |
 //! | `GET /healthz`, `/readyz` | how all components are, with reasons; whether calls are taken |
+//! | `GET`, `PUT /log/level` | the level of the log |
 //! | `GET /metrics` | Prometheus |
 
 mod answer;
@@ -22,6 +23,7 @@ mod bounds;
 mod compaction;
 mod guard;
 mod health;
+mod log_level;
 mod milvus;
 mod origin;
 mod paths;

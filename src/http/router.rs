@@ -8,22 +8,29 @@ use axum::{
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
+use tokio::time::Instant;
+use tracing::{Instrument as _, field};
 
 use super::{
     bounds::RequestBounds,
-    compaction, guard, health,
+    compaction, guard, health, log_level,
     milvus::Milvus,
     origin,
     paths::{
-        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, METRICS, READYZ, ROUTES, V2_COMPACT, V2_STATE,
+        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, LOG_LEVEL, METRICS, READYZ, ROUTES,
+        V2_COMPACT, V2_STATE,
     },
     serve,
     shared::RouteState,
     v2,
 };
-use crate::{standalone::Standalone, telemetry::Metrics};
+use crate::{
+    connections::Peer,
+    standalone::Standalone,
+    telemetry::{Metrics, request_id},
+};
 
 /// All routes, for [`super::serve`]. Calls `refresh` before the metrics are answered.
 pub fn router(
@@ -33,6 +40,7 @@ pub fn router(
     refresh: impl Fn() + Send + Sync + 'static,
     bounds: RequestBounds,
 ) -> Router {
+    show_routes(&metrics);
     let (large, growth) = (bounds.large.clone(), bounds.growth.clone());
     let shared = RouteState { standalone, metrics, milvus, large, growth, refresh: Arc::new(refresh) };
     Router::new()
@@ -45,6 +53,7 @@ pub fn router(
         .route(HEALTHZ, get(health::healthz))
         .route(READYZ, get(health::readyz))
         .route(METRICS, get(health::metrics))
+        .route(LOG_LEVEL, any(log_level::answer))
         .merge(v2::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
@@ -58,6 +67,17 @@ pub fn router(
         .with_state(shared)
 }
 
+/// The route of all paths that are none.
+const OTHER: &str = "other";
+
+/// Makes the series of all routes appear with 0.
+fn show_routes(metrics: &Metrics) {
+    for route in ROUTES.into_iter().chain([OTHER]) {
+        metrics.http.requests.with([route, "200"]);
+        metrics.http.duration.with([route]);
+    }
+}
+
 /// Milvus answers another verb on a known path in the same way.
 async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain")], "404 page not found").into_response()
@@ -65,8 +85,16 @@ async fn not_found() -> Response {
 
 /// Counts every request by route and code. Clients choose paths outside of the routes freely, so these share one label.
 async fn count(State(shared): State<RouteState>, request: Request, next: Next) -> Response {
-    let route = ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or("other");
-    let response = next.run(request).await;
+    let route = ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or(OTHER);
+    let begun = Instant::now();
+    let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));
+    let span = tracing::info_span!("request", id = request_id(request.headers()), user = field::Empty, peer);
+    let response = next.run(request).instrument(span.clone()).await;
+    let took = begun.elapsed();
+    shared.metrics.http.duration.with([route]).observe(took.as_secs_f64());
+    span.in_scope(|| {
+        tracing::debug!(route, code = response.status().as_u16(), ms = took.as_millis() as u64, "answered")
+    });
     let code = match response.status().as_u16() {
         200 => "200",
         400 => "400",

@@ -59,6 +59,29 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
+    /// Every name in metric labels.
+    pub const CODES: [&'static str; 19] = [
+        "disabled",
+        "auto_off",
+        "level",
+        "out_of_scope",
+        "reserved",
+        "not_indexed",
+        "last_plan_failed",
+        "alone",
+        "alone_compacted",
+        "already_full",
+        "few_deletes",
+        "few_expired",
+        "too_few_small",
+        "nothing_fits",
+        "retained",
+        "no_clustering_key",
+        "clustered",
+        "growing",
+        "refused",
+    ];
+
     /// Name in metric labels.
     pub fn code(&self) -> &'static str {
         match self {
@@ -199,6 +222,8 @@ impl fmt::Display for Megabytes {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use rstest::rstest;
 
     use super::*;
@@ -254,5 +279,14 @@ mod tests {
     #[case(SkipReason::FewDeletes { delta_rows: 1, rows: 0, limit: above(0.2) }, "0 % delta rows, rewritten above 20 %")]
     fn says_value_and_threshold(#[case] reason: SkipReason, #[case] text: &str) {
         assert_eq!(reason.to_string(), text);
+    }
+
+    #[test]
+    fn all_names_are_listed() {
+        let (_, code) = include_str!("skip.rs").split_once("fn code(").unwrap();
+        let (code, _) = code.split_once("\n    }\n").unwrap();
+        let named: BTreeSet<&str> = code.split('"').skip(1).step_by(2).collect();
+        assert_eq!(named, SkipReason::CODES.into_iter().collect());
+        assert_eq!(named.len(), SkipReason::CODES.len());
     }
 }

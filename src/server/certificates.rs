@@ -12,17 +12,30 @@ use super::ready::Addresses;
 use crate::{
     background::blocking,
     clock::Clock,
+    config::{Config, TlsMode},
     coordinator::{Ailment, Condition},
     standalone::Standalone,
     telemetry::Metrics,
     tls::{FileChange, LoadedFiles, ServerTls, TlsError},
 };
 
-const DAY_SECONDS: u64 = 86_400;
+const DAY_SECONDS: i64 = 86_400;
 /// The log warns of a certificate that expires within this time.
 const SOON_DAYS: i64 = 14;
 /// The part of the health report.
 const PART: &str = "certificate";
+
+/// Labels of the metric of changed files.
+const OUTCOMES: [&str; 2] = ["replaced", "unusable"];
+
+/// Shows which ports speak TLS, also on a server without any.
+pub(super) fn show_ports(metrics: &Metrics, config: &Config) {
+    let with_tls = [config.tls.mode, config.tls.http()].into_iter().filter(|mode| *mode != TlsMode::Off);
+    metrics.tls.ports.set(with_tls.count() as i64);
+    for outcome in OUTCOMES {
+        metrics.tls.reloads.with([outcome]);
+    }
+}
 
 /// Everything that a change of the files concerns.
 pub(super) struct Certificates {
@@ -38,7 +51,7 @@ pub(super) struct Certificates {
 impl Certificates {
     /// Looks at the files again and again. Ends only when it is dropped.
     pub(super) async fn watch(mut self, every: Duration) {
-        let [replaced, unusable] = ["replaced", "unusable"].map(|outcome| self.metrics.tls.reloads.with([outcome]));
+        let [replaced, unusable] = OUTCOMES.map(|outcome| self.metrics.tls.reloads.with([outcome]));
         self.report_age();
         #[expect(clippy::disallowed_methods, reason = "a background loop; tests move tokio's clock")]
         let mut tick = tokio::time::interval(every);
@@ -83,24 +96,23 @@ impl Certificates {
 
     /// Warns of an end that is near. Called when a certificate comes into use.
     fn report_age(&self) {
-        let days = self.days();
+        let days = self.remaining_s().div_euclid(DAY_SECONDS);
         if days < SOON_DAYS {
             warn!(days, expires = self.tls.in_use().expires(), "the certificate of this server expires soon");
         }
     }
 
-    /// Whole days until the end of the certificate in use; negative after it.
-    fn days(&self) -> i64 {
-        let (now_s, until_s) = (self.now_s(), self.tls.in_use().until_s);
-        let days = |seconds: u64| i64::try_from(seconds / DAY_SECONDS).unwrap_or(i64::MAX);
-        if until_s >= now_s { days(until_s - now_s) } else { -1 - days(now_s - until_s) }
+    /// Seconds until the end of the certificate in use; negative after it.
+    fn remaining_s(&self) -> i64 {
+        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        seconds(self.tls.in_use().until_s).saturating_sub(seconds(self.now_s()))
     }
 
     /// Brings metric and health up to date.
     fn show(&self, failure: Option<&str>) {
-        let days = self.days();
-        self.metrics.tls.days.set(days);
-        let expired = (days < 0).then(|| format!("it expired at {}", self.tls.in_use().expires()));
+        let remaining_s = self.remaining_s();
+        self.metrics.tls.remaining.set(remaining_s);
+        let expired = (remaining_s < 0).then(|| format!("it expired at {}", self.tls.in_use().expires()));
         let reasons: Vec<_> = expired.into_iter().chain(failure.map(str::to_owned)).collect();
         let ailment = (!reasons.is_empty()).then(|| Ailment {
             part: PART,

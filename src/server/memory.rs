@@ -64,17 +64,7 @@ pub(super) fn show_limits(metrics: &Metrics, config: &Config) {
     }
 }
 
-/// Shows the parts that the coordinator does not know: requests, and the process as a whole.
+/// Shows the memory of requests, which the coordinator does not know.
 pub(super) fn show(metrics: &Metrics, requests_bytes: u64) {
     metrics.memory.used.with([Part::Requests.as_str()]).set(requests_bytes as i64);
-    if let Some(bytes) = resident_bytes() {
-        metrics.memory.used.with(["total"]).set(bytes as i64);
-    }
-}
-
-/// Resident memory of the process, on systems that tell.
-fn resident_bytes() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    pages.checked_mul(rustix::param::page_size() as u64)
 }

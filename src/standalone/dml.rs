@@ -121,6 +121,9 @@ impl Standalone {
         let ack = self.logged(cell, write).await?;
         self.metrics.ingest.inserted_rows.inc_by(count as u64);
         self.metrics.ingest.inserted_bytes.inc_by(bytes);
+        if replace {
+            self.metrics.ingest.upserted_rows.inc_by(count as u64);
+        }
         Ok(Mutation { keys, count: count as u64, ts: ack.ts })
     }
 

@@ -1,16 +1,33 @@
 //! Gauges and totals of the write path and the queries, read when the metrics are asked for.
 
 use super::Standalone;
-use crate::{config::Part, coordinator::catch_up};
+use crate::{
+    config::Part,
+    coordinator::{Condition, PARTS},
+    telemetry::catch_up,
+};
 
 impl Standalone {
     /// Brings gauges and totals of the whole process up to date.
     pub fn refresh_metrics(&self) {
         self.coordinator.refresh_metrics();
         self.refresh_ingest();
+        self.refresh_health();
         let used = &self.metrics.memory.used;
         used.with([Part::Growing.as_str()]).set(self.ingest.stats().memory_bytes as i64);
         used.with([Part::Queries.as_str()]).set(self.queries.used_bytes() as i64);
+    }
+
+    fn refresh_health(&self) {
+        let health = self.health();
+        self.metrics.health.ready.set(health.takes_calls().into());
+        // All of them, so that a gauge goes back to zero.
+        for part in PARTS {
+            for condition in [Condition::Degraded, Condition::Failed] {
+                let found = health.ailments.iter().filter(|ill| ill.part == part && ill.condition == condition);
+                self.metrics.health.ailments.with([part, condition.as_str()]).set(found.count() as i64);
+            }
+        }
     }
 
     fn refresh_ingest(&self) {
@@ -25,6 +42,7 @@ impl Standalone {
         catch_up(&metrics.delta_flushes.with(["failed"]), stats.delta_flush_failures);
         let wal = &self.metrics.wal;
         wal.size.set(stats.wal_bytes as i64);
+        wal.limit.set(self.config.ingest.wal_max_bytes as i64);
         wal.files.set(stats.wal_files as i64);
         catch_up(&wal.records, stats.appended_frames);
         catch_up(&wal.written, stats.appended_bytes);

@@ -12,7 +12,7 @@ use super::{
     admission::Queries,
     directory::{Settled, settle},
     names::Names,
-    write_path::{CatalogSink, LocalWritePath},
+    write_path::{CatalogSink, LocalWritePath, TimedWriter},
 };
 use crate::{
     access::Accounts,
@@ -80,7 +80,7 @@ impl Standalone {
             ids: Arc::clone(&ids),
             tso: Arc::clone(&tso),
             clock: Arc::clone(&clock),
-            writer: Arc::new(writer),
+            writer: Arc::new(TimedWriter { writer, metrics: Arc::clone(&metrics) }),
             sink,
             known,
         };

@@ -6,14 +6,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::{
     coordinator::{
         Ailment, Condition, Core, DeleteBatch, DeletedKeys, FlushOutcome, UnflushedSegment, WritePath, WritePathError,
     },
     error::Classify,
-    ingest::{Committed, DeltaBatch, FlushError, FlushSink, FlushedSegment, Gone, Health, Ingest, IngestError},
+    ingest::{
+        Committed, DeltaBatch, FlushError, FlushSink, FlushedSegment, Gone, Health, Ingest, IngestError, SealedRows,
+        SegmentWriter, StoreWriter,
+    },
     model::{CollectionId, SegmentId},
+    telemetry::Metrics,
 };
 
 /// The write path as the DataCoord sees it.
@@ -79,6 +84,22 @@ fn delete_batch(batch: DeltaBatch) -> DeleteBatch {
         runs: runs.collect(),
         upto: batch.upto,
         flushed: batch.flushed.iter().map(|f| (f.segment, f.upto)).collect(),
+    }
+}
+
+/// Notes how long the objects of each flushed segment take to write.
+pub(super) struct TimedWriter {
+    pub(super) writer: StoreWriter,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl SegmentWriter for TimedWriter {
+    async fn write(&self, rows: SealedRows) -> Result<FlushedSegment, FlushError> {
+        let begun = Instant::now();
+        let written = self.writer.write(rows).await?;
+        self.metrics.flush_written(begun.elapsed());
+        Ok(written)
     }
 }
 

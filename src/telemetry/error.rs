@@ -1,14 +1,16 @@
 //! Why telemetry can't start.
 
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::reload;
 
 use crate::error::{Classify, ErrorKind};
 
 /// An error at the start of telemetry.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("log.level is {level:?}: {source}")]
-    Level { level: String, source: ParseError },
+    #[error("log.level is {level:?}: {reason}")]
+    Level { level: String, reason: String },
+    #[error("the level of the log can't be changed: {0}")]
+    Reload(reload::Error),
     #[error("logging is set up already")]
     Twice,
     #[error("metric {name}: {source}")]
@@ -19,7 +21,7 @@ impl Classify for TelemetryError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Level { .. } => ErrorKind::Invalid,
-            Self::Twice | Self::Metric { .. } => ErrorKind::Internal,
+            Self::Reload(_) | Self::Twice | Self::Metric { .. } => ErrorKind::Internal,
         }
     }
 }

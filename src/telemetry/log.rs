@@ -1,9 +1,15 @@
 //! Log lines: where they go and which of them are shown.
 
+use std::sync::OnceLock;
+
+use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 use super::error::TelemetryError;
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, check_level};
+
+/// A longer level comes from no person.
+const MAX_LEVEL_BYTES: usize = 1024;
 
 /// Libraries that log every frame of every connection at `debug`, which would hide our own lines.
 const CHATTY: [&str; 6] = ["h2", "hyper", "hyper_util", "tonic", "tower", "rustls"];
@@ -20,16 +26,78 @@ fn directives(level: &str) -> String {
     all.join(",")
 }
 
+/// The level of the log. It may change while the process runs.
+pub struct LogLevel {
+    shown: Mutex<String>,
+    install: Box<dyn Fn(EnvFilter) -> Result<(), TelemetryError> + Send + Sync>,
+}
+
+impl std::fmt::Debug for LogLevel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LogLevel").field(&self.get()).finish()
+    }
+}
+
+impl LogLevel {
+    /// A level that `install` brings into effect.
+    pub fn new(level: &str, install: impl Fn(EnvFilter) -> Result<(), TelemetryError> + Send + Sync + 'static) -> Self {
+        Self { shown: Mutex::new(level.to_owned()), install: Box::new(install) }
+    }
+
+    /// The level as it was given last.
+    pub fn get(&self) -> String {
+        self.shown.lock().clone()
+    }
+
+    /// Brings another level into effect, until it is changed again or the process ends.
+    ///
+    /// # Errors
+    /// `Level`: the text is none.
+    pub fn set(&self, level: &str) -> Result<(), TelemetryError> {
+        let filter = filter(level)?;
+        // Held until both are done, so that the level that is shown is the one in effect.
+        let mut shown = self.shown.lock();
+        (self.install)(filter)?;
+        level.clone_into(&mut shown);
+        Ok(())
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    let fail = |reason: String| TelemetryError::Level { level: level.to_owned(), reason };
+    if level.len() > MAX_LEVEL_BYTES {
+        return Err(fail(format!("it is longer than {MAX_LEVEL_BYTES} bytes")));
+    }
+    check_level(level).map_err(fail)?;
+    EnvFilter::try_new(directives(level)).map_err(|error| fail(error.to_string()))
+}
+
+/// The level of the log of this process. It is as global as the log itself.
+static LEVEL: OnceLock<LogLevel> = OnceLock::new();
+
+/// The level of the log; none before [`init`].
+pub fn log_level() -> Option<&'static LogLevel> {
+    LEVEL.get()
+}
+
 /// Sends log lines to standard error, because standard output is for the answers of the command line.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(directives(&config.level))
-        .map_err(|source| TelemetryError::Level { level: config.level.clone(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let installed = match config.format {
-        LogFormat::Text => lines.with_ansi(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.level)?).with_writer(std::io::stderr);
+    let level = match config.format {
+        LogFormat::Text => {
+            let lines = lines.with_ansi(false).with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.try_init().map_err(|_| TelemetryError::Twice)?;
+            LogLevel::new(&config.level, move |filter| handle.reload(filter).map_err(TelemetryError::Reload))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.try_init().map_err(|_| TelemetryError::Twice)?;
+            LogLevel::new(&config.level, move |filter| handle.reload(filter).map_err(TelemetryError::Reload))
+        }
     };
-    installed.map_err(|_| TelemetryError::Twice)
+    LEVEL.set(level).map_err(|_| TelemetryError::Twice)
 }
 
 #[cfg(test)]
@@ -50,5 +118,27 @@ mod tests {
             assert_eq!(directives(level), expected);
             assert!(EnvFilter::try_new(expected).is_ok());
         }
+    }
+
+    #[test]
+    fn a_level_changes_or_stays() {
+        let installed = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let seen = std::sync::Arc::clone(&installed);
+        let level = LogLevel::new("info", move |filter| {
+            seen.lock().push(filter.to_string());
+            Ok(())
+        });
+        level.set("warn").unwrap();
+        assert_eq!(level.get(), "warn");
+        let long = "debug,".repeat(400);
+        for (wrong, reason) in
+            [("infoo", "none of off, error"), ("", "none of off, error"), (&long, "longer than 1024")]
+        {
+            let error = level.set(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("log.level is") && error.contains(reason), "{error}");
+        }
+        assert_eq!((level.get().as_str(), installed.lock().len()), ("warn", 1));
+        level.set("debug").unwrap();
+        assert!(installed.lock()[1].contains("h2=info"), "{:?}", installed.lock());
     }
 }

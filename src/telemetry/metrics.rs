@@ -1,180 +1,43 @@
 //! Every metric of the process, by area. `docs/metrics.md` lists them; a test compares the two.
 //!
 //! Names are `datacoord_<area>_<thing>_<unit>`. The unit of a counter ends in `total`; a gauge that counts things has no
-//! unit. Handles are cheap to clone and safe to use from any thread. Each area is updated by its owner. Must never: be read
-//! to decide something.
+//! unit. `process_*` has the names of Prometheus' own client libraries, `milvus` those of Milvus. Handles are cheap to
+//! clone and safe to use from any thread. Each area is updated by its owner. Must never: be read to decide something.
 
 use std::time::Duration;
 
-use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder, core::Collector,
-};
+use prometheus::{Counter, Encoder, Gauge, Histogram, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 use super::error::TelemetryError;
 
-/// 1 ms to about 9 min, doubling.
-const SECONDS: (f64, f64, usize) = (0.001, 2.0, 20);
+#[macro_use]
+mod registrar;
+mod milvus;
 
-/// Buckets of histograms whose label has many values. Few, because every value costs one line per bucket.
-const FEW_SECONDS: [f64; 8] = [0.001, 0.005, 0.02, 0.1, 0.5, 2.5, 10.0, 60.0];
+use milvus::NODE;
+pub use milvus::{CallOutcome, MilvusMetrics};
+use registrar::{Buckets, Registrar};
+pub use registrar::{CounterBy, GaugeBy, HistogramBy, MetricEntry, catch_up};
 
-/// A metric as the inventory lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MetricEntry {
-    pub name: &'static str,
-    pub kind: &'static str,
-    pub labels: Vec<&'static str>,
-    pub help: &'static str,
-}
-
-/// Counters with `N` labels. Values are static strings, so the number of series can't grow with the data.
-#[derive(Debug, Clone)]
-pub struct CounterBy<const N: usize>(IntCounterVec);
-
-impl<const N: usize> CounterBy<N> {
-    pub fn with(&self, labels: [&'static str; N]) -> IntCounter {
-        self.0.with_label_values(&labels)
+area! {
+    /// The process as the system sees it, under the names that Prometheus' own client libraries use.
+    ProcessMetrics {
+        cpu: seconds_counter "process_cpu_seconds_total", "Processor time used, in seconds.";
+        open_fds: gauge "process_open_fds", "Open file descriptors.";
+        max_fds: gauge "process_max_fds", "Most file descriptors that may be open.";
+        threads: gauge "process_threads", "Threads.";
+        virtual_bytes: gauge "process_virtual_memory_bytes", "Virtual memory.";
+        resident_bytes: gauge "process_resident_memory_bytes", "Resident memory.";
+        started: seconds_gauge "process_start_time_seconds", "Start of the process, in seconds since 1970.";
     }
 }
 
-/// Gauges with `N` labels.
-#[derive(Debug, Clone)]
-pub struct GaugeBy<const N: usize>(IntGaugeVec);
-
-impl<const N: usize> GaugeBy<N> {
-    pub fn with(&self, labels: [&'static str; N]) -> IntGauge {
-        self.0.with_label_values(&labels)
+area! {
+    /// The health of the process, by part.
+    HealthMetrics {
+        ready: gauge "datacoord_health_ready", "1 while calls may be sent here, as /readyz says.";
+        ailments: gauge by ["part", "condition"] "datacoord_health_ailments", "Reasons why a part is not well.";
     }
-}
-
-/// Histograms with `N` labels.
-#[derive(Debug, Clone)]
-pub struct HistogramBy<const N: usize>(HistogramVec);
-
-impl<const N: usize> HistogramBy<N> {
-    pub fn with(&self, labels: [&'static str; N]) -> Histogram {
-        self.0.with_label_values(&labels)
-    }
-}
-
-/// Registers metrics and records them for the inventory.
-struct Registrar {
-    registry: Registry,
-    inventory: Vec<MetricEntry>,
-}
-
-impl Registrar {
-    fn add<C: Collector + Clone + 'static>(
-        &mut self,
-        kind: &'static str,
-        (name, labels, help): (&'static str, &[&'static str], &'static str),
-        created: Result<C, prometheus::Error>,
-    ) -> Result<C, TelemetryError> {
-        let fail = |source| TelemetryError::Metric { name, source };
-        let metric = created.map_err(fail)?;
-        self.registry.register(Box::new(metric.clone())).map_err(fail)?;
-        self.inventory.push(MetricEntry { name, kind, labels: labels.to_vec(), help });
-        Ok(metric)
-    }
-
-    fn counter(&mut self, name: &'static str, help: &'static str) -> Result<IntCounter, TelemetryError> {
-        self.add("counter", (name, &[], help), IntCounter::new(name, help))
-    }
-
-    fn gauge(&mut self, name: &'static str, help: &'static str) -> Result<IntGauge, TelemetryError> {
-        self.add("gauge", (name, &[], help), IntGauge::new(name, help))
-    }
-
-    fn histogram(&mut self, name: &'static str, help: &'static str) -> Result<Histogram, TelemetryError> {
-        let created = buckets().and_then(|b| Histogram::with_opts(HistogramOpts::new(name, help).buckets(b)));
-        self.add("histogram", (name, &[], help), created)
-    }
-
-    fn counter_by<const N: usize>(
-        &mut self,
-        name: &'static str,
-        labels: [&'static str; N],
-        help: &'static str,
-    ) -> Result<CounterBy<N>, TelemetryError> {
-        let created = IntCounterVec::new(Opts::new(name, help), &labels);
-        self.add("counter", (name, &labels, help), created).map(CounterBy)
-    }
-
-    fn gauge_by<const N: usize>(
-        &mut self,
-        name: &'static str,
-        labels: [&'static str; N],
-        help: &'static str,
-    ) -> Result<GaugeBy<N>, TelemetryError> {
-        let created = IntGaugeVec::new(Opts::new(name, help), &labels);
-        self.add("gauge", (name, &labels, help), created).map(GaugeBy)
-    }
-
-    fn histogram_by<const N: usize>(
-        &mut self,
-        name: &'static str,
-        labels: [&'static str; N],
-        help: &'static str,
-    ) -> Result<HistogramBy<N>, TelemetryError> {
-        let created = buckets().and_then(|b| HistogramVec::new(HistogramOpts::new(name, help).buckets(b), &labels));
-        self.add("histogram", (name, &labels, help), created).map(HistogramBy)
-    }
-
-    fn coarse_histogram_by<const N: usize>(
-        &mut self,
-        name: &'static str,
-        labels: [&'static str; N],
-        help: &'static str,
-    ) -> Result<HistogramBy<N>, TelemetryError> {
-        let created = HistogramVec::new(HistogramOpts::new(name, help).buckets(FEW_SECONDS.to_vec()), &labels);
-        self.add("histogram", (name, &labels, help), created).map(HistogramBy)
-    }
-}
-
-fn buckets() -> Result<Vec<f64>, prometheus::Error> {
-    prometheus::exponential_buckets(SECONDS.0, SECONDS.1, SECONDS.2)
-}
-
-/// Declares an area: a struct of handles and how each is registered. `by [..]` makes one handle per label value.
-macro_rules! area {
-    ($(#[$doc:meta])* $struct:ident { $($field:ident: $kind:ident $(by [$($label:literal),+])? $name:literal, $help:literal;)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone)]
-        pub struct $struct {
-            $(#[doc = $help] pub $field: area!(@type $kind $([$($label),+])?),)+
-        }
-
-        impl $struct {
-            fn register(registrar: &mut Registrar) -> Result<Self, TelemetryError> {
-                Ok(Self {
-                    $($field: area!(@make registrar, $kind $([$($label),+])?, $name, $help)?,)+
-                })
-            }
-        }
-    };
-    (@type counter) => { IntCounter };
-    (@type gauge) => { IntGauge };
-    (@type histogram) => { Histogram };
-    (@type counter [$($label:literal),+]) => { CounterBy<{ [$($label),+].len() }> };
-    (@type gauge [$($label:literal),+]) => { GaugeBy<{ [$($label),+].len() }> };
-    (@type histogram [$($label:literal),+]) => { HistogramBy<{ [$($label),+].len() }> };
-    (@type coarse_histogram [$($label:literal),+]) => { HistogramBy<{ [$($label),+].len() }> };
-    (@make $r:ident, coarse_histogram [$($label:literal),+], $name:literal, $help:literal) => {
-        $r.coarse_histogram_by($name, [$($label),+], $help)
-    };
-    (@make $r:ident, counter, $name:literal, $help:literal) => { $r.counter($name, $help) };
-    (@make $r:ident, gauge, $name:literal, $help:literal) => { $r.gauge($name, $help) };
-    (@make $r:ident, histogram, $name:literal, $help:literal) => { $r.histogram($name, $help) };
-    (@make $r:ident, counter [$($label:literal),+], $name:literal, $help:literal) => {
-        $r.counter_by($name, [$($label),+], $help)
-    };
-    (@make $r:ident, gauge [$($label:literal),+], $name:literal, $help:literal) => {
-        $r.gauge_by($name, [$($label),+], $help)
-    };
-    (@make $r:ident, histogram [$($label:literal),+], $name:literal, $help:literal) => {
-        $r.histogram_by($name, [$($label),+], $help)
-    };
 }
 
 area! {
@@ -197,7 +60,8 @@ area! {
 area! {
     /// Certificates of both ports.
     TlsMetrics {
-        days: gauge "datacoord_tls_certificate_days", "Days until the certificate in use expires; negative once it has.";
+        ports: gauge "datacoord_tls_ports", "Ports that speak TLS.";
+        remaining: gauge "datacoord_tls_certificate_remaining_seconds", "Time until the certificate in use expires; negative once it has, 0 without TLS.";
         reloads: counter by ["outcome"] "datacoord_tls_reloads_total", "Changed files of TLS that are in use now, or that can't be used.";
     }
 }
@@ -228,9 +92,9 @@ area! {
         output_rows: counter "datacoord_compaction_output_rows_total", "Rows written by completed plans.";
         input_bytes: counter "datacoord_compaction_input_bytes_total", "Bytes of the inputs of completed plans.";
         output_bytes: counter "datacoord_compaction_output_bytes_total", "Bytes of the outputs of completed plans.";
-        duration: histogram by ["kind"] "datacoord_compaction_duration_seconds", "Execution of a plan, commit included.";
-        wait: histogram "datacoord_compaction_queue_seconds", "From the making of a plan to its execution.";
-        planning: histogram "datacoord_compaction_planning_seconds", "One round of planning.";
+        duration: histogram in Seconds by ["kind"] "datacoord_compaction_duration_seconds", "Execution of a plan, commit included.";
+        wait: histogram in Seconds "datacoord_compaction_queue_seconds", "From the making of a plan to its execution.";
+        planning: histogram in Seconds "datacoord_compaction_planning_seconds", "One round of planning.";
     }
 }
 
@@ -238,6 +102,7 @@ area! {
     /// Writes, growing segments and flushes.
     IngestMetrics {
         inserted_rows: counter "datacoord_ingest_inserted_rows_total", "Rows acknowledged.";
+        upserted_rows: counter "datacoord_ingest_upserted_rows_total", "Rows among them that were upserts.";
         inserted_bytes: counter "datacoord_ingest_inserted_bytes_total", "Bytes of rows acknowledged, in memory.";
         deleted_keys: counter "datacoord_ingest_deleted_keys_total", "Deleted keys acknowledged.";
         growing_segments: gauge "datacoord_ingest_growing_segments", "Segments that are not flushed yet.";
@@ -246,6 +111,7 @@ area! {
         flushes: counter by ["outcome"] "datacoord_ingest_flushes_total", "Flushes by outcome.";
         delta_flushes: counter by ["outcome"] "datacoord_ingest_delta_flushes_total", "Flushes of waiting deletes by outcome.";
         flushed_rows: counter "datacoord_ingest_flushed_rows_total", "Rows flushed.";
+        flush_write: histogram in Seconds "datacoord_ingest_flush_write_seconds", "Writing the objects of a flushed segment.";
         flushed_bytes: counter "datacoord_ingest_flushed_bytes_total", "Bytes of objects written by flushes.";
     }
 }
@@ -254,6 +120,7 @@ area! {
     /// The write-ahead log.
     WalMetrics {
         size: gauge "datacoord_wal_size_bytes", "Length of the log.";
+        limit: gauge "datacoord_wal_limit_bytes", "Length of the log from which on the oldest segments are flushed: datacoord.wal.maxSize.";
         files: gauge "datacoord_wal_files", "Files of the log.";
         records: counter "datacoord_wal_records_total", "Records written.";
         written: counter "datacoord_wal_written_bytes_total", "Bytes written.";
@@ -304,7 +171,9 @@ area! {
     /// The gRPC services; use [`Metrics::grpc_request`].
     GrpcMetrics {
         requests: counter by ["method", "code"] "datacoord_grpc_requests_total", "Calls by method and gRPC code.";
-        duration: coarse_histogram by ["method"] "datacoord_grpc_request_seconds", "One call.";
+        duration: histogram in FewSeconds by ["method"] "datacoord_grpc_request_seconds", "One call.";
+        failures: counter by ["code"] "datacoord_grpc_failures_total", "Calls that failed, by gRPC code; Milvus' own refusals are answers with code OK.";
+        refused: counter "datacoord_grpc_refused_total", "Calls of Milvus' service that were answered with an error of Milvus in an answer with code OK.";
         in_flight: gauge "datacoord_grpc_calls_in_flight", "Calls being answered.";
     }
 }
@@ -313,6 +182,7 @@ area! {
     /// REST.
     HttpMetrics {
         requests: counter by ["route", "code"] "datacoord_http_requests_total", "Requests by route and HTTP code.";
+        duration: histogram in FewSeconds by ["route"] "datacoord_http_request_seconds", "One request.";
     }
 }
 
@@ -327,6 +197,8 @@ area! {
 /// All metrics on one registry.
 #[derive(Clone)]
 pub struct Metrics {
+    pub process: ProcessMetrics,
+    pub health: HealthMetrics,
     pub memory: MemoryMetrics,
     pub connections: ConnectionMetrics,
     pub tls: TlsMetrics,
@@ -341,6 +213,7 @@ pub struct Metrics {
     pub grpc: GrpcMetrics,
     pub http: HttpMetrics,
     pub access: AccessMetrics,
+    pub milvus: MilvusMetrics,
     registry: Registry,
     inventory: Vec<MetricEntry>,
 }
@@ -359,7 +232,9 @@ impl Metrics {
         let opts = Opts::new(name, help).const_label("version", env!("CARGO_PKG_VERSION"));
         registrar.add("gauge", (name, &["version"], help), Gauge::with_opts(opts))?.set(1.0);
         let r = &mut registrar;
-        Ok(Self {
+        let metrics = Self {
+            process: ProcessMetrics::register(r)?,
+            health: HealthMetrics::register(r)?,
             memory: MemoryMetrics::register(r)?,
             connections: ConnectionMetrics::register(r)?,
             tls: TlsMetrics::register(r)?,
@@ -374,9 +249,12 @@ impl Metrics {
             grpc: GrpcMetrics::register(r)?,
             http: HttpMetrics::register(r)?,
             access: AccessMetrics::register(r)?,
+            milvus: MilvusMetrics::register(r)?,
             registry: registrar.registry,
             inventory: registrar.inventory,
-        })
+        };
+        metrics.milvus.show();
+        Ok(metrics)
     }
 
     /// All metrics, in the order of their areas.
@@ -386,6 +264,7 @@ impl Metrics {
 
     /// The registry in Prometheus' text format.
     pub fn render(&self) -> String {
+        self.refresh_milvus();
         let mut text = Vec::new();
         // Writing to memory fails only for an empty family, and the registry gathers none.
         if TextEncoder::new().encode(&self.registry.gather(), &mut text).is_err() {
@@ -394,11 +273,64 @@ impl Metrics {
         String::from_utf8(text).unwrap_or_default()
     }
 
-    /// Counts one gRPC call. `method` is `package.Service/Method` of a method that is served, or one word for all others:
+    /// Brings Milvus' counters that have a twin among our own up to it.
+    fn refresh_milvus(&self) {
+        let Self { milvus, ingest, compaction, search, .. } = self;
+        let (rows, upserted) = (ingest.inserted_rows.get(), ingest.upserted_rows.get());
+        catch_up(&milvus.insert_vectors.with([NODE]), rows.saturating_sub(upserted));
+        catch_up(&milvus.upsert_vectors.with([NODE]), upserted);
+        catch_up(&milvus.search_vectors.with([NODE]), search.vectors.get());
+        catch_up(&milvus.message_rows.with([NODE, "insert"]), rows);
+        catch_up(&milvus.message_rows.with([NODE, "delete"]), ingest.deleted_keys.get());
+        catch_up(&milvus.stored_rows_total, ingest.flushed_rows.get() + compaction.output_rows.get());
+        for (status, outcomes) in
+            [("total", &["done", "failed"][..]), ("success", &["done"][..]), ("fail", &["failed"][..])]
+        {
+            let sum = |of: &CounterBy<1>| outcomes.iter().map(|outcome| of.with([outcome]).get()).sum::<u64>();
+            catch_up(&milvus.flush_requests.with([NODE, status]), sum(&ingest.flushes));
+            catch_up(&milvus.flush_buffers.with([NODE, status]), sum(&ingest.flushes) + sum(&ingest.delta_flushes));
+        }
+        catch_up(&milvus.flushed_bytes.with([NODE, "insert"]), ingest.flushed_bytes.get());
+    }
+
+    /// Makes the series of all methods appear with 0. `methods` are `package.Service/Method`.
+    pub fn show_methods<'a>(&self, methods: impl Iterator<Item = &'a str>) {
+        for method in methods.chain(["other"]) {
+            self.grpc.requests.0.with_label_values(&[method, "OK"]);
+            self.grpc.duration.0.with_label_values(&[method]);
+            self.milvus.show_method(method);
+        }
+    }
+
+    /// Counts one gRPC call. `method` is `package.Service/Method` of a method that is served, or `other` for all others:
     /// a client chooses their paths, and every value costs a series. `code` is the name of the gRPC status code.
-    pub fn grpc_request(&self, method: &str, code: &'static str, took: Duration) {
+    pub fn grpc_request(&self, method: &str, code: &'static str, outcome: CallOutcome, took: Duration) {
         self.grpc.requests.0.with_label_values(&[method, code]).inc();
         self.grpc.duration.0.with_label_values(&[method]).observe(took.as_secs_f64());
+        match outcome {
+            CallOutcome::Served => {}
+            CallOutcome::Refused => self.grpc.refused.inc(),
+            CallOutcome::Failed => self.grpc.failures.with([code]).inc(),
+        }
+        self.milvus.called(method, outcome, took);
+    }
+
+    /// A plan was executed and committed. `kind` is its kind, `bytes` the size of each output.
+    pub fn plan_committed(&self, kind: &'static str, took: Duration, outputs: impl Iterator<Item = u64>) {
+        self.compaction.duration.with([kind]).observe(took.as_secs_f64());
+        self.milvus.compacted(took, outputs);
+    }
+
+    /// A plan waited this long for its execution.
+    pub fn plan_began(&self, waited: Duration) {
+        self.compaction.wait.observe(waited.as_secs_f64());
+        self.milvus.waited(waited);
+    }
+
+    /// The objects of a segment were written.
+    pub fn flush_written(&self, took: Duration) {
+        self.ingest.flush_write.observe(took.as_secs_f64());
+        self.milvus.saved(took);
     }
 }
 

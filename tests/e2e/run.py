@@ -127,6 +127,28 @@ def go_tool(name, package, program):
     return Environment(name, [], ["go"], make, f"{package} {program}")
 
 
+def prometheus_env():
+    """Prometheus and promtool: those of this machine, or out of Debian's package, which is unpacked and not installed."""
+    programs = ("prometheus", "promtool")
+
+    def make(target):
+        found = {program: shutil.which(program) for program in programs}
+        if not all(found.values()):
+            if shutil.which("apt-get") is None:
+                raise Skip("no prometheus, and no apt-get to fetch it with")
+            if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
+                build(["apt-get", "update", "--quiet"])
+            build(["apt-get", "download", "--quiet", "prometheus"], cwd=target)
+            (package,) = target.glob("*.deb")
+            build(["dpkg-deb", "--extract", package, target / "files"])
+            package.unlink()
+            found = {program: target / "files" / "usr" / "bin" / program for program in programs}
+        for program in programs:
+            (target / program).symlink_to(found[program])
+
+    return Environment("prometheus", [], [], make, "Debian's package")
+
+
 def maven_env(name, folder):
     """The classes of a Maven project beside the jars it needs."""
 
@@ -262,6 +284,11 @@ def suites():
                               env={"E2E_GRPCURL": str(grpcurl.path / "grpcurl")}))
     found.append(pytest_suite("operator/secured", newest, "operator/secured.py", needs=("grpc", "http", "files"),
                               tools=("openssl",), env={"E2E_TLS": "one-way"}, settings=USERS, tls=1))
+
+    prometheus = prometheus_env()
+    found.append(pytest_suite("metrics", newest, "metrics/metrics.py", others=[prometheus], needs=("grpc", "http"),
+                              env={"E2E_PROMETHEUS": str(prometheus.path)}))
+    found.append(pytest_suite("health", newest, "health/health.py", needs=("grpc", "http", "files")))
 
     for version in ("2.3.5", "2.6.17", "3.0.6"):
         node = node_env(f"node-{version}", HERE / "node" / f"sdk-{version}")

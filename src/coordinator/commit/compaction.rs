@@ -6,7 +6,7 @@
 //!
 //! Must never: commit an output of a plan that is outdated.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tracing::info;
 
@@ -57,6 +57,7 @@ impl Core {
             txn.put_segment_and_logs(&segment, &logs);
             changed.push(segment);
         }
+        let outputs: Vec<u64> = changed.iter().map(|output| output.insert_bytes).collect();
         let mut written: u64 = changed.iter().map(stored_bytes).sum();
         for input in &inputs {
             txn.expect_segment(input);
@@ -106,9 +107,9 @@ impl Core {
             metrics.input_bytes.inc_by(plan.input_bytes());
             metrics.output_bytes.inc_by(bytes_out);
             if let PlanState::Executing { started_at_ms } = plan.state {
-                let seconds = now_ms.saturating_sub(started_at_ms) as f64 / 1000.0;
-                metrics.duration.with([plan.kind.as_str()]).observe(seconds);
-                core.merge_rate.observe(plan.input_bytes(), seconds);
+                let took = Duration::from_millis(now_ms.saturating_sub(started_at_ms));
+                core.metrics.plan_committed(plan.kind.as_str(), took, outputs.into_iter());
+                core.merge_rate.observe(plan.input_bytes(), took.as_secs_f64());
             }
             info!(plan = %plan.id, job = %plan.job, rows_in, rows_out, deleted, expired, late_deletes, bytes_out, "plan committed");
         };

@@ -81,7 +81,7 @@ where
             match gatekeeper.authenticate(credentials, peer).await {
                 Ok(caller) => {
                     if let Some(user) = caller.name() {
-                        tracing::debug!(user, method = request.uri().path(), "call");
+                        tracing::Span::current().record("user", user);
                     }
                     let ended = is_stream.then(|| {
                         let (gatekeeper, caller) = (gatekeeper.clone(), caller.clone());

@@ -6,6 +6,7 @@ use tonic::Response;
 
 use crate::{
     coordinator::CoordinatorError,
+    grpc::stock_status::MilvusRefusal,
     model::{RequestError, SearchError},
     standalone::StandaloneError,
     wire::{
@@ -136,19 +137,21 @@ answers!(
 
 /// Turns an outcome into the answer: a success carries an all-zero status, a failure only its status.
 pub(crate) fn answer<T: Answer>(outcome: Result<T, CallError>) -> Result<Response<T>, tonic::Status> {
-    let answer = match outcome {
+    Ok(match outcome {
         Ok(mut answer) => {
             answer.set_status(common::Status::default());
-            answer
+            Response::new(answer)
         }
         Err(CallError(status)) => {
             tracing::debug!(code = status.code, reason = status.reason, "refused");
             let mut answer = T::default();
             answer.set_status(status);
-            answer
+            let mut response = Response::new(answer);
+            // For the count of calls.
+            response.extensions_mut().insert(MilvusRefusal);
+            response
         }
-    };
-    Ok(Response::new(answer))
+    })
 }
 
 /// As [`answer`], for calls whose answer is a bare status.
