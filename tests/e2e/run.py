@@ -10,7 +10,8 @@ Each client's environment is made once under <repo>/.envs/<name> and made again 
 whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
 A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
 A suite that starts the server itself, to kill it, gets E2E_BINARY. E2E_TLS_FILES is the folder of the certificates of a
-server with TLS. E2E_PROGRAMS is the folder of the binary, for what was built beside it.
+server with TLS. E2E_PROGRAMS is the folder of the binary, for what was built beside it. A suite over a bucket
+starts the S3 server E2E_S3; its program is E2E_S3_PROGRAM, unless it is a package.
 """
 
 import argparse
@@ -35,10 +36,12 @@ READY_SECONDS = 30
 STOP_SECONDS = 20
 BUILD_SECONDS = 1200
 SUITE_SECONDS = 180
+BUCKET_SECONDS = 300  # of a suite over a bucket
 STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
 HISTORY_SECONDS = 25  # of concurrent clients whose history is checked
 FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
+BUCKET_PATH = f"{HERE / 'python'}{os.pathsep}{HERE / 's3'}"
 # All settings of binlogs, far from their usual values.
 UNUSUAL_BINLOGS = """
 datacoord:
@@ -273,6 +276,15 @@ def suites():
                               env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli")}))
     found.append(pytest_suite("milvus_cli-1.2.1/users", cli, "cli/users.py", settings=USERS,
                               env={"E2E_MILVUS_CLI": str(cli.path / "bin" / "milvus_cli"), **USERS_TOKEN}))
+
+    # Real S3 servers. The suites start the server themselves, to stop and to starve it.
+    bucket = python_env("s3", HERE / "s3" / "requirements.txt")
+    minio = go_tool("minio-20260212", "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c", "minio")
+    programs = {"moto": [], "minio": [minio]}
+    for kind, others in programs.items():
+        env = {"E2E_S3": kind, "E2E_S3_PROGRAM": str(minio.path / "minio"), "PYTHONPATH": BUCKET_PATH}
+        found.append(pytest_suite(f"s3/{kind}", bucket, "s3/bucket.py", others=others, needs=("binary",), env=env,
+                                  seconds=BUCKET_SECONDS))
 
     # Our own command line. Its suite with TLS makes no connection with pymilvus.
     for script in ("commands", "progress", "offline", "documented"):
