@@ -3,7 +3,9 @@
 # to start from.
 set -eu
 cd "$(dirname "$0")/.."
-set -- --build-arg "BASE=${BASE:-debian:trixie-slim}" --tag "${TAG:-datacoord:latest}" .
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+set -- --build-arg "BASE=${BASE:-debian:trixie-slim}" --build-arg "REVISION=$revision" --build-arg "VERSION=$version" --tag "${TAG:-datacoord:latest}" .
 
 if command -v buildah >/dev/null; then
     # The docker format keeps the health check, which OCI's has no place for.

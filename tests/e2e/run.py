@@ -285,6 +285,9 @@ def suites():
         env = {"E2E_S3": kind, "E2E_S3_PROGRAM": str(minio.path / "minio"), "PYTHONPATH": BUCKET_PATH}
         found.append(pytest_suite(f"s3/{kind}", bucket, "s3/bucket.py", others=others, needs=("binary",), env=env,
                                   seconds=BUCKET_SECONDS))
+    env = {"E2E_S3_PROGRAM": str(minio.path / "minio"), "PYTHONPATH": BUCKET_PATH}
+    found.append(pytest_suite("deploy", bucket, "deploy/deploy.py", others=[minio], needs=("binary",), tools=("curl",),
+                              env=env))
 
     # Our own command line. Its suite with TLS makes no connection with pymilvus.
     for script in ("commands", "progress", "offline", "documented"):
