@@ -6,6 +6,7 @@
 //! `exit` has the codes with which the process ends.
 
 mod args;
+mod backup;
 mod binlog;
 mod demo;
 mod doctor;
@@ -95,6 +96,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Resume(asked) => ask(&place, asked, operator::resume),
         Command::Throttle(asked) => ask(&place, asked, operator::throttle),
         Command::Gc(asked) => ask(&place, asked, operator::gc),
+        Command::Backup(asked) => ask(&place, asked, backup::backup),
+        Command::Restore(flags) => block_on(backup::restore(&place, flags)),
         Command::Binlog(command) => binlog::run(&command),
     }
 }

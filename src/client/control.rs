@@ -54,6 +54,20 @@ calls! {
 }
 
 impl Client {
+    /// Everything that was acknowledged at the moment of the call, in parts.
+    ///
+    /// # Errors
+    /// Those of a call, from the call itself and from each part.
+    pub async fn backup(
+        &self,
+        request: BackupRequest,
+    ) -> Result<impl Stream<Item = Result<BackupPart, ClientError>> + Unpin + use<>, ClientError> {
+        let call = "Backup";
+        let parts = answered(call, self.datacoord.clone().backup(request).await)?;
+        let failed = move |status| ClientError::Failed { call, status: Box::new(status) };
+        Ok(parts.map(move |part| part.map_err(failed)))
+    }
+
     /// The progress of plans: of one job until it ends, or of all for as long as the stream is kept.
     ///
     /// # Errors

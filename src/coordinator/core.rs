@@ -73,6 +73,8 @@ pub struct Core {
     pub(super) scrubber: Scrubber,
     /// One round of garbage collection at a time.
     pub(super) collecting: Arc<tokio::sync::Mutex<()>>,
+    /// One backup at a time: each keeps files and old pages of the catalog.
+    pub(super) backing_up: Arc<tokio::sync::Mutex<()>>,
     /// Something other than a change of segments is a reason to look at all groups.
     pub(super) look_again: Notify,
     /// When the global timer looks at everything again, milliseconds since 1970; 0 before the timer runs.

@@ -220,7 +220,9 @@ impl Core {
             let is_merging = (is_built || self.outputs_in_flight.contains(segment))
                 && !fault::planted(Planted::GarbageIgnoresMerges);
             let is_flushing = !write_path.is_flushed(segment) && !fault::planted(Planted::GarbageIgnoresFlushes);
-            if is_young || is_merging || is_flushing {
+            // A backup has the list of an earlier moment: the index of a definition that was dropped since is on it.
+            let is_read = self.pins.is_pinned(segment);
+            if is_young || is_merging || is_flushing || is_read {
                 continue;
             }
             // Objects of one segment follow each other, so its list is read once.

@@ -24,6 +24,7 @@
 //!
 //! Must never: parse a request, look a name up, read a row, or choose the segments of a plan.
 
+mod backup;
 mod cell;
 mod collections;
 mod commit;
@@ -71,6 +72,7 @@ mod write_path;
 pub(crate) mod tests;
 
 pub use self::core::Core;
+pub(crate) use backup::TakenCatalog;
 pub use cell::CollectionCell;
 pub(crate) use cell::Turn;
 pub(crate) use collections::Collections;

@@ -136,6 +136,7 @@ impl Loaded {
             controls_change: Default::default(),
             scrubber: Default::default(),
             collecting: Default::default(),
+            backing_up: Default::default(),
             look_again: Default::default(),
             next_tick_ms: Default::default(),
         });

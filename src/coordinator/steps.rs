@@ -33,14 +33,17 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedRwLockWriteGuard, RwLock, oneshot},
+};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error};
 
 use super::CoordinatorError;
 use crate::{
     fault::{self, Planted, Point},
-    meta::{Catalog, CatalogTxn, MetaError},
+    meta::{Catalog, CatalogSnapshot, CatalogTxn, MetaError},
     model::{Group, SegmentId, SegmentLogs},
 };
 
@@ -57,6 +60,8 @@ pub(super) struct StepCatalog {
     runtime: Handle,
     /// Set after each commit.
     has_committed: Arc<AtomicBool>,
+    /// Held for reading from a commit to its fold.
+    changing: Arc<RwLock<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +95,14 @@ impl StepCatalog {
         let running = TaskTracker::new();
         // It only counts: steps can be added all the same.
         running.close();
-        Self { catalog, steps: Arc::default(), running, runtime: Handle::current(), has_committed }
+        Self {
+            catalog,
+            steps: Arc::default(),
+            running,
+            runtime: Handle::current(),
+            has_committed,
+            changing: Arc::default(),
+        }
     }
 
     /// The log lists of a segment; `NotFound` if it has none.
@@ -121,7 +133,9 @@ impl StepCatalog {
         fold: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CoordinatorError> {
         let (steps, has_committed) = (Arc::clone(&self.steps), Arc::clone(&self.has_committed));
+        let changing = Arc::clone(&self.changing);
         let change = async move {
+            let _changing = changing.read_owned().await;
             // Asked once more: a step may have died while this one waited for its turn.
             steps.check()?;
             if fault::planted(Planted::FoldedBeforeCommit) {
@@ -185,6 +199,17 @@ impl StepCatalog {
     /// Whether memory is certain to agree with the catalog.
     pub(super) fn check(&self) -> Result<(), CoordinatorError> {
         self.steps.check()
+    }
+
+    /// Waits for the commits under way, and holds others back while the value lives: catalog and memory agree meanwhile.
+    /// To be kept for some milliseconds at most.
+    pub(super) async fn hold_still(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.changing).write_owned().await
+    }
+
+    /// Everything that the catalog holds now.
+    pub(super) async fn snapshot(&self) -> Result<CatalogSnapshot, MetaError> {
+        self.catalog.snapshot().await
     }
 
     /// Waits until no step is under way.

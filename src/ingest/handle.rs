@@ -18,7 +18,7 @@ use super::{
     recovery::{Recovered, recover},
     seal::size_threshold,
     shared::IngestShared,
-    wal::{Control, DiskFiles, EncodedRecord, LogWriter, MAX_BODY_BYTES, WalFiles},
+    wal::{Control, DiskFiles, EncodedRecord, LogCut, LogWriter, MAX_BODY_BYTES, WalFiles},
 };
 use crate::{
     background::{self, blocking},
@@ -87,6 +87,7 @@ impl Ingest {
         let IngestParts { config, wal_dir, ids, tso, clock, writer, sink, known } = parts;
         let (full_bytes, roll_bytes) = (size_threshold(&config), config.wal_file_bytes);
         let accepted = config.accept_lost_log;
+        let log_dir = wal_dir.clone();
         let begin = move || {
             let Recovered { owner, state, log, growing, last_segment, unnoted, mut report } =
                 recover(&wal_dir, known, full_bytes, accepted)?;
@@ -109,8 +110,15 @@ impl Ingest {
         state.last_ts = tso.next().await?;
         let shared = Arc::new(IngestShared::new(config, state));
         let (commands, received) = mpsc::channel(QUEUE_COMMANDS);
-        let thread =
-            LogThread { commands: received, shared: shared.clone(), writer: log, assigner, tso, clock: clock.clone() };
+        let thread = LogThread {
+            commands: received,
+            shared: shared.clone(),
+            writer: log,
+            wal_dir: log_dir,
+            assigner,
+            tso,
+            clock: clock.clone(),
+        };
         background::thread("datacoord-log", move || thread.run()).map_err(|source| IngestError::Io {
             action: "start a thread for",
             path: PathBuf::from("the log"),
@@ -279,6 +287,14 @@ impl Ingest {
         answered.await.map_err(|_| IngestError::Stopped)?;
         let shared = &self.inner.flusher.shared;
         if shared.failure().is_some() { Err(shared.log_failed()) } else { Ok(()) }
+    }
+
+    /// The log as of one moment: every write acknowledged before the call is in it, and it has no part of one that is
+    /// acknowledged after the answer. A later shrinking of the log takes nothing from it.
+    pub async fn cut(&self) -> Result<LogCut, IngestError> {
+        let (reply, answered) = oneshot::channel();
+        self.inner.commands.send(LogCommand::Cut(reply)).await.map_err(|_| IngestError::Stopped)?;
+        answered.await.map_err(|_| IngestError::Stopped)?
     }
 
     pub fn health(&self) -> Health {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -19,7 +20,7 @@ use super::{
     seal::{SealReason, decide, deltas_due, size_threshold},
     shared::IngestShared,
     state::{Effect, Insert, Record},
-    wal::{Control, EncodedRecord, FrameHeader, FramePart, LogWriter},
+    wal::{Control, EncodedRecord, FrameHeader, FramePart, LogCut, LogWriter},
 };
 use crate::{
     background::wait,
@@ -39,6 +40,8 @@ pub(super) enum LogCommand {
     Tick(Option<oneshot::Sender<()>>),
     /// Shrink the log if possible. Answered when all requests queued before are durable, or the log has failed.
     Barrier(Option<oneshot::Sender<()>>),
+    /// Open the files of the log as they are once all requests queued before are durable.
+    Cut(oneshot::Sender<Result<LogCut, IngestError>>),
     /// Finish the queued requests, then end.
     Stop(oneshot::Sender<()>),
 }
@@ -98,6 +101,7 @@ pub(super) struct LogThread {
     pub(super) commands: mpsc::Receiver<LogCommand>,
     pub(super) shared: Arc<IngestShared>,
     pub(super) writer: LogWriter,
+    pub(super) wal_dir: PathBuf,
     pub(super) assigner: Assigner,
     pub(super) tso: Arc<Tso>,
     pub(super) clock: Arc<dyn Clock>,
@@ -111,6 +115,7 @@ impl LogThread {
         while let Some(first) = wait(self.commands.recv()) {
             let mut group = Vec::new();
             let mut waiting = Vec::new();
+            let mut cuts = Vec::new();
             let mut ticked = false;
             let mut bytes = 0;
             let mut next = Some(first);
@@ -127,6 +132,7 @@ impl LogThread {
                         waiting.extend(reply);
                     }
                     LogCommand::Barrier(reply) => waiting.extend(reply),
+                    LogCommand::Cut(reply) => cuts.push(reply),
                     LogCommand::Stop(reply) => {
                         self.commands.close();
                         stopped = Some(reply);
@@ -137,6 +143,10 @@ impl LogThread {
                 }
             }
             self.commit(group);
+            // The requests of the group are answered, so the cut has them all.
+            for reply in cuts {
+                let _ = reply.send(self.cut());
+            }
             self.seal_by_rule(ticked);
             self.shrink();
             self.publish_size();
@@ -150,6 +160,13 @@ impl LogThread {
         if let Some(reply) = stopped {
             let _ = reply.send(());
         }
+    }
+
+    fn cut(&self) -> Result<LogCut, IngestError> {
+        if self.shared.failure().is_some() {
+            return Err(self.shared.log_failed());
+        }
+        LogCut::open(&self.wal_dir, &self.writer)
     }
 
     /// Writes a group of records, makes it durable, applies it and answers.

@@ -77,4 +77,4 @@ pub use shared::{Health, IngestStats};
 pub use sink::{Committed, DeltaBatch, FlushSink, FlushedSegment, Gone};
 pub use snapshot::{GrowingSnapshot, SegmentRows, UnflushedInfo};
 pub use store_writer::StoreWriter;
-pub use wal::{DiskFiles, KnownLog, LogIdentity, LogOwner, TornTail, WalFile, WalFiles};
+pub use wal::{DiskFiles, KnownLog, LogCut, LogIdentity, LogOwner, RestoredLog, TornTail, WalFile, WalFiles};

@@ -46,6 +46,10 @@ impl Catalog {
         self.epoch
     }
 
+    pub(super) fn store(&self) -> &Arc<dyn MetaStore> {
+        &self.store
+    }
+
     /// Tells this catalog from every other one, for ever. Made by the first call.
     pub async fn identity(&self) -> Result<Uuid, MetaError> {
         let key = || key::IDENTITY.to_owned();

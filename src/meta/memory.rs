@@ -1,12 +1,12 @@
 //! The store in memory: for tests. Nothing survives the process.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{MetaError, MetaStore, Op, Page, PageLimit, Span, Tally, Txn};
+use super::{MetaError, MetaSnapshot, MetaStore, Op, Page, PageLimit, Span, Tally, Txn};
 
 /// A sorted map under one lock, held only while a call copies from or into it.
 #[derive(Debug)]
@@ -83,6 +83,10 @@ impl MetaStore for MemoryStore {
         Ok(page)
     }
 
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        Ok(Arc::new(MemorySnapshot(self.clone())))
+    }
+
     /// Memory loses nothing.
     async fn tally(&self, _class: &str) -> Result<Option<Tally>, MetaError> {
         Ok(None)
@@ -90,6 +94,21 @@ impl MetaStore for MemoryStore {
 
     fn max_operations(&self) -> usize {
         self.max_operations
+    }
+}
+
+/// A copy of all pairs.
+#[derive(Debug)]
+struct MemorySnapshot(MemoryStore);
+
+#[async_trait]
+impl MetaSnapshot for MemorySnapshot {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
+        self.0.get(key).await
+    }
+
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
+        self.0.scan(span, limit).await
     }
 }
 

@@ -11,6 +11,7 @@
 //! another one has superseded can't commit any more). Nothing here decides what a transaction should contain, caches a
 //! value, or touches an object. Keys and bytes never leave this module.
 
+mod backup;
 mod bounds;
 pub mod catalog;
 mod codec;
@@ -29,6 +30,7 @@ mod tally;
 mod txn;
 
 pub use self::{
+    backup::{CatalogSnapshot, RestoredCatalog},
     bounds::StoredBounds,
     catalog::{Catalog, CatalogTxn},
     epoch::Epoch,
@@ -38,7 +40,7 @@ pub use self::{
     page::{Page, PageLimit},
     redb::RedbStore,
     span::Span,
-    store::MetaStore,
+    store::{MetaSnapshot, MetaStore},
     tally::Tally,
     txn::{Expected, Guard, Op, Txn},
 };

@@ -36,10 +36,10 @@ pub use self::file::CACHE_BYTES;
 use self::{
     error::{RedbFailure, open_error},
     file::{File, create},
-    read::{check_small_classes, incomplete, read_one, read_tallies, scan},
+    read::{FileSnapshot, check_small_classes, incomplete, read_one, read_tallies, scan},
     write::{WriteRequest, move_unchecked, write_loop},
 };
-use super::{MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn};
+use super::{MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn};
 use crate::background::blocking;
 
 /// File name below the data directory.
@@ -149,6 +149,12 @@ impl MetaStore for RedbStore {
         blocking(move || scan(&file, &span, limit)).await
     }
 
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        let file = self.file.clone();
+        let taken = blocking(move || FileSnapshot::take(file)).await?;
+        Ok(Arc::new(Arc::new(taken)))
+    }
+
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {
         let (file, class) = (self.file.clone(), class.to_owned());
         let read = move || file.call("read", |database| Ok(read_tallies(&database.begin_read()?)?.of_class(&class)));
@@ -161,6 +167,19 @@ impl MetaStore for RedbStore {
 
     fn max_operations(&self) -> usize {
         usize::MAX
+    }
+}
+
+#[async_trait]
+impl MetaSnapshot for Arc<FileSnapshot> {
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError> {
+        let (snapshot, key) = (Self::clone(self), key.to_owned());
+        blocking(move || FileSnapshot::get(&snapshot, &key)).await
+    }
+
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
+        let (snapshot, span) = (Self::clone(self), span.clone());
+        blocking(move || FileSnapshot::scan(&snapshot, &span, limit)).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The trait that stands for a metadata store. `conformance.rs` is its definition: a store is finished when it passes
 //! that suite.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +25,9 @@ pub trait MetaStore: Send + Sync + Debug {
     /// returned. [`Page::rest`] is the next span to scan; only a page without it is the last one.
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError>;
 
+    /// Everything as of this moment. Sees every transaction whose `commit` has returned, and none that begins later.
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError>;
+
     /// The tally of all pairs of a class (`tally::class`), kept by a store that can lose some. None: it can't lose any.
     ///
     /// # Errors
@@ -40,4 +43,14 @@ pub trait MetaStore: Send + Sync + Debug {
     /// Most guards, and most operations, that one transaction may have (etcd: 128 of each). Callers split their work at
     /// this number.
     fn max_operations(&self) -> usize;
+}
+
+/// A store as it was at one moment. While it lives the store keeps what has changed since, so it should not live long.
+#[async_trait]
+pub trait MetaSnapshot: Send + Sync + Debug {
+    /// The value that a key had.
+    async fn get(&self, key: &str) -> Result<Option<Bytes>, MetaError>;
+
+    /// The first pairs of the span, as [`MetaStore::scan`] gives them.
+    async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError>;
 }

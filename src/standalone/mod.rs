@@ -23,6 +23,7 @@
 //! Must never: commit to the catalog by itself after the start, decide what to compact, or parse a request.
 
 mod admission;
+mod backup;
 mod compaction;
 mod definitions;
 mod directory;
@@ -42,6 +43,7 @@ mod write_path;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use backup::{Backup, BackupPart, RestoreError, RestoredStore};
 pub use definitions::NewCollection;
 pub(crate) use definitions::partition_ids;
 pub use directory::CollectionName;

@@ -27,6 +27,9 @@ use crate::{
     model::{CollectionId, Database, Lsn, collection::DEFAULT_DATABASE},
 };
 
+/// Folder of the log below the data directory.
+pub(super) const WAL_FOLDER: &str = "wal";
+
 impl Standalone {
     /// Loads, replays and starts. Nothing is lost if it is interrupted at any point.
     ///
@@ -135,7 +138,7 @@ impl Standalone {
 }
 
 fn wal_dir(config: &Config) -> PathBuf {
-    config.server.data_dir.join("wal")
+    config.server.data_dir.join(WAL_FOLDER)
 }
 
 /// Settings of the binlogs that flushes write: one takes no more memory than their share allows. Each of the flushes that

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use datacoord::{
-    meta::{Catalog, MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
+    meta::{Catalog, MemoryStore, MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn},
     model::{Collection, Database, Job, Plan, Segment, WriteStats},
     standalone::CollectionName,
     wire::proto::{
@@ -53,6 +53,10 @@ impl MetaStore for Hesitant {
 
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
         self.0.scan(span, limit).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        self.0.snapshot().await
     }
 
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {

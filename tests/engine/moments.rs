@@ -17,7 +17,7 @@ use bytes::Bytes;
 use datacoord::{
     coordinator::Condition,
     error::ErrorKind,
-    meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
+    meta::{MemoryStore, MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn},
     standalone::CollectionName,
 };
 use rstest::rstest;
@@ -199,6 +199,10 @@ impl MetaStore for Watched {
 
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
         self.inner.scan(span, limit).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        self.inner.snapshot().await
     }
 
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {

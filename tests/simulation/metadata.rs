@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datacoord::{
     error::ErrorKind,
-    meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
+    meta::{MemoryStore, MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn},
 };
 
 use crate::{
@@ -63,6 +63,10 @@ impl MetaStore for Metadata {
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
         self.arrive("read", false).await?;
         self.pairs.scan(span, limit).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        self.pairs.snapshot().await
     }
 
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {

@@ -154,6 +154,10 @@ pub(super) enum Command {
     Throttle(ServerCommand<ThrottleFlags>),
     /// Collect garbage now, or list it
     Gc(ServerCommand<GcFlags>),
+    /// Write everything that a running server has at this moment into a folder
+    Backup(ServerCommand<BackupFlags>),
+    /// Make a new data directory, and fill a new store, from a backup; or only check it
+    Restore(RestoreFlags),
     /// Look at files in Milvus' format, without a server
     #[command(subcommand)]
     Binlog(BinlogCommand),

@@ -66,3 +66,16 @@ pub(in crate::cli) struct ManFlags {
     #[arg(value_name = "DIR")]
     pub(in crate::cli) folder: Option<PathBuf>,
 }
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RestoreFlags {
+    /// Folder that `datacoord backup` has written
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) folder: PathBuf,
+    /// Only read the backup whole, and compare it with its checksums
+    #[arg(long)]
+    pub(in crate::cli) verify: bool,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}

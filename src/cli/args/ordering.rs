@@ -1,6 +1,6 @@
 //! Flags of commands that change something.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -106,4 +106,14 @@ pub(in crate::cli) struct GcFlags {
     /// Most items of a dry run; the sums are of all
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(i32).range(1..=100_000))]
     pub(in crate::cli) limit: i32,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BackupFlags {
+    /// Folder to write; it is made, or must be empty
+    #[arg(value_name = "DIR")]
+    pub(in crate::cli) folder: PathBuf,
+    /// Leave out the objects of segments: the store that holds them has to be copied by other means
+    #[arg(long)]
+    pub(in crate::cli) without_objects: bool,
 }

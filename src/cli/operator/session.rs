@@ -49,6 +49,10 @@ impl Session {
         })
     }
 
+    pub(in crate::cli) fn output(&self) -> OutputForm {
+        self.output
+    }
+
     pub(super) fn named(&self, collection: &CollectionArgument) -> Option<CollectionRef> {
         Some(collection.within(&self.database))
     }

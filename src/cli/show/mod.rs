@@ -3,6 +3,7 @@
 //! Functions of values: they make the text and print nothing. Texts may have colours, which the printer leaves out where
 //! nobody sees them. Must never: ask a server or read a clock.
 
+mod backup;
 mod checks;
 mod explain;
 mod garbage;
@@ -20,6 +21,7 @@ pub(super) mod units;
 mod tests;
 
 pub(super) use self::{
+    backup::{RestoredBackup, WrittenBackup, backup, restored},
     checks::{checks, settings_checked},
     explain::{collection_explained, segment_explained},
     garbage::garbage,

@@ -12,7 +12,7 @@ use crate::{
     coordinator::steps::StepCatalog,
     ids::BoundStore,
     kit::gate::{Fault, Gate, Operation},
-    meta::{MemoryStore, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn},
+    meta::{MemoryStore, MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn},
     model::{Database, Timestamp},
     storage::{Object, StorageBackend, StorageError},
 };
@@ -126,6 +126,10 @@ impl MetaStore for File {
 
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
         self.inner.scan(span, limit).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        self.inner.snapshot().await
     }
 
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {

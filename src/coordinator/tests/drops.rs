@@ -20,7 +20,7 @@ use tokio::{
 use super::{super::*, world::*};
 use crate::{
     error::{Classify, ErrorKind},
-    meta::{Catalog, MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn, memory::MemoryStore},
+    meta::{Catalog, MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn, memory::MemoryStore},
     model::{Collection, Segment},
     standalone::{CollectionName, Rows, Standalone, StandaloneError},
 };
@@ -87,6 +87,10 @@ impl MetaStore for Asking {
 
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
         self.inner.scan(span, limit).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        self.inner.snapshot().await
     }
 
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {

@@ -87,6 +87,7 @@ about_the_server!(
     ours::SetThrottleRequest,
     ours::GetThrottleRequest,
     ours::CollectGarbageRequest,
+    ours::BackupRequest,
 );
 
 /// Messages whose privilege is one of the whole database.

@@ -143,6 +143,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Rule)])] = &[
             ("ResumeCompaction", Rule::Admin),
             ("SetThrottle", Rule::Admin),
             ("CollectGarbage", Rule::Admin),
+            ("Backup", Rule::Admin),
         ],
     ),
     // An orchestrator asks before anybody can give it a password. The answer is one word.

@@ -3,6 +3,7 @@
 //! Converts and calls; decides nothing. Errors are gRPC status codes.
 
 mod api;
+mod backup;
 mod checks;
 mod explain;
 mod history;

@@ -4,6 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     api::{ControlApi, grpc_status, options},
+    backup::BackupStream,
     watch::EventStream,
 };
 use crate::{
@@ -166,5 +167,12 @@ impl DataCoord for ControlApi {
         request: Request<CollectGarbageRequest>,
     ) -> Result<Response<CollectGarbageResponse>, Status> {
         self.do_collect_garbage(self.admit(request)?.into_inner()).await.map(Response::new)
+    }
+    type BackupStream = BackupStream;
+
+    async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        let request = self.admit(request)?;
+        let caller = caller(&request).unwrap_or_else(Caller::nobody);
+        self.do_backup(request.into_inner(), caller).await
     }
 }

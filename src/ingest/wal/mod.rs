@@ -33,6 +33,7 @@
 //! bytes behind it, because no such frame was acknowledged. If the *durable position* of a later frame in the file reaches
 //! the bad one, the bad one was acknowledged, and start-up is refused.
 
+pub(super) mod cut;
 pub(super) mod disk;
 pub(super) mod files;
 pub(super) mod frame;
@@ -44,6 +45,7 @@ pub(super) mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use cut::{LogCut, RestoredLog};
 pub use disk::DiskFiles;
 pub use files::{WalFile, WalFiles};
 pub(super) use frame::{FrameHeader, FramePart};

@@ -70,6 +70,12 @@ impl LogWriter {
         self.next
     }
 
+    /// The files that exist, oldest first: their first positions and the bytes of their durable frames.
+    pub(in crate::ingest) fn files(&self) -> Vec<(Lsn, u64)> {
+        let closed = self.closed.iter().map(|file| (file.first, file.bytes));
+        closed.chain([(self.current_first, self.current_bytes)]).collect()
+    }
+
     /// The position that the newest file begins with.
     pub(in crate::ingest) fn newest(&self) -> Lsn {
         self.current_first

@@ -3,6 +3,7 @@
 //! Reads of insert logs can be held back ([`World::hold`]), which keeps a merge executing for as long as a test looks at
 //! it. Nothing here sleeps: tests wait for the announcements of the job book.
 
+mod backup;
 mod damage;
 mod deletes;
 mod garbage;

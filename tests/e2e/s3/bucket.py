@@ -322,3 +322,33 @@ def test_a_stop_does_not_wait_for_the_bucket(proxy, tmp_path):
     proxy.fault = lambda request: None
     with Coordinator(tmp_path, text) as server:
         assert server.keys("books") == list(range(100)), "the log had the rows"
+
+
+def test_a_backup_of_a_bucket_is_restored_into_another(place, proxy, tmp_path):
+    text = settings(proxy.address, proxy.bucket)
+    expected = [key for key in range(300) if key % 10]
+    with Coordinator(tmp_path, text) as server:
+        collection(server.client, "books")
+        write(server.client, "books", range(200))
+        server.client.flush("books")
+        write(server.client, "books", range(200, 300))
+        server.client.delete("books", list(range(0, 300, 10)))
+        made = server.command("backup", tmp_path / "backup")
+        assert made.startswith("backup of "), made
+        write(server.client, "books", range(300, 310))
+        again = tmp_path / "again"
+        again.mkdir()
+        other = settings(proxy.address, proxy.bucket).replace("rootPath: store", "rootPath: restored")
+        (again / "milvus.yaml").write_text(other)
+        restore = [BINARY, "restore", tmp_path / "backup", "--config", again / "milvus.yaml", "--data-dir", again / "data"]
+        done = subprocess.run(restore, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        with Coordinator(again, other) as second:
+            assert second.keys("books") == expected
+            write(second.client, "books", [1000])
+            second.client.flush("books")
+        assert server.keys("books")[-1] == 309, "the original goes on beside it"
+    # The place of a server is no place for another one.
+    (again / "milvus.yaml").write_text(text)
+    refused = subprocess.run([*restore[:-1], again / "data-2"], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "minio.rootPath" in refused.stderr, refused.stderr

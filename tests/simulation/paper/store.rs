@@ -13,7 +13,7 @@ use bytes::Bytes;
 use datacoord::{
     clock::Clock,
     error::ErrorKind,
-    meta::{MetaError, MetaStore, Page, PageLimit, Span, Tally, Txn, memory::MemoryStore},
+    meta::{MetaError, MetaSnapshot, MetaStore, Page, PageLimit, Span, Tally, Txn, memory::MemoryStore},
 };
 use tokio::time::{Instant, sleep};
 
@@ -84,6 +84,10 @@ impl MetaStore for Faulty {
 
     async fn scan(&self, span: &Span, limit: PageLimit) -> Result<Page, MetaError> {
         self.inner.scan(span, limit).await
+    }
+
+    async fn snapshot(&self) -> Result<Arc<dyn MetaSnapshot>, MetaError> {
+        self.inner.snapshot().await
     }
 
     async fn tally(&self, class: &str) -> Result<Option<Tally>, MetaError> {
