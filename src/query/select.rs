@@ -1,6 +1,7 @@
 //! Queries: first the newest row per key, in order of keys, then the requested columns of these rows only.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
 };
@@ -34,7 +35,7 @@ pub(super) const CHOSEN_BYTES: u64 = 128;
 const ANSWER_COPIES: u64 = 4;
 
 /// The place of a row of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RowPlace {
     pub(super) ts: Timestamp,
     pub(super) source: usize,
@@ -42,9 +43,14 @@ pub(super) struct RowPlace {
 }
 
 impl RowPlace {
-    /// True if this row wins over another one of the same key: the newer one, or of equal times the first.
+    /// Of the rows of one key the newer one comes first, or of equal times the first.
+    pub(super) fn precedence(&self, other: &Self) -> Ordering {
+        (other.ts, self.source, self.row).cmp(&(self.ts, other.source, other.row))
+    }
+
+    /// True if this row wins over another one of the same key.
     pub(super) fn beats(&self, other: &Self) -> bool {
-        (other.ts, self.source, self.row) < (self.ts, other.source, other.row)
+        self.precedence(other).is_lt()
     }
 }
 

@@ -1,7 +1,8 @@
 //! The nearest rows of one query vector so far: one per key, or one per group, bounded in number.
 //!
-//! Rows are ordered by rank, then by key. Of the rows of one key or group the first in this order counts; of equal ones the
-//! newest.
+//! Rows are ordered by rank, then by key, then the newest first. Of the rows of one key or group the first in this order
+//! counts. One order has to decide both which rows count and which are dropped. Then the rows that are left don't depend on
+//! the order in which rows come.
 
 use std::{
     cmp::Ordering,
@@ -34,19 +35,24 @@ impl Ord for Rank {
     }
 }
 
-/// A row in the order of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A row in the order of an answer. Of the rows of one key or group the first one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hit {
     pub(super) rank: Rank,
     pub(super) key: PrimaryKey,
     pub(super) place: RowPlace,
 }
 
-impl Hit {
-    /// True if this row counts and not another one of the same key or group.
-    fn beats(&self, other: &Self) -> bool {
+impl PartialOrd for Hit {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Hit {
+    fn cmp(&self, other: &Self) -> Ordering {
         let order = (self.rank, &self.key).cmp(&(other.rank, &other.key));
-        order.then_with(|| if self.place.beats(&other.place) { Ordering::Less } else { Ordering::Greater }).is_lt()
+        order.then_with(|| self.place.precedence(&other.place))
     }
 }
 
@@ -107,7 +113,7 @@ impl Nearest {
 
     fn put(&mut self, hit: Hit, unique: PrimaryKey) {
         match self.best.get(&unique) {
-            Some(known) if !hit.beats(known) => return,
+            Some(known) if hit >= *known => return,
             Some(known) => {
                 self.rows.remove(known);
                 if let Some(count) = self.ties.as_mut().and_then(|ties| ties.get_mut(&known.rank)) {
