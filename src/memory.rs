@@ -143,6 +143,15 @@ impl Account {
         Ok(())
     }
 
+    /// Counts `bytes` more until the returned value is dropped. They stay reserved for this account.
+    ///
+    /// # Errors
+    /// Those of [`Self::grow`].
+    pub fn lend(&self, bytes: u64) -> Result<Lent, Full> {
+        self.grow(bytes)?;
+        Ok(Lent { account: self.clone(), bytes })
+    }
+
     /// Returns memory that is reserved and not counted: the work has ended, and its result stays.
     pub fn settle(&self) {
         let mut state = self.state.lock();
@@ -155,6 +164,20 @@ impl Account {
             spare -= given;
             *covered -= given * UNIT;
         }
+    }
+}
+
+/// Bytes that an account counts until this is dropped.
+#[derive(Debug)]
+pub struct Lent {
+    account: Account,
+    bytes: u64,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut state = self.account.state.lock();
+        state.used = state.used.saturating_sub(self.bytes);
     }
 }
 
@@ -234,6 +257,20 @@ mod tests {
         assert_eq!(pool.used_bytes(), 55 * KIB);
         drop(account);
         assert_eq!(pool.used_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn lent_memory_is_used_again_by_its_account() {
+        let pool = pool(64);
+        let account = pool.account(0).await;
+        account.grow(30 * KIB).unwrap();
+        for _ in 0..3 {
+            let lent = account.lend(30 * KIB).unwrap();
+            assert!(account.lend(30 * KIB).is_err());
+            drop(lent);
+        }
+        account.grow(30 * KIB).unwrap();
+        assert_eq!(pool.used_bytes(), 60 * KIB);
     }
 
     #[tokio::test]

@@ -1,12 +1,15 @@
-//! The limits of one read, and the memory that it may hold.
+//! The limits of one read, the memory that it may hold, and the cores that it shares with others.
 //!
 //! Must never: wait for memory. A read that waits holds memory that others wait for.
 
-use super::{QueryError, RowSource};
-use crate::{memory::Account, model::FieldId};
+use super::{QueryError, RowSource, SearchCores};
+use crate::{
+    memory::{Account, Full, Lent},
+    model::FieldId,
+};
 
 /// Limits of one read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct QueryLimits {
     /// Maximum of limit and offset together.
     pub max_window: u64,
@@ -16,12 +19,19 @@ pub struct QueryLimits {
     pub max_bytes: u64,
     /// Counts the memory that the read holds; none: it is not counted.
     pub memory: Option<Account>,
+    /// The cores among which one search may be divided.
+    pub cores: SearchCores,
 }
 
 impl QueryLimits {
     /// Counts memory that the read is about to hold.
     pub(super) fn hold(&self, bytes: u64) -> Result<(), QueryError> {
         Ok(self.memory.as_ref().map_or(Ok(()), |account| account.grow(bytes))?)
+    }
+
+    /// Counts memory until the returned value is dropped; none: it is not counted.
+    pub(super) fn lend(&self, bytes: u64) -> Result<Option<Lent>, Full> {
+        self.memory.as_ref().map(|account| account.lend(bytes)).transpose()
     }
 
     /// Lets a source keep columns in memory. One column is made at a time, so the largest counts.
@@ -43,6 +53,12 @@ impl QueryLimits {
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { max_window: 16_384, max_rows: 4_000_000, max_bytes: 128 << 20, memory: None }
+        Self {
+            max_window: 16_384,
+            max_rows: 4_000_000,
+            max_bytes: 128 << 20,
+            memory: None,
+            cores: SearchCores::default(),
+        }
     }
 }

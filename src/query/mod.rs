@@ -24,6 +24,7 @@
 //! Dropping a read ends it: its work on other threads ends at the next checkpoint (`interrupt`), after a few kilobytes of
 //! text at most.
 
+mod cores;
 pub mod count;
 pub mod deletes;
 pub mod error;
@@ -39,6 +40,7 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 
+pub use cores::SearchCores;
 pub use count::{count, matching_keys};
 pub use deletes::ScopedDelete;
 pub use error::QueryError;

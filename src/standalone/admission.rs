@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     config::{Config, Part},
     memory::{Account, Pool},
+    query::SearchCores,
 };
 
 /// Queries at once, unless it is configured.
@@ -27,6 +28,7 @@ pub(super) struct Queries {
     memory: Pool,
     /// Each running query is sure of this much.
     own_bytes: u64,
+    pub(super) cores: SearchCores,
 }
 
 /// A query that runs.
@@ -44,7 +46,7 @@ impl Queries {
         };
         let memory = Pool::new(Part::Queries.key(), config.budget.queries);
         let own_bytes = memory.limit_bytes() / OWN_SHARE / turns as u64;
-        Self { turns: Arc::new(Semaphore::new(turns)), memory, own_bytes }
+        Self { turns: Arc::new(Semaphore::new(turns)), memory, own_bytes, cores: SearchCores::new(cores) }
     }
 
     /// Waits for a turn, and for the memory that every running query is sure of.

@@ -164,6 +164,7 @@ impl Standalone {
             max_rows: u64::MAX,
             max_bytes: u64::MAX,
             memory: Some(admitted.memory.clone()),
+            cores: self.queries.cores.clone(),
         }
     }
 

@@ -13,11 +13,11 @@ use std::{
 
 use super::{
     Found, Fusion, Search,
-    exact::{SearchRound, Wanted},
     found::Ranking,
     grouped::FoundRows,
     kernel,
     nearest::{HIT_BYTES, Hit},
+    wanted::{SearchRound, Wanted},
 };
 use crate::{
     model::{CollectionSchema, FieldId, Metric, PrimaryKey, SearchError},

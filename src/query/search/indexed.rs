@@ -12,9 +12,9 @@ use arrow_buffer::BooleanBuffer;
 
 use super::{
     effort::Effort,
-    exact::Wanted,
     kernel::Kernel,
     nearest::{HIT_BYTES, Nearest},
+    wanted::Wanted,
 };
 use crate::{
     model::{FieldId, Timestamp},
@@ -86,7 +86,11 @@ impl Wanted {
             }
         };
         let this = Arc::clone(self);
-        let look = move |checkpoint: &Checkpoint| this.look(number, &index, &passing, checkpoint);
+        let core = limits.cores.begin();
+        let look = move |checkpoint: &Checkpoint| {
+            let _core = core;
+            this.look(number, &index, &passing, checkpoint)
+        };
         let Some(nearest) = interrupt.blocking(look).await? else { return Ok(None) };
         let hits: u64 = nearest.iter().map(|nearest| nearest.len() as u64).sum();
         limits.hold(hits * HIT_BYTES)?;

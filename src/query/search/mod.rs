@@ -1,7 +1,7 @@
 //! Search: the rows whose vectors are nearest to query vectors; exact, unless a segment has an index (`indexed`).
 //!
 //! ```text
-//!  sources ──▶ scan: live rows that match ──▶ ranks of their vectors (kernel) ──▶ nearest per query (nearest)
+//!  sources ──▶ scan: live rows that match ──▶ ranks of vectors (compare, kernel) ──▶ nearest per query (nearest)
 //!                                                                                      │
 //!                                 output columns of the rows that are left (select) ◀──┘
 //! ```
@@ -23,6 +23,7 @@
 //!
 //! Must never hold more vectors than those of a few logs, beside those in the cache.
 
+mod compare;
 mod effort;
 mod exact;
 mod found;
@@ -35,6 +36,7 @@ mod nearest;
 mod parts;
 mod request;
 mod vectors;
+mod wanted;
 
 pub use effort::Effort;
 pub use exact::search;

@@ -1,5 +1,6 @@
 //! Reads over sources in memory and in a store, by rule and against a naive model.
 
+mod divided;
 mod hybrid;
 mod interrupt;
 mod model;
