@@ -266,6 +266,17 @@ async fn measure(dir: &Path, size: Size) {
     }
     report("explain a segment, p99", percentile(&mut times, 99), "5 ms");
 
+    // The first data of the page: every segment is looked at once, and again where something has changed.
+    for what in ["overview, the first", "overview, nothing has changed"] {
+        let begun = Instant::now();
+        std::hint::black_box(standalone.overview(100, &|_| true));
+        report(what, begun.elapsed(), "100 ms");
+    }
+    let cell = coordinator.collection(group_of(0).collection).unwrap();
+    let begun = Instant::now();
+    std::hint::black_box(coordinator.segment_page(&cell, None, 500, false));
+    report("first page of segments", begun.elapsed(), "100 ms");
+
     for (first, ticking, when) in [(0, false, ""), (FLUSHES, true, " while ticking")] {
         let mut waits = flush(&standalone, &moments, first..first + FLUSHES, ticking).await;
         report(&format!("flush event to durable plan{when}, median"), percentile(&mut waits, 50), "10 ms");

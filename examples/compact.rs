@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    let list = ListSegmentsRequest { collection: Some(collection), include_dropped: false };
+    let list = ListSegmentsRequest { collection: Some(collection), include_dropped: false, ..Default::default() };
     for segment in client.list_segments(list).await?.into_inner().segments {
         let (id, state, rows) = (segment.segment_id, segment.state, segment.rows);
         println!("segment {id}: {state}, {rows} rows. {}", segment.why_not_planned);

@@ -91,17 +91,28 @@ impl Gatekeeper {
     /// # Errors
     /// `Denied`.
     pub fn permit(&self, caller: &Caller, need: Need, database: &str, name: &str) -> Result<(), AccessRefusal> {
-        if !self.is_on {
+        if self.allows(caller, need, database, name) {
             return Ok(());
         }
         let user = caller.proved_name().ok_or(AccessRefusal::NotLookedAt)?;
-        let is_own = need.object == ObjectType::User && name == user && name != ANY;
-        if user == ROOT || is_own || self.book.allows(user, need, database, name) {
-            return Ok(());
-        }
         self.metrics.access.denied.inc();
         tracing::debug!(%user, privilege = need.privilege.as_str(), database, name, "denied");
         Err(AccessRefusal::Denied { privilege: need.privilege, user: user.to_owned() })
+    }
+
+    /// Whether [`Self::permit`] would permit it. No request is refused by this, so none is counted.
+    pub fn allows(&self, caller: &Caller, need: Need, database: &str, name: &str) -> bool {
+        if !self.is_on {
+            return true;
+        }
+        let Some(user) = caller.proved_name() else { return false };
+        let is_own = need.object == ObjectType::User && name == user && name != ANY;
+        user == ROOT || is_own || self.book.allows(user, need, database, name)
+    }
+
+    /// Whether [`Self::permit_admin`] would permit it.
+    pub fn allows_admin(&self, caller: &Caller) -> bool {
+        !self.is_on || caller.proved_name().is_some_and(|user| self.book.is_admin(user))
     }
 
     /// Refuses everybody but `root` and the members of `admin`.
@@ -109,13 +120,10 @@ impl Gatekeeper {
     /// # Errors
     /// `NoAdmin`.
     pub fn permit_admin(&self, caller: &Caller) -> Result<(), AccessRefusal> {
-        if !self.is_on {
+        if self.allows_admin(caller) {
             return Ok(());
         }
         let user = caller.proved_name().ok_or(AccessRefusal::NotLookedAt)?;
-        if self.book.is_admin(user) {
-            return Ok(());
-        }
         self.metrics.access.denied.inc();
         Err(AccessRefusal::NoAdmin { user: user.to_owned() })
     }

@@ -49,6 +49,8 @@ calls! {
     get_lineage: "GetLineage", GetLineageRequest -> GetLineageResponse;
     /// Bytes read, written and stored per byte of live rows.
     get_amplification: "GetAmplification", GetAmplificationRequest -> GetAmplificationResponse;
+    /// The whole server at a glance.
+    get_overview: "GetOverview", GetOverviewRequest -> GetOverviewResponse;
     /// A round of garbage collection, or a dry run of one.
     collect_garbage: "CollectGarbage", CollectGarbageRequest -> CollectGarbageResponse;
 }

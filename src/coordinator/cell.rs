@@ -2,15 +2,20 @@
 //!
 //! A lock in here is held while a pointer is read or replaced. Longer work must never happen under it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard};
 
 use super::{
     segments::{SegmentTable, Sums},
+    shape::CollectionShape,
     sync::{Mutex, RwLock},
 };
 use crate::{
+    config::CompactionConfig,
     model::{Collection, CollectionId, Group, PartitionId, Segment, SegmentId, WriteStats},
     planner::SkipReason,
 };
@@ -25,6 +30,8 @@ pub struct CollectionCell {
     changing: Mutex<()>,
     verdicts: Mutex<BTreeMap<Arc<Group>, Refusals>>,
     write_stats: Mutex<WriteStats>,
+    /// The shape that was computed last, and its table.
+    shape: Mutex<Option<(Weak<SegmentTable>, Arc<CollectionShape>)>>,
     commit: Arc<tokio::sync::Mutex<()>>,
     planning: Arc<tokio::sync::Mutex<()>>,
     writes: Arc<tokio::sync::RwLock<()>>,
@@ -45,6 +52,7 @@ impl CollectionCell {
             changing: Mutex::default(),
             verdicts: Mutex::default(),
             write_stats: Mutex::default(),
+            shape: Mutex::default(),
             commit: Arc::default(),
             planning: Arc::default(),
             writes: Arc::default(),
@@ -106,6 +114,20 @@ impl CollectionCell {
 
     pub(super) fn sums(&self) -> Sums {
         *self.segments().sums()
+    }
+
+    /// The shape of its segments as of now. Costs a look at each segment, unless nothing has changed since the last call.
+    pub fn shape(&self, config: &CompactionConfig) -> Arc<CollectionShape> {
+        let table = self.segments();
+        let known = self.shape.lock().clone();
+        if let Some((of, shape)) = known
+            && std::ptr::eq(of.as_ptr(), Arc::as_ptr(&table))
+        {
+            return shape;
+        }
+        let shape = Arc::new(CollectionShape::of(&table, config));
+        *self.shape.lock() = Some((Arc::downgrade(&table), Arc::clone(&shape)));
+        shape
     }
 
     pub fn groups(&self) -> Vec<Arc<Group>> {

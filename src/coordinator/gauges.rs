@@ -71,13 +71,12 @@ impl Coordinator {
         self.refresh_segments();
         self.refresh_storage();
         self.core.metrics.scrub.damaged.set(self.core.damage.scrubbed() as i64);
-        let used = &self.core.metrics.memory.used;
-        used.with([Part::Merges.as_str()]).set(self.merges.memory_used() as i64);
+        for (part, bytes) in self.memory_used() {
+            self.core.metrics.memory.used.with([part.as_str()]).set(bytes as i64);
+        }
         let (hits, misses) = self.core.segment_cache.looked_up();
         catch_up(&self.core.metrics.search.cache_hits, hits);
         catch_up(&self.core.metrics.search.cache_misses, misses);
-        used.with([Part::Vectors.as_str()]).set(self.core.segment_cache.used_bytes() as i64);
-        used.with([Part::Caches.as_str()]).set(self.core.stats_cache.used_bytes() as i64);
         let jobs = &self.core.metrics.compaction.kept_jobs;
         let executing = self.core.jobs.executing();
         jobs.with(["executing"]).set(executing as i64);
@@ -86,6 +85,15 @@ impl Coordinator {
         let plans = &self.core.metrics.compaction.plans;
         plans.with(["queued"]).set((stats.queued.manual + stats.queued.automatic) as i64);
         plans.with(["executing"]).set((stats.executing.manual + stats.executing.automatic) as i64);
+    }
+
+    /// Bytes that its parts use.
+    pub fn memory_used(&self) -> [(Part, u64); 3] {
+        [
+            (Part::Merges, self.merges.memory_used()),
+            (Part::Caches, self.core.stats_cache.used_bytes()),
+            (Part::Vectors, self.core.segment_cache.used_bytes()),
+        ]
     }
 
     fn refresh_segments(&self) {

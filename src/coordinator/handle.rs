@@ -74,14 +74,19 @@ impl Coordinator {
 
     /// All segments of a collection, those in memory first: growing, sealed and flushing, then flushed and dropped.
     pub fn segments(&self, cell: &CollectionCell) -> Vec<Segment> {
-        let unflushed = self.write_path.unflushed().into_iter().filter(|u| u.group.collection == cell.id);
-        let mut all: Vec<Segment> = unflushed
-            .filter(|u| !cell.is_known(u.id))
-            .map(|u| Segment { state: u.state, rows: u.rows, memory_bytes: u.bytes, ..Segment::new(u.id, u.group) })
-            .collect();
+        let mut all = self.unflushed_segments(cell);
         all.extend(cell.live());
         all.extend(cell.dropped().iter().cloned());
         all
+    }
+
+    /// Segments in memory: growing, sealed and flushing.
+    pub(super) fn unflushed_segments(&self, cell: &CollectionCell) -> Vec<Segment> {
+        let unflushed = self.write_path.unflushed().into_iter().filter(|u| u.group.collection == cell.id);
+        unflushed
+            .filter(|u| !cell.is_known(u.id))
+            .map(|u| Segment { state: u.state, rows: u.rows, memory_bytes: u.bytes, ..Segment::new(u.id, u.group) })
+            .collect()
     }
 
     /// Waits until no change of the catalog is under way, also none whose caller is gone.

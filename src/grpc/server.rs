@@ -11,7 +11,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     access::{AccessLayer, let_in},
     admission::{AdmissionLayer, Requests, UNMEASURED_BYTES},
-    control::ControlApi,
+    control::{ControlApi, EventStream},
     data_coord::DataCoordApi,
     milvus::MilvusApi,
     stock_status::{StockStatusLayer, show_calls},
@@ -73,13 +73,18 @@ impl GrpcServer {
         let_in(extensions, &format!("/{}/{method}", MilvusServiceServer::<MilvusApi>::NAME), caller);
     }
 
+    /// The same for a method of our own service.
+    pub fn let_in_to_control(extensions: &mut Extensions, method: &'static str, caller: Caller) {
+        let_in(extensions, &format!("/{}/{method}", ControlServer::<ControlApi>::NAME), caller);
+    }
+
     /// The compaction calls of Milvus' DataCoord.
     pub fn data_coord(&self) -> impl DataCoord + use<> {
         DataCoordApi::new(self.api())
     }
 
     /// Our own service.
-    pub fn control(&self) -> impl Control + use<> {
+    pub fn control(&self) -> impl Control<WatchCompactionStream = EventStream> + use<> {
         ControlApi::new(Arc::clone(&self.standalone))
     }
 

@@ -14,8 +14,14 @@ impl Standalone {
         self.refresh_ingest();
         self.refresh_health();
         let used = &self.metrics.memory.used;
-        used.with([Part::Growing.as_str()]).set(self.ingest.stats().memory_bytes as i64);
-        used.with([Part::Queries.as_str()]).set(self.queries.used_bytes() as i64);
+        for (part, bytes) in self.memory_used() {
+            used.with([part.as_str()]).set(bytes as i64);
+        }
+    }
+
+    /// Bytes in use by the write path and the queries.
+    pub(super) fn memory_used(&self) -> [(Part, u64); 2] {
+        [(Part::Growing, self.ingest.stats().memory_bytes), (Part::Queries, self.queries.used_bytes())]
     }
 
     fn refresh_health(&self) {

@@ -34,6 +34,7 @@ mod handle;
 mod loading;
 mod lookups;
 mod names;
+mod overview;
 mod reads;
 pub(crate) mod resource_groups;
 mod search;
@@ -52,6 +53,7 @@ pub use error::StandaloneError;
 pub use handle::Standalone;
 pub use loading::LoadRequest;
 pub(crate) use loading::{check_loaded, readable};
+pub use overview::{CollectionView, OverallVerdict, Overview, Visible};
 pub use reads::{ReadAnswer, ReadRequest, Rows};
 pub use search::{AskedEffort, HybridRequest, MOST_SEARCHES, SearchAnswer, SearchRequest};
 

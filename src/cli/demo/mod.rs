@@ -239,7 +239,7 @@ fn compare_keys(books: &Books, found: &BTreeSet<i64>) -> anyhow::Result<()> {
 
 async fn listed(client: &Client) -> anyhow::Result<Vec<Segment>> {
     let collection = CollectionRef { collection_name: COLLECTION.to_owned(), ..CollectionRef::default() };
-    let request = ListSegmentsRequest { collection: Some(collection), include_dropped: false };
+    let request = ListSegmentsRequest { collection: Some(collection), include_dropped: false, ..Default::default() };
     Ok(client.list_segments(request).await?.segments)
 }
 

@@ -14,7 +14,7 @@ use crate::{
 
 pub(in crate::cli) async fn segments(session: Session, flags: SegmentsFlags) -> anyhow::Result<()> {
     let collection = session.named(&flags.collection);
-    let request = ListSegmentsRequest { collection, include_dropped: flags.dropped };
+    let request = ListSegmentsRequest { collection, include_dropped: flags.dropped, ..Default::default() };
     let mut answer = session.client.list_segments(request).await?;
     answer.segments.sort_by_key(|segment| segment.segment_id);
     if flags.quiet {

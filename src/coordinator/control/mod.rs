@@ -9,7 +9,9 @@ mod explain;
 mod garbage;
 mod history;
 mod lineage;
+mod load;
 mod pause;
+mod segment_page;
 mod timers;
 mod watch;
 
@@ -19,8 +21,10 @@ pub use explain::{Explanation, SegmentVerdict};
 pub use garbage::GarbageReport;
 pub use history::{JobFilter, JobPage};
 pub use lineage::{Amplification, Ancestor, Origin};
+pub use load::UnfinishedWork;
 pub(super) use pause::apply_controls;
 pub use pause::{PauseScope, ThrottleView};
+pub use segment_page::SegmentPage;
 pub use watch::{Phase, PlanEvent, Watch, WatchEvent};
 
 /// Parts of the answers.

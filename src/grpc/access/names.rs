@@ -86,6 +86,7 @@ about_the_server!(
     ours::ResumeCompactionRequest,
     ours::SetThrottleRequest,
     ours::GetThrottleRequest,
+    ours::GetOverviewRequest,
     ours::CollectGarbageRequest,
     ours::BackupRequest,
 );

@@ -133,6 +133,7 @@ pub(super) const TABLE: &[(&str, &[(&str, Rule)])] = &[
             ("GetCompaction", Rule::Login),
             ("WatchCompaction", Rule::Login),
             ("GetThrottle", Rule::Login),
+            ("GetOverview", Rule::Login),
             ("ListSegments", global(P::DescribeCollection)),
             ("ExplainSegment", global(P::DescribeCollection)),
             ("ExplainCollection", global(P::DescribeCollection)),

@@ -8,7 +8,9 @@ mod checks;
 mod explain;
 mod history;
 mod lineage;
+mod overview;
 mod pause;
+mod segments;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -17,3 +19,4 @@ mod watch;
 pub(super) use api::ControlApi;
 use api::grpc_status;
 use checks::{BYTES_PER_MB, invalid, orderer, time};
+pub(super) use watch::EventStream;

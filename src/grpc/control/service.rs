@@ -10,11 +10,10 @@ use super::{
 use crate::{
     access::Caller,
     grpc::access::caller,
-    model::{JobId, SegmentState},
+    model::JobId,
     wire::{
         compaction,
         proto::datacoord::{data_coord_server::DataCoord, *},
-        segment,
     },
 };
 
@@ -63,16 +62,7 @@ impl DataCoord for ControlApi {
         &self,
         request: Request<ListSegmentsRequest>,
     ) -> Result<Response<ListSegmentsResponse>, Status> {
-        let request = self.admit(request)?.into_inner();
-        let cell = self.collection(request.collection)?;
-        let segments = self
-            .coordinator
-            .segments(&cell)
-            .iter()
-            .filter(|s| request.include_dropped || s.state != SegmentState::Dropped)
-            .map(|s| segment::listed(s, self.coordinator.why_not_planned(s).unwrap_or_default()))
-            .collect();
-        Ok(Response::new(ListSegmentsResponse { segments }))
+        self.do_list_segments(self.admit(request)?.into_inner()).map(Response::new)
     }
 
     async fn list_compactions(
@@ -160,6 +150,15 @@ impl DataCoord for ControlApi {
         request: Request<GetAmplificationRequest>,
     ) -> Result<Response<GetAmplificationResponse>, Status> {
         self.do_get_amplification(self.admit(request)?.into_inner()).map(Response::new)
+    }
+
+    async fn get_overview(
+        &self,
+        request: Request<GetOverviewRequest>,
+    ) -> Result<Response<GetOverviewResponse>, Status> {
+        let request = self.admit(request)?;
+        let caller = caller(&request).unwrap_or_else(Caller::nobody);
+        self.do_get_overview(&request.into_inner(), &caller).map(Response::new)
     }
 
     async fn collect_garbage(

@@ -18,7 +18,7 @@ use crate::{
 
 const DEFAULT_INTERVAL: Duration = Duration::from_millis(500);
 
-pub(super) type EventStream = BoxStream<'static, Result<CompactionEvent, Status>>;
+pub(in crate::grpc) type EventStream = BoxStream<'static, Result<CompactionEvent, Status>>;
 
 impl ControlApi {
     /// The stream ends with the login of its caller.
