@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::wire::proto::datacoord::{
-    CollectionRef, Compaction, GetAmplificationResponse, PauseEntry, ThrottleResponse,
+    CollectionRef, Compaction, GetAmplificationResponse, OverviewVerdict, PauseEntry, ThrottleResponse,
 };
 
 /// The answer of `status`. Members that the server sent are named as in its messages.
@@ -13,6 +13,7 @@ pub(super) struct StatusView {
     pub(super) version: String,
     /// `host:port`.
     pub(super) endpoint: String,
+    pub(super) verdict: OverviewVerdict,
     pub(super) is_healthy: bool,
     pub(super) health_reasons: Vec<String>,
     pub(super) throttle: ThrottleResponse,

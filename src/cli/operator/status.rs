@@ -9,8 +9,8 @@ use crate::{
     },
     client::{Client, ClientError, ClientErrorKind},
     wire::proto::datacoord::{
-        CollectionRef, ExplainCollectionRequest, GetAmplificationRequest, GetThrottleRequest, JobState,
-        ListCompactionsRequest,
+        CollectionRef, ExplainCollectionRequest, GetAmplificationRequest, GetOverviewRequest, GetThrottleRequest,
+        JobState, ListCompactionsRequest,
     },
 };
 
@@ -23,6 +23,7 @@ pub(in crate::cli) async fn status(session: Session, flags: StatusFlags) -> anyh
     let client = &session.client;
     let version = client.version().await?;
     let health = client.health().await?;
+    let overview = client.get_overview(GetOverviewRequest { max_collections: 1 }).await?;
     let jobs = ListCompactionsRequest {
         state: JobState::Executing as i32,
         page_size: MOST_JOBS,
@@ -43,6 +44,7 @@ pub(in crate::cli) async fn status(session: Session, flags: StatusFlags) -> anyh
     let status = StatusView {
         version,
         endpoint: session.endpoint,
+        verdict: overview.verdict.unwrap_or_default(),
         is_healthy: health.is_healthy,
         health_reasons: health.reasons,
         throttle: client.get_throttle(GetThrottleRequest {}).await?,

@@ -9,6 +9,7 @@ use crate::cli::view::{CollectionStatus, StatusView};
 /// Verdict, jobs under way with their plans, and a table of collections.
 pub(in crate::cli) fn status(status: &StatusView) -> String {
     let mut text = format!("{} at {}\n", style::title(&format!("datacoord {}", status.version)), status.endpoint);
+    text += &format!("{}\n", status.verdict.text);
     text += &if status.is_healthy {
         format!("health: {}\n", style::good("OK"))
     } else {

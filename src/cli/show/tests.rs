@@ -311,6 +311,7 @@ fn the_status_begins_with_the_verdict() {
     let sick = StatusView {
         version: "2.3.5".into(),
         endpoint: "127.0.0.1:19530".into(),
+        verdict: OverviewVerdict { code: "degraded".into(), text: "Works, but the bucket is away".into() },
         is_healthy: false,
         health_reasons: vec!["the bucket does not answer".into()],
         throttle: throttle_of,
@@ -328,6 +329,7 @@ fn the_status_begins_with_the_verdict() {
     };
     let lines = [
         "datacoord 2.3.5 at 127.0.0.1:19530",
+        "Works, but the bucket is away",
         "health: not well",
         "  the bucket does not answer",
         "throttle: no limit, as configured; now 1.0 MB/s",

@@ -144,8 +144,10 @@ def test_status(story):
     assert status["is_healthy"] and "datacoord" in status["version"] and status["endpoint"] == GRPC
     mine = [each for each in status["collections"] if each["collection"]["collection_name"] == story.name]
     assert mine[0]["amplification"]["live_segments"] == 3 and mine[0]["to_compact"] == 0
+    verdict = status["verdict"]["text"]
+    assert status["verdict"]["code"] == "tidy" and verdict.startswith("In good shape: ")
     people = text("status", "--limit", 1000)
-    assert people.startswith(f"datacoord {status['version']} at {GRPC}\nhealth: OK\nthrottle: ")
+    assert people.startswith(f"datacoord {status['version']} at {GRPC}\n{verdict}\nhealth: OK\nthrottle: ")
     assert f"\n  {story.name} " in people
     assert answer("status", "--limit", 0)["other_collections"] >= 1
 
