@@ -29,7 +29,7 @@ use crate::{
     coordinator::Parts,
     fault::{self, Point},
     grpc::GrpcServer,
-    http::{self, LargeBodies, Milvus, RequestBounds},
+    http::{self, ControlService, LargeBodies, Milvus, RequestBounds},
     meta::RedbStore,
     standalone::Standalone,
     storage::SegmentStore,
@@ -93,18 +93,19 @@ pub async fn run(config: Config, tls: Option<ServerTls>, ready_file: Option<Path
     let stop = CancellationToken::new();
     let milvus = GrpcServer::new(Arc::clone(&standalone), Arc::clone(&metrics));
     let requests = milvus.requests().clone();
-    let (grpc, http) = bounded(&config, &metrics, tls.as_deref(), grpc, http);
+    let (grpc, http, streams) = bounded(&config, &metrics, tls.as_deref(), grpc, http);
     let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
     let (memory, growth) = (requests.small().clone(), requests.growth().clone());
-    let bounds = RequestBounds { idle: config.server.idle_timeout, memory, growth, large };
+    let bounds = RequestBounds { idle: config.server.idle_timeout, memory, growth, large, streams };
     let rest = Milvus { service: Arc::new(milvus.milvus()), let_in: GrpcServer::let_in };
+    let control = ControlService { service: Arc::new(milvus.control()), let_in: GrpcServer::let_in_to_control };
     let (refreshed, shown) = (Arc::clone(&standalone), Arc::clone(&metrics));
     let refresh = move || {
         refreshed.refresh_metrics();
         memory::show(&shown, requests.used_bytes());
         process::show(&shown);
     };
-    let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), rest, refresh, bounds);
+    let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), rest, control, refresh, bounds);
     let http = tokio::spawn(http::serve(http, router, config.server.idle_timeout, stop.clone()));
     let grpc = tokio::spawn(milvus.serve(grpc, stop.clone().cancelled_owned()));
     let addresses = Addresses::new(grpc_address, http_address).with_tls(&config.tls, tls.as_deref());
@@ -179,14 +180,15 @@ fn report_exposure(config: &Config, grpc: SocketAddr, http: SocketAddr) {
     Exposed { port: "HTTP", address: http, tls, address_key, tls_key, ..port }.report();
 }
 
-/// Both listeners, with their shares of the limit on connections.
+/// Both listeners, with their shares of the limit on connections, and the number of event streams: they hold no more than half
+/// of the connections for HTTP, so that probes find one.
 fn bounded(
     config: &Config,
     metrics: &Metrics,
     tls: Option<&ServerTls>,
     grpc: TcpListener,
     http: TcpListener,
-) -> (Listener, Listener) {
+) -> (Listener, Listener, usize) {
     let descriptors = connections::raise_descriptor_limit();
     let most = connections::most_connections(config.server.max_connections, descriptors, config.budget.requests);
     let for_http = (most / HTTP_SHARE).max(1);
@@ -197,6 +199,7 @@ fn bounded(
     (
         Listener::new(grpc, (most - for_http).max(1), idle, RefusalProtocol::Http2, grpc_tls, watched("grpc")),
         Listener::new(http, for_http, idle, RefusalProtocol::Http1, http_tls, watched("http")),
+        (for_http / 2).min(config.server.max_streams as usize),
     )
 }
 

@@ -11,7 +11,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     access::{AccessLayer, let_in},
     admission::{AdmissionLayer, Requests, UNMEASURED_BYTES},
-    control::{ControlApi, EventStream},
+    control::{BackupStream, ControlApi, EventStream},
     data_coord::DataCoordApi,
     milvus::MilvusApi,
     stock_status::{StockStatusLayer, show_calls},
@@ -84,7 +84,7 @@ impl GrpcServer {
     }
 
     /// Our own service.
-    pub fn control(&self) -> impl Control<WatchCompactionStream = EventStream> + use<> {
+    pub fn control(&self) -> impl Control<WatchCompactionStream = EventStream, BackupStream = BackupStream> + use<> {
         ControlApi::new(Arc::clone(&self.standalone))
     }
 

@@ -15,6 +15,8 @@ pub struct RequestBounds {
     /// Where a request takes more, for the values of its body.
     pub growth: Growth,
     pub large: LargeBodies,
+    /// Most event streams of the page that are open at once.
+    pub streams: usize,
 }
 
 /// Bounds on bodies with rows or vectors.

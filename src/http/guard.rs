@@ -1,8 +1,8 @@
 //! The needs of a request: with mutual TLS a certificate of the client, with authorization a user and its privileges.
 //!
 //! The handshake lets clients without a certificate in, because probes of containers have none. The paths for probes need
-//! nothing, and neither does `/metrics` unless `datacoord.http.openMetrics` is false. All other paths need both, also those
-//! that do not exist.
+//! nothing, and neither does `/metrics` unless `datacoord.http.openMetrics` is false. The files of the page need no user: they
+//! hold no data, and ask for one. All other paths need both, also those that do not exist.
 //!
 //! Must never: read a body, or let a path through that it does not know.
 
@@ -15,7 +15,7 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    answer,
+    answer, page,
     paths::{HEALTHZ, METRICS, READYZ},
     shared::RouteState,
 };
@@ -43,6 +43,9 @@ pub(super) async fn check(State(shared): State<RouteState>, mut request: Request
     if config.tls.http() == TlsMode::Mutual && !peer.is_some_and(|peer| peer.has_certificate) {
         let text = "this path needs a certificate of the client (mutual TLS); /healthz and /readyz need none";
         return refusal(StatusCode::FORBIDDEN, UNEXPECTED, text.to_owned());
+    }
+    if page::is_asset(request.uri().path()) {
+        return next.run(request).await;
     }
     // No route needs the header, so none can repeat it.
     let header = request.headers_mut().remove(header::AUTHORIZATION);

@@ -1,11 +1,12 @@
-//! REST, health and metrics on the HTTP port, as Milvus 2.3.5 has them there.
+//! REST, health and metrics on the HTTP port, as Milvus 2.3.5 has them there, and the operator's page.
 //!
 //! Translates and never decides: members of a request become the values that the gRPC edge makes of its messages, the
 //! answer becomes JSON. Int64 are bare numbers in both directions and keep all their digits; members that are zero are
 //! left out, enums are numbers. Differences from Milvus: the query string is read too (there it is ignored), and a
 //! request that names no collection is refused (there it means all of them).
 //!
-//! With authorization or mutual TLS all paths but the last two rows need a login or a certificate (`guard`).
+//! With authorization or mutual TLS paths need a login or a certificate, except for probes and metrics; the files of the page
+//! need no login (`guard`).
 //!
 //! | route | what |
 //! |---|---|
@@ -17,6 +18,7 @@
 //! | `GET /healthz`, `/readyz` | how all components are, with reasons; whether calls are taken |
 //! | `GET`, `PUT /log/level` | the level of the log |
 //! | `GET /metrics` | Prometheus |
+//! | `GET /`, `/page/…`, `/api/v2/…` | the operator's page, and the JSON and the events behind it (`page`) |
 
 mod answer;
 mod bounds;
@@ -26,6 +28,7 @@ mod health;
 mod log_level;
 mod milvus;
 mod origin;
+mod page;
 mod paths;
 mod request;
 mod router;
@@ -37,5 +40,6 @@ mod v2;
 
 pub use bounds::{LargeBodies, RequestBounds};
 pub use milvus::Milvus;
+pub use page::ControlService;
 pub use router::router;
 pub use serve::serve;

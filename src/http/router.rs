@@ -18,6 +18,7 @@ use super::{
     compaction, guard, health, log_level,
     milvus::Milvus,
     origin,
+    page::{self, ControlService, StreamPlaces},
     paths::{
         COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, LOG_LEVEL, METRICS, READYZ, ROUTES,
         V2_COMPACT, V2_STATE,
@@ -37,12 +38,15 @@ pub fn router(
     standalone: Arc<Standalone>,
     metrics: Arc<Metrics>,
     milvus: Milvus,
+    control: ControlService,
     refresh: impl Fn() + Send + Sync + 'static,
     bounds: RequestBounds,
 ) -> Router {
     show_routes(&metrics);
     let (large, growth) = (bounds.large.clone(), bounds.growth.clone());
-    let shared = RouteState { standalone, metrics, milvus, large, growth, refresh: Arc::new(refresh) };
+    let streams = StreamPlaces::new(bounds.streams);
+    let refresh = Arc::new(refresh);
+    let shared = RouteState { standalone, metrics, milvus, control, streams, large, growth, refresh };
     Router::new()
         .route(COMPACTION, post(compaction::start))
         .route(COMPACTION_STATE, get(compaction::state))
@@ -55,6 +59,7 @@ pub fn router(
         .route(METRICS, get(health::metrics))
         .route(LOG_LEVEL, any(log_level::answer))
         .merge(v2::routes())
+        .merge(page::page_routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         // The reader of the body knows the limit of its route.
@@ -67,12 +72,14 @@ pub fn router(
         .with_state(shared)
 }
 
+/// The route of the page and its parts.
+const PAGE: &str = "/";
 /// The route of all paths that are none.
 const OTHER: &str = "other";
 
 /// Makes the series of all routes appear with 0.
 fn show_routes(metrics: &Metrics) {
-    for route in ROUTES.into_iter().chain([OTHER]) {
+    for route in ROUTES.into_iter().chain(page::ROUTES).chain([PAGE, OTHER]) {
         metrics.http.requests.with([route, "200"]);
         metrics.http.duration.with([route]);
     }
@@ -85,7 +92,10 @@ async fn not_found() -> Response {
 
 /// Counts every request by route and code. Clients choose paths outside of the routes freely, so these share one label.
 async fn count(State(shared): State<RouteState>, request: Request, next: Next) -> Response {
-    let route = ROUTES.iter().find(|route| **route == request.uri().path()).copied().unwrap_or(OTHER);
+    let path = request.uri().path();
+    let mut routes = ROUTES.iter().chain(&page::ROUTES);
+    let rest = if page::is_asset(path) { PAGE } else { OTHER };
+    let route = routes.find(|route| **route == path).copied().unwrap_or(rest);
     let begun = Instant::now();
     let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));
     let span = tracing::info_span!("request", id = request_id(request.headers()), user = field::Empty, peer);

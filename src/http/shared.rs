@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{bounds::LargeBodies, milvus::Milvus};
+use super::{
+    bounds::LargeBodies,
+    milvus::Milvus,
+    page::{ControlService, StreamPlaces},
+};
 use crate::{memory::Growth, standalone::Standalone, telemetry::Metrics};
 
 #[derive(Clone)]
@@ -10,6 +14,9 @@ pub(super) struct RouteState {
     pub(super) standalone: Arc<Standalone>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) milvus: Milvus,
+    pub(super) control: ControlService,
+    /// Event streams that may be open.
+    pub(super) streams: StreamPlaces,
     pub(super) large: LargeBodies,
     pub(super) growth: Growth,
     /// Brings the gauges up to date.

@@ -19,6 +19,7 @@ use super::{
     compaction::{CompactionTarget, MANUAL, MANUAL_V2, PLANS, options, options_v2, plans_of},
     health::{health_answer, ready_answer},
     milvus::Milvus,
+    page::ControlService,
     paths::*,
     router::router,
     serve,
@@ -46,7 +47,13 @@ const TARGET: i64 = 470_596_398_631_554_541;
 fn bounds() -> RequestBounds {
     let memory = crate::memory::Pool::new("some.key", 4 << 20);
     let large = LargeBodies::new(memory.clone(), 64 << 10, "some.key");
-    RequestBounds { idle: std::time::Duration::from_secs(30), memory, growth: pools::growth(64 << 20), large }
+    RequestBounds {
+        idle: std::time::Duration::from_secs(30),
+        memory,
+        growth: pools::growth(64 << 20),
+        large,
+        streams: 2,
+    }
 }
 
 pub(super) struct Answer {
@@ -59,7 +66,8 @@ pub(super) fn app(world: &World) -> Router {
     let metrics = Arc::new(Metrics::new(Registry::new()).unwrap());
     let services = GrpcServer::new(world.standalone.clone(), Arc::clone(&metrics));
     let milvus = Milvus { service: Arc::new(services.milvus()), let_in: GrpcServer::let_in };
-    router(world.standalone.clone(), metrics, milvus, || {}, bounds())
+    let control = ControlService { service: Arc::new(services.control()), let_in: GrpcServer::let_in_to_control };
+    router(world.standalone.clone(), metrics, milvus, control, || {}, bounds())
 }
 
 pub(super) async fn read(response: Response) -> Answer {

@@ -15,7 +15,7 @@ use datacoord::{
     connections::{HandshakeFault, Listener, RefusalProtocol, Watched},
     coordinator::Parts,
     grpc::GrpcServer,
-    http::{self, LargeBodies, Milvus, RequestBounds},
+    http::{self, ControlService, LargeBodies, Milvus, RequestBounds},
     memory::Growth,
     meta::MemoryStore,
     standalone::Standalone,
@@ -123,9 +123,11 @@ impl Served {
         let requests = services.requests();
         let large = LargeBodies::new(requests.large().clone(), requests.max_message_bytes(), requests.size_key());
         let growth = requests.growth().clone();
-        let bounds = RequestBounds { idle, memory: requests.small().clone(), growth: growth.clone(), large };
+        let bounds =
+            RequestBounds { idle, memory: requests.small().clone(), growth: growth.clone(), large, streams: 4 };
         let milvus = Milvus { service: Arc::new(services.milvus()), let_in: GrpcServer::let_in };
-        let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), milvus, || {}, bounds);
+        let control = ControlService { service: Arc::new(services.control()), let_in: GrpcServer::let_in_to_control };
+        let router = http::router(Arc::clone(&standalone), Arc::clone(&metrics), milvus, control, || {}, bounds);
         tokio::spawn(http::serve(listener(http, RefusalProtocol::Http1), router, idle, stop.clone()));
         tokio::spawn(services.serve(listener(grpc, RefusalProtocol::Http2), stop.clone().cancelled_owned()));
         Self { grpc: grpc_address, http: http_address, standalone, metrics, growth, stop, _dir: dir, _turn: None }

@@ -273,7 +273,8 @@ impl Next<'_> {
              {program} compact {COLLECTION} --dry-run{server}\n  \
              {program} watch{server}\n  \
              {curl} -X POST '{scheme}://{http}/api/v1/compaction?collection_name={COLLECTION}'\n  \
-             {curl} {scheme}://{http}/metrics"
+             {curl} {scheme}://{http}/metrics\n\
+             A page for the browser: {scheme}://{http}/"
         )
     }
 

@@ -106,7 +106,7 @@ fn commands_to_try_next_reach_the_same_server_and_say_no_password() {
 
     let plain = ReachFlags::default();
     let next = Next { program: "p".to_owned(), server: String::new(), http: "h:2", http_tls: false, reach: &plain };
-    assert!(next.commands().ends_with("curl http://h:2/metrics"));
+    assert!(next.commands().ends_with("curl http://h:2/metrics\nA page for the browser: http://h:2/"));
     let insecure = Next { http_tls: true, ..next };
-    assert!(insecure.commands().ends_with("curl --insecure https://h:2/metrics"));
+    assert!(insecure.commands().contains("curl --insecure https://h:2/metrics\n"));
 }

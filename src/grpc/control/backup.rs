@@ -22,7 +22,7 @@ use crate::{
 /// Memory of a part while it is sent.
 const MEMORY_BYTES: u64 = 4 << 20;
 
-pub(super) type BackupStream = BoxStream<'static, Result<BackupPart, Status>>;
+pub(in crate::grpc) type BackupStream = BoxStream<'static, Result<BackupPart, Status>>;
 
 /// What of a stream is still to be sent.
 enum Unsent {

@@ -18,5 +18,6 @@ mod watch;
 
 pub(super) use api::ControlApi;
 use api::grpc_status;
+pub(super) use backup::BackupStream;
 use checks::{BYTES_PER_MB, invalid, orderer, time};
 pub(super) use watch::EventStream;

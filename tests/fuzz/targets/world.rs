@@ -7,7 +7,7 @@ use datacoord::{
     clock::ManualClock,
     config::Config,
     coordinator::Parts,
-    http::{self, LargeBodies, Milvus, RequestBounds},
+    http::{self, ControlService, LargeBodies, Milvus, RequestBounds},
     memory::Pool,
     meta::MemoryStore,
     standalone::Standalone,
@@ -70,10 +70,14 @@ impl World {
             let memory = Pool::new("some.key", 4 << 20);
             let large = LargeBodies::new(memory.clone(), 1 << 20, "some.key");
             let growth = pools::growth(64 << 20);
-            let bounds = RequestBounds { idle: std::time::Duration::from_secs(30), memory, growth, large };
+            let bounds = RequestBounds { idle: std::time::Duration::from_secs(30), memory, growth, large, streams: 4 };
             let milvus = Milvus { service: Arc::new(services.milvus()), let_in: datacoord::grpc::GrpcServer::let_in };
+            let control = ControlService {
+                service: Arc::new(services.control()),
+                let_in: datacoord::grpc::GrpcServer::let_in_to_control,
+            };
             let refreshed = Arc::clone(&standalone);
-            http::router(standalone, metrics, milvus, move || refreshed.refresh_metrics(), bounds)
+            http::router(standalone, metrics, milvus, control, move || refreshed.refresh_metrics(), bounds)
         });
         Self { runtime, router, _dir: dir }
     }

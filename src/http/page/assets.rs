@@ -1,0 +1,69 @@
+//! The files of the page, which are parts of the program.
+//!
+//! They name no other host, and the policy that goes with them has the browser refuse every request to one, every script
+//! that is not among them, and frames of other sites around them.
+
+use axum::{
+    http::{HeaderName, header},
+    response::{IntoResponse, Response},
+};
+
+use super::paths;
+
+/// One file.
+pub(super) struct Asset {
+    pub(super) path: &'static str,
+    kind: &'static str,
+    text: &'static str,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+macro_rules! assets {
+    ($($path:path, $kind:ident, $file:literal;)*) => {
+        [$(Asset { path: $path, kind: $kind, text: include_str!(concat!("web/", $file)) }),*]
+    };
+}
+
+pub(super) static ASSETS: [Asset; 14] = assets! {
+    paths::INDEX, HTML, "index.html";
+    paths::STYLE, CSS, "style.css";
+    paths::PARTS_STYLE, CSS, "parts.css";
+    paths::MAIN, SCRIPT, "main.js";
+    paths::SERVER, SCRIPT, "server.js";
+    paths::ELEMENTS, SCRIPT, "elements.js";
+    paths::UNITS, SCRIPT, "units.js";
+    paths::SUMMARY, SCRIPT, "summary.js";
+    paths::PLANS, SCRIPT, "plans.js";
+    paths::SEGMENTS_SCRIPT, SCRIPT, "segments.js";
+    paths::DETAILS, SCRIPT, "details.js";
+    paths::HISTORY, SCRIPT, "history.js";
+    paths::PLOTS, SCRIPT, "plots.js";
+    paths::ACTIONS, SCRIPT, "actions.js";
+};
+
+/// `data:` is for the icon.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    // The next release has other files under the same names.
+    (header::CACHE_CONTROL, "no-cache"),
+];
+
+impl Asset {
+    pub(super) fn response(&self) -> Response {
+        (HEADERS, [(header::CONTENT_TYPE, self.kind)], self.text).into_response()
+    }
+
+    #[cfg(test)]
+    pub(super) fn text(&self) -> &'static str {
+        self.text
+    }
+}
