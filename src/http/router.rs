@@ -72,14 +72,12 @@ pub fn router(
         .with_state(shared)
 }
 
-/// The route of the page and its parts.
-const PAGE: &str = "/";
 /// The route of all paths that are none.
 const OTHER: &str = "other";
 
 /// Makes the series of all routes appear with 0.
 fn show_routes(metrics: &Metrics) {
-    for route in ROUTES.into_iter().chain(page::ROUTES).chain([PAGE, OTHER]) {
+    for route in ROUTES.into_iter().chain(page::ROUTES).chain([OTHER]) {
         metrics.http.requests.with([route, "200"]);
         metrics.http.duration.with([route]);
     }
@@ -94,7 +92,7 @@ async fn not_found() -> Response {
 async fn count(State(shared): State<RouteState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let mut routes = ROUTES.iter().chain(&page::ROUTES);
-    let rest = if page::is_asset(path) { PAGE } else { OTHER };
+    let rest = if page::is_asset(path) { page::INDEX } else { OTHER };
     let route = routes.find(|route| **route == path).copied().unwrap_or(rest);
     let begun = Instant::now();
     let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));

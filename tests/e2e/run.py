@@ -152,6 +152,26 @@ def prometheus_env():
     return Environment("prometheus", [], [], make, "Debian's package")
 
 
+def chromium_env():
+    """A browser: the machine's, or, if root runs this, the one that the package manager has."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+
+    def found():
+        return next(filter(None, map(shutil.which, names)), None)
+
+    def make(target):
+        if found() is None:
+            if os.geteuid() != 0 or shutil.which("apt-get") is None:
+                raise Skip("no " + ", ".join(names))
+            build(["apt-get", "update", "-qq"])
+            build(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"],
+                  DEBIAN_FRONTEND="noninteractive")
+        (target / "chromium").symlink_to(found())
+
+    # A machine that has lost it makes the environment again.
+    return Environment("chromium", [], [], make, f"{found()}")
+
+
 def maven_env(name, folder):
     """The classes of a Maven project beside the jars it needs."""
 
@@ -304,6 +324,14 @@ def suites():
     found.append(pytest_suite("metrics", newest, "metrics/metrics.py", others=[prometheus], needs=("grpc", "http"),
                               env={"E2E_PROMETHEUS": str(prometheus.path)}))
     found.append(pytest_suite("health", newest, "health/health.py", needs=("grpc", "http", "files")))
+    # The page, in a browser. The client that writes the rows has the pins of its own suites.
+    driver, chromium = python_env("page", HERE / "page" / "requirements.txt"), chromium_env()
+    driver.pins.append(HERE / "python" / "requirements-3.0.2.txt")
+    paths = {"PYTHONPATH": f"{HERE / 'python'}:{HERE / 'operator'}", "E2E_CHROMIUM": str(chromium.path / "chromium")}
+    for name, script, options in (("page", "page", {}), ("page/users", "users", {"settings": USERS})):
+        token = USERS_TOKEN if options else {}
+        found.append(pytest_suite(name, driver, f"page/{script}.py", others=[chromium], needs=("grpc", "http"),
+                                  env={**paths, **token}, **options))
 
     for version in ("2.3.5", "2.6.17", "3.0.6"):
         node = node_env(f"node-{version}", HERE / "node" / f"sdk-{version}")
@@ -487,6 +515,7 @@ def main():
     parser.add_argument("--endpoint", help="gRPC address of a running server; without it each suite starts its own")
     parser.add_argument("--http", help="HTTP address of that server")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only the suites whose names start so")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="the page's suites write screenshots there")
     parser.add_argument("--list", action="store_true", help="print the names of the suites")
     options = parser.parse_args()
 
@@ -503,6 +532,9 @@ def main():
         parser.error(f"{options.binary} does not exist: build it, or give --endpoint")
     options.binary = options.binary.resolve()
     os.environ["E2E_PROGRAMS"] = str(options.binary.parent)
+
+    if options.pictures:
+        os.environ["E2E_PICTURES"] = str(options.pictures.resolve())
 
     failed = 0
     for suite in chosen:

@@ -34,7 +34,7 @@ use super::shared::RouteState;
 
 pub use call::ControlService;
 pub(super) use events::StreamPlaces;
-pub(super) use paths::{ROUTES, is_asset};
+pub(super) use paths::{INDEX, ROUTES, is_asset};
 
 /// The page, and all routes behind it.
 pub(super) fn page_routes() -> Router<RouteState> {

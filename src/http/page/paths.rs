@@ -1,6 +1,6 @@
 //! The paths of the page and of the routes behind it.
 
-pub(super) const INDEX: &str = "/";
+pub(in crate::http) const INDEX: &str = "/";
 pub(super) const STYLE: &str = "/page/style.css";
 pub(super) const PARTS_STYLE: &str = "/page/parts.css";
 pub(super) const MAIN: &str = "/page/main.js";
