@@ -79,7 +79,9 @@ impl Bucket {
             .with_virtual_hosted_style_request(config.virtual_host)
             .with_retry(retry);
         if !config.endpoint.is_empty() {
-            builder = builder.with_endpoint(format!("{scheme}://{}", config.endpoint));
+            // The client adds the bucket to the path, and leaves the name of a host as it is.
+            let bucket = if config.virtual_host { format!("{}.", config.bucket) } else { String::new() };
+            builder = builder.with_endpoint(format!("{scheme}://{bucket}{}", config.endpoint));
         }
         // Without keys the client uses the role of the machine.
         if !config.access_key.is_empty() {

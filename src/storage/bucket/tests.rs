@@ -229,3 +229,19 @@ fn names_are_below_the_root_and_secrets_stay_out_of_errors() {
     let error = Bucket::s3(&S3Config::default()).unwrap_err().to_string();
     assert_eq!(error, "storage settings: bucket name is empty");
 }
+
+/// Of a signed URL: its host, and the path of an object.
+async fn signed(config: &S3Config) -> (String, String) {
+    let creator = Bucket::s3(config).unwrap().creator.unwrap();
+    let url = creator.store.signed_url(Method::PUT, &Path::from("files/a"), SIGNED_FOR).await.unwrap();
+    (url.host_str().unwrap().to_owned(), url.path().to_owned())
+}
+
+#[tokio::test]
+async fn a_bucket_is_in_the_path_or_with_a_virtual_host_in_the_name() {
+    let in_path = config("s3.example:9000".to_owned());
+    let in_name = S3Config { virtual_host: true, ..in_path.clone() };
+    let parts = |host: &str, path: &str| (host.to_owned(), path.to_owned());
+    assert_eq!(signed(&in_path).await, parts("s3.example", "/a-bucket/files/a"));
+    assert_eq!(signed(&in_name).await, parts("a-bucket.s3.example", "/files/a"));
+}
