@@ -36,7 +36,8 @@ def blocks(page):
     text = (DOCS / page).read_text()
     found = [Block(fence[1], fence[2] or "", fence[3], text.count("\n", 0, fence.start()) + 1)
              for fence in FENCE.finditer(text)]
-    assert found, f"{page} has no block"
+    fences = len(re.findall(r"^```", text, re.MULTILINE))
+    assert found and fences == 2 * len(found), f"{page} has {fences} fences and {len(found)} blocks with a language"
     return found
 
 
@@ -124,12 +125,12 @@ def missing_lines(shown, output):
 
 
 def error(document):
-    """-> the error of an answer in any of the forms that Milvus has, or None"""
+    """-> the error of an answer, in any of the forms that there are, or None"""
     if not isinstance(document, dict):
         return None
     for status in (document, document.get("status")):
         if isinstance(status, dict):
-            codes = {name: status.get(name) for name in ("code", "error_code", "errorCode")}
-            if any(isinstance(code, int) and code != 0 for code in codes.values()) or codes["errorCode"]:
+            codes = [status.get(name) for name in ("code", "error_code", "errorCode")]
+            if any(code not in (None, 0) for code in codes):
                 return status
     return None
