@@ -82,14 +82,16 @@ class Prometheus:
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None
 
-    def scrapes_up(self):
-        with contextlib.suppress(OSError):
-            return self.value('up{job="datacoord"}') == 1
+    def is_ready(self):
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=10):
+            return True
 
 
 @pytest.fixture
 def prometheus(tmp_path):
     """Has read the server at least once."""
     with Prometheus(tmp_path) as running:
-        wait_until("Prometheus has read the metrics", running.scrapes_up)
+        wait_until("Prometheus answers", running.is_ready)
+        wait_until("Prometheus has read the metrics", lambda: running.value('up{job="datacoord"}') == 1)
         yield running

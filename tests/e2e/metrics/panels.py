@@ -32,6 +32,8 @@ PANELS = [
     ("Data Node", "Flush Data Size Rate", [("milvus_datanode_flushed_data_size", {}, ["msg_type", *NODE])]),
     ("Data Node", "Flush Request Rate", [("milvus_datanode_flush_req_count", {}, ["status", *NODE])]),
     ("Data Node", "Save Data Latency", [("milvus_datanode_save_latency", {}, NODE)]),
+    ("Runtime", "CPU Usage Total", [("process_cpu_seconds_total", {}, ["namespace"])]),
+    ("Runtime", "Memory Total", [("process_resident_memory_bytes", {}, ["namespace"])]),
     ("Runtime", "CPU Usage", [("process_cpu_seconds_total", {}, ["pod"])]),
     ("Runtime", "Memory", [("process_resident_memory_bytes", {}, ["pod"])]),
     ("Runtime", "Process Opened Fds", [("process_open_fds", {}, ["pod"])]),
