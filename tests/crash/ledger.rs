@@ -65,6 +65,17 @@ impl Ledger {
         self.sure.len()
     }
 
+    /// Acknowledged rows that no unanswered call can have changed: key and value.
+    pub fn known(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.sure.iter().map(|(key, value)| (*key, *value))
+    }
+
+    /// Whether a key may have this value now.
+    pub fn may_hold(&self, key: i64, value: i64) -> bool {
+        let is_sure = self.sure.get(&key) == Some(&value);
+        is_sure || !self.sure.contains_key(&key) && self.doubts.iter().any(|doubt| doubt.may_hold(key, Some(value)))
+    }
+
     pub fn fresh(&mut self, count: usize) -> Vec<i64> {
         let first = self.next;
         self.next = (first + count as i64).min(self.keys.end);

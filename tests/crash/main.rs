@@ -8,9 +8,9 @@
 //! The moments are random but not timed: the killer waits for the n-th event of the workload and kills while the next
 //! calls are under way. `CRASH_SEED` replays a run, `CRASH_ROUNDS` sets the kills per kind of work.
 //!
-//! `many_clients_keep_exact_rows`: clients that insert, upsert, delete by key and by value, query, flush, compact and
-//! cancel at once, a third of their calls with a deadline of 1 to 50 ms; some rounds end by `kill -9`. Each client knows
-//! its rows exactly. `LOAD_CLIENTS`, `LOAD_CALLS` (of each client in a round), `LOAD_KILLS`, `LOAD_SECONDS` (of the last
+//! `many_clients_keep_exact_rows`: clients that insert, upsert, delete by key and by value, query, search, flush, compact
+//! and cancel at once, a third of their calls with a deadline of 1 to 50 ms; some rounds end by `kill -9`. Each client knows
+//! its rows exactly; half of the collections are searched exactly, the others with a graph. `LOAD_CLIENTS`, `LOAD_CALLS` (of each client in a round), `LOAD_KILLS`, `LOAD_SECONDS` (of the last
 //! round, instead of calls), `LOAD_MEMORY_MIB` (a control group for the server), `LOAD_SERVER` (another binary) make it
 //! larger; `make soak` and `make kills` do. Built with `planted-faults`, the server kills itself in half of the rounds, at a
 //! place between two steps of a change (`src/fault/point.rs`).
@@ -31,6 +31,7 @@ mod pipe;
 #[cfg(feature = "planted-faults")]
 mod points;
 mod requests;
+mod searches;
 mod secrets;
 mod server;
 mod surroundings;
@@ -51,6 +52,7 @@ use tokio::task::JoinSet;
 use journal::Journal;
 use memory::Group;
 use mixed::{Round, Seat};
+use searches::Recall;
 use server::Server;
 use workload::Work;
 
@@ -95,6 +97,8 @@ async fn nothing_acknowledged_is_lost_to_kill_9() -> Result<()> {
 const KEYS: i64 = 1_000_000_000;
 /// Clients share this many collections.
 const COLLECTIONS: u64 = 8;
+/// Segments of few rows have a graph, too.
+const SMALL_GRAPHS: (&str, &str) = ("DATACOORD__INDEXCOORD__SEGMENT__MINSEGMENTNUMROWSTOENABLEINDEX", "64");
 /// How long memory that was freed may stay resident after the load, and how much then.
 const REST: Duration = Duration::from_secs(60);
 const REST_MIB: u64 = 250;
@@ -109,19 +113,25 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
     let memory_mib = setting("LOAD_MEMORY_MIB", 0);
     let group = if memory_mib > 0 { Some(Group::new("load", memory_mib << 20)?) } else { None };
     let through = group.as_ref().map(Group::through).unwrap_or_default();
-    let start = async |data: &Path| Server::start_in(data, &[], &through).await;
+    let start = async |data: &Path| Server::start_in(data, &[SMALL_GRAPHS], &through).await;
     eprintln!("seed {seed}: {clients} clients, {calls} calls a round, {kills} kills, {seconds} s, {memory_mib} MiB");
     let mut rng = StdRng::seed_from_u64(seed);
     let dir = tempfile::tempdir()?;
     let mut server = start(dir.path()).await?;
     let collections: Vec<String> = (0..COLLECTIONS).map(|i| format!("load_{i}")).collect();
-    for name in &collections {
-        requests::make(&mut server.client(), name).await?;
+    let has_graph = |number: u64| number % 2 == 1;
+    for (number, name) in (0..).zip(&collections) {
+        let client = &mut server.client();
+        if has_graph(number) {
+            requests::make_with_graph(client, name).await?;
+        } else {
+            requests::make(client, name).await?;
+        }
     }
     let mut seats: Vec<Seat> = (0..clients)
         .map(|i| {
-            let first = i as i64 * KEYS;
-            Seat::new(collections[(i % COLLECTIONS) as usize].clone(), first..first + KEYS, rng.random())
+            let (first, number) = (i as i64 * KEYS, i % COLLECTIONS);
+            Seat::new(collections[number as usize].clone(), has_graph(number), first..first + KEYS, rng.random())
         })
         .collect();
     let mut before_kills = 0;
@@ -167,6 +177,8 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
         requests::compact_to_the_end(&mut server.client(), name).await.with_context(|| format!("{name} is stuck"))?;
     }
     settle(&mut seats, &server).await.with_context(|| format!("after the load, seed {seed}"))?;
+    Recall::judge(seats.iter().map(|seat| seat.recall)).with_context(|| format!("seed {seed}"))?;
+    ensure!(dir.path().join("data/files/index_files").exists(), "no segment has got a graph");
     let rows: usize = seats.iter().map(|seat| seat.ledger.rows()).sum();
     let [answered, unanswered, pushed_back] =
         [&round.answered, &round.unanswered, &round.pushed_back].map(|count| count.load(Relaxed));
@@ -195,7 +207,7 @@ async fn many_clients_keep_exact_rows() -> Result<()> {
 async fn may_kill_itself(server: &mut Server, data: &Path, through: &[String], rng: &mut StdRng) -> Result<bool> {
     let Some(place) = points::any(rng) else { return Ok(false) };
     server.kill()?;
-    match Server::launch(data, &[(datacoord::fault::POINT, &place)], through).await? {
+    match Server::launch(data, &[SMALL_GRAPHS, (datacoord::fault::POINT, &place)], through).await? {
         server::Launched::Serving(next) => {
             *server = *next;
             Ok(true)
@@ -203,7 +215,7 @@ async fn may_kill_itself(server: &mut Server, data: &Path, through: &[String], r
         // It came to the place before it served.
         server::Launched::Ended(status, log) => {
             ensure!(points::was_killed(status), "{place}: the server ended with {status}:\n{log}");
-            *server = Server::start_in(data, &[], through).await?;
+            *server = Server::start_in(data, &[SMALL_GRAPHS], through).await?;
             Ok(false)
         }
     }

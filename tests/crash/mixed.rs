@@ -1,4 +1,5 @@
-//! A client that does everything in turn, often with a deadline that ends the call half-way, and checks each answer.
+//! A client that does everything in turn, often with a deadline that ends the call half-way, and checks each answer,
+//! those of searches too.
 //!
 //! Its keys are its own; its collection is shared with others.
 
@@ -22,6 +23,7 @@ use tonic::{Code, Request, Response, Status, transport::Channel};
 use crate::{
     ledger::{Change, Ending, Ledger},
     requests::{self, Client, check},
+    searches::{self, Asked, Recall},
     workload::Fuse,
 };
 
@@ -41,10 +43,14 @@ pub struct Seat {
     values: Vec<i64>,
     next_value: i64,
     rng: StdRng,
+    /// The collection has a graph; otherwise its searches are exact.
+    has_graph: bool,
+    /// Of searches with the graph.
+    pub recall: Recall,
 }
 
 impl Seat {
-    pub fn new(collection: String, keys: std::ops::Range<i64>, seed: u64) -> Self {
+    pub fn new(collection: String, has_graph: bool, keys: std::ops::Range<i64>, seed: u64) -> Self {
         Self {
             collection,
             ledger: Ledger::new(keys),
@@ -52,6 +58,8 @@ impl Seat {
             values: (0..VALUES).collect(),
             next_value: VALUES,
             rng: StdRng::seed_from_u64(seed),
+            has_graph,
+            recall: Recall::default(),
         }
     }
 
@@ -69,11 +77,20 @@ impl Seat {
         keys.into_iter().map(|key| (key, self.value())).collect()
     }
 
+    fn note(&mut self, recall: Recall) {
+        if self.has_graph {
+            self.recall.add(recall);
+        }
+    }
+
     /// # Errors
-    /// Rows that differ from the ledger, or a job that is forgotten (P7).
+    /// Rows that differ from the ledger in a query or a search, or a job that is forgotten (P7).
     pub async fn settle(&mut self, client: &mut Client) -> Result<()> {
         let found = requests::read(client, &self.collection, self.ledger.keys.clone()).await?;
         self.ledger.settle(&found).with_context(|| format!("keys {:?} of {}", self.ledger.keys, self.collection))?;
+        let (collection, is_exact) = (&self.collection, !self.has_graph);
+        let recall = searches::settle(client, collection, &self.ledger, is_exact, &mut self.rng).await?;
+        self.note(recall);
         for id in &self.jobs {
             let request = GetCompactionStateRequest { compaction_id: *id };
             let state = client.get_compaction_state(request).await?.into_inner();
@@ -147,7 +164,8 @@ impl Caller {
             30..48 => self.upsert(seat).await,
             48..58 => self.delete_keys(seat).await,
             58..68 => self.delete_value(seat).await,
-            68..86 => self.query(seat).await,
+            68..77 => self.query(seat).await,
+            77..86 => self.search(seat).await,
             86..92 => self.flush(seat).await,
             92..95 => self.compact(seat).await,
             95..98 => self.state(seat).await,
@@ -263,6 +281,17 @@ impl Caller {
         let answer = self.milvus.query(self.request(requests::query(&seat.collection, filter))).await;
         if let (_, Some(answer)) = self.ending("query", answer, |a| a.status.clone())? {
             seat.ledger.compare(window, &requests::rows(&answer)?).context("a query beside everything else")?;
+        }
+        Ok(())
+    }
+
+    async fn search(&mut self, seat: &mut Seat) -> Result<()> {
+        let asked = Asked::draw(&seat.ledger, &mut seat.rng);
+        let answer = self.milvus.search(self.request(asked.request(&seat.collection))).await;
+        if let (_, Some(answer)) = self.ending("search", answer, |a| a.status.clone())? {
+            let judged = asked.judge(&seat.ledger, &answer, !seat.has_graph);
+            let recall = judged.with_context(|| format!("a search beside everything else: {asked:?}"))?;
+            seat.note(recall);
         }
         Ok(())
     }

@@ -10,11 +10,11 @@ use datacoord::wire::proto::{
 };
 use tonic::transport::Channel;
 
-use crate::kit::rpc;
+use crate::{kit::rpc, searches};
 
 pub type Client = MilvusServiceClient<Channel>;
 
-const DIM: usize = 8;
+pub const DIM: usize = 8;
 /// Most rows of the answer to a [`query`], and of one page of [`read`]; the server refuses more than 16,384.
 pub const PAGE: usize = 10_000;
 
@@ -26,21 +26,36 @@ pub fn check(status: Option<Status>, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Creates a collection and loads it, so that it can be queried.
+/// Creates a collection and loads it, so that it can be queried and searched.
 ///
 /// # Errors
 /// The server's.
 pub async fn make(client: &mut Client, collection: &str) -> Result<()> {
+    make_with(client, rpc::indexing(collection, "vec")).await
+}
+
+/// The same with a graph.
+///
+/// # Errors
+/// The server's.
+pub async fn make_with_graph(client: &mut Client, collection: &str) -> Result<()> {
+    let params = [("index_type", "HNSW"), ("metric_type", "L2"), ("params", r#"{"M": 16, "efConstruction": 100}"#)];
+    make_with(client, CreateIndexRequest { extra_params: rpc::pairs(&params), ..rpc::indexing(collection, "vec") })
+        .await
+}
+
+async fn make_with(client: &mut Client, index: CreateIndexRequest) -> Result<()> {
+    let collection = &index.collection_name.clone();
     let value = rpc::field("value", DataType::Int64, &[]);
     let fields = vec![rpc::id_field(), value, rpc::vector_field("vec", DIM)];
     let create = CreateCollectionRequest { shards_num: 2, ..rpc::creation(collection, fields) };
     check(Some(client.create_collection(create).await?.into_inner()), "create")?;
-    check(Some(client.create_index(rpc::indexing(collection, "vec")).await?.into_inner()), "index")?;
+    check(Some(client.create_index(index).await?.into_inner()), "index")?;
     check(Some(client.load_collection(rpc::loading(collection)).await?.into_inner()), "load")
 }
 
 fn columns(rows: &[(i64, i64)]) -> Vec<FieldData> {
-    let vectors = rows.iter().flat_map(|(key, _)| [*key as f32; DIM]).collect();
+    let vectors = rows.iter().flat_map(|(key, value)| searches::vector(*key, *value)).collect();
     vec![
         rpc::longs("id", rows.iter().map(|r| r.0).collect()),
         rpc::longs("value", rows.iter().map(|r| r.1).collect()),

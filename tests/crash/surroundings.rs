@@ -255,8 +255,9 @@ async fn a_sigterm_under_load_ends_in_order_and_loses_nothing() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut server = Server::start(dir.path()).await?;
     workload::create(&mut server.client()).await?;
-    let mut seats: Vec<Seat> =
-        (0..8).map(|n| Seat::new(COLLECTION.to_owned(), n * 1_000_000..(n + 1) * 1_000_000, rng.random())).collect();
+    let mut seats: Vec<Seat> = (0..8)
+        .map(|n| Seat::new(COLLECTION.to_owned(), false, n * 1_000_000..(n + 1) * 1_000_000, rng.random()))
+        .collect();
     for stop in 0..4 {
         let round = Round::new(rng.random_range(1..200), false);
         let mut tasks = crate::begin(&server, seats, &round)?;
