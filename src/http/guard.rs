@@ -15,8 +15,8 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    answer, page,
-    paths::{HEALTHZ, METRICS, READYZ},
+    answer,
+    paths::{HEALTHZ, METRICS, PAGE_FILES, READYZ},
     shared::RouteState,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) async fn check(State(shared): State<RouteState>, mut request: Request
         let text = "this path needs a certificate of the client (mutual TLS); /healthz and /readyz need none";
         return refusal(StatusCode::FORBIDDEN, UNEXPECTED, text.to_owned());
     }
-    if page::is_asset(request.uri().path()) {
+    if PAGE_FILES.contains(&request.uri().path()) {
         return next.run(request).await;
     }
     // No route needs the header, so none can repeat it.

@@ -23,6 +23,7 @@
 mod answer;
 mod bounds;
 mod compaction;
+mod control;
 mod guard;
 mod health;
 mod log_level;
@@ -34,12 +35,13 @@ mod request;
 mod router;
 mod serve;
 mod shared;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod v2;
 
 pub use bounds::{LargeBodies, RequestBounds};
+pub use control::ControlService;
 pub use milvus::Milvus;
-pub use page::ControlService;
 pub use router::router;
 pub use serve::serve;

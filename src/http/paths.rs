@@ -70,3 +70,72 @@ pub(super) const ROUTES: [&str; 32] = [
 
 /// Routes whose body has rows or vectors, and may be large.
 pub(super) const LARGE: [&str; 5] = [V2_INSERT, V2_UPSERT, V2_SEARCH, V2_HYBRID_SEARCH, V2_ADVANCED_SEARCH];
+
+// The files of the operator's page.
+pub(super) const PAGE: &str = "/";
+pub(super) const PAGE_STYLE: &str = "/page/style.css";
+pub(super) const PAGE_PARTS_STYLE: &str = "/page/parts.css";
+pub(super) const PAGE_MAIN: &str = "/page/main.js";
+pub(super) const PAGE_SERVER: &str = "/page/server.js";
+pub(super) const PAGE_ELEMENTS: &str = "/page/elements.js";
+pub(super) const PAGE_UNITS: &str = "/page/units.js";
+pub(super) const PAGE_SUMMARY: &str = "/page/summary.js";
+pub(super) const PAGE_PLANS: &str = "/page/plans.js";
+pub(super) const PAGE_SEGMENTS: &str = "/page/segments.js";
+pub(super) const PAGE_DETAILS: &str = "/page/details.js";
+pub(super) const PAGE_HISTORY: &str = "/page/history.js";
+pub(super) const PAGE_PLOTS: &str = "/page/plots.js";
+pub(super) const PAGE_ACTIONS: &str = "/page/actions.js";
+
+// The routes behind it.
+pub(super) const API_OVERVIEW: &str = "/api/v2/overview";
+pub(super) const API_EVENTS: &str = "/api/v2/events";
+pub(super) const API_SEGMENTS: &str = "/api/v2/segments";
+pub(super) const API_EXPLAIN: &str = "/api/v2/explain";
+pub(super) const API_LINEAGE: &str = "/api/v2/lineage";
+pub(super) const API_JOBS: &str = "/api/v2/jobs";
+pub(super) const API_JOB: &str = "/api/v2/job";
+pub(super) const API_GARBAGE: &str = "/api/v2/garbage";
+pub(super) const API_PLAN: &str = "/api/v2/plan";
+pub(super) const API_COMPACT: &str = "/api/v2/compact";
+pub(super) const API_CANCEL: &str = "/api/v2/cancel";
+pub(super) const API_PAUSE: &str = "/api/v2/pause";
+pub(super) const API_RESUME: &str = "/api/v2/resume";
+pub(super) const API_THROTTLE: &str = "/api/v2/throttle";
+
+/// The files of the page. They hold no data.
+pub(super) const PAGE_FILES: [&str; 14] = [
+    PAGE,
+    PAGE_STYLE,
+    PAGE_PARTS_STYLE,
+    PAGE_MAIN,
+    PAGE_SERVER,
+    PAGE_ELEMENTS,
+    PAGE_UNITS,
+    PAGE_SUMMARY,
+    PAGE_PLANS,
+    PAGE_SEGMENTS,
+    PAGE_DETAILS,
+    PAGE_HISTORY,
+    PAGE_PLOTS,
+    PAGE_ACTIONS,
+];
+
+/// The page and the routes behind it. The files of the page share its label.
+pub(super) const PAGE_ROUTES: [&str; 15] = [
+    PAGE,
+    API_OVERVIEW,
+    API_EVENTS,
+    API_SEGMENTS,
+    API_EXPLAIN,
+    API_LINEAGE,
+    API_JOBS,
+    API_JOB,
+    API_GARBAGE,
+    API_PLAN,
+    API_COMPACT,
+    API_CANCEL,
+    API_PAUSE,
+    API_RESUME,
+    API_THROTTLE,
+];

@@ -15,16 +15,18 @@ use tracing::{Instrument as _, field};
 
 use super::{
     bounds::RequestBounds,
-    compaction, guard, health, log_level,
+    compaction,
+    control::ControlService,
+    guard, health, log_level,
     milvus::Milvus,
-    origin,
-    page::{self, ControlService, StreamPlaces},
+    origin, page,
     paths::{
-        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, LOG_LEVEL, METRICS, READYZ, ROUTES,
-        V2_COMPACT, V2_STATE,
+        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, LOG_LEVEL, METRICS, PAGE, PAGE_FILES,
+        PAGE_ROUTES, READYZ, ROUTES, V2_COMPACT, V2_STATE,
     },
     serve,
     shared::RouteState,
+    streams::StreamPlaces,
     v2,
 };
 use crate::{
@@ -77,7 +79,7 @@ const OTHER: &str = "other";
 
 /// Makes the series of all routes appear with 0.
 fn show_routes(metrics: &Metrics) {
-    for route in ROUTES.into_iter().chain(page::ROUTES).chain([OTHER]) {
+    for route in ROUTES.into_iter().chain(PAGE_ROUTES).chain([OTHER]) {
         metrics.http.requests.with([route, "200"]);
         metrics.http.duration.with([route]);
     }
@@ -91,8 +93,8 @@ async fn not_found() -> Response {
 /// Counts every request by route and code. Clients choose paths outside of the routes freely, so these share one label.
 async fn count(State(shared): State<RouteState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let mut routes = ROUTES.iter().chain(&page::ROUTES);
-    let rest = if page::is_asset(path) { page::INDEX } else { OTHER };
+    let mut routes = ROUTES.iter().chain(&PAGE_ROUTES);
+    let rest = if PAGE_FILES.contains(&path) { PAGE } else { OTHER };
     let route = routes.find(|route| **route == path).copied().unwrap_or(rest);
     let begun = Instant::now();
     let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));

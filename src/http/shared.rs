@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    bounds::LargeBodies,
-    milvus::Milvus,
-    page::{ControlService, StreamPlaces},
-};
+use super::{bounds::LargeBodies, control::ControlService, milvus::Milvus, streams::StreamPlaces};
 use crate::{memory::Growth, standalone::Standalone, telemetry::Metrics};
 
 #[derive(Clone)]

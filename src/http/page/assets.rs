@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::paths;
+use crate::http::paths;
 
 /// One file.
 pub(super) struct Asset {
@@ -28,20 +28,20 @@ macro_rules! assets {
 }
 
 pub(super) static ASSETS: [Asset; 14] = assets! {
-    paths::INDEX, HTML, "index.html";
-    paths::STYLE, CSS, "style.css";
-    paths::PARTS_STYLE, CSS, "parts.css";
-    paths::MAIN, SCRIPT, "main.js";
-    paths::SERVER, SCRIPT, "server.js";
-    paths::ELEMENTS, SCRIPT, "elements.js";
-    paths::UNITS, SCRIPT, "units.js";
-    paths::SUMMARY, SCRIPT, "summary.js";
-    paths::PLANS, SCRIPT, "plans.js";
-    paths::SEGMENTS_SCRIPT, SCRIPT, "segments.js";
-    paths::DETAILS, SCRIPT, "details.js";
-    paths::HISTORY, SCRIPT, "history.js";
-    paths::PLOTS, SCRIPT, "plots.js";
-    paths::ACTIONS, SCRIPT, "actions.js";
+    paths::PAGE, HTML, "index.html";
+    paths::PAGE_STYLE, CSS, "style.css";
+    paths::PAGE_PARTS_STYLE, CSS, "parts.css";
+    paths::PAGE_MAIN, SCRIPT, "main.js";
+    paths::PAGE_SERVER, SCRIPT, "server.js";
+    paths::PAGE_ELEMENTS, SCRIPT, "elements.js";
+    paths::PAGE_UNITS, SCRIPT, "units.js";
+    paths::PAGE_SUMMARY, SCRIPT, "summary.js";
+    paths::PAGE_PLANS, SCRIPT, "plans.js";
+    paths::PAGE_SEGMENTS, SCRIPT, "segments.js";
+    paths::PAGE_DETAILS, SCRIPT, "details.js";
+    paths::PAGE_HISTORY, SCRIPT, "history.js";
+    paths::PAGE_PLOTS, SCRIPT, "plots.js";
+    paths::PAGE_ACTIONS, SCRIPT, "actions.js";
 };
 
 /// `data:` is for the icon.

@@ -1,38 +1,20 @@
 //! A call of `datacoord.v1` from inside the process, in the name of the caller of a request.
 
-use std::sync::Arc;
-
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
     response::Response,
 };
-use futures::{future::BoxFuture, stream::BoxStream};
+use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::json;
 use tonic::{Code, Request, Status};
 
 use crate::{
     access::Caller,
-    http::{answer, guard, shared::RouteState},
+    http::{answer, control::ControlCalls, guard, shared::RouteState},
     model::AccessRefusal,
-    wire::proto::datacoord::{BackupPart, CompactionEvent, data_coord_server::DataCoord},
 };
-
-/// Messages of a call that streams them.
-type Stream<T> = BoxStream<'static, Result<T, Status>>;
-
-/// Our own service as the page gets it.
-pub(super) type Control =
-    dyn DataCoord<WatchCompactionStream = Stream<CompactionEvent>, BackupStream = Stream<BackupPart>>;
-
-/// Our own service, from the one place that knows both edges.
-#[derive(Clone)]
-pub struct ControlService {
-    pub service: Arc<Control>,
-    /// Writes down that the caller of a request was let in to a method.
-    pub let_in: fn(&mut tonic::Extensions, &'static str, Caller),
-}
 
 /// A request's caller, beside the parts that all routes share.
 #[derive(Clone)]
@@ -57,7 +39,7 @@ impl PageCall {
         &'s self,
         method: &'static str,
         message: T,
-        call: impl FnOnce(&'s Control, Request<T>) -> BoxFuture<'s, Result<tonic::Response<R>, Status>>,
+        call: impl FnOnce(&'s ControlCalls, Request<T>) -> BoxFuture<'s, Result<tonic::Response<R>, Status>>,
     ) -> Result<R, PageFault> {
         let control = &self.shared.control;
         let mut request = Request::new(message);

@@ -10,7 +10,7 @@
 //!
 //! Must never: tell of all plans of a long queue. Beyond [`MOST_WAITING`] a plan is told of once it begins.
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 use axum::response::{
     IntoResponse, Response,
@@ -19,10 +19,7 @@ use axum::response::{
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use serde::Serialize;
 use serde_json::json;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tonic::Status;
 
 use super::call::{PageCall, PageFault, refused};
@@ -34,26 +31,9 @@ const SHORTEST: Duration = Duration::from_millis(300);
 /// Waiting plans that a page is told of.
 pub(super) const MOST_WAITING: usize = 100;
 
-/// The event streams that may be open.
-#[derive(Debug, Clone)]
-pub(in crate::http) struct StreamPlaces {
-    places: Arc<Semaphore>,
-    most: usize,
-}
-
-impl StreamPlaces {
-    pub(in crate::http) fn new(most: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(most)), most }
-    }
-
-    fn take(&self) -> Result<OwnedSemaphorePermit, PageFault> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| PageFault::TooManyStreams(self.most))
-    }
-}
-
 pub(super) async fn events(call: PageCall) -> Response {
     let opened = async {
-        let place = call.shared.streams.take()?;
+        let place = call.shared.streams.take().map_err(PageFault::TooManyStreams)?;
         let request = WatchCompactionRequest::default();
         let plans = call.ask("WatchCompaction", request, |control, request| control.watch_compaction(request)).await?;
         Ok((plans, place))

@@ -20,7 +20,6 @@ mod assets;
 mod call;
 mod events;
 mod params;
-mod paths;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -30,11 +29,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::shared::RouteState;
-
-pub use call::ControlService;
-pub(super) use events::StreamPlaces;
-pub(super) use paths::{INDEX, ROUTES, is_asset};
+use super::{paths, shared::RouteState};
 
 /// The page, and all routes behind it.
 pub(super) fn page_routes() -> Router<RouteState> {
@@ -43,18 +38,18 @@ pub(super) fn page_routes() -> Router<RouteState> {
         router = router.route(asset.path, get(async || asset.response()));
     }
     router
-        .route(paths::OVERVIEW, get(routes::overview))
-        .route(paths::EVENTS, get(events::events))
-        .route(paths::SEGMENTS, get(routes::segments))
-        .route(paths::EXPLAIN, get(routes::explain))
-        .route(paths::LINEAGE, get(routes::lineage))
-        .route(paths::JOBS, get(routes::jobs))
-        .route(paths::JOB, get(routes::job))
-        .route(paths::GARBAGE, get(routes::garbage))
-        .route(paths::PLAN, post(routes::plan))
-        .route(paths::COMPACT, post(routes::compact))
-        .route(paths::CANCEL, post(routes::cancel))
-        .route(paths::PAUSE, post(routes::pause))
-        .route(paths::RESUME, post(routes::resume))
-        .route(paths::THROTTLE, post(routes::throttle))
+        .route(paths::API_OVERVIEW, get(routes::overview))
+        .route(paths::API_EVENTS, get(events::events))
+        .route(paths::API_SEGMENTS, get(routes::segments))
+        .route(paths::API_EXPLAIN, get(routes::explain))
+        .route(paths::API_LINEAGE, get(routes::lineage))
+        .route(paths::API_JOBS, get(routes::jobs))
+        .route(paths::API_JOB, get(routes::job))
+        .route(paths::API_GARBAGE, get(routes::garbage))
+        .route(paths::API_PLAN, post(routes::plan))
+        .route(paths::API_COMPACT, post(routes::compact))
+        .route(paths::API_CANCEL, post(routes::cancel))
+        .route(paths::API_PAUSE, post(routes::pause))
+        .route(paths::API_RESUME, post(routes::resume))
+        .route(paths::API_THROTTLE, post(routes::throttle))
 }

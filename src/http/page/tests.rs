@@ -10,9 +10,12 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use super::{assets::ASSETS, events::MOST_WAITING, paths};
+use super::{assets::ASSETS, events::MOST_WAITING};
 use crate::{
-    http::tests::{app, read},
+    http::{
+        paths,
+        tests::{app, read},
+    },
     kit::within,
     standalone::tests::World,
 };
@@ -75,7 +78,7 @@ impl Page {
     /// An open event stream, or the refusal.
     async fn listen_as(&self, authorization: &str) -> Result<Events, (u16, Value)> {
         let request =
-            Request::get(paths::EVENTS).header(header::AUTHORIZATION, authorization).body(Body::empty()).unwrap();
+            Request::get(paths::API_EVENTS).header(header::AUTHORIZATION, authorization).body(Body::empty()).unwrap();
         let response = self.send(request).await;
         if response.status() != StatusCode::OK {
             return Err(json_of(response).await);
@@ -148,7 +151,7 @@ async fn the_files_of_the_page_need_no_login_and_let_nothing_else_in() {
 /// No file names another host, and each file that one of them names is there.
 #[test]
 fn the_files_are_whole_and_short() {
-    let mut named = vec![paths::INDEX.to_owned()];
+    let mut named = vec![paths::PAGE.to_owned()];
     for asset in &ASSETS {
         let text = asset.text().replace("http://www.w3.org/2000/svg", "");
         for foreign in ["http://", "https://", "src=\"//", "@import", "style=\""] {
@@ -165,6 +168,7 @@ fn the_files_are_whole_and_short() {
     named.sort();
     named.dedup();
     let mut served: Vec<&str> = ASSETS.iter().map(|asset| asset.path).collect();
+    assert_eq!(served, paths::PAGE_FILES, "each needs no login");
     served.sort_unstable();
     assert_eq!(named, served, "each file is named by another one");
 }
@@ -172,47 +176,47 @@ fn the_files_are_whole_and_short() {
 #[tokio::test]
 async fn a_collection_is_looked_at_compacted_and_looked_at_again() {
     let page = Page::new().await;
-    assert_eq!(page.get(paths::OVERVIEW).await["verdict"]["code"], "empty");
+    assert_eq!(page.get(paths::API_OVERVIEW).await["verdict"]["code"], "empty");
     let cell = page.world.collection("books").await;
     let mut ids = Vec::new();
     for n in 0..3 {
         ids.push(page.world.segment(&cell, n * 10..n * 10 + 10).await.to_string());
     }
-    let overview = page.get(paths::OVERVIEW).await;
+    let overview = page.get(paths::API_OVERVIEW).await;
     assert_eq!(overview["collections"][0]["collection"]["collection_name"], "books");
     assert_eq!(overview["collections"][0]["sum"]["segments"], 3);
     assert_eq!(overview["may_control"], true);
 
     let of = format!("collection_id={}", cell.id);
-    let first = page.get(&format!("{}?{of}&page_size=2", paths::SEGMENTS)).await;
+    let first = page.get(&format!("{}?{of}&page_size=2", paths::API_SEGMENTS)).await;
     let id = |segment: &Value| segment["segment_id"].as_str().unwrap().to_owned();
     let mut found: Vec<String> = first["segments"].as_array().unwrap().iter().map(id).collect();
     let token = first["next_page_token"].as_str().unwrap();
-    let second = page.get(&format!("{}?{of}&page_size=2&page_token={token}", paths::SEGMENTS)).await;
+    let second = page.get(&format!("{}?{of}&page_size=2&page_token={token}", paths::API_SEGMENTS)).await;
     found.extend(second["segments"].as_array().unwrap().iter().map(id));
     assert_eq!((found, &second["total_segments"], &second["next_page_token"]), (ids.clone(), &json!(3), &json!("")));
 
-    let explained = page.get(&format!("{}?segment_id={}", paths::EXPLAIN, ids[0])).await;
+    let explained = page.get(&format!("{}?segment_id={}", paths::API_EXPLAIN, ids[0])).await;
     assert_eq!(explained["explanation"]["automatic"]["code"], "auto_off");
-    let counts = page.get(&format!("{}?{of}", paths::EXPLAIN)).await;
+    let counts = page.get(&format!("{}?{of}", paths::API_EXPLAIN)).await;
     assert_eq!(counts["counts"], json!([{"code": "auto_off", "segments": 3, "bytes": counts["counts"][0]["bytes"]}]));
 
     let body = json!({"collection_id": cell.id.to_string()});
-    let draft = page.post(paths::PLAN, body.clone()).await;
+    let draft = page.post(paths::API_PLAN, body.clone()).await;
     assert_eq!((&draft["plans"], &draft["segments"], &draft["rows"]), (&json!(1), &json!(3), &json!(30)));
     assert_eq!(page.world.coordinator.jobs().len(), 0, "a dry run changes nothing");
-    let job = page.post(paths::COMPACT, body).await["job_id"].as_str().unwrap().to_owned();
+    let job = page.post(paths::API_COMPACT, body).await["job_id"].as_str().unwrap().to_owned();
     page.world.ended(crate::model::JobId(job.parse().unwrap())).await;
 
-    let details = page.get(&format!("{}?job_id={job}", paths::JOB)).await;
+    let details = page.get(&format!("{}?job_id={job}", paths::API_JOB)).await;
     assert_eq!((&details["job"]["state"], &details["total_plans"]), (&json!("JOB_STATE_COMPLETED"), &json!(1)));
     assert_eq!(details["plans"][0]["sources"], json!(ids));
     let output = details["plans"][0]["targets"][0].as_str().unwrap();
-    let lineage = page.get(&format!("{}?segment_id={output}", paths::LINEAGE)).await;
+    let lineage = page.get(&format!("{}?segment_id={output}", paths::API_LINEAGE)).await;
     assert_eq!((&lineage["total_segments"], &lineage["is_complete"]), (&json!(4), &json!(true)));
-    let jobs = page.get(&format!("{}?{of}&page_size=1", paths::JOBS)).await;
+    let jobs = page.get(&format!("{}?{of}&page_size=1", paths::API_JOBS)).await;
     assert_eq!(jobs["jobs"][0]["job_id"], json!(job));
-    let garbage = page.get(paths::GARBAGE).await;
+    let garbage = page.get(paths::API_GARBAGE).await;
     assert_eq!(garbage["pinned"]["segments"], 3);
     assert_eq!(garbage["items"][0]["pins"][0]["kind"], "tolerance");
 }
@@ -224,17 +228,17 @@ async fn orders_are_given_and_taken_back() {
     for n in 0..2 {
         page.world.segment(&cell, n * 10..n * 10 + 10).await;
     }
-    let paused = page.post(paths::PAUSE, json!({"everything": true})).await;
+    let paused = page.post(paths::API_PAUSE, json!({"everything": true})).await;
     assert_eq!(paused["pauses"][0]["by"], "the page");
-    assert_eq!(page.get(paths::OVERVIEW).await["verdict"]["code"], "paused");
-    let job = page.post(paths::COMPACT, json!({"collection_id": cell.id.0})).await["job_id"].clone();
-    let cancelled = page.post(paths::CANCEL, json!({"job_id": job})).await;
+    assert_eq!(page.get(paths::API_OVERVIEW).await["verdict"]["code"], "paused");
+    let job = page.post(paths::API_COMPACT, json!({"collection_id": cell.id.0})).await["job_id"].clone();
+    let cancelled = page.post(paths::API_CANCEL, json!({"job_id": job})).await;
     assert_eq!(cancelled["cancelled"].as_array().unwrap().len(), 1);
-    assert_eq!(page.post(paths::RESUME, json!({"everything": true})).await["pauses"], json!([]));
+    assert_eq!(page.post(paths::API_RESUME, json!({"everything": true})).await["pauses"], json!([]));
     let of = json!({"collection_id": cell.id.to_string()});
-    assert_eq!(page.post(paths::PAUSE, of).await["pauses"][0]["scope"]["collection"]["collection_name"], "books");
-    assert_eq!(page.post(paths::THROTTLE, json!({"mb_per_second": 3})).await["mb_per_second"], 3.0);
-    assert_eq!(page.post(paths::THROTTLE, json!({"mb_per_second": null})).await["mb_per_second"], 0.0);
+    assert_eq!(page.post(paths::API_PAUSE, of).await["pauses"][0]["scope"]["collection"]["collection_name"], "books");
+    assert_eq!(page.post(paths::API_THROTTLE, json!({"mb_per_second": 3})).await["mb_per_second"], 3.0);
+    assert_eq!(page.post(paths::API_THROTTLE, json!({"mb_per_second": null})).await["mb_per_second"], 0.0);
 }
 
 #[rstest]
@@ -274,7 +278,14 @@ async fn a_wrong_order_is_refused_by_name(#[case] path: &str, #[case] body: &str
 #[tokio::test]
 async fn another_site_can_order_nothing() {
     let page = Page::new().await;
-    for path in [paths::COMPACT, paths::CANCEL, paths::PAUSE, paths::RESUME, paths::THROTTLE, paths::PLAN] {
+    for path in [
+        paths::API_COMPACT,
+        paths::API_CANCEL,
+        paths::API_PAUSE,
+        paths::API_RESUME,
+        paths::API_THROTTLE,
+        paths::API_PLAN,
+    ] {
         let request = |kind: &str, origin: &str| {
             Request::post(path)
                 .header(header::HOST, "here:9091")
@@ -295,18 +306,18 @@ async fn another_site_can_order_nothing() {
 async fn rights_are_those_of_the_calls() {
     let page = Page::with_users().await;
     let cell = page.world.collection("books").await;
-    for path in paths::ROUTES.into_iter().filter(|path| *path != paths::INDEX) {
+    for path in paths::PAGE_ROUTES.into_iter().filter(|path| *path != paths::PAGE) {
         let (status, body) = page.get_as("", path).await;
         assert_eq!((status, &body["code"]), (401, &json!(1800)), "{path}");
     }
     let of = json!({"collection_id": cell.id.to_string()});
     let orders = [
-        (paths::PAUSE, json!({"everything": true})),
-        (paths::RESUME, json!({"everything": true})),
-        (paths::CANCEL, json!({"job_id": 1})),
-        (paths::THROTTLE, json!({"mb_per_second": 1})),
-        (paths::COMPACT, of.clone()),
-        (paths::PLAN, of),
+        (paths::API_PAUSE, json!({"everything": true})),
+        (paths::API_RESUME, json!({"everything": true})),
+        (paths::API_CANCEL, json!({"job_id": 1})),
+        (paths::API_THROTTLE, json!({"mb_per_second": 1})),
+        (paths::API_COMPACT, of.clone()),
+        (paths::API_PLAN, of),
     ];
     for (path, body) in orders {
         let (status, answer) = page.post_as(READER, path, body.clone()).await;
@@ -314,13 +325,13 @@ async fn rights_are_those_of_the_calls() {
         let (status, answer) = page.post_as(ROOT, path, body).await;
         assert!(status == 200 || status == 404, "{path}: {answer}");
     }
-    assert_eq!(page.get_as(READER, paths::GARBAGE).await.0, 403);
-    assert_eq!(page.get_as(ROOT, paths::GARBAGE).await.0, 200);
+    assert_eq!(page.get_as(READER, paths::API_GARBAGE).await.0, 403);
+    assert_eq!(page.get_as(ROOT, paths::API_GARBAGE).await.0, 200);
     // The page hides the buttons that its user may not press.
-    let (_, seen) = page.get_as(READER, paths::OVERVIEW).await;
+    let (_, seen) = page.get_as(READER, paths::API_OVERVIEW).await;
     let buttons = (&seen["user"], &seen["may_control"], &seen["collections"][0]["may_compact"]);
     assert_eq!(buttons, (&json!("reader"), &json!(false), &json!(false)));
-    let (_, seen) = page.get_as(ROOT, paths::OVERVIEW).await;
+    let (_, seen) = page.get_as(ROOT, paths::API_OVERVIEW).await;
     let buttons = (&seen["user"], &seen["may_control"], &seen["collections"][0]["may_compact"]);
     assert_eq!(buttons, (&json!("root"), &json!(true), &json!(true)));
 }

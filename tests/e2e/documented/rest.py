@@ -9,10 +9,10 @@ from pages import DOCS, examples
 from reader import Reader
 
 EXAMPLES = examples("rest.md")
-SOURCES = [DOCS.parent / "src" / "http" / path for path in ("paths.rs", "page/paths.rs")]
+SOURCE = DOCS.parent / "src" / "http" / "paths.rs"
 PATH = re.compile(r'const \w+: &str =\s+"(/[^"]*)";$', re.MULTILINE)
 # The files of the page have no section of their own.
-ROUTES = [path for source in SOURCES for path in PATH.findall(source.read_text()) if not path.startswith("/page/")]
+ROUTES = [path for path in PATH.findall(SOURCE.read_text()) if not path.startswith("/page/")]
 
 
 @pytest.fixture(scope="module")

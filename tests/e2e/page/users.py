@@ -33,7 +33,7 @@ def sign_in(tab, user, password):
 def test_a_wrong_password_is_told_and_the_right_one_is_forgotten(opened, server):
     tab = opened()
     expect(tab.get_by_label("User")).to_be_focused()
-    picture(tab, "login")
+    picture(tab, "login", "#login")
     sign_in(tab, "root", "wrong")
     expect(tab.get_by_role("alert")).to_contain_text("user hasn't authenticated")
     expect(tab.locator("main")).to_be_hidden()

@@ -117,7 +117,13 @@ async function follow(signal) {
 /** In place of the events, when as many pages listen as may. */
 async function poll(signal) {
   for (let turn = 0; turn < 12 && !signal.aborted; turn += 1) {
-    showOverview(await ask("overview"));
+    try {
+      showOverview(await ask("overview"));
+    } catch (error) {
+      if (error.status === 401) askForLogin("");
+      else setLive("lost");
+      return;
+    }
     setLive("polling");
     if (turn === 0) historySoon();
     await pause(5000, signal);

@@ -87,7 +87,8 @@ function choose(id, page) {
 
 /** Asks for the segments again, if their sums have changed. */
 async function refresh(page, isForced = false) {
-  const each = page.overview.collections.find(({ collection }) => collection.collection_id === chosen);
+  const of = chosen;
+  const each = page.overview.collections.find(({ collection }) => collection.collection_id === of);
   if (!each) return;
   const { executing_plans: executing, queued_plans: queued } = page.overview.backlog;
   const sums = JSON.stringify([chosen, each.sum, each.cells, executing, queued, by("with-dropped").checked]);
@@ -99,14 +100,18 @@ async function refresh(page, isForced = false) {
   drawnFor = sums;
   try {
     await load(page, "");
-    showMap(each, page.overview);
-    await showWhys(each, page);
+    if (of === chosen) {
+      showMap(each, page.overview);
+      await showWhys(each, page);
+    }
   } catch (error) {
     drawnFor = "";
     page.failed(error);
   } finally {
     busyLoading = false;
   }
+  // Another one was chosen meanwhile.
+  if (of !== chosen) refresh(page);
 }
 
 async function load(page, token) {
