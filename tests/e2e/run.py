@@ -47,6 +47,10 @@ UNUSUAL_BINLOGS = """
 datacoord:
   binlog: {zstdLevel: 9, pageSize: 4096, rowGroupRows: 100, dictionary: false}
 """
+# Open indexes lie in files. FOLDER is that of the server.
+MAPPED = """
+queryNode: {mmapDirPath: FOLDER/maps}
+"""
 
 
 # Callers need a user; root has its first password.
@@ -257,6 +261,9 @@ def suites():
         if version != "2.6.17":
             found.append(pytest_suite(f"pymilvus-{version}/users", environment, "python/users.py", settings=USERS,
                                       env=USERS_TOKEN))
+    # The same with indexes in mapped files.
+    found.append(pytest_suite("pymilvus-2.3.7/indexes-mapped", pymilvus["2.3.7"], "python/indexes.py", settings=MAPPED))
+    found.append(pytest_suite("pymilvus-2.3.7/mapped", pymilvus["2.3.7"], "python/mapped.py", needs=("binary",)))
     frameworks = python_env("frameworks", HERE / "python" / "requirements-frameworks.txt")
     found.append(pytest_suite("frameworks", frameworks, "python/frameworks.py"))
     newest = pymilvus["3.0.2"]
@@ -369,7 +376,7 @@ class Server:
         self.data = self.folder / "data"
         ready = self.folder / "ready.json"
         config = self.folder / "milvus.yaml"
-        config.write_text(settings + (tls_settings(self.folder, tls) if tls else ""))
+        config.write_text(settings.replace("FOLDER", str(self.folder)) + (tls_settings(self.folder, tls) if tls else ""))
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [binary, "serve", "--config", config, "--data-dir", self.data, "--grpc-listen", "127.0.0.1:0",
