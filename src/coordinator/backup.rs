@@ -17,7 +17,7 @@ use super::{Coordinator, CoordinatorError, PinGuard, Turn, segments::SegmentTabl
 use crate::{
     compactor::{ProgressSink, Throttle},
     meta::CatalogSnapshot,
-    model::Segment,
+    model::{RequestError, Segment},
     storage::{Paced, StoredObject},
 };
 
@@ -48,7 +48,7 @@ impl Coordinator {
     pub(crate) async fn freeze(&self) -> Result<FrozenCatalog, CoordinatorError> {
         let core = &self.core;
         let turn = Arc::clone(&core.backing_up).try_lock_owned();
-        let turn = turn.map_err(|_| CoordinatorError::Rejected("another backup is under way".to_owned()))?;
+        let turn = turn.map_err(|_| RequestError::BackupUnderWay)?;
         core.catalog.check()?;
         core.ownership.before_commit().await?;
         let still = core.catalog.hold_still().await;

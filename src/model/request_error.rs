@@ -115,6 +115,8 @@ pub enum RequestError {
     JobNotFound(JobId),
     #[error("job {0} has ended: there is nothing to pause")]
     JobEnded(JobId),
+    #[error("another backup is under way: wait for its end")]
+    BackupUnderWay,
     #[error("plan {0} is not known")]
     PlanNotFound(PlanId),
     #[error("segment {0} is not known: it never was, or it has been compacted and collected")]
@@ -151,30 +153,31 @@ impl Classify for RequestError {
             Self::Load(error) => error.kind(),
             Self::ResourceGroup(error) => error.kind(),
             Self::DatabaseExists(_)
-            | Self::DefaultDatabase
+            | Self::DuplicateCollection(_)
+            | Self::CollectionIsAlias(_)
+            | Self::RenameToAlias(_)
+            | Self::RenameToCollection { .. }
+            | Self::AliasIsCollection { .. }
+            | Self::AliasTaken { .. }
+            | Self::FieldHasIndex { .. }
+            | Self::IndexExists(_) => ErrorKind::Conflict,
+            Self::DefaultDatabase
             | Self::DatabaseNotEmpty { .. }
             | Self::TooManyDatabases { .. }
             | Self::TooManyCollections { .. }
-            | Self::DuplicateCollection(_)
-            | Self::CollectionIsAlias(_)
             | Self::DropThroughAlias(_)
             | Self::RenameThroughAlias(_)
-            | Self::RenameToAlias(_)
-            | Self::RenameToCollection { .. }
             | Self::HasAliases { .. }
             | Self::NothingToAlter
-            | Self::AliasIsCollection { .. }
-            | Self::AliasTaken { .. }
             | Self::TooManyPartitions { .. }
             | Self::DefaultPartition
             | Self::PartitionKeyMode { .. }
             | Self::PartitionByKey(_)
             | Self::NoFieldToIndex(_)
-            | Self::FieldHasIndex { .. }
-            | Self::IndexExists(_)
             | Self::ManyIndexes
             | Self::JobEnded(_)
-            | Self::NoClusteringKey(_) => ErrorKind::Conflict,
+            | Self::BackupUnderWay
+            | Self::NoClusteringKey(_) => ErrorKind::Precondition,
         }
     }
 }

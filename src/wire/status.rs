@@ -127,7 +127,7 @@ pub fn of_request(error: &RequestError) -> common::Status {
         E::Search(error) => unexpected(search::text(error)),
         E::JobNotFound(_) | E::PlanNotFound(_) => parameter_invalid(error),
         E::CompactionDisabled => compaction_disabled(),
-        E::JobEnded(_) | E::SegmentNotFound(_) | E::NoClusteringKey(_) => unexpected(error),
+        E::JobEnded(_) | E::BackupUnderWay | E::SegmentNotFound(_) | E::NoClusteringKey(_) => unexpected(error),
     }
 }
 

@@ -13,10 +13,11 @@ pub use self::restore::{RestoreError, RestoredStore};
 use super::{Standalone, StandaloneError};
 use crate::{
     background::blocking,
+    binlog::BinlogError,
     coordinator::{CoordinatorError, TakenCatalog},
     ingest::LogCut,
     model::Lsn,
-    storage::{SegmentStore, StoredObject},
+    storage::{SegmentStore, StorageError, StoredObject},
 };
 
 /// Bytes of a part of the log or of an object.
@@ -149,9 +150,13 @@ impl Backup {
         let read = self.store.get_range_paced(&self.taken.pace(), &object.path, at..end).await;
         let bytes = read.map_err(CoordinatorError::from)?;
         if (bytes.len() as u64) < end - at {
-            let text =
-                format!("object {} has {} bytes, {} were written", object.path, at + bytes.len() as u64, object.bytes);
-            return Err(CoordinatorError::Rejected(text).into());
+            let found = at + bytes.len() as u64;
+            let source = BinlogError::Corrupt {
+                offset: found,
+                what: format!("it ends here, {} bytes were written", object.bytes),
+            };
+            let damaged = StorageError::Object { object: object.path.to_string(), source };
+            return Err(CoordinatorError::from(damaged).into());
         }
         if end >= object.bytes {
             self.objects.pop_front();
