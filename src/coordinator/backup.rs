@@ -104,3 +104,6 @@ impl TakenCatalog {
         &self.stop
     }
 }
+
+#[cfg(test)]
+mod tests;

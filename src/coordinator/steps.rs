@@ -281,6 +281,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn while_the_catalog_is_held_still_no_step_commits() {
+        let (catalog, folded) = (catalog().await, Arc::new(AtomicU32::new(0)));
+        let still = catalog.hold_still().await;
+        let (fold, txn) = (Arc::clone(&folded), a_change(&catalog));
+        let mut call = Box::pin(catalog.commit(txn, (), move || fold.fetch_add(1, Ordering::SeqCst)));
+        // The step has every chance to run: this store and this runtime need no other thread.
+        for _ in 0..100 {
+            assert!((&mut call).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(folded.load(Ordering::SeqCst), 0);
+        drop(still);
+        call.await.unwrap();
+        assert_eq!(folded.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
     async fn a_refused_transaction_is_not_folded() {
         let catalog = catalog().await;
         let mut txn = a_change(&catalog);
