@@ -4,11 +4,16 @@
 set -eu
 
 words() {
-    tr '\0' '\n' < "$1/cmdline" 2>/dev/null
+    { tr '\0' '\n' < "$1/cmdline"; } 2>/dev/null
 }
 
 # The server is the first process, or the child of an init. SERVER_PID names it where there are others beside it.
-for process in ${SERVER_PID:+"/proc/$SERVER_PID"} /proc/1 /proc/[0-9]*; do
+if [ -n "${SERVER_PID:-}" ]; then
+    set -- "/proc/$SERVER_PID"
+else
+    set -- /proc/1 /proc/[0-9]*
+fi
+for process in "$@"; do
     case "$(words "$process" | head -n 1)" in
         datacoord | */datacoord) ;;
         *) continue ;;

@@ -137,12 +137,16 @@ def test_all_work_of_a_server(place, proxy, tmp_path):
                                         for what in ("requests", "retries"))
         wait_until("each put is counted", lambda: counted("put") == on_wire("PUT", "POST"))
         wait_until("each get is counted", lambda: counted("get") == on_wire("GET", "HEAD") - marks())
-        assert counted("delete") == on_wire("DELETE") and counted("list") == 0
+        # Garbage collection has listed once, at the start.
+        lists = len(proxy.seen(lambda request: request.is_list))
+        assert (counted("delete"), counted("list")) == (on_wire("DELETE"), lists)
 
     with Coordinator(tmp_path, text) as server:
         assert server.keys("books") == expected, "after a restart"
-        collected = server.command("gc")
-        assert "3 dropped segments" in collected, collected
+        # The round at the start may have taken them already.
+        server.command("gc")
+        known = lambda: server.command("segments", "books", "--dropped", "--quiet").split()
+        wait_until("the sources are collected", lambda: len(known()) == 1)
         live = server.command("segments", "books", "--quiet").split()
         assert len(live) == 1
         left = [name for name in place.objects(proxy.bucket) if name != "store/datacoord-owner"]
