@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 /// The address of a name or a number.
 ///
 /// # Errors
-/// What was expected.
+/// The text tells the expected form.
 pub(super) fn parse_ip(text: &str) -> Result<IpAddr, String> {
     if let Ok(ip) = text.parse() {
         return Ok(ip);
@@ -18,7 +18,7 @@ pub(super) fn parse_ip(text: &str) -> Result<IpAddr, String> {
 /// `HOST:PORT`. Without a host, as in `:19530`, it is every address of this machine, as in Milvus.
 ///
 /// # Errors
-/// What was expected.
+/// The text tells the expected form.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);

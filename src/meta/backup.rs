@@ -1,6 +1,6 @@
 //! The catalog as a backup holds it: every record as of one moment, as bytes that only this module reads.
 //!
-//! What makes a catalog this one stays behind: its identity, its epoch, the marks of its store, the name of its log. A
+//! The names that make a catalog this one stay behind: its identity, its epoch, the marks of its store, the name of its log. A
 //! restored catalog gets new ones, so it is another catalog, which can't be taken for the one that was backed up. The bounds
 //! of ids and timestamps are read last: numbers that are given out while the snapshot is taken are below them.
 //!
@@ -35,7 +35,7 @@ const COPIED: [&str; 11] = [
 pub struct CatalogSnapshot {
     pairs: Arc<dyn MetaSnapshot>,
     live: Arc<dyn MetaStore>,
-    /// What is left to be read; the last one first.
+    /// To be read yet; the last one first.
     spans: Vec<Span>,
     bounds: Option<Bytes>,
 }

@@ -6,7 +6,7 @@ use rustix::{param, process::Resource};
 
 use crate::telemetry::Metrics;
 
-/// What `/proc/self/stat` says. Times are in ticks of the system's clock.
+/// The fields of `/proc/self/stat` that are shown. Times are in ticks of the system's clock.
 #[derive(Debug, PartialEq, Eq)]
 struct ProcessStat {
     busy: u64,

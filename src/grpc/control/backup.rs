@@ -24,7 +24,7 @@ const MEMORY_BYTES: u64 = 4 << 20;
 
 pub(in crate::grpc) type BackupStream = BoxStream<'static, Result<BackupPart, Status>>;
 
-/// What of a stream is still to be sent.
+/// The rest of a stream.
 enum Unsent {
     Head(Box<Backup>),
     Parts(Box<Backup>),
