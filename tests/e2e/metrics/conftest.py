@@ -44,7 +44,7 @@ class Prometheus:
     def __enter__(self):
         settings = (DEPLOY / "prometheus" / "prometheus.yml").read_text()
         (self.folder / "rules.yml").write_text((DEPLOY / "prometheus" / "rules.yml").read_text())
-        settings, changed = re.subn("localhost:9091", HTTP, settings)
+        settings, changed = re.subn("datacoord:9091", HTTP, settings)
         assert changed == 1
         (self.folder / "prometheus.yml").write_text(re.sub(r"(_interval): \d+s", r"\1: 1s", settings))
         self.log = open(self.folder / "log", "w+")

@@ -63,7 +63,9 @@ class Terminal:
         decisive = ("NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI")
         settings = {name: value for name, value in ENVIRONMENT.items() if name not in decisive}
         self.process = subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=other, stdout=other, stderr=other,
-                                        env={**settings, "TERM": "xterm", **environment}, start_new_session=True)
+                                        env={**settings, "TERM": "xterm", **environment}, start_new_session=True,
+                                        # A run in the background of a shell ignores interrupts, and so would this.
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         os.close(other)
 
     def __enter__(self):
