@@ -3,7 +3,7 @@
 # are. It shares the compiled dependencies with them (cargo before 1.91 compiles them twice).
 PLANTED := --locked --features planted-faults --target-dir target/planted
 kills points: export CARGO_BUILD_BUILD_DIR := $(CURDIR)/target
-.PHONY: help demo test sim sim-long limits soak kills points planted fuzz model linearizability check fmt clippy doc site deny bench image clean
+.PHONY: help demo test sim sim-long limits soak kills points planted fuzz model linearizability check fmt clippy doc site deny bench recording image clean
 
 help:
 	@echo "make demo    build, start a server, write, delete, compact, check"
@@ -22,6 +22,7 @@ help:
 	@echo "make site    the documentation as a site, in target/site"
 	@echo "make deny    the dependencies alone, known weaknesses included; needs the network"
 	@echo "make bench   the figures of docs/benchmarks.md, beside the stock server"
+	@echo "make recording  the recorded answers beside the real Milvus 2.3.5 again; after a change of their scenarios"
 	@echo "make image   container image (buildah, podman or docker)"
 
 demo:
@@ -90,6 +91,10 @@ deny:
 
 bench:
 	tools/bench.py --stock
+
+recording:
+	cargo build --locked --bins
+	tests/e2e/run.py --binary target/debug/datacoord --only recorder
 
 image:
 	tools/image.sh
