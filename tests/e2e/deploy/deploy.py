@@ -120,9 +120,6 @@ def test_the_files_that_the_compose_file_mounts():
     folders = [name for name in mounted if name.startswith("./")]
     assert folders == ["./prometheus", "./grafana"]
     assert {name for name in mounted if not name.startswith("./")} == set(COMPOSE["volumes"])
-    for name in folders:
-        if not (DEPLOY / name).is_dir():
-            pytest.skip(f"no deploy/{name[2:]} here")
     assert (DEPLOY / "prometheus" / "prometheus.yml").exists() and (DEPLOY / "grafana" / "datacoord.json").exists()
     rules = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     groups = [group for job in rules["scrape_configs"] for group in job.get("static_configs", ())]
