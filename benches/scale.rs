@@ -50,7 +50,7 @@ use tracing_subscriber::{
 use crate::kit::model;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const MB: u64 = 1 << 20;
 const BASE: i64 = 470_597_209_892_000_000;

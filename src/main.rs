@@ -1,23 +1,34 @@
 //! The binary: passes the command line to the library and returns its exit code. Sets the allocator.
 
-use libmimalloc_sys::{_mi_option_last, mi_option_set_default, mi_option_t, mi_option_use_numa_nodes};
+use std::ffi::{CStr, c_char};
 
-// Merges allocate and free large buffers on many threads; the system allocator keeps far more of them resident.
+// Hundreds of threads and tasks allocate and free vectors, rows and whole files. Of the allocators that were tried, this
+// one keeps the least resident beside them: docs/benchmarks.md has the figures.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// mimalloc's option `purge_delay`: how long freed memory stays resident, in ms. The binding has no name for it, but for
-/// the option that follows it.
-const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
-// Fails to compile when the list of options changes, because `PURGE_DELAY` may then be another option.
-const _: () = assert!(_mi_option_last == 47);
-/// The default of one second keeps the buffers of a flush or a merge resident beside those of the next. Without any delay a
-/// merge loses a third of its speed, because it requests the same memory again and again; with this delay, a twentieth.
-const PURGE_DELAY_MS: std::ffi::c_long = 10;
+/// Options of the allocator.
+///
+/// - Freed memory goes back to the system after a second, whether or not a thread allocates. A merge requests the same
+///   buffers again and again.
+/// - Buffers of 8 MiB and more are treated like others: by default they go back at once.
+/// - Memory comes in huge pages, unless the process turns them off (`datacoord.memory.hugePages`).
+/// - Samples for a profile of the heap are taken on request.
+const OPTIONS: &CStr = c"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_threshold:0,thp:always,prof:true,prof_active:false";
+
+/// A pointer to text, as the allocator reads it.
+#[repr(transparent)]
+pub struct OptionsPointer(*const c_char);
+
+// SAFETY: the text that it points to is constant.
+unsafe impl Sync for OptionsPointer {}
+
+/// The allocator looks for a symbol with this name. `MALLOC_CONF` of the environment has precedence.
+// SAFETY: the allocator declares it as a pointer to constant text that ends with zero, which it is. Nothing else in the
+// program has a symbol of this name.
+#[unsafe(no_mangle)]
+pub static malloc_conf: OptionsPointer = OptionsPointer(OPTIONS.as_ptr());
 
 fn main() -> std::process::ExitCode {
-    // SAFETY: the call takes two numbers, checks the range of the first, and keeps no pointer. It writes without a lock, and
-    // no other thread runs yet. A variable of the environment overrides the value.
-    unsafe { mi_option_set_default(PURGE_DELAY, PURGE_DELAY_MS) };
     datacoord::cli::main()
 }

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 # program. The Makefile says why the folders are two.
 # Not --all-targets: that would run the benches. A kill is tried at some of the places between two steps of a change; `make
 # points` tries all of them.
-PLACES=12 CARGO_BUILD_BUILD_DIR="$PWD/target" cargo test --locked --features planted-faults --target-dir target/planted \
+PLACES=8 CARGO_BUILD_BUILD_DIR="$PWD/target" cargo test --locked --features planted-faults --target-dir target/planted \
     --lib --bins --tests
 cargo test --locked --manifest-path tests/model/Cargo.toml --target-dir target/model
 # The tests are tested: with each deliberate breakage one of them has to fail.

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -32,31 +32,31 @@ fn shrink(bytes: usize) {
     HELD.fetch_sub(bytes, Relaxed);
 }
 
-// SAFETY: every call goes to mimalloc, unchanged and once, and its answer is returned as it is; the counters are not
+// SAFETY: every call goes to jemalloc, unchanged and once, and its answer is returned as it is; the counters are not
 // part of any memory that is given away, and touching them allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { Jemalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe { Jemalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         shrink(layout.size());
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        unsafe { Jemalloc.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         grow(size);
         shrink(layout.size());
         // SAFETY: the caller's promise is the one that is asked for.
-        unsafe { MiMalloc.realloc(block, layout, size) }
+        unsafe { Jemalloc.realloc(block, layout, size) }
     }
 }

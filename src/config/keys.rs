@@ -386,7 +386,7 @@ pub(super) const KEYS: &[Key] = &[
     key!("datacoord.memory.limit", Megabytes, Some((0.0, MAX_MB)), Bytes(config.memory.limit_bytes),
         "Memory that the process may use; 0: the limit of its cgroup, or three quarters of the machine's."),
     key!("datacoord.memory.hugePages", Flag, None, Flag(config.memory.huge_pages),
-        "Let the allocator take huge pages, which make inserts and merges faster. A process that may use less than 1 GB \
+        "Let the allocator take huge pages, which make inserts and merges faster. A process that may use less than 2 GB \
          never takes them."),
     key!("datacoord.ingest.memoryLimit", Megabytes, OR_SHARE, Bytes(config.memory.growing_bytes),
         "Growing segments are sealed, largest first, while they hold more than this; writers wait at twice that. \

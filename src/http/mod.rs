@@ -31,6 +31,7 @@ mod milvus;
 mod origin;
 mod page;
 mod paths;
+mod profile;
 mod request;
 mod router;
 mod serve;

@@ -10,6 +10,8 @@ pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) const READYZ: &str = "/readyz";
 pub(super) const METRICS: &str = "/metrics";
 pub(super) const LOG_LEVEL: &str = "/log/level";
+pub(super) const PROFILE: &str = "/debug/pprof/profile";
+pub(super) const HEAP_PROFILE: &str = "/debug/pprof/heap";
 pub(super) const V2_INSERT: &str = "/v2/vectordb/entities/insert";
 pub(super) const V2_UPSERT: &str = "/v2/vectordb/entities/upsert";
 pub(super) const V2_DELETE: &str = "/v2/vectordb/entities/delete";
@@ -33,7 +35,7 @@ pub(super) const V2_INDEX_LIST: &str = "/v2/vectordb/indexes/list";
 pub(super) const V2_INDEX_DESCRIBE: &str = "/v2/vectordb/indexes/describe";
 pub(super) const V2_INDEX_CREATE: &str = "/v2/vectordb/indexes/create";
 pub(super) const V2_INDEX_DROP: &str = "/v2/vectordb/indexes/drop";
-pub(super) const ROUTES: [&str; 32] = [
+pub(super) const ROUTES: [&str; 34] = [
     COMPACTION,
     COMPACTION_STATE,
     COMPACTION_PLANS,
@@ -44,6 +46,8 @@ pub(super) const ROUTES: [&str; 32] = [
     READYZ,
     METRICS,
     LOG_LEVEL,
+    PROFILE,
+    HEAP_PROFILE,
     V2_INSERT,
     V2_UPSERT,
     V2_DELETE,

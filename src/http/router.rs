@@ -21,10 +21,10 @@ use super::{
     milvus::Milvus,
     origin, page,
     paths::{
-        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, LOG_LEVEL, METRICS, PAGE, PAGE_FILES,
-        PAGE_ROUTES, READYZ, ROUTES, V2_COMPACT, V2_STATE,
+        COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, HEAP_PROFILE, LOG_LEVEL, METRICS, PAGE,
+        PAGE_FILES, PAGE_ROUTES, PROFILE, READYZ, ROUTES, V2_COMPACT, V2_STATE,
     },
-    serve,
+    profile, serve,
     shared::RouteState,
     streams::StreamPlaces,
     v2,
@@ -60,6 +60,8 @@ pub fn router(
         .route(READYZ, get(health::readyz))
         .route(METRICS, get(health::metrics))
         .route(LOG_LEVEL, any(log_level::answer))
+        .route(PROFILE, get(profile::processor))
+        .route(HEAP_PROFILE, get(profile::heap))
         .merge(v2::routes())
         .merge(page::page_routes())
         .fallback(not_found)

@@ -41,7 +41,7 @@ pub fn divide(config: &mut Config) -> Result<(), ConfigError> {
 
 /// A process with less memory takes no huge pages: a huge page stays resident while one byte of it is in use, and each of
 /// some twenty threads holds a few such pages.
-const HUGE_PAGES_FROM_BYTES: u64 = 1 << 30;
+const HUGE_PAGES_FROM_BYTES: u64 = 2 << 30;
 
 /// Turns huge pages off where the settings or the division of memory ask for it. Must run before other threads start:
 /// they inherit the choice.

@@ -1,12 +1,13 @@
 //! Reports of the process about itself: log lines and metrics.
 //!
-//! Must never: use a global, except the one subscriber that [`init`] installs, and its level. Must never make an id or a user's name a
-//! label of a metric, because every new value costs a series for ever: labels are closed sets (states, kinds, reasons,
-//! methods).
+//! Must never: use a global, except the one subscriber that [`init`] installs and its level, and the profiler, of which a
+//! process has one; make an id or a user's name a label of a metric, because every new value costs a series for ever: labels
+//! are closed sets (states, kinds, reasons, methods).
 
 mod error;
 mod log;
 mod metrics;
+pub mod profile;
 mod request_id;
 
 pub use error::TelemetryError;
