@@ -320,7 +320,7 @@ def suites():
                               env=env))
 
     # Our own command line. Its suite with TLS makes no connection with pymilvus.
-    for script in ("commands", "progress", "offline", "documented", "backup"):
+    for script in ("commands", "progress", "offline", "documented", "backup", "stored"):
         found.append(pytest_suite(f"operator/{script}", newest, f"operator/{script}.py", needs=("grpc", "http", "files")))
     found.append(pytest_suite("documented/walks", newest, "documented/walks.py", needs=("grpc", "http"),
                               tools=("curl",)))
