@@ -10,7 +10,7 @@
 #   --server HOST:PORT   (localhost:19530)
 #   --out FILE           where the verdicts go, one test a line (target/milvus-suite/verdicts.tsv)
 #   --beside FILE        verdicts of an earlier run, such as one against the real server
-#   --level TAGS         the suite's tags (all)
+#   --level LEVELS       the suite's levels, such as L0,L1 (all)
 #   --seconds N          the longest time of one test (120)
 #   -k EXPRESSION        only these tests, as in pytest
 set -eu
@@ -53,8 +53,8 @@ rm -f "$report"
 cd "$suite"
 set -- $(printf 'testcases/%s ' "$@")
 status=0
-"$environment/bin/python" -W ignore -m pytest -o addopts= -q -p no:cacheprovider --tb=no \
-    --host "${server%:*}" --port "${server##*:}" --tag "$level" ${only:+-k "$only"} --timeout "$seconds" \
+PYTHONPATH=$here/tools "$environment/bin/python" -W ignore -m pytest -o addopts= -q -p no:cacheprovider --tb=no \
+    --host "${server%:*}" --port "${server##*:}" -p milvus_suite_levels --levels "$level" ${only:+-k "$only"} --timeout "$seconds" \
     --junit-xml "$report" "$@" >"$out.log" 2>&1 || status=$?
 # 1 says that tests failed, and that is the result here.
 if [ "$status" -gt 1 ]; then
