@@ -3,9 +3,13 @@
 
     tools/search.py --endpoint HOST:PORT [--rows 100000] [--dim 128] [--seconds 5]
     tools/search.py --endpoint HOST:PORT --segments 1000,100,10
+    tools/search.py --endpoint HOST:PORT --merges 5
 
 With `--segments` the same rows are flushed as so many segments each time, searched, compacted and searched again: the
 server must not compact by itself (dataCoord.compaction.enableAutoCompaction). Segments of 1,024 rows and more have a graph.
+
+With `--merges` one client searches, alone and then while another collection is merged: each time anew four segments of 128 MB,
+a tenth deleted. Only searches that began and ended within a merge count.
 
 Works against datacoord and against Milvus 2.3.5 alike, so that both can be measured one after the other with the same
 vectors: clusters, not uniform noise. Recall is that of the ten nearest against an exact search in numpy. Needs
@@ -18,8 +22,11 @@ import time
 
 import numpy as np
 from pymilvus import Collection, CollectionSchema, DataType, FieldSchema, connections, utility
+from pymilvus.client.types import State
 
 NAME = "measured_searches"
+MERGED = "merged_meanwhile"
+MERGED_DIM, MERGED_SEGMENTS, MERGED_ROWS = 768, 4, 43_000
 TOP = 10
 INDEXES = [
     ("FLAT", {}, {}),
@@ -127,6 +134,79 @@ def curve(counts, queries, vectors, seconds):
             print(f"| {segments} | {len(vectors) // segments} | " + " | ".join(row) + " |", flush=True)
 
 
+class Searcher(threading.Thread):
+    """One client that searches until it is stopped. `calls` are the moments at which its calls began and ended."""
+
+    def __init__(self, collection, queries, search):
+        super().__init__()
+        self.collection, self.queries, self.search = collection, queries, search
+        self.calls, self.stopping = [], threading.Event()
+
+    def run(self):
+        while not self.stopping.is_set():
+            query = [self.queries[len(self.calls) % len(self.queries)].tolist()]
+            began = time.monotonic()
+            self.collection.search(query, "vector", {"metric_type": "L2", "params": self.search}, TOP)
+            self.calls.append((began, time.monotonic()))
+
+    def within(self, began, ended):
+        """Latencies in milliseconds of the calls of this time."""
+        return [(end - begin) * 1000 for begin, end in self.calls if began <= begin and end <= ended]
+
+
+def merge(random):
+    """Merges fresh segments in the collection `MERGED`. -> when the merge began and ended"""
+    if utility.has_collection(MERGED):
+        utility.drop_collection(MERGED)
+    fields = [FieldSchema("id", DataType.INT64, is_primary=True), FieldSchema("vector", DataType.FLOAT_VECTOR, dim=MERGED_DIM)]
+    collection = Collection(MERGED, CollectionSchema(fields), shards_num=1)
+    vectors = random.normal(size=(1_000, MERGED_DIM)).astype(np.float32).tolist()
+    for segment in range(MERGED_SEGMENTS):
+        keys = range(segment * MERGED_ROWS, (segment + 1) * MERGED_ROWS)
+        for first in range(0, MERGED_ROWS, 1_000):
+            collection.insert([list(keys[first:first + 1_000]), vectors])
+        collection.flush()
+    deleted = list(range(0, MERGED_SEGMENTS * MERGED_ROWS, 10))
+    collection.delete(f"id in {deleted}")
+    collection.flush()
+    began = time.monotonic()
+    collection.compact()
+    # The client's own waiting asks twice a second, and a merge may be shorter.
+    while collection.get_compaction_state().state != State.Completed:
+        time.sleep(0.01)
+    return began, time.monotonic()
+
+
+def beside_merges(rounds, queries, vectors, seconds, random):
+    """Latencies of searches alone, and while merges run."""
+    _, params, search = INDEXES[1]
+    collection = create(vectors.shape[1])
+    insert(collection, vectors, np.arange(len(vectors)))
+    collection.flush()
+    collection.create_index("vector", {"index_type": "HNSW", "metric_type": "L2", "params": params})
+    wait_for_index()
+    collection.load()
+    searcher = Searcher(collection, queries, search)
+    searcher.start()
+    try:
+        time.sleep(seconds)
+        alone = searcher.within(searcher.calls[0][0], time.monotonic())
+        meanwhile, took = [], []
+        for _ in range(rounds):
+            began, ended = merge(random)
+            meanwhile += searcher.within(began, ended)
+            took.append(ended - began)
+    finally:
+        searcher.stopping.set()
+        searcher.join()
+    print("| searches | calls | median ms | p99 ms |")
+    print("|---|---|---|---|")
+    for what, latencies in (("alone", alone), (f"while a merge of {np.median(took):.1f} s runs", meanwhile)):
+        median, worst = np.percentile(latencies, [50, 99])
+        print(f"| {what} | {len(latencies)} | {median:.1f} | {worst:.1f} |")
+    utility.drop_collection(MERGED)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--endpoint", required=True)
@@ -134,6 +214,7 @@ def main():
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--segments", help="comma-separated numbers of segments")
+    parser.add_argument("--merges", type=int, help="measure beside so many merges")
     args = parser.parse_args()
     random = np.random.default_rng(1)
     centres = random.normal(size=(200, args.dim)) * 2
@@ -144,6 +225,10 @@ def main():
     print(utility.get_server_version())
     if args.segments:
         curve([int(count) for count in args.segments.split(",")], queries, vectors, args.seconds)
+        utility.drop_collection(NAME)
+        return
+    if args.merges:
+        beside_merges(args.merges, queries, vectors, args.seconds, random)
         utility.drop_collection(NAME)
         return
     collection = create(args.dim)
