@@ -33,8 +33,12 @@ use self::{
 };
 use crate::{
     background::blocking_threads,
-    config::{LoadedConfig, layers},
-    server, telemetry,
+    client,
+    clock::{Clock, SystemClock},
+    config::{LoadedConfig, TraceConfig, TraceExporter, layers},
+    server,
+    telemetry::{self, Traces},
+    tls::{ClientTls, Trust},
 };
 
 /// Runs the process from its arguments and environment to its exit code.
@@ -115,12 +119,27 @@ fn run_server(place: &PlaceFlags, flags: ServeFlags) -> anyhow::Result<()> {
     let mut sources = place.sources(&flags.layers);
     sources.flags.extend(flags.take_over.map(|run| ("datacoord.storage.takeOver", run)));
     let mut loaded = layers::load(&sources)?;
-    telemetry::init(&loaded.config.log).context("logging")?;
+    let traces = begin_traces(&loaded.config.trace)?;
+    telemetry::init(&loaded.config.log, traces.as_ref()).context("logging")?;
     report_ignored(&loaded);
     server::divide_memory(&mut loaded.config)?;
     let tls = server::load_tls(&loaded.config)?;
     server::choose_page_size(&loaded.config);
-    block_on(server::run(loaded.config, tls, flags.ready_file))
+    let ended = block_on(server::run(loaded.config, tls, flags.ready_file));
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    ended
+}
+
+/// Begins to send spans, if the settings name a collector. With TLS its certificate has to be of an authority that the machine
+/// trusts.
+fn begin_traces(config: &TraceConfig) -> anyhow::Result<Option<Traces>> {
+    let is_secure = config.exporter == TraceExporter::Otlp && config.url().starts_with("https://");
+    let now_s = SystemClock::new().now_ms() / 1000;
+    let tls = is_secure.then(|| ClientTls::new(&Trust::Machine, None, None, now_s));
+    let tls = tls.transpose().context("TLS to trace.otlp.endpoint")?;
+    Ok(Traces::start(config, |url| client::collector(url, tls))?)
 }
 
 fn run_demo(place: &PlaceFlags, flags: DemoFlags) -> anyhow::Result<()> {

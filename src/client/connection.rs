@@ -95,6 +95,20 @@ impl Client {
     }
 }
 
+/// A connection to a collector of OpenTelemetry, which is opened when it is first used. Must be called in a runtime.
+///
+/// # Errors
+/// `Address` if the text is no URL.
+pub fn collector(url: &str, tls: Option<ClientTls>) -> Result<Channel, ClientError> {
+    let target = Endpoint::from_shared(url.to_owned())
+        .map_err(|source| ClientError::Address { endpoint: url.to_owned(), source })?
+        .connect_timeout(CONNECT_TIMEOUT);
+    Ok(match tls {
+        None => target.connect_lazy(),
+        Some(tls) => target.connect_with_connector_lazy(service_fn(move |uri| over_tls(tls.clone(), uri))),
+    })
+}
+
 /// Opens a connection and makes its handshake.
 async fn over_tls(tls: ClientTls, uri: Uri) -> Result<TokioIo<TlsStream<TcpStream>>, io::Error> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');

@@ -15,6 +15,7 @@ use super::{
         Unit::{Bytes, Count, Flag, Megabytes, Milliseconds, Ratio, Seconds, Secret, Text},
     },
     tls::TlsMode,
+    trace::TraceExporter,
     windows::Windows,
 };
 
@@ -330,6 +331,32 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     },
+    Key {
+        name: "trace.exporter",
+        aliases: &[],
+        unit: Text,
+        range: None,
+        choices: &["noop", "stdout", "otlp"],
+        doc: "Spans of calls and plans go to a collector of OpenTelemetry (otlp), or nowhere.",
+        get: |draft| {
+            Setting::Text(match draft.config.trace.exporter {
+                TraceExporter::None => "noop".to_owned(),
+                TraceExporter::Otlp => "otlp".to_owned(),
+            })
+        },
+        set: |draft, setting| {
+            draft.config.trace.exporter = match setting {
+                Setting::Text(text) if text == "otlp" => TraceExporter::Otlp,
+                _ => TraceExporter::None,
+            };
+            Ok(())
+        },
+    },
+    key!("trace.sampleFraction", Ratio, Some((0.0, 1.0)), Ratio(config.trace.sample_fraction),
+        "Part of the traces that is sent; calls with a trace of their client follow the client's choice."),
+    key!("trace.otlp.endpoint", Text, None, Text(config.trace.otlp_endpoint),
+        "The collector's port for gRPC, such as collector:4317, or its URL."),
+    key!("trace.otlp.secure", Flag, None, Flag(config.trace.otlp_secure), "TLS to an endpoint that is no URL."),
     path!("queryNode.mmapDirPath", query.mapped_indexes,
         "Folder on a local disk: open indexes are mapped from files in it, so that the kernel can take their memory back. \
          They count towards datacoord.vectorCache.memoryLimit all the same. Empty: they are in memory."),

@@ -13,7 +13,7 @@
 //!   raw                        settings while layers are applied
 //!   validate                   rules over several settings
 //! settings                     Config, by section:
-//!   access   server   tls   storage   ingest   compaction   budget   windows
+//!   access   server   tls   trace   storage   ingest   compaction   budget   windows
 //!   secret                     text that is never printed
 //! milvus_yaml                  settings as YAML
 //! machine                      memory that the process may use
@@ -39,6 +39,7 @@ mod spelling;
 mod stock;
 mod storage;
 mod tls;
+mod trace;
 mod validate;
 mod windows;
 
@@ -54,6 +55,7 @@ pub use server::{LimitsConfig, LogConfig, LogFormat, QueryConfig, ServerConfig};
 pub use settings::Config;
 pub use storage::{BinlogConfig, S3Config, StorageConfig, StorageKind};
 pub use tls::{TlsConfig, TlsMode};
+pub use trace::{TraceConfig, TraceExporter};
 pub use validate::check_level;
 pub use windows::Windows;
 

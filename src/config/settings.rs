@@ -8,6 +8,7 @@ use super::{
     server::{LimitsConfig, LogConfig, QueryConfig, ServerConfig},
     storage::{BinlogConfig, StorageConfig},
     tls::TlsConfig,
+    trace::TraceConfig,
 };
 
 /// All settings of a process.
@@ -30,6 +31,7 @@ pub struct Config {
     pub scrub: ScrubConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,
+    pub trace: TraceConfig,
 }
 
 impl Config {

@@ -83,6 +83,14 @@ fn keys_have_milvus_units() {
         ("proxy.maxUsernameLength", "16", |c| c.access.max_username_length.to_string(), "16"),
         ("proxy.maxUserNum", "7", |c| c.access.max_users.to_string(), "7"),
         ("proxy.maxRoleNum", "8", |c| c.access.max_roles.to_string(), "8"),
+        (
+            "trace.exporter",
+            "otlp, otlp: { endpoint: 'collector:4317', secure: false }",
+            |c| c.trace.url(),
+            "http://collector:4317",
+        ),
+        ("trace.exporter", "stdout", |c| format!("{:?}", c.trace.exporter), "None"),
+        ("trace.sampleFraction", "0.5", |c| c.trace.sample_fraction.to_string(), "0.5"),
         ("dataCoord.segment.maxSize", "1024", |c| c.compaction.max_segment_bytes.to_string(), "1073741824"),
         ("dataCoord.segment.maxSize", "1024", |c| c.ingest.max_segment_bytes.to_string(), "1073741824"),
         ("dataCoord.segment.maxSize", "64KB", |c| c.ingest.max_segment_bytes.to_string(), "65536"),
@@ -140,7 +148,7 @@ fn every_key_reaches_a_setting_of_its_own() {
             setting::Setting::Count(n) => setting::Setting::Count(n + 1),
             setting::Setting::Bytes(n) => setting::Setting::Bytes(n + 1),
             setting::Setting::Time(t) => setting::Setting::Time(t + Duration::from_secs(1)),
-            setting::Setting::Ratio(r) => setting::Setting::Ratio(r / 2.0),
+            setting::Setting::Ratio(r) => setting::Setting::Ratio(r / 2.0 + 0.07),
             setting::Setting::Text(_) if key.name.ends_with(".address") => setting::Setting::Text("10.1.2.3".into()),
             setting::Setting::Text(_) if key.name.ends_with(".acceptLoss") => {
                 setting::Setting::Text("67e55044-10b1-426f-9247-bb680e5fe0c8".into())
@@ -148,6 +156,7 @@ fn every_key_reaches_a_setting_of_its_own() {
             setting::Setting::Text(_) if key.name.ends_with(".windows") => setting::Setting::Text("22:00-06:00".into()),
             setting::Setting::Text(_) if key.name == "datacoord.http.tls" => setting::Setting::Text("off".into()),
             setting::Setting::Secret(s) => setting::Setting::Secret(Secret::new(format!("{}x", s.expose()))),
+            setting::Setting::Text(t) if t == "noop" => setting::Setting::Text("otlp".into()),
             setting::Setting::Text(t) if t == "text" => setting::Setting::Text("json".into()),
             setting::Setting::Text(t) => setting::Setting::Text(t + "x"),
         };

@@ -6,6 +6,7 @@ use super::{
     settings::Config,
     storage::StorageKind,
     tls::TlsMode::{Mutual, OneWay},
+    trace::TraceExporter,
 };
 
 /// No part works with less. Zero is allowed: it means a share of the total.
@@ -81,6 +82,9 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
             "minio.bucketName is {:?} and minio.rootPath is {:?}: a bucket has no slash, a path no ..",
             s3.bucket, s3.root_path
         ));
+    }
+    if config.trace.exporter == TraceExporter::Otlp && config.trace.otlp_endpoint.is_empty() {
+        return contradiction("trace.otlp.endpoint is empty: trace.exporter otlp needs it".to_owned());
     }
     let level = &config.log.level;
     if let Err(reason) = check_level(level) {

@@ -24,7 +24,7 @@ use tracing::{Instrument as _, field};
 use crate::{
     connections::Peer,
     error::{MAX_TEXT_BYTES, cut},
-    telemetry::{CallOutcome, Metrics, request_id},
+    telemetry::{CallOutcome, Metrics, follow, request_id},
 };
 
 #[derive(Debug, Clone)]
@@ -69,9 +69,12 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));
-        let span = tracing::info_span!("call", id = request_id(request.headers()), user = field::Empty, peer);
-        let path = request.uri().path();
-        let mut call = InFlight::new(path, self.methods.contains(path), Arc::clone(&self.metrics));
+        let (path, id) = (request.uri().path(), request_id(request.headers()));
+        let is_known = self.methods.contains(path);
+        let method = if is_known { path.trim_start_matches('/') } else { "other" };
+        let span = tracing::info_span!("call", id, method, user = field::Empty, peer);
+        follow(&span, request.headers());
+        let mut call = InFlight::new(path, is_known, Arc::clone(&self.metrics));
         let (answer, size_key) = (self.inner.call(request), self.size_key);
         let answered = async move {
             let mut response = answer.await?;

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     connections::Peer,
     standalone::Standalone,
-    telemetry::{Metrics, request_id},
+    telemetry::{Metrics, follow, request_id},
 };
 
 /// All routes, for [`super::serve`]. Calls `refresh` before the metrics are answered.
@@ -100,13 +100,12 @@ async fn count(State(shared): State<RouteState>, request: Request, next: Next) -
     let route = routes.find(|route| **route == path).copied().unwrap_or(rest);
     let begun = Instant::now();
     let peer = request.extensions().get::<Peer>().map(|peer| field::display(peer.address));
-    let span = tracing::info_span!("request", id = request_id(request.headers()), user = field::Empty, peer);
+    let span = tracing::info_span!("request", id = request_id(request.headers()), route, user = field::Empty, peer);
+    follow(&span, request.headers());
     let response = next.run(request).instrument(span.clone()).await;
     let took = begun.elapsed();
     shared.metrics.http.duration.with([route]).observe(took.as_secs_f64());
-    span.in_scope(|| {
-        tracing::debug!(route, code = response.status().as_u16(), ms = took.as_millis() as u64, "answered")
-    });
+    span.in_scope(|| tracing::debug!(code = response.status().as_u16(), ms = took.as_millis() as u64, "answered"));
     let code = match response.status().as_u16() {
         200 => "200",
         400 => "400",

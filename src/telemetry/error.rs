@@ -11,6 +11,8 @@ pub enum TelemetryError {
     Level { level: String, reason: String },
     #[error("the level of the log can't be changed: {0}")]
     Reload(reload::Error),
+    #[error("spans can't be sent to {url:?} (trace.otlp.endpoint): {reason}")]
+    Exporter { url: String, reason: String },
     #[error("logging is set up already")]
     Twice,
     #[error("metric {name}: {source}")]
@@ -20,7 +22,7 @@ pub enum TelemetryError {
 impl Classify for TelemetryError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Level { .. } => ErrorKind::Invalid,
+            Self::Level { .. } | Self::Exporter { .. } => ErrorKind::Invalid,
             Self::Reload(_) | Self::Twice | Self::Metric { .. } => ErrorKind::Internal,
         }
     }

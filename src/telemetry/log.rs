@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use super::error::TelemetryError;
+use super::{error::TelemetryError, traces::Traces};
 use crate::config::{LogConfig, LogFormat, check_level};
 
 /// A longer level comes from no person.
@@ -80,23 +80,19 @@ pub fn log_level() -> Option<&'static LogLevel> {
     LEVEL.get()
 }
 
-/// Sends log lines to standard error, because standard output is for the answers of the command line.
-pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let lines = tracing_subscriber::fmt().with_env_filter(filter(&config.level)?).with_writer(std::io::stderr);
-    let level = match config.format {
-        LogFormat::Text => {
-            let lines = lines.with_ansi(false).with_filter_reloading();
-            let handle = lines.reload_handle();
-            lines.try_init().map_err(|_| TelemetryError::Twice)?;
-            LogLevel::new(&config.level, move |filter| handle.reload(filter).map_err(TelemetryError::Reload))
-        }
-        LogFormat::Json => {
-            let lines = lines.json().flatten_event(true).with_filter_reloading();
-            let handle = lines.reload_handle();
-            lines.try_init().map_err(|_| TelemetryError::Twice)?;
-            LogLevel::new(&config.level, move |filter| handle.reload(filter).map_err(TelemetryError::Reload))
-        }
+/// Sends log lines to standard error, because standard output is for the answers of the command line, and spans to where
+/// `traces` sends them.
+pub fn init(config: &LogConfig, traces: Option<&Traces>) -> Result<(), TelemetryError> {
+    let (shown, handle) = reload::Layer::new(filter(&config.level)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let lines = lines.with_filter(shown);
+    let subscriber = tracing_subscriber::registry().with(lines).with(traces.map(Traces::layer));
+    subscriber.try_init().map_err(|_| TelemetryError::Twice)?;
+    let level = LogLevel::new(&config.level, move |filter| handle.reload(filter).map_err(TelemetryError::Reload));
     LEVEL.set(level).map_err(|_| TelemetryError::Twice)
 }
 

@@ -1,4 +1,4 @@
-//! Reports of the process about itself: log lines and metrics.
+//! Reports of the process about itself: log lines, spans, metrics and profiles.
 //!
 //! Must never: use a global, except the one subscriber that [`init`] installs and its level, and the profiler, of which a
 //! process has one; make an id or a user's name a label of a metric, because every new value costs a series for ever: labels
@@ -9,6 +9,7 @@ mod log;
 mod metrics;
 pub mod profile;
 mod request_id;
+mod traces;
 
 pub use error::TelemetryError;
 pub use log::{LogLevel, init, log_level};
@@ -18,3 +19,4 @@ pub use metrics::{
     ProcessMetrics, StorageMetrics, WalMetrics, catch_up,
 };
 pub use request_id::request_id;
+pub use traces::{Traces, follow};

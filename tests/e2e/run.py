@@ -322,6 +322,8 @@ def suites():
     # Our own command line. Its suite with TLS makes no connection with pymilvus.
     for script in ("commands", "progress", "offline", "documented", "backup", "stored"):
         found.append(pytest_suite(f"operator/{script}", newest, f"operator/{script}.py", needs=("grpc", "http", "files")))
+    found.append(pytest_suite("operator/traces", newest, "operator/traces.py", needs=("grpc", "http", "files"),
+                              tools=("openssl",)))
     found.append(pytest_suite("documented/walks", newest, "documented/walks.py", needs=("grpc", "http"),
                               tools=("curl",)))
     found.append(pytest_suite("documented/rest", newest, "documented/rest.py", needs=("grpc", "http"), tools=("curl",)))
