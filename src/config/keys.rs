@@ -386,6 +386,9 @@ pub(super) const KEYS: &[Key] = &[
             Ok(())
         },
     },
+    key!("datacoord.http.names", Text, None, Text(config.server.http_names),
+        "Names with a dot, separated by commas, under which browsers reach the HTTP port while it has neither users nor \
+         TLS; addresses and names without a dot need no entry."),
     key!("datacoord.http.openMetrics", Flag, None, Flag(config.server.open_metrics),
         "/metrics needs neither a login nor, in mutual TLS, a certificate."),
     key!("datacoord.tls.reloadInterval", Seconds, Some((0.1, 86_400.0)), Time(config.tls.reload_interval),

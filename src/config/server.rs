@@ -11,6 +11,8 @@ pub struct ServerConfig {
     pub data_dir: PathBuf,
     pub grpc_listen: SocketAddr,
     pub http_listen: SocketAddr,
+    /// Names with a dot, separated by commas, under which browsers reach the HTTP port.
+    pub http_names: String,
     /// Metrics need neither a login nor a certificate.
     pub open_metrics: bool,
     /// First part of every channel name.
@@ -35,6 +37,7 @@ impl Default for ServerConfig {
             data_dir: PathBuf::from("./data"),
             grpc_listen: SocketAddr::from(([0, 0, 0, 0], 19530)),
             http_listen: SocketAddr::from(([0, 0, 0, 0], 9091)),
+            http_names: String::new(),
             open_metrics: true,
             channel_prefix: "by-dev".to_owned(),
             max_request_bytes: 64 * MIB,

@@ -19,7 +19,8 @@ use super::{
     control::ControlService,
     guard, health, log_level,
     milvus::Milvus,
-    origin, page,
+    origin::{self, OwnNames},
+    page,
     paths::{
         COMPACTION, COMPACTION_PLANS, COMPACTION_STATE, HEALTH, HEALTHZ, HEAP_PROFILE, LOG_LEVEL, METRICS, PAGE,
         PAGE_FILES, PAGE_ROUTES, PROFILE, READYZ, ROUTES, V2_COMPACT, V2_STATE,
@@ -45,6 +46,7 @@ pub fn router(
     bounds: RequestBounds,
 ) -> Router {
     show_routes(&metrics);
+    let own = OwnNames::new(standalone.config());
     let (large, growth) = (bounds.large.clone(), bounds.growth.clone());
     let streams = StreamPlaces::new(bounds.streams);
     let refresh = Arc::new(refresh);
@@ -71,7 +73,7 @@ pub fn router(
         .layer(middleware::from_fn(move |request, next| serve::read_body(bounds.clone(), request, next)))
         // Before the body is read: it takes memory.
         .layer(middleware::from_fn_with_state(shared.clone(), guard::check))
-        .layer(middleware::from_fn(origin::check))
+        .layer(middleware::from_fn_with_state(own, origin::check))
         .layer(middleware::from_fn_with_state(shared.clone(), count))
         .with_state(shared)
 }

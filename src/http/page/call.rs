@@ -40,7 +40,7 @@ impl PageCall {
         method: &'static str,
         message: T,
         call: impl FnOnce(&'s ControlCalls, Request<T>) -> BoxFuture<'s, Result<tonic::Response<R>, Status>>,
-    ) -> Result<R, PageFault> {
+    ) -> Result<R, Box<Status>> {
         let control = &self.shared.control;
         let mut request = Request::new(message);
         (control.let_in)(request.extensions_mut(), method, self.caller.clone());

@@ -106,8 +106,7 @@ impl PageStream {
         (self.last_overview, self.next_overview) = (Some(now), now + EVERY);
         match asked {
             Ok(overview) => written("overview", &overview),
-            Err(PageFault::Failed(status)) => end(status.message()),
-            Err(fault) => end(&format!("{fault:?}")),
+            Err(status) => end(status.message()),
         }
     }
 

@@ -25,7 +25,11 @@ const MOST_GARBAGE: i32 = 100;
 /// `GET /api/v2/overview`
 pub(super) async fn overview(call: PageCall) -> Response {
     let request = GetOverviewRequest::default();
-    answered(call.ask("GetOverview", request, |control, request| control.get_overview(request)).await)
+    answered(
+        call.ask("GetOverview", request, |control, request| control.get_overview(request))
+            .await
+            .map_err(PageFault::from),
+    )
 }
 
 /// `GET /api/v2/segments?collection_id=…`, in pages.
@@ -38,7 +42,7 @@ pub(super) async fn segments(call: PageCall, OriginalUri(uri): OriginalUri) -> R
             page_size: params.page_size()?,
             page_token: params.page_token,
         };
-        call.ask("ListSegments", request, |control, request| control.list_segments(request)).await
+        Ok(call.ask("ListSegments", request, |control, request| control.list_segments(request)).await?)
     };
     answered(asked.await)
 }
@@ -52,10 +56,14 @@ pub(super) async fn explain(call: PageCall, OriginalUri(uri): OriginalUri) -> Re
     if params.collection_id != 0 {
         let request = ExplainCollectionRequest { collection: Some(collection(params.collection_id)), max_segments: 1 };
         let asked = call.ask("ExplainCollection", request, |control, request| control.explain_collection(request));
-        return answered(asked.await);
+        return answered(asked.await.map_err(PageFault::from));
     }
     let request = ExplainSegmentRequest { segment_id: params.segment_id };
-    answered(call.ask("ExplainSegment", request, |control, request| control.explain_segment(request)).await)
+    answered(
+        call.ask("ExplainSegment", request, |control, request| control.explain_segment(request))
+            .await
+            .map_err(PageFault::from),
+    )
 }
 
 /// The nearest ancestors, and the number of all.
@@ -90,7 +98,7 @@ pub(super) async fn jobs(call: PageCall, OriginalUri(uri): OriginalUri) -> Respo
             page_token: params.page_token,
             ..ListCompactionsRequest::default()
         };
-        call.ask("ListCompactions", request, |control, request| control.list_compactions(request)).await
+        Ok(call.ask("ListCompactions", request, |control, request| control.list_compactions(request)).await?)
     };
     answered(asked.await)
 }
@@ -119,7 +127,11 @@ pub(super) async fn job(call: PageCall, OriginalUri(uri): OriginalUri) -> Respon
 /// `GET /api/v2/garbage`: a dry run. It lists the store, so the page asks for it only when it is told to.
 pub(super) async fn garbage(call: PageCall) -> Response {
     let request = CollectGarbageRequest { dry_run: true, max_items: MOST_GARBAGE };
-    answered(call.ask("CollectGarbage", request, |control, request| control.collect_garbage(request)).await)
+    answered(
+        call.ask("CollectGarbage", request, |control, request| control.collect_garbage(request))
+            .await
+            .map_err(PageFault::from),
+    )
 }
 
 /// A dry run in sums: its lists are as long as the collection.
@@ -177,7 +189,7 @@ pub(super) async fn plan(call: PageCall, headers: HeaderMap, body: ReceivedBody)
 pub(super) async fn compact(call: PageCall, headers: HeaderMap, body: ReceivedBody) -> Response {
     let asked = async {
         let request = manual(&of_body(&headers, body)?);
-        call.ask("ManualCompaction", request, |control, request| control.manual_compaction(request)).await
+        Ok(call.ask("ManualCompaction", request, |control, request| control.manual_compaction(request)).await?)
     };
     answered(asked.await)
 }
@@ -191,7 +203,7 @@ pub(super) async fn cancel(call: PageCall, headers: HeaderMap, body: ReceivedBod
             _ => return Err(PageFault::Unreadable("expected one of job_id and plan_id".to_owned())),
         };
         let request = CancelCompactionRequest { target: Some(target), by: call.orderer() };
-        call.ask("CancelCompaction", request, |control, request| control.cancel_compaction(request)).await
+        Ok(call.ask("CancelCompaction", request, |control, request| control.cancel_compaction(request)).await?)
     };
     answered(asked.await)
 }
@@ -201,7 +213,7 @@ pub(super) async fn pause(call: PageCall, headers: HeaderMap, body: ReceivedBody
     let asked = async {
         let scope = of_body::<ScopeParams>(&headers, body)?.scope()?;
         let request = PauseCompactionRequest { scope: Some(scope), by: call.orderer() };
-        call.ask("PauseCompaction", request, |control, request| control.pause_compaction(request)).await
+        Ok(call.ask("PauseCompaction", request, |control, request| control.pause_compaction(request)).await?)
     };
     answered(asked.await)
 }
@@ -211,7 +223,7 @@ pub(super) async fn resume(call: PageCall, headers: HeaderMap, body: ReceivedBod
     let asked = async {
         let scope = of_body::<ScopeParams>(&headers, body)?.scope()?;
         let request = ResumeCompactionRequest { scope: Some(scope) };
-        call.ask("ResumeCompaction", request, |control, request| control.resume_compaction(request)).await
+        Ok(call.ask("ResumeCompaction", request, |control, request| control.resume_compaction(request)).await?)
     };
     answered(asked.await)
 }
@@ -221,7 +233,7 @@ pub(super) async fn throttle(call: PageCall, headers: HeaderMap, body: ReceivedB
     let asked = async {
         let ThrottleParams { mb_per_second } = of_body(&headers, body)?;
         let request = SetThrottleRequest { mb_per_second };
-        call.ask("SetThrottle", request, |control, request| control.set_throttle(request)).await
+        Ok(call.ask("SetThrottle", request, |control, request| control.set_throttle(request)).await?)
     };
     answered(asked.await)
 }

@@ -302,6 +302,31 @@ async fn another_site_can_order_nothing() {
     assert_eq!(page.world.coordinator.pauses(), crate::model::Pauses::default());
 }
 
+/// A site that lets its own name lead here has the right origin. Its name is not ours.
+#[tokio::test]
+async fn a_site_with_our_address_reads_and_orders_nothing() {
+    let page = Page::new().await;
+    let ask = async |method: &str, path: &str, host: &str, origin: bool| {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
+        if origin {
+            request = request.header(header::ORIGIN, format!("http://{host}"));
+        }
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(Body::from("{}")).unwrap();
+        page.send(request).await.status()
+    };
+    const EVIL: &str = "rebound.example:9091";
+    for path in paths::PAGE_ROUTES {
+        assert_eq!(ask("GET", path, EVIL, false).await, StatusCode::FORBIDDEN, "{path}");
+    }
+    for path in [paths::API_PAUSE, paths::V2_QUERY, paths::COMPACTION] {
+        assert_eq!(ask("POST", path, EVIL, true).await, StatusCode::FORBIDDEN, "{path}");
+        assert_ne!(ask("POST", path, "here:9091", true).await, StatusCode::FORBIDDEN, "{path}");
+    }
+    // Clients that are no browser use what names they like.
+    assert_ne!(ask("POST", paths::V2_QUERY, EVIL, false).await, StatusCode::FORBIDDEN);
+    assert_eq!(ask("GET", paths::METRICS, EVIL, false).await, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn rights_are_those_of_the_calls() {
     let page = Page::with_users().await;
