@@ -1,6 +1,7 @@
 //! Holds the direction of dependencies: a module uses only modules of rows above its own, and in its own row only what
 //! is drawn here. Reads the source text; every path that begins with `crate::` counts.
 
+mod fuzzing;
 mod imports;
 mod names;
 mod reliability;
