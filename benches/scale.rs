@@ -140,6 +140,8 @@ fn segment(id: i64, group: &Arc<Group>, place: i64) -> Segment {
 
 /// Writes the state through the catalog, as a server would.
 async fn generate(dir: &Path, size: Size) -> Catalog {
+    // The first start of a server marks its store and its log.
+    start(dir).await.shutdown().await;
     let catalog = Catalog::open(Arc::new(RedbStore::open(dir).unwrap())).await.unwrap();
     let mut txn = catalog.txn();
     txn.put_database(&Database { name: "default".to_owned(), created_at: Timestamp(1) });
@@ -201,23 +203,27 @@ async fn generate(dir: &Path, size: Size) -> Catalog {
     catalog
 }
 
-async fn measure(dir: &Path, size: Size) {
-    let moments = Moments::default();
-    tracing_subscriber::registry().with(moments.clone().with_filter(LevelFilter::INFO)).init();
+/// A server that neither compacts nor collects by itself.
+async fn start(dir: &Path) -> Arc<Standalone> {
     let mut config = Config::default();
     config.server.data_dir = dir.to_owned();
     config.compaction.global_interval = Duration::from_secs(86_400);
     config.gc.enabled = false;
-    let begun = Instant::now();
-    let standalone = Standalone::start(Parts {
+    let parts = Parts {
         config: Arc::new(config.clone()),
         clock: Arc::new(SystemClock::new()),
         metrics: Arc::new(Metrics::new(prometheus::Registry::new()).unwrap()),
         meta: Arc::new(RedbStore::open(dir).unwrap()),
         store: SegmentStore::open(&config.storage, dir).unwrap(),
-    })
-    .await
-    .unwrap();
+    };
+    Standalone::start(parts).await.unwrap()
+}
+
+async fn measure(dir: &Path, size: Size) {
+    let moments = Moments::default();
+    tracing_subscriber::registry().with(moments.clone().with_filter(LevelFilter::INFO)).init();
+    let begun = Instant::now();
+    let standalone = start(dir).await;
     let coordinator = Arc::clone(standalone.coordinator());
     report("restart to serving", begun.elapsed(), "3 s");
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

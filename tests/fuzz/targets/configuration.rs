@@ -71,6 +71,8 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         with("minio: { address: 'https://host:9000', useSSL: true }\ncommon: { storageType: minio }\n"),
         with("datacoord:\n  compaction:\n    windows: 22:00-06:00, 12:00-13:00\n  memory: { limit: 512 }\n"),
         with("proxy: { port: 0, maxNameLength: 255 }\nquotaAndLimits: { limits: { maxQueryResultWindow: 16384 } }\n"),
+        // A character that YAML and Rust escape differently.
+        b"\x01f:a &Gk=\n?\nk ]\xb5\x1d:[v\n".to_vec(),
         with("a: &x [1, *x]\nb: !!binary aGk=\n? [k]\n: v\n"),
         [&[1, 1, 3, 0], &b"512"[..], b"log: { level: debug, format: json }\n"].concat(),
     ]
