@@ -85,9 +85,9 @@ def cells(collection, queries, nearest, search, expr, seconds):
     return measured
 
 
-def wait_for_index():
+def wait_for_index(name=NAME):
     while True:
-        progress = utility.index_building_progress(NAME)
+        progress = utility.index_building_progress(name)
         if progress["indexed_rows"] >= progress["total_rows"]:
             return
         time.sleep(0.05)
@@ -160,6 +160,8 @@ def merge(random):
         utility.drop_collection(MERGED)
     fields = [FieldSchema("id", DataType.INT64, is_primary=True), FieldSchema("vector", DataType.FLOAT_VECTOR, dim=MERGED_DIM)]
     collection = Collection(MERGED, CollectionSchema(fields), shards_num=1)
+    # Milvus merges only segments that have their index.
+    collection.create_index("vector", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
     vectors = random.normal(size=(1_000, MERGED_DIM)).astype(np.float32).tolist()
     for segment in range(MERGED_SEGMENTS):
         keys = range(segment * MERGED_ROWS, (segment + 1) * MERGED_ROWS)
@@ -169,6 +171,7 @@ def merge(random):
     deleted = list(range(0, MERGED_SEGMENTS * MERGED_ROWS, 10))
     collection.delete(f"id in {deleted}")
     collection.flush()
+    wait_for_index(MERGED)
     began = time.monotonic()
     collection.compact()
     # The client's own waiting asks twice a second, and a merge may be shorter.
