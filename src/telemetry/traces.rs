@@ -88,7 +88,7 @@ impl Traces {
         Ok(Some(Self { provider, runtime }))
     }
 
-    /// What a subscriber needs to send its spans.
+    /// The layer with which a subscriber sends its spans.
     pub(super) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         let layer: OpenTelemetryLayer<S, SdkTracer> = tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("datacoord"))

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use super::rust_files;
 
-/// What every program has, and the modules of the targets themselves.
+/// Names that are in scope in every crate.
 const NOT_LISTED: &[&str] = &["std", "core", "alloc", "crate", "self", "super"];
 
 #[test]

@@ -4,13 +4,14 @@ use std::{collections::HashMap, ffi::CString, io, os::unix::ffi::OsStrExt, time:
 
 use tikv_jemalloc_ctl::raw;
 
-use super::{ProfileError, pprof::ProfileBuilder};
+use super::{error::ProfileError, pprof::ProfileBuilder, turn::ProfileTurn};
 
 /// Functions of the allocator, where the stack of each sample ends.
 const ALLOCATOR: &str = "_rjem_.*|[a-z_]*alloc|.*GlobalAlloc>::.*";
 
-/// Samples for `length`, unless the process samples from its start. Sampling ends with it, and when the caller gives up.
-pub(super) async fn profile(length: Duration) -> Result<Vec<u8>, ProfileError> {
+/// Samples for the length of the turn, unless the process samples from its start. Sampling ends with it, and when the caller gives up.
+pub(super) async fn profile(turn: ProfileTurn) -> Result<Vec<u8>, ProfileError> {
+    let length = turn.length;
     // SAFETY: the allocator documents a bool.
     if !unsafe { raw::read(b"opt.prof\0") }.map_err(failed)? {
         return Err(ProfileError::NoHeap);
@@ -22,7 +23,9 @@ pub(super) async fn profile(length: Duration) -> Result<Vec<u8>, ProfileError> {
     }
     // It reads the symbols of the program, which takes a while.
     let encoded = tokio::task::spawn_blocking(move || {
-        let dump = sampling.dump()?;
+        let dump = sampling.dump();
+        drop((sampling, turn));
+        let dump = dump?;
         encode(&dump, length).ok_or_else(|| ProfileError::Failed("the allocator's own format is another".to_owned()))
     });
     encoded.await.map_err(failed)?

@@ -8,22 +8,17 @@ mod cpu;
 mod error;
 mod heap;
 mod pprof;
-
-use std::time::Duration;
+mod turn;
 
 pub use error::{ProfileError, SECONDS};
-use tokio::sync::{Mutex, MutexGuard};
-
-/// Signals and the sampling of the allocator belong to the whole process.
-static TAKEN: Mutex<()> = Mutex::const_new(());
+use turn::ProfileTurn;
 
 /// The processor time of the next `seconds`, by function: a `Profile` of pprof.
 ///
 /// # Errors
 /// `seconds` outside of [`SECONDS`]; another profile; no timer.
 pub async fn processor_profile(seconds: u64) -> Result<Vec<u8>, ProfileError> {
-    let (_taken, length) = begin(seconds)?;
-    cpu::profile(length).await
+    cpu::profile(ProfileTurn::begin(seconds)?).await
 }
 
 /// Memory that is allocated in the next `seconds` and held at their end, by function: a `Profile` of pprof. A
@@ -32,14 +27,5 @@ pub async fn processor_profile(seconds: u64) -> Result<Vec<u8>, ProfileError> {
 /// # Errors
 /// `seconds` outside of [`SECONDS`]; another profile; an allocator that does not sample.
 pub async fn heap_profile(seconds: u64) -> Result<Vec<u8>, ProfileError> {
-    let (_taken, length) = begin(seconds)?;
-    heap::profile(length).await
-}
-
-fn begin(seconds: u64) -> Result<(MutexGuard<'static, ()>, Duration), ProfileError> {
-    if !SECONDS.contains(&seconds) {
-        return Err(ProfileError::Seconds(seconds));
-    }
-    let taken = TAKEN.try_lock().map_err(|_| ProfileError::Busy)?;
-    Ok((taken, Duration::from_secs(seconds)))
+    heap::profile(ProfileTurn::begin(seconds)?).await
 }

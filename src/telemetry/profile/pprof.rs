@@ -30,7 +30,7 @@ struct Profile {
     period: i64,
 }
 
-/// What a number counts, and its unit.
+/// The kind of a number, and its unit.
 #[derive(Clone, Copy, PartialEq, Message)]
 struct ValueType {
     #[prost(int64, tag = "1")]
@@ -86,7 +86,7 @@ struct CodeFunction {
     filename: i64,
 }
 
-/// What a number of a profile counts, and its unit.
+/// The kind of a number of a profile, and its unit.
 pub(super) type ProfileValue = (&'static str, &'static str);
 
 /// Collects the stacks of a profile.
