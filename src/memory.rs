@@ -12,11 +12,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::{Classify, ErrorKind};
 
 mod growth;
+mod spare;
 
 pub use growth::{Extra, Growth};
+pub use spare::Spare;
 
 /// Bytes of one permit of a pool.
 const UNIT: u64 = 1 << 10;
+
+/// The part of a pool that memory which only saves work may take at most, in quarters.
+const SPARE_QUARTERS: usize = 3;
 
 /// A pool has fewer bytes than are needed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,8 @@ impl Classify for Full {
 #[derive(Debug, Clone)]
 pub struct Pool {
     units: Arc<Semaphore>,
+    /// Permits for memory that only saves work; the same number of `units` is taken with them.
+    spare: Arc<Semaphore>,
     limit_units: u32,
     key: &'static str,
 }
@@ -54,7 +61,12 @@ impl Pool {
     /// `key` is the setting that `limit_bytes` comes from, for messages.
     pub fn new(key: &'static str, limit_bytes: u64) -> Self {
         let limit_units = (limit_bytes / UNIT).clamp(1, u64::from(u32::MAX / 2)) as u32;
-        Self { units: Arc::new(Semaphore::new(limit_units as usize)), limit_units, key }
+        Self {
+            units: Arc::new(Semaphore::new(limit_units as usize)),
+            spare: Arc::new(Semaphore::new(limit_units as usize * SPARE_QUARTERS / 4)),
+            limit_units,
+            key,
+        }
     }
 
     pub fn limit_bytes(&self) -> u64 {

@@ -2,10 +2,13 @@
 //!
 //! Must never: wait for memory. A read that waits holds memory that others wait for.
 
+use std::sync::Arc;
+
 use super::{QueryError, RowSource, SearchCores};
 use crate::{
-    memory::{Account, Full, Lent},
+    memory::{Account, Full, Lent, Spare},
     model::FieldId,
+    storage::OpenIndex,
 };
 
 /// Limits of one read.
@@ -34,20 +37,22 @@ impl QueryLimits {
         self.memory.as_ref().map(|account| account.lend(bytes)).transpose()
     }
 
-    /// Lets a source keep columns in memory. One column is made at a time, so the largest counts.
-    pub(super) async fn keep(&self, source: &dyn RowSource, fields: &[FieldId]) {
-        let mut held = 0;
-        let mut reserve = |bytes| self.reserve(&mut held, bytes);
-        source.keep(fields, &mut reserve).await;
+    /// Memory that only saves work: of columns, deletes and indexes while they are brought into the cache, which counts
+    /// them from then on.
+    pub(super) fn spare(&self) -> Spare {
+        self.memory.as_ref().map_or_else(Spare::default, Spare::beside)
     }
 
-    /// Counts memory that is used again and again, if there is room: `held` bytes were counted for it so far.
-    pub(super) fn reserve(&self, held: &mut u64, bytes: u64) -> bool {
-        let has_room = self.hold(bytes.saturating_sub(*held)).is_ok();
-        if has_room {
-            *held = bytes.max(*held);
-        }
-        has_room
+    /// Lets a source keep columns in memory. One column is made at a time, so the largest counts.
+    pub(super) async fn keep(&self, source: &dyn RowSource, fields: &[FieldId]) {
+        let mut spare = self.spare();
+        source.keep(fields, &mut |bytes| spare.reach(bytes)).await;
+    }
+
+    /// The index of a field, if the source has one and there is memory to open it.
+    pub(super) async fn open_index(&self, source: &dyn RowSource, field: FieldId) -> Option<Arc<OpenIndex>> {
+        let mut spare = self.spare();
+        source.index(field, &mut |bytes| spare.reach(bytes)).await
     }
 }
 

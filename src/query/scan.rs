@@ -194,12 +194,11 @@ impl Scan {
         {
             return Ok(None);
         }
-        let mut held = 0;
-        let mut reserve = |bytes| match &context.keeping {
-            Some(limits) => limits.reserve(&mut held, bytes),
-            None => false,
+        let own = {
+            let mut spare = context.keeping.as_ref().map(QueryLimits::spare);
+            let mut reserve = |bytes| spare.as_mut().is_some_and(|spare| spare.reach(bytes));
+            source.deletes(&context.interrupt, &mut reserve).await?
         };
-        let own = source.deletes(&context.interrupt, &mut reserve).await?;
         let deletes = context.pending.for_source(own, source.channel(), source.partition());
         let bound = context.expire_before.unwrap_or_default().max(source.expired_before());
         let expiry = Some(bound).filter(|bound| source.ts_from() < *bound);

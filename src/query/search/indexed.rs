@@ -66,8 +66,7 @@ impl Wanted {
         if !takes_an_index {
             return Ok(None);
         }
-        let mut reserve = |bytes| limits.hold(bytes).is_ok();
-        let Some(index) = source.index(self.search.field, &mut reserve).await else { return Ok(None) };
+        let Some(index) = limits.open_index(source, self.search.field).await else { return Ok(None) };
         if index.graphs.iter().any(|graph| graph.shape().metric != self.search.metric) {
             return Ok(None);
         }

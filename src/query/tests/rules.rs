@@ -286,6 +286,24 @@ async fn columns_are_read_once() {
     }
 }
 
+/// The cache counts the columns that it keeps, so others have the memory that a read took to make them.
+#[tokio::test]
+async fn a_read_gives_back_the_memory_of_the_columns_that_it_kept() {
+    let schema = schema(DataType::Int64);
+    let (store, _) = watched();
+    let rows: Vec<Row> = (0..400).map(|i| row(i, 10, i, i)).collect();
+    let source = flushed(&store, &schema, 10, 1, 0, &rows, &[]).await;
+    let cache = Arc::new(SegmentCache::new(4 << 20));
+    let pool = Pool::new("", 32 << 10);
+    let limits = QueryLimits { memory: Some(pool.account(0).await), ..QueryLimits::default() };
+    let set = ReadSet { sources: vec![Box::new(source.with_cache(Arc::clone(&cache)))], deletes: Vec::new() };
+    let answer = query(&schema, set, ask(&schema, "n == 3"), &limits).await.unwrap();
+    assert_eq!(int_column(&answer, 0), [3]);
+    assert!(cache.column(SegmentId(10), NUMBER).is_some());
+    let column = 400 * 2 * 8;
+    assert!(pool.used_bytes() < column, "{}", pool.used_bytes());
+}
+
 #[tokio::test]
 async fn only_needed_columns_are_read() {
     let schema = schema(DataType::Int64);
