@@ -100,6 +100,8 @@ faults! {
     RetentionIgnored: P3,
     /// An object that is not the one that was written is read as it is.
     ChecksumIgnored: P3,
+    /// A search does not look at the last row of a part of the vectors.
+    LastVectorUnseen: P3,
 
     /// Deletes that arrive during a merge are not carried over.
     LateDeletesLost: P4,
