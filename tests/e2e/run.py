@@ -6,6 +6,8 @@
     run.py --endpoint HOST:PORT --http HOST:PORT      against a server that is already there
     run.py --list
 
+Two suites run at once, each against a server of its own; over a given server one after the other.
+
 Each client's environment is made once under <repo>/.envs/<name> and made again when its pin files change. A suite
 whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
 A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
@@ -24,7 +26,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +40,7 @@ READY_SECONDS = 30
 STOP_SECONDS = 20
 BUILD_SECONDS = 1200
 SUITE_SECONDS = 180
+SUITES_AT_ONCE = 2
 BUCKET_SECONDS = 300  # of a suite over a bucket
 STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
 HISTORY_SECONDS = 25  # of concurrent clients whose history is checked
@@ -69,6 +74,10 @@ class Skip(Exception):
     """A suite can't run here; the text says why."""
 
 
+# Each serves one caller at a time: the package manager of the machine, and Maven's folder of what it has fetched.
+APT = threading.Lock()
+MAVEN = threading.Lock()
+
 # --- environments -----------------------------------------------------------------------------------------------
 
 
@@ -101,6 +110,7 @@ def stock_env():
         make(target)
 
     environment.make = make_where_it_runs
+    environment.alone = True
     return environment
 
 
@@ -153,7 +163,7 @@ def prometheus_env():
         for program in programs:
             (target / program).symlink_to(found[program])
 
-    return Environment("prometheus", [], [], make, "Debian's package")
+    return Environment("prometheus", [], [], make, "Debian's package", lock=APT)
 
 
 def chromium_env():
@@ -173,7 +183,7 @@ def chromium_env():
         (target / "chromium").symlink_to(found())
 
     # A machine that has lost it makes the environment again.
-    return Environment("chromium", [], [], make, f"{found()}")
+    return Environment("chromium", [], [], make, f"{found()}", lock=APT)
 
 
 def maven_env(name, folder):
@@ -184,7 +194,7 @@ def maven_env(name, folder):
                f"-DbuildDirectory={target}", f"-DoutputDirectory={target}/lib"], cwd=folder)
 
     pins = [folder / "pom.xml", *sorted(folder.glob("*.java")), *sorted((folder.parent / "common").glob("*.java"))]
-    return Environment(name, pins, ["java", "mvn"], make)
+    return Environment(name, pins, ["java", "mvn"], make, lock=MAVEN)
 
 
 @dataclass
@@ -196,6 +206,8 @@ class Environment:
     tools: list
     make: object
     version: str = ""
+    lock: object = field(default_factory=threading.Lock)  # held while it is made
+    alone: bool = False  # one suite at a time
 
     @property
     def path(self):
@@ -209,6 +221,10 @@ class Environment:
 
     def ensure(self):
         need_tools(self.tools)
+        with self.lock:
+            self.ensure_alone()
+
+    def ensure_alone(self):
         stamp = self.path / ".stamp"
         if stamp.exists() and stamp.read_text() == self.stamp():
             return
@@ -241,6 +257,10 @@ class Suite:
     settings: str = ""  # of the server, as YAML; none: its defaults
     tls: int = 0  # common.security.tlsMode of the server
     on_request: bool = False  # only if --only names it
+
+    def alone(self):
+        """-> names of the environments that no other suite may use meanwhile"""
+        return {environment.name for environment in self.environments if environment.alone}
 
 
 def pytest_suite(name, environment, script, others=(), env=None, **options):
@@ -465,20 +485,50 @@ def tls_settings(folder, mode):
 # --- running ----------------------------------------------------------------------------------------------------
 
 
+class Running:
+    """The commands that run now. Interrupting the driver ends them, whichever thread has started them."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.processes = set()
+        self.is_over = False
+
+    def start(self, *arguments, **options):
+        with self.lock:
+            if self.is_over:
+                raise Failure("interrupted")
+            process = subprocess.Popen(*arguments, **options)
+            self.processes.add(process)
+            return process
+
+    def forget(self, process):
+        with self.lock:
+            self.processes.discard(process)
+
+    def end(self):
+        with self.lock:
+            self.is_over = True
+            for process in self.processes:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+RUNNING = Running()
+
+
 def run_bounded(command, cwd, env, seconds):
     """Runs a command in a session of its own; after `seconds` the whole session is killed. -> (status, output)"""
     with tempfile.TemporaryFile() as out:
-        process = subprocess.Popen(list(map(str, command)), cwd=cwd, env={**os.environ, **env},
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                   start_new_session=True)
+        process = RUNNING.start(list(map(str, command)), cwd=cwd, env={**os.environ, **env},
+                                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                                start_new_session=True)
         try:
             status = process.wait(seconds)
-        except BaseException as why:
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            if not isinstance(why, subprocess.TimeoutExpired):
-                raise
             status = f"not done after {seconds} s"
+        finally:
+            RUNNING.forget(process)
         out.seek(0)
         return status, out.read().decode(errors="replace")
 
@@ -521,12 +571,74 @@ def run_suite(suite, options):
     return time.monotonic() - started
 
 
+class Run:
+    """Suites that several threads take from one list. A program that is heavy or alone on its machine is used by one
+    suite at a time."""
+
+    def __init__(self, chosen, options):
+        self.options = options
+        # The longest first, so that none of them is left to the end.
+        self.waiting = sorted(chosen, key=lambda suite: -suite.seconds)
+        self.in_use = set()
+        self.failed = 0
+        self.changed = threading.Condition()
+
+    def next(self):
+        """-> a suite, or None if there are no more"""
+        with self.changed:
+            while self.waiting:
+                free = (suite for suite in self.waiting if not self.in_use & suite.alone())
+                if suite := next(free, None):
+                    self.waiting.remove(suite)
+                    self.in_use |= suite.alone()
+                    return suite
+                self.changed.wait()
+            return None
+
+    def done(self, suite, has_failed):
+        with self.changed:
+            self.in_use -= suite.alone()
+            self.failed += has_failed
+            self.changed.notify_all()
+
+    def work(self):
+        while suite := self.next():
+            has_failed = True
+            try:
+                result = f"ok       {run_suite(suite, self.options):5.1f} s"
+                has_failed = False
+            except Skip as why:
+                result = f"skipped: {why}"
+                has_failed = os.environ.get("CI") == "true"
+            except Failure as why:
+                result = f"FAILED: {why}"
+            except Exception:  # a fault of the driver itself
+                result = f"FAILED: {traceback.format_exc()}"
+            finally:
+                self.done(suite, has_failed)
+            print(f"{suite.name:28} {result}", flush=True)
+
+    def all(self, at_once):
+        workers = [threading.Thread(target=self.work) for _ in range(at_once)]
+        for worker in workers:
+            worker.start()
+        try:
+            for worker in workers:
+                worker.join()
+        except BaseException:
+            with self.changed:
+                self.waiting.clear()
+            RUNNING.end()
+            raise
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", type=Path, default=REPO / "target" / "release" / "datacoord")
     parser.add_argument("--endpoint", help="gRPC address of a running server; without it each suite starts its own")
     parser.add_argument("--http", help="HTTP address of that server")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only the suites whose names start so")
+    parser.add_argument("--at-once", type=int, default=SUITES_AT_ONCE, metavar="N", help="suites that run at once")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="the page's suites write screenshots there")
     parser.add_argument("--list", action="store_true", help="print the names of the suites")
     options = parser.parse_args()
@@ -550,20 +662,11 @@ def main():
     if options.pictures:
         os.environ["E2E_PICTURES"] = str(options.pictures.resolve())
 
-    failed = 0
-    for suite in chosen:
-        print(f"{suite.name:28} ", end="", flush=True)
-        try:
-            print(f"ok       {run_suite(suite, options):5.1f} s", flush=True)
-        except Skip as why:
-            print(f"skipped: {why}", flush=True)
-            failed += os.environ.get("CI") == "true"
-        except Failure as why:
-            print(f"FAILED: {why}", flush=True)
-            failed += 1
-    if failed:
-        print(f"{failed} of {len(chosen)} suites failed")
-    return 1 if failed else 0
+    run = Run(chosen, options)
+    run.all(1 if options.endpoint else options.at_once)
+    if run.failed:
+        print(f"{run.failed} of {len(chosen)} suites failed")
+    return 1 if run.failed else 0
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def inner(rows, has_offset):
     return {row[1:] for row in rows if row[0] not in ends}
 
 
-@pytest.fixture(params=[(metric, False) for metric in METRICS] + [("L2", True)],
+@pytest.fixture(scope="module", params=[(metric, False) for metric in METRICS] + [("L2", True)],
                 ids=lambda param: f"{param[0]}{'-text' if param[1] else ''}")
 def books(request, stock):
     """The same collection on both: ours, theirs."""
