@@ -71,9 +71,16 @@ fn status_of(error: &ProfileError) -> StatusCode {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use futures::FutureExt as _;
     use rstest::rstest;
+    use tokio::{runtime, sync::Mutex, task, time};
 
     use super::*;
+
+    /// The process takes one profile at a time, and so do these tests.
+    static ALONE: Mutex<()> = Mutex::const_new(());
 
     #[rstest]
     #[case::none(0)]
@@ -88,6 +95,7 @@ mod tests {
     /// A profile that is given up leaves the place to the next one.
     #[tokio::test]
     async fn one_profile_is_taken_at_a_time() {
+        let _alone = ALONE.lock().await;
         let first = tokio::spawn(processor_profile(60));
         let refused = async {
             loop {
@@ -101,5 +109,32 @@ mod tests {
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
         assert!(!matches!(heap_profile(1).await, Err(ProfileError::Busy)));
+    }
+    /// Otherwise the end of the old one would end the samples of the next.
+    #[test]
+    fn a_profile_that_is_given_up_while_it_is_written_keeps_its_place_until_then() {
+        let _alone = ALONE.blocking_lock();
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            // The thread that would write is busy.
+            let (release, busy) = mpsc::channel::<()>();
+            let blocker = task::spawn_blocking(move || busy.recv());
+            let mut profile = Box::pin(processor_profile(1));
+            assert!(profile.as_mut().now_or_never().is_none(), "it samples");
+            time::advance(Duration::from_secs(1)).await;
+            assert!(profile.as_mut().now_or_never().is_none(), "it waits for the thread");
+            drop(profile);
+            assert!(matches!(heap_profile(1).await, Err(ProfileError::Busy)));
+            release.send(()).unwrap();
+            blocker.await.unwrap().unwrap();
+            // There is one thread, so the profile is written before this.
+            task::spawn_blocking(|| ()).await.unwrap();
+            assert!(!matches!(heap_profile(1).await, Err(ProfileError::Busy)));
+        });
     }
 }
