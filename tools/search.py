@@ -17,6 +17,7 @@ pymilvus 2.3 and numpy. Prints one line of a Markdown table for each index.
 """
 
 import argparse
+import multiprocessing
 import threading
 import time
 
@@ -134,24 +135,22 @@ def curve(counts, queries, vectors, seconds):
             print(f"| {segments} | {len(vectors) // segments} | " + " | ".join(row) + " |", flush=True)
 
 
-class Searcher(threading.Thread):
-    """One client that searches until it is stopped. `calls` are the moments at which its calls began and ended."""
+def search_until(stopped, moments, endpoint, queries, search):
+    """Searches in a process of its own until it is stopped: a client in ours would wait for the interpreter while the main
+    thread asks for the state of merges. Sends the moments at which each call began and ended."""
+    connections.connect("default", uri=f"http://{endpoint}")
+    collection, calls = Collection(NAME), []
+    while not stopped.is_set():
+        query = [queries[len(calls) % len(queries)].tolist()]
+        began = time.monotonic()
+        collection.search(query, "vector", {"metric_type": "L2", "params": search}, TOP)
+        calls.append((began, time.monotonic()))
+    moments.send(calls)
 
-    def __init__(self, collection, queries, search):
-        super().__init__()
-        self.collection, self.queries, self.search = collection, queries, search
-        self.calls, self.stopping = [], threading.Event()
 
-    def run(self):
-        while not self.stopping.is_set():
-            query = [self.queries[len(self.calls) % len(self.queries)].tolist()]
-            began = time.monotonic()
-            self.collection.search(query, "vector", {"metric_type": "L2", "params": self.search}, TOP)
-            self.calls.append((began, time.monotonic()))
-
-    def within(self, began, ended):
-        """Latencies in milliseconds of the calls of this time."""
-        return [(end - begin) * 1000 for begin, end in self.calls if began <= begin and end <= ended]
+def within(calls, began, ended):
+    """Latencies in milliseconds of the calls of this time."""
+    return [(end - begin) * 1000 for begin, end in calls if began <= begin and end <= ended]
 
 
 def merge(random):
@@ -159,7 +158,9 @@ def merge(random):
     if utility.has_collection(MERGED):
         utility.drop_collection(MERGED)
     fields = [FieldSchema("id", DataType.INT64, is_primary=True), FieldSchema("vector", DataType.FLOAT_VECTOR, dim=MERGED_DIM)]
-    collection = Collection(MERGED, CollectionSchema(fields), shards_num=1)
+    # No merge but the one that is measured.
+    collection = Collection(MERGED, CollectionSchema(fields), shards_num=1,
+                            properties={"collection.autocompaction.enabled": "false"})
     # Milvus merges only segments that have their index.
     collection.create_index("vector", {"index_type": "FLAT", "metric_type": "L2", "params": {}})
     vectors = random.normal(size=(1_000, MERGED_DIM)).astype(np.float32).tolist()
@@ -180,7 +181,7 @@ def merge(random):
     return began, time.monotonic()
 
 
-def beside_merges(rounds, queries, vectors, seconds, random):
+def beside_merges(rounds, endpoint, queries, vectors, seconds, random):
     """Latencies of searches alone, and while merges run."""
     _, params, search = INDEXES[1]
     collection = create(vectors.shape[1])
@@ -189,19 +190,20 @@ def beside_merges(rounds, queries, vectors, seconds, random):
     collection.create_index("vector", {"index_type": "HNSW", "metric_type": "L2", "params": params})
     wait_for_index()
     collection.load()
-    searcher = Searcher(collection, queries, search)
+    context = multiprocessing.get_context("spawn")
+    stopped, (moments, theirs) = context.Event(), context.Pipe(duplex=False)
+    searcher = context.Process(target=search_until, args=(stopped, theirs, endpoint, queries, search), daemon=True)
     searcher.start()
-    try:
-        time.sleep(seconds)
-        alone = searcher.within(searcher.calls[0][0], time.monotonic())
-        meanwhile, took = [], []
-        for _ in range(rounds):
-            began, ended = merge(random)
-            meanwhile += searcher.within(began, ended)
-            took.append(ended - began)
-    finally:
-        searcher.stopping.set()
-        searcher.join()
+    # It takes a while to start.
+    time.sleep(3)
+    idle = time.monotonic()
+    time.sleep(seconds)
+    idle = idle, time.monotonic()
+    merges = [merge(random) for _ in range(rounds)]
+    stopped.set()
+    calls = moments.recv()
+    alone, meanwhile = within(calls, *idle), [one for times in merges for one in within(calls, *times)]
+    took = [ended - began for began, ended in merges]
     print("| searches | calls | median ms | p99 ms |")
     print("|---|---|---|---|")
     for what, latencies in (("alone", alone), (f"while a merge of {np.median(took):.1f} s runs", meanwhile)):
@@ -231,7 +233,7 @@ def main():
         utility.drop_collection(NAME)
         return
     if args.merges:
-        beside_merges(args.merges, queries, vectors, args.seconds, random)
+        beside_merges(args.merges, args.endpoint, queries, vectors, args.seconds, random)
         utility.drop_collection(NAME)
         return
     collection = create(args.dim)
