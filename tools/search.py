@@ -137,7 +137,8 @@ def curve(counts, queries, vectors, seconds):
 
 def search_until(stopped, moments, endpoint, queries, search):
     """Searches in a process of its own until it is stopped: a client in ours would wait for the interpreter while the main
-    thread asks for the state of merges. Sends the moments at which each call began and ended."""
+    thread asks for the state of merges. Sends something after the first call, and in the end the moments at which each call
+    began and ended."""
     connections.connect("default", uri=f"http://{endpoint}")
     collection, calls = Collection(NAME), []
     while not stopped.is_set():
@@ -145,6 +146,8 @@ def search_until(stopped, moments, endpoint, queries, search):
         began = time.monotonic()
         collection.search(query, "vector", {"metric_type": "L2", "params": search}, TOP)
         calls.append((began, time.monotonic()))
+        if len(calls) == 1:
+            moments.send("it searches")
     moments.send(calls)
 
 
@@ -194,8 +197,9 @@ def beside_merges(rounds, endpoint, queries, vectors, seconds, random):
     stopped, (moments, theirs) = context.Event(), context.Pipe(duplex=False)
     searcher = context.Process(target=search_until, args=(stopped, theirs, endpoint, queries, search), daemon=True)
     searcher.start()
-    # It takes a while to start.
-    time.sleep(3)
+    # Its end is closed here, so that waiting for a searcher that has failed is an error.
+    theirs.close()
+    moments.recv()
     idle = time.monotonic()
     time.sleep(seconds)
     idle = idle, time.monotonic()

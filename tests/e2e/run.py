@@ -17,6 +17,7 @@ starts the S3 server E2E_S3; its program is E2E_S3_PROGRAM, unless it is a packa
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -509,7 +510,9 @@ class Running:
         with self.lock:
             self.is_over = True
             for process in self.processes:
-                os.killpg(process.pid, signal.SIGKILL)
+                # It may have ended, and its thread has not noticed yet.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 RUNNING = Running()
