@@ -9,7 +9,8 @@ use super::{error::ProfileError, pprof::ProfileBuilder, turn::ProfileTurn};
 /// Functions of the allocator, where the stack of each sample ends.
 const ALLOCATOR: &str = "_rjem_.*|[a-z_]*alloc|.*GlobalAlloc>::.*";
 
-/// Samples for the length of the turn, unless the process samples from its start. Sampling ends with it, and when the caller gives up.
+/// Samples for the length of the turn, unless the process samples from its start. Sampling ends with it, and when the caller
+/// gives up.
 pub(super) async fn profile(turn: ProfileTurn) -> Result<Vec<u8>, ProfileError> {
     let length = turn.length;
     // SAFETY: the allocator documents a bool.
