@@ -3,7 +3,10 @@
 //! It has the cores, the memory, the throttle and the progress of merges. Must never: hold more than one graph with its
 //! bytes, or write an object outside the names of its own attempt.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use arrow_array::cast::AsArray;
 use bytes::Bytes;
@@ -16,12 +19,12 @@ use super::{
     waits::{reserve, unless_stopped},
 };
 use crate::{
-    graph::{GraphBuilder, GraphShape},
+    graph::{GraphBuilder, GraphShape, GraphVectors},
     model::{CollectionSchema, FieldId, IndexPart, Plan, Segment, SegmentIndex, SegmentLogs},
     storage::{LogPath, Paced, Vectors, read_columns},
 };
 
-/// Of the memory limit: the bytes of a graph. It is held once as a graph and once as bytes.
+/// Of the memory limit: the bytes of a graph. Its vectors are held twice: once to be linked, then with halves or as bytes.
 const PART_SHARE: (u64, u64) = (2, 5);
 /// Rows and bytes of vectors that are added between two looks at the run's stop.
 const BATCH_ROWS: usize = 2048;
@@ -62,6 +65,10 @@ struct Build<'a> {
     index: SegmentIndex,
     /// Most rows of a graph.
     part_rows: u64,
+    /// Bytes of the field in all rows.
+    bytes_to_read: u64,
+    /// Rows whose graph is made.
+    read: u64,
 }
 
 impl Compactor {
@@ -92,7 +99,8 @@ impl Compactor {
             parts: Vec::new(),
         };
         let part_rows = (part_bytes / task.shape.row_bytes()).max(1);
-        let mut build = Build { compactor: self, task, progress, stop, pace, index, part_rows };
+        let bytes_to_read = task.logs.field(task.field).iter().map(|file| file.bytes).sum();
+        let mut build = Build { compactor: self, task, progress, stop, pace, index, part_rows, bytes_to_read, read: 0 };
         let ended = build.run().await;
         if ended.is_err() || build.stop.is_cancelled() {
             build.clean_up().await;
@@ -112,9 +120,8 @@ impl Build<'_> {
             return Err(CompactError::Cancelled);
         }
         let (task, shared) = (self.task, &self.compactor.shared);
-        let (rows, files) = (task.logs.rows(), task.logs.field(task.field));
-        let total_bytes = files.iter().map(|file| file.bytes).sum();
-        self.progress.start(rows, total_bytes);
+        let rows = task.logs.rows();
+        self.progress.start(rows, self.bytes_to_read);
         // Graphs of about equal size.
         let part_rows = rows.div_ceil(rows.div_ceil(self.part_rows).max(1)).max(1);
         let width = (task.shape.dim as usize * size_of::<f32>()).max(1);
@@ -123,7 +130,7 @@ impl Build<'_> {
         let _memory = reserve(&shared.budget, memory, &self.stop, self.progress).await?;
         let ids = task.segment.log_ids();
         let mut batches = read_columns(&shared.store, ids, &task.logs, &task.schema, &[task.field], batch_rows);
-        let (mut place, mut builder, mut left) = (0u64, None, 0u64);
+        let (mut place, mut collected, mut left) = (0u64, None, 0u64);
         while let Some(batch) = unless_stopped(&self.stop, batches.try_next()).await?? {
             let column = batch.columns().first().and_then(|column| column.as_fixed_size_binary_opt());
             let Some(column) = column else {
@@ -136,71 +143,108 @@ impl Build<'_> {
             }
             let mut at = 0;
             while at < vectors.len() {
-                let graph = match builder.take() {
-                    Some(graph) => graph,
+                let part = match collected.take() {
+                    Some(part) => part,
                     None => {
                         left = part_rows.min(rows.saturating_sub(place)).max(1);
-                        let threads = shared.cores.count.max(1);
-                        Arc::new(GraphBuilder::new(task.shape, left as usize, threads)?)
+                        GraphVectors::new(task.shape, left as usize)?
                     }
                 };
                 let now = left.min((vectors.len() - at) as u64);
-                self.add(&graph, &vectors, at..at + now as usize, place).await?;
+                let part = self.collect(part, &vectors, at..at + now as usize, place).await?;
                 (at, place, left) = (at + now as usize, place + now, left - now);
                 if left == 0 {
-                    self.write(graph).await?;
+                    self.write(part, place).await?;
                 } else {
-                    builder = Some(graph);
+                    collected = Some(part);
                 }
             }
-            let share = |done: u64| (u128::from(total_bytes) * u128::from(done) / u128::from(rows.max(1))) as u64;
-            self.progress.add_rows(vectors.len() as u64);
-            self.progress.add_bytes(share(place) - share(place - vectors.len() as u64));
         }
-        if let Some(graph) = builder {
-            self.write(graph).await?;
+        if let Some(part) = collected {
+            self.write(part, place).await?;
         }
         self.progress.complete();
         Ok(())
     }
 
-    /// Adds some vectors, on every core. `place` is that of the first.
-    async fn add(
+    /// Takes some vectors for the next graph. `place` is that of the first.
+    async fn collect(
         &self,
-        graph: &Arc<GraphBuilder>,
+        mut part: GraphVectors,
         vectors: &Vectors,
         rows: std::ops::Range<usize>,
         place: u64,
-    ) -> Result<(), CompactError> {
-        let cores = &self.compactor.shared.cores;
-        let share = rows.len().div_ceil(cores.count.max(1)).max(1);
-        let first = rows.start;
-        let shares = rows.clone().step_by(share).map(|from| {
-            let upto = (from + share).min(rows.end);
-            let (graph, vectors, stop) = (Arc::clone(graph), vectors.clone(), self.stop.clone());
-            cores.run(move || {
-                for row in from..upto {
-                    if stop.is_cancelled() {
-                        return Err(CompactError::Cancelled);
-                    }
-                    graph.add(place + (row - first) as u64, vectors.floats(row))?;
-                }
-                Ok(())
-            })
+    ) -> Result<GraphVectors, CompactError> {
+        let vectors = vectors.clone();
+        let collected = self.compactor.shared.cores.run(move || {
+            for (place, row) in (place..).zip(rows) {
+                part.push(place, vectors.floats(row))?;
+            }
+            Ok(part)
         });
-        futures::future::try_join_all(shares).await?;
+        let part = collected.await?;
         self.progress.alive();
+        Ok(part)
+    }
+
+    /// Links all vectors of a graph, on every core. Calls `linked` with their number after each of several steps.
+    async fn link(&self, graph: &Arc<GraphBuilder>, linked: impl Fn(usize)) -> Result<(), CompactError> {
+        let cores = &self.compactor.shared.cores;
+        let width = (self.task.shape.dim as usize * size_of::<f32>()).max(1);
+        let step = (BATCH_BYTES / width).clamp(1, BATCH_ROWS);
+        let share = step.div_ceil(cores.count.max(1));
+        for first in (0..graph.rows()).step_by(step) {
+            let rows = first..(first + step).min(graph.rows());
+            let shares = rows.clone().step_by(share).map(|from| {
+                let upto = (from + share).min(rows.end);
+                let (graph, stop) = (Arc::clone(graph), self.stop.clone());
+                cores.run(move || {
+                    for row in from..upto {
+                        if stop.is_cancelled() {
+                            return Err(CompactError::Cancelled);
+                        }
+                        graph.link(row)?;
+                    }
+                    Ok(())
+                })
+            });
+            futures::future::try_join_all(shares).await?;
+            linked(rows.len());
+            self.progress.alive();
+        }
         Ok(())
     }
 
-    /// Writes a graph as the next part. A graph without a vector is no part.
-    async fn write(&mut self, graph: Arc<GraphBuilder>) -> Result<(), CompactError> {
-        let rows = graph.rows();
-        if rows == 0 {
+    /// Makes a graph and writes it as the next part. Rows before `upto` have been read. A graph without a vector is no part.
+    async fn write(&mut self, part: GraphVectors, upto: u64) -> Result<(), CompactError> {
+        let cores = &self.compactor.shared.cores;
+        let threads = cores.count.max(1);
+        let (vectors, rows) = (part.rows(), upto - self.read);
+        let (from, told) = (self.read, AtomicUsize::new(0));
+        // Rows without a vector count, too: those read in the step in which others were linked.
+        let tell = |linked: usize| {
+            let before = told.fetch_add(linked, Relaxed);
+            let share = |linked: usize| rows * linked as u64 / vectors.max(1) as u64;
+            self.tell(from + share(before)..from + share(before + linked));
+        };
+        if vectors == 0 {
+            self.tell(from..upto);
+            self.read = upto;
             return Ok(());
         }
-        let encoded = self.compactor.shared.cores.run(move || {
-            let bytes = Bytes::from(graph.to_bytes()?);
+        let mut graph = Arc::new(cores.run(move || Ok(GraphBuilder::new(part, threads)?)).await?);
+        self.link(&graph, tell).await?;
+        let asked = Arc::clone(&graph);
+        if let Some(exact) = cores.run(move || Ok(asked.to_be_linked_exactly(threads)?)).await? {
+            graph = Arc::new(exact);
+            self.link(&graph, |_| ()).await?;
+        }
+        self.read = upto;
+        let rows = graph.rows() as u64;
+        let encoded = cores.run(move || {
+            let graph =
+                Arc::into_inner(graph).ok_or_else(|| CompactError::Internal("a graph is still linked".into()))?;
+            let bytes = Bytes::from(graph.into_bytes()?);
             let checksum = crc32c::crc32c(&bytes);
             Ok((bytes, checksum))
         });
@@ -214,6 +258,14 @@ impl Build<'_> {
         self.compactor.shared.store.put_all_paced(&self.pace, vec![(path, bytes)]).await?;
         self.progress.alive();
         Ok(())
+    }
+
+    /// Reports that these rows are in the index, or never will be.
+    fn tell(&self, rows: std::ops::Range<u64>) {
+        let (all, bytes) = (self.task.logs.rows().max(1), self.bytes_to_read);
+        let share = |row: u64| (u128::from(bytes) * u128::from(row) / u128::from(all)) as u64;
+        self.progress.add_bytes(share(rows.end) - share(rows.start));
+        self.progress.add_rows(rows.end - rows.start);
     }
 
     async fn clean_up(&self) {

@@ -1,4 +1,4 @@
-//! The distance between two vectors of a graph, as the engine calls it.
+//! The metric of a graph: the distance between two of its vectors, and its name for the engine.
 
 use simsimd::SpatialSimilarity;
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
@@ -21,19 +21,14 @@ pub(super) fn empty(shape: &GraphShape) -> Result<Index, GraphError> {
     Index::new(&options).map_err(GraphError::engine)
 }
 
-/// Has the engine use our kernels. To be called after the index was filled from bytes, which sets its own.
-pub(super) fn use_kernels(index: &mut Index, shape: &GraphShape) {
-    let dim = shape.dim as usize;
-    let is_l2 = shape.metric == Metric::L2;
-    let distance = move |one: *const f32, other: *const f32| {
-        // SAFETY: the engine passes two of its vectors, or one and a query that has been checked to have this dimension;
-        // both have `dim` floats and live during the call. `Graph::open` aligns the bytes.
-        let (one, other) = unsafe { (std::slice::from_raw_parts(one, dim), std::slice::from_raw_parts(other, dim)) };
-        let found = if is_l2 { f32::l2sq(one, other) } else { f32::dot(one, other).map(|product| 1.0 - product) };
-        // A kernel has no answer for vectors of different lengths only. Farther than everything.
-        found.unwrap_or(f64::MAX) as f32
+/// The distance between two vectors. Vectors of COSINE have length 1.
+pub(super) fn distance(metric: Metric, one: &[f32], other: &[f32]) -> f32 {
+    let found = match metric {
+        Metric::L2 => f32::l2sq(one, other),
+        _ => f32::dot(one, other).map(|product| 1.0 - product),
     };
-    index.change_metric::<f32>(Box::new(distance));
+    // A kernel has no answer for vectors of different lengths only. Farther than everything.
+    found.unwrap_or(f64::MAX) as f32
 }
 
 /// The length of a vector.

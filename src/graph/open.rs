@@ -1,26 +1,40 @@
 //! A finished graph: searches over its bytes, where they lie.
 
-use std::{collections::HashMap, fmt};
+use std::{fmt, sync::Arc};
 
-use arrow_buffer::{Buffer, ScalarBuffer};
+use arrow_buffer::Buffer;
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use usearch::Index;
 
 use super::{
     GraphError, GraphShape,
-    metric::{empty, use_kernels},
+    halves::Halves,
+    metric::empty,
+    stored::StoredVectors,
+    walk::{compare_stored, with_query},
 };
 
 /// Searches of one graph at once. Others wait: the engine refuses a search that finds none of its work areas free.
 const SEARCHES: usize = 32;
 
+/// The vectors that a search compares on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// Those in the bytes of the graph.
+    Stored,
+    /// Halves of them, in memory of their own, if the vectors are long and halves tell them apart. Ways through memory
+    /// take half as long.
+    Halves,
+}
+
 /// A graph that does not change.
 pub struct Graph {
     /// Points into `bytes`, so it goes first.
-    index: Index,
+    pub(super) index: Index,
     bytes: Buffer,
     vectors: StoredVectors,
+    pub(super) halves: Option<Arc<Halves>>,
     shape: GraphShape,
     free: Mutex<usize>,
     freed: Condvar,
@@ -34,14 +48,20 @@ impl fmt::Debug for Graph {
 
 impl Graph {
     /// Memory of a node beside the bytes of the graph: where its vector is, and the place that it belongs to.
-    pub const TABLE_BYTES: u64 = 44;
+    const TABLE_BYTES: u64 = 44;
 
-    /// Opens the bytes of [`super::GraphBuilder::to_bytes`], which have been checked since. All places in it are below
+    /// Memory of a graph of so many vectors beside its bytes, at most.
+    pub fn bytes_beside(shape: &GraphShape, rows: u64, walk: Walk) -> u64 {
+        let halves = if walk == Walk::Halves { Halves::bytes(shape, rows) } else { 0 };
+        rows.saturating_mul(Self::TABLE_BYTES).saturating_add(halves)
+    }
+
+    /// Opens the bytes of [`super::GraphBuilder::into_bytes`], which have been checked since. All places in it are below
     /// `places`.
     ///
     /// # Errors
     /// Bytes of another shape; no memory.
-    pub fn open(bytes: Bytes, shape: GraphShape, places: u64) -> Result<Self, GraphError> {
+    pub fn open(bytes: Bytes, shape: GraphShape, places: u64, walk: Walk) -> Result<Self, GraphError> {
         let is_aligned = bytes.as_ptr().align_offset(align_of::<u64>()) == 0;
         let bytes = if is_aligned { Buffer::from(bytes) } else { Buffer::from(bytes.as_ref()) };
         let mut index = empty(&shape)?;
@@ -55,9 +75,19 @@ impl Graph {
         // SAFETY: the bytes live, unchanged and where they are, as long as the index: both are in one `Graph`.
         unsafe { index.view_from_buffer(&bytes) }.map_err(GraphError::engine)?;
         index.reserve_capacity_and_threads(index.size(), SEARCHES).map_err(GraphError::engine)?;
-        use_kernels(&mut index, &shape);
         let vectors = StoredVectors::find(&bytes, &index, places)?;
-        Ok(Self { index, bytes, vectors, shape, free: Mutex::new(SEARCHES), freed: Condvar::new() })
+        let halves = match walk {
+            Walk::Stored => None,
+            Walk::Halves => Halves::of(&shape, vectors.numbers())?.map(Arc::new),
+        };
+        compare_stored(&mut index, &shape, vectors.numbers().clone(), halves.clone());
+        let (free, freed) = (Mutex::new(SEARCHES), Condvar::new());
+        let mut graph = Self { index, bytes, vectors, halves, shape, free, freed };
+        if !graph.has_faithful_halves()? {
+            graph.halves = None;
+            compare_stored(&mut graph.index, &shape, graph.vectors.numbers().clone(), None);
+        }
+        Ok(graph)
     }
 
     pub fn shape(&self) -> &GraphShape {
@@ -71,7 +101,8 @@ impl Graph {
 
     /// Memory that it takes, in bytes.
     pub fn bytes_in_memory(&self) -> u64 {
-        self.bytes.len() as u64 + self.rows() * Self::TABLE_BYTES
+        let walk = if self.halves.is_some() { Walk::Halves } else { Walk::Stored };
+        self.bytes.len() as u64 + Self::bytes_beside(&self.shape, self.rows(), walk)
     }
 
     /// Places of about the `count` vectors that are nearest to a query, among those that `keep` keeps (none: all). More
@@ -90,16 +121,28 @@ impl Graph {
             return Ok(Vec::new());
         }
         let _area = self.area();
-        let found = match keep {
+        let halves = self.halves.as_ref().and_then(|halves| halves.of_query(query));
+        let found = with_query(query, halves.as_deref(), || match keep {
             None => self.index.search(query, count),
             Some(keep) => self.index.filtered_search(query, count, keep),
-        };
+        });
         Ok(found.map_err(GraphError::engine)?.keys)
     }
 
     /// The vector at a place. None: the graph has none.
     pub fn vector(&self, place: u64) -> Option<&[f32]> {
         self.vectors.at(place)
+    }
+
+    /// True without halves, too.
+    fn has_faithful_halves(&self) -> Result<bool, GraphError> {
+        let Some(halves) = &self.halves else { return Ok(true) };
+        halves.are_faithful(self.vectors.numbers(), |slot, count| {
+            let Some(vector) = self.vectors.in_slot(slot) else { return Ok(Vec::new()) };
+            let found = with_query(vector, halves.at(slot), || self.index.search(vector, count));
+            let places = found.map_err(GraphError::engine)?.keys;
+            Ok(places.iter().filter_map(|place| self.vectors.slot(*place)).collect())
+        })
     }
 
     fn area(&self) -> Area<'_> {
@@ -109,61 +152,6 @@ impl Graph {
         }
         *free -= 1;
         Area(self)
-    }
-}
-
-/// The vectors where they lie in the bytes of a graph, by place. The engine copies a vector behind a lock, which takes as
-/// long as several distances.
-#[derive(Debug)]
-struct StoredVectors {
-    numbers: ScalarBuffer<f32>,
-    dim: usize,
-    /// Which of the vectors belongs to a place.
-    slots: Vec<u32>,
-}
-
-impl StoredVectors {
-    /// Bytes in front of the vectors: their number, and the bytes of each.
-    const HEAD_BYTES: usize = 8;
-    /// A place without a vector.
-    const NONE: u32 = u32::MAX;
-
-    /// Looks for the vectors of the index in its bytes. The order of threads that built it decides over their order.
-    ///
-    /// # Errors
-    /// They are not where the engine writes them.
-    fn find(bytes: &Buffer, index: &Index, places: u64) -> Result<Self, GraphError> {
-        let (rows, dim) = (index.size(), index.dimensions());
-        let width = dim * size_of::<f32>();
-        let other = |what: &str| GraphError::Other { expected: format!("{rows} vectors"), found: what.to_owned() };
-        let end = rows.checked_mul(width).and_then(|length| length.checked_add(Self::HEAD_BYTES));
-        let stored = end.and_then(|end| bytes.get(Self::HEAD_BYTES..end)).ok_or_else(|| other("fewer"))?;
-        let slots_of: HashMap<&[u8], u32> = (0..).zip(stored.chunks_exact(width)).map(|(slot, v)| (v, slot)).collect();
-        let (mut slots, mut found, mut vector) = (Vec::new(), 0, vec![0.0f32; dim]);
-        for place in 0..places {
-            if found == rows {
-                break;
-            }
-            if index.get(place, &mut vector).map_err(GraphError::engine)? == 0 {
-                slots.push(Self::NONE);
-                continue;
-            }
-            let copied: Vec<u8> = vector.iter().flat_map(|number| number.to_ne_bytes()).collect();
-            slots.push(*slots_of.get(copied.as_slice()).ok_or_else(|| other("others"))?);
-            found += 1;
-        }
-        if found < rows {
-            return Err(other("some of other places"));
-        }
-        slots.shrink_to_fit();
-        let numbers = ScalarBuffer::new(bytes.clone(), Self::HEAD_BYTES / size_of::<f32>(), rows * dim);
-        Ok(Self { numbers, dim, slots })
-    }
-
-    fn at(&self, place: u64) -> Option<&[f32]> {
-        let slot = self.slots.get(usize::try_from(place).ok()?).filter(|slot| **slot != Self::NONE)?;
-        let from = *slot as usize * self.dim;
-        self.numbers.get(from..from + self.dim)
     }
 }
 

@@ -1,7 +1,7 @@
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rstest::rstest;
 
-use super::*;
+use super::{halves::Halves, walk::with_query, *};
 use crate::model::Metric;
 
 const DIM: u32 = 24;
@@ -22,20 +22,32 @@ fn vectors(rows: usize, seed: u64) -> Vec<Vec<f32>> {
     (0..rows).map(|row| centres[row % 12].iter().map(|at| at + number()).collect()).collect()
 }
 
-fn graph(metric: Metric, vectors: &[Vec<f32>]) -> Graph {
-    let builder = GraphBuilder::new(shape(metric), vectors.len(), 2).unwrap();
-    let half = vectors.len() / 2;
+/// A builder of these vectors, none of which is linked.
+fn builder(shape: GraphShape, vectors: &[Vec<f32>]) -> GraphBuilder {
+    let mut collected = GraphVectors::new(shape, vectors.len()).unwrap();
+    for (place, vector) in vectors.iter().enumerate() {
+        assert!(collected.push(place as u64, vector).unwrap());
+    }
+    GraphBuilder::new(collected, 2).unwrap()
+}
+
+fn link_all(builder: &GraphBuilder) {
+    let half = builder.rows() / 2;
     std::thread::scope(|scope| {
-        for (first, part) in [(0, &vectors[..half]), (half, &vectors[half..])] {
-            let builder = &builder;
-            scope.spawn(move || {
-                for (row, vector) in part.iter().enumerate() {
-                    builder.add((first + row) as u64, vector).unwrap();
-                }
-            });
+        for part in [0..half, half..builder.rows()] {
+            scope.spawn(move || part.for_each(|number| builder.link(number).unwrap()));
         }
     });
-    Graph::open(builder.to_bytes().unwrap().into(), shape(metric), vectors.len() as u64).unwrap()
+}
+
+fn bytes(shape: GraphShape, vectors: &[Vec<f32>]) -> bytes::Bytes {
+    let builder = builder(shape, vectors);
+    link_all(&builder);
+    builder.into_bytes().unwrap().into()
+}
+
+fn graph(metric: Metric, vectors: &[Vec<f32>]) -> Graph {
+    Graph::open(bytes(shape(metric), vectors), shape(metric), vectors.len() as u64, Walk::Halves).unwrap()
 }
 
 fn distance(metric: Metric, one: &[f32], other: &[f32]) -> f32 {
@@ -81,15 +93,31 @@ fn finds_nearly_all_of_the_nearest(#[case] metric: Metric) {
 
 #[test]
 fn vectors_that_no_search_finds_are_left_out() {
-    for (metric, rows) in [(Metric::L2, 2), (Metric::Ip, 2), (Metric::Cosine, 1)] {
-        let builder = GraphBuilder::new(GraphShape { dim: 2, ..shape(metric) }, 8, 1).unwrap();
+    for (metric, taken) in [(Metric::L2, 2), (Metric::Ip, 2), (Metric::Cosine, 1)] {
+        let mut vectors = GraphVectors::new(GraphShape { dim: 2, ..shape(metric) }, 8).unwrap();
         for (place, vector) in
             [[1.0, 2.0], [0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 0.0], [1e30, 0.0]].iter().enumerate()
         {
-            builder.add(place as u64, vector).unwrap();
+            vectors.push(place as u64, vector).unwrap();
         }
-        assert_eq!(builder.rows(), rows, "{metric:?}");
+        assert_eq!(vectors.rows(), taken, "{metric:?}");
     }
+}
+
+#[test]
+fn vectors_that_do_not_belong_are_refused() {
+    let mut vectors = GraphVectors::new(shape(Metric::L2), 2).unwrap();
+    let mut refused = |place: u64, vector: &[f32]| vectors.push(place, vector).map_err(|error| error.to_string());
+    let vector = [1.0; DIM as usize];
+    assert_eq!(refused(0, &vector[1..]).unwrap_err(), "an index of 23 dimensions where 24 dimensions was written");
+    assert_eq!(refused(5, &vector), Ok(true));
+    assert_eq!(refused(5, &vector).unwrap_err(), "the index engine: place 5 comes after place 5");
+    assert_eq!(refused(6, &vector), Ok(true));
+    assert_eq!(refused(7, &vector).unwrap_err(), "the index engine: more than the 2 vectors announced");
+    let builder = GraphBuilder::new(vectors, 1).unwrap();
+    builder.link(1).unwrap();
+    assert!(builder.link(1).is_err(), "linked twice");
+    assert_eq!(builder.link(2).unwrap_err(), GraphError::Engine("no vector 2".into()));
 }
 
 #[test]
@@ -102,33 +130,130 @@ fn vectors_are_given_back() {
     }
     assert_eq!((graph.vector(3_000), graph.vector(u64::MAX)), (None, None));
     // Some of the rows of a segment, one of them without a vector.
-    let builder = GraphBuilder::new(shape(Metric::L2), 4, 1).unwrap();
+    let mut collected = GraphVectors::new(shape(Metric::L2), 4).unwrap();
     for (place, vector) in [(5, &stored[5]), (6, &vec![f32::NAN; DIM as usize]), (7, &stored[7])] {
-        builder.add(place, vector).unwrap();
+        collected.push(place, vector).unwrap();
     }
-    let bytes = bytes::Bytes::from(builder.to_bytes().unwrap());
-    let graph = Graph::open(bytes.clone(), shape(Metric::L2), 100).unwrap();
+    let builder = GraphBuilder::new(collected, 1).unwrap();
+    // The order of linking is that of the bytes.
+    builder.link(1).unwrap();
+    builder.link(0).unwrap();
+    let bytes = bytes::Bytes::from(builder.into_bytes().unwrap());
+    let graph = Graph::open(bytes.clone(), shape(Metric::L2), 100, Walk::Stored).unwrap();
     let found = [4, 5, 6, 7, 8].map(|place| graph.vector(place));
     assert_eq!(found, [None, Some(&stored[5][..]), None, Some(&stored[7][..]), None]);
-    assert!(matches!(Graph::open(bytes, shape(Metric::L2), 7).unwrap_err(), GraphError::Other { .. }));
+    let refused = Graph::open(bytes, shape(Metric::L2), 7, Walk::Stored).unwrap_err();
+    assert!(matches!(refused, GraphError::Other { .. }));
 }
 
 #[test]
 fn bytes_of_another_shape_are_refused() {
-    let builder = GraphBuilder::new(shape(Metric::L2), 4, 1).unwrap();
-    builder.add(0, &[1.0; DIM as usize]).unwrap();
-    let bytes = bytes::Bytes::from(builder.to_bytes().unwrap());
+    let bytes = bytes(shape(Metric::L2), &[vec![1.0; DIM as usize]]);
     for other in [shape(Metric::Ip), GraphShape { dim: DIM + 1, ..shape(Metric::L2) }] {
-        let refused = Graph::open(bytes.clone(), other, 1).unwrap_err();
+        let refused = Graph::open(bytes.clone(), other, 1, Walk::Halves).unwrap_err();
         assert!(matches!(refused, GraphError::Other { .. }), "{refused}");
     }
-    assert!(Graph::open(bytes.slice(..10), shape(Metric::L2), 1).is_err());
+    assert!(Graph::open(bytes.slice(..10), shape(Metric::L2), 1, Walk::Halves).is_err());
     // At an address that fits no number.
     let mut moved = vec![0];
     moved.extend_from_slice(&bytes);
-    let graph = Graph::open(bytes::Bytes::from(moved).slice(1..), shape(Metric::L2), 1).unwrap();
+    let graph = Graph::open(bytes::Bytes::from(moved).slice(1..), shape(Metric::L2), 1, Walk::Halves).unwrap();
     assert_eq!(graph.nearest(&[0.0; DIM as usize], 5, None).unwrap(), [0]);
     assert!(graph.nearest(&[0.0; 3], 5, None).is_err(), "a query of another dimension");
+}
+
+/// A shape whose vectors have halves.
+fn long_shape(metric: Metric) -> GraphShape {
+    GraphShape { dim: 264, ..shape(metric) }
+}
+
+/// Long vectors: each is a short one eleven times, turned a little, around a point at `offset` from the origin.
+fn long_vectors(rows: usize, seed: u64, offset: f32, spread: f32) -> Vec<Vec<f32>> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let short = vectors(rows, seed);
+    let mut long = |short: &Vec<f32>| -> Vec<f32> {
+        let numbers = short.iter().cycle().take(264);
+        numbers.map(|number| offset + spread * (number + 0.1 * random.random::<f32>())).collect()
+    };
+    short.iter().map(&mut long).collect()
+}
+
+#[rstest]
+#[case(Metric::L2, 1.0)]
+#[case(Metric::L2, 1e-12)]
+#[case(Metric::L2, 1e12)]
+#[case(Metric::Ip, 1.0)]
+#[case(Metric::Cosine, 1.0)]
+fn halves_of_long_vectors_find_as_much(#[case] metric: Metric, #[case] spread: f32) {
+    let shape = long_shape(metric);
+    let stored = long_vectors(2_000, 6, 0.0, spread);
+    let builder = builder(shape, &stored);
+    link_all(&builder);
+    assert!(builder.to_be_linked_exactly(2).unwrap().is_none());
+    let bytes = bytes::Bytes::from(builder.into_bytes().unwrap());
+    let open = |walk| Graph::open(bytes.clone(), shape, 2_000, walk).unwrap();
+    let (halves, whole) = (open(Walk::Halves), open(Walk::Stored));
+    let beside = halves.bytes_in_memory() - whole.bytes_in_memory();
+    assert_eq!(beside, if Halves::serve(&shape) { 2_000 * 264 * 2 } else { 0 });
+    let (mut found, mut found_whole) = (0, 0);
+    for query in long_vectors(40, 7, 0.0, spread) {
+        let nearest = exact(metric, &query, &stored, |_| true);
+        let count = |graph: &Graph| {
+            let answer = graph.nearest(&query, 64, None).unwrap();
+            nearest.iter().filter(|place| answer.contains(place)).count()
+        };
+        found += count(&halves);
+        found_whole += count(&whole);
+    }
+    assert!(found >= 392 && found_whole >= 392, "{found} and {found_whole} of 400");
+}
+
+#[test]
+fn a_walk_compares_halves() {
+    let shape = long_shape(Metric::L2);
+    let stored = long_vectors(500, 8, 0.0, 1.0);
+    let bytes = bytes(shape, &stored);
+    let graph = Graph::open(bytes.clone(), shape, 500, Walk::Halves).unwrap();
+    let Some(halves) = &graph.halves else { return assert!(!Halves::serve(&shape)) };
+    // With the halves of another query a walk arrives at that one.
+    for (query, other) in [(3, 200), (400, 7)] {
+        let found = with_query(&stored[query], halves.of_query(&stored[other]).as_deref(), || {
+            graph.index.search(&stored[query], 1).unwrap().keys
+        });
+        assert_eq!(found, [other as u64]);
+        assert_eq!(graph.nearest(&stored[query], 1, None).unwrap(), [query as u64], "and the next one does not");
+    }
+    // So far away that halves have no number for the distance, and without a direction.
+    let far = vec![1e6; 264];
+    assert!(halves.of_query(&far).is_none());
+    let whole = Graph::open(bytes, shape, 500, Walk::Stored).unwrap();
+    assert_eq!(graph.nearest(&far, 64, None), whole.nearest(&far, 64, None));
+    let zeros = Graph::open(super::tests::bytes(shape, &vec![vec![0.0; 264]; 3]), shape, 3, Walk::Halves).unwrap();
+    assert!(zeros.halves.is_none());
+    assert_eq!(zeros.nearest(&[0.0; 264], 3, None).unwrap().len(), 3);
+}
+
+#[test]
+fn vectors_that_halves_do_not_tell_apart_are_compared_whole() {
+    let shape = long_shape(Metric::L2);
+    // Halves have eleven bits: near 1,000 they are 0.5 apart.
+    let stored = long_vectors(1_000, 9, 1_000.0, 0.1);
+    let builder = builder(shape, &stored);
+    link_all(&builder);
+    if !Halves::serve(&shape) {
+        return assert!(builder.to_be_linked_exactly(2).unwrap().is_none());
+    }
+    let exactly = builder.to_be_linked_exactly(2).unwrap().unwrap();
+    link_all(&exactly);
+    assert!(exactly.to_be_linked_exactly(2).unwrap().is_none());
+    let graph = Graph::open(exactly.into_bytes().unwrap().into(), shape, 1_000, Walk::Halves).unwrap();
+    assert!(graph.halves.is_none());
+    let mut found = 0;
+    for query in long_vectors(20, 10, 1_000.0, 0.1) {
+        let answer = graph.nearest(&query, 64, None).unwrap();
+        found += exact(Metric::L2, &query, &stored, |_| true).iter().filter(|place| answer.contains(place)).count();
+    }
+    assert!(found >= 180, "{found} of 200");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     background::blocking,
     binlog::BinlogError,
-    graph::{Graph, GraphError, GraphShape},
+    graph::{Graph, GraphError, GraphShape, Walk},
     model::{CollectionSchema, FieldId, LogIds, SegmentIndex, SegmentLogs},
 };
 
@@ -31,11 +31,11 @@ pub struct OpenIndex {
 
 impl OpenIndex {
     /// Memory that opening it takes, in bytes, estimated.
-    pub fn estimate_bytes(index: &SegmentIndex, rows: u64) -> u64 {
+    pub fn estimate_bytes(index: &SegmentIndex, rows: u64, shape: &GraphShape, walk: Walk) -> u64 {
         let nodes: u64 = index.parts.iter().map(|part| part.rows).sum();
         index
             .bytes()
-            .saturating_add(nodes.saturating_mul(Graph::TABLE_BYTES))
+            .saturating_add(Graph::bytes_beside(shape, nodes, walk))
             .saturating_add(rows.saturating_mul(ROW_BYTES))
     }
 
@@ -53,7 +53,7 @@ impl OpenIndex {
         store: &SegmentStore,
         ids: LogIds,
         index: &SegmentIndex,
-        shape: GraphShape,
+        (shape, walk): (GraphShape, Walk),
         (schema, logs): (&CollectionSchema, &SegmentLogs),
         mapped: Option<&MappedFolder>,
     ) -> Result<Self, StorageError> {
@@ -69,7 +69,7 @@ impl OpenIndex {
                     Some(folder) => folder.hold(&bytes)?,
                     None => bytes,
                 };
-                Graph::open(bytes, shape, places).map_err(|error| unusable(&object, &error))
+                Graph::open(bytes, shape, places, walk).map_err(|error| unusable(&object, &error))
             };
             graphs.push(blocking(open).await?);
         }

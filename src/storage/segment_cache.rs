@@ -119,6 +119,11 @@ impl SegmentCache {
         bytes.saturating_add(ENTRY_BYTES) as f64 <= self.cache.capacity() as f64 * HOT_SHARE
     }
 
+    /// True if so many bytes can be kept and nothing has to go for them.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        self.fits(self.used_bytes().saturating_add(bytes))
+    }
+
     pub fn get(&self, segment: SegmentId, field: FieldId, log: usize) -> Option<Arc<[Vectors]>> {
         let found = match self.cache.get(&CachedObject::Log(segment, field, log)) {
             Some(Kept::Vectors(vectors)) => Some(vectors),

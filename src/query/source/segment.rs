@@ -16,7 +16,7 @@ use crate::{
     binlog::{LogIds, PkStats},
     error::{Classify, ErrorKind},
     fault::{self, Planted},
-    graph::GraphShape,
+    graph::{GraphShape, Walk},
     model::{
         Channel, CollectionSchema, Field, FieldId, LogFile, PartitionId, PkRange, PrimaryKey, Segment, SegmentIndex,
         SegmentLogs, Timestamp,
@@ -366,11 +366,23 @@ impl RowSource for SegmentSource {
         if let Some(open) = cache.open_index(segment, index) {
             return Some(open);
         }
-        let bytes = OpenIndex::estimate_bytes(index, self.rows);
-        if !cache.fits(bytes) || !reserve(bytes) {
+        let mut takes = |walk| {
+            let bytes = OpenIndex::estimate_bytes(index, self.rows, shape, walk);
+            cache.fits(bytes) && reserve(bytes)
+        };
+        // Halves must not drive others out of the cache. And indexes are mapped so that the kernel can take their memory
+        // back; it could not take that of halves.
+        let has_room = cache.mapped().is_none()
+            && cache.has_room(OpenIndex::estimate_bytes(index, self.rows, shape, Walk::Halves));
+        let walk = if has_room && takes(Walk::Halves) {
+            Walk::Halves
+        } else if takes(Walk::Stored) {
+            Walk::Stored
+        } else {
             return None;
-        }
-        let open = OpenIndex::read(&self.store, self.ids, index, *shape, (&self.schema, &self.logs), cache.mapped());
+        };
+        let (ids, schema, logs) = (self.ids, &self.schema, &self.logs);
+        let open = OpenIndex::read(&self.store, ids, index, (*shape, walk), (schema, logs), cache.mapped());
         match cache.open(segment, index, open).await {
             Ok(open) => open,
             // An index only saves work: the rows can be searched without it.

@@ -18,7 +18,7 @@ use super::{Effort, MemorySource, QueryVectors, RowSource, Scope, Search, Segmen
 use crate::{
     binlog::LogIds,
     config::BinlogConfig,
-    graph::{GraphBuilder, GraphShape},
+    graph::{GraphBuilder, GraphShape, GraphVectors},
     kit::{filters::compile, model as fixture},
     model::{
         Channel, CollectionId, CollectionSchema, DataType, Delete, Field, FieldId, Group, IndexPart, LogId, Metric,
@@ -151,12 +151,15 @@ async fn indexed(
     metric: Metric,
 ) -> SegmentSource {
     let shape = GraphShape { metric, dim: 2, links: 16, width: 100 };
-    let graph = GraphBuilder::new(shape, rows.len(), 1).unwrap();
+    let mut vectors = GraphVectors::new(shape, rows.len()).unwrap();
     for (place, row) in rows.iter().enumerate() {
-        graph.add(place as u64, &[row.row_id as f32, 0.5]).unwrap();
+        vectors.push(place as u64, &[row.row_id as f32, 0.5]).unwrap();
     }
-    let bytes = bytes::Bytes::from(graph.to_bytes().unwrap());
-    let part = IndexPart { rows: graph.rows(), bytes: bytes.len() as u64, checksum: crc32c::crc32c(&bytes) };
+    let graph = GraphBuilder::new(vectors, 1).unwrap();
+    (0..graph.rows()).for_each(|number| graph.link(number).unwrap());
+    let count = graph.rows() as u64;
+    let bytes = bytes::Bytes::from(graph.into_bytes().unwrap());
+    let part = IndexPart { rows: count, bytes: bytes.len() as u64, checksum: crc32c::crc32c(&bytes) };
     let index = SegmentIndex { index: 1, field: VECTOR, build: segment, version: 1, parts: vec![part] };
     let ids = LogIds { collection: CollectionId(1), partition: PartitionId(partition), segment: SegmentId(segment) };
     store.put(&LogPath::index(ids, &index, 0), bytes).await.unwrap();
