@@ -1,9 +1,8 @@
 //! Threads of low priority for work that no client waits for.
 //!
 //! A call needs a core for less than a millisecond. It must not wait for one behind merges that fill every core, or behind
-//! a scan of all segments. Background work must never hold a lock for long: a request that waits for the lock would wait at
-//! the low priority of its holder.
-
+//! a scan of all segments. While reads run, these threads leave some cores to them altogether. Background work must never
+//! hold a lock for long: a request that waits for the lock would wait at the low priority of its holder.
 //!
 //! All other rooms ask here for a thread, and for a wait on one. So work can run on a [`crate::machine::Machine`] that is
 //! not the real one.
@@ -27,6 +26,9 @@ use tracing::warn;
 
 use crate::machine;
 
+#[cfg(target_os = "linux")]
+mod spared;
+
 /// Niceness of background threads, added to that of the process. The kernel caps it at 19.
 const NICENESS: i32 = 10;
 
@@ -45,7 +47,23 @@ pub(crate) fn blocking_threads(cores: usize) -> usize {
     cores.saturating_mul(BLOCKING_THREADS_PER_CORE).clamp(LEAST_BLOCKING_THREADS, MOST_BLOCKING_THREADS)
 }
 
-/// Permanently lowers this thread's priority below request threads.
+/// A read that runs, until this is dropped. Where threads can be kept from cores, background threads leave some to it.
+#[derive(Debug)]
+pub(crate) struct ReadRuns {
+    #[cfg(target_os = "linux")]
+    _cores: Option<spared::ReadOnSpared>,
+}
+
+impl ReadRuns {
+    pub(crate) fn begin() -> Self {
+        Self {
+            #[cfg(target_os = "linux")]
+            _cores: spared::read_begins(),
+        }
+    }
+}
+
+/// Permanently lowers this thread's priority below request threads, and has it leave cores to reads.
 pub(crate) fn give_way() {
     // On other systems niceness belongs to the whole process, so this would slow down requests too.
     if !cfg!(target_os = "linux") {
@@ -57,6 +75,8 @@ pub(crate) fn give_way() {
     if let Err(error) = set {
         warn!(%error, "background work runs at the priority of calls");
     }
+    #[cfg(target_os = "linux")]
+    spared::join();
 }
 
 /// Yields the CPU; call it from long compute loops. Otherwise a waiting thread may get the core only at the kernel's next

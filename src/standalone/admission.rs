@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
+    background::ReadRuns,
     config::{Config, Part},
     memory::{Account, Pool},
     query::SearchCores,
@@ -36,6 +37,7 @@ pub(super) struct RunningQuery {
     /// Counts its memory. A clone that is kept with the answer keeps counting it.
     pub(super) memory: Account,
     _turn: Option<OwnedSemaphorePermit>,
+    _cores: ReadRuns,
 }
 
 impl Queries {
@@ -53,7 +55,8 @@ impl Queries {
     pub(super) async fn admit(&self) -> RunningQuery {
         // The semaphore is never closed, so there is always a turn.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
-        RunningQuery { memory: self.memory.account(self.own_bytes).await, _turn: turn }
+        let memory = self.memory.account(self.own_bytes).await;
+        RunningQuery { memory, _turn: turn, _cores: ReadRuns::begin() }
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
