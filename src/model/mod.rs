@@ -51,7 +51,7 @@ pub use request_error::RequestError;
 pub use resource_group_error::{RESOURCE_GROUP, ResourceGroupError};
 pub use scalar::{ClusterRange, Scalar};
 pub use schema::{CollectionSchema, DataType, Field};
-pub use search_error::SearchError;
+pub use search_error::{IndexParamError, SearchError};
 pub use segment::{Segment, SegmentLevel, SegmentState};
 pub use segment_index::{IndexPart, SegmentIndex};
 pub use ts::Timestamp;

@@ -54,6 +54,8 @@ pub enum SearchError {
 
     #[error("there is no partition {0} to search")]
     NoPartition(String),
+    #[error("{0}")]
+    IndexParam(#[from] IndexParamError),
     #[error("there is no field {0} to group by")]
     NoGroup(String),
     #[error("group_size is {got}, expected 1 to {most}")]
@@ -96,4 +98,23 @@ pub enum SearchError {
     OtherMetric { collection: CollectionId, expected: String, got: String },
     #[error("field {field} can't be searched by {metric:?}")]
     MetricOfOtherVectors { metric: Metric, field: String },
+}
+
+/// A parameter of a search that the index does not take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IndexParamError {
+    #[error("{0} is no whole number")]
+    Type(&'static str),
+    #[error("{0} is a text that is no number")]
+    Text(&'static str),
+    /// It has more than 31 bits.
+    #[error("{0} is beyond 2147483647")]
+    Overflow(&'static str),
+    #[error("{key} is not from 1 to {most}")]
+    OutOfRange { key: &'static str, most: i64 },
+    /// `wanted`: rows that the search is for.
+    #[error("{key} is {got}, expected at least {wanted}, the number of rows")]
+    Below { key: &'static str, got: i64, wanted: i64 },
+    #[error("search_list is {got}, expected {wanted} to ten times as many, or 200")]
+    SearchList { got: i64, wanted: i64 },
 }

@@ -23,6 +23,7 @@
 //! Must never: commit to the catalog by itself after the start, decide what to compact, or parse a request.
 
 mod admission;
+mod asked_effort;
 mod backup;
 mod compaction;
 mod definitions;
@@ -44,6 +45,7 @@ mod write_path;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use asked_effort::{AskedEffort, AskedNumber};
 pub use backup::{Backup, BackupPart, RestoreError, RestoredStore};
 pub use definitions::NewCollection;
 pub(crate) use definitions::partition_ids;
@@ -55,7 +57,7 @@ pub use loading::LoadRequest;
 pub(crate) use loading::{check_loaded, readable};
 pub use overview::{CollectionView, OverallVerdict, Overview, Visible};
 pub use reads::{ReadAnswer, ReadRequest, Rows};
-pub use search::{AskedEffort, HybridRequest, MOST_SEARCHES, SearchAnswer, SearchRequest};
+pub use search::{HybridRequest, MOST_SEARCHES, SearchAnswer, SearchRequest};
 
 pub use crate::query::{
     BoundExpr, ExprError, FilterError, Fusion, Grouping, IteratorPage, QueryVectors, Range, compile as compile_filter,

@@ -11,16 +11,17 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{
     Rows, Standalone, StandaloneError,
+    asked_effort::AskedEffort,
     reads::{PinnedRead, ReadPurpose},
 };
 use crate::{
     coordinator::CollectionCell,
     error::{Classify, ErrorKind},
     memory::Account,
-    model::{Collection, Field, FieldId, IndexDefinition, IndexKind, LoadError, Metric, RequestError, SearchError},
-    query::{
-        self, Effort, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryError, QueryVectors, Range, ReadSet, Search,
+    model::{
+        Collection, Field, FieldId, IndexDefinition, IndexParamError, LoadError, Metric, RequestError, SearchError,
     },
+    query::{self, Found, Fusion, Grouping, Hybrid, IteratorPage, QueryError, QueryVectors, Range, ReadSet, Search},
 };
 
 /// A client's search.
@@ -55,44 +56,6 @@ pub struct HybridRequest {
     pub offset: u64,
     /// Columns of the answer, in this order.
     pub fields: Vec<FieldId>,
-}
-
-/// The parameters of a search that say how thoroughly an index is searched, as the client gave them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AskedEffort {
-    /// Rows in view, of HNSW.
-    pub ef: Option<u64>,
-    /// Lists that are searched, of the IVF family.
-    pub nprobe: Option<u64>,
-    /// Rows in view, of DISKANN.
-    pub search_list: Option<u64>,
-}
-
-impl AskedEffort {
-    /// The effort of our graphs, which serve the other kinds too.
-    fn of(self, collection: &Collection, field: &Field) -> Effort {
-        let index = collection.indexes.iter().find(|index| index.field == field.id);
-        let kind = index.and_then(|index| IndexDefinition::of(field, &index.params).ok()).map(|found| found.kind);
-        let width =
-            |asked: Option<u64>| asked.map_or(Effort::Usual, |rows| Effort::Width(rows.try_into().unwrap_or(u32::MAX)));
-        match kind {
-            Some(IndexKind::Hnsw { .. }) => width(self.ef),
-            Some(IndexKind::DiskAnn) => width(self.search_list),
-            Some(
-                IndexKind::IvfFlat { lists }
-                | IndexKind::IvfSq8 { lists }
-                | IndexKind::IvfPq { lists, .. }
-                | IndexKind::Scann { lists }
-                | IndexKind::GpuIvfFlat { lists }
-                | IndexKind::GpuIvfPq { lists, .. },
-            ) => {
-                // A client that has most of the lists searched wants all rows to be seen.
-                let has_most = self.nprobe.is_some_and(|probes| probes.saturating_mul(2) >= lists.into());
-                if has_most { Effort::Exact } else { Effort::Usual }
-            }
-            _ => Effort::Usual,
-        }
-    }
 }
 
 /// Most searches of a hybrid search, as in Milvus.
@@ -132,6 +95,9 @@ fn search_metric(collection: &Collection, field: &Field, asked: &str) -> Result<
     Metric::named(indexed).ok_or_else(|| other_metric(collection, Metric::default_of(field.data_type).name(), indexed))
 }
 
+/// The type of an index whose kind is ours to choose, so that it has no parameters.
+const AUTOINDEX: &str = "AUTOINDEX";
+
 /// The parameter of an index with its metric.
 const METRIC_KEY: &str = "metric_type";
 
@@ -148,8 +114,9 @@ impl Standalone {
         let meta = loaded(cell)?;
         let rows = request.rows.clone();
         let field = request.field;
-        let search = self.checked(cell, &meta, request)?;
+        let (search, refused) = self.checked(cell, &meta, request)?;
         let (page, metric) = (search.page, search.metric);
+        let refused: Vec<_> = refused.into_iter().collect();
         self.until_stop(async {
             let admitted = self.queries.admit().await;
             let limits = self.query_limits(&admitted);
@@ -157,7 +124,7 @@ impl Standalone {
                 let (schema, search, limits) = (Arc::clone(&meta.schema), search.clone(), limits.clone());
                 async move { query::search(&schema, read_set, search, &limits).await }.boxed()
             };
-            let Found { counts, scores, rows } = self.found(cell, &rows, field, over).await?;
+            let Found { counts, scores, rows } = self.found(cell, &rows, (field, &refused), over).await?;
             self.metrics.search.vectors.inc_by(counts.len() as u64);
             // An empty page ends where it begins.
             let nearest = if metric.greater_is_nearer() { f32::MAX } else { f32::MIN };
@@ -183,7 +150,9 @@ impl Standalone {
         let count = searches.len() as u64;
         let checked =
             |request| self.checked(cell, &meta, SearchRequest { offset: 0, group: None, page: None, ..request });
-        let searches = searches.into_iter().map(checked).collect::<Result<_, _>>()?;
+        let checked = searches.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+        let (searches, refused): (_, Vec<_>) = checked.into_iter().unzip();
+        let refused: Vec<_> = refused.into_iter().flatten().collect();
         let hybrid = Hybrid { searches, fusion, limit, offset, output };
         self.until_stop(async {
             let admitted = self.queries.admit().await;
@@ -192,7 +161,7 @@ impl Standalone {
                 let (schema, hybrid, limits) = (Arc::clone(&meta.schema), hybrid.clone(), limits.clone());
                 async move { query::hybrid(&schema, read_set, hybrid, &limits).await }.boxed()
             };
-            let Found { counts, scores, rows } = self.found(cell, &rows, field, over).await?;
+            let Found { counts, scores, rows } = self.found(cell, &rows, (field, &refused), over).await?;
             self.metrics.search.vectors.inc_by(counts.len() as u64 * count);
             Ok(SearchAnswer { counts, scores, rows, end: None, memory: admitted.memory.clone() })
         })
@@ -200,12 +169,13 @@ impl Standalone {
     }
 
     /// The result of a search over the rows that the collection has now. If the files of a stand-in are gone, the search
-    /// is made once more, without stand-ins.
+    /// is made once more, without stand-ins. A parameter that the index refuses is an error once a segment has an index:
+    /// Milvus reads no such parameter before.
     async fn found(
         &self,
         cell: &CollectionCell,
         rows: &Rows,
-        field: FieldId,
+        (field, refused): (FieldId, &[(FieldId, IndexParamError)]),
         over: impl Fn(ReadSet) -> BoxFuture<'static, Result<Found, QueryError>> + Send + Sync,
     ) -> Result<Found, StandaloneError> {
         let mut may_be_gone = true;
@@ -213,6 +183,10 @@ impl Standalone {
             let PinnedRead { set, has_stand_ins, pins: _pins, .. } =
                 self.read_set(cell, rows, ReadPurpose::SearchWithStandIns(field)).await?;
             may_be_gone = has_stand_ins;
+            let is_indexed = |field| set.sources.iter().any(|source| source.is_indexed(field));
+            if let Some((_, error)) = refused.iter().find(|(field, _)| is_indexed(*field)) {
+                return Err(RequestError::from(SearchError::IndexParam(*error)).into());
+            }
             Ok::<_, StandaloneError>(over(set).await?)
         };
         match first.await {
@@ -225,24 +199,31 @@ impl Standalone {
         }
     }
 
-    /// A search of the loaded collection, with the metric and the effort that its index gives.
+    /// A search of the loaded collection, with the metric and the effort that its index gives; and a parameter that this
+    /// index refuses.
     fn checked(
         &self,
         cell: &CollectionCell,
         meta: &Collection,
         request: SearchRequest,
-    ) -> Result<Search, StandaloneError> {
+    ) -> Result<(Search, Option<(FieldId, IndexParamError)>), StandaloneError> {
         let unknown = || QueryError::UnknownField { field: request.field, collection: meta.name.clone() };
         let field = meta.schema.field_by_id(request.field).ok_or_else(unknown)?;
         let metric = search_metric(meta, field, &request.metric)?;
-        let effort = request.asked.of(meta, field);
+        let definition = meta.indexes.iter().find(|index| index.field == field.id);
+        let kind = definition.and_then(|index| IndexDefinition::of(field, &index.params).ok()).map(|found| found.kind);
+        let is_chosen_here = definition.is_some_and(|index| index.params.iter().any(|(_, value)| value == AUTOINDEX));
+        let wanted = request.range.is_none().then_some(request.limit + request.offset);
+        let checked = if is_chosen_here { Ok(()) } else { request.asked.check(kind, wanted) };
+        let refused = checked.err().map(|error| (field.id, error));
+        let effort = request.asked.effort(kind);
         if let Some(Range { radius, near: Some(near) }) = request.range
             && !(if metric.greater_is_nearer() { near > radius } else { near < radius })
         {
             let (near, radius) = (near.to_string(), radius.to_string());
             return Err(RequestError::from(SearchError::EmptyRange { metric, near, radius }).into());
         }
-        Ok(Search {
+        let search = Search {
             scope: self.scope(cell, request.rows),
             field: request.field,
             metric,
@@ -254,7 +235,8 @@ impl Standalone {
             page: request.page,
             output: request.fields,
             effort,
-        })
+        };
+        Ok((search, refused))
     }
 }
 

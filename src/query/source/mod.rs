@@ -74,6 +74,11 @@ pub trait RowSource: Send + Sync {
         reserve: &mut dyn FnMut(u64) -> bool,
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>>;
 
+    /// True if a search of this field may go through an index.
+    fn is_indexed(&self, _field: FieldId) -> bool {
+        false
+    }
+
     /// The index of a field, opened. A source that opens it reserves its bytes first; false: there is no memory. None:
     /// the source has no index, or it can't be used.
     async fn index(&self, _field: FieldId, _reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {

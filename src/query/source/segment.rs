@@ -360,6 +360,10 @@ impl RowSource for SegmentSource {
         .boxed()
     }
 
+    fn is_indexed(&self, field: FieldId) -> bool {
+        self.index.as_ref().is_some_and(|(index, _)| index.field == field)
+    }
+
     async fn index(&self, field: FieldId, reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {
         let (index, shape) = self.index.as_ref().filter(|(index, _)| index.field == field)?;
         let (cache, segment) = (self.cache.as_ref()?, self.ids.segment);

@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{
     super::*,
     World,
-    searches::{found, near},
+    searches::{fault, found, near},
 };
 use crate::{
     config::Config,
     coordinator::{CollectionCell, control::IndexStanding},
     kit::{filters, gate::Operation},
-    model::{FieldId, PlanKind, PlanState, SegmentId},
+    model::{FieldId, IndexParamError, PlanKind, PlanState, RequestError, SearchError, SegmentId},
+    query::Fusion,
 };
 
 pub(super) const NAME: &str = "indexed";
@@ -78,6 +79,30 @@ pub(super) fn check(found: &[i64], live: &BTreeSet<i64>, key: i64) {
     assert!(right * 100 >= found.len() * 95, "{right} of {}", found.len());
     assert!(found.iter().all(|key| live.contains(key)), "a row that is not there");
     assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), found.len(), "a row twice");
+}
+
+#[tokio::test]
+async fn a_parameter_is_refused_as_soon_as_a_segment_has_an_index() {
+    let world = World::with(impatient).await;
+    let cell = loaded(&world).await;
+    let asked = AskedEffort { ef: AskedNumber::Number(9), ..AskedEffort::default() };
+    let search = || SearchRequest { asked, ..near(3, 10) };
+    world.standalone.insert(&cell, "", super::rows(0..20)).await.unwrap();
+    assert_eq!(found(&world, &cell, search()).await.len(), 10, "no index reads it");
+    world.segment(&cell, 20..8_000).await;
+    indexed(&world, &cell).await;
+    let refused = IndexParamError::Below { key: "ef", got: 9, wanted: 10 };
+    assert_eq!(fault(&world, &cell, search()).await, SearchError::IndexParam(refused).into());
+    let hybrid = HybridRequest {
+        searches: vec![near(3, 10), search()],
+        fusion: Fusion::Reciprocal { k: 60.0 },
+        limit: 10,
+        offset: 0,
+        fields: vec![],
+    };
+    let error = world.standalone.hybrid_search(&cell, hybrid).await.unwrap_err();
+    assert!(matches!(error, StandaloneError::Request(RequestError::Search(SearchError::IndexParam(_)))), "{error}");
+    assert_eq!(found(&world, &cell, near(3, 9)).await.len(), 9);
 }
 
 #[tokio::test]

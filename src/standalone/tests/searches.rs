@@ -50,7 +50,7 @@ pub(super) async fn found(world: &World, cell: &CollectionCell, request: SearchR
     keys
 }
 
-async fn fault(world: &World, cell: &CollectionCell, request: SearchRequest) -> RequestError {
+pub(super) async fn fault(world: &World, cell: &CollectionCell, request: SearchRequest) -> RequestError {
     match world.standalone.search(cell, request).await.unwrap_err() {
         StandaloneError::Request(error) => error,
         other => panic!("{other}"),

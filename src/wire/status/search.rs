@@ -1,11 +1,12 @@
 //! Refused searches in Milvus' words.
 //!
-//! Milvus 2.3.5 refuses every one with code 65535; those that it does not have carry the texts of newer releases. Where its text is the failed assertion of a C++ file, with names of nodes
-//! and channels around it, only the part that speaks of the request is kept.
+//! Milvus 2.3.5 refuses every one with code 65535; those that it does not have carry the texts of newer releases. Where its
+//! text is the failed assertion of a C++ file, with names of nodes and channels around it, only the part that speaks of the
+//! request is kept.
 
 use std::fmt::Display;
 
-use crate::model::SearchError;
+use crate::model::{IndexParamError, SearchError};
 
 /// Most characters of a value of the request that a text repeats.
 const SHOWN_CHARS: usize = 128;
@@ -72,6 +73,7 @@ pub(super) fn text(error: &SearchError) -> String {
             failed(format_args!("vector dimension mismatch, expected vector size(byte) {expected}, actual {got}"))
         }
         E::NoPartition(name) => format!("partition name {} not found", shown(name)),
+        E::IndexParam(error) => failed(index_param(*error)),
         E::NoGroup(name) => format!("groupBy field not found in schema: field not found[field={}]", shown(name)),
         E::GroupSize { got, most } if *got > 0 => {
             format!("input group size:{got} exceeds configured max group size:{most}")
@@ -115,7 +117,25 @@ pub(super) fn text(error: &SearchError) -> String {
 
 /// Refused by the part that searches.
 fn failed(why: impl Display) -> String {
-    format!("fail to search: {why}")
+    format!("failed to search: {why}")
+}
+
+/// As the index library of Milvus says it.
+fn index_param(error: IndexParamError) -> String {
+    use IndexParamError as E;
+    match error {
+        E::Type(key) => format!("type conflict in json: param {key} should be integer"),
+        E::Text(_) => "invalid value in json: stoi".to_owned(),
+        E::Overflow(key) => format!("arithmetic overflow: param {key} should be at most 2147483647"),
+        E::OutOfRange { key, most } => format!("out of range in json: param {key} out of range [ 1,{most} ]"),
+        E::Below { key, got, wanted } => {
+            format!("out of range in json: {key}({got}) should be larger than k({wanted})")
+        }
+        E::SearchList { got, wanted } => format!(
+            "out of range in json: search_list_size should be in range: [topk, max(200, topk * 10)], topk = {wanted}, \
+             search_list_size = {got}"
+        ),
+    }
 }
 
 /// The beginning of a long text.

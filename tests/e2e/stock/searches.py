@@ -208,7 +208,7 @@ def test_the_same_searches_are_refused(books, request):
                    {"group": b"\xff\xff"}, {"group": b""}, {"group": placeholders(FLOATS, query, "$1")},
                    {"metric_type": "COSINE"}, {"metric_type": "l2"}, {"metric_type": "HAMMING"}, {"anns_field": "n"},
                    {"anns_field": "none"}, {"filter": "n >"}, {"filter": "v > 3"}, {"output": ["none"]},
-                   {"output": ["count(*)"]}, {"partitions": ["none"]}, {"partitions": ["odd", "none"]}, {"ignore_growing": "x"}, {"params": "{"},
+                   {"output": ["count(*)"]}, {"partitions": ["none"]}, {"partitions": ["odd", "none"]}, {"partitions": ["od.*"]}, {"partitions": ["[o"]}, {"ignore_growing": "x"}, {"params": "{"},
                    {"params": json.dumps({"radius": far, "range_filter": near})},
                    {"params": json.dumps({"radius": far, "range_filter": far})},
                    {"params": json.dumps({"radius": "3"})}]:

@@ -5,7 +5,7 @@ use crate::{
     grpc::milvus::{api::Outcome, call_error::refused, query::go_bool},
     json::tree,
     model::{CollectionSchema, Field, SearchError},
-    standalone::{AskedEffort, IteratorPage, Range},
+    standalone::{AskedEffort, AskedNumber, IteratorPage, Range},
     wire::proto::common::KeyValuePair,
 };
 
@@ -183,10 +183,16 @@ fn json(text: &str) -> Result<serde_json::Value, SearchError> {
     tree(text.as_bytes()).map_err(|e| SearchError::Params(e.to_string()))
 }
 
-/// How thoroughly the index is to be searched. A parameter that is no number is ignored.
+/// How thoroughly the index is to be searched.
 fn effort(params: &serde_json::Value) -> AskedEffort {
-    let number = |key| params.get(key).and_then(serde_json::Value::as_u64);
-    AskedEffort { ef: number("ef"), nprobe: number("nprobe"), search_list: number("search_list") }
+    let number = |key| match params.get(key) {
+        None => AskedNumber::Absent,
+        Some(serde_json::Value::String(text)) => text.trim().parse().map_or(AskedNumber::Text, AskedNumber::Number),
+        Some(value) if value.is_u64() => AskedNumber::Number(value.as_i64().unwrap_or(i64::MAX)),
+        Some(value) => value.as_i64().map_or(AskedNumber::Other, AskedNumber::Number),
+    };
+    let [ef, nprobe, reorder_k, search_list] = ["ef", "nprobe", "reorder_k", "search_list"].map(number);
+    AskedEffort { ef, nprobe, reorder_k, search_list }
 }
 
 /// The bounds among the parameters of the index. Without a radius there are none.

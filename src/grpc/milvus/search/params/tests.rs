@@ -31,11 +31,11 @@ fn refusals_of_parameters() {
         (&[("topk", "1"), ("ignore_growing", "x")], "parse search growing failed".to_owned()),
         (
             &[("topk", "1"), ("params", r#"{"radius": "3"}"#)],
-            r#"fail to search: radius: type must be number, but is "3""#.to_owned(),
+            r#"failed to search: radius: type must be number, but is "3""#.to_owned(),
         ),
         (
             &[("topk", "1"), ("params", r#"{"radius": null}"#)],
-            "fail to search: radius: type must be number, but is null".to_owned(),
+            "failed to search: radius: type must be number, but is null".to_owned(),
         ),
     ] {
         let CallError(status) = SearchParams::of(&pairs(given)).unwrap_err();
@@ -44,7 +44,7 @@ fn refusals_of_parameters() {
     for params in ["{", "{]", "1e999", &"[".repeat(1 << 20)] {
         let given = pairs(&[("topk", "1"), ("params", params)]);
         let CallError(status) = SearchParams::of(&given).unwrap_err();
-        assert!(status.reason.starts_with("fail to search: params: "), "{}", status.reason);
+        assert!(status.reason.starts_with("failed to search: params: "), "{}", status.reason);
     }
 }
 
@@ -82,7 +82,7 @@ fn parameters_as_clients_send_them() {
         decimals: Some(3),
         range,
         ignore_growing: true,
-        asked: AskedEffort { nprobe: Some(10), ..AskedEffort::default() },
+        asked: AskedEffort { nprobe: AskedNumber::Number(10), ..AskedEffort::default() },
         ..plain
     };
     assert_eq!(SearchParams::of(&given).unwrap(), full);
