@@ -9,7 +9,10 @@
 
 use std::{
     cell::OnceCell,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Once,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -29,6 +32,8 @@ const QUIET: Duration = Duration::from_millis(200);
 const CORES_PER_SPARED: usize = 4;
 
 static OF_PROCESS: SparedCores = SparedCores::new();
+/// Told once.
+static REFUSED: Once = Once::new();
 
 thread_local! {
     static OWN: OnceCell<SparingThread> = const { OnceCell::new() };
@@ -186,7 +191,8 @@ fn confine(threads: &[Pid], cores: &CpuSet) {
         match sched_setaffinity(Some(*thread), cores) {
             // The thread has ended, and is about to say so.
             Ok(()) | Err(Errno::SRCH) => {}
-            Err(error) => warn!(%error, "background work is on the cores of reads"),
+            // A sandbox may refuse it each time, and cores are spared several times a second.
+            Err(error) => REFUSED.call_once(|| warn!(%error, "background work is on the cores of reads")),
         }
     }
 }

@@ -67,7 +67,9 @@ impl Halves {
         for vector in stored.chunks_exact(dim) {
             scaled.iter_mut().zip(vector).for_each(|(scaled, number)| *scaled = number * factor);
             halves.convert_from_f32_slice(&scaled);
-            numbers.push(&halves);
+            if !numbers.push(&halves) {
+                return Ok(None);
+            }
         }
         Ok(Some(Self { metric: shape.metric, dim, factor, numbers: numbers.finish()? }))
     }

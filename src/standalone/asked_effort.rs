@@ -79,8 +79,8 @@ impl AskedEffort {
         }
     }
 
-    /// Checks the parameters that an index of this kind reads. `wanted` is the number of rows that a search is for; None: a
-    /// search by range, which is for any number.
+    /// Checks the parameters that an index of this kind reads. `wanted` is the number of rows that a search is for; None: it
+    /// is for any number, as a search by range is.
     ///
     /// # Errors
     /// The first one that it refuses.

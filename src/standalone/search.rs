@@ -213,7 +213,9 @@ impl Standalone {
         let definition = meta.indexes.iter().find(|index| index.field == field.id);
         let kind = definition.and_then(|index| IndexDefinition::of(field, &index.params).ok()).map(|found| found.kind);
         let is_chosen_here = definition.is_some_and(|index| index.params.iter().any(|(_, value)| value == AUTOINDEX));
-        let wanted = request.range.is_none().then_some(request.limit + request.offset);
+        // Groups and pages of iterators take rows from the index until they have enough, so none are too few in view.
+        let is_of_one_size = request.range.is_none() && request.group.is_none() && request.page.is_none();
+        let wanted = is_of_one_size.then_some(request.limit + request.offset);
         let checked = if is_chosen_here { Ok(()) } else { request.asked.check(kind, wanted) };
         let refused = checked.err().map(|error| (field.id, error));
         let effort = request.asked.effort(kind);

@@ -12,7 +12,7 @@ use crate::{
     coordinator::{CollectionCell, control::IndexStanding},
     kit::{filters, gate::Operation},
     model::{FieldId, IndexParamError, PlanKind, PlanState, RequestError, SearchError, SegmentId},
-    query::Fusion,
+    query::{Fusion, IteratorPage},
 };
 
 pub(super) const NAME: &str = "indexed";
@@ -103,6 +103,8 @@ async fn a_parameter_is_refused_as_soon_as_a_segment_has_an_index() {
     let error = world.standalone.hybrid_search(&cell, hybrid).await.unwrap_err();
     assert!(matches!(error, StandaloneError::Request(RequestError::Search(SearchError::IndexParam(_)))), "{error}");
     assert_eq!(found(&world, &cell, near(3, 9)).await.len(), 9);
+    let page = SearchRequest { page: Some(IteratorPage { after: None }), ..search() };
+    assert!(found(&world, &cell, page).await.len() >= 10, "a page of an iterator has any number of rows");
 }
 
 #[tokio::test]
