@@ -212,7 +212,10 @@ fn halves_of_long_vectors_find_as_much(#[case] metric: Metric, #[case] spread: f
 fn a_walk_compares_halves() {
     let shape = long_shape(Metric::L2);
     let stored = long_vectors(500, 8, 0.0, 1.0);
-    let bytes = bytes(shape, &stored);
+    // In one order, so that each run has the same graph.
+    let one_by_one = builder(shape, &stored);
+    (0..500).for_each(|number| one_by_one.link(number).unwrap());
+    let bytes = bytes::Bytes::from(one_by_one.into_bytes().unwrap());
     let graph = Graph::open(bytes.clone(), shape, 500, Walk::Halves).unwrap();
     let Some(halves) = &graph.halves else { return assert!(!Halves::serve(&shape)) };
     // With the halves of another query a walk arrives at that one.
