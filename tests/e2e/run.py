@@ -9,7 +9,8 @@
 Two suites run at once, each against a server of its own; over a given server one after the other.
 
 Each client's environment is made once under <repo>/.envs/<name> and made again when its pin files change. A suite
-whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure.
+whose toolchain (go, java and mvn, node and npm, curl) is missing is skipped by name; with CI=true that is a failure,
+and an environment goes when the last suite that needs it has ended.
 A suite learns where the server is from E2E_GRPC, E2E_HTTP and, if the driver started it, E2E_FILES (its files).
 A suite that starts the server itself, to kill it, gets E2E_BINARY. E2E_TLS_FILES is the folder of the certificates of a
 server with TLS. E2E_PROGRAMS is the folder of the binary, for what was built beside it. A suite over a bucket
@@ -47,6 +48,7 @@ STOCK_SECONDS = 600  # of a suite that starts stock Milvus itself
 HISTORY_SECONDS = 25  # of concurrent clients whose history is checked
 FOREIGN_SECONDS = 900  # of a server that was there already: stock Milvus takes seconds for each flush
 TAIL_LINES = 80
+IN_CI = os.environ.get("CI") == "true"
 BUCKET_PATH = f"{HERE / 'python'}{os.pathsep}{HERE / 's3'}"
 # All settings of binlogs, far from their usual values.
 UNUSUAL_BINLOGS = """
@@ -137,10 +139,13 @@ def go_env(name, folder):
 
 
 def go_tool(name, package, program):
-    """A program installed straight from its Go module at a fixed version."""
+    """A program installed straight from its Go module at a fixed version. The sources go, and what the compiler keeps:
+    they are many times its size, and nothing else uses them."""
 
     def make(target):
-        build(["go", "install", package], GOBIN=str(target))
+        with tempfile.TemporaryDirectory(dir=target) as folder:
+            build(["go", "install", package], GOBIN=str(target), GOMODCACHE=f"{folder}/sources",
+                  GOCACHE=f"{folder}/compiled", GOFLAGS="-modcacherw")
 
     return Environment(name, [], ["go"], make, f"{package} {program}")
 
@@ -582,7 +587,7 @@ class Run:
         self.options = options
         # The longest first, so that none of them is left to the end.
         self.waiting = sorted(chosen, key=lambda suite: -suite.seconds)
-        self.in_use = set()
+        self.running = []
         self.failed = 0
         self.changed = threading.Condition()
 
@@ -590,19 +595,27 @@ class Run:
         """-> a suite, or None if there are no more"""
         with self.changed:
             while self.waiting:
-                free = (suite for suite in self.waiting if not self.in_use & suite.alone())
+                in_use = {name for suite in self.running for name in suite.alone()}
+                free = (suite for suite in self.waiting if not in_use & suite.alone())
                 if suite := next(free, None):
                     self.waiting.remove(suite)
-                    self.in_use |= suite.alone()
+                    self.running.append(suite)
                     return suite
                 self.changed.wait()
             return None
 
     def done(self, suite, has_failed):
         with self.changed:
-            self.in_use -= suite.alone()
+            self.running.remove(suite)
             self.failed += has_failed
+            others = [*self.waiting, *self.running]
+            still_used = {environment.name for other in others for environment in other.environments}
             self.changed.notify_all()
+        if IN_CI:
+            # Nobody comes back for them, and together they need more of the disk than all else.
+            for environment in suite.environments:
+                if environment.name not in still_used:
+                    shutil.rmtree(environment.path, ignore_errors=True)
 
     def work(self):
         while suite := self.next():
@@ -612,7 +625,7 @@ class Run:
                 has_failed = False
             except Skip as why:
                 result = f"skipped: {why}"
-                has_failed = os.environ.get("CI") == "true"
+                has_failed = IN_CI
             except Failure as why:
                 result = f"FAILED: {why}"
             except Exception:  # a fault of the driver itself
