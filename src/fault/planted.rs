@@ -183,6 +183,8 @@ faults! {
     MemoryNotTaken: P8,
     /// A call takes memory beyond its admission without a count.
     GrowthUncounted: P8,
+    /// The memory of a load is free when its read has left, although a thread goes on with it.
+    LoadUncounted: P8,
     /// Writes do not wait for flushes.
     WritesNotHeldBack: P8,
     /// A slot is never given back.

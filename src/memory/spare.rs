@@ -4,41 +4,74 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Account, Pool, UNIT};
+use crate::fault::{self, Planted};
 
-/// A growing reservation of such memory. Dropping it returns the bytes to the pool.
-#[derive(Debug, Default)]
-pub struct Spare {
-    /// None: the memory is not counted.
-    pool: Option<Pool>,
+/// A growing reservation of such memory. Clones share it; the last one returns the bytes to the pool.
+#[derive(Debug, Clone)]
+pub struct Spare(SpareLimit);
+
+#[derive(Debug, Clone)]
+enum SpareLimit {
+    /// There is no such memory.
+    Nothing,
+    /// It is not counted.
+    Uncounted,
+    Counted(Arc<CountedSpare>),
+}
+
+#[derive(Debug)]
+struct CountedSpare {
+    pool: Pool,
     /// Permits of the spare part and of the whole pool, of one number.
-    held: Option<[OwnedSemaphorePermit; 2]>,
+    held: Mutex<Option<[OwnedSemaphorePermit; 2]>>,
 }
 
 impl Spare {
     /// An empty reservation in the pool of an account. It is not part of the account.
     pub fn beside(account: &Account) -> Self {
-        Self { pool: Some(account.pool.clone()), held: None }
+        Self(SpareLimit::Counted(Arc::new(CountedSpare { pool: account.pool.clone(), held: Mutex::default() })))
+    }
+
+    /// Memory that is not counted.
+    pub fn uncounted() -> Self {
+        Self(SpareLimit::Uncounted)
+    }
+
+    /// No memory: every attempt is refused.
+    pub fn nothing() -> Self {
+        Self(SpareLimit::Nothing)
+    }
+
+    /// A clone for a thread that may go on when its read has ended.
+    pub fn for_thread(&self) -> Self {
+        if fault::planted(Planted::LoadUncounted) { Self::uncounted() } else { self.clone() }
     }
 
     /// Reserves so much that there are `bytes` in all, without waiting. False: there is no room, and nothing has changed.
-    pub fn reach(&mut self, bytes: u64) -> bool {
-        let Some(pool) = &self.pool else { return true };
-        let has = self.held.as_ref().map_or(0, |[permits, _]| permits.num_permits() as u64);
+    pub fn reach(&self, bytes: u64) -> bool {
+        let CountedSpare { pool, held } = match &self.0 {
+            SpareLimit::Nothing => return false,
+            SpareLimit::Uncounted => return true,
+            SpareLimit::Counted(counted) => &**counted,
+        };
+        let mut held = held.lock();
+        let has = held.as_ref().map_or(0, |[permits, _]| permits.num_permits() as u64);
         let Ok(missing) = u32::try_from(bytes.div_ceil(UNIT).saturating_sub(has)) else { return false };
         if missing == 0 {
             return true;
         }
         let take = |units: &Arc<Semaphore>| Arc::clone(units).try_acquire_many_owned(missing).ok();
         let Some((spare, all)) = take(&pool.spare).zip(take(&pool.units)) else { return false };
-        match &mut self.held {
+        match &mut *held {
             Some([held_spare, held_all]) => {
                 held_spare.merge(spare);
                 held_all.merge(all);
             }
-            None => self.held = Some([spare, all]),
+            None => *held = Some([spare, all]),
         }
         true
     }
@@ -59,7 +92,7 @@ mod tests {
     #[tokio::test]
     async fn it_never_takes_the_last_quarter_of_a_pool() {
         let (pool, account) = pool().await;
-        let (mut one, mut other) = (Spare::beside(&account), Spare::beside(&account));
+        let (one, other) = (Spare::beside(&account), Spare::beside(&account));
         assert!(one.reach(40 * KIB));
         assert!(!other.reach(9 * KIB));
         assert!(other.reach(8 * KIB));
@@ -76,7 +109,7 @@ mod tests {
     async fn it_takes_nothing_that_others_hold() {
         let (pool, account) = pool().await;
         let held = pool.reserve(60 * KIB).await;
-        let mut spare = Spare::beside(&account);
+        let spare = Spare::beside(&account);
         assert!(!spare.reach(5 * KIB));
         assert!(spare.reach(4 * KIB));
         assert!(spare.reach(KIB), "it has that");
@@ -88,6 +121,19 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_counted_has_no_limit() {
-        assert!(Spare::default().reach(u64::MAX));
+        assert!(Spare::uncounted().reach(u64::MAX));
+        assert!(!Spare::nothing().reach(0));
+    }
+
+    #[tokio::test]
+    async fn it_is_held_by_its_last_clone() {
+        let (pool, account) = pool().await;
+        let read = Spare::beside(&account);
+        let thread = read.clone();
+        assert!(read.reach(8 * KIB) && thread.reach(10 * KIB));
+        drop(read);
+        assert_eq!(pool.used_bytes(), 10 * KIB);
+        drop(thread);
+        assert_eq!(pool.used_bytes(), 0);
     }
 }

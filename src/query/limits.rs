@@ -40,19 +40,17 @@ impl QueryLimits {
     /// Memory that only saves work: of columns, deletes and indexes while they are brought into the cache, which counts
     /// them from then on.
     pub(super) fn spare(&self) -> Spare {
-        self.memory.as_ref().map_or_else(Spare::default, Spare::beside)
+        self.memory.as_ref().map_or_else(Spare::uncounted, Spare::beside)
     }
 
     /// Lets a source keep columns in memory. One column is made at a time, so the largest counts.
     pub(super) async fn keep(&self, source: &dyn RowSource, fields: &[FieldId]) {
-        let mut spare = self.spare();
-        source.keep(fields, &mut |bytes| spare.reach(bytes)).await;
+        source.keep(fields, &self.spare()).await;
     }
 
     /// The index of a field, if the source has one and there is memory to open it.
     pub(super) async fn open_index(&self, source: &dyn RowSource, field: FieldId) -> Option<Arc<OpenIndex>> {
-        let mut spare = self.spare();
-        source.index(field, &mut |bytes| spare.reach(bytes)).await
+        source.index(field, &self.spare()).await
     }
 }
 

@@ -18,7 +18,10 @@ use super::{
     deletes::{PendingDeletes, SourceDeletes},
     interrupt::{Checkpoint, Interrupt},
 };
-use crate::model::{CollectionSchema, DataType, Field, FieldId, PartitionId, PrimaryKey, Timestamp};
+use crate::{
+    memory::Spare,
+    model::{CollectionSchema, DataType, Field, FieldId, PartitionId, PrimaryKey, Timestamp},
+};
 
 /// Sources that are read at once, so that one is decoded while the objects of the next one arrive.
 pub(super) const CONCURRENT_SOURCES: usize = 2;
@@ -195,9 +198,8 @@ impl Scan {
             return Ok(None);
         }
         let own = {
-            let mut spare = context.keeping.as_ref().map(QueryLimits::spare);
-            let mut reserve = |bytes| spare.as_mut().is_some_and(|spare| spare.reach(bytes));
-            source.deletes(&context.interrupt, &mut reserve).await?
+            let spare = context.keeping.as_ref().map_or_else(Spare::nothing, QueryLimits::spare);
+            source.deletes(&context.interrupt, &spare).await?
         };
         let deletes = context.pending.for_source(own, source.channel(), source.partition());
         let bound = context.expire_before.unwrap_or_default().max(source.expired_before());

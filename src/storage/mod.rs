@@ -45,7 +45,7 @@ pub use error::StorageError;
 pub use fetch::{Fetched, fetch, verify};
 pub use mapped::MappedFolder;
 pub use newest_deletes::NewestDeletes;
-pub use open_index::OpenIndex;
+pub use open_index::{IndexOpening, OpenIndex};
 pub use outage::Outage;
 pub use pace::{Pace, Paced};
 pub use path::{LogKind, LogPath, ParsePathError};

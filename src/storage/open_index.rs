@@ -12,6 +12,7 @@ use crate::{
     background::blocking,
     binlog::BinlogError,
     graph::{Graph, GraphError, GraphShape, Walk},
+    memory::Spare,
     model::{CollectionSchema, FieldId, LogIds, SegmentIndex, SegmentLogs},
 };
 
@@ -19,6 +20,17 @@ use crate::{
 const BATCH_ROWS: usize = 64 << 10;
 /// Memory of a key and its timestamp before they are read, estimated.
 const ROW_BYTES: u64 = 32;
+
+/// How the graphs of an index are opened.
+#[derive(Debug, Clone)]
+pub struct IndexOpening<'a> {
+    pub shape: &'a GraphShape,
+    pub walk: Walk,
+    /// Where their bytes are. None: in memory.
+    pub mapped: Option<&'a MappedFolder>,
+    /// The memory that was reserved for them.
+    pub memory: Spare,
+}
 
 /// The index of one field of one segment.
 #[derive(Debug)]
@@ -45,7 +57,8 @@ impl OpenIndex {
         self.graphs.iter().map(Graph::bytes_in_memory).sum::<u64>() + keys
     }
 
-    /// Reads an index. Its graphs are in memory, or mapped.
+    /// Reads an index. Its graphs are in memory, or mapped. If the caller leaves, the graph under way is opened to its end
+    /// and dropped, and its memory counts until then.
     ///
     /// # Errors
     /// Of kind corrupt if an object is missing or damaged, or is another index.
@@ -53,17 +66,18 @@ impl OpenIndex {
         store: &SegmentStore,
         ids: LogIds,
         index: &SegmentIndex,
-        (shape, walk): (GraphShape, Walk),
         (schema, logs): (&CollectionSchema, &SegmentLogs),
-        mapped: Option<&MappedFolder>,
+        opening: IndexOpening<'_>,
     ) -> Result<Self, StorageError> {
         let mut graphs = Vec::with_capacity(index.parts.len());
         let places = logs.rows();
         for (number, part) in index.parts.iter().enumerate() {
             let object = StoredObject::index(ids, index, number, part);
             let bytes = store.get(&object.path).await?;
-            let mapped = mapped.cloned();
+            let (shape, walk, mapped) = (*opening.shape, opening.walk, opening.mapped.cloned());
+            let memory = opening.memory.for_thread();
             let open = move || {
+                let _counted = memory;
                 object.check(&bytes)?;
                 let bytes = match mapped {
                     Some(folder) => folder.hold(&bytes)?,

@@ -117,14 +117,14 @@ impl Wanted {
         let mut nearest = self.places(look);
         let mut found = scan.open(index, source).await?;
         let mut parts = VectorParts::of(source);
-        let (mut held_hits, mut spare) = (0, limits.spare());
+        let (mut held_hits, spare) = (0, limits.spare());
         while let Some(batch) = found.try_next().await? {
             let batch = Arc::new(batch);
             let mut done = 0;
             while let Some(place) = batch.places.get(done) {
                 parts.find(*place)?;
                 if !parts.is_open() {
-                    parts.open(self.search.field, &mut |bytes| spare.reach(bytes));
+                    parts.open(self.search.field, &spare);
                 }
                 let (start, vectors) = parts.reach(*place).await?;
                 let rows: u64 = vectors.iter().map(|vectors| vectors.len() as u64).sum();

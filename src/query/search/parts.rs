@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::{TryStreamExt, stream::BoxStream};
 
 use crate::{
+    memory::Spare,
     model::FieldId,
     query::{QueryError, RowSource},
     storage::Vectors,
@@ -52,8 +53,8 @@ impl<'s> VectorParts<'s> {
     }
 
     /// Opens the current part. See [`RowSource::vectors`].
-    pub(super) fn open(&mut self, field: FieldId, reserve: &mut dyn FnMut(u64) -> bool) {
-        let rest = self.source.vectors(field, self.part, reserve);
+    pub(super) fn open(&mut self, field: FieldId, spare: &Spare) {
+        let rest = self.source.vectors(field, self.part, spare);
         self.vectors = Some(OpenPart { start: self.start, here: Arc::new([]), rest });
     }
 

@@ -8,6 +8,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::{RowSource, take_from_batch};
 use crate::{
+    memory::Spare,
     model::{Channel, Delete, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
     query::{QueryError, deletes, interrupt::Interrupt},
     storage::{NewestDeletes, Vectors},
@@ -69,11 +70,7 @@ impl RowSource for MemorySource {
         Ok(true)
     }
 
-    async fn deletes(
-        &self,
-        interrupt: &Interrupt,
-        _: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
+    async fn deletes(&self, interrupt: &Interrupt, _: &Spare) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
         let deletes = self.deletes.clone();
         let newest = interrupt.sized(deletes.len(), |checkpoint| deletes::newest(deletes, checkpoint)).await?;
         Ok(vec![Arc::new(newest)])
@@ -93,7 +90,7 @@ impl RowSource for MemorySource {
         &self,
         field: FieldId,
         part: usize,
-        _: &mut dyn FnMut(u64) -> bool,
+        _: &Spare,
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
         let column = self.chunks.get(part).and_then(|rows| rows.column_by_name(&field.to_string()));
         let vectors: Result<Arc<[Vectors]>, _> = match column.and_then(|column| column.as_fixed_size_binary_opt()) {

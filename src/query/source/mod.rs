@@ -14,6 +14,7 @@ pub use segment::SegmentSource;
 
 use super::{QueryError, interrupt::Interrupt};
 use crate::{
+    memory::Spare,
     model::{Channel, FieldId, PartitionId, PkRange, PrimaryKey, Timestamp},
     storage::{NewestDeletes, OpenIndex, Vectors},
 };
@@ -46,18 +47,12 @@ pub trait RowSource: Send + Sync {
     /// False if the source has none of these keys. True may be wrong.
     async fn may_contain(&self, keys: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError>;
 
-    /// Deletes that are stored with the rows. A source that keeps them for later reads reserves their bytes first;
-    /// false: there is no memory.
-    async fn deletes(
-        &self,
-        interrupt: &Interrupt,
-        reserve: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError>;
+    /// Deletes that are stored with the rows. A source that keeps them for later reads reserves their bytes first.
+    async fn deletes(&self, interrupt: &Interrupt, spare: &Spare) -> Result<Vec<Arc<NewestDeletes>>, QueryError>;
 
-    /// Brings columns without vectors into memory, for this read and later ones. The source reserves their bytes first;
-    /// false: there is no memory. It only saves work: a column that can't be kept is read as it always was, and that read
-    /// meets the error.
-    async fn keep(&self, _fields: &[FieldId], _reserve: &mut (dyn FnMut(u64) -> bool + Send)) {}
+    /// Brings columns without vectors into memory, for this read and later ones. The source reserves their bytes first.
+    /// It only saves work: a column that can't be kept is read as it always was, and that read meets the error.
+    async fn keep(&self, _fields: &[FieldId], _spare: &Spare) {}
 
     /// All rows, in batches. `fields` must not be empty.
     fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>>;
@@ -66,12 +61,12 @@ pub trait RowSource: Send + Sync {
     fn vector_parts(&self) -> Vec<u64>;
 
     /// The vectors of all rows of a part, some or all at a time. `field` is a vector field. A source that wants to hold
-    /// all of them at once, to keep them for the next search, reserves their bytes first; false: there is no memory.
+    /// all of them at once, to keep them for the next search, reserves their bytes first.
     fn vectors(
         &self,
         field: FieldId,
         part: usize,
-        reserve: &mut dyn FnMut(u64) -> bool,
+        spare: &Spare,
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>>;
 
     /// True if a search of this field may go through an index.
@@ -79,9 +74,9 @@ pub trait RowSource: Send + Sync {
         false
     }
 
-    /// The index of a field, opened. A source that opens it reserves its bytes first; false: there is no memory. None:
-    /// the source has no index, or it can't be used.
-    async fn index(&self, _field: FieldId, _reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {
+    /// The index of a field, opened. A source that opens it reserves its bytes first. None: the source has no index, or
+    /// it can't be used.
+    async fn index(&self, _field: FieldId, _spare: &Spare) -> Option<Arc<OpenIndex>> {
         None
     }
 

@@ -17,14 +17,15 @@ use crate::{
     error::{Classify, ErrorKind},
     fault::{self, Planted},
     graph::{GraphShape, Walk},
+    memory::Spare,
     model::{
         Channel, CollectionSchema, Field, FieldId, LogFile, PartitionId, PkRange, PrimaryKey, Segment, SegmentIndex,
         SegmentLogs, Timestamp,
     },
     query::{QueryError, deletes, interrupt::Interrupt},
     storage::{
-        NewestDeletes, OpenIndex, SegmentCache, SegmentStore, StorageError, Vectors, read_columns, read_deletes,
-        read_stats,
+        IndexOpening, NewestDeletes, OpenIndex, SegmentCache, SegmentStore, StorageError, Vectors, read_columns,
+        read_deletes, read_stats,
     },
 };
 
@@ -138,12 +139,14 @@ impl SegmentSource {
         Some(RecordBatch::try_new(schema, columns).map_err(QueryError::from))
     }
 
-    /// The values of a field in all rows.
-    async fn read_column(&self, field: FieldId) -> Result<ArrayRef, StorageError> {
+    /// The values of a field in all rows. `spare` counts them.
+    async fn read_column(&self, field: FieldId, spare: &Spare) -> Result<ArrayRef, StorageError> {
         let batches = read_columns(&self.store, self.ids, &self.logs, &self.schema, &[field], BATCH_ROWS);
         let parts: Vec<ArrayRef> =
             batches.map_ok(|batch| batch.columns().first().cloned()).try_filter_map(future::ok).try_collect().await?;
+        let spare = spare.for_thread();
         blocking(move || {
+            let _counted = spare;
             let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
             arrow_select::concat::concat(&parts).map_err(|error| StorageError::Task(format!("a whole column: {error}")))
         })
@@ -156,23 +159,27 @@ impl SegmentSource {
         ids: LogIds,
         logs: &SegmentLogs,
         interrupt: &Interrupt,
-        reserve: &mut (dyn FnMut(u64) -> bool + Send),
+        (spare, held): (&Spare, &mut u64),
     ) -> Result<Arc<NewestDeletes>, QueryError> {
         // Those that are kept take no memory of this read.
         if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.kept_deletes(ids.segment, &logs.delta)) {
             return Ok(kept);
         }
         let bytes = NewestDeletes::estimate_bytes(logs.delta.iter().map(|log| log.rows).sum());
-        let cache = self.cache.as_ref().filter(|cache| cache.fits(bytes) && reserve(bytes));
+        let cache = self.cache.as_ref().filter(|cache| cache.fits(bytes) && spare.reach(*held + bytes));
         let Some(cache) = cache else {
             let deletes = read_deletes(&self.store, ids, logs).await?;
             let newest = interrupt.sized(deletes.len(), |checkpoint| deletes::newest(deletes, checkpoint)).await?;
             return Ok(Arc::new(newest));
         };
-        // Others may wait for the same deletes, so they are indexed although this read may end.
+        *held += bytes;
         let read = async {
-            let deletes = read_deletes(&self.store, ids, logs).await?;
-            blocking(move || Ok::<NewestDeletes, StorageError>(deletes.into_iter().collect())).await
+            let (deletes, spare) = (read_deletes(&self.store, ids, logs).await?, spare.for_thread());
+            blocking(move || {
+                let _counted = spare;
+                Ok::<NewestDeletes, StorageError>(deletes.into_iter().collect())
+            })
+            .await
         };
         Ok(cache.keep_deletes(ids.segment, &logs.delta, read).await?)
     }
@@ -272,29 +279,19 @@ impl RowSource for SegmentSource {
         Ok(false)
     }
 
-    async fn deletes(
-        &self,
-        interrupt: &Interrupt,
-        reserve: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
+    async fn deletes(&self, interrupt: &Interrupt, spare: &Spare) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
         let later = self.later.iter().filter(|_| !fault::planted(Planted::LaterDeletesIgnored));
         let mut all = Vec::with_capacity(1 + self.later.len());
-        let mut reserved = 0;
+        let mut held = 0;
         for (ids, logs) in iter::once(&(self.ids, Arc::clone(&self.logs))).chain(later) {
             if !logs.delta.is_empty() {
-                all.push(
-                    self.newest_deletes(*ids, logs, interrupt, &mut |bytes| {
-                        reserved += bytes;
-                        reserve(reserved)
-                    })
-                    .await?,
-                );
+                all.push(self.newest_deletes(*ids, logs, interrupt, (spare, &mut held)).await?);
             }
         }
         Ok(all)
     }
 
-    async fn keep(&self, fields: &[FieldId], reserve: &mut (dyn FnMut(u64) -> bool + Send)) {
+    async fn keep(&self, fields: &[FieldId], spare: &Spare) {
         let Some(cache) = &self.cache else { return };
         let segment = self.ids.segment;
         for id in fields {
@@ -305,10 +302,10 @@ impl RowSource for SegmentSource {
             let bytes = |log: &LogFile| log.memory_bytes.max(log.bytes) + log.rows * ROW_BYTES;
             let bytes = self.logs.field(*id).iter().map(bytes).sum();
             // An array of texts has no more than this.
-            if bytes > i32::MAX as u64 || !cache.fits(bytes) || !reserve(bytes.saturating_mul(COPIES)) {
+            if bytes > i32::MAX as u64 || !cache.fits(bytes) || !spare.reach(bytes.saturating_mul(COPIES)) {
                 continue;
             }
-            if let Err(error) = cache.keep_column(segment, *id, self.read_column(*id)).await {
+            if let Err(error) = cache.keep_column(segment, *id, self.read_column(*id, spare)).await {
                 tracing::debug!(%segment, field = %id, %error, "a column is not kept in memory");
             }
         }
@@ -338,7 +335,7 @@ impl RowSource for SegmentSource {
         &self,
         field: FieldId,
         part: usize,
-        reserve: &mut dyn FnMut(u64) -> bool,
+        spare: &Spare,
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
         let segment = self.ids.segment;
         let Some(cache) = self.cache.clone() else { return self.read_vectors(field, part) };
@@ -348,7 +345,7 @@ impl RowSource for SegmentSource {
         let read = self.read_vectors(field, part);
         let rows = self.logs.field(field).get(part).map_or(0, |log| log.rows);
         let bytes = rows.saturating_mul(self.schema.field_by_id(field).map_or(0, Field::vector_bytes) as u64);
-        if !cache.fits(bytes) || !reserve(bytes) {
+        if !cache.fits(bytes) || !spare.reach(bytes) {
             return read;
         }
         stream::once(async move {
@@ -364,15 +361,15 @@ impl RowSource for SegmentSource {
         self.index.as_ref().is_some_and(|(index, _)| index.field == field)
     }
 
-    async fn index(&self, field: FieldId, reserve: &mut (dyn FnMut(u64) -> bool + Send)) -> Option<Arc<OpenIndex>> {
+    async fn index(&self, field: FieldId, spare: &Spare) -> Option<Arc<OpenIndex>> {
         let (index, shape) = self.index.as_ref().filter(|(index, _)| index.field == field)?;
         let (cache, segment) = (self.cache.as_ref()?, self.ids.segment);
         if let Some(open) = cache.open_index(segment, index) {
             return Some(open);
         }
-        let mut takes = |walk| {
+        let takes = |walk| {
             let bytes = OpenIndex::estimate_bytes(index, self.rows, shape, walk);
-            cache.fits(bytes) && reserve(bytes)
+            cache.fits(bytes) && spare.reach(bytes)
         };
         // Halves must not drive others out of the cache. And indexes are mapped so that the kernel can take their memory
         // back; it could not take that of halves.
@@ -385,8 +382,8 @@ impl RowSource for SegmentSource {
         } else {
             return None;
         };
-        let (ids, schema, logs) = (self.ids, &self.schema, &self.logs);
-        let open = OpenIndex::read(&self.store, ids, index, (*shape, walk), (schema, logs), cache.mapped());
+        let opening = IndexOpening { shape, walk, mapped: cache.mapped(), memory: spare.clone() };
+        let open = OpenIndex::read(&self.store, self.ids, index, (&self.schema, &self.logs), opening);
         match cache.open(segment, index, open).await {
             Ok(open) => open,
             // An index only saves work: the rows can be searched without it.

@@ -3,6 +3,7 @@
 mod divided;
 mod hybrid;
 mod interrupt;
+mod left;
 mod model;
 mod pages;
 mod rules;

@@ -9,7 +9,7 @@ use crate::{
     config::StorageConfig,
     error::{Classify, ErrorKind},
     kit::gate::{Fault, Gate, Operation},
-    memory::Pool,
+    memory::{Pool, Spare},
     model::RequestError,
     query::{
         Query, QueryError, QueryLimits, ReadSet, Scope, ScopedDelete, count, interrupt::Interrupt, matching_keys,
@@ -446,11 +446,7 @@ impl RowSource for Stuck {
         Ok(true)
     }
 
-    async fn deletes(
-        &self,
-        _: &Interrupt,
-        _: &mut (dyn FnMut(u64) -> bool + Send),
-    ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
+    async fn deletes(&self, _: &Interrupt, _: &Spare) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
         Ok(Vec::new())
     }
 
@@ -468,12 +464,7 @@ impl RowSource for Stuck {
         vec![self.rows.num_rows() as u64]
     }
 
-    fn vectors(
-        &self,
-        _: FieldId,
-        _: usize,
-        _: &mut dyn FnMut(u64) -> bool,
-    ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+    fn vectors(&self, _: FieldId, _: usize, _: &Spare) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
         futures::stream::empty().boxed()
     }
 
@@ -520,11 +511,7 @@ async fn a_source_that_returns_too_few_rows_fails_the_read() {
         async fn may_contain(&self, _: &BTreeSet<PrimaryKey>) -> Result<bool, QueryError> {
             Ok(true)
         }
-        async fn deletes(
-            &self,
-            _: &Interrupt,
-            _: &mut (dyn FnMut(u64) -> bool + Send),
-        ) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
+        async fn deletes(&self, _: &Interrupt, _: &Spare) -> Result<Vec<Arc<NewestDeletes>>, QueryError> {
             Ok(Vec::new())
         }
         fn read(&self, fields: &[FieldId]) -> BoxStream<'static, Result<RecordBatch, QueryError>> {
@@ -536,12 +523,7 @@ async fn a_source_that_returns_too_few_rows_fails_the_read() {
         fn vector_parts(&self) -> Vec<u64> {
             self.0.vector_parts()
         }
-        fn vectors(
-            &self,
-            _: FieldId,
-            _: usize,
-            _: &mut dyn FnMut(u64) -> bool,
-        ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
+        fn vectors(&self, _: FieldId, _: usize, _: &Spare) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
             futures::stream::empty().boxed()
         }
     }
