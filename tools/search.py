@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Searches per second and recall, with an index and without one, through pymilvus.
 
-    tools/search.py --endpoint HOST:PORT [--rows 100000] [--dim 128] [--seconds 5]
+    tools/search.py --endpoint HOST:PORT [--rows 100000] [--dim 128] [--seconds 5] [--index FLAT]
     tools/search.py --endpoint HOST:PORT --segments 1000,100,10
     tools/search.py --endpoint HOST:PORT --merges 5
 
@@ -222,6 +222,7 @@ def main():
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--index", choices=sorted({kind for kind, _, _ in INDEXES}), help="this one alone")
     parser.add_argument("--segments", help="comma-separated numbers of segments")
     parser.add_argument("--merges", type=int, help="measure beside so many merges")
     args = parser.parse_args()
@@ -253,7 +254,7 @@ def main():
     print("| index | search | rows that pass | built in s | recall | 1 client: per s, p99 ms | 8 clients: per s, p99 ms |")
     print("|---|---|---|---|---|---|---|")
     built, before = 0.0, None
-    for kind, params, search in INDEXES:
+    for kind, params, search in (index for index in INDEXES if args.index in (None, index[0])):
         if before != (kind, params):
             if before is not None:
                 collection.release()

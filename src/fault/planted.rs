@@ -102,6 +102,8 @@ faults! {
     ChecksumIgnored: P3,
     /// A search does not look at the last row of a part of the vectors.
     LastVectorUnseen: P3,
+    /// Of the searches that compare the same vectors together the first alone compares them.
+    OtherSearchUnseen: P3,
 
     /// Deletes that arrive during a merge are not carried over.
     LateDeletesLost: P4,

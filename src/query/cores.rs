@@ -15,6 +15,9 @@ const PIECE_BYTES: usize = 128 << 10;
 /// A further core costs some ten microseconds, as much as comparing a piece takes. It should have several.
 const PIECES_EACH: usize = 8;
 
+/// A look over so many bytes is worth waiting for others: some fifty microseconds, several times what the waiting costs.
+const SHARED_BYTES: usize = 1 << 20;
+
 /// Rows are compared in the time that merging one row of a list takes, at least.
 const ROWS_PER_MERGED: usize = 8;
 
@@ -26,6 +29,8 @@ pub struct SearchCores {
     busy: Arc<AtomicUsize>,
     pub(super) piece_bytes: usize,
     pub(super) pieces_each: usize,
+    /// Searches that compare as many bytes of the same vectors do it together.
+    pub(super) shared_bytes: usize,
     pub(super) rows_per_merged: usize,
 }
 
@@ -36,13 +41,13 @@ pub(super) struct BusyCore(Arc<AtomicUsize>);
 impl SearchCores {
     pub fn new(count: usize) -> Self {
         let (piece_bytes, pieces_each, rows_per_merged) = (PIECE_BYTES, PIECES_EACH, ROWS_PER_MERGED);
-        Self { count, busy: Arc::default(), piece_bytes, pieces_each, rows_per_merged }
+        Self { count, busy: Arc::default(), piece_bytes, pieces_each, shared_bytes: SHARED_BYTES, rows_per_merged }
     }
 
-    /// The same cores for searches that divide even a few rows.
+    /// The same cores for searches that divide even a few rows, and compare them together.
     #[cfg(test)]
     pub(super) fn with_pieces_of(self, piece_bytes: usize) -> Self {
-        Self { piece_bytes, pieces_each: 1, rows_per_merged: 0, ..self }
+        Self { piece_bytes, pieces_each: 1, shared_bytes: 0, rows_per_merged: 0, ..self }
     }
 
     /// Cores on which no search computes now.

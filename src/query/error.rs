@@ -31,6 +31,9 @@ pub enum QueryError {
     Arrow(#[from] arrow_schema::ArrowError),
     #[error("the read was given up: its caller has gone, or the server is stopping")]
     Cancelled,
+    /// The work of several searches has ended.
+    #[error("the vectors were not compared: {0}")]
+    Comparison(String),
     #[error("a reader ended without an answer: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
@@ -45,7 +48,7 @@ impl Classify for QueryError {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Storage(error) => error.kind(),
             Self::Short { .. } => ErrorKind::Corrupt,
-            Self::Batch { .. } | Self::Arrow(_) => ErrorKind::Internal,
+            Self::Batch { .. } | Self::Arrow(_) | Self::Comparison(_) => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Task(error) if error.is_cancelled() => ErrorKind::Cancelled,
             Self::Task(_) => ErrorKind::Internal,

@@ -65,7 +65,8 @@ impl Interrupt {
         if count <= FEW { work(&self.checkpoint()) } else { self.blocking(work).await }
     }
 
-    fn checkpoint(&self) -> Checkpoint {
+    /// For work on a blocking thread that several reads share.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
         Checkpoint { interrupt: self.clone(), left: Cell::new(0) }
     }
 }

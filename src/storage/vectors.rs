@@ -35,6 +35,11 @@ impl Vectors {
         self.len() == 0
     }
 
+    /// Where they are in memory. Clones are at one address, and others are not while one of them lives, unless all are empty.
+    pub fn address(&self) -> usize {
+        self.data.as_ptr().addr()
+    }
+
     /// Bytes of one vector.
     pub fn width(&self) -> usize {
         self.width

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{
     Found, Search,
-    compare::{Comparison, QUERY_BYTES, merged},
+    compare::{ComparingSearch, Comparison, QUERY_BYTES, compare, merged},
     found::Ranking,
     grouped::FoundRows,
     kernel,
@@ -56,14 +56,14 @@ pub(in crate::query) async fn search_until(
     let metric = wanted.search.metric;
     let mut skip = usize::try_from(wanted.search.offset).unwrap_or(usize::MAX);
     let mut nearest =
-        wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &SearchRound::First).await?;
+        wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, Arc::new(SearchRound::First)).await?;
     if let Some(size) = wanted.search.group.map(|group| group.size).filter(|size| *size > 1) {
         let groups = |found: &FoundRows| match found {
             FoundRows::Nearest(nearest) => nearest.groups().skip(skip).cloned().collect(),
             FoundRows::Members(_) => Vec::new(),
         };
-        let look = SearchRound::Members { groups: nearest.iter().map(groups).collect(), size };
-        nearest = wanted.nearest(schema, &sources, deletes, limits, &interrupt, &look).await?;
+        let look = Arc::new(SearchRound::Members { groups: nearest.iter().map(groups).collect(), size });
+        nearest = wanted.nearest(schema, &sources, deletes, limits, &interrupt, look).await?;
         skip = 0;
     }
     let hits = nearest.iter().map(FoundRows::len).sum();
@@ -82,19 +82,19 @@ impl Wanted {
         deletes: Vec<crate::query::ScopedDelete>,
         limits: &QueryLimits,
         interrupt: &Interrupt,
-        look: &SearchRound,
+        look: Arc<SearchRound>,
     ) -> Result<Vec<FoundRows>, QueryError> {
         let at_once = limits.cores.free().clamp(CONCURRENT_SOURCES, MOST_SOURCES);
-        limits.hold(self.lists(look) as u64 * QUERY_BYTES * (at_once.min(sources.len()) as u64 + 1))?;
+        limits.hold(self.lists(&look) as u64 * QUERY_BYTES * (at_once.min(sources.len()) as u64 + 1))?;
         let scope = self.search.scope.clone();
         let group = self.group.clone();
         let scan = &Scan::begin(schema, deletes, scope, Detail::KeyAndTime, group, Some(limits), interrupt).await?;
         let parts = scan.chosen(sources).into_iter().map(|index| {
-            let source = sources[index].as_ref();
+            let (source, look) = (sources[index].as_ref(), &look);
             async move { self.nearest_in(scan, index, source, limits, interrupt, look).await }
         });
         let mut parts = stream::iter(parts).buffer_unordered(at_once);
-        let mut nearest = self.places(look);
+        let mut nearest = self.places(&look);
         while let Some(part) = parts.try_next().await? {
             nearest = merged(nearest, vec![part], interrupt).await?;
         }
@@ -109,7 +109,7 @@ impl Wanted {
         source: &dyn RowSource,
         limits: &QueryLimits,
         interrupt: &Interrupt,
-        look: &SearchRound,
+        look: &Arc<SearchRound>,
     ) -> Result<Vec<FoundRows>, QueryError> {
         if let Some(found) = self.nearest_by_index(scan, index, source, limits, interrupt).await? {
             return Ok(found.into_iter().map(FoundRows::Nearest).collect());
@@ -129,11 +129,14 @@ impl Wanted {
                 let (start, vectors) = parts.reach(*place).await?;
                 let rows: u64 = vectors.iter().map(|vectors| vectors.len() as u64).sum();
                 let end = done + batch.places[done..].partition_point(|place| *place < start + rows);
-                let (this, batch) = (Arc::clone(self), Arc::clone(&batch));
-                let piece_bytes = limits.cores.piece_bytes;
                 let compared = done..end - usize::from(fault::planted(Planted::LastVectorUnseen));
-                let comparison = Comparison::new(this, batch, compared, start, vectors, piece_bytes);
-                nearest = comparison.run(nearest, limits, interrupt, look).await?;
+                let comparison = Comparison::new(
+                    (Arc::clone(self), Arc::clone(look)),
+                    (Arc::clone(&batch), compared),
+                    (start, vectors),
+                );
+                let search = ComparingSearch { comparison, limits: limits.clone(), interrupt: interrupt.clone() };
+                nearest = compare(search, nearest).await?;
                 let hits = nearest.iter().map(|nearest| nearest.len() as u64).sum();
                 limits.hold(u64::saturating_sub(hits, held_hits) * HIT_BYTES)?;
                 held_hits = held_hits.max(hits);

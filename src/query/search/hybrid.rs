@@ -69,7 +69,9 @@ pub async fn hybrid(
     let mut results = Vec::with_capacity(all.len());
     // One after the other: each of them reads several sources at once.
     for wanted in &all {
-        results.push(wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, &SearchRound::First).await?);
+        results.push(
+            wanted.nearest(schema, &sources, deletes.clone(), limits, &interrupt, Arc::new(SearchRound::First)).await?,
+        );
     }
     let hits: usize = results.iter().flatten().map(FoundRows::len).sum();
     limits.hold(hits as u64 * HIT_BYTES)?;

@@ -60,6 +60,11 @@ pub trait RowSource: Send + Sync {
     /// Number of rows in each part in which vectors are read, in order of places.
     fn vector_parts(&self) -> Vec<u64>;
 
+    /// The vectors of all rows of a part, if the cache has them.
+    fn kept_vectors(&self, _field: FieldId, _part: usize) -> Option<Arc<[Vectors]>> {
+        None
+    }
+
     /// The vectors of all rows of a part, some or all at a time. `field` is a vector field. A source that wants to hold
     /// all of them at once, to keep them for the next search, reserves their bytes first.
     fn vectors(

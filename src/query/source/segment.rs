@@ -331,6 +331,10 @@ impl RowSource for SegmentSource {
         self.logs.insert.first().map_or(&[][..], |(_, files)| files).iter().map(|file| file.rows).collect()
     }
 
+    fn kept_vectors(&self, field: FieldId, part: usize) -> Option<Arc<[Vectors]>> {
+        self.cache.as_ref()?.get(self.ids.segment, field, part)
+    }
+
     fn vectors(
         &self,
         field: FieldId,
@@ -339,9 +343,6 @@ impl RowSource for SegmentSource {
     ) -> BoxStream<'static, Result<Arc<[Vectors]>, QueryError>> {
         let segment = self.ids.segment;
         let Some(cache) = self.cache.clone() else { return self.read_vectors(field, part) };
-        if let Some(vectors) = cache.get(segment, field, part) {
-            return stream::iter([Ok(vectors)]).boxed();
-        }
         let read = self.read_vectors(field, part);
         let rows = self.logs.field(field).get(part).map_or(0, |log| log.rows);
         let bytes = rows.saturating_mul(self.schema.field_by_id(field).map_or(0, Field::vector_bytes) as u64);

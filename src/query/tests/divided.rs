@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::try_join_all;
 use proptest::prelude::*;
 use tokio::sync::Notify;
 
@@ -55,8 +56,15 @@ async fn check(case: Case, halves: Vec<i32>, form: u8, width: Option<f32>, size:
     for backing in &Backing::ways() {
         let set = read_set(&case, &schema, &rows, backing, None).await;
         let undivided = search(&schema, set, asked.clone(), &QueryLimits::default()).await.unwrap();
-        let set = read_set(&case, &schema, &rows, backing, None).await;
-        let found = search(&schema, set, asked.clone(), &divided(4)).await.unwrap();
+        // Others search the same vectors, for other rows.
+        let limits = divided(4);
+        let unfiltered = Search { scope: Scope::default(), ..asked.clone() };
+        let mut searches = Vec::new();
+        for asked in [&unfiltered, &asked, &unfiltered] {
+            let set = read_set(&case, &schema, &rows, backing, None).await;
+            searches.push(search(&schema, set, asked.clone(), &limits));
+        }
+        let found = try_join_all(searches).await.unwrap().swap_remove(1);
         prop_assert_eq!((found.counts, found.scores), (undivided.counts, undivided.scores));
         prop_assert_eq!(found.rows, undivided.rows);
     }
@@ -136,6 +144,30 @@ async fn a_search_stays_on_one_core_while_others_have_the_rest() {
     // Few rows are not worth another core.
     let usual = QueryLimits { cores: SearchCores::new(4), ..QueryLimits::default() };
     assert_eq!(begun(&usual, 3).await, undivided);
+}
+
+/// Five binlogs. The first search brings their vectors into memory, one after the other.
+#[tokio::test]
+async fn vectors_in_memory_are_compared_as_one_part() {
+    let schema = schema(DataType::Int64);
+    let store = SegmentStore::in_memory();
+    let rows: Vec<Row> = (0..400).map(|i| Row { row_id: i, ts: 10, key: 400 - i, number: i }).collect();
+    let source = flushed(&store, &schema, 10, 1, 0, &rows, &[]).await;
+    let source = source.with_cache(Arc::new(SegmentCache::new(4 << 20)));
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        let comparisons = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&comparisons);
+        let interrupt = Interrupt::observed(Arc::new(move |units| {
+            counter.fetch_add(usize::from(units == 0), SeqCst);
+        }));
+        let set = ReadSet { sources: vec![Box::new(source.clone())], deletes: Vec::new() };
+        let limits = QueryLimits::default();
+        let found = search_until(&schema, set, nearest_to(100.2, 3), &limits, interrupt).await.unwrap();
+        assert_eq!(int_column(&found.rows, 0), [100, 101, 99]);
+        begun.push(comparisons.load(SeqCst));
+    }
+    assert_eq!([begun[0] - begun[1], begun[1] - begun[2]], [4, 0]);
 }
 
 /// The lists of a core take 96 kB here. The read itself needs somewhat more, but afterwards.
