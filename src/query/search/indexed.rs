@@ -34,6 +34,8 @@ const MOST_WIDTH: usize = 32 << 10;
 /// Distances that a graph computes for each row in view, in the time that ranking takes for as many rows: the graph reaches
 /// its rows in no order, and asks for each whether it passes.
 const STEPS: usize = 24;
+/// Rows in view for each wanted row at least, however few of the segment's rows pass.
+const LEAST_VIEW: usize = 4;
 /// Work of one of them, in the units of a checkpoint.
 const GRAPH_UNITS: usize = 64;
 
@@ -116,6 +118,7 @@ impl Wanted {
             Effort::Usual | Effort::Exact => USUAL_WIDTH,
         };
         let width = asked.clamp(self.most, MOST_WIDTH.max(self.most));
+        let width = width_among(width, self.most, matching as f64 / rows.times.len().max(1) as f64);
         let mut all = self.empty();
         for (query, nearest) in all.iter_mut().enumerate() {
             let kernel = Kernel::new(self.search.metric, &self.search.queries, query);
@@ -157,6 +160,13 @@ impl Wanted {
         }
         Ok(Some(all))
     }
+}
+
+/// Rows in view if a share of the rows may be found. A graph goes on until so many have come into view that may be, so it
+/// sees the more rows the smaller the share is. In between: it sees more, and fewer of them count.
+fn width_among(width: usize, most: usize, share: f64) -> usize {
+    let narrowed = (width as f64 * share.sqrt()) as usize;
+    narrowed.max(width.min(most.saturating_mul(LEAST_VIEW))).max(most)
 }
 
 /// Keys and timestamps of a segment's rows, by place.
@@ -219,5 +229,31 @@ impl<'i> IndexedRows<'i> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// The rows that come into view are the width divided by the root of the share, up to the least view.
+    #[rstest]
+    #[case::all(128, 10, 1.0, 128)]
+    #[case::half(128, 10, 0.5, 90)]
+    #[case::a_quarter(128, 10, 0.25, 64)]
+    #[case::few(128, 10, 0.01, 40)]
+    #[case::few_of_a_narrow_search(16, 10, 0.01, 16)]
+    #[case::no_wider_than_asked(30, 10, 0.81, 30)]
+    #[case::as_many_as_are_wanted(16_384, 16_384, 0.1, 16_384)]
+    #[case::none(128, 10, 0.0, 40)]
+    fn a_search_for_a_share_of_the_rows_has_fewer_in_view(
+        #[case] width: usize,
+        #[case] most: usize,
+        #[case] share: f64,
+        #[case] expected: usize,
+    ) {
+        assert_eq!(width_among(width, most, share), expected);
     }
 }
