@@ -38,8 +38,10 @@ pub(super) struct Halves {
 impl Halves {
     /// False: vectors of this shape have no halves on this machine.
     pub(super) fn serve(shape: &GraphShape) -> bool {
-        let has_kernels =
-            capabilities::uses_sapphire() || capabilities::uses_haswell() || capabilities::uses_neon_f16();
+        // A processor without arithmetic of halves turns them into floats first. AMD's since Zen 4 (genoa) compare floats so
+        // fast that this takes as long as it saves (docs/benchmarks.md).
+        let turns_fast = capabilities::uses_haswell() && !capabilities::uses_genoa();
+        let has_kernels = capabilities::uses_sapphire() || turns_fast || capabilities::uses_neon_f16();
         has_kernels && shape.dim >= LEAST_DIM
     }
 
