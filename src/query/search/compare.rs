@@ -12,7 +12,7 @@
 //! no memory for it.
 //!
 //! The nearest of some rows don't depend on the order in which they are offered (`nearest`), and the rank of a row depends
-//! on the row and the query alone. So an answer is the same however the rows were divided, and whoever was there.
+//! on the row and the query alone. So an answer is the same however the rows were divided, and beside any other search.
 
 mod joint;
 mod rows;
