@@ -188,18 +188,21 @@ impl Build<'_> {
     }
 
     /// Links all vectors of a graph, on every core. Calls `linked` with their number after each of several steps.
+    ///
+    /// The cores take rows in turn. If each had rows of its own, and near rows follow each other, the rows of two cores could
+    /// become parts of the graph that hardly lead to each other.
     async fn link(&self, graph: &Arc<GraphBuilder>, linked: impl Fn(usize)) -> Result<(), CompactError> {
         let cores = &self.compactor.shared.cores;
         let width = (self.task.shape.dim as usize * size_of::<f32>()).max(1);
         let step = (BATCH_BYTES / width).clamp(1, BATCH_ROWS);
-        let share = step.div_ceil(cores.count.max(1));
+        let threads = cores.count.max(1);
         for first in (0..graph.rows()).step_by(step) {
             let rows = first..(first + step).min(graph.rows());
-            let shares = rows.clone().step_by(share).map(|from| {
-                let upto = (from + share).min(rows.end);
+            let shares = rows.clone().take(threads).map(|from| {
+                let own = (from..rows.end).step_by(threads);
                 let (graph, stop) = (Arc::clone(graph), self.stop.clone());
                 cores.run(move || {
-                    for row in from..upto {
+                    for row in own {
                         if stop.is_cancelled() {
                             return Err(CompactError::Cancelled);
                         }

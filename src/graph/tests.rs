@@ -32,10 +32,10 @@ fn builder(shape: GraphShape, vectors: &[Vec<f32>]) -> GraphBuilder {
 }
 
 fn link_all(builder: &GraphBuilder) {
-    let half = builder.rows() / 2;
     std::thread::scope(|scope| {
-        for part in [0..half, half..builder.rows()] {
-            scope.spawn(move || part.for_each(|number| builder.link(number).unwrap()));
+        for first in 0..2 {
+            let own = (first..builder.rows()).step_by(2);
+            scope.spawn(move || own.for_each(|number| builder.link(number).unwrap()));
         }
     });
 }
